@@ -2,7 +2,7 @@
 
 The decorator `objective` declares a function to be an objective, `command` makes a program an objective, and
 `estimator` names an estimator as an objective. `Study` searches on this machine for the parameters that give an
-objective its smallest loss. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's
+objective its best value. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's
 `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A
 `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that
 reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
@@ -43,13 +43,14 @@ logging.getLogger("ledger").addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from ledger import space
-    from ledger.api import Study, StudyResult, Trial, load_study
+    from ledger.api import Study
     from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.command import command
     from ledger.study.decorator import objective
     from ledger.study.estimator import EstimatorObjective, estimator
+    from ledger.study_result import StudyResult, Trial, load_study
 else:
     from importlib import import_module
 
@@ -62,12 +63,12 @@ else:
         "SearchSpace": "ledger.study.arguments",
         "Study": "ledger.api",
         "StudyFailedError": "ledger.errors",
-        "StudyResult": "ledger.api",
-        "Trial": "ledger.api",
+        "StudyResult": "ledger.study_result",
+        "Trial": "ledger.study_result",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
         "estimator": "ledger.study.estimator",
-        "load_study": "ledger.api",
+        "load_study": "ledger.study_result",
         "objective": "ledger.study.decorator",
         "space": "ledger.space",
     }

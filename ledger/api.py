@@ -8,40 +8,33 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ledger import search
 from ledger.access import connected
 from ledger.access import database as opened
-from ledger.database import studies, transfer
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
-from ledger.objectives import pickled, search_path
+from ledger.objectives import Direction, pickled, search_path
 from ledger.objectives.command_template import pattern_of
-from ledger.settings import Settings
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
 from ledger.study.callables import name_of, space_of
 from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study.python_values import python_params
+from ledger.study_result import StudyResult, load_study, settings_of
 from ledger.text import one_line
 from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _worker_log = logging.getLogger("ledger.worker")
 
 
 class Study:
-    """A search for the parameters that give an objective its smallest loss.
+    """A search for the parameters that give an objective its best value.
 
     The constructor checks all arguments. Only the method `run` writes to the ledger.
 
@@ -68,9 +61,21 @@ class Study:
     trials : int, optional
         The budget as a number of trials, 1 to 1,000,000. A caller may give either `trials` or `iterations`, but not
         both. The last batch may have fewer than `batch_size` trials.
+    timeout : float, optional
+        The study ends when managers have held the study for this number of seconds, 0.01 to 31,536,000. Running trials
+        then have 8 seconds to end. The time between two runs does not count. By default, the time is not limited.
+    target : float, optional
+        The study ends when a trial has this value or a better value. By default, the study has no target.
+    patience : int, optional
+        The study ends when this number of trials has brought no better value, 1 to 1,000,000. By default, the study
+        ends only when its budget is used. When `run` continues a study, `timeout`, `target` and `patience` may differ
+        from the recorded values.
     batch_size : int, optional
         The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
         number of trials in flight. The default is 2.
+    direction : {"minimize", "maximize"}, optional
+        Whether the study searches for the lowest value of the objective, or for the highest value. The default is
+        "minimize". The score of an estimator is always maximised, so an estimator needs no direction.
     seed : int, optional
         The study's seed, in [0, 2**31). This package derives the seeds of the proposals and of the trials from the
         study's seed. The default is 42.
@@ -125,7 +130,11 @@ class Study:
         name: str | None = None,
         iterations: int | None = None,
         trials: int | None = None,
+        timeout: float | None = None,
+        target: float | None = None,
+        patience: int | None = None,
         batch_size: int = 2,
+        direction: Direction | None = None,
         seed: int = 42,
         mode: Mode = "batch",
         optimizer: OptimizerOptions | None = None,
@@ -161,6 +170,9 @@ class Study:
             "name": name,
             "iterations": iterations,
             "trials": trials,
+            "timeout": timeout,
+            "target": target,
+            "patience": patience,
             "batch_size": batch_size,
             "seed": seed,
             "mode": mode,
@@ -169,7 +181,7 @@ class Study:
             {},
             tables={
                 "study": {key: value for key, value in settings.items() if value is not None},
-                "objective": table,
+                "objective": table | ({} if direction is None else {"direction": direction}),
                 **({} if searched is None else {"space": {each.pop("name"): each for each in searched.to_json()}}),
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
@@ -192,7 +204,7 @@ class Study:
         return self._study.name
 
     @known_keywords
-    def run(self, workers: int | None = None) -> "StudyResult":
+    def run(self, workers: int | None = None) -> StudyResult:
         """Run the search on this machine until the search ends, and return the result.
 
         The method starts a process for each worker. The calling thread manages the study until the study ends. If the
@@ -242,7 +254,7 @@ class Study:
         if workers is not None and workers < 1:
             raise UsageError(f"workers {workers!r} must be 1 or more")
         workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
-        settings = _settings(self._database)
+        settings = settings_of(self._database)
         with credentials.unreadable(), self._environment() as environment:
             search.check_objective(self._study, self._allowed, self._commands, environment)
             with opened(settings, create=True) as url:
@@ -330,269 +342,3 @@ def _parsed(line: str) -> tuple[int, str]:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         is_error = line.startswith("ledger: ")
         return logging.ERROR if is_error else logging.INFO, line.rstrip("\n")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial of a study, in the state that `load_study` has read from the ledger.
-
-    Attributes
-    ----------
-    number : int
-        The trial's number within the study, counted from 0.
-    iteration : int
-        The number of the trial's iteration, counted from 0.
-    state : {"pending", "running", "complete", "failed", "cancelled"}
-        The trial's state.
-    source : {"proposed", "retried", "enqueued", "imported"}
-        The origin of the trial's parameters.
-    params : dict
-        The name and the value of each parameter, in the order of the search space.
-    loss : float or None
-        The loss of a complete trial. The value is None if the trial is not complete.
-    metrics : dict
-        The name and the value of each metric that the objective returned. The dictionary is empty if the trial is not
-        complete.
-    seconds : float or None
-        The training time of the attempt that completed the trial, in seconds. The value is None if no attempt completed
-        the trial.
-    attempts : int
-        The number of attempts that workers have begun for the trial.
-    worker : str or None
-        The name of the last worker that claimed the trial.
-    claimed_at : datetime or None
-        The time of the trial's last claim, by the database's clock, as a datetime with a time zone.
-    finished_at : datetime or None
-        The time at which the trial ended, by the database's clock, as a datetime with a time zone.
-    error : str or None
-        The last error of the trial, or the reason for which a user cancelled the trial. The value is None for a
-        complete trial, and for a trial without an error or a cancellation.
-
-    Examples
-    --------
-    >>> import ledger
-    >>> trial = ledger.load_study("parabola").trials[0]
-    >>> trial.number, trial.state, sorted(trial.params)
-    (0, 'complete', ['x'])
-    """
-
-    number: int
-    iteration: int
-    state: str
-    source: str
-    params: dict[str, Any]
-    loss: float | None
-    metrics: dict[str, Any]
-    seconds: float | None
-    attempts: int
-    worker: str | None
-    claimed_at: datetime | None
-    finished_at: datetime | None
-    error: str | None
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """A study and its trials, in the state that `load_study` has read from the ledger.
-
-    A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
-
-    Attributes
-    ----------
-    name : str
-        The study's name.
-    state : {"running", "paused", "complete", "failed", "cancelled"}
-        The study's state.
-    budget : int
-        The number of trials that the optimizer may propose.
-    spec : dict
-        The definition of the study as JSON values, with the study's space, seed, objective, optimizer options and
-        limits.
-    trials : tuple of Trial
-        All trials of the study, ordered by number.
-
-    Examples
-    --------
-    >>> import ledger
-    >>> result = ledger.load_study("parabola")
-    >>> result.state, len(result.trials)
-    ('complete', 6)
-    >>> [trial.number for trial in result.trials if trial.loss == result.best_loss]
-    [...]
-    """
-
-    name: str
-    state: str
-    budget: int
-    spec: dict[str, Any]
-    trials: tuple[Trial, ...]
-
-    @property
-    def best_trial(self) -> Trial:
-        """The complete trial with the smallest loss.
-
-        If several complete trials have the same smallest loss, the best trial is the trial with the smallest number.
-
-        Raises
-        ------
-        LedgerError
-            No trial is complete.
-
-        Examples
-        --------
-        >>> import ledger
-        >>> ledger.load_study("parabola").best_trial.state
-        'complete'
-        """
-        complete = [trial for trial in self.trials if trial.loss is not None]
-        if not complete:
-            raise LedgerError(f"study {self.name} has no complete trial yet: load the study again later")
-        return min(complete, key=lambda trial: (trial.loss, trial.number))
-
-    @property
-    def best_params(self) -> dict[str, Any]:
-        """The parameters of `best_trial`.
-
-        Raises
-        ------
-        LedgerError
-            No trial is complete.
-
-        Examples
-        --------
-        >>> import ledger
-        >>> ledger.load_study("parabola").best_params
-        {'x': ...}
-        """
-        return self.best_trial.params
-
-    @property
-    def best_loss(self) -> float:
-        """The loss of `best_trial`.
-
-        Raises
-        ------
-        LedgerError
-            No trial is complete.
-
-        Examples
-        --------
-        >>> import ledger
-        >>> 0 <= ledger.load_study("parabola").best_loss <= 36
-        True
-        """
-        loss = self.best_trial.loss
-        assert loss is not None
-        return loss
-
-    def trials_dataframe(self) -> "pd.DataFrame":
-        """Return the trials as a pandas data frame.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A data frame with one row for each trial. The index contains the trials' numbers. The columns are the
-            attributes of `Trial`, except `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
-            column ``metrics_NAME`` for each metric replaces `metrics`.
-
-        Raises
-        ------
-        LedgerError
-            The package pandas is not installed. ``pip install 'trial-ledger[pandas]'`` installs pandas.
-
-        Examples
-        --------
-        >>> import ledger
-        >>> frame = ledger.load_study("parabola").trials_dataframe()
-        >>> frame.loc[0, ["state", "source"]].tolist()
-        ['complete', 'proposed']
-        >>> len(frame), "params_x" in frame.columns
-        (6, True)
-        """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise LedgerError(
-                "trials_dataframe() needs pandas, which is not installed: pip install 'trial-ledger[pandas]'"
-            ) from None
-        rows = []
-        for trial in self.trials:
-            row = {name: value for name, value in vars(trial).items() if name not in ("params", "metrics")}
-            row |= {f"params_{name}": value for name, value in trial.params.items()}
-            row |= {f"metrics_{name}": value for name, value in trial.metrics.items()}
-            rows.append(row)
-        names = [dimension["name"] for dimension in self.spec["space"]]
-        metrics = sorted({name for trial in self.trials for name in trial.metrics})
-        columns = [
-            *(name for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")),
-            *(f"params_{name}" for name in names),
-            *(f"metrics_{name}" for name in metrics),
-        ]
-        frame = pd.DataFrame(rows, columns=columns)
-        for dimension in self.spec["space"]:
-            if None in dimension.get("choices", ()):
-                # By default, pandas converts None to NaN.
-                column = f"params_{dimension['name']}"
-                frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
-        return frame.set_index("number")
-
-    def __repr__(self) -> str:
-        complete = sum(trial.state == "complete" for trial in self.trials)
-        return f"<study {self.name}: {self.state}, {complete} of {len(self.trials)} trials complete>"
-
-
-@known_keywords
-def load_study(name: str, database: str | None = None) -> StudyResult:
-    """Read the current state of a study from the ledger. The study may still be running.
-
-    Parameters
-    ----------
-    name : str
-        The study's name.
-    database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the same database as
-        a `Study` without the argument `database`.
-
-    Returns
-    -------
-    StudyResult
-        A consistent snapshot of the study and all its trials.
-
-    Raises
-    ------
-    LedgerError
-        The study or the ledger does not exist, or the database is unavailable.
-
-    Examples
-    --------
-    >>> import ledger
-    >>> ledger.load_study("parabola")
-    <study parabola: complete, 6 of 6 trials complete>
-    >>> ledger.load_study("parabula")
-    Traceback (most recent call last):
-    ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
-    """
-    with connected(_settings(database)) as connection:
-        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
-    study = snapshot.study
-    space = study.spec["space"]
-    names = [dimension["name"] for dimension in space]
-    trials = tuple(
-        Trial(
-            **{
-                field: getattr(trial, field)
-                for field in Trial.__dataclass_fields__
-                if field not in ("params", "metrics")
-            },
-            # The code takes the order of the parameters from the space, because jsonb does not keep the order of keys.
-            params=python_params({name: trial.params[name] for name in names if name in trial.params}, space),
-            metrics=trial.metrics or {},
-        )
-        for trial in snapshot.trials
-    )
-    return StudyResult(study.name, study.state, study.budget, study.spec, trials)
-
-
-def _settings(database: str | None) -> Settings:
-    settings = Settings.from_environment()
-    return settings if database is None else replace(settings, database_url=database)

@@ -16,7 +16,7 @@ from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, StudyFailedError, UsageError
 from ledger.manager.loop import StudyManager, StudyProgress
-from ledger.manager.registration import extend, register
+from ledger.manager.registration import criteria_of, extend, register, set_batch_size, set_criteria
 from ledger.objectives import runs_users_code
 from ledger.objectives.form import StoredFile
 from ledger.settings import Settings
@@ -133,6 +133,10 @@ def resume(
     *,
     iterations: int | None = None,
     trials: int | None = None,
+    batch_size: int | None = None,
+    target: float | None = None,
+    patience: int | None = None,
+    timeout: float | None = None,
     wait: bool = False,
     listener: SearchObserver | None = None,
 ) -> StudyRow:
@@ -143,6 +147,10 @@ def resume(
     iterations, trials : int, optional
         The new budget, as a number of iterations or as a number of trials. The budget as a number of trials is
         `iterations` times the study's batch size. The new budget must not be smaller than the recorded budget.
+    batch_size : int, optional
+        The new batch size, which holds from the next proposal on. None keeps the recorded batch size.
+    target, patience, timeout : optional
+        New values of the stopping criteria. None keeps the recorded value.
 
     Returns
     -------
@@ -163,9 +171,12 @@ def resume(
         row = studies.get(connection, name)
         if row.state == "cancelled":
             raise LedgerError(f"study {name} was cancelled, which is final: start a study with a new --name")
-        budget = trials if iterations is None else iterations * row.spec["batch_size"]
+        if batch_size is not None:
+            set_batch_size(connection, row, batch_size)
+        budget = trials if iterations is None else iterations * (batch_size or row.batch_size)
         if budget is not None:
             extend(connection, row, budget)
+        set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
         studies.resume(connection, row.id)
         row = studies.get(connection, name)

@@ -72,7 +72,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     The function recomputes no proposals.
     """
     # `_facts` uses the numbers of iterations and trials as list indices, so `_numbers` checks these numbers first.
-    yield from chain(_numbers(ledger), _facts(ledger, study))
+    yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
@@ -92,10 +92,10 @@ def _numbers(ledger: StudySnapshot) -> Iterator[str]:
                 f" {before.number} belongs to iteration {before.iteration}"
             )
     for trial in ledger.trials:
-        if trial.iteration >= len(ledger.iterations):
+        if not 0 <= trial.iteration < len(ledger.iterations):
             yield f"trial {trial.number}: the trial belongs to iteration {trial.iteration}, which does not exist"
     for number, attempts in groupby(ledger.attempts, key=lambda attempt: attempt.trial):
-        if number >= len(ledger.trials):
+        if not 0 <= number < len(ledger.trials):
             yield f"trial {number}: the trial does not exist, but an attempt refers to it"
         for expected, attempt in enumerate(attempts, start=1):
             if attempt.number != expected:
@@ -121,8 +121,34 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         may_wait = steady or iteration is ledger.iterations[-1]
         for difference in _iteration(iteration, trials[iteration.number], may_wait=may_wait, may_fail=steady):
             yield f"iteration {iteration.number}: {difference}"
-    for difference in chain(_study(ledger, study), _seen(ledger) if steady else _ends(ledger, study, trials)):
+    of_mode = _seen(ledger) if steady else _ends(ledger, study, trials)
+    for difference in chain(_study(ledger, study), of_mode, _stop(ledger, study)):
         yield f"the study itself: {difference}"
+
+
+def _values(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Yield the values that do not follow from the recorded losses.
+
+    The views of the database compute the values from the losses. Therefore only an export can contain a wrong value.
+    """
+    objective = study.objective
+
+    def differs(
+        place: str, value: float | None, loss: float | None, metrics: Mapping[str, Any] | None
+    ) -> Iterator[str]:
+        follows = None if loss is None else objective.value(loss, metrics)
+        if value != follows:
+            yield f"{place} is {value}, but the value {follows} follows from the loss {loss}"
+
+    for trial in ledger.trials:
+        yield from differs(f"trial {trial.number}: the value", trial.value, trial.loss, trial.metrics)
+    for attempt in ledger.attempts:
+        place = f"trial {attempt.trial}: the value of attempt {attempt.number}"
+        yield from differs(place, attempt.value, attempt.loss, None)
+    for iteration in ledger.iterations:
+        place = f"iteration {iteration.number}:"
+        yield from differs(f"{place} mean_value", iteration.mean_value, iteration.mean_loss, None)
+        yield from differs(f"{place} best_value", iteration.best_value, iteration.best_loss, None)
 
 
 def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
@@ -238,6 +264,11 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
         yield f"the round is {iteration.round}, but the last round of the trials is {rounds}"
+    proposed = sum(trial.source == "proposed" and trial.round == 0 for trial in trials)
+    if (iteration.batch_size is None) != (proposed == 0):
+        yield f"the batch size is {iteration.batch_size}, but {proposed} trials were proposed"
+    if iteration.batch_size is not None and proposed > iteration.batch_size:
+        yield f"the batch size is {iteration.batch_size}, but {proposed} trials were proposed together"
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
         yield "the iteration has a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.loss is not None]
@@ -265,12 +296,15 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"the state is {row.state}, but finished_at is {row.finished_at}"
-    if row.has_ended:
+    # A stopping criterion can end a study while trials are pending. In batch mode, only the timeout ends a study during
+    # an iteration.
+    is_stopped = row.stopped_by is not None and (study.mode == "steady" or row.stopped_by == "timeout")
+    if row.has_ended and not is_stopped:
         for trial in ledger.trials:
             if trial.state in OPEN_STATES:
                 yield f"the state is {row.state}, but trial {trial.number} is {trial.state}"
     for iteration in ledger.iterations:
-        if row.state == "complete" and iteration.told_at is None:
+        if row.state == "complete" and iteration.told_at is None and not is_stopped:
             yield (
                 f"the state is complete, but the optimizer has not received the results of iteration {iteration.number}"
             )
@@ -288,7 +322,8 @@ def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[Tri
     if len(counted) > row.budget:
         yield f"the budget is {row.budget} trials, but {len(counted)} trials were proposed"
     size, tried = study.space.size(), sum(trial.retry_of is None for trial in ledger.trials)
-    if row.state == "complete" and len(counted) < row.budget and (size is None or tried < size):
+    is_used_up = size is not None and tried >= size
+    if row.state == "complete" and len(counted) < row.budget and not is_used_up and row.stopped_by is None:
         yield f"the state is complete, but only {len(counted)} of {row.budget} trials were proposed"
     untold = [iteration for iteration in ledger.iterations if iteration.told_at is None]
     if row.state == "failed":
@@ -298,6 +333,36 @@ def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[Tri
             for trial in trials[iteration.number]:
                 if trial.state == "complete" and trial.source != "imported":
                     yield f"the state is failed, but trial {trial.number} of the last iteration is complete"
+
+
+def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Yield the contradictions between the criterion that stopped a study and the study's records."""
+    row, scale = ledger.study, study.objective.scale
+    if (row.stopped_by is None) != (row.stopping_at is None):
+        yield f"the criterion stopped_by is {row.stopped_by}, but stopping_at is {row.stopping_at}"
+    if row.stopped_by is None:
+        return
+    if row.has_ended and row.state != "complete":
+        yield f"the state is {row.state}, but the study was stopped by its {row.stopped_by}"
+    criteria = {"target": row.target, "patience": row.patience, "timeout": row.timeout_seconds}
+    limit = criteria.get(row.stopped_by)
+    if limit is None:
+        yield f"the study was stopped by its {row.stopped_by}, but has no {row.stopped_by}"
+        return
+    complete = [trial for trial in ledger.trials if trial.loss is not None]
+    best = min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
+    if row.stopped_by == "target" and (best is None or scale.loss(best.result) > scale.loss(limit)):
+        yield f"the study was stopped by its target {limit}, but no trial has reached this value"
+    # In steady mode, a trial that ended after the stop can have a better value, and so can an imported trial.
+    if row.stopped_by == "patience" and study.mode == "batch" and (best is None or best.source != "imported"):
+        after = [
+            trial
+            for trial in ledger.trials
+            if best is not None and trial.iteration > best.iteration and trial.source != "imported"
+        ]
+        ended = sum(trial.state in ("complete", "failed") for trial in after)
+        if ended < limit:
+            yield f"the study was stopped by its patience of {limit} trials, but only {ended} trials were not better"
 
 
 def _seen(ledger: StudySnapshot) -> Iterator[str]:

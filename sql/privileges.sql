@@ -40,7 +40,7 @@ begin
     grant usage on schema ledger to ledger_reader;
     grant execute on function
       ledger.announced_recently, ledger.clock, ledger.data_files, ledger.dataset, ledger.difference,
-      ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended
+      ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.value
     to ledger_reader;
   end if;
 
@@ -77,7 +77,11 @@ begin
       ledger.retry,
       ledger.revision,
       ledger.session_ended,
-      ledger.tell
+      ledger.set_batch_size,
+      ledger.set_criteria,
+      ledger.stop,
+      ledger.tell,
+      ledger.value
     to ledger_manager;
   end if;
 

@@ -115,6 +115,46 @@ def upgrade() -> None:
             comment="Versions of Python, the packages and the BLAS kernel when the study was created.",
         ),
         sa.Column(
+            "target",
+            sa.Double(),
+            nullable=True,
+            comment="Value at which the study ends: at most this value if the study minimises, at least this value if "
+            "the study maximises; null without a target.",
+        ),
+        sa.Column(
+            "patience",
+            sa.Integer(),
+            nullable=True,
+            comment="Number of trials without a better value after which the study ends, at least 1; null without a "
+            "limit.",
+        ),
+        sa.Column(
+            "timeout_seconds",
+            sa.Double(),
+            nullable=True,
+            comment="Seconds for which managers may hold the study before the study ends; null without a limit.",
+        ),
+        sa.Column(
+            "managed_seconds",
+            sa.Double(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="Seconds for which managers have held the study, without the time of the present manager.",
+        ),
+        sa.Column(
+            "stopped_by",
+            sa.Text(),
+            nullable=True,
+            comment="Criterion that ended the study before its budget was used (target, patience or timeout); null "
+            "otherwise.",
+        ),
+        sa.Column(
+            "stopping_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="Time when the study met the criterion stopped_by; null without such a criterion.",
+        ),
+        sa.Column(
             "seed",
             sa.BigInteger(),
             sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
@@ -122,19 +162,26 @@ def upgrade() -> None:
             comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
         ),
         sa.Column(
+            "changed_batch_size",
+            sa.Integer(),
+            nullable=True,
+            comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch "
+            "size of spec holds.",
+        ),
+        sa.Column(
             "batch_size",
             sa.Integer(),
-            sa.Computed("((spec ->> 'batch_size')::integer)", persisted=True),
+            sa.Computed("(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))", persisted=True),
             nullable=False,
-            comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1; "
-            "part of spec.",
+            comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
+            "changed_batch_size, or the batch size of spec.",
         ),
         sa.Column(
             "objective",
             postgresql.JSONB(),
             sa.Computed("(spec -> 'objective')", persisted=True),
             nullable=False,
-            comment="Objective that computes a loss from parameters (a model and a dataset, or a function); part "
+            comment="Objective that computes a value from parameters (a model and a dataset, or a function); part "
             "of spec.",
         ),
         sa.Column(
@@ -144,6 +191,30 @@ def upgrade() -> None:
             nullable=False,
             comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part "
             "of spec.",
+        ),
+        sa.Column(
+            "direction",
+            sa.Text(),
+            sa.Computed(
+                "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] then 'maximize'"
+                " else coalesce(spec -> 'objective' ->> 'direction', 'minimize') end)",
+                persisted=True,
+            ),
+            nullable=False,
+            comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). "
+            "The score of a model or an estimator is maximised; part of spec.",
+        ),
+        sa.Column(
+            "loss_of_zero",
+            sa.Double(),
+            sa.Computed(
+                "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] and "
+                "left(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'), 4) <> 'neg_' then 1 else 0 end)",
+                persisted=True,
+            ),
+            nullable=False,
+            comment="Loss of the value 0. If the direction is maximize, the loss of a value is loss_of_zero - value. "
+            "If the direction is minimize, the loss is the value itself; part of spec.",
         ),
         sa.Column(
             "metric",
@@ -191,7 +262,7 @@ def upgrade() -> None:
             comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
         ),
         sa.Column(
-            "timeout",
+            "trial_timeout",
             sa.Interval(),
             sa.Computed(
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
@@ -208,6 +279,15 @@ def upgrade() -> None:
             "state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name=op.f("study_state_is_known")
         ),
         sa.CheckConstraint("budget >= 1", name=op.f("study_budget_is_positive")),
+        sa.CheckConstraint("changed_batch_size >= 1", name=op.f("study_batch_size_is_positive")),
+        sa.CheckConstraint("target > '-infinity' and target < 'infinity'", name=op.f("study_target_is_finite")),
+        sa.CheckConstraint("patience >= 1", name=op.f("study_patience_is_positive")),
+        sa.CheckConstraint("timeout_seconds > 0", name=op.f("study_timeout_is_positive")),
+        sa.CheckConstraint("managed_seconds >= 0", name=op.f("study_managed_seconds_are_not_negative")),
+        sa.CheckConstraint("stopped_by in ('target', 'patience', 'timeout')", name=op.f("study_criterion_is_known")),
+        sa.CheckConstraint(
+            "(stopped_by is null) = (stopping_at is null)", name=op.f("study_stopping_since_a_criterion")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("study_pkey")),
         sa.UniqueConstraint("name", name=op.f("study_name_key")),
         schema="ledger",
@@ -301,6 +381,13 @@ def upgrade() -> None:
             "size", sa.Integer(), nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."
         ),
         sa.Column(
+            "batch_size",
+            sa.Integer(),
+            nullable=True,
+            comment="Batch size of the study when the iteration was proposed, at least 1; null if the iteration has "
+            "no proposed points.",
+        ),
+        sa.Column(
             "asked_at",
             sa.DateTime(timezone=True),
             nullable=False,
@@ -365,6 +452,7 @@ def upgrade() -> None:
             name=op.f("iteration_losses_when_told"),
         ),
         sa.CheckConstraint("number >= 0 and round >= 0 and size >= 1", name=op.f("iteration_numbers_are_natural")),
+        sa.CheckConstraint("batch_size >= 1", name=op.f("iteration_batch_size_is_positive")),
         sa.ForeignKeyConstraint(
             ["study_id"], ["ledger.study.id"], name=op.f("iteration_study_id_fkey"), ondelete="CASCADE"
         ),
@@ -545,7 +633,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Finite loss, which the study minimises. For built-in models, the loss is usually 1 - score. "
+            comment="Finite loss, which the optimizer minimises. The loss follows from the value that the objective "
+            "returned: the loss is the value if the study minimises, and loss_of_zero - value if the study maximises. "
             "Null unless the trial is complete.",
         ),
         sa.Column(
@@ -673,8 +762,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss that the objective returned; null without a loss. The loss of a stale attempt does not "
-            "count.",
+            comment="Loss of the value that the objective returned; null without a value. The loss of a stale attempt "
+            "does not count.",
         ),
         sa.Column(
             "seconds",

@@ -33,7 +33,7 @@ from ledger.settings import Settings
 def best(name: str, form: Literal["python", "toml"], as_json: bool, settings: Settings) -> None:
     """Print the best parameters of a study, to paste into a program or a file.
 
-    The first line is a comment with the loss and the number of the trial. The values are exact.
+    The first line is a comment with the value and the number of the trial. The values are exact.
     """
     from ledger.database import studies, trials
     from ledger.study.python_values import python_params
@@ -47,7 +47,7 @@ def best(name: str, form: Literal["python", "toml"], as_json: bool, settings: Se
     space = study.spec["space"]
     ordered = {each["name"]: trial.params[each["name"]] for each in space if each["name"] in trial.params}
     if as_json:
-        document.write({"study": name, "trial": trial.number, "loss": trial.loss, "params": ordered})
+        document.write({"study": name, "trial": trial.number, "value": trial.value, "params": ordered})
         return
-    click.echo(f"# study {name}, trial {trial.number}, loss {trial.loss!r}")
+    click.echo(f"# study {name}, trial {trial.number}, value {trial.value!r}")
     click.echo(as_python(python_params(ordered, space)) if form == "python" else as_toml(ordered))

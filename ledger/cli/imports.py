@@ -8,6 +8,7 @@ from ledger.access import connected, database
 from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.errors import UsageError
 from ledger.settings import Settings
 
 # Maximum number of rejected rows for which the command shows the reason.
@@ -80,16 +81,35 @@ _skip = click.option(
 @import_.command(epilog=examples("ledger import csv known.csv --into svm-42-341b3e --loss error"))
 @click.argument("file", type=FileContentType())
 @_into
-@click.option("--loss", type=TEXT, default="loss", show_default=True, metavar="COLUMN", help="Column with the losses.")
-@click.option("--ignore-extra", is_flag=True, help="Ignore each column that contains neither a parameter nor the loss.")
+@click.option(
+    "--loss",
+    type=TEXT,
+    metavar="COLUMN",
+    help="Column with the losses. A lower loss is better. Default: loss, unless --value is given.",
+)
+@click.option(
+    "--value",
+    type=TEXT,
+    metavar="COLUMN",
+    help="Column with the values, instead of --loss. The study minimises or maximises the values.",
+)
+@click.option(
+    "--ignore-extra", is_flag=True, help="Ignore each column that contains neither a parameter nor the result."
+)
 @_skip
 @settings_options
 def csv(
-    file: tuple[str, bytes], into: str, loss: str, ignore_extra: bool, skip_unusable: bool, settings: Settings
+    file: tuple[str, bytes],
+    into: str,
+    loss: str | None,
+    value: str | None,
+    ignore_extra: bool,
+    skip_unusable: bool,
+    settings: Settings,
 ) -> None:
     """Import finished trials from a CSV file with one trial per line.
 
-    The header must name a column for each parameter of the study, and a column for the loss. A lower loss is better. A
+    The header must name a column for each parameter of the study, and a column for the losses or for the values. A
     parameter's column has the parameter's name, or the name params_NAME as in `ledger export --format csv`. The
     optimizer learns from the imported trials. The imported trials use no budget, and no worker trains these trials. The
     command imports all trials or none. With the file name -, the command reads standard input.
@@ -97,13 +117,18 @@ def csv(
     from ledger.database import studies
     from ledger.imports.history import import_history
     from ledger.imports.table import read_rows
+    from ledger.objectives import value_scale
 
+    if loss is not None and value is not None:
+        raise UsageError("--loss and --value exclude each other; leave one out")
     with connected(settings) as connection:
+        study = studies.get(connection, into)
+        scale = None if value is None else value_scale(study.spec["objective"])
         first, history = import_history(
             connection,
-            studies.get(connection, into),
+            study,
             file[0],
-            lambda space: read_rows(*file, loss, space, ignore_extra=ignore_extra),
+            lambda space: read_rows(*file, value or loss or "loss", space, ignore_extra=ignore_extra, scale=scale),
             skip_unusable=skip_unusable,
         )
     _say(into, first, history)
@@ -119,25 +144,32 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
     """Import the finished trials of an Optuna study.
 
     The argument URL names Optuna's storage, such as sqlite:///optuna.db. The command writes nothing to Optuna's
-    storage. If the Optuna study maximises its objective value, each imported loss is the negative of the trial's value
-    in Optuna. The command skips trials that are not complete.
+    storage. If both studies minimise or both studies maximise, each imported trial has its value in Optuna. Otherwise,
+    the loss of an imported trial shows which trials were better in Optuna. The command skips trials that are not
+    complete.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history
+    from ledger.objectives import value_scale
     from ledger.optuna.imports import load
 
     source = load(url, study)
     with connected(settings) as connection:
+        row = studies.get(connection, into)
+        scale = value_scale(row.spec["objective"])
         first, history = import_history(
             connection,
-            studies.get(connection, into),
+            row,
             f"Optuna's study {study}",
-            lambda _space: source.rows(),
+            lambda _space: source.rows(scale),
             skip_unusable=skip_unusable,
         )
     _say(into, first, history)
-    if source.maximises:
-        click.echo(f"Optuna's study {study} maximises, so each imported loss is the negative of Optuna's value")
+    if source.maximises and not scale.is_maximised:
+        click.echo(
+            f"Optuna's study {study} maximises, but study {into} minimises, so each imported value is the negative of"
+            " Optuna's value"
+        )
     if source.others:
         click.echo(f"{source.others} trials are skipped, because they are not complete")
 

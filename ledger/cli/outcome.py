@@ -25,6 +25,7 @@ def show(connection: Connection, row: StudyRow) -> None:
         "study": row.name,
         "state": row.state + (f": {one_line(row.reason, 1_000)}" if row.reason else ""),
         "budget": f"{progress.ended} of {row.budget} trials",
+        **_criteria(row),
         "iterations": f"{progress.iterations_told} told",
         "trials": counts or "none yet",
     }
@@ -41,9 +42,15 @@ def show(connection: Connection, row: StudyRow) -> None:
             f", {best.source}" if best.source != "proposed" else ""
         )
         lines["parameters"] = json.dumps(best.params)
-        lines["loss"] = repr(best.loss)
+        is_score = progress.best_score is not None and progress.best_score == best.value
+        about = [one_line(progress.metric)] if progress.metric is not None and is_score else []
+        lines["value"] = f"{best.value!r} ({', '.join([*about, progress.direction])})"
         if progress.metric is not None and progress.best_score is not None:
-            lines[one_line(progress.metric)] = repr(progress.best_score) + _spread(objective, best.metrics or {})
+            spread = _spread(objective, best.metrics or {})
+            if spread:
+                lines["deviation"] = spread
+            if not is_score:
+                lines[one_line(progress.metric)] = repr(progress.best_score)
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
@@ -54,7 +61,17 @@ def show_best(connection: Connection, study: str) -> None:
     best = trials.best(connection, studies.get(connection, study).id)
     if best is not None:
         params = one_line(json.dumps(best.params), 1_000)
-        click.echo(f"best so far: loss {best.loss:.6g}, trial {best.number}: {params}", err=True)
+        click.echo(f"best so far: value {best.value:.6g}, trial {best.number}: {params}", err=True)
+
+
+def _criteria(row: StudyRow) -> dict[str, str]:
+    """Describe the stopping criteria of a study."""
+    criteria = {
+        "target": None if row.target is None else repr(row.target),
+        "patience": None if row.patience is None else f"{row.patience} trials",
+        "timeout": None if row.timeout_seconds is None else f"{row.timeout_seconds:g} s",
+    }
+    return {name: text for name, text in criteria.items() if text is not None}
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
@@ -89,8 +106,4 @@ def _data(data: Any) -> str:
 
 def _spread(objective: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     folds, spread = objective.get("cv"), metrics.get(f"{objective.get('metric', 'accuracy')}_std")
-    return (
-        f" (standard deviation {spread:.3g} over {show_value(folds)} folds)"
-        if folds and isinstance(spread, float)
-        else ""
-    )
+    return f"{spread:.3g} over {show_value(folds)} folds" if folds and isinstance(spread, float) else ""

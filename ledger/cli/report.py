@@ -43,12 +43,11 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one HTML page that works without a network.
 
-    The first plot on the page shows the loss of each trial. Another plot on the page shows all trials in parallel
-    coordinates. For each parameter, a plot shows the losses of the trials against the values of the parameter. One
-    section of the page shows how the surrogate's estimate of the loss depends on each parameter. Another section of the
-    page shows the estimated importance of each parameter. A timeline shows the attempts of the workers, and a table
-    lists the trials. The report also contains the best parameters and the study's specification. The study may be
-    running.
+    The first plot on the page shows the value of each trial. Another plot on the page shows all trials in parallel
+    coordinates. For each parameter, a plot shows the values of the trials against the parameter. One section of the
+    page shows how the surrogate's estimate of the value depends on each parameter. Another section of the page shows
+    the estimated importance of each parameter. A timeline shows the attempts of the workers, and a table lists the
+    trials. The report also contains the best parameters and the study's specification. The study may be running.
     """
     from ledger.database import studies, transfer
     from ledger.export.files import check_folder, whole_file

@@ -30,12 +30,13 @@ from ledger.without_pandas import without_pandas
     cls=StudyCommand,
     epilog=examples(
         "ledger run --model xgb --iterations 5 --batch-size 4 --workers 4 --seed 7",
-        "ledger run --data train.csv --target label --cv 5 --metric f1_macro",
-        "ledger run --data flats.csv --target price --model lgbm --group-column owner",
+        "ledger run --data train.csv --target-column label --cv 5 --metric f1_macro",
+        "ledger run --data flats.csv --target-column price --model lgbm",
         "ledger run study.toml",
         "ledger run study.toml --allow my_package --trial-timeout 600",
         "ledger run --mode steady --batch-size 8 --iterations 10",
         "ledger run --space space.toml --trials 20 -- python train.py --lr {lr}",
+        "ledger run study.toml --trials 1000 --timeout 3600 --patience 50",
     ),
 )
 @study_options
@@ -122,11 +123,17 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
         "ledger resume svm-42-341b3e",
         "ledger resume svm-42-341b3e --iterations 6 --workers 4",
         "ledger resume svm-42-341b3e --trials 100",
+        "ledger resume svm-42-341b3e --timeout 7200",
+        "ledger resume svm-42-341b3e --batch-size 32 --trials 1000 --workers 32",
     )
 )
 @click.argument("name", type=STUDY)
 @study_option("iterations", "Extend the budget to this many iterations.")
 @study_option("trials", "Extend the budget to this many trials.")
+@study_option("batch_size", "Change the batch size from the next proposal on.")
+@study_option("timeout", "Change the timeout of the study to this number of seconds in total.")
+@study_option("target", "Change the value at which the study ends.")
+@study_option("patience", "Change the number of trials without a better value after which the study ends.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -142,6 +149,10 @@ def resume(
     name: str,
     iterations: int | None,
     trials: int | None,
+    batch_size: int | None,
+    timeout: float | None,
+    target: float | None,
+    patience: int | None,
     workers: int | None,
     trainer_user: str | None,
     allow: Collection[str],
@@ -149,7 +160,10 @@ def resume(
     wait: bool,
     settings: Settings,
 ) -> None:
-    """Continue a paused, interrupted or failed study, or raise a study's budget.
+    """Continue a paused, interrupted or failed study, raise its budget, or change its batch size.
+
+    A study that its target, its patience or its timeout has ended runs again if the command changes this criterion, and
+    the study does not meet the new criterion.
 
     The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """
@@ -168,6 +182,17 @@ def resume(
         started = local(workers, allow, allow_command, shown, trainer_user)
         with best_so_far(url, settings, name):
             row = search.resume(
-                url, settings, name, started, iterations=iterations, trials=trials, wait=wait, listener=shown
+                url,
+                settings,
+                name,
+                started,
+                iterations=iterations,
+                trials=trials,
+                batch_size=batch_size,
+                target=target,
+                patience=patience,
+                timeout=timeout,
+                wait=wait,
+                listener=shown,
             )
         end(url, settings, row)

@@ -35,7 +35,7 @@ _MOST_WORKERS = 200
 @document.json_option
 @settings_options
 def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
-    """Show the progress, best loss, workers and failures of a study.
+    """Show the progress, best value, workers and failures of a study.
 
     With --watch, the command ends when the study ends. The exit code of --watch is 0 if the study is complete, and 1
     otherwise. All times come from the clock of the database server.
@@ -78,5 +78,4 @@ def status(name: str, watch: bool, as_json: bool, settings: Settings) -> None:
 
 def _document(status: Any) -> dict[str, Any]:
     facts = {field.name: getattr(status, field.name) for field in fields(status)}
-    improvements = [{"trial": trial, "loss": loss} for trial, loss in status.improvements]
-    return {"study": facts.pop("name"), **facts, "improvements": improvements}
+    return {"study": facts.pop("name"), **facts}

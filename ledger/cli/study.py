@@ -14,7 +14,7 @@ from ledger.settings import Settings
 from ledger.text import one_line
 
 # Columns that the option --json prints for the best trial and for an iteration.
-_BEST = ("number", "iteration", "source", "params", "loss", "metrics")
+_BEST = ("number", "iteration", "source", "params", "value", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
 
 
@@ -56,11 +56,11 @@ def list_(as_json: bool, settings: Settings) -> None:
         click.echo("no studies yet: `ledger run` makes one")
         return
     table.show(
-        ["STUDY", "STATE", "BUDGET", "COMPLETE", "RUNNING", "FAILED", "BEST LOSS", "CREATED (UTC)"],
+        ["STUDY", "STATE", "BUDGET", "COMPLETE", "RUNNING", "FAILED", "BEST VALUE", "DIRECTION", "CREATED (UTC)"],
         [
             (
                 *(row.study, row.state, f"{row.ended}/{row.budget}", row.complete, row.running),
-                *(row.failed, row.best_loss, f"{row.created_at:%Y-%m-%d %H:%M}"),
+                *(row.failed, row.best_value, row.direction, f"{row.created_at:%Y-%m-%d %H:%M}"),
             )
             for row in rows
         ],
@@ -111,10 +111,10 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         for iteration in iterations if row.spec.get("mode") != "steady" else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"
-            elif iteration.mean_loss is None:
+            elif iteration.mean_value is None:
                 told = "none completed"
             else:
-                told = f"mean loss {iteration.mean_loss:.6f}, best {iteration.best_loss:.6f}"
+                told = f"mean value {iteration.mean_value:.6f}, best {iteration.best_value:.6f}"
             click.echo(f"iteration {iteration.number}: {iteration.size} trials, {told}")
     for each in refusals:
         click.echo(f"worker {one_line(each.worker)} refuses the study: {one_line(each.reason, 1_000)}")

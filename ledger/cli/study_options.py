@@ -3,6 +3,7 @@
 The types, limits, defaults and help texts of the options come from the pydantic models that validate a study.
 """
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -23,7 +24,7 @@ _METAVARS = {
     "estimator": "MODULE:CLASS",
     "data": "FILE",
     "holdout": "FILE",
-    **dict.fromkeys(("target", "group_column", "time_column", "weight_column"), "COLUMN"),
+    **dict.fromkeys(("target_column", "group_column", "time_column", "weight_column"), "COLUMN"),
     "metric": "NAME",
     "name": "NAME",
 }
@@ -45,6 +46,29 @@ class _ChoiceType(click.Choice[str]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
         # The method `get_metavar` of click.Choice would write the choices in lower case.
         return f"[{'|'.join(self.choices)}]"
+
+
+class _TargetType(click.ParamType[float]):
+    """A click parameter type that accepts any finite number."""
+
+    name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(
+                f"{value!r} is not a number: give the value at which the study ends, or name the column of the classes"
+                " by --target-column",
+                param,
+                ctx,
+            )
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+_TARGET = _TargetType()
 
 
 class StudyCommand(click.Command):
@@ -122,7 +146,7 @@ def study_option(key: str, help_text: str | None = None) -> Callable[[F], F]:
         Help text that replaces the description of the key.
     """
     field = StudyTable.model_fields[key]
-    return click.option(f"--{key}", type=_type(field), help=help_text or _help(field))
+    return click.option(f"--{key.replace('_', '-')}", type=_type(field), help=help_text or _help(field))
 
 
 def _help(field: FieldInfo) -> str:
@@ -144,4 +168,7 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     kinds = get_args(field.annotation) or (field.annotation,)
     if int in kinds:
         return click.IntRange(**limits)
-    return SecondsType(**limits) if float in kinds else TEXT
+    if float in kinds:
+        # A number of seconds has limits, but a target may be any number.
+        return SecondsType(**limits) if limits else _TARGET
+    return TEXT

@@ -35,7 +35,7 @@ def trial() -> None:
     epilog=examples(
         "ledger trial list svm-42-341b3e",
         "ledger trial list svm-42-341b3e --state failed",
-        "ledger trial list svm-42-341b3e --json | jq '.[].loss'",
+        "ledger trial list svm-42-341b3e --json | jq '.[].value'",
     ),
 )
 @click.argument("name", type=STUDY)
@@ -63,12 +63,12 @@ def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> No
     table.show(
         (
             *("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "CRASHES", "LOST"),
-            *("WORKER", "LOSS", "SECONDS", "PARAMETERS"),
+            *("WORKER", "VALUE", "SECONDS", "PARAMETERS"),
         ),
         [
             (
                 *(row.number, row.iteration, row.state, row.attempts, row.failures, row.crashes, row.lost),
-                *(row.worker, row.loss, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
+                *(row.worker, row.value, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
             )
             for row in rows
         ],
@@ -98,7 +98,8 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         "source": row.source if row.retry_of is None else f"retried from trial {row.retry_of}",
         "state": row.state,
         "parameters": json.dumps(row.params),
-        "loss": row.loss,
+        "value": row.value,
+        "loss": None if row.loss == row.value else row.loss,
         "metrics": None if row.metrics is None else json.dumps(row.metrics),
         "counted": f"{row.attempts} attempts, {row.failures} failures, {row.crashes} crashes, lost {row.lost} times",
         "worker": row.worker,
@@ -113,11 +114,11 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
             click.echo(f"{label:<11} {one_line(str(value), LONGEST)}")
     for attempt in attempts:
         seconds = "" if attempt.seconds is None else f" after {attempt.seconds:.2f} s"
-        loss = "" if attempt.loss is None else f", loss {attempt.loss!r}"
+        value = "" if attempt.value is None else f", value {attempt.value!r}"
         ended = "" if attempt.ended_at is None else f", ended {attempt.ended_at:%Y-%m-%d %H:%M:%S} UTC"
         outcome = attempt.outcome or "under way"
         worker = one_line(attempt.worker)
-        click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{loss}{ended}")
+        click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{value}{ended}")
         for line in (attempt.error or "").strip().splitlines():
             click.echo(f"  {printable_line(line)}")
         _show_output(outputs.get(attempt.number, ""))

@@ -35,7 +35,11 @@ _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
     "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
     "state": ("trial.state", "State of the trial (pending, running, complete, failed or cancelled)."),
-    "loss": ("trial.loss", "Finite loss, which the study minimises; null unless the trial is complete."),
+    "value": (
+        "ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric))",
+        "Value that the objective returned; null unless the trial is complete.",
+    ),
+    "loss": ("trial.loss", "Finite loss, which the optimizer minimises; null unless the trial is complete."),
     "seconds": (
         "(select max(attempt.seconds) from ledger.attempt where attempt.study_id = trial.study_id"
         " and attempt.trial = trial.number and attempt.outcome = 'complete')",
@@ -212,9 +216,9 @@ def _definition(study_id: int, of: Sequence[ViewColumn]) -> sql.Composed:
     for column in of:
         value = sql.SQL("trial.{} -> {}").format(sql.Identifier(column.source), sql.Literal(column.key))
         shown.append(sql.SQL(_VALUES[column.type] + " as {name}").format(value, name=sql.Identifier(column.name)))
-    return sql.SQL("select {} from ledger.trial where trial.study_id = {}").format(
-        sql.SQL(", ").join(shown), sql.Literal(study_id)
-    )
+    return sql.SQL(
+        "select {} from ledger.trial join ledger.study on study.id = trial.study_id where trial.study_id = {}"
+    ).format(sql.SQL(", ").join(shown), sql.Literal(study_id))
 
 
 def _comments(study: str, view: sql.Identifier, of: Sequence[ViewColumn]) -> Iterator[sql.Composed]:

@@ -42,6 +42,9 @@ class ProposedBatch:
     seen : sequence of int or None
         In steady mode, the numbers of the trials whose end the manager saw since the previous iteration; None in batch
         mode.
+    batch_size : int or None
+        Batch size of the study when the manager decided the number of points. If the batch size of the study has
+        changed, the ledger refuses the batch. The ledger does not compare the batch size None.
     """
 
     number: int
@@ -53,6 +56,21 @@ class ProposedBatch:
     ask_seconds: float
     tell_seconds: float
     seen: Sequence[int] | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """The columns of a study that a manager reads at each poll.
+
+    `has_criteria` says whether the study has a stopping criterion, and `has_timeout` whether it has a timeout.
+    """
+
+    state: str
+    budget: int
+    batch_size: int
+    has_criteria: bool
+    has_timeout: bool
 
 
 @dataclass(frozen=True)
@@ -69,10 +87,11 @@ _LEAVE = text("select ledger.leave_study(:study, :claim)")
 _LISTEN = text("listen ledger_ended")
 _PROPOSE = text(
     "select ledger.propose(:study, :claim, :number, :round, :known, cast(:points as jsonb), cast(:surrogate as jsonb),"
-    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]))"
+    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]), :batch_size)"
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
+_STOP = text("select ledger.stop(:study, :claim)")
 _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
 _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
@@ -135,6 +154,7 @@ def propose(connection: Connection, held: ClaimedStudy, batch: ProposedBatch) ->
             ask_seconds=batch.ask_seconds,
             tell_seconds=batch.tell_seconds,
             seen=None if batch.seen is None else list(batch.seen),
+            batch_size=batch.batch_size,
         )
     )
 
@@ -154,6 +174,11 @@ def finish(connection: Connection, held: ClaimedStudy, state: str, reason: str |
     """Record the final state of the study. Return "finished", "lost" or "changed"."""
     parameters = {"state": state, "reason": reason, "budget": budget}
     return str(answer(connection, _FINISH, study=held.study_id, claim=held.claim, **parameters))
+
+
+def stop(connection: Connection, held: ClaimedStudy) -> str:
+    """End the study if it meets a stopping criterion. Return "none", "stopping", "stopped", "ended" or "lost"."""
+    return str(answer(connection, _STOP, study=held.study_id, claim=held.claim))
 
 
 def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str | None:
@@ -178,8 +203,8 @@ def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
     return int(answer(connection, _END_CANCELLED, study=study_id))
 
 
-def state(connection: Connection, study_id: int) -> tuple[str, int]:
-    """Return the state and the budget of the study.
+def state(connection: Connection, study_id: int) -> StudyState:
+    """Return the state, the budget, the batch size and the stopping criteria of the study.
 
     Raises
     ------
@@ -187,12 +212,14 @@ def state(connection: Connection, study_id: int) -> tuple[str, int]:
         The study was deleted.
     """
     with connection.begin():
-        row = connection.execute(
-            select(_studies.c.state, _studies.c.budget).where(_studies.c.id == study_id)
-        ).one_or_none()
+        of = _studies.c
+        criteria = (of.target, of.patience, of.timeout_seconds)
+        read = select(of.state, of.budget, of.batch_size, *criteria).where(of.id == study_id)
+        row = connection.execute(read).one_or_none()
     if row is None:
         raise LedgerError("the study was deleted while this manager held the study")
-    return row[0], row[1]
+    has_criteria = any(criterion is not None for criterion in row[3:])
+    return StudyState(row.state, row.budget, row.batch_size, has_criteria, row.timeout_seconds is not None)
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:

@@ -4,6 +4,7 @@ Exports, imports, listings and the Python interface use the column names of the 
 because only the holder of a claim may know the claim.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,13 +14,17 @@ TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that exports omit, such as a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
+# Metadata of a column that exports contain for readers, but that follows from other columns of the same study.
+_DERIVED = {"derived": True}
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
     """A study, as a row of the view ledger.studies.
 
-    `budget` is the number of trials that the optimizer may propose.
+    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time for which managers
+    have held the study, without the present manager. `stopped_by` is the criterion that ended the study before its
+    budget was used.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -27,11 +32,23 @@ class StudyRow:
     state: str
     reason: str | None
     budget: int
+    target: float | None
+    patience: int | None
+    timeout_seconds: float | None
+    managed_seconds: float
+    stopped_by: str | None
+    stopping_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
     spec: dict[str, Any]
     spec_hash: str
     versions: dict[str, Any]
+    changed_batch_size: int | None
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size of the study, which a user may have changed."""
+        return self.changed_batch_size or int(self.spec["batch_size"])
 
     @property
     def has_ended(self) -> bool:
@@ -44,18 +61,22 @@ class IterationRow:
     """An iteration, as a row of the view ledger.iterations.
 
     In steady mode, `seen` contains the numbers of the trials whose end the manager has seen since the previous
-    iteration. In batch mode, `seen` is None.
+    iteration. In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and
+    `best_loss`. `batch_size` is the batch size of the study when the iteration was proposed.
     """
 
     number: int
     round: int
     size: int
+    batch_size: int | None
     asked_at: datetime
     told_at: datetime | None
     ask_seconds: float
     tell_seconds: float
     mean_loss: float | None
     best_loss: float | None
+    mean_value: float | None = field(metadata=_DERIVED)
+    best_value: float | None = field(metadata=_DERIVED)
     surrogate: dict[str, Any] | None
     environment: dict[str, Any]
     seen: list[int] | None
@@ -65,7 +86,8 @@ class IterationRow:
 class TrialRow:
     """A trial, as a row of the view ledger.trials.
 
-    `seconds` is the training time of the attempt that completed the trial.
+    `value` is the number that the objective returned, and `loss` is the number that the optimizer minimises. `seconds`
+    is the training time of the attempt that completed the trial.
     """
 
     number: int
@@ -75,6 +97,7 @@ class TrialRow:
     retry_of: int | None
     params: dict[str, Any]
     state: str
+    value: float | None = field(metadata=_DERIVED)
     loss: float | None
     metrics: dict[str, Any] | None
     seconds: float | None = field(metadata=_COMPUTED)
@@ -97,9 +120,9 @@ class TrialRow:
 
     @property
     def result(self) -> float:
-        """The loss of a complete trial."""
-        assert self.loss is not None
-        return self.loss
+        """The value of a complete trial."""
+        assert self.value is not None
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +138,7 @@ class AttemptRow:
     claimed_at: datetime
     ended_at: datetime | None
     outcome: str | None
+    value: float | None = field(metadata=_DERIVED)
     loss: float | None
     seconds: float | None
     error: str | None
@@ -160,6 +184,10 @@ class ProgressRow:
     state: str
     reason: str | None
     budget: int
+    target: float | None
+    patience: int | None
+    timeout_seconds: float | None
+    stopped_by: str | None
     proposed: int
     ended: int
     iterations_told: int
@@ -169,6 +197,8 @@ class ProgressRow:
     failed: int
     cancelled: int
     attempts: int
+    direction: str
+    best_value: float | None
     best_loss: float | None
     metric: str | None
     best_score: float | None
@@ -180,25 +210,42 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
 
 
 def recorded(row: Row) -> dict[str, Any]:
+    """Return the columns of a row that a table contains, as a dictionary in the order of the fields."""
+    return {name: getattr(row, name) for name in columns(type(row), without=("computed", "derived"))}
+
+
+def exported(row: Row) -> dict[str, Any]:
     """Return the exported columns of a row, as a dictionary in the order of the fields."""
-    return {name: getattr(row, name) for name in columns(type(row), recorded=True)}
+    return {name: getattr(row, name) for name in export_columns(type(row))}
 
 
-def columns(row: type, *, recorded: bool = False) -> tuple[str, ...]:
+def export_columns(row: type) -> tuple[str, ...]:
+    """Return the names of the columns that exports of a row class contain, in the order of the fields of the class.
+
+    Examples
+    --------
+    >>> "value" in export_columns(TrialRow), "seconds" in export_columns(TrialRow)
+    (True, False)
+    """
+    return columns(row, without=("computed",))
+
+
+def columns(row: type, *, without: Collection[str] = ()) -> tuple[str, ...]:
     """Return the names of the columns of a row class, in the order of the fields of the class.
 
     Parameters
     ----------
     row : type
         One of the row classes of this module.
-    recorded : bool
-        Whether to leave out the columns that exports omit.
+    without : collection of str
+        The kinds of columns to leave out, "computed" or "derived". Exports omit computed columns, and imports do not
+        insert derived columns.
 
     Examples
     --------
     >>> columns(AttemptRow)[:3]
     ('trial', 'number', 'worker')
-    >>> "seconds" in columns(TrialRow, recorded=True)
+    >>> "seconds" in columns(TrialRow, without=["computed"])
     False
     """
-    return tuple(each.name for each in fields(row) if not (recorded and each.metadata.get("computed")))
+    return tuple(each.name for each in fields(row) if not any(each.metadata.get(kind) for kind in without))

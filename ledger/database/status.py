@@ -59,6 +59,15 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True)
+class Improvement:
+    """A complete trial that has a better value than all complete trials with a lower number."""
+
+    trial: int
+    value: float
+    loss: float
+
+
+@dataclass(frozen=True)
 class StudyStatus:
     """The status of a study at the time `now`, by the database's clock.
 
@@ -81,12 +90,17 @@ class StudyStatus:
         Number of ended trials per second, computed from the latest ended trials. The value is None if no trial has
         ended since the oldest live worker started.
     remaining_seconds : float or None
-        Remaining time in seconds, estimated from `trials_a_second`. The value is None if `trials_a_second` is None, if
-        the study is not running, or if no live manager holds the study.
+        Remaining time in seconds, estimated from `trials_a_second`, but at most the time that is left of the study's
+        timeout. The value is None if the study is not running, if no live manager holds the study, or if neither
+        `trials_a_second` nor a timeout is known.
+    target, patience, timeout_seconds : float, int and float, or None
+        The criteria that end the study before its budget is used.
+    direction : str
+        "minimize" or "maximize": whether the lowest or the highest value is best.
     best : mapping or None
-        Number, iteration, loss, metric and score of the complete trial with the lowest loss.
-    improvements : sequence of (int, float)
-        Number and loss of each complete trial that has a lower loss than all complete trials with a lower number.
+        Number, iteration, loss, value, metric and score of the complete trial with the lowest loss.
+    improvements : sequence of Improvement
+        The complete trials that have a better value than all complete trials with a lower number.
     last_complete : int or None
         Highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
@@ -99,11 +113,15 @@ class StudyStatus:
     state: str
     reason: str | None
     mode: str
+    direction: str
     now: datetime
     created_at: datetime
     finished_at: datetime | None
     elapsed_seconds: float
     budget: int
+    target: float | None
+    patience: int | None
+    timeout_seconds: float | None
     ended: int
     iterations_told: int
     complete: int
@@ -118,7 +136,7 @@ class StudyStatus:
     trials_a_second: float | None
     remaining_seconds: float | None
     best: Mapping[str, Any] | None
-    improvements: Sequence[tuple[int, float]]
+    improvements: Sequence[Improvement]
     last_complete: int | None
     workers: Sequence[WorkerStatus]
     latest_failures: Sequence[FailedAttempt]
@@ -144,8 +162,11 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
     facts = dict(row._mapping)
     rated, rated_seconds = facts.pop("rated"), facts.pop("rated_seconds")
     rate = rated / rated_seconds if rated and rated_seconds > 0 else None
-    is_known = rate is not None and row.state == "running" and row.managed
     ended = min(row.ended, row.budget)
+    remaining = [] if rate is None else [(row.budget - ended) / rate]
+    timeout_left = facts.pop("timeout_left")
+    remaining += [] if timeout_left is None else [timeout_left]
+    is_managed = row.state == "running" and row.managed
     facts |= {
         "ended": ended,
         "elapsed_seconds": max(0.0, ((row.finished_at or row.now) - row.created_at).total_seconds()),
@@ -153,8 +174,8 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
         "crashes": int(row.crashes),
         "lost": int(row.lost),
         "trials_a_second": rate,
-        "remaining_seconds": (row.budget - ended) / rate if rate is not None and is_known else None,
-        "improvements": [(number, float(loss)) for number, loss in row.improvements],
+        "remaining_seconds": min(remaining) if remaining and is_managed else None,
+        "improvements": [Improvement(number, float(value), float(loss)) for number, loss, value in row.improvements],
         "workers": [WorkerStatus(**{**worker, "since": _moment(worker["since"])}) for worker in row.workers],
         "latest_failures": [
             FailedAttempt(

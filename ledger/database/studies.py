@@ -18,7 +18,11 @@ from ledger.errors import LedgerError
 
 _studies, _iterations = views.studies, views.iterations
 
-_CREATE = text("select ledger.create_study(:name, cast(:spec as jsonb), :spec_hash, :budget, cast(:versions as jsonb))")
+_CREATE = text(
+    "select ledger.create_study(:name, cast(:spec as jsonb), :spec_hash, :budget, cast(:versions as jsonb), :target,"
+    " :patience, :timeout_seconds)"
+)
+_SET_CRITERIA = text("select ledger.set_criteria(:study, :target, :patience, :timeout_seconds)")
 
 
 def create(
@@ -29,6 +33,10 @@ def create(
     budget: int,
     versions: Mapping[str, Any],
     files: Sequence[StoredDataset] = (),
+    *,
+    target: float | None = None,
+    patience: int | None = None,
+    timeout_seconds: float | None = None,
 ) -> StudyRow | None:
     """Record a study and the study's data files. Return None if the name is already used."""
     with connection.begin():
@@ -40,6 +48,9 @@ def create(
                 "spec_hash": spec_hash,
                 "budget": budget,
                 "versions": to_json(versions),
+                "target": target,
+                "patience": patience,
+                "timeout_seconds": timeout_seconds,
             },
         )
         if study_id is None:
@@ -87,6 +98,27 @@ def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list
 def extend(connection: Connection, study_id: int, budget: int) -> str:
     """Raise the budget of a study. Return "extended", "unchanged", "cancelled" or "unknown"."""
     return str(answer(connection, text("select ledger.extend(:study, :budget)"), study=study_id, budget=budget))
+
+
+def set_criteria(
+    connection: Connection,
+    study_id: int,
+    target: float | None,
+    patience: int | None,
+    timeout_seconds: float | None,
+) -> str:
+    """Set the criteria that end a study before its budget is used. None means no such criterion.
+
+    Return "changed", "unchanged", "cancelled" or "unknown".
+    """
+    criteria = {"target": target, "patience": patience, "timeout_seconds": timeout_seconds}
+    return str(answer(connection, _SET_CRITERIA, study=study_id, **criteria))
+
+
+def set_batch_size(connection: Connection, study_id: int, batch_size: int) -> str:
+    """Change the batch size of a study. Return "changed", "unchanged", "cancelled" or "unknown"."""
+    call = text("select ledger.set_batch_size(:study, :batch_size)")
+    return str(answer(connection, call, study=study_id, batch_size=batch_size))
 
 
 def pause(connection: Connection, study_id: int) -> str:

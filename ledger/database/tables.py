@@ -5,7 +5,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
-    DateTime,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -13,8 +12,6 @@ from sqlalchemy import (
     Index,
     Integer,
     Interval,
-    LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -22,21 +19,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-SCHEMA = "ledger"
+from ledger.database.schema import SCHEMA, metadata, moment
+from ledger.database.worker_tables import dataset, refusal, worker
 
-metadata = MetaData(
-    schema=SCHEMA,
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "uq": "%(table_name)s_%(column_0_name)s_key",
-        "ck": "%(table_name)s_%(constraint_name)s",
-    },
-)
-
-
-def _moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
+__all__ = [
+    "SCHEMA",
+    "attempt",
+    "cancellation",
+    "dataset",
+    "iteration",
+    "manager",
+    "metadata",
+    "refusal",
+    "study",
+    "trial",
+    "worker",
+]
 
 
 def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
@@ -89,32 +87,84 @@ study = Table(
         "cancelled.",
     ),
     Column("reason", Text, comment="Reason for the state, as a text for users; null if no reason is recorded."),
-    _moment("created_at", nullable=False, comment="Time when the study was created, by the database's clock."),
-    _moment("finished_at", comment="Time when the study ended; null until the study has ended."),
+    moment("created_at", nullable=False, comment="Time when the study was created, by the database's clock."),
+    moment("finished_at", comment="Time when the study ended; null until the study has ended."),
     Column(
         "versions",
         JSONB,
         nullable=False,
         comment="Versions of Python, the packages and the BLAS kernel when the study was created.",
     ),
+    Column(
+        "target",
+        Double,
+        comment="Value at which the study ends: at most this value if the study minimises, at least this value if the "
+        "study maximises; null without a target.",
+    ),
+    Column(
+        "patience",
+        Integer,
+        comment="Number of trials without a better value after which the study ends, at least 1; null without a limit.",
+    ),
+    Column(
+        "timeout_seconds",
+        Double,
+        comment="Seconds for which managers may hold the study before the study ends; null without a limit.",
+    ),
+    Column(
+        "managed_seconds",
+        Double,
+        nullable=False,
+        server_default=text("0"),
+        comment="Seconds for which managers have held the study, without the time of the present manager.",
+    ),
+    Column(
+        "stopped_by",
+        Text,
+        comment="Criterion that ended the study before its budget was used (target, patience or timeout); null "
+        "otherwise.",
+    ),
+    moment("stopping_at", comment="Time when the study met the criterion stopped_by; null without such a criterion."),
     _of_spec(
         "seed",
         BigInteger,
         "((spec ->> 'seed')::bigint)",
         comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
     ),
+    Column(
+        "changed_batch_size",
+        Integer,
+        comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch size of "
+        "spec holds.",
+    ),
     _of_spec(
         "batch_size",
         Integer,
-        "((spec ->> 'batch_size')::integer)",
-        comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1; part "
-        "of spec.",
+        "(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))",
+        comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
+        "changed_batch_size, or the batch size of spec.",
     ),
     _of_spec(
         "objective",
         JSONB,
         "(spec -> 'objective')",
-        comment="Objective that computes a loss from parameters (a model and a dataset, or a function); part of spec.",
+        comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of spec.",
+    ),
+    _of_spec(
+        "direction",
+        Text,
+        "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] then 'maximize'"
+        " else coalesce(spec -> 'objective' ->> 'direction', 'minimize') end)",
+        comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). The "
+        "score of a model or an estimator is maximised; part of spec.",
+    ),
+    _of_spec(
+        "loss_of_zero",
+        Double,
+        "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] and "
+        "left(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'), 4) <> 'neg_' then 1 else 0 end)",
+        comment="Loss of the value 0. If the direction is maximize, the loss of a value is loss_of_zero - value. If "
+        "the direction is minimize, the loss is the value itself; part of spec.",
     ),
     _of_spec(
         "tuples",
@@ -161,7 +211,7 @@ study = Table(
         comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
     ),
     _of_spec(
-        "timeout",
+        "trial_timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
@@ -169,10 +219,17 @@ study = Table(
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),
+    CheckConstraint("changed_batch_size >= 1", name="batch_size_is_positive"),
     CheckConstraint("state in ('running', 'paused', 'complete', 'failed', 'cancelled')", name="state_is_known"),
     CheckConstraint(
         "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
     ),
+    CheckConstraint("target > '-infinity' and target < 'infinity'", name="target_is_finite"),
+    CheckConstraint("patience >= 1", name="patience_is_positive"),
+    CheckConstraint("timeout_seconds > 0", name="timeout_is_positive"),
+    CheckConstraint("managed_seconds >= 0", name="managed_seconds_are_not_negative"),
+    CheckConstraint("stopped_by in ('target', 'patience', 'timeout')", name="criterion_is_known"),
+    CheckConstraint("(stopped_by is null) = (stopping_at is null)", name="stopping_since_a_criterion"),
     Index("study_running", "id", postgresql_where=text("state = 'running'")),
     comment="One row for each study, which is one search with a space, an objective, an optimizer, a budget and a "
     "seed. Read the table through the view ledger.studies.",
@@ -196,10 +253,10 @@ manager = Table(
         Integer,
         comment="Process id of the manager's database session; null if unknown, as behind a transaction pooler.",
     ),
-    _moment("backend_started_at", comment="Start time of the manager's database session; null if unknown."),
-    _moment("claimed_at", nullable=False, comment="Time when the manager took the study."),
+    moment("backend_started_at", comment="Start time of the manager's database session; null if unknown."),
+    moment("claimed_at", nullable=False, comment="Time when the manager took the study."),
     Column("lease", Interval, nullable=False, comment="Time for which the manager's claim is valid without a renewal."),
-    _moment("lease_until", nullable=False, comment="Time when the manager's lease ends unless the manager renews it."),
+    moment("lease_until", nullable=False, comment="Time when the manager's lease ends unless the manager renews it."),
     CheckConstraint("lease > '0'", name="lease_is_positive"),
     postgresql_with={"fillfactor": 50},
     comment="One row for each study that a manager holds by a claim with a lease. Read the table through the view "
@@ -221,8 +278,14 @@ iteration = Table(
         "replaces that round.",
     ),
     Column("size", Integer, nullable=False, comment="Number of trials in all rounds of the iteration, at least 1."),
-    _moment("asked_at", nullable=False, comment="Time when the first trials of the iteration were inserted."),
-    _moment("told_at", comment="Time when the optimizer received the iteration's losses; null until then."),
+    Column(
+        "batch_size",
+        Integer,
+        comment="Batch size of the study when the iteration was proposed, at least 1; null if the iteration has no "
+        "proposed points.",
+    ),
+    moment("asked_at", nullable=False, comment="Time when the first trials of the iteration were inserted."),
+    moment("told_at", comment="Time when the optimizer received the iteration's losses; null until then."),
     Column(
         "ask_seconds",
         Double,
@@ -268,6 +331,7 @@ iteration = Table(
         "of earlier iterations. Null in batch mode.",
     ),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
+    CheckConstraint("batch_size >= 1", name="batch_size_is_positive"),
     # If an iteration has neither a proposed nor a complete trial, the manager sets told_at, but mean_loss and best_loss
     # stay null.
     CheckConstraint(
@@ -348,7 +412,7 @@ trial = Table(
         server_default=text("0"),
         comment="Number of times that the trial was lost with its worker, at most the study's max_lost.",
     ),
-    _moment(
+    moment(
         "available_at",
         nullable=False,
         comment="Time from which workers can claim the trial, set when the trial last became pending.",
@@ -362,20 +426,21 @@ trial = Table(
     Column(
         "worker", Text, comment="Name of the worker that holds the trial, or held it last; null before the first claim."
     ),
-    _moment("claimed_at", comment="Time of the last claim; null before the first claim."),
-    _moment(
+    moment("claimed_at", comment="Time of the last claim; null before the first claim."),
+    moment(
         "lease_until",
         comment="Time when the lease ends unless the worker sends a heartbeat; null unless the trial is running.",
     ),
-    _moment(
+    moment(
         "deadline_at",
         comment="Time when the current attempt times out; null without a time limit, and until the training starts.",
     ),
-    _moment("finished_at", comment="Time when the trial ended; null until the trial has ended."),
+    moment("finished_at", comment="Time when the trial ended; null until the trial has ended."),
     Column(
         "loss",
         Double,
-        comment="Finite loss, which the study minimises. For built-in models, the loss is usually 1 - score. Null "
+        comment="Finite loss, which the optimizer minimises. The loss follows from the value that the objective "
+        "returned: the loss is the value if the study minimises, and loss_of_zero - value if the study maximises. Null "
         "unless the trial is complete.",
     ),
     Column(
@@ -463,8 +528,8 @@ attempt = Table(
     Column("trial", Integer, nullable=False, comment="The number of the trial."),
     Column("number", Integer, nullable=False, comment="Number of the attempt within the trial, from 1."),
     Column("worker", Text, nullable=False, comment="Name of the worker that claimed the trial."),
-    _moment("claimed_at", nullable=False, comment="Time of the claim."),
-    _moment("ended_at", comment="Time when the end of the attempt was recorded; null while the attempt is running."),
+    moment("claimed_at", nullable=False, comment="Time of the claim."),
+    moment("ended_at", comment="Time when the end of the attempt was recorded; null while the attempt is running."),
     Column(
         "outcome",
         Text,
@@ -476,7 +541,8 @@ attempt = Table(
     Column(
         "loss",
         Double,
-        comment="Loss that the objective returned; null without a loss. The loss of a stale attempt does not count.",
+        comment="Loss of the value that the objective returned; null without a value. The loss of a stale attempt does "
+        "not count.",
     ),
     Column(
         "seconds",
@@ -516,7 +582,7 @@ cancellation = Table(
     Column("study_id", Integer, primary_key=True, comment="The study."),
     Column("trial", Integer, primary_key=True, comment="The number of the trial."),
     Column("reason", Text, nullable=False, comment="Reason for the cancellation, for users."),
-    _moment("asked_at", nullable=False, comment="Time of the cancellation."),
+    moment("asked_at", nullable=False, comment="Time of the cancellation."),
     ForeignKeyConstraint(
         ["study_id", "trial"],
         ["ledger.trial.study_id", "ledger.trial.number"],
@@ -525,80 +591,4 @@ cancellation = Table(
     ),
     comment="One row for each cancelled trial that has not ended yet, because another session had locked the trial's "
     "row. The next call of the trial's worker ends the trial, or a manager ends the trial when the row is unlocked.",
-)
-
-worker = Table(
-    "worker",
-    metadata,
-    Column("name", Text, primary_key=True, comment="Unique name, made of host, process id and four random digits."),
-    Column("host", Text, nullable=False, comment="Name of the worker's machine."),
-    Column("pid", Integer, nullable=False, comment="Process id of the worker on its machine."),
-    Column("versions", JSONB, nullable=False, comment="Versions of the packages that the worker trains with."),
-    _moment("started_at", nullable=False, comment="Time of the worker's first announcement."),
-    _moment(
-        "last_seen_at",
-        nullable=False,
-        comment="Time of the worker's last announcement.",
-    ),
-    _moment("stopped_at", comment="Time when the worker stopped; null if the worker is running or died."),
-    # If a worker claims several trials in one call, the function ledger.claim uses the index worker_here to count the
-    # live workers.
-    Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
-    postgresql_with={"fillfactor": 70},
-    comment="One row for each worker, including workers that have stopped. Read the table through the view "
-    "ledger.workers.",
-)
-
-refusal = Table(
-    "refusal",
-    metadata,
-    Column(
-        "worker",
-        Text,
-        ForeignKey("ledger.worker.name", ondelete="CASCADE"),
-        primary_key=True,
-        comment="Name of the worker that cannot load the study's objective.",
-    ),
-    Column(
-        "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
-    ),
-    Column("reason", Text, nullable=False, comment="Reason of the refusal, at most 1000 characters."),
-    _moment("refused_at", nullable=False, comment="Time of the worker's last refusal of the study."),
-    comment="One row for each worker and each study that the worker refuses, until the worker loads the objective or "
-    "stops. Read the table through the view ledger.refusals.",
-)
-
-dataset = Table(
-    "dataset",
-    metadata,
-    Column(
-        "sha256",
-        Text,
-        primary_key=True,
-        comment="SHA-256 of the file's content in hexadecimal, by which a study's objective refers to the file.",
-    ),
-    Column(
-        "name",
-        Text,
-        nullable=False,
-        comment="Name of the file when it was first stored, without the folder.",
-    ),
-    Column("content", LargeBinary, nullable=False, comment="Content of the file, at most 64 MB."),
-    Column(
-        "bytes",
-        Integer,
-        Computed("(octet_length(content))", persisted=True),
-        nullable=False,
-        comment="Size of the content.",
-    ),
-    Column(
-        "created_at",
-        DateTime(timezone=True),
-        nullable=False,
-        comment="Time when the file was stored, by the database's clock.",
-    ),
-    CheckConstraint("sha256 = encode(sha256(content), 'hex')", name="sha256_is_of_the_content"),
-    CheckConstraint("octet_length(content) <= 67108864", name="content_is_not_too_large"),
-    comment="One row for each file that studies train on. A stored file never changes. Read the table through the "
-    "view ledger.datasets.",
 )

@@ -15,18 +15,22 @@ def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
     )
 
 
+def _of_values(*names: str) -> list[Column[Any]]:
+    return [Column(name, Double) for name in names]
+
+
 studies = _view("studies", tables.study)
-iterations = _view("iterations", tables.iteration)
-trials = _view("trials", tables.trial, Column("seconds", Double))
-attempts = _view("attempts", tables.attempt)
+iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "best_value"))
+trials = _view("trials", tables.trial, *_of_values("value", "seconds"))
+attempts = _view("attempts", tables.attempt, *_of_values("value"))
 workers = _view("workers", tables.worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
 refusals = _view("refusals", tables.refusal, Column("study", Text))
 progress = table(
     "progress",
-    *(column(name, Text) for name in ("study", "state", "reason", "metric")),
-    *(column(name, Integer) for name in ("budget", "proposed", "ended", "iterations_told", "attempts")),
+    *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric", "stopped_by")),
+    *(column(name, Integer) for name in ("budget", "patience", "proposed", "ended", "iterations_told", "attempts")),
     *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
-    *(column(name, Double) for name in ("best_loss", "best_score")),
+    *(column(name, Double) for name in ("best_value", "best_loss", "best_score", "target", "timeout_seconds")),
     column("created_at", DateTime(timezone=True)),
     column("elapsed", Interval),
     schema=tables.SCHEMA,

@@ -15,11 +15,11 @@ from typing import Any, TextIO
 from sqlalchemy import Connection
 
 from ledger.database import datasets, studies, transfer, trials
-from ledger.database.rows import StudyRow, TrialRow, columns, recorded
+from ledger.database.rows import StudyRow, TrialRow, export_columns, exported
 from ledger.study.choices import choice_key, choice_texts
 from ledger.text import printable
 
-_TRIAL = columns(TrialRow, recorded=True)
+_TRIAL = export_columns(TrialRow)
 # Name and version of the format of the json document that `ledger import` reads. The version increases when the
 # document's keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
@@ -38,13 +38,13 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     key "dataset" contains the whole content of this file in base64. The key "holdout" contains the hold-out file of the
     study in the same form.
     """
-    output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(recorded(study))}')
+    output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     # The values of `lists` are functions, so that `write_json` does not read all lists into memory at once.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
-        "iterations": lambda: map(recorded, studies.iterations(connection, study.id)),
+        "iterations": lambda: map(exported, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),
-        "attempts": lambda: map(recorded, chain.from_iterable(trials.attempt_pages(connection, study.id))),
-        "workers": lambda: map(recorded, transfer.workers_of(connection, study.id)),
+        "attempts": lambda: map(exported, chain.from_iterable(trials.attempt_pages(connection, study.id))),
+        "workers": lambda: map(exported, transfer.workers_of(connection, study.id)),
     }
     for name, rows in lists.items():
         output.write(f',\n"{name}": [')
@@ -125,7 +125,7 @@ def spreadsheet_text(text: str) -> str:
 
 
 def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]:
-    return map(recorded, chain.from_iterable(trials.pages(connection, study.id)))
+    return map(exported, chain.from_iterable(trials.pages(connection, study.id)))
 
 
 def _json(value: Any) -> str:

@@ -41,7 +41,7 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
             iteration = trial.iteration
             contents = {"hyperparams": trial.params}
             if trial.state == "complete":
-                contents["results"] = {"loss": trial.loss, **(trial.metrics or {})}
+                contents["results"] = {"value": trial.value, "loss": trial.loss, **(trial.metrics or {})}
             for kind, content in contents.items():
                 with whole_file(folder / f"{kind}_{iteration}_{index}.json") as file:
                     json.dump(content, file)

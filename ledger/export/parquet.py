@@ -32,6 +32,7 @@ _FIRST = {
     "source": pa.string(),
     "retry_of": pa.int64(),
     "state": pa.string(),
+    "value": pa.float64(),
     "loss": pa.float64(),
 }
 _LAST = {

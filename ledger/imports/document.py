@@ -24,7 +24,16 @@ from sqlalchemy import Connection
 from ledger.database import transfer
 from ledger.database.bounds import LONGEST_ERROR, json_fault, moment_fault, text_fault
 from ledger.database.datasets import StoredDataset
-from ledger.database.rows import SOURCES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow, columns, recorded
+from ledger.database.rows import (
+    SOURCES,
+    AttemptRow,
+    IterationRow,
+    StudyRow,
+    TrialRow,
+    WorkerRow,
+    export_columns,
+    recorded,
+)
 from ledger.database.transfer import ImportedStudy, StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
@@ -88,7 +97,7 @@ class _RowSchema:
             dict[str, Any]: Json,
             dict[str, Any] | None: Json | None,
         }
-        types = {name: type_ for name, type_ in get_type_hints(row).items() if name in columns(row, recorded=True)}
+        types = {name: type_ for name, type_ in get_type_hints(row).items() if name in export_columns(row)}
         fields: dict[str, Any] = {
             name: (bounded.get(type_, type_), ...) for name, type_ in {**types, **self._narrower}.items()
         }

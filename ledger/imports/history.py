@@ -117,8 +117,8 @@ def import_history(
     return first, history
 
 
-def finite_loss(value: float) -> float:
-    """Return the loss `value`, or raise UsageError if the loss is not finite."""
-    if not math.isfinite(value):
-        raise UsageError(f"the loss {show(value)} is not finite")
-    return value + 0.0
+def finite_number(kind: str, number: float) -> float:
+    """Return a loss or a value, or raise UsageError if the number is not finite."""
+    if not math.isfinite(number):
+        raise UsageError(f"the {kind} {show(number)} is not finite")
+    return number + 0.0

@@ -1,16 +1,18 @@
 """Reads a csv file of finished trials, with one trial per line.
 
-The csv file has a column for each parameter, and a column for the loss.
+The csv file has a column for each parameter, and a column for the losses or the values.
 """
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from ledger.database.trials import ExternalTrial
 from ledger.errors import UsageError
-from ledger.imports.history import UncheckedTrial, finite_loss
+from ledger.imports.history import UncheckedTrial, finite_number
+from ledger.objectives import ValueScale
 from ledger.study.space import Space
 from ledger.text import nearest, show
 
@@ -18,17 +20,21 @@ from ledger.text import nearest, show
 PREFIX = "params_"
 
 
-def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_extra: bool) -> Iterator[UncheckedTrial]:
+def read_rows(
+    place: str, content: bytes, result: str, space: Space, *, ignore_extra: bool, scale: ValueScale | None = None
+) -> Iterator[UncheckedTrial]:
     """Check the header of a csv file, and yield the rows of the file.
 
     Parameters
     ----------
     place : str
         The name of the file, for error messages.
-    loss : str
-        Name of the column that contains the losses.
+    result : str
+        Name of the column that contains the losses, or the values if `scale` is given.
     ignore_extra : bool
-        Whether to ignore columns that contain neither a parameter nor the losses.
+        Whether to ignore columns that contain neither a parameter nor the results.
+    scale : ValueScale, optional
+        Converts the values in the column `result` to losses. By default, the column contains losses.
 
     Raises
     ------
@@ -42,57 +48,81 @@ def read_rows(place: str, content: bytes, loss: str, space: Space, *, ignore_ext
         raise UsageError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     # Without strict=True, the reader would read all rows after an unclosed quote as part of one cell.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    table = _ResultTable(space, result, scale)
     try:
         header = [name.strip() for name in next(reader, [])]
-        columns = _columns(f"{place}:1", header, loss, space, ignore_extra=ignore_extra)
+        columns = table.columns(f"{place}:1", header, ignore_extra=ignore_extra)
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield UncheckedTrial(f"{place}:{reader.line_num}", partial(_read, columns, loss, len(header), cells))
+                yield UncheckedTrial(f"{place}:{reader.line_num}", partial(table.read, columns, len(header), cells))
     except csv.Error as error:
         raise UsageError(f"{place}:{max(reader.line_num, 1)}: {error}; correct this line of the csv file") from None
 
 
-def _columns(place: str, header: Sequence[str], loss: str, space: Space, *, ignore_extra: bool) -> dict[str, int]:
-    """Return a dict that contains, for each parameter's name and for `loss`, the index of the csv column."""
-    if not any(header):
-        raise UsageError(f"{place}: the file has no header; write a header with {', '.join([*space.names, loss])}")
-    known: set[str] = set()
-    for name in filter(None, header):
-        if name in known:
-            raise UsageError(f"{place}: two columns are named {show(name)}; rename one of the two")
-        known.add(name)
-    # If the header has both a column NAME and a column params_NAME, the column NAME contains the parameter.
-    named = {name: name if name in known else PREFIX + name for name in space.names}
-    if loss in named:
-        raise UsageError(f"{place}: column {show(loss)} is a parameter; use --loss to name the column of the losses")
-    wanted = {*named.values(), loss}
-    for name, column in [*named.items(), (loss, loss)]:
-        if column not in known:
-            what = "the loss" if name == loss else "parameter"
-            way_out = nearest(name, [column for column in header if column])
-            if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):
-                way_out = f"; the columns are separated by {show(separator)}: use commas"
-            elif name == loss:
-                way_out += "; use --loss to name the column of the losses"
-            raise UsageError(f"{place}: {what} {show(name)} has no column{way_out}")
-    extra = [name for name in header if name not in wanted]
-    if extra and not ignore_extra:
-        raise UsageError(
-            f"{place}: column {show(extra[0])} is neither a parameter of the study nor the loss;"
-            " use --ignore-extra to ignore such columns"
-        )
-    return {name: header.index(column) for name, column in [*named.items(), (loss, loss)]}
+@dataclass(frozen=True)
+class _ResultTable:
+    """The columns of a csv file with a column for each parameter, and a column `result` for the results.
 
+    If `scale` is None, the results are losses. Otherwise the results are values.
+    """
 
-def _read(columns: dict[str, int], loss: str, width: int, cells: Sequence[str], space: Space) -> ExternalTrial:
-    if len(cells) != width:
-        raise UsageError(f"the row has {len(cells)} cells, but the header has {width} cells")
-    params = space.parse({name: cells[columns[name]] for name in space.names})
-    text = cells[columns[loss]].strip()
-    if not text:
-        raise UsageError(f"column {show(loss)} is empty, but a finished trial needs a loss")
-    try:
-        value = float(text)
-    except ValueError:
-        raise UsageError(f"column {show(loss)}: {show(text)} is not a number") from None
-    return ExternalTrial(params, finite_loss(value), {})
+    space: Space
+    result: str
+    scale: ValueScale | None
+
+    @property
+    def kind(self) -> str:
+        return "loss" if self.scale is None else "value"
+
+    @property
+    def way_out(self) -> str:
+        return "use --loss to name the column of the losses, or --value to name the column of the values"
+
+    def columns(self, place: str, header: Sequence[str], *, ignore_extra: bool) -> dict[str, int]:
+        """Return a dict that contains, for each parameter's name and for `result`, the index of the csv column."""
+        result, space = self.result, self.space
+        if not any(header):
+            raise UsageError(
+                f"{place}: the file has no header; write a header with {', '.join([*space.names, result])}"
+            )
+        known: set[str] = set()
+        for name in filter(None, header):
+            if name in known:
+                raise UsageError(f"{place}: two columns are named {show(name)}; rename one of the two")
+            known.add(name)
+        # If the header has both a column NAME and a column params_NAME, the column NAME contains the parameter.
+        named = {name: name if name in known else PREFIX + name for name in space.names}
+        if result in named:
+            raise UsageError(f"{place}: column {show(result)} is a parameter; {self.way_out}")
+        wanted = {*named.values(), result}
+        for name, column in [*named.items(), (result, result)]:
+            if column not in known:
+                what = f"the {self.kind}" if name == result else "parameter"
+                way_out = nearest(name, [column for column in header if column])
+                if len(header) == 1 and (separator := next((mark for mark in ";\t|" if mark in header[0]), None)):
+                    way_out = f"; the columns are separated by {show(separator)}: use commas"
+                elif name == result:
+                    way_out += f"; {self.way_out}"
+                raise UsageError(f"{place}: {what} {show(name)} has no column{way_out}")
+        extra = [name for name in header if name not in wanted]
+        if extra and not ignore_extra:
+            raise UsageError(
+                f"{place}: column {show(extra[0])} is neither a parameter of the study nor the {self.kind};"
+                " use --ignore-extra to ignore such columns"
+            )
+        return {name: header.index(column) for name, column in [*named.items(), (result, result)]}
+
+    def read(self, columns: dict[str, int], width: int, cells: Sequence[str], space: Space) -> ExternalTrial:
+        """Return the finished trial of one row."""
+        if len(cells) != width:
+            raise UsageError(f"the row has {len(cells)} cells, but the header has {width} cells")
+        params = space.parse({name: cells[columns[name]] for name in space.names})
+        text = cells[columns[self.result]].strip()
+        if not text:
+            raise UsageError(f"column {show(self.result)} is empty, but a finished trial needs a {self.kind}")
+        try:
+            number = float(text)
+        except ValueError:
+            raise UsageError(f"column {show(self.result)}: {show(text)} is not a number") from None
+        finite = finite_number(self.kind, number)
+        return ExternalTrial(params, finite if self.scale is None else self.scale.loss(finite), {})

@@ -40,7 +40,7 @@ class BatchPolicy:
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
         ]
 
-    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
+    def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
         """Return a `ProposalRequest` for the next round or iteration, or a `StudyEnd`.
 
         Return None if the manager must wait for the end of a trial.
@@ -54,7 +54,7 @@ class BatchPolicy:
         left = budget - history.counted
         if left <= 0:
             return StudyEnd("complete")
-        return ProposalRequest(history.next_iteration, 0, min(self._study.batch_size, left))
+        return ProposalRequest(history.next_iteration, 0, min(batch_size, left))
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
         """Return the end of a study whose search space has no unused points.

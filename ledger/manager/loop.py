@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, studies
-from ledger.database.managing import ClaimedStudy, ProposedBatch
+from ledger.database.managing import ClaimedStudy, ProposedBatch, StudyState
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
@@ -39,15 +39,17 @@ RENEWAL = 5.0
 # moment.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
+# Longest time in seconds between two checks of a study's timeout.
+TIMEOUT_POLL = 0.25
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """The progress of a study, as the number of ended trials, the budget in trials, and the smallest loss so far."""
+    """The progress of a study, as the number of ended trials, the budget in trials, and the best value so far."""
 
     ended: int
     budget: int
-    best_loss: float | None
+    best_value: float | None
 
 
 class StudyManager:
@@ -96,6 +98,8 @@ class StudyManager:
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
+        # The last answer of the SQL function ledger.stop, and the time of the next call, by a monotonic clock.
+        self._answer, self._check_at = "none", 0.0
         self._since: dict[int, float] = {}
 
     def run(self, *, another_round: bool = False) -> StudyRow:
@@ -128,34 +132,51 @@ class StudyManager:
         policy = self._policy(another_round=another_round)
         pause = SHORTEST_POLL
         while True:
-            state, budget = managing.state(self._connection, self._row.id)
-            if state not in ("running", "paused"):
+            now = managing.state(self._connection, self._row.id)
+            budget = now.budget
+            if now.state not in ("running", "paused"):
                 managing.end_cancelled(self._connection, self._row.id)
                 return studies.get(self._connection, self._row.name)
             if self._history.poll():
                 pause = SHORTEST_POLL
-            self._say_paused(state == "paused")
+            self._say_paused(now.state == "paused")
             step: ProposalRequest | StudyEnd | None = None
             # If another session has locked the study, the manager must still take expired claims back.
             with self._logged_lock():
                 self._renew()
                 for iteration in policy.to_tell():
                     self._tell(iteration)
-                step = policy.next(budget)
+                step = policy.next(budget, now.batch_size)
+                if now.has_criteria and self._is_stopping(now, step):
+                    step = None
                 if isinstance(step, ProposalRequest):
-                    self._propose(step, policy, budget)
+                    self._propose(step, policy, now)
                     pause = SHORTEST_POLL
                 elif isinstance(step, StudyEnd):
                     self._finish(step, budget)
                 self._is_locked = False
             if self._watch is not None:
                 ended = min(self._history.counted_ended, budget)
-                self._watch(StudyProgress(ended, budget, self._history.best_loss))
+                self._watch(StudyProgress(ended, budget, self._value(self._history.best_loss)))
             if step is None or self._is_locked:
                 self._reaper.look()
                 self._refusals.look()
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)
+
+    def _is_stopping(self, now: StudyState, step: ProposalRequest | StudyEnd | None) -> bool:
+        """End the study if it meets a stopping criterion. Return whether the manager must not propose trials now."""
+        is_due = (now.has_timeout or self._answer == "stopping") and time.monotonic() >= self._check_at
+        if step is not None or is_due:
+            self._answer = managing.stop(self._connection, self._held)
+            self._check_at = time.monotonic() + TIMEOUT_POLL
+            if self._answer == "lost":
+                raise self._lost()
+            if self._answer == "stopped":
+                row = studies.get(self._connection, self._row.name)
+                message = f"study {row.name} is {row.state}: {row.reason}"
+                log_event(_log, row.state, message, study=row.name, reason=row.reason)
+        return self._answer != "none"
 
     @contextmanager
     def _logged_lock(self) -> Iterator[None]:
@@ -184,7 +205,9 @@ class StudyManager:
 
     def _policy(self, *, another_round: bool) -> ProposalPolicy:
         if self._study.mode == "steady":
-            return SteadyPolicy(self._study, self._history, self._row.budget, another_round=another_round)
+            return SteadyPolicy(
+                self._study, self._history, self._row.budget, self._row.batch_size, another_round=another_round
+            )
         return BatchPolicy(self._study, self._history, another_round=another_round)
 
     def _take(self, study: StudyRow, *, wait: bool) -> None:
@@ -219,8 +242,8 @@ class StudyManager:
             raise self._lost()
         self._renewed = time.monotonic()
 
-    def _propose(self, request: ProposalRequest, policy: ProposalPolicy, budget: int) -> None:
-        history = self._history
+    def _propose(self, request: ProposalRequest, policy: ProposalPolicy, now: StudyState) -> None:
+        history, budget = self._history, now.budget
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]
         given = proposal_input(history.trials, number, round, history.surrogate_before(number), seen)
@@ -240,6 +263,7 @@ class StudyManager:
             proposal.ask_seconds,
             proposal.tell_seconds,
             request.seen,
+            now.batch_size,
         )
         answer = managing.propose(self._connection, self._held, batch)
         if answer == "lost":
@@ -277,10 +301,10 @@ class StudyManager:
             # reads the added trial.
             return
         self._history.untold.discard(number)
-        so_far = self._history.best_loss
+        mean_value, best_value, so_far = map(self._value, (mean, best, self._history.best_loss))
         result = "no trial completed"
-        if mean is not None and so_far is not None:
-            result = f"mean loss {mean:.6g}, best {best:.6g}, best so far {so_far:.6g}"
+        if mean_value is not None:
+            result = f"mean value {mean_value:.6g}, best {best_value:.6g}, best so far {so_far:.6g}"
         waited = time.monotonic() - self._since.pop(number, math.nan)
         failed = len(trials) - len(losses)
         log_event(
@@ -291,12 +315,15 @@ class StudyManager:
             + (f"; {failed} of {len(trials)} trials failed or were cancelled" if failed else ""),
             study=self._row.name,
             iteration=number,
-            mean_loss=mean,
-            best_loss=best,
+            mean_value=mean_value,
+            best_value=best_value,
             best_so_far=so_far,
             waited=None if math.isnan(waited) else waited,
             failed=failed,
         )
+
+    def _value(self, loss: float | None) -> float | None:
+        return None if loss is None else self._study.objective.scale.value(loss)
 
     def _finish(self, end: StudyEnd, budget: int) -> None:
         answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)

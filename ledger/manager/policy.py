@@ -80,7 +80,7 @@ class ProposalPolicy(Protocol):
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer must receive now, in ascending order."""
 
-    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
+    def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
         """Return the next request, or the end of the study, or None if the manager must wait for the end of a trial."""
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:

@@ -1,9 +1,11 @@
 """Registration of a study.
 
-If the ledger already has the study, a registration with a larger budget extends the budget of the study.
+If the ledger already has the study, a registration with a larger budget extends the budget of the study, and a
+registration with other stopping criteria changes the criteria of the study.
 """
 
 import logging
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -13,6 +15,7 @@ from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.proposals import environment
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.spec import StudySpec, differences
 
 _log = logging.getLogger("ledger.manager")
@@ -29,14 +32,25 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
         for file in (data.files if data is not None else ())
         if file.content is not None
     ]
-    row = studies.create(connection, study.name, study.spec(), study.spec_hash, study.budget, environment(), files)
+    row = studies.create(
+        connection,
+        study.name,
+        study.spec(),
+        study.spec_hash,
+        study.budget,
+        environment(),
+        files,
+        **_columns(study.criteria),
+    )
     if row is not None:
         log_event(_log, "created", f"study {row.name} created", study=row.name)
     return row
 
 
 def register(connection: Connection, study: StudySpec) -> StudyRow:
-    """Record the study. If the ledger already has this study with the same settings, extend the study's budget.
+    """Record the study. If the ledger already has this study with the same settings, extend and change the study.
+
+    The function extends the study's budget, and sets the study's stopping criteria.
 
     Raises
     ------
@@ -48,13 +62,16 @@ def register(connection: Connection, study: StudySpec) -> StudyRow:
     if row is not None:
         return row
     row = studies.get(connection, study.name)
-    differing = differences(StudySpec.from_spec(row.name, row.budget, row.spec), study)
+    recorded = StudySpec.from_spec(row.name, row.budget, row.spec)
+    differing = differences(recorded.model_copy(update={"batch_size": row.batch_size}), study)
     if differing:
+        option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
         raise LedgerError(
             f"study {row.name} exists with different settings ({'; '.join(differing)}): choose another --name, or"
-            f" continue the existing study with `ledger resume {row.name}`"
+            f" continue the existing study with `ledger resume {row.name}{option}`"
         )
     extend(connection, row, study.budget)
+    set_criteria(connection, row, study.criteria)
     return studies.get(connection, study.name)
 
 
@@ -71,8 +88,55 @@ def extend(connection: Connection, study: StudyRow, budget: int) -> None:
             f"study {study.name} has a budget of {study.budget} trials; the budget of a study cannot be reduced"
         )
     answer = studies.extend(connection, study.id, budget)
-    if answer == "cancelled":
-        raise LedgerError(f"study {study.name} was cancelled, which is final: start a study with a new --name")
+    _refuse_cancelled(study, answer)
     if answer == "extended":
         message = f"study {study.name}: budget extended from {study.budget} to {budget} trials"
         log_event(_log, "extended", message, study=study.name, budget=budget)
+
+
+def set_batch_size(connection: Connection, study: StudyRow, batch_size: int) -> None:
+    """Change the batch size of a study from the next proposal on.
+
+    Raises
+    ------
+    LedgerError
+        The study was cancelled.
+    """
+    answer = studies.set_batch_size(connection, study.id, batch_size)
+    _refuse_cancelled(study, answer)
+    if answer == "changed":
+        message = f"study {study.name}: batch size changed from {study.batch_size} to {batch_size}"
+        log_event(_log, "batch size", message, study=study.name, batch_size=batch_size)
+
+
+def criteria_of(study: StudyRow) -> StoppingCriteria:
+    """Return the recorded stopping criteria of a study."""
+    return StoppingCriteria(study.target, study.patience, study.timeout_seconds)
+
+
+def set_criteria(connection: Connection, study: StudyRow, criteria: StoppingCriteria) -> None:
+    """Set the stopping criteria of a study.
+
+    If a criterion has ended the study, and the study meets none of the new criteria, the study runs again.
+
+    Raises
+    ------
+    LedgerError
+        The study was cancelled.
+    """
+    answer = studies.set_criteria(connection, study.id, **_columns(criteria))
+    _refuse_cancelled(study, answer)
+    if answer == "changed":
+        columns = _columns(criteria)
+        shown = ", ".join(f"{name} {value}" for name, value in vars(criteria).items() if value is not None)
+        message = f"study {study.name}: stopping criteria changed to {shown or 'none'}"
+        log_event(_log, "criteria", message, study=study.name, **columns)
+
+
+def _columns(criteria: StoppingCriteria) -> dict[str, Any]:
+    return {"target": criteria.target, "patience": criteria.patience, "timeout_seconds": criteria.timeout}
+
+
+def _refuse_cancelled(study: StudyRow, answer: str) -> None:
+    if answer == "cancelled":
+        raise LedgerError(f"study {study.name} was cancelled, which is final: start a study with a new --name")

@@ -17,8 +17,8 @@ class SteadyPolicy:
     ended trials in the order of their ends. During a proposal, each trial in flight has the constant liar's value as
     its loss.
 
-    If the objective fails in every trial of the first proposal, the study fails after the end of the trials in flight,
-    because the objective probably fails for all points.
+    If the objective fails in each of the first `batch_size` trials, the study fails after the end of the trials in
+    flight, because the objective probably fails for all points.
 
     Parameters
     ----------
@@ -28,6 +28,8 @@ class SteadyPolicy:
         The trials and iterations of the study.
     budget : int
         The number of trials that the optimizer may propose.
+    batch_size : int
+        The number of trials in flight.
     another_round : bool
         Whether to allow `batch_size` more failed trials before the study fails. If a worker has already completed a
         trial of the study, `another_round` has no effect.
@@ -37,24 +39,27 @@ class SteadyPolicy:
     # reads from the ledger that the trial has ended, and can propose a new trial.
     longest_poll = 0.05
 
-    def __init__(self, study: StudySpec, history: StudyHistory, budget: int, *, another_round: bool) -> None:
+    def __init__(
+        self, study: StudySpec, history: StudyHistory, budget: int, batch_size: int, *, another_round: bool
+    ) -> None:
         self._study, self._history = study, history
         self._is_used_up = False
         self._budget = budget
-        self._extended = history.counted_failed + study.batch_size if another_round else None
+        # The failed trials after which the study fails if no trial completes, for a study that failed before.
+        self._extended = history.counted_failed + batch_size if another_round else None
 
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations that have ended, but whose results the optimizer has not received."""
         history = self._history
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
-    def next(self, budget: int) -> ProposalRequest | StudyEnd | None:
+    def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
         """Return a `ProposalRequest` for new trials, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
         trials. The result is None if the manager must wait for the end of a trial.
         """
-        size = self._missing(budget)
+        size = self._missing(budget, batch_size)
         if size > 0:
             return ProposalRequest(self._history.next_iteration, 0, size, list(self._history.seen))
         return None if self._history.open else self._end()
@@ -64,7 +69,7 @@ class SteadyPolicy:
         self._is_used_up = True
         return None
 
-    def _missing(self, budget: int) -> int:
+    def _missing(self, budget: int, batch_size: int) -> int:
         if self._is_used_up:
             return 0
         history = self._history
@@ -73,16 +78,16 @@ class SteadyPolicy:
             # Until a trial completes, the policy proposes a new trial for each failed trial, but none for a cancelled
             # trial.
             left += history.counted_failed
-            left = min(left, self._most_failures() - history.counted_failed - len(history.open))
-        return min(self._study.batch_size - len(history.open), left)
+            left = min(left, self._most_failures(batch_size) - history.counted_failed - len(history.open))
+        return min(batch_size - len(history.open), left)
 
-    def _most_failures(self) -> int:
+    def _most_failures(self, batch_size: int) -> int:
         """Return the number of failed trials after which a study without a complete trial fails."""
         if self._extended is not None:
             return self._extended
-        size = self._study.batch_size
-        first = [trial for trial in self._history.trials if trial.source == "proposed"][:size]
-        return min((1 if objective_failed(first, self._study.limits) else ROUNDS) * size, self._budget)
+        first = [trial for trial in self._history.trials if trial.source == "proposed"][:batch_size]
+        rounds = 1 if objective_failed(first, self._study.limits) else ROUNDS
+        return min(rounds * batch_size, self._budget)
 
     def _end(self) -> StudyEnd:
         history = self._history

@@ -1,4 +1,4 @@
-"""Objectives, which are functions that compute a loss from parameters.
+"""Objectives, which are functions that compute a value from parameters.
 
 The import of this package loads no model library, because a manager imports this package but trains no model.
 """
@@ -10,17 +10,22 @@ from ledger.objectives.loading import load, runs_users_code
 from ledger.objectives.parameters import MODELS, check
 from ledger.objectives.result import InvalidResultError, ObjectiveResult
 from ledger.objectives.spaces import DEFAULT_SPACES, default_space
+from ledger.objectives.value_scale import DIRECTIONS, Direction, ValueScale, value_scale
 
 __all__ = [
     "DATASETS",
     "DEFAULT_SPACES",
+    "DIRECTIONS",
     "MODELS",
     "Context",
+    "Direction",
     "InvalidResultError",
     "ObjectiveResult",
+    "ValueScale",
     "check",
     "check_reference",
     "default_space",
     "load",
     "runs_users_code",
+    "value_scale",
 ]

@@ -22,6 +22,7 @@ from ledger.objectives.command_result import LARGEST_RESULT, from_file, from_out
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, check_allowed
 from ledger.objectives.context import Context
 from ledger.objectives.result import InvalidResultError
+from ledger.objectives.value_scale import DIRECTIONS
 from ledger.text import last_line, one_line, show
 
 # The error text of an attempt contains at most the last _ERROR_KEPT bytes of the command's standard error.
@@ -108,8 +109,8 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
     Parameters
     ----------
     objective : mapping
-        The mapping has the key "command", and may have the key "params_as". A role that can create studies can write
-        any JSON value as an objective, so the values may be any JSON values.
+        The mapping has the key "command", and may have the keys "params_as" and "direction". A role that can create
+        studies can write any JSON value as an objective, so the values may be any JSON values.
     host : CommandHost
         The permissions and the resources of this process.
 
@@ -119,8 +120,9 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
         The objective is malformed, no pattern allows the command, or this machine does not have the program. The
         message is one line.
     """
-    params_as = objective.get("params_as", PARAMS_AS[0])
-    if not set(objective) <= {"command", "params_as"} or params_as not in PARAMS_AS:
+    params_as, direction = objective.get("params_as", PARAMS_AS[0]), objective.get("direction", DIRECTIONS[0])
+    keys = {"command", "params_as", "direction"}
+    if not set(objective) <= keys or params_as not in PARAMS_AS or direction not in DIRECTIONS:
         raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
     try:
         template = CommandTemplate(objective["command"])
@@ -158,7 +160,7 @@ class CommandObjective:
         Returns
         -------
         dict
-            The loss under the key "loss", and the metrics. The values may be any JSON values.
+            The value under the key "value", and the metrics. The values may be any JSON values.
 
         Raises
         ------

@@ -41,7 +41,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        The loss under the key "loss", and the metrics. The values may be any JSON values.
+        The value under the key "value", and the metrics. The values may be any JSON values.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     Examples
     --------
     >>> from_output(b'epoch 1\\n{"value": 0.25, "epochs": 3}\\nbye\\n', 40)
-    {'loss': 0.25, 'epochs': 3}
+    {'value': 0.25, 'epochs': 3}
     >>> from_output(b"0.5\\nnan", 7)
     Traceback (most recent call last):
     ledger.objectives.result.InvalidResultError: standard output ends with the result nan: print a finite number
@@ -82,7 +82,7 @@ def from_file(path: str) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        The loss under the key "loss", and the metrics. The values may be any JSON values.
+        The value under the key "value", and the metrics. The values may be any JSON values.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def from_file(path: str) -> dict[str, Any] | None:
 def _result(text: bytes, place: str) -> dict[str, Any] | None:
     """Return the result in a text without white space at its ends, or None if the text is no result."""
     if _NUMBER.fullmatch(text):
-        return {"loss": _finite(float(text) if text != b"NA" else math.nan, _shown(text), place)}
+        return {"value": _finite(float(text) if text != b"NA" else math.nan, _shown(text), place)}
     if not text.startswith(b"{"):
         return None
     try:
@@ -138,7 +138,7 @@ def _result(text: bytes, place: str) -> dict[str, Any] | None:
         raise InvalidResultError(
             f'{place} ends with a result with "value" and "loss": give the metric "loss" another name'
         )
-    return {"loss": _finite(value, show(value), place), **content}
+    return {"value": _finite(value, show(value), place), **content}
 
 
 def _finite(value: float, shown: str, place: str) -> float:

@@ -18,6 +18,7 @@ from ledger.objectives.form import DatasetReference, TrainingForm, read_form
 from ledger.objectives.function import load_function
 from ledger.objectives.result import ObjectiveResult, to_result
 from ledger.objectives.tabular import DatasetArrays
+from ledger.objectives.value_scale import DIRECTIONS, ValueScale, value_scale
 from ledger.text import one_line
 
 
@@ -27,13 +28,17 @@ class LoadedObjective:
     Parameters
     ----------
     function : callable
-        Function that takes a trial's parameters and context, and returns a loss or a dict.
+        Function that takes a trial's parameters and context, and returns a value or a dict.
     threads : int
         Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
+    scale : ValueScale, optional
+        The relation between the returned value and the loss. By default, the loss is the value.
     """
 
-    def __init__(self, function: Callable[[dict[str, Any], Context], Any], threads: int) -> None:
-        self._function, self._threads = function, threads
+    def __init__(
+        self, function: Callable[[dict[str, Any], Context], Any], threads: int, scale: ValueScale | None = None
+    ) -> None:
+        self._function, self._threads, self._scale = function, threads, scale or ValueScale()
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> ObjectiveResult:
         """Evaluate a trial.
@@ -45,7 +50,7 @@ class LoadedObjective:
         """
         with _thread_pools(len(sys.modules)).limit(limits=self._threads):
             returned = self._function(_as_floats(params), context)
-        return to_result(returned)
+        return to_result(returned, self._scale)
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
         """Raise a UsageError if an objective that trains an estimator would fail in each trial of the study.
@@ -94,11 +99,12 @@ def load(
     objective : mapping
         The objective of a study's spec. The entry ``"function"`` names a user's function in the form
         ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments, and the
-        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. Any other objective trains an estimator,
-        and has one of three entries: ``"model"`` is the name of a built-in model, ``"estimator"`` is a reference such
-        as ``"sklearn.svm:SVC"``, and ``"steps"`` is a list of pairs of a name and a reference. The optional entry
-        ``"dataset"`` names a dataset of scikit-learn, and is ``"breast_cancer"`` by default. If the dataset comes from
-        a file, the entry ``"data"`` replaces ``"dataset"``. `ledger.objectives.form` describes the other entries.
+        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. A function or a command may also have the
+        entry ``"direction"``. Any other objective trains an estimator, and has one of three entries: ``"model"`` is the
+        name of a built-in model, ``"estimator"`` is a reference such as ``"sklearn.svm:SVC"``, and ``"steps"`` is a
+        list of pairs of a name and a reference. The optional entry ``"dataset"`` names a dataset of scikit-learn, and
+        is ``"breast_cancer"`` by default. If the dataset comes from a file, the entry ``"data"`` replaces
+        ``"dataset"``. `ledger.objectives.form` describes the other entries.
     allowed : collection of str
         Packages whose functions and estimators this worker may run. A worker may always run a built-in model, and the
         estimators of scikit-learn, XGBoost and LightGBM.
@@ -124,10 +130,11 @@ def load(
     >>> result.loss == 1 - result.metrics["accuracy"]
     True
     """
-    if set(objective) == {"function"}:
-        return LoadedObjective(load_function(str(objective["function"]), allowed, folder), threads)
+    if set(objective) - {"direction"} == {"function"} and objective.get("direction", "minimize") in DIRECTIONS:
+        function = load_function(str(objective["function"]), allowed, folder)
+        return LoadedObjective(function, threads, value_scale(objective))
     if "command" in objective:
-        return LoadedObjective(load_command(objective, host or CommandHost()), threads)
+        return LoadedObjective(load_command(objective, host or CommandHost()), threads, value_scale(objective))
     form = read_form(objective)
     builder = (
         EstimatorBuilder(form.steps, _as_floats(form.params), allowed, folder)

@@ -1,4 +1,4 @@
-"""Checks the value that an objective returned. The loss must be finite, and the metrics must be valid JSON."""
+"""Checks what an objective returned. The value must be finite, and the metrics must be valid JSON."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from typing import Any
 
 from ledger.database.bounds import LARGEST_JSON, json_fault, text_fault
 from ledger.errors import LedgerError
+from ledger.objectives.value_scale import ValueScale
 from ledger.text import one_line
 
 
@@ -18,43 +19,50 @@ class InvalidResultError(LedgerError):
 
 @dataclass(frozen=True)
 class ObjectiveResult:
-    """The loss and the metrics that an objective returned.
+    """The loss of the value that an objective returned, and the metrics that the objective returned.
 
     Attributes
     ----------
     loss : float
         The finite loss. A smaller loss is better.
     metrics : dict of str to JSON values
-        All values that the objective returned, except the loss.
+        All entries of the dict that the objective returned, except "value" and "loss".
     """
 
     loss: float
     metrics: dict[str, Any]
 
 
-def to_result(returned: Any) -> ObjectiveResult:
-    """Convert the value that an objective returned to an `ObjectiveResult`.
+_MINIMISED = ValueScale()
+
+
+def to_result(returned: Any, scale: ValueScale = _MINIMISED) -> ObjectiveResult:
+    """Convert what an objective returned to an `ObjectiveResult`.
 
     Parameters
     ----------
     returned : real number or dict
-        The loss, or a dict that contains the loss under the key "loss". The loss is a real number of any type except
-        bool, and may be a NumPy scalar. All values of the dict except the loss are metrics. NumPy scalars in metrics
-        become Python numbers.
+        The value, or a dict that contains the value under the key "value". If the study minimises, the dict may contain
+        the value under the key "loss" instead. The value is a real number of any type except bool, and may be a NumPy
+        scalar. All other entries of the dict are metrics. NumPy scalars in metrics become Python numbers.
+    scale : ValueScale
+        The relation between the value and the loss. By default, the loss is the value.
 
     Raises
     ------
     InvalidResultError
-        The value is neither a real number nor a dict, the loss is missing or not finite, or a metric cannot be stored
+        `returned` is neither a real number nor a dict, the value is missing or not finite, or a metric cannot be stored
         as JSON. The message is one line.
 
     Examples
     --------
     >>> to_result({"loss": 0.25, "accuracy": 0.75})
     ObjectiveResult(loss=0.25, metrics={'accuracy': 0.75})
+    >>> to_result({"value": 12.5, "cost": 3}, ValueScale("maximize"))
+    ObjectiveResult(loss=-12.5, metrics={'cost': 3})
     """
     try:
-        return _convert(returned)
+        return _convert(returned, scale)
     except InvalidResultError:
         raise
     except Exception as error:  # A method of the value's class, such as __float__, may raise any exception.
@@ -64,18 +72,29 @@ def to_result(returned: Any) -> ObjectiveResult:
         ) from error
 
 
-def _convert(returned: Any) -> ObjectiveResult:
+def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
     if not isinstance(returned, dict):
-        return ObjectiveResult(_loss(returned, ""), {})
-    if "loss" not in returned:
-        raise InvalidResultError(f"the objective returned a dict without 'loss': {_shown(returned)}")
-    loss = _loss(returned["loss"], " as 'loss'")
+        return ObjectiveResult(scale.loss(_finite(returned, "", scale)), {})
+    keys = [key for key in ("value", "loss") if key in returned]
+    if len(keys) > 1:
+        raise InvalidResultError(
+            f"the objective returned a dict with both 'value' and 'loss': {_shown(returned)}; give the metric among the"
+            " two another name"
+        )
+    if scale.is_maximised and keys != ["value"]:
+        raise InvalidResultError(
+            f"the objective returned a dict without 'value': {_shown(returned)}; the study maximises, so return the"
+            " number to maximise as 'value'"
+        )
+    if not keys:
+        raise InvalidResultError(f"the objective returned a dict without 'loss' or 'value': {_shown(returned)}")
+    loss = scale.loss(_finite(returned[keys[0]], f" as {keys[0]!r}", scale))
     metrics: dict[str, Any] = {}
     length = 0
     for name, value in returned.items():
         if not isinstance(name, str):
             raise InvalidResultError(f"the objective returned a metric named {_shown(name)}; the name must be a string")
-        if name != "loss":
+        if name not in keys:
             text = _as_json(name, value)
             metrics |= json.loads(text)
             length += len(text)
@@ -90,19 +109,20 @@ def _convert(returned: Any) -> ObjectiveResult:
     return ObjectiveResult(loss, metrics)
 
 
-def _loss(value: Any, where: str) -> float:
-    # Python treats a bool as a number. However, the ledger refuses a bool as a loss, because the objective has probably
-    # returned the result of a comparison by mistake.
+def _finite(value: Any, where: str, scale: ValueScale) -> float:
+    # Python treats a bool as a number. However, the ledger refuses a bool as a value, because the objective has
+    # probably returned the result of a comparison by mistake.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        wanted = "a finite number" if where else "a finite number or a dict with 'loss'"
+        key = "value" if scale.is_maximised else "loss"
+        wanted = "a finite number" if where else f"a finite number or a dict with {key!r}"
         raise InvalidResultError(f"the objective returned {_shown(value)}{where} ({_kind(value)}); return {wanted}")
     try:
-        loss = float(value)
+        number = float(value)
     except (ArithmeticError, ValueError):  # An integer or a fraction may be outside the range of a float.
-        loss = math.inf
-    if not math.isfinite(loss):
+        number = math.inf
+    if not math.isfinite(number):
         raise InvalidResultError(f"the objective returned {_shown(value)}{where}; return a finite number")
-    return loss
+    return number
 
 
 def _as_json(name: str, value: Any) -> str:

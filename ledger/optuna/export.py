@@ -13,6 +13,7 @@ from ledger.database import trials
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
+from ledger.objectives import value_scale
 from ledger.optuna.connect import check_version
 
 if TYPE_CHECKING:
@@ -61,11 +62,12 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
             connection.execute("pragma journal_mode = memory")
             return connection
 
+        scale = value_scale(study.spec["objective"])
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
         try:
-            exported = optuna.create_study(storage=storage, study_name=study.name, direction="minimize")
+            exported = optuna.create_study(storage=storage, study_name=study.name, direction=scale.direction)
             for name, value in _study_attributes(study).items():
                 exported.set_user_attr(name, value)
             exported.add_trials(_trials(connection, study))
@@ -122,7 +124,8 @@ def _postgresql_json(value: Any) -> str:
 
 
 def _study_attributes(study: StudyRow) -> dict[str, Any]:
-    attributes = {**study.spec, "budget": study.budget, "reason": study.reason, "state": study.state}
+    columns = ("batch_size", "budget", "reason", "state", "target", "patience", "timeout_seconds", "stopped_by")
+    attributes = {**study.spec, **{name: getattr(study, name) for name in columns}}
     return {name: value for name, value in attributes.items() if value is not None}
 
 
@@ -155,7 +158,7 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
     }
     trial = create_trial(
         state=TrialState[_STATES[row.state]],
-        value=row.loss,
+        value=row.value,
         params=params,
         distributions=space,
         user_attrs={

@@ -12,7 +12,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError, UsageError
-from ledger.imports.history import UncheckedTrial, finite_loss
+from ledger.imports.history import UncheckedTrial, finite_number
+from ledger.objectives import ValueScale
 from ledger.study.dimensions import Categorical
 from ledger.study.space import Space
 from ledger.text import nearest, one_line
@@ -26,8 +27,8 @@ class OptunaStudy:
     ----------
     name : str
     maximises : bool
-        Whether the Optuna study maximises the values of the trials. If the Optuna study maximises the values, the
-        imported loss of a trial is the negative of the trial's value.
+        Whether the Optuna study maximises the values of the trials. If the Optuna study minimises the values, the
+        imported loss of a trial is the trial's value. If both studies maximise, the ledger's study has the same values.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
@@ -39,14 +40,16 @@ class OptunaStudy:
     trials: list[Any]
     others: int
 
-    def rows(self) -> Iterator[UncheckedTrial]:
-        """Yield the complete trials as rows to import."""
+    def rows(self, scale: ValueScale) -> Iterator[UncheckedTrial]:
+        """Yield the complete trials as rows to import into a study whose values have the scale `scale`."""
         for trial in self.trials:
-            yield UncheckedTrial(f"trial {trial.number} of Optuna's study {self.name}", partial(self._read, trial))
+            place = f"trial {trial.number} of Optuna's study {self.name}"
+            yield UncheckedTrial(place, partial(self._read, trial, scale))
 
-    def _read(self, trial: Any, space: Space) -> ExternalTrial:
-        value = -trial.value if self.maximises else trial.value
-        return ExternalTrial(_point(space, trial.params), finite_loss(value), {"optuna_trial": trial.number})
+    def _read(self, trial: Any, scale: ValueScale, space: Space) -> ExternalTrial:
+        value = finite_number("value", trial.value)
+        loss = scale.loss_of_zero - value if self.maximises else value
+        return ExternalTrial(_point(space, trial.params), loss, {"optuna_trial": trial.number})
 
 
 def _point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,8 +109,8 @@ def load(url: str, name: str) -> OptunaStudy:
         study = optuna.load_study(study_name=name, storage=storage)
         if len(study.directions) > 1:
             raise UsageError(
-                f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one loss:"
-                " export the study as csv with one column to minimise, and import the csv file"
+                f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one"
+                " value: export the study as csv with one column to minimise, and import the csv file"
             )
         maximises = study.direction == optuna.study.StudyDirection.MAXIMIZE
         trials = study.get_trials(deepcopy=False)

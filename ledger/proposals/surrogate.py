@@ -1,4 +1,4 @@
-"""A study's surrogate, with the dependence of the loss on each parameter and the importance of each parameter."""
+"""A study's surrogate, with the dependence of the value on each parameter and the importance of each parameter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from ledger.study.spec import StudySpec
 Array = NDArray[np.float64]
 
 # The partial dependence on a numeric parameter is computed at up to `GRID` values of the parameter. For each value of a
-# parameter, the code averages the predicted loss over `AVERAGED` combinations of values of the other parameters.
+# parameter, the code averages the predicted value over `AVERAGED` combinations of values of the other parameters.
 GRID, AVERAGED = 40, 256
 # The code estimates the Sobol indices from two sets of `SAMPLED` points each.
 SAMPLED = 2048
@@ -32,7 +32,7 @@ FLAT = 1e-9
 
 @dataclass(frozen=True)
 class PartialDependence:
-    """The dependence of the predicted loss on one parameter, averaged over the values of all other parameters.
+    """The dependence of a trial's predicted value on one parameter, averaged over the values of all other parameters.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class PartialDependence:
         The values of the parameter at which the dependence was computed, in the parameter's Python type. Numbers are in
         ascending order, and choices are in the order of the study's space.
     mean, deviation : array of shape (values,)
-        For each value of the parameter, the predicted mean and the predicted standard deviation of the averaged loss,
-        in the unit of the losses.
+        For each value of the parameter, the predicted mean and the predicted standard deviation of the averaged value
+        of a trial, in the unit of the trials' values.
 
     Examples
     --------
@@ -123,6 +123,7 @@ class Surrogate:
         losses = [each.loss for each in given.observations]
         known = [loss for loss in losses if loss is not None]
         self._best, self._span = min(known), (max(known) - min(known)) or 1.0
+        self._scale = study.objective.scale
         points = [self._searched.point(study.space.normalise(each.params)) for each in given.observations]
         with one_thread():
             optimizer = Optimizer(
@@ -145,7 +146,7 @@ class Surrogate:
     def dependences(self) -> dict[str, PartialDependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
-        The loss is averaged over points that are sampled from the priors of the other parameters. With a GP, the
+        The value is averaged over points that are sampled from the priors of the other parameters. With a GP, the
         standard deviation of the averaged loss comes from the posterior, and includes the covariances between the
         points (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial dependence plots*,
         section 4). With a forest, each tree predicts an averaged loss, and the standard deviation is computed over the
@@ -168,9 +169,9 @@ class Surrogate:
                 groups.append(self._columns.rows(points))
             mean, deviation = self._averages(np.array(groups))
             values = [dimension.from_skopt(value) for value in grid]
-            dependences[dimension.name] = PartialDependence(
-                values, self._best + self._span * mean, self._span * deviation
-            )
+            losses = self._best + self._span * mean
+            of_values = self._scale.loss_of_zero - losses if self._scale.is_maximised else losses
+            dependences[dimension.name] = PartialDependence(values, of_values, self._span * deviation)
         return dependences
 
     def importances(self) -> dict[str, ParameterImportance]:

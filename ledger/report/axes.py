@@ -1,4 +1,4 @@
-"""Axes of losses, and ticks of logarithmic axes."""
+"""Axes of the trials' values, and ticks of logarithmic axes."""
 
 import math
 from typing import Any
@@ -6,35 +6,35 @@ from typing import Any
 from ledger.report import labels
 from ledger.report.content import ReportContent
 
-# The axis of losses is logarithmic if all losses are positive, and if the largest loss is at least `LOGARITHMIC_RATIO`
-# times the smallest loss.
+# The axis of values is logarithmic if all values are positive, and if the largest value is at least `LOGARITHMIC_RATIO`
+# times the smallest value.
 LOGARITHMIC_RATIO = 50
 
 
-def loss_axis(content: ReportContent) -> dict[str, Any]:
-    """Return the layout of the axis of losses. At least one trial must be complete."""
+def value_axis(content: ReportContent) -> dict[str, Any]:
+    """Return the layout of the axis of values. At least one trial must be complete."""
     if is_logarithmic(content):
-        losses = [trial.result for trial in content.complete]
-        decades = math.log10(max(losses)) - math.log10(min(losses))
-        return {"title": {"text": "loss (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
-    return {"title": {"text": "loss"}}
+        values = [trial.result for trial in content.complete]
+        decades = math.log10(max(values)) - math.log10(min(values))
+        return {"title": {"text": f"{content.value_name} (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
+    return {"title": {"text": content.value_name}}
 
 
 def is_logarithmic(content: ReportContent) -> bool:
-    """Return whether the losses are drawn on a logarithmic axis."""
-    losses = [trial.result for trial in content.complete]
-    return bool(min(losses) > 0 and max(losses) / min(losses) >= LOGARITHMIC_RATIO)
+    """Return whether the values are drawn on a logarithmic axis."""
+    values = [trial.result for trial in content.complete]
+    return bool(min(values) > 0 and max(values) / min(values) >= LOGARITHMIC_RATIO)
 
 
-def parallel_loss_axis(losses: list[float], *, logarithmic: bool) -> dict[str, Any]:
-    """Return the axis of losses in a plot of parallel coordinates, with the position of each loss on this axis."""
+def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) -> dict[str, Any]:
+    """Return the axis of values in a plot of parallel coordinates, with the position of each value on this axis."""
     if not logarithmic:
-        low, high = min(losses), max(losses)
+        low, high = min(values), max(values)
         ticks = [low * (1 - quarter / 4) + high * quarter / 4 for quarter in range(5)] if high > low else [low]
         texts = [labels.number(tick, 4) for tick in ticks]
-        return {"label": "loss", "values": losses, "tickvals": ticks, "ticktext": texts}
-    logarithms = [math.log10(loss) for loss in losses]
-    return {"label": "loss", "values": logarithms, **decade_ticks(logarithms)}
+        return {"label": name, "values": values, "tickvals": ticks, "ticktext": texts}
+    logarithms = [math.log10(value) for value in values]
+    return {"label": name, "values": logarithms, **decade_ticks(logarithms)}
 
 
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ledger.study.spec import StudySpec
 
 # Largest number of trials that the plots and the table of a report show. A browser on a phone is fast enough to draw a
 # plot of `SHOWN` trials. If a study has more than `SHOWN` trials, the report selects `SHOWN` trials. Up to half of the
-# selected trials are the trials with the lowest losses.
+# selected trials are the trials with the best values.
 SHOWN = 2_000
 # The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. If the absolute value of
 # a loss were larger than `LARGEST`, the difference of two losses could exceed the largest float, which is 1.8e308.
@@ -33,12 +33,12 @@ class ReportContent:
     complete : list of rows
         The complete trials, in the order of their numbers.
     best : row or None
-        The complete trial with the lowest loss. If several trials have the lowest loss, the trial with the smallest
-        number is best.
+        The complete trial with the best value, which has the lowest loss. If several trials have the lowest loss, the
+        trial with the smallest number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. If a study has at most `SHOWN` trials, the report shows all
-        trials. If a study has more than `SHOWN` trials, up to half of the shown trials are the trials with the lowest
-        losses. The rest of the shown trials are an evenly spaced selection of the study's other trials.
+        trials. If a study has more than `SHOWN` trials, up to half of the shown trials are the trials with the best
+        values. The rest of the shown trials are an evenly spaced selection of the study's other trials.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class ReportContent:
         self.ledger = ledger
         self.study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
         self.complete: list[TrialRow] = [trial for trial in ledger.trials if trial.state == "complete"]
-        self.best: TrialRow | None = min(self.complete, key=lambda trial: trial.result, default=None)
+        self.best: TrialRow | None = min(self.complete, key=_loss, default=None)
         self.shown = self._shown()
 
     @cached_property
@@ -71,7 +71,7 @@ class ReportContent:
 
     @cached_property
     def dependences(self) -> dict[str, PartialDependence]:
-        """The partial dependence of the loss on each parameter. The mapping is empty if the report has no surrogate."""
+        """The partial dependence of the value on each parameter. The mapping is empty without a surrogate."""
         return self.surrogate.dependences() if self.surrogate else {}
 
     @cached_property
@@ -82,7 +82,7 @@ class ReportContent:
     @property
     def is_extreme(self) -> bool:
         """Whether some losses are so large that the difference of two losses could exceed the largest float."""
-        return any(abs(trial.result) > LARGEST for trial in self.complete)
+        return any(abs(_loss(trial)) > LARGEST for trial in self.complete)
 
     @property
     def metric(self) -> str:
@@ -94,6 +94,16 @@ class ReportContent:
         return self.study.objective.metric or metrics.DEFAULT
 
     @property
+    def value_name(self) -> str:
+        """The name of the trials' values, which is the metric's name for a built-in model."""
+        return self.metric if self.study.objective.model else "value"
+
+    @property
+    def is_maximised(self) -> bool:
+        """Whether the highest value is the best value."""
+        return self.study.objective.scale.is_maximised
+
+    @property
     def is_steady(self) -> bool:
         return self.study.mode == "steady"
 
@@ -101,8 +111,13 @@ class ReportContent:
         trials = list(self.ledger.trials)
         if len(trials) <= SHOWN:
             return trials
-        best = {trial.number for trial in sorted(self.complete, key=lambda trial: trial.result)[: SHOWN // 2]}
+        best = {trial.number for trial in sorted(self.complete, key=_loss)[: SHOWN // 2]}
         others: list[Any] = [trial for trial in trials if trial.number not in best]
         wanted = SHOWN - len(best)
         kept = {others[index * len(others) // wanted].number for index in range(wanted)}
         return [trial for trial in trials if trial.number in best or trial.number in kept]
+
+
+def _loss(trial: TrialRow) -> float:
+    assert trial.loss is not None
+    return trial.loss

@@ -60,6 +60,8 @@ def render(ledger: StudySnapshot) -> str:
         at=_moment(ledger.at),
         tiles=_tiles(content),
         best=content.best,
+        value_name=content.value_name,
+        is_maximised=content.is_maximised,
         best_params=None if content.best is None else _python_dict(content, content.best),
         sections=sections,
         figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder)),
@@ -88,17 +90,25 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     told = sum(iteration.told_at is not None for iteration in ledger.iterations)
     return [
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
-        ("Best loss", "-" if best is None else f"{best.loss:.6g}", "" if best is None else _best(content)),
+        (f"Best {content.value_name}", "-" if best is None else f"{best.value:.6g}", _best(content)),
         ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
         (
             "Budget",
             f"{study.budget:,} trials",
-            f"{study.batch_size:,} kept in flight"
+            f"{ledger.study.batch_size:,} kept in flight"
             if content.is_steady
-            else f"{told:,} finished iterations, with {study.batch_size:,} trials each",
+            else f"{told:,} finished iterations, {_batch_size(ledger)}",
         ),
         ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
     ]
+
+
+def _batch_size(ledger: StudySnapshot) -> str:
+    """Return the batch size of the study as text, with the other batch sizes of the iterations."""
+    now = ledger.study.batch_size
+    others = dict.fromkeys(each.batch_size for each in ledger.iterations if each.batch_size not in (None, now))
+    before = f" (before: {', '.join(f'{size:,}' for size in others)})" if others else ""
+    return f"batch size {now:,}{before}"
 
 
 def _facts(content: ReportContent) -> list[tuple[str, str]]:
@@ -114,15 +124,27 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
             if data is None
             else [("Dataset", f"{data.name}: {data.rows:,} rows, {_roles(data)}"), ("SHA-256", data.sha256)]
         ),
+        ("Direction", study.objective.scale.direction),
         *([("Class weights", json.dumps(objective.class_weights))] if objective.class_weights else []),
         ("Mode", study.mode),
         ("Seed", str(study.seed)),
+        *_criteria(content),
         ("Surrogate", study.optimizer.base_estimator),
         ("Acquisition function", study.optimizer.acq_func),
         ("Random points first", str(study.resolved.initial_points)),
         ("Begun", _moment(content.ledger.study.created_at)),
         ("Ended", _moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
     ]
+
+
+def _criteria(content: ReportContent) -> list[tuple[str, str]]:
+    row = content.ledger.study
+    criteria = {
+        "Target": row.target,
+        "Patience": None if row.patience is None else f"{row.patience:,} trials",
+        "Timeout": None if row.timeout_seconds is None else f"{row.timeout_seconds:,g} s",
+    }
+    return [(name, str(value)) for name, value in criteria.items() if value is not None]
 
 
 def _metric(content: ReportContent) -> str:
@@ -135,7 +157,8 @@ def _metric(content: ReportContent) -> str:
         scored = f"mean of {objective.cv} folds" + (f", {objective.repeats} times" if objective.repeats else "")
     elif data is not None and data.time_column is not None:
         scored = "the latest fifth of the rows"
-    return f"{content.metric}, {scored}; loss {'-' if content.metric.startswith('neg_') else '1 - '}{content.metric}"
+    of_zero = "1 " if objective.scale.loss_of_zero else ""
+    return f"{content.metric}, {scored}; loss {of_zero}- {content.metric}"
 
 
 def _roles(data: FileDataset) -> str:
@@ -143,9 +166,10 @@ def _roles(data: FileDataset) -> str:
 
 
 def _best(content: ReportContent) -> str:
-    assert content.best is not None
+    if content.best is None:
+        return ""
     score = (content.best.metrics or {}).get(content.metric)
-    scored = f"; {content.metric} {score:.6g}" if isinstance(score, float) else ""
+    scored = f"; {content.metric} {score:.6g}" if isinstance(score, float) and score != content.best.value else ""
     return f"trial {content.best.number}{scored}"
 
 
@@ -170,7 +194,7 @@ def _named(versions: Mapping[str, Any]) -> str:
 def _columns(content: ReportContent) -> list[str]:
     of_metrics = (name if name not in content.study.space.names else f"metrics {name}" for name in _metrics(content))
     return [
-        *("trial", "iteration", "state", "loss"),
+        *("trial", "iteration", "state", "value"),
         *content.study.space.names,
         *of_metrics,
         *("seconds", "attempts", "worker", "error"),
@@ -191,7 +215,7 @@ def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[
 
     The number is None if the value of the cell is not a number.
     """
-    cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.loss]
+    cells: list[Any] = [trial.number, trial.iteration, trial.state, trial.value]
     cells += ["null" if trial.params.get(name, "") is None else trial.params.get(name) for name in names]
     cells += [(trial.metrics or {}).get(name) for name in metrics]
     cells += [trial.seconds, trial.attempts, trial.worker, None if trial.error is None else last_line(trial.error)]

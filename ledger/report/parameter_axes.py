@@ -97,7 +97,7 @@ class NumericAxis(ParameterAxis):
                 y=curve.mean,
                 mode="lines",
                 line={"color": GREEN, "width": 2.5},
-                hovertemplate="%{x:.6g}<br>expected loss %{y:.6g}<extra></extra>",
+                hovertemplate="%{x:.6g}<br>expected value %{y:.6g}<extra></extra>",
             ),
         ]
 
@@ -172,7 +172,7 @@ class CategoricalAxis(ParameterAxis):
                 mode="markers",
                 marker={"color": GREEN, "size": 10},
                 customdata=[labels.escaped(labels.value(value), 60) for value in curve.values],
-                hovertemplate="%{customdata}<br>expected loss %{y:.6g}<extra></extra>",
+                hovertemplate="%{customdata}<br>expected value %{y:.6g}<extra></extra>",
             )
         ]
 

@@ -13,15 +13,15 @@ from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
 _DEVIATION_OF_FOREST = (
-    "The standard deviation combines the differences between the trees with the variance of the losses in the leaves of"
+    "The standard deviation combines the differences between the trees with the variance of the values in the leaves of"
     " the trees. "
 )
 
 
 def dependence(content: ReportContent) -> ReportSection:
-    """Return one plot for each parameter, which shows the expected loss for each value of this parameter.
+    """Return one plot for each parameter, which shows a trial's expected value for each value of this parameter.
 
-    The expected loss is averaged over the other parameters.
+    The expected value is averaged over the other parameters.
     """
     title = "Partial dependence"
     if content.surrogate is None:
@@ -36,12 +36,12 @@ def dependence(content: ReportContent) -> ReportSection:
         if dimension.name in dependences
     ]
     caption = (
-        f"Each plot shows the loss that {_surrogate_name(content)} expects for each value of one parameter. The"
-        " expected loss is averaged over all other parameters. The interval around the expected loss extends two"
-        " standard deviations in each direction. "
+        f"Each plot shows the {content.value_name} that {_surrogate_name(content)} expects for each value of one"
+        f" parameter. The expected {content.value_name} is averaged over all other parameters. The interval around the"
+        f" expected {content.value_name} extends two standard deviations in each direction. "
         f"{_DEVIATION_OF_FOREST if content.surrogate.estimator != 'GP' else ''}"
         "The dotted line marks the parameter's value in the best trial. A flat curve means that the parameter alone has"
-        " little effect on the loss."
+        f" little effect on the {content.value_name}."
     )
     return ReportSection("dependence", title, caption, plots, (420, 300))
 
@@ -49,7 +49,7 @@ def dependence(content: ReportContent) -> ReportSection:
 def importance(content: ReportContent) -> ReportSection:
     """Return a plot of the importance of each parameter.
 
-    A parameter's importance is the parameter's share in the variance of the predicted loss.
+    A parameter's importance is the parameter's share in the variance of the trials' predicted value.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:
@@ -57,7 +57,8 @@ def importance(content: ReportContent) -> ReportSection:
     ranking = sorted(content.importances.items(), key=lambda item: item[1].total)
     if not any(shares.total for _, shares in ranking):
         name = _surrogate_name(content)
-        return ReportSection("importance", title, f"{name[0].upper()}{name[1:]} expects the same loss for all points.")
+        same = f"{name[0].upper()}{name[1:]} expects the same {content.value_name} for all points."
+        return ReportSection("importance", title, same)
     figure = go.Figure(
         [
             go.Bar(
@@ -77,7 +78,11 @@ def importance(content: ReportContent) -> ReportSection:
             "height": 110 + 46 * len(ranking),
             "bargap": 0.3,
             "legend": {"traceorder": "reversed"},
-            "xaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": {"text": "share of the loss's variance"}},
+            "xaxis": {
+                "tickformat": ".0%",
+                "rangemode": "tozero",
+                "title": {"text": f"share of the variance of the {content.value_name}"},
+            },
             "yaxis": {
                 "tickvals": list(range(len(ranking))),
                 "ticktext": [labels.escaped(parameter, 28) for parameter, _ in ranking],
@@ -88,10 +93,10 @@ def importance(content: ReportContent) -> ReportSection:
     parameter, shares = ranking[-1]
     caption = (
         f"According to {_surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
-        f" of the variance of the loss over the whole space. This parameter explains {shares.first:.0%} of the variance"
-        f" alone, and {shares.total:.0%} together with its interactions. The bars show the first-order and the total"
-        " Sobol index of each parameter, for the surrogate's mean. The report estimates the indices from random points"
-        " of the space (Saltelli et al. 2010, Jansen 1999)."
+        f" of the variance of the {content.value_name} over the whole space. This parameter explains"
+        f" {shares.first:.0%} of the variance alone, and {shares.total:.0%} together with its interactions. The bars"
+        " show the first-order and the total Sobol index of each parameter, for the surrogate's mean. The report"
+        " estimates the indices from random points of the space (Saltelli et al. 2010, Jansen 1999)."
     )
     return ReportSection(
         "importance", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + 46 * len(ranking))
@@ -99,7 +104,7 @@ def importance(content: ReportContent) -> ReportSection:
 
 
 def _dependence(
-    content: ReportContent, dimension: Dimension, curve: PartialDependence, loss_range: list[float]
+    content: ReportContent, dimension: Dimension, curve: PartialDependence, value_range: list[float]
 ) -> CaptionedFigure:
     assert content.best is not None
     axis = parameter_axis(dimension)
@@ -109,16 +114,17 @@ def _dependence(
         axis.dependence(curve),
         {
             **axis.layout(),
-            "yaxis": {"title": {"text": "expected loss"}, "range": loss_range},
+            "yaxis": {"title": {"text": f"expected {content.value_name}"}, "range": value_range},
             "shapes": [{"type": "line", "x0": best, "x1": best, "yref": "paper", "y0": 0, "y1": 1, "line": line}],
         },
     )
-    lowest = int(np.argmin(curve.mean))
-    mean, margin = float(curve.mean[lowest]), 2 * float(curve.deviation[lowest])
+    best_index = int(np.argmax(curve.mean) if content.is_maximised else np.argmin(curve.mean))
+    mean, margin = float(curve.mean[best_index]), 2 * float(curve.deviation[best_index])
+    extreme = "highest" if content.is_maximised else "lowest"
     return CaptionedFigure(
         figure,
-        f"{one_line(dimension.name, 60)}: lowest expected loss {labels.number(mean)} ± {labels.number(margin, 2)}, at"
-        f" {one_line(labels.value(curve.values[lowest]), 60)}.",
+        f"{one_line(dimension.name, 60)}: {extreme} expected {content.value_name} {labels.number(mean)} ±"
+        f" {labels.number(margin, 2)}, at {one_line(labels.value(curve.values[best_index]), 60)}.",
     )
 
 

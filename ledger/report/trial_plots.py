@@ -1,4 +1,4 @@
-"""Plots of a study's trials, which show convergence, parallel coordinates, and the loss against each parameter."""
+"""Plots of a study's trials, which show convergence, parallel coordinates, and the value against each parameter."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _SEED = 0
 
 
 def convergence(content: ReportContent) -> ReportSection:
-    """Return a plot of the loss of each trial, the best loss so far, and the mean loss of each iteration."""
+    """Return a plot of the value of each trial, the best value so far, and the mean value of each iteration."""
     if content.best is None:
         return ReportSection("convergence", "Convergence", f"No trial is complete yet{_other_states(content)}.")
     shown = [trial for trial in content.shown if trial.state == "complete"]
@@ -31,17 +31,17 @@ def convergence(content: ReportContent) -> ReportSection:
             x=[trial.number for trial in shown],
             y=[trial.result for trial in shown],
             mode="markers",
-            name="loss of a trial",
+            name=f"{content.value_name} of a trial",
             marker={"color": SKY, "size": 7 if len(shown) < 300 else 4},
             customdata=[_description(trial) for trial in shown],
-            hovertemplate="%{customdata}<br>loss %{y:.6g}<extra></extra>",
+            hovertemplate=f"%{{customdata}}<br>{content.value_name} %{{y:.6g}}<extra></extra>",
         )
     ]
-    numbers, losses = _best_so_far(content)
+    numbers, values = _best_so_far(content)
     traces.append(
         go.Scatter(
             x=numbers,
-            y=losses,
+            y=values,
             mode="lines",
             name="best so far",
             line={"color": BLUE, "width": 3, "shape": "hv"},
@@ -64,38 +64,41 @@ def convergence(content: ReportContent) -> ReportSection:
         )
     failed = [trial for trial in content.shown if trial.state == "failed"]
     if failed:
-        traces.append(_failed_trace([trial.number for trial in failed], failed, shown))
-    layout = {"height": 400, "xaxis": {"title": {"text": "trial"}}, "yaxis": axes.loss_axis(content)}
+        traces.append(_failed_trace(content, [trial.number for trial in failed], failed, shown))
+    layout = {"height": 400, "xaxis": {"title": {"text": "trial"}}, "yaxis": axes.value_axis(content)}
     figure = go.Figure(traces, layout)
     if len(content.ledger.trials) == 1:
         figure.update_xaxes(range=[-1, 1], dtick=1)
-    best = f"The best loss is {labels.number(content.best.result)}, in trial {content.best.number}"
+    best = f"The best {content.value_name} is {labels.number(content.best.result)}, in trial {content.best.number}"
     complete = labels.plural(len(content.complete), "is complete", "are complete")
     caption = f"{best}. Of {len(content.ledger.trials)} trials, {complete}{_other_states(content)}."
     if content.is_steady:
-        caption += " In steady mode, most iterations have one trial, so the plot does not show mean losses."
+        caption += " In steady mode, most iterations have one trial, so the plot does not show mean values."
     return ReportSection(
         "convergence", "Convergence", caption + _sample_note(content), [CaptionedFigure(figure, caption)]
     )
 
 
 def parallel(content: ReportContent) -> ReportSection:
-    """Return a plot of parallel coordinates. A line for each complete trial connects the parameters with the loss."""
+    """Return a plot of parallel coordinates. A line for each complete trial connects the parameters with the value."""
     title = "Parallel coordinates"
-    shown = sorted((trial for trial in content.shown if trial.state == "complete"), key=lambda trial: -trial.result)
+    sign = 1 if content.is_maximised else -1
+    shown = sorted(
+        (trial for trial in content.shown if trial.state == "complete"), key=lambda trial: sign * trial.result
+    )
     if not shown:
         return ReportSection("parallel", title, "No trial is complete yet.")
-    losses = [trial.result for trial in shown]
-    loss_axis = axes.parallel_loss_axis(losses, logarithmic=axes.is_logarithmic(content))
+    values = [trial.result for trial in shown]
+    value_axis = axes.parallel_value_axis(content.value_name, values, logarithmic=axes.is_logarithmic(content))
     dimensions = [
         parameter_axis(dimension).parallel([trial.params[dimension.name] for trial in shown])
         for dimension in content.study.space.dimensions
     ]
-    dimensions.append(loss_axis)
-    # The colour value of a line is the negative of the trial's loss. Plotly draws a line with a higher colour value
-    # over a line with a lower colour value, so the lines with the lowest losses stay visible.
-    colours = [-value for value in loss_axis["values"]]
-    ticks = {"tickvals": [-value for value in loss_axis["tickvals"]], "ticktext": loss_axis["ticktext"]}
+    dimensions.append(value_axis)
+    # A better trial has a higher colour value. Plotly draws a line with a higher colour value over a line with a lower
+    # colour value, so the lines of the best trials stay visible.
+    colours = [sign * value for value in value_axis["values"]]
+    ticks = {"tickvals": [sign * value for value in value_axis["tickvals"]], "ticktext": value_axis["ticktext"]}
     figure = go.Figure(
         go.Parcoords(
             dimensions=dimensions,
@@ -110,25 +113,28 @@ def parallel(content: ReportContent) -> ReportSection:
         {
             "height": 430,
             "margin": {"l": 60, "r": 20, "t": 56, "b": 24},
-            "coloraxis": {"colorbar": {"title": {"text": "loss"}, **ticks}},
+            "coloraxis": {"colorbar": {"title": {"text": content.value_name}, **ticks}},
         },
     )
     caption = (
         f"The plot shows {labels.plural(len(shown), 'complete trial', 'complete trials')}. Each line connects the"
-        " parameters of one trial with the trial's loss on the right axis. The colour of a line also shows the trial's"
-        " loss. To select lines, drag the mouse along an axis."
+        f" parameters of one trial with the trial's {content.value_name} on the right axis. The colour of a line also"
+        f" shows the trial's {content.value_name}. To select lines, drag the mouse along an axis."
     )
     size = (max(900, 150 * len(dimensions)), 460)
     return ReportSection("parallel", title, caption + _sample_note(content), [CaptionedFigure(figure, caption)], size)
 
 
 def parameters(content: ReportContent) -> ReportSection:
-    """Return one plot for each parameter, which shows each trial's loss against the trial's value of the parameter."""
-    title = "Parameters against the loss"
+    """Return one plot for each parameter, which shows each trial's value against the parameter in this trial."""
+    title = f"Parameters against the {content.value_name}"
     if content.best is None:
         return ReportSection("parameters", title, "No trial is complete yet.")
     plots = [_parameter(content, dimension) for dimension in content.study.space.dimensions]
-    caption = "Each point is a complete trial, and the star is the best trial. A cross at the top is a failed trial."
+    edge = "bottom" if content.is_maximised else "top"
+    caption = (
+        f"Each point is a complete trial, and the star is the best trial. A cross at the {edge} is a failed trial."
+    )
     return ReportSection("parameters", title, caption + _sample_note(content), plots, (420, 300))
 
 
@@ -149,29 +155,33 @@ def _parameter(content: ReportContent, dimension: Dimension) -> CaptionedFigure:
             mode="markers",
             marker={"color": AZURE, "size": 6 if len(shown) < 300 else 4, "opacity": 0.8},
             customdata=[[trial.number, value] for trial, value in zip(shown, values, strict=True)],
-            hovertemplate="trial %{customdata[0]}<br>%{customdata[1]}<br>loss %{y:.6g}<extra></extra>",
+            hovertemplate="trial %{customdata[0]}<br>%{customdata[1]}"
+            f"<br>{content.value_name} %{{y:.6g}}<extra></extra>",
         ),
         go.Scatter(
             x=positions([content.best]),
-            y=[content.best.loss],
+            y=[content.best.result],
             mode="markers",
             marker={"color": ORANGE, "size": 14, "symbol": "star", "line": {"width": 1, "color": "#5a3d00"}},
-            hovertemplate=f"best: trial {content.best.number}<br>loss %{{y:.6g}}<extra></extra>",
+            hovertemplate=f"best: trial {content.best.number}<br>{content.value_name} %{{y:.6g}}<extra></extra>",
         ),
     ]
     if failed:
-        traces.append(_failed_trace(positions(failed), failed, shown))
-    figure = go.Figure(traces, {**axis.layout(), "yaxis": axes.loss_axis(content)})
+        traces.append(_failed_trace(content, positions(failed), failed, shown))
+    figure = go.Figure(traces, {**axis.layout(), "yaxis": axes.value_axis(content)})
     best = one_line(labels.value(content.best.params[dimension.name]), 60)
     return CaptionedFigure(figure, f"{one_line(dimension.name, 60)}: {axis.extent()}; best {best}.")
 
 
-def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Sequence[TrialRow]) -> go.Scatter:
+def _failed_trace(
+    content: ReportContent, positions: list[Any], failed: Sequence[TrialRow], complete: Sequence[TrialRow]
+) -> go.Scatter:
+    worst = min if content.is_maximised else max
     return go.Scatter(
         x=positions,
-        y=[max(trial.result for trial in complete)] * len(failed),
+        y=[worst(trial.result for trial in complete)] * len(failed),
         mode="markers",
-        name="failed, without a loss",
+        name="failed, without a value",
         marker={"color": VERMILLION, "size": 9, "symbol": "x-thin", "line": {"width": 2, "color": VERMILLION}},
         customdata=[trial.number for trial in failed],
         hovertemplate="trial %{customdata} failed<extra></extra>",
@@ -179,22 +189,23 @@ def _failed_trace(positions: list[Any], failed: Sequence[TrialRow], complete: Se
 
 
 def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
-    """Return the curve of the best loss so far, as a list of trial numbers and a list of losses.
+    """Return the curve of the best value so far, as a list of trial numbers and a list of values.
 
-    The curve has a point for each trial whose loss is lower than all earlier losses, and for the last complete trial.
+    The curve has a point for each trial whose value is better than all earlier values, and for the last complete trial.
     """
     numbers: list[int] = []
-    losses: list[float] = []
+    values: list[float] = []
+    sign = -1 if content.is_maximised else 1
     for trial in content.complete:
-        if not losses or trial.result < losses[-1]:
+        if not values or sign * trial.result < sign * values[-1]:
             numbers.append(trial.number)
-            losses.append(trial.result)
+            values.append(trial.result)
     last = content.complete[-1].number
-    return ([*numbers, last], [*losses, losses[-1]]) if numbers[-1] != last else (numbers, losses)
+    return ([*numbers, last], [*values, values[-1]]) if numbers[-1] != last else (numbers, values)
 
 
 def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
-    """Return a tuple (position on the trial axis, mean loss, iteration number) for each iteration with a mean loss.
+    """Return a tuple (position on the trial axis, mean value, iteration number) for each iteration with a mean value.
 
     The position of an iteration is the mean of the numbers of the iteration's trials.
     """
@@ -203,9 +214,9 @@ def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
         for number, trials in groupby(content.ledger.trials, key=lambda trial: trial.iteration)
     }
     means = [
-        (middles[iteration.number], iteration.mean_loss, iteration.number)
+        (middles[iteration.number], iteration.mean_value, iteration.number)
         for iteration in content.ledger.iterations
-        if iteration.mean_loss is not None and iteration.number in middles
+        if iteration.mean_value is not None and iteration.number in middles
     ]
     return means[:: 1 + len(means) // SHOWN]
 
@@ -229,5 +240,5 @@ def _sample_note(content: ReportContent) -> str:
         return ""
     return (
         f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials: up to"
-        f" {SHOWN // 2:,} trials with the lowest losses, and an evenly spaced selection of the other trials."
+        f" {SHOWN // 2:,} trials with the best values, and an evenly spaced selection of the other trials."
     )

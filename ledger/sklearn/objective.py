@@ -1,6 +1,7 @@
 """The objective of a study that searches the parameters of an estimator.
 
-The objective runs the fits of one candidate. The loss of a trial is the negative mean test score.
+The objective runs the fits of one candidate. The value of a trial is the mean test score, which the study
+maximises.
 """
 
 import json
@@ -53,7 +54,7 @@ class CandidateFits:
     scorer: str | None
 
     def evaluate(self, params: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """Fit a candidate on each split, and return the loss and the metrics of the trial.
+        """Fit a candidate on each split, and return the value and the metrics of the trial.
 
         Raises
         ------
@@ -75,7 +76,7 @@ class CandidateFits:
         metrics = to_metrics(results, _LONGEST_TRACEBACKS // len(results))
         if not math.isfinite(score):
             raise FailedCandidateError(_failure(results, score, metrics))
-        return {"loss": -score, **metrics}
+        return {"value": score, **metrics}
 
 
 def make_objective(name: str, shared: SharedContent) -> Callable[..., Any]:

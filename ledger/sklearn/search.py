@@ -38,8 +38,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
 
     The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
     candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The
-    metrics of a trial have the names of the columns of `cv_results_`, such as ``split0_test_score``. The loss of a
-    trial is the negative mean test score.
+    metrics of a trial have the names of the columns of `cv_results_`, such as ``split0_test_score``. The value of a
+    trial is the mean test score, which the study maximises.
 
     If a program ends during `fit`, a new call of `fit` with equal data and equal settings continues the study. A call
     of `fit` after the end of the study reads the results from the ledger, and only fits `best_estimator_` again.
@@ -274,6 +274,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         settings = {
             "trials": int(self.n_trials),
             "batch_size": int(self.batch_size),
+            "direction": "maximize",
             "seed": self._seed(),
             "optimizer": self.optimizer,
             "limits": {"max_failures": 1, **(self.limits or {})},

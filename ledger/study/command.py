@@ -55,7 +55,7 @@ def command(
     Returns
     -------
     CommandObjective
-        The argument `objective` of `ledger.Study`. The loss of a trial is the last line of the program's standard
+        The argument `objective` of `ledger.Study`. The value of a trial is the last line of the program's standard
         output that is a number or a JSON object with the key "value". The other keys of this object are metrics.
 
     Raises

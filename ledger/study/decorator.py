@@ -67,10 +67,11 @@ def objective(space: Any = None) -> Any:
         returns the function. Without parentheses, `objective` returns the function itself.
 
         The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
-        function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns the
-        loss, which is a finite number (smaller is better). Instead of a number, the function may return a dict with the
-        loss under the key "loss". In a returned dict, every value except the loss is a metric, and must be a valid JSON
-        value. If the function raises an exception, the worker records a failed attempt of the trial.
+        function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns its
+        value, which is a finite number. A study minimises the value, unless it has the direction "maximize". Instead of
+        a number, the function may return a dict with the value under the key "value", or under the key "loss" if the
+        study minimises. In a returned dict, every other entry is a metric, and must be a valid JSON value. If the
+        function raises an exception, the worker records a failed attempt of the trial.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def objective(space: Any = None) -> Any:
 
     See Also
     --------
-    ledger.Study : The search for the parameters with which an objective returns the lowest loss.
+    ledger.Study : The search for the parameters with which an objective returns the best value.
 
     Examples
     --------

@@ -50,7 +50,7 @@ def estimator(
     params: Mapping[str, Any] | None = None,
     dataset: str | None = None,
     data: str | None = None,
-    target: str | None = None,
+    target_column: str | None = None,
     holdout: str | None = None,
     task: Literal["classification", "regression"] | None = None,
     metric: str | None = None,
@@ -79,7 +79,7 @@ def estimator(
         A dataset of scikit-learn: "breast_cancer" (the default), "iris", "wine", "digits" or "diabetes".
     data : str, optional
         The path of a csv or parquet file, which replaces `dataset`.
-    target : str, optional
+    target_column : str, optional
         The name of the column of `data` that the estimator predicts.
     holdout : str, optional
         The path of a file with the same columns. A trial trains on all rows of `data`, and scores the rows of
@@ -142,7 +142,7 @@ def estimator(
         "params": params and dict(params),
         "dataset": dataset,
         "data": data and str(data),
-        "target": target,
+        "target_column": target_column,
         "holdout": holdout and str(holdout),
         "task": task,
         "metric": metric,

@@ -20,6 +20,7 @@ from ledger.objectives.table_checks import check_rows
 from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
 from ledger.study.arguments import Mode
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.objective import KINDS, Objective, ObjectiveSettings
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.space import Space
@@ -56,6 +57,8 @@ class StudyTable(SettingsModel):
     mode : str
     workers : int or None
         The number of workers that `ledger run` starts.
+    target, patience, timeout : float, int and float, or None
+        The criteria that end the study before its budget is used, as in `StoppingCriteria`.
     """
 
     name: str | None = Field(
@@ -86,6 +89,20 @@ class StudyTable(SettingsModel):
         " than the study's batch size.",
     )
 
+    target: Annotated[float | None, Field(allow_inf_nan=False)] = Field(
+        default=None,
+        description="The study ends when a trial has this value or a better value. Default: no target.",
+    )
+    patience: Annotated[int | None, Field(ge=1, le=LARGEST_BUDGET)] = Field(
+        default=None,
+        description="The study ends when this number of trials has brought no better value. Default: no limit.",
+    )
+    timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
+        default=None,
+        description="The study ends when managers have held it for this number of seconds. Running trials then have 8"
+        " seconds to end. Default: no limit.",
+    )
+
     @field_validator("name")
     @classmethod
     def _well_formed(cls, value: str | None) -> str | None:
@@ -108,6 +125,11 @@ class StudyTable(SettingsModel):
         return self
 
     @property
+    def criteria(self) -> StoppingCriteria:
+        """The criteria that end the study before its budget is used."""
+        return StoppingCriteria(self.target, self.patience, self.timeout)
+
+    @property
     def budget(self) -> int:
         """The budget as a number of trials."""
         return self.trials or self.iterations * self.batch_size
@@ -120,7 +142,7 @@ class ObjectiveTable(ObjectiveSettings):
     ----------
     data : str or None
         The path of a file with a dataset.
-    target : str or None
+    target_column : str or None
         The name of the data file's column that the model predicts.
     holdout : str or None
         The path of a file with the rows that score the model.
@@ -134,7 +156,7 @@ class ObjectiveTable(ObjectiveSettings):
         description=f"The csv or parquet file to train on, of at most {tabular.LARGEST_FILE // 1024**2} MB. The ledger"
         " keeps the content of the file.",
     )
-    target: str | None = Field(
+    target_column: str | None = Field(
         default=None, min_length=1, description="The data file's column with the class or the number to predict."
     )
     holdout: str | None = Field(
@@ -215,11 +237,14 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
             (
                 "objective",
                 (
-                    *("model", "estimator", "dataset", "data", "target", "holdout", "task", "metric", "cv", "repeats"),
-                    *("group_column", "time_column", "weight_column", "params_as"),
+                    *("model", "estimator", "dataset", "data", "target_column", "holdout", "task", "metric", "cv"),
+                    *("repeats", "group_column", "time_column", "weight_column", "params_as", "direction"),
                 ),
             ),
-            ("study", ("iterations", "trials", "batch_size", "mode", "seed", "name")),
+            (
+                "study",
+                ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
+            ),
             ("optimizer", ("base_estimator", "acq_func")),
             ("limits", ("trial_timeout",)),
         )
@@ -235,12 +260,12 @@ SPACE = "space"
 # A mapping from a key of a study file to the other keys that this key overrides. For a key from the command line or the
 # environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
-_OF_FILE = ("data", "target", "holdout", "group_column", "time_column", "weight_column")
+_OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
 _ALSO_REPLACED = {
-    "model": (*KINDS, "params", "params_as"),
-    "estimator": (*KINDS, "params", "params_as"),
-    "dataset": ("function", "command", "params_as", "task", "class_weights", *_OF_FILE),
-    "data": ("function", "command", "params_as", "dataset"),
+    "model": (*KINDS, "params", "params_as", "direction"),
+    "estimator": (*KINDS, "params", "params_as", "direction"),
+    "dataset": ("function", "command", "params_as", "direction", "task", "class_weights", *_OF_FILE),
+    "data": ("function", "command", "params_as", "direction", "dataset"),
     "command": (*KINDS, "params", "dataset", "task", "metric", "cv", "repeats", "class_weights", *_OF_FILE),
     "iterations": ("trials",),
     "trials": ("iterations",),
@@ -317,6 +342,7 @@ def assemble(
         optimizer=settings.read(OptimizerSettings, "optimizer"),
         limits=settings.read(TrialLimits, "limits"),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
+        criteria=table.criteria,
     )
     if study.name:
         return study
@@ -429,10 +455,10 @@ class _SettingsReader:
     def _objective_on_file(self, settings: dict[str, Any], table: ObjectiveTable) -> Objective:
         """Return the objective that trains on a data file."""
         assert table.data is not None
-        if table.target is None:
+        if table.target_column is None:
             raise UsageError(
-                f"{self._place('objective', 'data')}: the target is missing; add --target with the name of the column"
-                " that the model predicts"
+                f"{self._place('objective', 'data')}: the target column is missing; add --target-column with the name"
+                " of the column that the model predicts"
             )
         paths = {
             key: (self._file.parent if self._file is not None and key not in self._options else Path()) / path
@@ -440,7 +466,7 @@ class _SettingsReader:
             if (path := getattr(table, key)) is not None
         }
         with self._at("objective", "data"):
-            data = data_files.read_content(paths["data"], table.target)
+            data = data_files.read_content(paths["data"], table.target_column)
         data = data.model_copy(
             update={key: getattr(table, key) for key in ("group_column", "time_column", "weight_column")}
         )
@@ -455,7 +481,7 @@ class _SettingsReader:
             with self._at("objective", "holdout"):
                 rows = data_files.parse_holdout(data, rows, _shown(paths["holdout"]))
         with self._at("objective", "data"):
-            check_rows(rows, objective.cv, table.target, _shown(paths["data"]))
+            check_rows(rows, objective.cv, table.target_column, _shown(paths["data"]))
         objective = self._validated(
             Objective, "objective", {**settings, "task": rows.task, "data": data_files.counted(data, rows)}
         )

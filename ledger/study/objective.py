@@ -8,7 +8,17 @@ from pydantic import Field, field_validator, model_validator
 
 from ledger.database.bounds import json_fault
 from ledger.errors import UsageError
-from ledger.objectives import DATASETS, MODELS, check_reference, estimators, metrics
+from ledger.objectives import (
+    DATASETS,
+    DIRECTIONS,
+    MODELS,
+    Direction,
+    ValueScale,
+    check_reference,
+    estimators,
+    metrics,
+    value_scale,
+)
 from ledger.objectives.command_template import PARAMS_AS, CommandTemplate, ParamsAs, pattern_of
 from ledger.objectives.datasets import MOST_FOLDS
 from ledger.objectives.form import BALANCED, MOST_REPEATS, are_class_weights
@@ -119,6 +129,9 @@ class ObjectiveSettings(SettingsModel):
         A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
     params_as : str or None
         How a command receives the parameters, which is "variable" or "file". None means "arguments".
+    direction : str or None
+        "maximize" if the user's function or command returns a value that the study maximises. None means that the
+        study minimises this value, or maximises the score of the model or estimator.
     """
 
     model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
@@ -162,6 +175,11 @@ class ObjectiveSettings(SettingsModel):
         default=None,
         description="How a command receives the parameters: as arguments with placeholders, or as JSON in the variable"
         f" LEDGER_TRIAL_PARAMS or in a file. Default: {PARAMS_AS[0]}.",
+    )
+    direction: Annotated[Direction | None, AllowedTexts(DIRECTIONS)] = Field(
+        default=None,
+        description="Whether the study searches for the lowest value (minimize) or the highest value (maximize) of your"
+        " own objective. Default: minimize. The score of a model is always maximised.",
     )
 
     @field_validator("metric")
@@ -275,8 +293,15 @@ class Objective(ObjectiveSettings):
             raise ValueError(f"{given[0]} and {given[1]} exclude each other; leave one out")
         if "params_as" in values and "command" not in values:
             raise ValueError("params_as needs a command; add a command, or leave params_as out")
-        if given and given[0] in ("function", "command"):
-            other = next((key for key in values if key not in (given[0], "params_as")), None)
+        is_own = bool(given) and given[0] in ("function", "command")
+        direction = values.get("direction")
+        if not is_own and direction == "minimize":
+            raise ValueError("direction minimize: the score of a model is always maximised; leave direction out")
+        # A study with the direction of its objective as a setting is equal to a study without this setting.
+        if direction == ("minimize" if is_own else "maximize"):
+            values = {key: value for key, value in values.items() if key != "direction"}
+        if is_own:
+            other = next((key for key in values if key not in (given[0], "params_as", "direction")), None)
             if other:
                 raise ValueError(f"{given[0]} and {other} exclude each other; leave one out")
             return values
@@ -314,6 +339,15 @@ class Objective(ObjectiveSettings):
         if data.time_column is not None and self.repeats is not None:
             raise ValueError("repeats and time_column exclude each other, because a split by time is not random")
         return self
+
+    @property
+    def scale(self) -> ValueScale:
+        """The relation between the values that the objective returns and the losses that the optimizer minimises."""
+        return value_scale(self.model_dump(exclude_none=True))
+
+    def value(self, loss: float, metrics_: Mapping[str, Any] | None) -> float:
+        """Return the value of a complete trial, from the trial's loss and metrics."""
+        return self.scale.value(loss, (metrics_ or {}).get(self.metric or metrics.DEFAULT))
 
     @property
     def needs_check(self) -> bool:

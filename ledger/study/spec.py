@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.objective import Objective
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.space import Space
@@ -162,6 +163,8 @@ class StudySpec(SettingsModel):
     optimizer : OptimizerSettings
     limits : TrialLimits
     resolved : DerivedSettings
+    criteria : StoppingCriteria
+        The criteria that end the study before its budget is used. The criteria may change.
 
     See Also
     --------
@@ -191,9 +194,10 @@ class StudySpec(SettingsModel):
     optimizer: OptimizerSettings
     limits: TrialLimits
     resolved: DerivedSettings
+    criteria: StoppingCriteria = StoppingCriteria()
 
     def asked(self) -> dict[str, Any]:
-        """Return the requested settings as JSON, without the name, the budget and `resolved`."""
+        """Return the requested settings as JSON, without the name, the budget, the criteria and `resolved`."""
         return {
             "seed": self.seed,
             "batch_size": self.batch_size,
@@ -205,7 +209,7 @@ class StudySpec(SettingsModel):
         }
 
     def spec(self) -> dict[str, Any]:
-        """Return the specification as JSON, without the study's name and budget."""
+        """Return the specification as JSON, without the study's name, budget and criteria."""
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
@@ -275,7 +279,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
 
     The requested budget may be larger than the recorded budget, because a larger budget only extends the study. The
-    function does not compare the attribute `resolved` of the two studies.
+    function compares neither the attribute `resolved` nor the stopping criteria of the two studies.
 
     Examples
     --------

@@ -17,21 +17,32 @@ def line(status: StudyStatus) -> str:
         counts(status),
     ]
     if status.best is not None:
-        parts.append(f"best loss {status.best['loss']:.6g} (trial {status.best['trial']}{score(status)})")
+        parts.append(
+            f"best value {status.best['value']:.6g} ({direction(status)}, trial {status.best['trial']}{score(status)})"
+        )
     if attempts := unsuccessful_attempts(status):
         parts.append(attempts)
     state = status.state + (f" ({one_line(status.reason)})" if status.reason else "")
     return f"{status.name} {state}: {', '.join(part for part in parts if part)}"
 
 
+def direction(status: StudyStatus) -> str:
+    """Return the direction of the study, after the name of the metric if the best value is the value of a metric."""
+    best = status.best
+    if best is None or best["score"] is None or best["score"] != best["value"]:
+        return status.direction
+    return f"{one_line(best['metric'], 60)}, {status.direction}"
+
+
 def score(status: StudyStatus) -> str:
     """Return a comma, followed by the name and the value of the best trial's metric.
 
-    Return an empty text if the best trial does not exist or has no metric.
+    Return an empty text if the best trial does not exist, has no metric, or has this metric as its value.
     """
-    if status.best is None or status.best["score"] is None:
+    best = status.best
+    if best is None or best["score"] is None or best["score"] == best["value"]:
         return ""
-    return f", {one_line(status.best['metric'], 60)} {status.best['score']:.6g}"
+    return f", {one_line(best['metric'], 60)} {best['score']:.6g}"
 
 
 def counts(status: StudyStatus) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.database.status import StudyStatus, WorkerStatus
-from ledger.terminal.line import counts, duration, score, unsuccessful_attempts
+from ledger.terminal.line import counts, direction, duration, score, unsuccessful_attempts
 from ledger.terminal.sparkline import sparkline
 from ledger.text import one_line
 
@@ -82,14 +82,16 @@ class StatusPanel:
             facts.add_row("time left", _time_left(status))
         if status.best is not None:
             best = Text.assemble(
-                (f"{status.best['loss']:.6g}", "bold green"),
-                f"  trial {status.best['trial']} of iteration {status.best['iteration']}{score(status)}",
+                (f"{status.best['value']:.6g}", "bold green"),
+                f"  {direction(status)}, trial {status.best['trial']} of iteration {status.best['iteration']}",
+                score(status),
             )
-            facts.add_row("best loss", best)
+            facts.add_row("best value", best)
         if status.last_complete is not None and len(status.improvements) > 0:
-            first = f" from {status.improvements[0][1]:.6g}"
+            first = f" from {status.improvements[0].value:.6g}"
             cells = min(_SPARKLINE, options.max_width - _LABEL - 1 - len(first))
-            line = sparkline(status.improvements, status.last_complete, cells, ascii_only=options.ascii_only)
+            values = [(improvement.trial, improvement.value) for improvement in status.improvements]
+            line = sparkline(values, status.last_complete, cells, ascii_only=options.ascii_only)
             facts.add_row("convergence", _cut(Text.assemble((line, "green"), (first, "dim"))))
         if attempts := unsuccessful_attempts(status):
             facts.add_row("failures", Text(attempts, "red"))

@@ -13,6 +13,7 @@ from ledger.database import protocol
 from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
+from ledger.objectives import value_scale
 from ledger.text import last_line, one_line
 from ledger.worker.outcome import AttemptOutcome
 
@@ -249,17 +250,18 @@ class ClaimedTrials:
             if answer in ("stale", "unknown"):
                 reason = "the trial was claimed again, has ended or was deleted"
                 message = f"{_summary(result)}; the result is too late, because {reason}"
-                self._log("result", [result.held], message, loss=result.loss, seconds=result.seconds, answer=answer)
+                fields = {"value": _value(result), "seconds": result.seconds, "answer": answer}
+                self._log("result", [result.held], message, **fields)
             else:
                 accepted.append((result, answer))
         if len(accepted) == 1:
             ((result, answer),) = accepted
-            fields = {"loss": result.loss, "seconds": result.seconds, "answer": answer}
+            fields = {"value": _value(result), "seconds": result.seconds, "answer": answer}
             self._log("result", [result.held], _summary(result), **fields)
         elif accepted:
-            losses, seconds = [result.loss for result, _ in accepted], [result.seconds for result, _ in accepted]
-            message = f": losses from {min(losses):.6g} to {max(losses):.6g} in {sum(seconds):.2f} s"
-            fields = {"losses": losses, "seconds": seconds, "answers": [answer for _, answer in accepted]}
+            values, seconds = [_value(result) for result, _ in accepted], [result.seconds for result, _ in accepted]
+            message = f": values from {min(values):.6g} to {max(values):.6g} in {sum(seconds):.2f} s"
+            fields = {"values": values, "seconds": seconds, "answers": [answer for _, answer in accepted]}
             self._log("results", [result.held for result, _ in accepted], message, **fields)
 
     def _log_failure(self, trial: ClaimedTrial, error: str, seconds: float, answer: str) -> None:
@@ -284,4 +286,8 @@ class ClaimedTrials:
 
 
 def _summary(result: CompletedTrial) -> str:
-    return f": loss {result.loss:.6g} in {result.seconds:.2f} s"
+    return f": value {_value(result):.6g} in {result.seconds:.2f} s"
+
+
+def _value(result: CompletedTrial) -> float:
+    return value_scale(result.held.objective).value(result.loss)

@@ -128,7 +128,7 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     seconds = _finite("seconds", content["seconds"])
     if kind == "result" and trains:
         loss = _finite("loss", loss)
-        if error is not None or not isinstance(metrics, dict) or "loss" in metrics:
+        if error is not None or not isinstance(metrics, dict) or not metrics.keys().isdisjoint(("loss", "value")):
             raise MalformedAnswerError("the answer is a result, but its metrics or its error are invalid")
         try:
             metrics = to_result({**metrics, "loss": loss}).metrics

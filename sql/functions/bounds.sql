@@ -96,6 +96,14 @@ return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
+-- After a study has met its timeout, running trials have ledger.timeout_grace to end. The time is equal to the default
+-- grace time of a worker that receives a stop request.
+create or replace function ledger.timeout_grace() returns interval
+language sql immutable parallel safe
+return interval '8 seconds';
+comment on function ledger.timeout_grace is
+  'The time that running trials have to end after the timeout of their study, before the ledger releases them.';
+
 -- After each of the first ledger.free_releases releases of a trial, a worker can claim the trial again at once. If the
 -- training of one trial is unexpectedly long, the worker releases its other claimed trials. If a cloud provider often
 -- takes back the machines of workers, the workers may release a trial many times.

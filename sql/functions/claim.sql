@@ -8,6 +8,7 @@
 --   worker: the name of the worker, as in ledger.announce.
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in leave_out.
+-- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
 -- A worker sends several claims at once if a training takes less time than a call of this function. A worker that sends
 -- several claims gets at most its share of the pending trials. The share is the number of pending trials divided by the
 -- number of live workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls
@@ -52,7 +53,7 @@ begin
     select
       trial.claim, study.id, study.name, trial.number, trial.attempts, trial.params, study.objective, study.seed,
       extract(epoch from study.lease)::float8, extract(epoch from study.heartbeat)::float8,
-      extract(epoch from study.timeout)::float8, study.tuples
+      extract(epoch from study.trial_timeout)::float8, study.tuples
     from ledger.attempt
     join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
     join ledger.study on study.id = trial.study_id
@@ -67,7 +68,8 @@ begin
   end if;
   for candidate in
     select * from ledger.study
-    where state = 'running' and (claim.study is null or name = claim.study) and id <> all (leave_out)
+    where state = 'running' and stopped_by is null and (claim.study is null or name = claim.study)
+      and id <> all (leave_out)
     order by id
   loop
     share := wanted;
@@ -109,7 +111,7 @@ begin
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
           -- Of several claimed trials, only the trial that the worker trains first gets its deadline now. The time
           -- limit of each other trial begins when the worker starts to train that trial.
-          deadline_at = case when trial.number = lowest then moment + candidate.timeout end
+          deadline_at = case when trial.number = lowest then moment + candidate.trial_timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),
     recorded as (
@@ -118,7 +120,7 @@ begin
     select
       taken.claim, candidate.id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective,
       candidate.seed, extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
-      extract(epoch from candidate.timeout)::float8, candidate.tuples
+      extract(epoch from candidate.trial_timeout)::float8, candidate.tuples
     from taken;
     return;
   end loop;

@@ -46,6 +46,10 @@ begin
      and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
     return 'taken';
   end if;
+  if held.claim is not null then
+    update ledger.study set managed_seconds = managed_seconds + ledger.manager_seconds(held)
+    where id = claim_study.study_id;
+  end if;
   insert into ledger.manager as known
     (study_id, claim, name, backend_pid, backend_started_at, claimed_at, lease, lease_until)
   values

@@ -2,7 +2,10 @@
 -- exists.
 --   spec: the complete definition of the study as JSON.
 --   budget: the number of trials that the optimizer may propose.
-create or replace function ledger.create_study(name text, spec jsonb, spec_hash text, budget int, versions jsonb)
+--   target, patience, timeout_seconds: the stopping criteria (ledger.criterion_met), each of which may be null.
+create or replace function ledger.create_study(
+  name text, spec jsonb, spec_hash text, budget int, versions jsonb, target double precision default null,
+  patience int default null, timeout_seconds double precision default null)
 returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -10,9 +13,11 @@ as $$
 declare
   made int;
 begin
-  insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions)
+  insert into ledger.study
+    (name, spec, spec_hash, budget, state, created_at, versions, target, patience, timeout_seconds)
   values (create_study.name, create_study.spec, create_study.spec_hash, create_study.budget, 'running',
-          ledger.clock(), create_study.versions)
+          ledger.clock(), create_study.versions, create_study.target, create_study.patience,
+          create_study.timeout_seconds)
   on conflict (name) do nothing
   returning id into made;
   return made;

@@ -27,7 +27,8 @@ begin
   if found then
     raise exception 'trial % of study % has these parameters, and is %', known.number, parent.name,
       known.state || case
-        when known.state = 'complete' then format(': its loss is %s', known.loss)
+        when known.state = 'complete' then format(': its value is %s',
+          ledger.value(known.loss, parent.direction, parent.loss_of_zero))
         when known.state in ('failed', 'cancelled') then
           format(': `ledger trial retry %s %s` tries them again', parent.name, known.number)
         else ', so it has not ended yet'
@@ -36,7 +37,8 @@ begin
   end if;
 
   place := ledger.join_iteration(enqueue.study_id, 1, moment);
-  update ledger.study set state = 'running', reason = null, finished_at = null
+  update ledger.study
+  set state = 'running', reason = null, finished_at = null, stopped_by = null, stopping_at = null
   where id = parent.id and state in ('complete', 'failed');
   next_number := ledger.next_trial(parent.id);
   insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)

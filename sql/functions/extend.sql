@@ -22,7 +22,8 @@ begin
     return 'unchanged';
   end if;
   update ledger.study set budget = extend.budget where id = parent.id;
-  update ledger.study set state = 'running', reason = null, finished_at = null
+  update ledger.study
+  set state = 'running', reason = null, finished_at = null, stopped_by = null, stopping_at = null
   where id = parent.id and state = 'complete';
   return 'extended';
 end

@@ -8,15 +8,18 @@
 --   environment: the package versions and the BLAS kernels of the manager.
 --   ask_seconds, tell_seconds: the seconds that the manager took to choose the points, and to fit the surrogate.
 --   seen: in steady mode, the numbers of the trials whose end the manager has seen since the previous iteration.
+--   batch_size: the batch size with which the manager has decided the number of points. If the argument is null, the
+--     function does not compare the batch size.
 -- Answers:
 --   proposed: the function inserted the trials. The answers lost, ended and changed mean that the function inserted
 --     nothing.
 --   lost: the manager does not hold the claim of the study.
 --   ended: the study has ended.
---   changed: the study got more trials after the manager had computed the points, or the round already exists.
+--   changed: the study got more trials or another batch size after the manager had computed the points, or the round
+--     already exists.
 create or replace function ledger.propose(
   study_id int, claim uuid, number int, round int, known int, points jsonb, surrogate jsonb, environment jsonb,
-  ask_seconds float8, tell_seconds float8, seen int[])
+  ask_seconds float8, tell_seconds float8, seen int[], batch_size int default null)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -32,16 +35,16 @@ begin
   if parent.state not in ('running', 'paused') then
     return 'ended';
   end if;
-  if ledger.next_trial(parent.id) <> propose.known then
+  if ledger.next_trial(parent.id) <> propose.known or parent.batch_size <> propose.batch_size then
     return 'changed';
   end if;
   moment := ledger.clock();
   if propose.round = 0 then
     insert into ledger.iteration
-      (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, surrogate, environment, seen)
+      (study_id, number, round, size, batch_size, asked_at, ask_seconds, tell_seconds, surrogate, environment, seen)
     values
-      (parent.id, propose.number, 0, added, moment, propose.ask_seconds, propose.tell_seconds, propose.surrogate,
-       propose.environment, propose.seen)
+      (parent.id, propose.number, 0, added, parent.batch_size, moment, propose.ask_seconds, propose.tell_seconds,
+       propose.surrogate, propose.environment, propose.seen)
     on conflict do nothing;
   else
     update ledger.iteration

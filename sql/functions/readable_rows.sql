@@ -19,6 +19,11 @@ declare
     ledger.text_fault('the reason', new.reason, ledger.longest_error()),
     case when jsonb_typeof(new.versions) <> 'object' then 'the versions: they are not an object' end,
     ledger.json_fault('the versions', new.versions),
+    ledger.count_fault('patience', new.patience),
+    ledger.count_fault('changed_batch_size', new.changed_batch_size),
+    ledger.seconds_fault('timeout_seconds', new.timeout_seconds),
+    ledger.seconds_fault('managed_seconds', new.managed_seconds),
+    ledger.moment_fault('stopping_at', new.stopping_at),
     ledger.moment_fault('created_at', new.created_at),
     ledger.moment_fault('finished_at', new.finished_at));
 begin
@@ -36,7 +41,7 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    ledger.count_fault('its numbers', greatest(new.number, new.round, new.size)),
+    ledger.count_fault('its numbers', greatest(new.number, new.round, new.size, new.batch_size)),
     ledger.seconds_fault('ask_seconds', new.ask_seconds),
     ledger.seconds_fault('tell_seconds', new.tell_seconds),
     ledger.loss_fault('mean_loss', new.mean_loss),

@@ -1,4 +1,5 @@
--- Resume a paused or failed study, and notify the workers. The function returns the state of the study after the call,
+-- Resume a paused or failed study, and notify the workers. A study that a stopping criterion has ended is complete, and
+-- runs again only with other criteria (ledger.set_criteria). The function returns the state of the study after the call,
 -- or unknown if the study does not exist.
 create or replace function ledger.resume(study_id int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -9,7 +10,9 @@ declare
 begin
   select state into reached from ledger.study where id = resume.study_id for no key update;
   if reached in ('paused', 'failed') then
-    update ledger.study set state = 'running', reason = null, finished_at = null where id = resume.study_id;
+    update ledger.study
+    set state = 'running', reason = case when stopped_by is not null then reason end, finished_at = null
+    where id = resume.study_id;
     reached := 'running';
     perform ledger.notify('ledger');
   end if;

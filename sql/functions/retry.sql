@@ -37,7 +37,8 @@ begin
   end if;
 
   place := ledger.join_iteration(retry.study_id, 1, moment);
-  update ledger.study set state = 'running', reason = null, finished_at = null
+  update ledger.study
+  set state = 'running', reason = null, finished_at = null, stopped_by = null, stopping_at = null
   where id = parent.id and state in ('complete', 'failed');
   next_number := ledger.next_trial(parent.id);
   insert into ledger.trial (study_id, number, iteration, round, source, retry_of, params, available_at)

@@ -35,6 +35,10 @@ begin
     end) then
     return 'the spec: in the objective, command must be an array of 1 to 1000 texts';
   end if;
+  if objective ->> 'direction' not in ('minimize', 'maximize') or jsonb_typeof(objective -> 'direction') <> 'string'
+     or objective ?| array['model', 'estimator', 'steps'] and objective ->> 'direction' = 'minimize' then
+    return 'the spec: the direction of the objective is neither "minimize" nor "maximize", or is "minimize" for a model';
+  end if;
   -- The numbers of folds (cv) and of repeats must be an integer such as 5, because clients in other languages could read
   -- 5.0 as a float.
   if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then

@@ -105,16 +105,28 @@ cross join lateral (
     end as value) as found
 where trial.trial_id is not null and found.value is not null;
 
--- The loss of each complete trial.
+-- The value of each complete trial. The view computes the value as ledger.value does, but does not call ledger.value
+-- and ledger.number, because a reader of the view may have no privilege in the schema ledger.
 create or replace view optuna.trial_values as
 select
-  trial_id as trial_value_id,
-  trial_id,
+  trial.trial_id as trial_value_id,
+  trial.trial_id,
   0 as objective,
-  loss as value,
+  case
+    when study.direction <> 'maximize' then trial.loss
+    when study.loss_of_zero - scored.score = trial.loss then scored.score
+    else study.loss_of_zero - trial.loss
+  end as value,
   'FINITE'::optuna.trialvaluetype as value_type
-from optuna.ledger_trials
-where trial_id is not null and loss is not null;
+from optuna.ledger_trials as trial
+join ledger.study on study.id = trial.study_id
+cross join lateral (
+  select case
+    when jsonb_typeof(trial.metrics -> study.metric) = 'number' then
+      case when abs((trial.metrics ->> study.metric)::numeric) < 2.5e-324 then 0
+           else (trial.metrics ->> study.metric)::float8 end
+  end as score) as scored
+where trial.trial_id is not null and trial.loss is not null;
 
 -- The attributes of a trial are its metrics and other facts about the trial. The name of a metric gets the prefix
 -- metrics_, as in a CSV export.

@@ -1,20 +1,21 @@
--- Which search was better? The query lists the studies in the order of their lowest losses. For each study, the query
+-- Which search was better? The query lists the studies in the order of their lowest losses. The value of
+-- a trial is what the objective returned, and the direction says whether the lowest or the highest value is best. For each study, the query
 -- shows the best trial, the time from the study's creation to the result of the best trial, the number of complete
--- trials, and the median loss.
+-- trials, and the median value.
 -- psql -f sql/queries/compare_studies.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select studies.name as study,
   coalesce(studies.objective ->> 'model', studies.objective ->> 'estimator', studies.objective #>> '{steps,-1,1}',
            studies.objective ->> 'function', left(command.words, 100)) as objective,
   coalesce(studies.spec ->> 'mode', 'batch') as mode, progress.state, progress.complete, progress.failed,
-  round(best.loss::numeric, 4) as best_loss, best.trial as best_trial,
+  studies.direction, round(best.value::numeric, 4) as best_value, best.trial as best_trial,
   round(extract(epoch from best.finished_at - studies.created_at), 1) as seconds_to_best,
-  round(spread.median::numeric, 4) as median_loss
+  round(spread.median::numeric, 4) as median_value
 from ledger.studies
 join ledger.progress on progress.study = studies.name
 left join ledger.best_trials as best on best.study = studies.name and best.rank = 1
 left join lateral (
-  select percentile_disc(0.5) within group (order by loss) as median
+  select percentile_disc(0.5) within group (order by value) as median
   from ledger.trials
   where trials.study_id = studies.id and trials.state = 'complete') as spread on true
 left join lateral (

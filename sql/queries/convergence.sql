@@ -1,9 +1,9 @@
--- Does the search still find better points? For each iteration, the query shows the mean loss, the best loss of the
--- iteration, and the study's best loss so far.
+-- Does the search still find better points? For each iteration, the query shows the mean value, the best value of the
+-- iteration, and the study's best value so far.
 -- psql -f sql/queries/convergence.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
-select study, iteration, complete as trials, round(mean_loss::numeric, 4) as mean_loss,
-  round(iteration_best::numeric, 4) as iteration_best, round(best_loss::numeric, 4) as best_so_far
+select study, iteration, complete as trials, round(mean_value::numeric, 4) as mean_value,
+  round(iteration_best_value::numeric, 4) as iteration_best, round(best_value::numeric, 4) as best_so_far
 from ledger.iteration_regret
 where :'study' in (study, '')
 order by study, iteration;

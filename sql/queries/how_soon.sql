@@ -1,4 +1,4 @@
--- How soon did the search nearly reach its best loss? The regret is the difference between the best loss so far and
+-- How soon did the search nearly reach its best value? The regret is the difference between the best loss so far and
 -- the study's best loss. The query counts the complete trials until the regret was at most a tenth of the first trial's
 -- regret. The query also counts the complete trials until the regret was at most a hundredth of the first trial's
 -- regret, and until the regret was 0.

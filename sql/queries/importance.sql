@@ -1,7 +1,7 @@
--- Which parameters matter? The query uses the ranks of the losses, so one huge loss does not dominate the result. The
--- column spearman is the rank correlation between the parameter and the loss. A negative correlation means that larger
--- values of the parameter give lower losses. The column eta_squared is the share of the variance of the loss ranks that
--- the parameter explains. To compute eta_squared, the query divides the range of a numeric parameter into five parts,
+-- Which parameters matter? The query uses the ranks of the trials' values, so one huge value does not dominate the result.
+-- The column spearman is the rank correlation between the parameter and the trial's value. A negative correlation means
+-- that larger numbers of the parameter give lower values of the trial. The column eta_squared is the share of the
+-- variance of the value ranks that the parameter explains. To compute eta_squared, the query divides the range of a numeric parameter into five parts,
 -- which have the same width on the scale of the parameter's prior. Unlike spearman, eta_squared also detects an optimum
 -- in the middle of the range. The column by_chance is the expected value of eta_squared for a parameter without
 -- influence. If eta_squared is not much larger than by_chance, the influence of the parameter is not proven.
@@ -10,20 +10,20 @@
 with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
-    -- Trials with the same loss get the mean of their ranks. Trials with the same position in the parameter's range
+    -- Trials with the same value get the mean of their ranks. Trials with the same position in the parameter's range
     -- also get the mean of their ranks.
-    rank() over (partition by study, parameter order by loss)
-      + (count(*) over (partition by study, parameter, loss) - 1) / 2::float8 as loss_rank,
+    rank() over (partition by study, parameter order by value)
+      + (count(*) over (partition by study, parameter, value) - 1) / 2::float8 as value_rank,
     case when position is not null then rank() over (partition by study, parameter order by position)
       + (count(*) over (partition by study, parameter, position) - 1) / 2::float8 end as position_rank
   from ledger.parameters
   where state = 'complete' and :'study' in (study, '')),
 parts as (
-  select study, parameter, kind, count(*) as trials, avg(loss_rank) as mean_rank, sum(loss_rank ^ 2) as square
+  select study, parameter, kind, count(*) as trials, avg(value_rank) as mean_rank, sum(value_rank ^ 2) as square
   from ranked
   group by study, parameter, kind, part),
 wholes as (
-  select study, parameter, corr(loss_rank, position_rank) as spearman, (count(*) + 1) / 2::float8 as mean_rank
+  select study, parameter, corr(value_rank, position_rank) as spearman, (count(*) + 1) / 2::float8 as mean_rank
   from ranked
   group by study, parameter)
 select parts.study, parts.parameter, parts.kind, sum(parts.trials) as trials,

@@ -1,7 +1,7 @@
--- How far is each study, and what is its best loss?
+-- How far is each study, and what is its best value?
 -- psql -f sql/queries/progress.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, state, ended || '/' || budget as trials, complete, running, pending, failed,
-  round(best_loss::numeric, 4) as best_loss, date_trunc('second', elapsed) as elapsed
+  round(best_value::numeric, 4) as best_value, date_trunc('second', elapsed) as elapsed
 from ledger.progress
 where :'study' in (study, '');

@@ -1,12 +1,12 @@
 -- Which results came too late, and do they differ from the recorded results? A result came too late if another worker
--- had claimed the trial, or if the trial had ended. If the objective is deterministic, the late loss equals the
--- recorded loss, and the column difference is 0.
+-- had claimed the trial, or if the trial had ended. If the objective is deterministic, the late value equals the
+-- recorded value, and the column difference is 0.
 -- psql -f sql/queries/stale_results.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select attempts.study, attempts.trial, attempts.number as attempt, attempts.worker,
   round(extract(epoch from attempts.ended_at - trials.finished_at), 1) as late_seconds, trials.state,
-  round(attempts.loss::numeric, 4) as stale_loss, round(trials.loss::numeric, 4) as recorded_loss,
-  round(attempts.loss::numeric - trials.loss::numeric, 4) as difference
+  round(attempts.value::numeric, 4) as stale_value, round(trials.value::numeric, 4) as recorded_value,
+  round(attempts.value::numeric - trials.value::numeric, 4) as difference
 from ledger.attempts
 join ledger.trials on trials.study_id = attempts.study_id and trials.number = attempts.trial
 where attempts.outcome = 'stale' and :'study' in (attempts.study, '')

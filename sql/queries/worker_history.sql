@@ -7,7 +7,7 @@
 select worker, date_trunc('second', claimed_at) as claimed_at, study, trial, number as attempt,
   coalesce(outcome, 'under way') as outcome,
   round(greatest(extract(epoch from coalesce(ended_at, ledger.clock()) - claimed_at), 0), 2) as held_seconds,
-  round(seconds::numeric, 2) as training_seconds, round(loss::numeric, 4) as loss
+  round(seconds::numeric, 2) as training_seconds, round(value::numeric, 4) as value
 from ledger.attempts
 where :'worker' in (worker, '') and :'study' in (study, '')
 order by worker, attempts.claimed_at, study, trial;

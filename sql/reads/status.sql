@@ -1,12 +1,12 @@
 -- The status of a study at one moment. The query computes the rate of ended trials from the latest ended trials. The
 -- rate of ended trials ignores the time before the oldest live worker started. If the rate included a pause of some
--- hours without workers, the rate would be too low for a long time. To keep the result small, the query returns a loss
--- only if the loss is lower than all earlier losses. The times since a claim, an announcement or a failure are never
+-- hours without workers, the rate would be too low for a long time. To keep the result small, the query returns the
+-- loss and the value of a trial only if the loss is lower than all earlier losses. The times since a claim, an announcement or a failure are never
 -- negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 trial as materialized (
-  select number, iteration, round, source, state, loss, worker, claimed_at, finished_at, failures, crashes, lost
+  select number, iteration, round, source, state, loss, value, worker, claimed_at, finished_at, failures, crashes, lost
   from ledger.trials where study_id = :study),
 counted as materialized (
   select
@@ -37,21 +37,27 @@ began as (
       (select min(claimed_at) from trial)),
     (select min(started_at) from here where alive)) as at)
 select
-  study.name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode,
+  study.name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode, study.direction,
+  study.target, study.patience, study.timeout_seconds,
+  -- A timeout counts only the time for which managers have held the study.
+  case when study.timeout_seconds is not null then
+    greatest(study.timeout_seconds - study.managed_seconds - coalesce((
+      select sum(greatest(extract(epoch from moment.now - claimed_at), 0)) from ledger.managers
+      where study_id = :study and alive), 0), 0)::float8 end as timeout_left,
   study.budget, study.created_at, study.finished_at, moment.now, counted.*,
   (select count(*) from ledger.iterations where study_id = :study and told_at is not null) as iterations_told,
   exists (select from ledger.managers where study_id = :study and alive) as managed,
   (select count(*) from trial where claimed_at is not null and finished_at > began.at) as rated,
   extract(epoch from moment.now - began.at)::float8 as rated_seconds,
   (select jsonb_build_object(
-     'trial', first.number, 'iteration', first.iteration, 'loss', first.loss,
+     'trial', first.number, 'iteration', first.iteration, 'loss', first.loss, 'value', first.value,
      'metric', case when metrics ? study.metric then study.metric end,
      'score', ledger.number(metrics -> study.metric))
-   from (select number, iteration, loss from trial where state = 'complete' order by loss, number limit 1) as first
+   from (select number, iteration, loss, value from trial where state = 'complete' order by loss, number limit 1) as first
    join ledger.trials on trials.study_id = :study and trials.number = first.number) as best,
-  (select coalesce(jsonb_agg(jsonb_build_array(number, loss) order by number), '[]')
+  (select coalesce(jsonb_agg(jsonb_build_array(number, loss, value) order by number), '[]')
    from (
-     select number, loss,
+     select number, loss, value,
        min(loss) over (order by number rows between unbounded preceding and 1 preceding) as before
      from trial where state = 'complete') as each
    where before is null or loss < before) as improvements,

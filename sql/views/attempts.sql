@@ -11,6 +11,7 @@ select
   attempt.ended_at,
   attempt.outcome,
   attempt.loss,
+  ledger.value(attempt.loss, study.direction, study.loss_of_zero) as value,
   attempt.seconds,
   attempt.error,
   attempt.output
@@ -19,3 +20,5 @@ join ledger.study on study.id = attempt.study_id;
 
 comment on view ledger.attempts is 'All attempts: the executions of trials by workers, with their outcomes.';
 comment on column ledger.attempts.study is 'Name of the study.';
+comment on column ledger.attempts.value is
+  'Value that the objective returned; null without a value. The value of a stale attempt does not count.';

@@ -10,26 +10,33 @@ select
   trial.number as trial,
   trial.iteration,
   trial.loss,
+  ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
   ledger.number(trial.metrics -> scored.metric) as score,
   trial.params,
   trial.metrics,
   trial.worker,
   trial.finished_at,
   trial.source,
-  scored.metric
+  scored.metric,
+  study.direction
 from ledger.trial
 join ledger.study on study.id = trial.study_id
 cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
 where trial.state = 'complete';
 
 comment on view ledger.best_trials is
-  'All complete trials with their ranks within their studies, the lowest loss first.';
+  'All complete trials with their ranks within their studies, the best value first.';
 comment on column ledger.best_trials.study is 'Name of the study.';
 comment on column ledger.best_trials.rank is
-  'Rank within the study; rank 1 has the lowest loss. If two losses are equal, the earlier trial comes first.';
+  'Rank within the study; rank 1 has the lowest loss, and so the best value. If two losses are equal, the earlier '
+  'trial comes first.';
 comment on column ledger.best_trials.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.best_trials.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.best_trials.loss is 'The minimised loss, finite.';
+comment on column ledger.best_trials.value is
+  'Value that the objective returned, such as the score of a built-in model.';
+comment on column ledger.best_trials.direction is
+  'minimize or maximize: whether the lowest or the highest value is best.';
 comment on column ledger.best_trials.score is
   'Value of the study''s metric; null if the value is not a number. For the built-in models, the loss follows from the '
   'value.';

@@ -13,12 +13,20 @@ select
   iteration.tell_seconds,
   iteration.mean_loss,
   iteration.best_loss,
+  ledger.value(iteration.mean_loss, study.direction, study.loss_of_zero) as mean_value,
+  ledger.value(iteration.best_loss, study.direction, study.loss_of_zero) as best_value,
   iteration.surrogate,
   iteration.environment,
-  iteration.seen
+  iteration.seen,
+  iteration.batch_size
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
 
 comment on view ledger.iterations is
   'All iterations with their times, their losses and the surrogates that proposed them.';
 comment on column ledger.iterations.study is 'Name of the study.';
+comment on column ledger.iterations.mean_value is
+  'Mean value of the iteration''s complete trials; null if mean_loss is null.';
+comment on column ledger.iterations.best_value is
+  'Best value of the iteration''s complete trials, lowest or highest as the study''s direction says; null if best_loss '
+  'is null.';

@@ -1,4 +1,4 @@
--- The parameters and losses of all trials, with one row for each trial and parameter.
+-- The parameters, losses and values of all trials, with one row for each trial and parameter.
 create or replace view ledger.parameters as
 select
   study.name as study,
@@ -6,6 +6,7 @@ select
   trial.iteration,
   trial.state,
   trial.loss,
+  ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
   chosen.parameter,
   chosen.kind,
   chosen.number,
@@ -46,17 +47,20 @@ cross join lateral (
   offset 0) as chosen;
 
 comment on view ledger.parameters is
-  'The parameters and losses of all trials; one row for each trial and parameter of its study''s space.';
+  'The parameters, losses and values of all trials; one row for each trial and parameter of its study''s space.';
 comment on column ledger.parameters.study is 'Name of the study.';
 comment on column ledger.parameters.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.parameters.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.parameters.state is 'State of the trial: pending, running, complete, failed or cancelled.';
 comment on column ledger.parameters.loss is 'Loss of the trial, finite; null unless the trial is complete.';
+comment on column ledger.parameters.value is
+  'Value of the trial, such as the score of a built-in model; null unless the trial is complete.';
 comment on column ledger.parameters.parameter is 'Name of the parameter.';
 comment on column ledger.parameters.kind is 'Kind of the parameter: real, integer or categorical.';
 comment on column ledger.parameters.number is
-  'The value as a number; null if the value of a categorical parameter is not a number.';
-comment on column ledger.parameters.text is 'The value as text, for all kinds; the text null for the choice null.';
+  'The parameter''s value as a number; null if the value of a categorical parameter is not a number.';
+comment on column ledger.parameters.text is
+  'The parameter''s value as text, for all kinds; the text null for the choice null.';
 comment on column ledger.parameters.position is
-  'Position of the value in its range, from 0 (low) to 1 (high), on a logarithmic scale for the prior log-uniform; '
-  'for ordered choices, the place in the list of choices; null for choices without an order.';
+  'Position of the parameter''s value in its range, from 0 (low) to 1 (high), on a logarithmic scale for the prior '
+  'log-uniform; for ordered choices, the place in the list of choices; null for choices without an order.';

@@ -1,4 +1,4 @@
--- One row for each study, with its progress and its best loss. The budget is the number of trials that the optimizer
+-- One row for each study, with its progress and its best result. The budget is the number of trials that the optimizer
 -- may propose. If every trial of a round fails, the next round of the iteration replaces that round. The trials of a
 -- replaced round do not count as proposed or ended.
 create or replace view ledger.progress as
@@ -17,13 +17,19 @@ select
   trials.cancelled,
   trials.attempts,
   trials.best_loss,
+  best.value as best_value,
   best.score as best_score,
   study.created_at,
   -- If the database's clock was set back after the creation of the study, the elapsed time would be negative without
   -- `greatest`.
   greatest(coalesce(study.finished_at, ledger.clock()) - study.created_at, interval '0') as elapsed,
   study.reason,
-  best.metric
+  best.metric,
+  study.direction,
+  study.target,
+  study.patience,
+  study.timeout_seconds,
+  study.stopped_by
 from ledger.study
 cross join lateral (
   select
@@ -41,7 +47,10 @@ cross join lateral (
   join ledger.iteration on iteration.study_id = trial.study_id and iteration.number = trial.iteration
   where trial.study_id = study.id) as trials
 left join lateral (
-  select scored.metric, ledger.number(trial.metrics -> scored.metric) as score
+  select
+    scored.metric,
+    ledger.number(trial.metrics -> scored.metric) as score,
+    ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value
   from ledger.trial
   cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
   where trial.study_id = study.id and trial.state = 'complete'
@@ -66,6 +75,17 @@ comment on column ledger.progress.failed is 'Trials that reached the limit of fa
 comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
 comment on column ledger.progress.attempts is 'Number of claims of the study''s trials, including released claims.';
 comment on column ledger.progress.best_loss is 'The lowest loss of the study; null if no trial is complete.';
+comment on column ledger.progress.best_value is
+  'The best value of the study: the lowest or the highest value, as the direction says; null if no trial is complete.';
+comment on column ledger.progress.direction is
+  'minimize or maximize: whether the lowest or the highest value is best.';
+comment on column ledger.progress.target is 'Value at which the study ends; null without a target.';
+comment on column ledger.progress.patience is
+  'Number of trials without a better value after which the study ends; null without a limit.';
+comment on column ledger.progress.timeout_seconds is
+  'Seconds for which managers may hold the study before it ends; null without a limit.';
+comment on column ledger.progress.stopped_by is
+  'Criterion that ended the study before its budget was used: target, patience or timeout; null otherwise.';
 comment on column ledger.progress.best_score is
   'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from this '
   'value.';

@@ -10,6 +10,8 @@ select
   seed,
   objective,
   tuples,
+  direction,
+  loss_of_zero,
   metric,
   created_at,
   finished_at,
@@ -21,7 +23,14 @@ select
   max_lost,
   lease,
   heartbeat,
-  timeout
+  trial_timeout,
+  target,
+  patience,
+  timeout_seconds,
+  managed_seconds,
+  stopped_by,
+  stopping_at,
+  changed_batch_size
 from ledger.study;
 
 comment on view ledger.studies is 'All studies with their definitions and states.';

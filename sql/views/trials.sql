@@ -12,6 +12,7 @@ select
   trial.params,
   trial.state,
   trial.loss,
+  ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
   trial.metrics,
   -- PostgreSQL runs the subquery of the column seconds only if a query selects this column.
   (select max(attempt.seconds)
@@ -33,5 +34,7 @@ join ledger.study on study.id = trial.study_id;
 
 comment on view ledger.trials is 'All trials in all states.';
 comment on column ledger.trials.study is 'Name of the study.';
+comment on column ledger.trials.value is
+  'Value that the objective returned, such as the score of a built-in model; null unless the trial is complete.';
 comment on column ledger.trials.seconds is
   'Seconds of training of the attempt that completed the trial, as measured by its worker; null unless complete.';

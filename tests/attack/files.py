@@ -80,12 +80,12 @@ class Files:
         self._read("file of points", self._damaged(_POINTS), ".jsonl", "trial", "enqueue", "exported", "--file")
 
     def _data(self) -> None:
-        extra = ["--target", "left", "--model", "svm", "--name", f"data-{self._rng.getrandbits(40)}"]
+        extra = ["--target-column", "left", "--model", "svm", "--name", f"data-{self._rng.getrandbits(40)}"]
         self._read("csv of a dataset", self._damaged(_DATA), ".csv", "study", "create", "--data", extra=extra)
 
     def _parquet(self) -> None:
         content = b"PAR1" + self._rng.randbytes(self._rng.choice([0, 8, 400])) + b"PAR1"
-        extra = ["--target", "left", "--model", "svm"]
+        extra = ["--target-column", "left", "--model", "svm"]
         self._read("parquet", content, ".parquet", "study", "create", "--data", extra=extra)
 
     def _read(self, kind: str, content: bytes, suffix: str, *command: str, extra: Sequence[str] = ()) -> None:

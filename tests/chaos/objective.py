@@ -1,4 +1,4 @@
-"""Fast objective with a rugged loss. CHAOS_TRIAL_SECONDS sets its duration, which does not change the loss."""
+"""Fast objective with a rugged value to maximise. CHAOS_TRIAL_SECONDS sets its duration, not its value."""
 
 import math
 import os
@@ -7,7 +7,7 @@ import time
 
 
 def rugged(params, context):
-    """Return a loss that depends only on the parameters and the trial's seed."""
+    """Return a value that depends only on the parameters and the trial's seed."""
     noise = random.Random(context.seed)
     x, y = params["x"], params["y"]
     hills = 20 + x**2 + y**2 - 10 * (math.cos(2 * math.pi * x) + math.cos(2 * math.pi * y))
@@ -19,4 +19,4 @@ def rugged(params, context):
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
     time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]))
-    return {"loss": loss + noise.gauss(0, 0.1), "times": times}
+    return {"value": -loss - noise.gauss(0, 0.1), "times": times}

@@ -12,7 +12,7 @@ OUTCOMES = ("complete", "lost", "released", "failed", "crashed", "timeout", "sta
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     """Return the counts that must be 0, by their descriptions."""
     counts = soaked.counts
-    expected = soaked.iterations * plan.batch_size
+    expected = soaked.iterations * plan.batch_size if plan.patience is None else len(soaked.undisturbed)
     pairs = zip(soaked.results, soaked.undisturbed, strict=False)
     differing = sum(result != undisturbed for result, undisturbed in pairs)
     return {

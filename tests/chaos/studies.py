@@ -17,7 +17,7 @@ name = "{name}"
 iterations = {iterations}
 batch_size = {batch_size}
 seed = {seed}
-
+{patience}
 [optimizer]
 base_estimator = "{base_estimator}"
 
@@ -30,6 +30,7 @@ max_lost = 1000
 _RUGGED = """
 [objective]
 function = "tests.chaos.objective:rugged"
+direction = "maximize"
 
 [space]
 x = { type = "real", low = -5.0, high = 5.0 }
@@ -50,13 +51,14 @@ Result = tuple[int, dict[str, Any], float]
 
 @dataclass(frozen=True)
 class Plan:
-    """A study. `model` is "rugged", the objective of the chaos test, or a built-in model."""
+    """A study. `model` is "rugged", the objective of the chaos test, or a built-in model. `patience` may end it."""
 
     model: str
     iterations: int
     batch_size: int
     seed: int
     base_estimator: str
+    patience: int | None = None
 
     def write(self, folder: Path) -> Path:
         """Write the study file into the folder."""
@@ -66,6 +68,7 @@ class Plan:
             iterations=self.iterations,
             batch_size=self.batch_size,
             seed=self.seed,
+            patience="" if self.patience is None else f"patience = {self.patience}\n",
             base_estimator=self.base_estimator,
             lease=LEASE,
             heartbeat=HEARTBEAT,

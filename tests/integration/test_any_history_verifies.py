@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ledger.database import managing, protocol, studies, transfer, trials
 from ledger.database.managing import ProposedBatch
@@ -51,18 +58,23 @@ def test_any_history_verifies(db, connection, tmp_path):
             self.held: list[protocol.ClaimedTrial] = []
             self.now = 0.0
             self.own = self.batches = 0
+
+        @initialize(direction=st.sampled_from(["minimize", "maximize"]))
+        def begin(self, direction: str) -> None:
+            self.direction = direction
             stop_clock(connection, 0)
-            asked = {"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2}
+            asked = {"name": f"s{uuid.uuid4().hex[:8]}", "iterations": 3, "batch_size": 2, "direction": direction}
             self.study = register(db, assemble(asked, file))
             # for longer than a history lasts
             self.managed = hold(db, self.study)
             self.propose(0, 0, 2)
 
         def propose(self, number: int, round: int, size: int) -> None:
-            points = [{"x": 2 * self.batches + index} for index in range(size)]
+            points = [{"x": 3 * self.batches + index} for index in range(size)]
             self.batches += 1
             # in no environment, so that these points are not compared
-            batch = ProposedBatch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0)
+            batch_size = studies.get(db, self.study.name).batch_size
+            batch = ProposedBatch(number, round, len(self.trials()), points, None, {}, 0.0, 0.0, None, batch_size)
             assert managing.propose(db, self.managed, batch) == "proposed"
 
         def trials(self) -> list[TrialRow]:
@@ -148,6 +160,22 @@ def test_any_history_verifies(db, connection, tmp_path):
             if chosen:
                 trials.cancel(db, self.study.id, [data.draw(st.sampled_from(chosen))], "test")
 
+        @rule(
+            aim=st.none() | st.sampled_from([0.125, 0.25]),
+            patience=st.none() | st.integers(1, 3),
+            timeout=st.none() | st.sampled_from([20.0, 60.0]),
+        )
+        def set_criteria(self, aim: float | None, patience: int | None, timeout: float | None) -> None:
+            sign = 1 if self.direction == "minimize" else -1
+            assert studies.set_criteria(db, self.study.id, None if aim is None else sign * aim, patience, timeout) in (
+                "changed",
+                "unchanged",
+            )
+
+        @rule(batch_size=st.integers(1, 3))
+        def change_batch_size(self, batch_size: int) -> None:
+            assert studies.set_batch_size(db, self.study.id, batch_size) in ("changed", "unchanged")
+
         @rule()
         def extend(self) -> None:
             assert studies.extend(db, self.study.id, self.study.budget + 1) == "extended"
@@ -156,20 +184,21 @@ def test_any_history_verifies(db, connection, tmp_path):
         @rule()
         def manage(self) -> None:
             """Do the next thing that a manager of batches does; a study that has ended is left as it is."""
-            state, budget = managing.state(db, self.study.id)
-            if state != "running":
+            now = managing.state(db, self.study.id)
+            budget = now.budget
+            if managing.stop(db, self.managed) != "none":
                 return
             rounds = {each.number: each for each in studies.iterations(db, self.study.id)}
             last = rounds[max(rounds)]
             proposed = [trial for trial in self.trials() if trial.source == "proposed"]
             own = trials.all_of(db, self.study.id, iteration=last.number)
-            losses = [trial.result for trial in own if trial.loss is not None]
+            losses = [trial.loss for trial in own if trial.loss is not None]
             is_proven = any(trial.loss is not None and trial.source != "imported" for trial in own)
             replaced = [trial for trial in own if trial.source == "proposed"]
             if last.told_at is not None:
                 left = budget - sum(trial.round == rounds[trial.iteration].round for trial in proposed)
                 if left > 0:
-                    self.propose(last.number + 1, 0, min(2, left))
+                    self.propose(last.number + 1, 0, min(now.batch_size, left))
                 else:
                     self.finish("complete", None, budget)
             elif losses and (is_proven or not replaced):

@@ -211,9 +211,9 @@ def test_trials_are_listed_shown_retried_and_cancelled(there, connection):
     assert (code, len(lines)) == (0, 4)
     assert header.lower().split() == [
         *("trial", "iteration", "state", "attempts", "failures", "crashes", "lost"),
-        *("worker", "loss", "seconds", "parameters"),
+        *("worker", "value", "seconds", "parameters"),
     ]
-    assert lines[0].split(maxsplit=10) == ["0", "0", "complete", "1", "0", "0", "0", "w", "0.25", "1.5", '{"C": 1.0}']
+    assert lines[0].split(maxsplit=10) == ["0", "0", "complete", "1", "0", "0", "0", "w", "0.75", "1.5", '{"C": 1.0}']
     assert lines[3].split(maxsplit=10) == ["3", "0", "pending", "0", "0", "0", "0", "-", "-", "-", '{"C": 1.003}']
     out = there("trial", "list", "svm-1", "--state", "failed")[1]
     assert [line.split()[0] for line in out.splitlines()[1:]] == ["1"]

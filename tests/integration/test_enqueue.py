@@ -245,7 +245,7 @@ def test_a_trial_that_cannot_be_enqueued_is_refused_with_its_reason(db, connecti
     take(connection)
     recorded_trials = trials.all_of(db, row.id)
     for number, said in {
-        0: r"trial 0 of study s has these parameters, and is complete: its loss is 0\.5$",
+        0: r"trial 0 of study s has these parameters, and is complete: its value is 0\.5$",
         1: "trial 1 of study s has these parameters, and is failed: `ledger trial retry s 1` tries them again",
         2: "trial 2 of study s has these parameters, and is running, so it has not ended yet",
         3: "trial 3 of study s has these parameters, and is pending, so it has not ended yet",

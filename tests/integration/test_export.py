@@ -45,7 +45,7 @@ def test_the_json_document_says_what_the_ledger_holds(db, study, connection):
     assert [row["size"] for row in document["iterations"]] == [2, 2]
     assert [trial["state"] for trial in document["trials"]] == ["complete", "complete", "pending", "pending"]
     trial = document["trials"][1]
-    wanted = {"number", "iteration", "source", "params", "state", "loss", "metrics", "attempts", "worker"}
+    wanted = {"number", "iteration", "source", "params", "state", "value", "loss", "metrics", "attempts", "worker"}
     wanted |= {"claimed_at", "finished_at"}
     assert wanted <= set(trial)
     assert (trial["loss"], trial["metrics"], trial["attempts"], trial["worker"]) == (0.5, {"accuracy": 0.5}, 2, "w")
@@ -96,7 +96,7 @@ def test_files_are_named_by_iteration_and_place_within_it(db, study, tmp_path):
     hyperparams = [f"hyperparams_{iteration}_{i}.json" for iteration in (0, 1) for i in (0, 1)]
     assert names == [*hyperparams, "results_0_0.json", "results_0_1.json"]
     assert json.loads((tmp_path / "hyperparams_1_0.json").read_text()) == {"C": 101.0}
-    assert json.loads((tmp_path / "results_0_1.json").read_text()) == {"loss": 0.5, "accuracy": 0.5}
+    assert json.loads((tmp_path / "results_0_1.json").read_text()) == {"value": 0.5, "loss": 0.5, "accuracy": 0.5}
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -66,12 +66,12 @@ def test_each_parameter_and_metric_is_a_column_in_its_type(db, connection):
     made = studies.flatten(db, row)
     assert (made.name, len(made.columns), made.omitted) == ("study:s", 8, [])
     expected = {"trial": "integer", "iteration": "integer", "state": "text"}
-    expected |= {"loss": "double precision", "seconds": "double precision"}
+    expected |= dict.fromkeys(("value", "loss", "seconds"), "double precision")
     expected |= {"C": "double precision", "depth": "bigint", "kernel": "text", "shrinking": "boolean", "bins": "bigint"}
     assert types(connection, "s") == expected | {"accuracy": "double precision", "folds": "jsonb", "note": "text"}
-    head = {"trial": 0, "iteration": 0, "state": "complete", "loss": 0.25, "seconds": 1.5}
+    head = {"trial": 0, "iteration": 0, "state": "complete", "value": 0.75, "loss": 0.25, "seconds": 1.5}
     metrics = {"accuracy": 0.75, "folds": [1, 2], "note": "good"}
-    head_of_1 = {"trial": 1, "iteration": 0, "state": "pending", "loss": None, "seconds": None}
+    head_of_1 = {"trial": 1, "iteration": 0, "state": "pending", "value": None, "loss": None, "seconds": None}
     assert table(connection, "s") == [
         {**head, **POINTS[0], **metrics},
         {**head_of_1, **POINTS[1], **dict.fromkeys(metrics)},
@@ -126,6 +126,7 @@ def unicode(server):
 @given(parameters=parameters, metrics=metrics)
 @example(parameters=["x" * 63, "x" * 64, "x" * 200, "param_" + "x" * 63], metrics=["x" * 63, "x" * 64])
 @example(parameters=["é" * 32, "é" * 31 + "x", "é" * 100], metrics=["é" * 32])
+@example(parameters=["value", "param_value"], metrics=["value"])
 @example(parameters=["loss", "param_loss", "param_loss~2", "LOSS"], metrics=["loss", "metric_loss", "param_loss"])
 def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, parameters, metrics):
     db, connection = unicode
@@ -137,7 +138,7 @@ def test_any_names_make_a_view_whose_values_are_those_of_the_trial(unicode, para
         protocol.complete(connection, take(connection), 0.5, reported, 1.0)
         made = studies.flatten(db, row)
         (found,) = table(connection, "s")
-        assert len(found) == 5 + len(parameters) + len(metrics)
+        assert len(found) == 6 + len(parameters) + len(metrics)
         assert (found["trial"], found["state"], found["loss"]) == (0, "complete", 0.5)
         of_trial = {("params", name): value for name, value in point.items()}
         of_trial |= {("metrics", name): value for name, value in reported.items()}
@@ -152,11 +153,11 @@ def test_a_view_leaves_metrics_out_and_refuses_too_many_parameters(db, connectio
     row = study_of(db, SPACE, POINTS)
     protocol.complete(connection, take(connection), 0.5, {f"m{index:04}": index for index in range(1600)}, 1.0)
     made = studies.flatten(db, row)
-    assert made.omitted == [f"m{index:04}" for index in range(1590, 1600)]
-    assert table(connection, "s")[0]["m1589"] == 1589
+    assert made.omitted == [f"m{index:04}" for index in range(1589, 1600)]
+    assert table(connection, "s")[0]["m1588"] == 1588
     wide = [{"name": f"x{index}", "type": "integer", "low": 0, "high": 1, "prior": "uniform"} for index in range(1600)]
     row = study_of(db, wide, [{one["name"]: 0 for one in wide}], "wide")
-    with pytest.raises(LedgerError, match="study wide has 1600 parameters, but a view has at most 1595"):
+    with pytest.raises(LedgerError, match="study wide has 1600 parameters, but a view has at most 1594"):
         studies.flatten(db, row)
 
 

@@ -234,7 +234,7 @@ def test_an_optuna_studys_finished_trials_are_imported(
     code, out, error = run("import", "optuna", optunas, name, "--into", "s", "--skip-unusable")
     assert code == 0, error
     assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
-    assert ("maximises, so each imported loss is the negative" in out) == maximises
+    assert ("maximises, but study s minimises, so each imported value is the negative" in out) == maximises
     assert out.splitlines()[-1] == "1 trials are skipped, because they are not complete"
     assert [line.split(": ")[2].split(",")[0] for line in error.splitlines()] == [
         "the parameters are the same as in trial 1 of Optuna's study " + name,
@@ -284,7 +284,7 @@ def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optu
     recorded(db, study(tmp_path, space='y = { type = "real", low = -1.0, high = 1.0 }'))
     (tmp_path / "other.db").write_text("no database")
     for source, name, expected, said in [
-        (optunas, "two", 2, "Optuna's study two has 2 objectives, but a study of the ledger has one loss"),
+        (optunas, "two", 2, "Optuna's study two has 2 objectives, but a study of the ledger has one value"),
         (optunas, "lo", 2, "has no study 'lo'; did you mean 'low'?"),
         (optunas, "low", 2, "trial 0 of Optuna's study low: the space has no parameter 'x'; there are y"),
         (f"sqlite:///{tmp_path}/none.db", "low", 2, "none.db: no file"),

@@ -155,7 +155,7 @@ def test_the_picture_of_a_study_is_plain_off_a_terminal(ledger, monkeypatch):
     assert (code, error) == (0, "")
     assert "\x1b" not in out
     assert "1 complete" in out
-    assert "best loss   0.25  trial " in out
+    assert "best value  0.75  accuracy, maximize, trial " in out
     assert ledger("status", "t")[::2] == (
         1,
         "ledger: there is no study 't': `ledger study list` shows the studies\n",

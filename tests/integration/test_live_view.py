@@ -65,7 +65,7 @@ def test_log_lines_appear_above_the_view(screen, url, db, connection):
     with viewing(screen, url, row) as (view, stderr):
         shows(screen, "4 pending")
         protocol.complete(connection, take(connection), 0.125, {}, 1.0)
-        wait_until(lambda: "0.125" in drawn_last(screen))
+        wait_until(lambda: "0.875" in drawn_last(screen))
         os.write(view.output, b"said by a worker\n")
         log_event(logging.getLogger("ledger.worker"), "event", "said by this process")
         log_event(manager, "proposed", "what the view shows")

@@ -321,7 +321,7 @@ def test_a_study_moves_with_its_hold_out_file_or_is_refused(db, there, tmp_path)
     for name, rows in (("own.csv", 30), ("later.csv", 12)):
         (tmp_path / name).write_text("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(rows)))
     files = {"data": str(tmp_path / "own.csv"), "holdout": str(tmp_path / "later.csv")}
-    register(db, assemble({**files, "target": "y", "name": "s"}))
+    register(db, assemble({**files, "target_column": "y", "name": "s"}))
     document = exported(db)
     assert b64decode(document["holdout"]["content"]) == (tmp_path / "later.csv").read_bytes()
     for change, said in (
@@ -341,7 +341,7 @@ def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, 
     # longer than a piece of it that is read at once
     content = ("a,y\n" + "".join(f"{number},{number % 2}\n" for number in range(150_000))).encode()
     (tmp_path / "own.csv").write_bytes(content)
-    asked = assemble({"data": str(tmp_path / "own.csv"), "target": "y", "name": "s"})
+    asked = assemble({"data": str(tmp_path / "own.csv"), "target_column": "y", "name": "s"})
     register(db, asked)
     document = exported(db)
     assert document["dataset"]["name"] == "own.csv"

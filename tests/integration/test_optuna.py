@@ -152,11 +152,11 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
     ]
     with psycopg.connect(ledger) as connection:
         rows = connection.execute(
-            "select number, params, loss, claimed_at, finished_at, attempts, iteration, source, retry_of, worker, error"
-            " from ledger.trials where study = 'runs' order by number"
+            "select number, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker,"
+            " error from ledger.trials where study = 'runs' order by number"
         ).fetchall()
     for trial, row in zip(study.trials, rows, strict=True):
-        number, params, loss, claimed_at, finished_at, attempts, iteration, source, retry_of, worker, error = row
+        number, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker, error = row
         assert trial.number == number
         assert list(trial.params) == [dimension["name"] for dimension in SPACE]
         assert trial.params == params
@@ -164,7 +164,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
         assert {name: type(value) for name, value in trial.params.items()} == {
             name: float if name == "momentum" else type(value) for name, value in wanted.items()
         }
-        assert trial.value == loss
+        assert trial.value == value
         attributes = {
             "attempts": attempts,
             "iteration": iteration,
@@ -173,7 +173,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
             "worker": worker,
             "error": error,
             "cancelled": True if number == 9 else None,
-            **({"metrics_accuracy": 1 - loss, "metrics_worker": "mine"} if loss is not None else {}),
+            **({"metrics_accuracy": value, "metrics_worker": "mine"} if value is not None else {}),
         }
         assert trial.user_attrs == {name: value for name, value in attributes.items() if value is not None}
         # Optuna's times are local and have no time zone
@@ -185,7 +185,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
         else:
             assert trial.datetime_start == started.astimezone().replace(tzinfo=None)
         trial._validate()
-    assert study.directions == [optuna.study.StudyDirection.MINIMIZE]
+    assert study.directions == [optuna.study.StudyDirection.MAXIMIZE]
     assert study.user_attrs["state"] == "running"
     assert study.user_attrs["space"] == SPACE
     assert study.trials[0].distributions == {
@@ -220,7 +220,8 @@ def test_times_are_the_same_moments_wherever_optuna_runs(ledger, monkeypatch, zo
 def test_what_optuna_makes_of_a_study_works(of, name):
     study = of(name)
     assert study.best_trial.number == 4
-    assert study.best_value == pytest.approx(0.09)
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert study.best_value == pytest.approx(0.91)
     assert study.best_params == {**point(4)}
     frame = study.trials_dataframe()
     assert len(frame) == len(study.trials)
@@ -261,7 +262,7 @@ def test_a_study_that_runs_is_read_live_with_what_was_read_before(url):
         complete(connection, "s", 1)
         assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING", "COMPLETE", "WAITING"]
         protocol.complete(connection, held, 0.25, {}, 1.0)
-        assert (study.best_trial.number, study.best_value) == (1, 0.25)
+        assert (study.best_trial.number, study.best_value) == (1, 0.75)
         row = studies.get(own, "s")
         propose(own, row, 1, [point(7)])
         assert [trial.number for trial in study.trials] == [0, 1, 2, 3, 4]

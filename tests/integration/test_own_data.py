@@ -37,7 +37,7 @@ def files(tmp_path):
 
 
 def of(file, target="y"):
-    return ["--data", file, "--target", target]
+    return ["--data", file, "--target-column", target]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,11 @@ def of(file, target="y"):
             '"roc_auc" is for two classes, but the data have 3 classes; use roc_auc',
         ),
         (["--dataset", "irsi"], 'unknown "irsi"; choose breast_cancer, iris, wine, digits, diabetes'),
-        (["--data", "good.csv"], "--data or LEDGER_DATA: the target is missing; add --target with the name"),
-        (["--target", "y"], "--target or LEDGER_TARGET: a target needs a data file; add --data"),
+        (["--data", "good.csv"], "--data or LEDGER_DATA: the target column is missing; add --target-column with"),
+        (
+            ["--target-column", "y"],
+            "--target-column or LEDGER_TARGET_COLUMN: a target column needs a data file; add --data",
+        ),
         ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; leave one out"),
         ([*of("flats.csv", "price"), "--task", "classification"], 'column "price": 0.5 is not a whole number'),
         ([*of("flats.csv", "city"), "--task", "regression"], 'column "city": "Bern" is text, but the target of a reg'),
@@ -246,7 +249,7 @@ def test_a_file_without_a_study_is_removed_after_a_day(url, db, connection, adva
 
 
 def test_what_compose_leaves_empty_is_not_set(run, db: Connection, url, monkeypatch):
-    for name in ("LEDGER_DATASET", "LEDGER_DATA", "LEDGER_TARGET", "LEDGER_CV", "LEDGER_METRIC"):
+    for name in ("LEDGER_DATASET", "LEDGER_DATA", "LEDGER_TARGET_COLUMN", "LEDGER_CV", "LEDGER_METRIC"):
         monkeypatch.setenv(name, "")
     assert run("study", "create", "--name", "s", "--database-url", url)[0] == 0
     assert studies.get(db, "s").spec["objective"] == {"model": "svm", "dataset": "breast_cancer"}

@@ -81,7 +81,7 @@ def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, che
     states = connection.execute("select state, count(*), sum(attempts) from ledger.trial group by state").fetchall()
     assert states == [("complete", TRIALS, TRIALS)]
     assert managing.leases(db, row.id) == []
-    assert managing.state(db, row.id) == ("running", row.budget)
+    assert managing.state(db, row.id).state == "running"
     (progress,) = reads.progress(db, "s")
     assert (progress.complete, progress.attempts, progress.best_loss) == (TRIALS, TRIALS, 0.0)
     convergence = "select count(*), max(best_loss) from ledger.convergence"

@@ -201,6 +201,7 @@ def test_the_functions_of_a_manager_keep_their_indexes(explained):
         ("tell", {"told", "changed"}, (7, 8, 0.5, 0.25)),
         ("propose", {"proposed"}, (25_001, 0, known, point, None, Jsonb({}), 0.0, 0.0, None)),
         ("propose", {"proposed"}, (25_001, 1, known + 1, Jsonb([{"C": 0.25}]), None, Jsonb({}), 0.0, 0.0, None)),
+        ("stop", {"none"}, ()),
         ("finish", {"changed"}, ("complete", None, 4)),
         ("leave_study", {True}, ()),
     ]
@@ -244,7 +245,7 @@ def test_the_managers_questions_keep_their_indexes(big, explained, question, ind
 def test_every_function_of_the_hot_path_is_explained_here():
     explained_here = {"claim", "heartbeat", "complete", "fail", "release", "reap"}
     # the last three within those that call them
-    explained_here |= {"claim_study", "leave_study", "propose", "tell", "finish"}
+    explained_here |= {"claim_study", "leave_study", "propose", "tell", "stop", "finish"}
     explained_here |= {"held_study", "lock_trial", "next_trial"}
     others = {
         "accept",
@@ -255,6 +256,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "cancel_trials",
         "clock",
         "create_study",
+        "criterion_met",
         "dataset",
         "delete_study",
         "difference",
@@ -271,6 +273,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "keep_dataset",
         "kept_output",
         "lease_ended",
+        "manager_seconds",
         "notify",
         "number",
         "pause",
@@ -281,9 +284,12 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "retry",
         "revision",
         "session_ended",
+        "set_batch_size",
+        "set_criteria",
         "shortened",
         "spec_fault",
         "terminal_rows",
         "unchanging_datasets",
+        "value",
     }
     assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others

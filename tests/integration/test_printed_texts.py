@@ -30,7 +30,15 @@ SPACE = [
 ]
 # The columns in which the ledger stores only words of its own, or names that the table restricts.
 PLAIN = {
-    *(("study", "name"), ("study", "state"), ("trial", "source"), ("trial", "state"), ("attempt", "outcome")),
+    *(
+        ("study", "name"),
+        ("study", "state"),
+        ("study", "direction"),
+        ("study", "stopped_by"),
+        ("trial", "source"),
+        ("trial", "state"),
+        ("attempt", "outcome"),
+    ),
     ("dataset", "sha256"),
 }
 

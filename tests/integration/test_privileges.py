@@ -58,12 +58,26 @@ FUNCTIONS = {
         ),
         *("end_cancelled", "enqueue"),
         *("extend", "finish", "hold_dataset", "import_trials", "keep_dataset", "lease_ended", "leave_study"),
-        *("number", "pause", "propose", "reap", "resume", "retry", "revision", "session_ended", "tell"),
+        *(
+            "number",
+            "pause",
+            "propose",
+            "reap",
+            "resume",
+            "retry",
+            "revision",
+            "session_ended",
+            "set_batch_size",
+            "set_criteria",
+            "stop",
+            "tell",
+            "value",
+        ),
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
         *("announced_recently", "clock", "data_files", "dataset", "difference", "lease_ended", "number", "revision"),
-        "session_ended",
+        *("session_ended", "value"),
     },
 }
 # columns that no view shows
@@ -355,7 +369,7 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    of_views = {"announced_recently", "clock", "data_files", "difference", "lease_ended", "number"}
+    of_views = {"announced_recently", "clock", "data_files", "difference", "lease_ended", "number", "value"}
     of_managers = FUNCTIONS["ledger_manager"] - of_views
     assert {name for name, _ in definers} == PROTOCOL | of_managers | {"iteration_ended"}
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)
@@ -465,7 +479,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         row = make_study(db, trials=2, lease=1e-6)
         held = hold(db, row)
         managing.listen(db)
-        assert managing.state(db, row.id) == ("running", row.budget)
+        assert managing.state(db, row.id).budget == row.budget
         take(worker)
         (expired,) = managing.leases(db, row.id)
         assert managing.reap(db, held, expired) == "pending"
@@ -495,7 +509,7 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         protocol.complete(worker, take(worker), 0.5, {}, 1.5)
         assert tell(db, row, 1, 0.5, 0.5) == "told"
         assert trials.import_finished(db, row.id, [ExternalTrial({"C": 501.0}, 0.5, {})], 0.5) == 4
-        assert managing.state(db, row.id) == ("running", row.budget + 2)
+        assert managing.state(db, row.id).budget == row.budget + 2
         (progress,) = reads.progress(db, "s")
         assert (progress.proposed, progress.complete) == (2, 4)
         studies.cancel(db, row.id, "enough")

@@ -386,7 +386,8 @@ def test_a_manager_waits_no_longer_than_to_the_end_of_an_iteration(connection, d
     assert time.monotonic() - started < 60
     ending.join()
     assert [each.state for each in managing.news(db, row.id, {0}, 1)] == ["complete"]
-    assert managing.state(db, row.id) == ("running", row.budget)
+    state = managing.state(db, row.id)
+    assert (state.state, state.budget) == ("running", row.budget)
 
 
 def test_in_steady_mode_no_end_is_told(url, connection, db):

@@ -104,7 +104,7 @@ def test_a_table_for_people_has_the_answer(known, run, monkeypatch):  # noqa: F8
     _, out, _ = run("query", "stale_results")
     header, line = out.splitlines()
     assert header.split("  ")[0] == "STUDY"
-    assert line.split() == ["s", "1", "1", "a", "15", "complete", "0.125", "0.25", "-0.125"]
+    assert line.split() == ["s", "1", "1", "a", "15", "complete", "0.875", "0.75", "0.125"]
     _, out, _ = run("query", "--list")
     assert re.search(r"^importance +Which parameters matter\? +study$", out, re.MULTILINE)
 
@@ -190,7 +190,7 @@ def test_the_questions_about_a_real_study_are_answered(real):
     (again,) = [row for row in asked(real, "retries") if row["retry_of"]]
     assert (again["state"], again["lost"], again["failures"]) == ("failed", "1", "2")
     (stale,) = asked(real, "stale_results")
-    assert (stale["worker"], stale["stale_loss"], stale["recorded_loss"]) == ("late", "0.5000", "")
+    assert (stale["worker"], stale["stale_value"], stale["recorded_value"]) == ("late", "0.5000", "")
 
     parameters = {"n_neighbors", "p", "metric", "algorithm"}
     important = asked(real, "importance")

@@ -231,8 +231,9 @@ def test_optuna_reads_exports_and_gives_back_every_kind(db, complete, connection
             "objects": distributions.CategoricalDistribution(('{"kind": "linear"}', '{"kind": "rbf", "gamma": 0.5}')),
             "fixed": distributions.CategoricalDistribution(("constant",)),
         }
-    space = StudySpec.from_spec("s", 20, complete.spec).space
-    back = [row.read(space) for row in optuna_imports.load(f"sqlite:///{file}", "s").rows()]
+    spec = StudySpec.from_spec("s", 20, complete.spec)
+    imported = optuna_imports.load(f"sqlite:///{file}", "s").rows(spec.objective.scale)
+    back = [row.read(spec.space) for row in imported]
     assert [repr(one.params) for one in back] == list(map(repr, rows(db, complete)))
     storage.remove_session()
     storage.engine.dispose()

@@ -27,9 +27,9 @@ def test_a_status_counts_trials_and_knows_the_convergence(db, connection):
         protocol.complete(connection, take(connection), loss, {}, 1.0)
     found = status.read(db, row.id)
     assert (found.complete, found.pending, found.running, found.ended, found.budget) == (3, 1, 0, 3, 4)
-    assert found.improvements == [(0, 0.5), (2, 0.25)]
+    assert [(each.trial, each.value, each.loss) for each in found.improvements] == [(0, 0.5, 0.5), (2, 0.75, 0.25)]
     assert found.last_complete == 2
-    assert found.best == {"trial": 2, "iteration": 0, "loss": 0.25, "metric": None, "score": None}
+    assert found.best == {"trial": 2, "iteration": 0, "value": 0.75, "loss": 0.25, "metric": None, "score": None}
     assert not found.has_ended
 
     protocol.complete(connection, take(connection), 0.25, {}, 1.0)

@@ -234,5 +234,17 @@ def test_a_trainer_user_reads_the_dataset_that_only_its_worker_may_open(folder, 
     data = folder / "train.csv"
     data.touch(mode=0o600)
     data.write_text("a,b,y\n" + "".join(f"{row},{row % 7},{row % 2}\n" for row in range(60)))
-    command = ["-m", "ledger", "run", "--model", "svm", "--data", "train.csv", "--target", "y", "--iterations", "1"]
+    command = [
+        "-m",
+        "ledger",
+        "run",
+        "--model",
+        "svm",
+        "--data",
+        "train.csv",
+        "--target-column",
+        "y",
+        "--iterations",
+        "1",
+    ]
     run(folder, [*command, "--workers", "1", "--trainer-user", USER], prefix=with_python(), DATABASE_URL=url)

@@ -51,15 +51,15 @@ def test_the_page_of_a_running_study_shows_its_history_and_best_trial(tmp_path, 
     address = found[1]
 
     def best() -> tuple[int, float, float]:
-        ((number, x, loss),) = program.query(
-            "select trial, (params ->> 'x')::float8, loss from ledger.best_trials where rank = 1"
+        ((number, x, value),) = program.query(
+            "select trial, (params ->> 'x')::float8, value from ledger.best_trials where rank = 1"
         )
-        return number, x, loss
+        return number, x, value
 
     def shows(it: Page, complete: int) -> None:
-        number, x, loss = best()
+        number, x, value = best()
         expect(it.get_by_text(f"Best Trial (number={number})")).to_be_visible(timeout=1_000 * PATIENCE)
-        expect(it.get_by_text(str(loss), exact=True).first).to_be_visible()
+        expect(it.get_by_text(str(value), exact=True).first).to_be_visible()
         expect(it.get_by_text(f"Params = [x: {x}]")).to_be_visible()
         history = it.locator("#graph-history-0, .js-plotly-plot").first
         points = history.locator(".scatterlayer .trace").first.locator(".points path")
@@ -104,12 +104,12 @@ def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
     (command,) = shown.commands()
     with reader(steps, tmp_path) as it:
         it.read(steps, lambda _block, _said: None)
-        asked = ["psql", "-Atc", "select trial, loss from ledger.best_trials where study = 'own' order by rank"]
+        asked = ["psql", "-Atc", "select trial, value from ledger.best_trials where study = 'own' order by rank"]
         best = subprocess.check_output(["ledger", "db", *asked], cwd=tmp_path / "clone", env=it.environment, text=True)
         ranked = [line.split("|") for line in best.splitlines()]
-        loss = ranked[0][1]
-        # where several trials have the least loss, the page may name any of them
-        numbers = "|".join(number for number, its_loss in ranked if its_loss == loss)
+        value = ranked[0][1]
+        # where several trials have the best value, the page may name any of them
+        numbers = "|".join(number for number, its_value in ranked if its_value == value)
         # a free port
         dashboard = subprocess.Popen(
             [*shlex.split(command.text), "--port", "0"],
@@ -130,7 +130,7 @@ def test_the_quick_start_leads_to_a_page_of_the_readers_own_csv(tmp_path, page):
             page.get_by_text(re.compile(r"\bown\b")).first.click()
             named = page.get_by_text(re.compile(rf"Best Trial \(number=({numbers})\)"))
             expect(named).to_be_visible(timeout=1_000 * PATIENCE)
-            expect(page.get_by_text(loss, exact=True).first).to_be_visible()
+            expect(page.get_by_text(value, exact=True).first).to_be_visible()
             points = page.locator("#graph-history-0, .js-plotly-plot").first.locator(".scatterlayer .trace").first
             expect(points.locator(".points path")).to_have_count(12, timeout=1_000 * PATIENCE)
         finally:

@@ -35,7 +35,7 @@ BOOSTING = """
 iterations = 3
 batch_size = 3
 [objective]
-target = "price"
+target_column = "price"
 [objective.steps]
 impute = "sklearn.impute:SimpleImputer"
 boost = "sklearn.ensemble:GradientBoostingRegressor"

@@ -154,7 +154,16 @@ def programs(tmp_path, ledger):
 @pytest.mark.slow
 def test_a_study_that_starts_on_full_disks_waits_for_each_table(root, ledger, programs):
     ledger.fill(*TABLES)
-    options = ["--data", str(root / "docs" / "customers.csv"), "--target", "bought", "--cv", "2", "--name", "data"]
+    options = [
+        "--data",
+        str(root / "docs" / "customers.csv"),
+        "--target-column",
+        "bought",
+        "--cv",
+        "2",
+        "--name",
+        "data",
+    ]
     programs.start("manager", "manager", "--model", "svm", "--iterations", "1", "--batch-size", "2", *options)
     programs.start("worker", "worker", "--study", "data", "--until-complete")
     ledger.make_room_after_a_failure("worker")

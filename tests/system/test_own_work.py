@@ -46,7 +46,15 @@ def test_workers_elsewhere_fetch_the_data_of_a_file_from_the_ledger(program, roo
     """Two workers without access to the file, one of them killed during a trial, give the same losses as one worker."""
     # a short lease, because the killed worker's trial is free again when its lease has ended
     (program.folder / "bought.toml").write_text("[limits]\nlease = 5.0\nheartbeat = 1.0\n")
-    options = ["bought.toml", "--model", "xgb", "--data", str(root / "docs" / "customers.csv"), "--target", "bought"]
+    options = [
+        "bought.toml",
+        "--model",
+        "xgb",
+        "--data",
+        str(root / "docs" / "customers.csv"),
+        "--target-column",
+        "bought",
+    ]
     options += ["--cv", "3", "--iterations", "3", "--batch-size", "4"]
     program.run("run", *options, "--workers", "1", "--name", "alone")
     with database(Settings(home=program.home)):
@@ -75,14 +83,14 @@ def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_p
     """The study is recorded with the file, run by programs without access to it, and then moved to another ledger."""
     file = program.folder / "gone.csv"
     file.write_text("a,b,y\n" + "".join(f"{n % 7},{n % 5},{'no' if n % 7 < 3 else 'yes'}\n" for n in range(60)))
-    options = ["--data", "gone.csv", "--target", "y", "--cv", "4", "--metric", "f1", "--iterations", "2"]
+    options = ["--data", "gone.csv", "--target-column", "y", "--cv", "4", "--metric", "f1", "--iterations", "2"]
     program.run("study", "create", *options, "--name", "gone")
     file.unlink()
     (tmp_path / "elsewhere").mkdir()
     elsewhere = Program(tmp_path / "elsewhere", DATABASE_URL=embedded.url(program.home))
     worker = elsewhere.start("worker", "--study", "gone", "--until-complete")
     out = elsewhere.run("resume", "gone")
-    assert re.search(r"^f1          [01]\.\d+ \(standard deviation \S+ over 4 folds\)$", out, re.MULTILINE)
+    assert re.search(r"^value       [01]\.\d+ \(f1, maximize\)\ndeviation   \S+ over 4 folds$", out, re.MULTILINE)
     worker.communicate()
     assert worker.returncode == 0
     document = elsewhere.document("gone")
@@ -91,6 +99,7 @@ def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_p
         assert len(found["f1_folds"]) == 4
         assert found["f1"] == pytest.approx(statistics.fmean(found["f1_folds"]))
         assert found["f1_std"] == pytest.approx(statistics.pstdev(found["f1_folds"]))
+        assert trial["value"] == found["f1"]
         assert trial["loss"] == 1 - found["f1"]
 
     (tmp_path / "moved").mkdir()
@@ -109,12 +118,12 @@ def test_a_study_goes_on_elsewhere_from_its_address_or_its_export(program, tmp_p
 def test_a_steady_search_by_a_negated_score_shows_the_score(program):
     petals = {"a": [n % 7 for n in range(60)], "y": [n % 7 > 2 for n in range(60)]}
     pq.write_table(pa.table(petals), program.folder / "own.parquet")
-    options = ["--model", "lgbm", "--data", "own.parquet", "--target", "y", "--metric", "neg_log_loss"]
+    options = ["--model", "lgbm", "--data", "own.parquet", "--target-column", "y", "--metric", "neg_log_loss"]
     out = program.run("run", *options, "--mode", "steady", "--workers", "2", "--name", "steady")
     best = json.loads(program.run("study", "show", "steady", "--json"))
     assert best["metric"] == "neg_log_loss"
-    assert best["best_score"] == -best["best_loss"] == best["best"]["metrics"]["neg_log_loss"] < 0
-    assert f"neg_log_loss {best['best_score']!r}\n" in out
+    assert best["best_value"] == -best["best_loss"] == best["best"]["metrics"]["neg_log_loss"] < 0
+    assert f"value       {best['best_value']!r} (neg_log_loss, maximize)\n" in out
     assert "accuracy" not in out
     status = json.loads(program.run("status", "steady", "--json"))
     assert (status["best"]["metric"], status["best"]["score"]) == ("neg_log_loss", best["best_score"])
@@ -122,13 +131,13 @@ def test_a_steady_search_by_a_negated_score_shows_the_score(program):
     program.run("report", "steady", "--output", "steady.html")
     page = (program.folder / "steady.html").read_text()
     data = best["spec"]["objective"]["data"]
-    for fact in ("own.parquet: 60 rows, target y", data["sha256"], "loss -neg_log_loss", "; neg_log_loss -"):
+    for fact in ("own.parquet: 60 rows, target y", data["sha256"], "loss - neg_log_loss", "Best neg_log_loss"):
         assert fact in page
 
 
 def test_one_worker_goes_from_dataset_to_dataset(program):
     (program.folder / "one.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 10)
-    program.run("study", "create", "--data", "one.csv", "--target", "y", "--iterations", "1", "--name", "one")
+    program.run("study", "create", "--data", "one.csv", "--target-column", "y", "--iterations", "1", "--name", "one")
     program.run("study", "create", "--dataset", "iris", "--iterations", "1", "--name", "iris")
     worker = program.start("worker", "--max-trials", "6")
     for name in ("iris", "one"):
@@ -144,7 +153,7 @@ def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
     (tmp_path / "slow.csv").write_text("a,y\n" + "".join(f"{n},{n % 2}\n" for n in range(450_000)))
     (tmp_path / "slow.toml").write_text(
         '[study]\nname = "slow"\niterations = 1\nbatch_size = 2\n[objective]\nmodel = "lgbm"\ndata = "slow.csv"\n'
-        'target = "y"\n[space]\nn_estimators = {type = "integer", low = 1, high = 2}\n'
+        'target_column = "y"\n[space]\nn_estimators = {type = "integer", low = 1, high = 2}\n'
         "[limits]\nlease = 2.0\nheartbeat = 0.5\n"
     )
     with database(Settings(home=program.home), create=True):
@@ -162,7 +171,7 @@ def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
 def test_an_edited_file_does_not_go_on_with_a_study_of_the_other(program):
     file = program.folder / "edited.csv"
     file.write_text("a,y\n" + "1,no\n2,yes\n" * 10)
-    options = ["run", "--data", "edited.csv", "--target", "y", "--iterations", "1", "--name", "edited"]
+    options = ["run", "--data", "edited.csv", "--target-column", "y", "--iterations", "1", "--name", "edited"]
     options += ["--workers", "1"]
     program.run(*options)
     assert "complete" in program.run(*options)

@@ -121,14 +121,14 @@ def test_the_table_sorts_by_any_column(look):
     def cells(index):
         return page.locator(f"tbody tr td:nth-child({index + 1})").all_text_contents()
 
-    losses = [float(text) for text in cells(3) if text]
-    assert losses == sorted(losses)
-    assert cells(3)[-3:] == ["", "", ""], "trials without a loss stay below"
+    values = [float(text) for text in cells(3) if text]
+    assert values == sorted(values)
+    assert cells(3)[-3:] == ["", "", ""], "trials without a value stay below"
     page.get_by_role("button", name="trial", exact=True).click()
     assert cells(0) == [str(number) for number in range(24)]
-    page.get_by_role("button", name="loss", exact=True).click()
-    page.get_by_role("button", name="loss", exact=True).click()
-    assert [float(text) for text in cells(3) if text] == sorted(losses, reverse=True)
+    page.get_by_role("button", name="value", exact=True).click()
+    page.get_by_role("button", name="value", exact=True).click()
+    assert [float(text) for text in cells(3) if text] == sorted(values, reverse=True)
     assert cells(3)[-3:] == ["", "", ""]
     page.get_by_role("button", name="kernel", exact=True).click()
     assert cells(6) == sorted(cells(6))

@@ -259,3 +259,42 @@ def test_a_paused_study_hands_out_nothing_and_is_resumed(program):
     assert "runs again" in error
     out = program.run("resume", "own", "--iterations", "3", "--workers", "1", "--allow", "mine")
     assert "6 of 6 trials" in out
+
+
+def test_a_time_budget_ends_a_run_whose_trials_do_not_end(program):
+    command = own(program, BLOCKING, "blocked")
+    out = program.run(*command, "--timeout", "1")
+    assert "state       complete: timeout: managers have held the study for 1 seconds\n" in out
+    assert "trials      2 pending\n" in out
+    document = program.document("own")
+    assert {(trial["failures"], trial["lost"]) for trial in document["trials"]} == {(0, 0)}
+    assert {attempt["outcome"] for attempt in document["attempts"]} == {"released"}
+    assert program.run(*command, "--timeout", "1") == out, "the same command shows the result"
+    (program.folder / "go").touch()
+    out = program.run(*command, "--timeout", "600")
+    assert "state       complete\n" in out
+    assert "2 complete" in out
+    assert "the records of study own are consistent" in program.run("verify", "own")
+
+
+def test_a_target_ends_a_run_early_and_another_target_continues_it(program):
+    command = own(program, PLAIN, "plain")
+    out = program.run(*command, "--trials", "20", "--target", "1e9")
+    assert "state       complete: target 1000000000: trial 1 has the value 0.0919" in out
+    assert "budget      2 of 20 trials" in out
+    assert "20 complete" in program.run(*command, "--trials", "20")
+
+
+def test_a_study_continues_on_more_workers_with_a_larger_batch_size(program):
+    command = own(program, PLAIN, "plain")
+    assert "2 complete" in program.run(*command)
+    program.run("resume", "own", "--workers", "0", "--batch-size", "6", "--trials", "2")
+    workers = [program.start("worker", "--study", "own", "--allow", "mine", "--until-complete") for _ in range(3)]
+    out = program.run("resume", "own", "--workers", "0", "--trials", "20")
+    assert "budget      20 of 20 trials" in out
+    for worker in workers:
+        _, error = worker.communicate()
+        assert worker.returncode == 0, error
+    document = program.document("own")
+    assert [(row["size"], row["batch_size"]) for row in document["iterations"]] == [(2, 2), (6, 6), (6, 6), (6, 6)]
+    assert "4 proposals recomputed, 0 not comparable" in program.run("verify", "own")

@@ -30,3 +30,13 @@ def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_p
     found = broken(plan, soaked)
     assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
     assert sum(fault.hit for fault in soaked.faults) > len(soaked.faults) / 2
+
+
+@pytest.mark.timeout(1800)
+def test_the_patience_ends_the_study_after_the_same_trials_under_faults(tmp_path):
+    plan = Plan("rugged", iterations=30, batch_size=4, seed=7, base_estimator="ET", patience=12)
+    one = undisturbed(plan, tmp_path / "one")
+    assert len(one) < 30 * 4
+    soaked = soak(plan, tmp_path / "faults", KINDS[:4], workers=4, pace=0.5, seed=7, calm=lambda _: one)
+    found = broken(plan, soaked)
+    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)

@@ -101,12 +101,12 @@ def test_a_trial_has_the_scores_of_each_split_and_the_ledger_no_data(program: Pr
     fits = (program.folder / "fits").read_text()
     results, name = json.loads(first.splitlines()[0]), first.splitlines()[1]
     rows = program.query(
-        "select (metrics ->> 'split1_test_score')::float8, (metrics ->> 'mean_test_score')::float8, loss, params"
+        "select (metrics ->> 'split1_test_score')::float8, (metrics ->> 'mean_test_score')::float8, value, params"
         f" from ledger.trials join ledger.studies s on s.id = study_id where s.name = '{name}' order by number"
     )
     assert [row[0] for row in rows] == results["split1_test_score"]
     assert [row[1] for row in rows] == results["mean_test_score"]
-    assert [-row[2] for row in rows] == results["mean_test_score"]
+    assert [row[2] for row in rows] == results["mean_test_score"]
     assert {row[3]["class_weight"] for row in rows} == {"None", "balanced"}
     assert program.query("select count(*) from ledger.dataset") == [(0,)]
     # The search is complete, so a new call only reads the results and fits the best estimator again.

@@ -61,7 +61,7 @@ def test_a_run_shows_a_live_view_and_at_the_end_the_best(program):
     best = min(trial["loss"] for trial in program.document("own")["trials"])
     # the view has ended, the cursor is visible again, and the result stays on the screen
     assert run.raw.rindex("\x1b[?25h") < run.raw.rindex("study       own")
-    assert run.text.rstrip().endswith(f"loss        {best!r}")
+    assert run.text.rstrip().endswith(f"value       {best!r} (minimize)")
     assert "proposed" not in run.text, "the manager's log is what the view shows"
     assert "own  complete" in watch.text
     assert f"{best:.6g}" in watch.text

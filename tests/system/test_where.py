@@ -99,5 +99,5 @@ def test_ctrl_c_prints_the_best_so_far(program: Program) -> None:
     os.killpg(run.pid, signal.SIGINT)
     _, error = run.communicate()
     assert run.returncode == 1
-    assert "best so far: loss 0." in error
+    assert "best so far: value 0." in error
     assert "run the same command again" in error

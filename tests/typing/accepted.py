@@ -82,7 +82,7 @@ def an_estimator_is_the_objective_of_a_study() -> None:
     steps = {"scale": "sklearn.preprocessing:StandardScaler", "svr": "sklearn.svm:SVR"}
     pipeline = ledger.estimator(steps, space={"svr__C": (0.1, 10.0)}, dataset="diabetes", cv=5)
     assert_type(pipeline, ledger.EstimatorObjective)
-    ledger.estimator("xgb", data="a.csv", target="y", task="regression", class_weights={"no": 2.0})
+    ledger.estimator("xgb", data="a.csv", target_column="y", task="regression", class_weights={"no": 2.0})
     assert_type(ledger.Study(pipeline, trials=10).run(), ledger.StudyResult)
 
 

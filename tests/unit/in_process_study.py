@@ -45,7 +45,10 @@ class _InProcessStudy:
             {},
             tables={
                 "study": {key: settings[key] for key in ("name", "trials", "batch_size", "seed")},
-                "objective": {"function": f"{pickled.MODULE}:{objective.__name__}"},
+                "objective": {
+                    "function": f"{pickled.MODULE}:{objective.__name__}",
+                    "direction": settings["direction"],
+                },
                 "space": {each.pop("name"): each for each in objective.ledger_space.to_json()},
                 "optimizer": settings["optimizer"] or {},
                 "limits": settings["limits"],
@@ -59,21 +62,25 @@ class _InProcessStudy:
             points = propose(spec, 0, 0, spec.budget, ProposalInput()).points
             trials = tuple(self._trial(number, point) for number, point in enumerate(points))
             state = "complete" if any(trial.state == "complete" for trial in trials) else "failed"
-            results[self.name] = ledger.StudyResult(self.name, state, spec.budget, spec.spec(), trials)
+            results[self.name] = ledger.StudyResult(self.name, state, None, spec.budget, spec.spec(), trials)
         if results[self.name].state == "failed":
             raise ledger.LedgerError(f"study {self.name} is failed: every trial failed")
         return results[self.name]
 
     def _trial(self, number: int, point: dict[str, Any]) -> ledger.Trial:
-        loss, metrics, error = None, {}, None
+        value, loss, metrics, error = None, None, {}, None
+        scale = self._spec.objective.scale
         try:
             objective = pickle.loads(cloudpickle.dumps(self._objective))
-            result = to_result(objective(point, ledger.Context(self.name, number, 1, number, self._spec.seed)))
-            loss, metrics = result.loss, json.loads(json.dumps(result.metrics))
+            context = ledger.Context(self.name, number, 1, number, self._spec.seed)
+            result = to_result(objective(point, context), scale)
+            value, loss = scale.value(result.loss), result.loss
+            metrics = json.loads(json.dumps(result.metrics))
         except Exception:
             error = traceback.format_exc()
         now = datetime.now(UTC)
         state = "complete" if error is None else "failed"
         return ledger.Trial(
-            number, 0, state, "proposed", point, loss, metrics, None if error else 0.5, 1, "worker", now, now, error
+            *(number, 0, state, "proposed", point, value, loss, metrics),
+            *(None if error else 0.5, 1, "worker", now, now, error),
         )

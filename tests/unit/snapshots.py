@@ -39,13 +39,14 @@ def snapshot(
     error: str | None = "ValueError: no",
     worker: str = "host",
     modelled: bool = True,
+    objective: Any = None,
 ) -> StudySnapshot:
     """A study of random points, but of a surrogate recorded with its last iteration where `modelled`."""
     spec: dict[str, Any] = {
         "batch_size": batch_size,
         "seed": 1,
         "mode": mode,
-        "objective": {"model": "svm", "dataset": "iris"},
+        "objective": objective or {"function": "my.code:loss"},
         "space": SPACE if space is None else space,
         "optimizer": {"base_estimator": estimator, "acq_func": "EI"},
         "limits": LIMITS,
@@ -64,6 +65,7 @@ def snapshot(
         ended = state != "pending"
         common: dict[str, Any] = {
             "worker": f"{worker}-{number % workers}" if ended else None,
+            "value": study.objective.value(loss(params), None) if state == "complete" else None,
             "loss": loss(params) if state == "complete" else None,
             "seconds": (end - start).total_seconds() if ended else None,
             "error": error if state == "failed" else None,
@@ -95,6 +97,7 @@ def snapshot(
     asked = []
     for number in range(iterations):
         of_it = [trial.loss for trial in trials if trial.iteration == number and trial.loss is not None]
+        mean = math.fsum(of_it) / len(of_it) if of_it else None
         is_told = not any(trial.iteration == number and trial.state == "pending" for trial in trials)
         surrogate = None
         if modelled and number == iterations - 1 and number > 0:
@@ -104,12 +107,15 @@ def snapshot(
                 number=number,
                 round=0,
                 size=batch_size,
+                batch_size=batch_size,
                 asked_at=BEGUN,
                 ask_seconds=0.0,
                 tell_seconds=0.0,
                 told_at=BEGUN if is_told else None,
-                mean_loss=math.fsum(of_it) / len(of_it) if of_it and is_told and mode == "batch" else None,
+                mean_loss=mean if is_told and mode == "batch" else None,
                 best_loss=min(of_it) if of_it and is_told else None,
+                mean_value=None if mean is None or not is_told else study.objective.value(mean, None),
+                best_value=study.objective.value(min(of_it), None) if of_it and is_told else None,
                 surrogate=surrogate,
                 environment={"python": "3.13"},
                 seen=None,
@@ -122,10 +128,17 @@ def snapshot(
         state="running",
         reason=None,
         budget=max(iterations, 1) * batch_size,
+        target=None,
+        patience=None,
+        timeout_seconds=None,
+        managed_seconds=0.0,
+        stopped_by=None,
+        stopping_at=None,
         created_at=BEGUN,
         finished_at=None,
         spec=spec,
         spec_hash="0" * 64,
         versions={"python": "3.13"},
+        changed_batch_size=None,
     )
     return StudySnapshot(at, row, asked, trials, attempts)

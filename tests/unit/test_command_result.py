@@ -102,7 +102,7 @@ def test_metrics_that_the_ledger_cannot_store_are_refused(output, said):
 
 def test_a_line_that_lost_its_beginning_is_no_result():
     tail = b"0.5" * 10
-    assert printed(tail + b"\n0.25", size=1_000)["loss"] == 0.25
+    assert printed(tail + b"\n0.25", size=1_000)["value"] == 0.25
     for whole in (tail + b"\n", tail + b"\nbye"):
         with pytest.raises(InvalidResultError, match="has no line"):
             printed(whole, size=1_000)
@@ -131,9 +131,9 @@ def test_a_result_file_is_one_number_or_one_object(tmp_path):
     file = tmp_path / "result"
     assert from_file(str(file)) is None
     file.write_text(json.dumps({"value": 0.5, "curve": [1, 2]}, indent=2) + "\n")
-    assert from_file(str(file)) == {"loss": 0.5, "curve": [1, 2]}
+    assert from_file(str(file)) == {"value": 0.5, "curve": [1, 2]}
     file.write_text(" 7\r\n")
-    assert from_file(str(file)) == {"loss": 7.0}
+    assert from_file(str(file)) == {"value": 7.0}
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,7 @@ CONTEXT = Context(study="s", trial=0, attempt=1, seed=7, study_seed=1)
     [
         *({"command": command} for command in MALFORMED),
         *({"command": ["ls"], **more} for more in ({"params_as": 5}, {"params_as": None}, {"params_as": "stdin"})),
+        *({"command": ["ls"], "direction": direction} for direction in (None, 5, "up", ["maximize"])),
         *({"command": ["ls"], **more} for more in ({"function": "a:b"}, {"model": "svm"}, {"x" * 100_000: 1})),
         {"command": ["ls"] * 100_000},
         {"command": ["ls", "\ud800"]},
@@ -205,6 +206,16 @@ def test_a_malformed_command_in_the_database_is_refused_in_one_line(objective):
         load(objective, ["ls"], host=CommandHost(["ls {...}"]))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 1_000
+
+
+def test_a_command_prints_the_value_that_its_study_maximises():
+    study = parse("study.toml", "--direction", "maximize", "--", "sh", "-c", "echo 0.75", "sh", "{x}")
+    objective = study.spec()["objective"]
+    assert objective == {"command": ["sh", "-c", "echo 0.75", "sh", "{x}"], "direction": "maximize"}
+    host = CommandHost(["sh {...}"])
+    assert load(objective, (), host=host)({"x": 0.5}, CONTEXT).loss == -0.75
+    assert load({**objective, "direction": "minimize"}, (), host=host)({"x": 0.5}, CONTEXT).loss == 0.75
+    assert parse("study.toml", "--direction", "minimize").spec_hash == parse("study.toml").spec_hash
 
 
 def test_a_worker_runs_only_an_allowed_program_that_it_has():

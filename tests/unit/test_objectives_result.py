@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError
-from ledger.objectives import InvalidResultError, ObjectiveResult
+from ledger.objectives import InvalidResultError, ObjectiveResult, ValueScale
 from ledger.objectives.result import to_result
 
 
@@ -33,6 +33,34 @@ def test_a_real_number_is_a_loss_alone_or_in_a_dict(value):
     for result in (to_result(value), to_result({"loss": value}), to_result(OrderedDict(loss=value))):
         assert result == ObjectiveResult(0.25, {})
         assert type(result.loss) is float
+
+
+def test_a_maximised_value_is_recorded_as_its_negative():
+    scale = ValueScale("maximize")
+    for returned in (2.5, {"value": 2.5}, {"value": np.float32(2.5)}):
+        assert to_result(returned, scale) == ObjectiveResult(-2.5, {})
+    assert math.copysign(1, to_result(0.0, scale).loss) == 1.0, "no negative zero"
+    assert to_result({"value": 2.5, "auc": 0.5}, scale).metrics == {"auc": 0.5}
+    assert to_result({"value": 2.5, "auc": 0.5}) == ObjectiveResult(2.5, {"auc": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        ({"loss": 1}, "the objective returned a dict without 'value': {'loss': 1}; the study maximises, so return"),
+        ({}, "the objective returned a dict without 'value': {}; the study maximises"),
+        (None, "the objective returned None (NoneType); return a finite number or a dict with 'value'"),
+        ({"value": math.nan}, "the objective returned nan as 'value'; return a finite number"),
+        (
+            {"value": 1, "loss": 2},
+            "the objective returned a dict with both 'value' and 'loss': {'value': 1, 'loss': 2};",
+        ),
+    ],
+)
+def test_a_result_without_a_value_to_maximise_is_refused(returned, message):
+    with pytest.raises(InvalidResultError) as caught:
+        to_result(returned, ValueScale("maximize"))
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("value", [3, -3, 0, np.int8(3), np.uint64(3), 10**16])
@@ -80,8 +108,12 @@ def test_the_other_values_of_a_dict_are_metrics_in_plain_json():
         (1j, "the objective returned 1j (complex); return a finite number or a dict with 'loss'"),
         (Decimal("0.5"), "the objective returned Decimal('0.5') (decimal.Decimal); return a finite number or a dict"),
         ([0.5], "the objective returned [0.5] (list); return a finite number or a dict with 'loss'"),
-        ({}, "the objective returned a dict without 'loss': {}"),
-        ({"accuracy": 0.5}, "the objective returned a dict without 'loss': {'accuracy': 0.5}"),
+        ({}, "the objective returned a dict without 'loss' or 'value': {}"),
+        (
+            {"loss": 1, "value": 1},
+            "the objective returned a dict with both 'value' and 'loss': {'loss': 1, 'value': 1}",
+        ),
+        ({"accuracy": 0.5}, "the objective returned a dict without 'loss' or 'value': {'accuracy': 0.5}"),
         (10**400, "the objective returned 1000"),
         (10**5000, "the objective returned a value of type int; return a finite number"),
         (Unprintable(), "the objective returned a value of type tests.unit.test_objectives_result.Unprintable ("),

@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ledger.database.status import FailedAttempt, StudyStatus, WorkerStatus
+from ledger.database.status import FailedAttempt, Improvement, StudyStatus, WorkerStatus
 from ledger.terminal.line import line
 from ledger.terminal.panel import StatusPanel
 from ledger.terminal.sparkline import ASCII_BARS, BARS, sparkline
@@ -28,6 +28,10 @@ def status(**changed: Any) -> StudyStatus:
         "state": "running",
         "reason": None,
         "mode": "batch",
+        "direction": "minimize",
+        "target": None,
+        "patience": None,
+        "timeout_seconds": None,
         "now": NOW,
         "created_at": NOW - timedelta(seconds=75),
         "finished_at": None,
@@ -46,8 +50,8 @@ def status(**changed: Any) -> StudyStatus:
         "managed": True,
         "trials_a_second": 0.1,
         "remaining_seconds": 110.0,
-        "best": {"trial": 5, "iteration": 1, "loss": 0.0125, "metric": "roc_auc", "score": 0.9875},
-        "improvements": [(0, 0.5), (2, 0.1), (5, 0.0125)],
+        "best": {"trial": 5, "iteration": 1, "value": 0.0125, "loss": 0.0125, "metric": "roc_auc", "score": 0.9875},
+        "improvements": [Improvement(trial, loss, loss) for trial, loss in ((0, 0.5), (2, 0.1), (5, 0.0125))],
         "last_complete": 8,
         "workers": [worker("idle"), worker("trains", 9, 5.5), worker("longest", 10, 65.0)],
         "latest_failures": [FailedAttempt(3, 2, "trains", "failed", NOW, 30.0, "ValueError: [bold]no[/bold]")],
@@ -61,7 +65,7 @@ def drawn(shown: Any, width: int = 100, height: int = 40, **options: Any) -> lis
     return [row.rstrip() for row in console.export_text().splitlines()]
 
 
-def test_the_panel_shows_progress_best_loss_workers_and_failures():
+def test_the_panel_shows_progress_best_value_workers_and_failures():
     rows = drawn(StatusPanel(status()))
     assert rows[0] == "svm-1  running  0:01:15 since its start"
     assert rows[1].startswith("trials      ━")
@@ -70,7 +74,7 @@ def test_the_panel_shows_progress_best_loss_workers_and_failures():
     assert rows[3:9] == [
         "            8 complete, 2 running, 1 pending, 1 failed",
         "time left   about 0:01:50, at 6 trials a minute",
-        "best loss   0.0125  trial 5 of iteration 1, roc_auc 0.9875",
+        "best value  0.0125  minimize, trial 5 of iteration 1, roc_auc 0.9875",
         "convergence ██▅▅▅▁▁▁▁ from 0.5",
         "failures    4 failed attempts and 1 lost",
         "",
@@ -82,6 +86,16 @@ def test_the_panel_shows_progress_best_loss_workers_and_failures():
         ["idle", "idle", "3"],
     ]
     assert rows[13:] == ["", "trial 3 attempt 2 failed 0:00:30 ago: ValueError: [bold]no[/bold]"]
+
+
+def test_a_maximised_score_is_shown_with_the_name_of_its_metric():
+    best = {"trial": 5, "iteration": 1, "value": 0.9875, "loss": 0.0125, "metric": "roc_auc", "score": 0.9875}
+    improvements = [Improvement(trial, 1 - loss, loss) for trial, loss in ((0, 0.5), (2, 0.1), (5, 0.0125))]
+    shown = status(best=best, improvements=improvements, direction="maximize")
+    rows = drawn(StatusPanel(shown))
+    assert "best value  0.9875  roc_auc, maximize, trial 5 of iteration 1" in rows
+    assert "convergence ▁▁▇▇▇████ from 0.5" in rows
+    assert "best value 0.9875 (roc_auc, maximize, trial 5)" in line(shown)
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
@@ -145,7 +159,7 @@ def test_a_line_changes_only_with_the_study():
     text = line(status())
     assert text == (
         "svm-1 running: 9 of 20 trials, 2 iterations told, 8 complete, 2 running, 1 pending, 1 failed,"
-        " best loss 0.0125 (trial 5, roc_auc 0.9875), 4 failed attempts and 1 lost"
+        " best value 0.0125 (minimize, trial 5, roc_auc 0.9875), 4 failed attempts and 1 lost"
     )
     later = {"now": NOW + timedelta(seconds=5), "elapsed_seconds": 80.0, "remaining_seconds": 105.0}
     assert line(status(**later)) == text

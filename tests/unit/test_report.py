@@ -59,13 +59,13 @@ def traces(section, index=0):
     return {trace.name: trace for trace in section.plots[index].figure.data}
 
 
-def test_convergence_shows_losses_the_best_so_far_and_means():
+def test_convergence_shows_values_the_best_so_far_and_means():
     ledger = snapshot(failed=(2, 9))
     section = convergence(ReportContent(ledger))
     shown = traces(section)
     complete = [trial for trial in ledger.trials if trial.state == "complete"]
-    assert list(shown["loss of a trial"].x) == [trial.number for trial in complete]
-    assert list(shown["loss of a trial"].y) == [trial.result for trial in complete]
+    assert list(shown["value of a trial"].x) == [trial.number for trial in complete]
+    assert list(shown["value of a trial"].y) == [trial.result for trial in complete]
     best = [min(trial.result for trial in complete[: index + 1]) for index in range(len(complete))]
     steps = dict(zip(shown["best so far"].x, shown["best so far"].y, strict=True))
     assert all(best[index] == steps.get(trial.number, best[index]) for index, trial in enumerate(complete))
@@ -73,9 +73,36 @@ def test_convergence_shows_losses_the_best_so_far_and_means():
     assert max(steps) == 23, "the line ends at the last trial"
     assert list(shown["mean of an iteration"].y) == [iteration.mean_loss for iteration in ledger.iterations]
     assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
-    assert list(shown["failed, without a loss"].x) == [2, 9]
+    assert list(shown["failed, without a value"].x) == [2, 9]
     best_trial = min(complete, key=lambda trial: trial.result)
     assert f"in trial {best_trial.number}. Of 24 trials, 22 are complete, 2 failed." in section.caption
+
+
+def test_a_maximised_value_rises_and_its_best_trial_is_the_highest():
+    ledger = snapshot(10, objective={"function": "my.code:profit", "direction": "maximize"}, failed=(3,))
+    content = ReportContent(ledger)
+    complete = [trial for trial in ledger.trials if trial.state == "complete"]
+    assert content.best == max(complete, key=lambda trial: trial.result)
+    best = list(traces(convergence(content))["best so far"].y)
+    assert best == sorted(best)
+    assert best[-1] == content.best.result == max(trial.result for trial in complete)
+    (trace,) = parallel(content).plots[0].figure.data
+    assert list(trace.line.color) == list(trace.dimensions[-1]["values"]), "the best is drawn last"
+    assert "A cross at the bottom is a failed trial" in parameters(content).caption
+    assert set(parameters(content).plots[0].figure.data[2].y) == {min(trial.result for trial in complete)}
+    curve = content.dependences["C"].mean
+    minimised = ReportContent(snapshot(10, objective={"function": "my.code:loss"}, failed=(3,)))
+    assert_allclose(curve, -minimised.dependences["C"].mean)
+    assert content.importances == minimised.importances
+    assert all("highest expected value" in plot.caption for plot in dependence(content).plots)
+
+
+def test_the_plots_of_a_model_show_its_score():
+    content = ReportContent(snapshot(objective={"model": "svm", "dataset": "iris"}))
+    assert convergence(content).plots[0].figure.layout.yaxis.title.text == "accuracy"
+    assert content.best is not None
+    assert content.best.loss is not None
+    assert content.best.value == 1 - content.best.loss == max(trial.result for trial in content.complete)
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
@@ -90,10 +117,10 @@ def test_steady_mode_has_no_means():
     assert "In steady mode" in section.caption
 
 
-def test_parallel_coordinates_have_axes_for_parameters_and_loss():
+def test_parallel_coordinates_have_axes_for_parameters_and_value():
     ledger = snapshot(failed=(0,))
     (trace,) = parallel(ReportContent(ledger)).plots[0].figure.data
-    assert [axis.label for axis in trace.dimensions] == ["C", "depth", "kernel", "shift", "loss"]
+    assert [axis.label for axis in trace.dimensions] == ["C", "depth", "kernel", "shift", "value"]
     assert all(len(axis["values"]) == 23 for axis in trace.dimensions)
     assert list(trace.dimensions[0].range) == [-3, 3], "logarithms, for a log-uniform prior"
     assert list(trace.dimensions[1].ticktext) == [str(depth) for depth in range(1, 9)]
@@ -124,7 +151,7 @@ def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
     width = 4 * content.dependences["C"].deviation
     assert_allclose(band.y[: len(width)] - band.y[len(width) :][::-1], width)
     assert section.plots[2].figure.data[0].error_y.array is not None
-    assert len({tuple(plot.figure.layout.yaxis.range) for plot in section.plots}) == 1, "all plots have one loss axis"
+    assert len({tuple(plot.figure.layout.yaxis.range) for plot in section.plots}) == 1, "all plots have one value axis"
     bars = traces(importance(content))
     labels = list(importance(content).plots[0].figure.layout.yaxis.ticktext)
     assert bars["alone"].x[labels.index("C")] == content.importances["C"].first
@@ -351,3 +378,10 @@ def test_colours_have_contrast_with_the_page(scheme):
         assert contrast(colour, ground) > 2.0, colour
     for _, colour in theme.template(scheme)["layout"]["coloraxis"]["colorscale"]:
         assert contrast(colour, ground) > 1.7, colour
+
+
+def test_the_page_names_the_batch_sizes_of_all_iterations():
+    ledger = snapshot(iterations=3, batch_size=2)
+    assert "3 finished iterations, batch size 2<" in render(ledger)
+    grown = replace(ledger, study=replace(ledger.study, changed_batch_size=16))
+    assert "3 finished iterations, batch size 16 (before: 2)<" in render(grown)

@@ -244,17 +244,18 @@ def test_a_candidate_whose_process_died_counts_as_failed(studies: InProcessStudi
     result = studies.results[search.study_name_]
     died: dict[str, Any] = {
         "state": "failed",
+        "value": None,
         "loss": None,
         "metrics": {},
         "error": "the trainer process died",
     }
     trials = (ledger.Trial(**{**vars(result.trials[0]), **died}), *result.trials[1:])
-    studies.results[result.name] = ledger.StudyResult(result.name, "complete", 3, result.spec, trials)
+    studies.results[result.name] = ledger.StudyResult(result.name, "complete", None, 3, result.spec, trials)
     with pytest.warns(FitFailedWarning, match="3 fits failed out of a total of 9"), pytest.warns(match="non-finite"):
         search.fit(X, y)
     assert np.isnan(search.cv_results_["mean_test_f1"][0])
     assert search.cv_results_["rank_test_f1"][0] == 3
-    studies.results[result.name] = ledger.StudyResult(result.name, "failed", 3, result.spec, trials)
+    studies.results[result.name] = ledger.StudyResult(result.name, "failed", None, 3, result.spec, trials)
     with (
         pytest.warns(FitFailedWarning, match="the search ended early: study .* is failed"),
         pytest.warns(FitFailedWarning, match="3 fits failed"),
@@ -264,7 +265,9 @@ def test_a_candidate_whose_process_died_counts_as_failed(studies: InProcessStudi
     assert len(search.cv_results_["params"]) == 3
     search.set_params(error_score="raise")
     search.fit(X, y)
-    studies.results[search.study_name_] = ledger.StudyResult(search.study_name_, "complete", 3, result.spec, trials)
+    studies.results[search.study_name_] = ledger.StudyResult(
+        search.study_name_, "complete", None, 3, result.spec, trials
+    )
     with pytest.raises(ledger.LedgerError, match="trial 0 of study SVC-42-.* failed: the trainer process died"):
         search.fit(X, y)
 
@@ -273,9 +276,10 @@ def test_trials_without_results_of_this_search_are_no_candidates(studies: InProc
     search = LedgerSearchCV(SVC(), SVM_SPACE, n_trials=3, cv=3).fit(X, y)
     result = studies.results[search.study_name_]
     imported = ledger.Trial(**{**vars(result.trials[0]), "metrics": {"accuracy": 0.5}, "source": "imported"})
-    cancelled = ledger.Trial(**{**vars(result.trials[1]), "metrics": {}, "state": "cancelled", "loss": None})
+    without_result: dict[str, Any] = {"metrics": {}, "state": "cancelled", "value": None, "loss": None}
+    cancelled = ledger.Trial(**{**vars(result.trials[1]), **without_result})
     studies.results[result.name] = ledger.StudyResult(
-        result.name, "complete", 3, result.spec, (imported, cancelled, *result.trials[2:])
+        result.name, "complete", None, 3, result.spec, (imported, cancelled, *result.trials[2:])
     )
     assert len(search.fit(X, y).cv_results_["params"]) == 1
 

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import LedgerError, UsageError
+from ledger.objectives import ValueScale
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.file import assemble, workers
 from ledger.study.objective import Objective
 from ledger.study.space import Space
@@ -419,7 +421,7 @@ def test_the_default_metric_is_the_same_study_named_or_not():
 
 def test_a_dataset_of_an_option_replaces_the_data_of_the_file(tmp_path):
     (tmp_path / "a.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 10)
-    (tmp_path / "study.toml").write_text('[objective]\ndata = "a.csv"\ntarget = "y"\n')
+    (tmp_path / "study.toml").write_text('[objective]\ndata = "a.csv"\ntarget_column = "y"\n')
     study = assemble({}, tmp_path / "study.toml")
     data = study.objective.data
     assert data is not None
@@ -554,7 +556,7 @@ def flats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     lines = [f"{row},{row % 5 + 0.5},{row // 4},{row},{row % 2 + 1}" for row in range(40)]
     for name, chosen in (("flats.csv", lines), ("later.csv", lines[:10])):
         Path(name).write_text("\n".join(["area,price,owner,day,share", *chosen]) + "\n")
-    return {"data": "flats.csv", "target": "price"}
+    return {"data": "flats.csv", "target_column": "price"}
 
 
 def test_a_data_file_records_the_roles_of_its_columns(flats: dict[str, Any]) -> None:
@@ -599,3 +601,40 @@ def test_wrong_options_of_a_data_file_are_refused(flats: dict[str, Any], options
         assemble({**flats, **options})
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "objective": {"function": "my.code:profit"},
+    "space": {"x": {"type": "real", "low": 0, "high": 1}},
+}
+
+
+def test_the_direction_of_an_own_objective_is_part_of_the_study():
+    minimised, maximised = assemble({}, tables=OWN), assemble({"direction": "MAXIMIZE"}, tables=OWN)
+    assert maximised.asked()["objective"] == {"function": "my.code:profit", "direction": "maximize"}
+    assert assemble({"direction": "minimize"}, tables=OWN).spec_hash == minimised.spec_hash != maximised.spec_hash
+    assert StudySpec.from_spec("s", 3, maximised.spec()).objective.scale == ValueScale("maximize")
+    assert differences(minimised, maximised) == [
+        "objective.direction: the study has nothing, but maximize is requested"
+    ]
+
+
+def test_the_score_of_a_model_is_maximised_with_or_without_the_setting():
+    study = assemble({"direction": "maximize"})
+    assert study.spec_hash == assemble({}).spec_hash
+    assert study.objective.scale == ValueScale("maximize", 1.0)
+    with pytest.raises(UsageError, match="the score of a model is always maximised; leave direction out"):
+        assemble({"direction": "minimize"})
+
+
+def test_a_model_of_an_option_replaces_the_function_with_its_direction():
+    file = {"objective": {"function": "my.code:loss", "direction": "minimize"}}
+    assert assemble({"model": "svm"}, tables=file).objective == Objective(model="svm")
+
+
+def test_criteria_of_a_file_do_not_make_another_study(write: Any) -> None:
+    study = assemble({"patience": 3}, write("[study]\ntarget = 1\ntimeout = 60.0\npatience = 9\n"))
+    assert study.criteria == StoppingCriteria(1.0, 3, 60.0)
+    assert study.spec() == assemble({}).spec()
+    assert study.spec_hash == assemble({}).spec_hash
+    assert differences(assemble({}), study) == []

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ledger.cli.study_options import study_options
 from ledger.errors import UsageError
+from ledger.study.criteria import StoppingCriteria
 from ledger.study.file import OPTIONS, assemble
 from ledger.study.spec import StudySpec
 from tests import variables
@@ -73,13 +74,15 @@ def test_two_budgets_of_one_source_are_refused(words, env):
 def test_data_of_the_command_line_overrides_a_dataset_of_the_environment(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.csv").write_text("a,y\n" + "1,no\n2,yes\n" * 10)
-    study = parse("--data", "a.csv", "--target", "y", env={"LEDGER_DATASET": "iris"})
+    study = parse("--data", "a.csv", "--target-column", "y", env={"LEDGER_DATASET": "iris"})
     assert study.objective.data is not None
-    study = parse("--dataset", "iris", env={"LEDGER_DATA": "a.csv", "LEDGER_TARGET": "y"})
+    study = parse("--dataset", "iris", env={"LEDGER_DATA": "a.csv", "LEDGER_TARGET_COLUMN": "y"})
     assert study.objective.dataset == "iris"
 
 
-@pytest.mark.parametrize("key", ["iterations", "trials", "batch_size", "seed", "cv", "trial_timeout"])
+@pytest.mark.parametrize(
+    "key", ["iterations", "trials", "batch_size", "seed", "cv", "trial_timeout", "timeout", "patience"]
+)
 def test_a_number_has_the_limits_of_its_model(key):
     option = OPTIONS[key]
     limits = {name: getattr(one, name) for one in option.field.metadata for name in ("ge", "le") if hasattr(one, name)}
@@ -136,3 +139,14 @@ def test_without_settings_from_the_environment_none_are_logged(nowhere):
 def test_a_refusal_of_a_study_is_one_line_without_the_settings(nowhere):
     code, _, error = run(["run", "none.toml"], {**nowhere, "SEED": "7"})
     assert (code, error) == (2, "ledger: none.toml: No such file or directory; give the path of a study file\n")
+
+
+def test_a_target_is_any_finite_number_and_no_name_of_a_column():
+    assert parse("--target", "-1e300", "--patience", "7", "--timeout", "60").criteria == StoppingCriteria(
+        -1e300, 7, 60.0
+    )
+    assert parse(env={"LEDGER_TARGET": "0.5"}).criteria == StoppingCriteria(0.5)
+    assert parse().criteria == StoppingCriteria()
+    for value, said in (("label", "name the column of the classes by --target-column"), ("nan", "not a finite number")):
+        with pytest.raises(UsageError, match=said):
+            parse("--target", value)

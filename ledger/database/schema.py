@@ -1,0 +1,20 @@
+"""The metadata of the schema `ledger`, to which each table of the schema belongs."""
+
+from sqlalchemy import Column, DateTime, MetaData
+
+SCHEMA = "ledger"
+
+metadata = MetaData(
+    schema=SCHEMA,
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    },
+)
+
+
+def moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]:
+    """Return a column that contains a time with a time zone."""
+    return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)

@@ -1,0 +1,324 @@
+"""The results of a study for Python programs, as `load_study` reads them from the ledger."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ledger.access import connected
+from ledger.database import studies, transfer
+from ledger.errors import LedgerError
+from ledger.keywords import known_keywords
+from ledger.objectives import Direction, value_scale
+from ledger.settings import Settings
+from ledger.study.python_values import python_params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a study, in the state that `load_study` has read from the ledger.
+
+    Attributes
+    ----------
+    number : int
+        The trial's number within the study, counted from 0.
+    iteration : int
+        The number of the trial's iteration, counted from 0.
+    state : {"pending", "running", "complete", "failed", "cancelled"}
+        The trial's state.
+    source : {"proposed", "retried", "enqueued", "imported"}
+        The origin of the trial's parameters.
+    params : dict
+        The name and the value of each parameter, in the order of the search space.
+    value : float or None
+        The value that the objective returned for a complete trial. For a built-in model, the value is the score. None
+        if the trial is not complete.
+    loss : float or None
+        The loss of a complete trial, which the optimizer minimises. If the study minimises, the loss is the value. None
+        if the trial is not complete.
+    metrics : dict
+        The name and the value of each metric that the objective returned. The dictionary is empty if the trial is not
+        complete.
+    seconds : float or None
+        The training time of the attempt that completed the trial, in seconds. The value is None if no attempt completed
+        the trial.
+    attempts : int
+        The number of attempts that workers have begun for the trial.
+    worker : str or None
+        The name of the last worker that claimed the trial.
+    claimed_at : datetime or None
+        The time of the trial's last claim, by the database's clock, as a datetime with a time zone.
+    finished_at : datetime or None
+        The time at which the trial ended, by the database's clock, as a datetime with a time zone.
+    error : str or None
+        The last error of the trial, or the reason for which a user cancelled the trial. The value is None for a
+        complete trial, and for a trial without an error or a cancellation.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> trial = ledger.load_study("parabola").trials[0]
+    >>> trial.number, trial.state, sorted(trial.params)
+    (0, 'complete', ['x'])
+    """
+
+    number: int
+    iteration: int
+    state: str
+    source: str
+    params: dict[str, Any]
+    value: float | None
+    loss: float | None
+    metrics: dict[str, Any]
+    seconds: float | None
+    attempts: int
+    worker: str | None
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A study and its trials, in the state that `load_study` has read from the ledger.
+
+    A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
+
+    Attributes
+    ----------
+    name : str
+        The study's name.
+    state : {"running", "paused", "complete", "failed", "cancelled"}
+        The study's state.
+    reason : str or None
+        The reason for the state, such as the target that the study has reached. None if no reason is recorded.
+    budget : int
+        The number of trials that the optimizer may propose.
+    spec : dict
+        The definition of the study as JSON values, with the study's space, seed, objective, optimizer options and
+        limits.
+    trials : tuple of Trial
+        All trials of the study, ordered by number.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> result = ledger.load_study("parabola")
+    >>> result.state, len(result.trials)
+    ('complete', 6)
+    >>> [trial.number for trial in result.trials if trial.value == result.best_value]
+    [...]
+    """
+
+    name: str
+    state: str
+    reason: str | None
+    budget: int
+    spec: dict[str, Any]
+    trials: tuple[Trial, ...]
+
+    @property
+    def best_trial(self) -> Trial:
+        """The complete trial with the best value, which is the lowest or the highest value.
+
+        If several complete trials have the same best value, the best trial is the trial with the smallest number.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").best_trial.state
+        'complete'
+        """
+        complete = [trial for trial in self.trials if trial.loss is not None]
+        if not complete:
+            raise LedgerError(f"study {self.name} has no complete trial yet: load the study again later")
+        return min(complete, key=lambda trial: (trial.loss, trial.number))
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The parameters of `best_trial`.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").best_params
+        {'x': ...}
+        """
+        return self.best_trial.params
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the lowest value is best ("minimize"), or the highest value ("maximize").
+
+        The score of a built-in model is always maximised.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").direction
+        'minimize'
+        """
+        return value_scale(self.spec["objective"]).direction
+
+    @property
+    def best_value(self) -> float:
+        """The value of `best_trial`, as the objective returned the value.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> 0 <= ledger.load_study("parabola").best_value <= 36
+        True
+        """
+        value = self.best_trial.value
+        assert value is not None
+        return value
+
+    @property
+    def best_loss(self) -> float:
+        """The loss of `best_trial`, which is the smallest loss of the study.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> 0 <= ledger.load_study("parabola").best_loss <= 36
+        True
+        """
+        loss = self.best_trial.loss
+        assert loss is not None
+        return loss
+
+    def trials_dataframe(self) -> "pd.DataFrame":
+        """Return the trials as a pandas data frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A data frame with one row for each trial. The index contains the trials' numbers. The columns are the
+            attributes of `Trial`, except `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
+            column ``metrics_NAME`` for each metric replaces `metrics`.
+
+        Raises
+        ------
+        LedgerError
+            The package pandas is not installed. ``pip install 'trial-ledger[pandas]'`` installs pandas.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> frame = ledger.load_study("parabola").trials_dataframe()
+        >>> frame.loc[0, ["state", "source"]].tolist()
+        ['complete', 'proposed']
+        >>> len(frame), "params_x" in frame.columns
+        (6, True)
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise LedgerError(
+                "trials_dataframe() needs pandas, which is not installed: pip install 'trial-ledger[pandas]'"
+            ) from None
+        rows = []
+        for trial in self.trials:
+            row = {name: value for name, value in vars(trial).items() if name not in ("params", "metrics")}
+            row |= {f"params_{name}": value for name, value in trial.params.items()}
+            row |= {f"metrics_{name}": value for name, value in trial.metrics.items()}
+            rows.append(row)
+        names = [dimension["name"] for dimension in self.spec["space"]]
+        metrics = sorted({name for trial in self.trials for name in trial.metrics})
+        columns = [
+            *(name for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")),
+            *(f"params_{name}" for name in names),
+            *(f"metrics_{name}" for name in metrics),
+        ]
+        frame = pd.DataFrame(rows, columns=columns)
+        for dimension in self.spec["space"]:
+            if None in dimension.get("choices", ()):
+                # By default, pandas converts None to NaN.
+                column = f"params_{dimension['name']}"
+                frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
+        return frame.set_index("number")
+
+    def __repr__(self) -> str:
+        complete = sum(trial.state == "complete" for trial in self.trials)
+        return f"<study {self.name}: {self.state}, {complete} of {len(self.trials)} trials complete>"
+
+
+@known_keywords
+def load_study(name: str, database: str | None = None) -> StudyResult:
+    """Read the current state of a study from the ledger. The study may still be running.
+
+    Parameters
+    ----------
+    name : str
+        The study's name.
+    database : str, optional
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the same database as
+        a `Study` without the argument `database`.
+
+    Returns
+    -------
+    StudyResult
+        A consistent snapshot of the study and all its trials.
+
+    Raises
+    ------
+    LedgerError
+        The study or the ledger does not exist, or the database is unavailable.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> ledger.load_study("parabola")
+    <study parabola: complete, 6 of 6 trials complete>
+    >>> ledger.load_study("parabula")
+    Traceback (most recent call last):
+    ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
+    """
+    with connected(settings_of(database)) as connection:
+        snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
+    study = snapshot.study
+    space = study.spec["space"]
+    names = [dimension["name"] for dimension in space]
+    trials = tuple(
+        Trial(
+            **{
+                field: getattr(trial, field)
+                for field in Trial.__dataclass_fields__
+                if field not in ("params", "metrics")
+            },
+            # The code takes the order of the parameters from the space, because jsonb does not keep the order of keys.
+            params=python_params({name: trial.params[name] for name in names if name in trial.params}, space),
+            metrics=trial.metrics or {},
+        )
+        for trial in snapshot.trials
+    )
+    return StudyResult(study.name, study.state, study.reason, study.budget, study.spec, trials)
+
+
+def settings_of(database: str | None) -> Settings:
+    """Return the settings of the environment, with the given database URL if one is given."""
+    settings = Settings.from_environment()
+    return settings if database is None else replace(settings, database_url=database)

@@ -1,0 +1,70 @@
+-- Find the stopping criterion that a study meets: target, patience or timeout. A study that meets a criterion ends, even
+-- if its budget is not used. The function only reads.
+--   met: the criterion, or null if the study meets no criterion.
+--   reason: the reason for users.
+-- The criteria:
+--   target: a complete trial has a value that is at least as good as the target.
+--   patience: at least `patience` trials have ended that the optimizer proposed when it already knew the best value, and
+--     none of these trials has a better value. In batch mode, the optimizer knows the results of all earlier iterations.
+--     In steady mode, the optimizer knows the results of the trials in the column seen. Cancelled and imported trials
+--     do not count.
+--   timeout: managers have held the study for `timeout_seconds` in total. Time without a manager does not count.
+-- The criteria target and patience depend only on recorded results. In batch mode, the function checks target and
+-- patience only if the optimizer has received the results of every iteration. Therefore a study in batch mode ends after
+-- the same trials on any number of workers.
+create or replace function ledger.criterion_met(parent ledger.study, out met text, out reason text)
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  is_steady boolean := coalesce(parent.spec ->> 'mode', 'batch') = 'steady';
+  best ledger.trial;
+  best_value double precision;
+  informed int;
+  ended bigint;
+begin
+  if (parent.target is not null or parent.patience is not null)
+     and (is_steady or not exists (
+       select from ledger.iteration where iteration.study_id = parent.id and iteration.told_at is null)) then
+    select * into best
+    from ledger.trial
+    where trial.study_id = parent.id and trial.state = 'complete'
+    order by trial.loss, trial.number
+    limit 1;
+    best_value := ledger.value(
+      best.loss, parent.direction, parent.loss_of_zero, ledger.number(best.metrics -> parent.metric));
+    if parent.direction = 'maximize' and best_value >= parent.target
+       or parent.direction <> 'maximize' and best_value <= parent.target then
+      met := 'target';
+      reason := format('target %s: trial %s has the value %s', parent.target, best.number, best_value);
+      return;
+    end if;
+    if parent.patience is not null and best.number is not null then
+      -- The first iteration that was proposed with the best value, and the number of its trials and of all later trials.
+      informed := case when is_steady then (
+        select min(iteration.number) from ledger.iteration
+        where iteration.study_id = parent.id and best.number = any (iteration.seen)) else best.iteration + 1 end;
+      select count(*) into ended
+      from ledger.trial
+      where trial.study_id = parent.id and trial.iteration >= informed and trial.source <> 'imported'
+        and trial.state in ('complete', 'failed');
+      if ended >= parent.patience then
+        met := 'patience';
+        reason := format('patience %s: %s trials after trial %s have no better value than %s', parent.patience, ended,
+                         best.number, best_value);
+        return;
+      end if;
+    end if;
+  end if;
+  if parent.managed_seconds + coalesce((
+       select ledger.manager_seconds(manager) from ledger.manager where manager.study_id = parent.id), 0)
+     >= parent.timeout_seconds then
+    met := 'timeout';
+    reason := format('timeout: managers have held the study for %s seconds', parent.timeout_seconds);
+  end if;
+end
+$$;
+
+comment on function ledger.criterion_met is
+  'The stopping criterion (target, patience or timeout) that a study meets, and the reason for users. Null: none. '
+  'Internal.';

@@ -1,0 +1,10 @@
+-- Return the seconds for which a manager has held its study. The time of a manager that was killed ends with its lease.
+-- If the database's clock was set back after the claim, the result is 0 instead of a negative number.
+create or replace function ledger.manager_seconds(held ledger.manager) returns double precision
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+  select greatest(extract(epoch from least(ledger.clock(), held.lease_until) - held.claimed_at), 0)::float8
+$$;
+
+comment on function ledger.manager_seconds is
+  'The seconds for which a manager has held its study. Internal.';
