@@ -1,13 +1,14 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-The decorator `objective` declares a function to be an objective, `command` makes a program an objective, and
-`estimator` names an estimator as an objective. `Study` searches on this machine for the parameters that give an
-objective its best value. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's
-`Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A
-`StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that
-reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
-`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
-search space from the dimensions of other packages.
+`minimize` and `maximize` search in one call for the parameters that give a function its best value. The decorator
+`objective` declares a function to be an objective, `command` makes a program an objective, and `estimator` names an
+estimator as an objective. A `Study` runs the same search in steps: `Study.start` returns a `RunningSearch`, and
+`Study.ask` returns an `AskedTrial` to a program that trains the trials itself. `load_study` reads a study from the
+ledger, and returns a `StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its second
+argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the traceback of the
+objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With the
+types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes
+to this package. The module `space` makes a search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "AskedTrial",
     "Context",
     "EstimatorObjective",
     "LedgerError",
     "LimitOptions",
     "OptimizerOptions",
+    "RunningSearch",
     "SearchSpace",
     "Study",
     "StudyFailedError",
@@ -34,6 +37,8 @@ __all__ = [
     "command",
     "estimator",
     "load_study",
+    "maximize",
+    "minimize",
     "objective",
     "space",
 ]
@@ -44,8 +49,11 @@ logging.getLogger("ledger").addHandler(logging.NullHandler())
 if TYPE_CHECKING:
     from ledger import space
     from ledger.api import Study
+    from ledger.asking import AskedTrial
+    from ledger.background import RunningSearch
     from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
+    from ledger.one_call import maximize, minimize
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.command import command
     from ledger.study.decorator import objective
@@ -55,11 +63,13 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "AskedTrial": "ledger.asking",
         "Context": "ledger.objectives.context",
         "EstimatorObjective": "ledger.study.estimator",
         "LedgerError": "ledger.errors",
         "LimitOptions": "ledger.study.arguments",
         "OptimizerOptions": "ledger.study.arguments",
+        "RunningSearch": "ledger.background",
         "SearchSpace": "ledger.study.arguments",
         "Study": "ledger.api",
         "StudyFailedError": "ledger.errors",
@@ -69,6 +79,8 @@ else:
         "command": "ledger.study.command",
         "estimator": "ledger.study.estimator",
         "load_study": "ledger.study_result",
+        "maximize": "ledger.one_call",
+        "minimize": "ledger.one_call",
         "objective": "ledger.study.decorator",
         "space": "ledger.space",
     }

@@ -1,12 +1,9 @@
 """The Python API. Scripts and notebooks use this API instead of the commands `ledger run` and `ledger study show`."""
 
-import json
-import logging
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,38 +11,41 @@ from typing import Any
 from ledger import search
 from ledger.access import connected
 from ledger.access import database as opened
+from ledger.asking import AskedTrial, TrialAsker
+from ledger.background import RunningSearch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives import Direction, pickled, search_path
 from ledger.objectives.command_template import pattern_of
+from ledger.observers import ProgramObserver
+from ledger.settings import Settings
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
-from ledger.study.callables import name_of, space_of
+from ledger.study.callables import CallableName, name_of, space_of
 from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study_result import StudyResult, load_study, settings_of
-from ledger.text import one_line
+from ledger.study_result import StudyResult, Trial, load_study, settings_of
 from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
-
-_worker_log = logging.getLogger("ledger.worker")
 
 
 class Study:
     """A search for the parameters that give an objective its best value.
 
-    The constructor checks all arguments. Only the method `run` writes to the ledger.
+    The constructor checks all arguments, and writes nothing to the ledger. The methods `run` and `start` train the
+    trials with workers. With the methods `ask` and `tell`, a program trains the trials itself.
 
     Parameters
     ----------
-    objective : callable, CommandObjective or EstimatorObjective
+    objective : callable, CommandObjective or EstimatorObjective, optional
         A function, or any other callable, such as a `functools.partial` or a bound method, or the result of
         `ledger.command` or `ledger.estimator`. If a module contains the callable under a name, the ledger records the
         names of the module and the callable. Workers on other machines can load a callable that a module contains. If a
         script or a notebook defines the callable, or if the callable is a closure, only the workers that `run` starts
-        receive the callable.
+        receive the callable. A program that trains the trials itself, by `ask` and `tell`, needs no objective. A study
+        without an objective needs the arguments `space` and `name`.
     space : mapping, sequence or Space, optional
         The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
         `ledger.objective`, of `ledger.command` or of `ledger.estimator`.
@@ -124,7 +124,7 @@ class Study:
     @known_keywords
     def __init__(
         self,
-        objective: Callable[..., Any] | CommandObjective | EstimatorObjective,
+        objective: Callable[..., Any] | CommandObjective | EstimatorObjective | None = None,
         *,
         space: AnySpace | None = None,
         name: str | None = None,
@@ -141,11 +141,15 @@ class Study:
         limits: LimitOptions | None = None,
         database: str | None = None,
     ) -> None:
-        self._database = database
+        self._has_objective, self._database = objective is not None, database
         self._allowed: list[str] = []
         self._commands: list[str] = []
         # The callable that the workers of `run` get as a pickle, or None.
         self._pickled: Callable[..., Any] | None = None
+        self._observer: ProgramObserver | None = None
+        self._asker: TrialAsker | None = None
+        if objective is None and (name is None or space is None):
+            raise UsageError("a study without an objective needs a name and a space: Study(name=..., space={...})")
         if isinstance(objective, CommandObjective):
             table, self._label = objective.table, "ledger.command"
             self._commands.append(pattern_of(table["command"]))
@@ -153,7 +157,7 @@ class Study:
             table, self._label = objective.table, "ledger.estimator"
             self._allowed += objective.modules
         else:
-            reference = name_of(objective, name)
+            reference = CallableName(None, "asked") if objective is None else name_of(objective, name)
             if reference.module is None:
                 self._pickled = objective
             else:
@@ -204,7 +208,7 @@ class Study:
         return self._study.name
 
     @known_keywords
-    def run(self, workers: int | None = None) -> StudyResult:
+    def run(self, workers: int | None = None, *, callbacks: Iterable[Callable[[Trial], object]] = ()) -> StudyResult:
         """Run the search on this machine until the search ends, and return the result.
 
         The method starts a process for each worker. The calling thread manages the study until the study ends. If the
@@ -219,16 +223,19 @@ class Study:
         workers : int, optional
             The number of worker processes, at least 1. By default, the method starts one worker for each core, but at
             most `batch_size` workers.
+        callbacks : iterable of callable, optional
+            Functions that the method calls with each `Trial` that has ended, in this process. A callback can stop the
+            search by the method `stop`. An exception of a callback ends the search, and `run` raises this exception.
 
         Returns
         -------
         StudyResult
-            The complete study with all its trials.
+            The study with all its trials. The state is "complete", or "running" if `stop` has stopped the search.
 
         Raises
         ------
         UsageError
-            `workers` is less than 1, or the function cannot be pickled for the workers.
+            `workers` is less than 1, the study has no objective, or the function cannot be pickled for the workers.
         StudyFailedError
             The study failed. The exception has the traceback of the objective.
         LedgerError
@@ -246,6 +253,161 @@ class Study:
         >>> result
         <study distance-42-...: complete, 3 of 3 trials complete>
         """
+        return self._search(workers, self._observed(callbacks))
+
+    @known_keywords
+    def start(
+        self, workers: int | None = None, *, callbacks: Iterable[Callable[[Trial], object]] = ()
+    ) -> RunningSearch:
+        """Begin the search in the background, and return at once.
+
+        A thread of this process manages the study and calls the callbacks. The parameters are those of `run`.
+
+        Returns
+        -------
+        RunningSearch
+            The running search, with the methods `wait`, `stop` and `result`. An error of the search is raised by
+            `result`.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> @ledger.objective(space={"x": (-5.0, 5.0)})
+        ... def distance(params):
+        ...     return abs(params["x"] - 1)
+        >>> ended = []
+        >>> running = ledger.Study(distance, trials=3, seed=1).start(workers=1, callbacks=[ended.append])
+        >>> running.result().state, len(ended)
+        ('complete', 3)
+        """
+        observer = self._observed(callbacks)
+        return RunningSearch(self.name, lambda: self._search(workers, observer), observer.request_stop)
+
+    def stop(self) -> None:
+        """Stop the search that `run` or `start` has begun. A callback or another thread may call this method.
+
+        The method returns at once. The workers have eight seconds to finish their trials, and give the other trials
+        back. A later call of `run` continues the study.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> @ledger.objective(space={"x": (-5.0, 5.0)})
+        ... def distance(params):
+        ...     return abs(params["x"] - 1)
+        >>> study = ledger.Study(distance, name="enough", trials=1000)
+        >>> study.run(workers=1, callbacks=[lambda trial: study.stop()]).state
+        'running'
+        """
+        if self._observer is not None:
+            self._observer.request_stop()
+
+    def ask(self) -> AskedTrial | None:
+        """Claim the next trial for this program, which trains the trial itself and reports the value by `tell`.
+
+        The ledger gives a trial to no other worker while this program lives and the trial is not told. A thread renews
+        the claim. If the program dies, the ledger gives the trial to another program. Several programs and several
+        threads may ask for trials of the same study at the same time. While no other program manages the study, a
+        thread of this program proposes the trials. The first call creates or continues the study.
+
+        Returns
+        -------
+        AskedTrial or None
+            The trial, with the attributes `number`, `params`, `attempt` and `seed`. None if the study has ended.
+
+        Raises
+        ------
+        StudyFailedError
+            The study has failed. The exception has the error of the last trial.
+        LedgerError
+            The study was cancelled or has other settings, the database is unavailable, or the next trial depends on the
+            values of trials that this program has not told yet.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="own-loop", trials=4)
+        >>> while (trial := study.ask()) is not None:
+        ...     study.tell(trial, (trial.params["x"] - 1) ** 2)
+        >>> ledger.load_study("own-loop").state
+        'complete'
+        """
+        if self._asker is None:
+            self._asker = TrialAsker(self._study, settings_of(self._database))
+        asker = self._asker
+        trial = asker.ask()
+        if trial is None:
+            self._asker = None
+            assert asker.ended is not None
+            self._check_end(asker.ended, settings_of(self._database), "ask")
+        return trial
+
+    @known_keywords
+    def tell(self, trial: AskedTrial | int, value: Any = None, *, error: BaseException | str | None = None) -> None:
+        """Record the value or the error of a trial that `ask` has returned.
+
+        Parameters
+        ----------
+        trial : AskedTrial or int
+            The trial, or its number.
+        value : real number or dict, optional
+            The value, or a dict with the value and metrics, as an objective returns it.
+        error : BaseException or str, optional
+            The error of a failed trial, instead of `value`.
+
+        Raises
+        ------
+        UsageError
+            Neither or both of `value` and `error` are given, the value is not valid, or this program does not hold the
+            trial. A trial with an invalid value stays claimed, so the program can tell the trial again.
+        LedgerError
+            The claim is no longer valid, for example because a user has cancelled the trial.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="told", trials=4)
+        >>> trial = study.ask()
+        >>> study.tell(trial, {"value": abs(trial.params["x"]), "seconds": 2.5})
+        >>> study.close()
+        """
+        number = trial if isinstance(trial, int) else trial.number
+        if (value is None) == (error is None):
+            raise UsageError(f"tell: give either the value or the error of trial {number}")
+        if self._asker is None:
+            raise UsageError(f"tell: this program holds no trial {number} of study {self.name}: ask() first")
+        self._asker.tell(number, value, error)
+
+    def close(self) -> None:
+        """Give back the trials that `ask` has returned and that are not told, and stop managing the study.
+
+        The end of the program has the same effect. A later call of `ask` continues the study.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="closed", trials=4)
+        >>> trial = study.ask()
+        >>> study.close()
+        >>> study.ask().number == trial.number
+        True
+        >>> study.close()
+        """
+        if self._asker is not None:
+            self._asker.close()
+            self._asker = None
+
+    def _observed(self, callbacks: Iterable[Callable[[Trial], object]]) -> ProgramObserver:
+        self._observer = ProgramObserver(settings_of(self._database), callbacks)
+        return self._observer
+
+    def _search(self, workers: int | None, observer: ProgramObserver) -> StudyResult:
+        """Run the search, and return the study as soon as it has ended or `observer` has stopped the search."""
+        if not self._has_objective:
+            raise UsageError(
+                f"study {self.name} has no objective: give Study(objective, ...), or train the trials by ask() and"
+                " tell()"
+            )
         if os.environ.get(INSIDE):
             raise LedgerError(
                 f"the objective's module calls run() of study {self.name} while a worker imports the module: put run()"
@@ -258,25 +420,29 @@ class Study:
         with credentials.unreadable(), self._environment() as environment:
             search.check_objective(self._study, self._allowed, self._commands, environment)
             with opened(settings, create=True) as url:
-                logged = _WorkerOutputForwarder()
                 local = search.LocalWorkerSettings(
                     workers, self._allowed, self._commands, environment, ("--log-format", "json")
                 )
                 try:
-                    row = search.run(url, settings, self._study, local, again=True, listener=logged)
+                    row = search.run(url, settings, self._study, local, again=True, listener=observer)
+                    observer.call_back()
                 except LedgerError as error:
-                    if logged.last_problem is None:
+                    if observer.last_problem is None:
                         raise
                     raise type(error)(
-                        f"{error}; the last warning or error of a worker: {logged.last_problem}"
+                        f"{error}; the last warning or error of a worker: {observer.last_problem}"
                     ) from None
+        self._check_end(row, settings, "run")
+        return load_study(self.name, self._database)
+
+    def _check_end(self, row: StudyRow, settings: Settings, method: str) -> None:
+        """Raise the error of a study that has failed or was cancelled."""
         if row.state == "cancelled":
             raise LedgerError(f"study {self.name} is cancelled: start a study with another name")
         if row.state == "failed":
-            message = f"study {self.name} is failed: {row.reason}: correct the cause, and call run() again"
+            message = f"study {self.name} is failed: {row.reason}: correct the cause, and call {method}() again"
             with connected(settings) as connection:
                 raise search.failure(connection, row, message)
-        return load_study(self.name, self._database)
 
     @contextmanager
     def _environment(self) -> Iterator[dict[str, str]]:
@@ -298,47 +464,3 @@ class Study:
             file = Path(folder) / "function.pickle"
             pickled.write(self._pickled, self._label, file, current)
             yield {**environment, pickled.VARIABLE: str(file)}
-
-
-class _WorkerOutputForwarder(search.SearchObserver):
-    """Forwards the output of the workers to the logger ``ledger.worker``."""
-
-    def __init__(self) -> None:
-        self.last_problem: str | None = None
-        self._output: int | None = None
-        self._thread: threading.Thread | None = None
-
-    def started(self, url: str, study: StudyRow) -> None:  # noqa: ARG002
-        reading, self._output = os.pipe()
-        self._thread = threading.Thread(target=self._read, args=(reading,), name="ledger workers", daemon=True)
-        self._thread.start()
-
-    @property
-    def worker_output(self) -> int | None:
-        return self._output
-
-    def stopped(self) -> None:
-        if self._output is not None and self._thread is not None:
-            os.close(self._output)
-            self._thread.join()
-
-    def _read(self, reading: int) -> None:
-        with open(reading, encoding="utf-8", errors="backslashreplace") as lines:
-            for line in lines:
-                level, message = _parsed(line)
-                if level >= logging.WARNING:
-                    self.last_problem = one_line(message)
-                _worker_log.log(level, "%s", message)
-
-
-def _parsed(line: str) -> tuple[int, str]:
-    """Return the log level and the message of one line of a worker's output.
-
-    A line that is not a JSON log record is either output of an objective or an error message of a worker.
-    """
-    try:
-        record = json.loads(line)
-        return logging.getLevelNamesMapping()[record["level"].upper()], str(record["message"])
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        is_error = line.startswith("ledger: ")
-        return logging.ERROR if is_error else logging.INFO, line.rstrip("\n")

@@ -56,6 +56,10 @@ class LocalWorkerSettings:
     options: Sequence[str] = ()
 
 
+class SearchStopped(Exception):
+    """A `SearchObserver` raises this exception in `progressed` to stop the search before the end of the study."""
+
+
 class SearchObserver:
     """Base class for observers of a search. The methods of `SearchObserver` do nothing.
 
@@ -74,7 +78,11 @@ class SearchObserver:
         return None
 
     def progressed(self, progress: StudyProgress) -> None:
-        """The search calls `progressed` each time the manager has polled the study."""
+        """The search calls `progressed` each time the manager has polled the study.
+
+        If the method raises SearchStopped, the workers finish or release their trials, and the search ends. Any other
+        exception also ends the search, and the caller of the search gets this exception.
+        """
 
     def stopped(self) -> None:
         """The search calls `stopped` when the manager and the workers have ended, with or without an error."""
@@ -108,7 +116,8 @@ def run(
     Returns
     -------
     StudyRow
-        The study in its final state, which is complete, failed or cancelled.
+        The study in its final state, which is complete, failed or cancelled. If the listener has stopped the search,
+        the study is in its current state.
 
     Raises
     ------
@@ -275,5 +284,8 @@ def _carry_on(
             workers.count, url, row.name, workers.allowed, options, listener.worker_output, workers.environment
         ) as processes:
             return call_with_retries(lambda: manage(processes), policy)
+    except SearchStopped:
+        with opened(url, settings) as connection:
+            return studies.get(connection, row.name)
     finally:
         listener.stopped()

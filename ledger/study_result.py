@@ -1,16 +1,18 @@
 """The results of a study for Python programs, as `load_study` reads them from the ledger."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
 from ledger.database import studies, transfer
+from ledger.database.rows import TrialRow
 from ledger.errors import LedgerError
 from ledger.keywords import known_keywords
 from ledger.objectives import Direction, value_scale
 from ledger.settings import Settings
-from ledger.study.python_values import python_params
+from ledger.study.python_values import ordered_params
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -300,22 +302,14 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     with connected(settings_of(database)) as connection:
         snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     study = snapshot.study
-    space = study.spec["space"]
-    names = [dimension["name"] for dimension in space]
-    trials = tuple(
-        Trial(
-            **{
-                field: getattr(trial, field)
-                for field in Trial.__dataclass_fields__
-                if field not in ("params", "metrics")
-            },
-            # The code takes the order of the parameters from the space, because jsonb does not keep the order of keys.
-            params=python_params({name: trial.params[name] for name in names if name in trial.params}, space),
-            metrics=trial.metrics or {},
-        )
-        for trial in snapshot.trials
-    )
+    trials = tuple(trial_of(row, study.spec["space"]) for row in snapshot.trials)
     return StudyResult(study.name, study.state, study.reason, study.budget, study.spec, trials)
+
+
+def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]]) -> Trial:
+    """Return the trial of a row of the ledger, with the parameters in Python's types and in the order of the space."""
+    same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")}
+    return Trial(**same, params=ordered_params(row.params, space), metrics=row.metrics or {})
 
 
 def settings_of(database: str | None) -> Settings:

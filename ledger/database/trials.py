@@ -48,6 +48,14 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
         return fetch(connection, TrialRow, rows_of(TrialRow).where(*chosen).order_by(_trials.c.number))
 
 
+def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
+    """Return the ended trials of a study whose number is at least `first`, ordered by number."""
+    chosen = [_trials.c.study_id == study_id, _trials.c.number >= first]
+    chosen.append(_trials.c.state.not_in(("pending", "running")))
+    with connection.begin():
+        return fetch(connection, TrialRow, rows_of(TrialRow).where(*chosen).order_by(_trials.c.number))
+
+
 def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
     """Yield all trials of a study in pages, ordered by number.
 

@@ -43,6 +43,10 @@ TAKE_POLL = 0.2
 TIMEOUT_POLL = 0.25
 
 
+class StudyHeldError(LedgerError):
+    """Another manager holds the study."""
+
+
 @dataclass(frozen=True)
 class StudyProgress:
     """The progress of a study, as the number of ended trials, the budget in trials, and the best value so far."""
@@ -73,7 +77,7 @@ class StudyManager:
 
     Raises
     ------
-    LedgerError
+    StudyHeldError
         Another manager holds the study, and `wait` is False.
     """
 
@@ -222,7 +226,7 @@ class StudyManager:
             if answer == "unknown":
                 raise LedgerError(f"study {study.name} was deleted")
             if not wait and time.monotonic() > end:
-                raise LedgerError(
+                raise StudyHeldError(
                     f"study {study.name} has a manager, which continues the study: see the progress by `ledger study"
                     f" show {study.name}`, or use --wait to wait until the other manager has ended"
                 )

@@ -116,6 +116,23 @@ AnySpace: TypeAlias = SearchSpace | Sequence[SkoptDimension | ConfigSpaceHyperpa
 """The type of the argument of `ledger.space.from_any`."""
 
 
+class StudyOptions(TypedDict, total=False):
+    """The arguments of `ledger.Study` that `ledger.minimize` and `ledger.maximize` also take."""
+
+    name: str | None
+    iterations: int | None
+    trials: int | None
+    timeout: float | None
+    target: float | None
+    patience: int | None
+    batch_size: int
+    seed: int
+    mode: Mode
+    optimizer: "OptimizerOptions | None"
+    limits: "LimitOptions | None"
+    database: str | None
+
+
 class OptimizerOptions(TypedDict, total=False):
     """Options of the optimizer that proposes a study's trials.
 

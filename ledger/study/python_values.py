@@ -1,6 +1,6 @@
 """Parameters of a trial as Python values, with the tuples that JSON does not have."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -37,3 +37,16 @@ def python_params(params: Mapping[str, Any], dimensions: Iterable[Mapping[str, A
             with suppress(ValueError, KeyError, TypeError):
                 values[name] = Categorical.from_table(name, dimension).normalise(values[name])
     return values
+
+
+def ordered_params(params: Mapping[str, Any], space: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parameters of a trial in Python's types and in the order of the space.
+
+    The database does not keep the order of the keys of a JSON object.
+
+    Examples
+    --------
+    >>> ordered_params({"b": 1, "a": [2]}, [{"name": "a", "choices": [[2]], "tuples": True}, {"name": "b"}])
+    {'a': (2,), 'b': 1}
+    """
+    return python_params({each["name"]: params[each["name"]] for each in space if each["name"] in params}, space)

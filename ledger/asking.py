@@ -1,0 +1,323 @@
+"""Trials that a Python program trains itself: `ask` claims a trial, and `tell` records its value."""
+
+import atexit
+import math
+import os
+import socket
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import Connection
+
+from ledger import search
+from ledger.access import database as opened_database
+from ledger.access import opened
+from ledger.database import protocol
+from ledger.database.protocol import ClaimedTrial
+from ledger.database.retry import RetryPolicy
+from ledger.database.rows import StudyRow
+from ledger.database.session import DatabaseUnavailable, ReconnectingSession, ValuesRefused
+from ledger.errors import LedgerError, UsageError
+from ledger.manager.loop import StudyHeldError, StudyProgress
+from ledger.objectives import ValueScale, value_scale
+from ledger.objectives.result import to_result
+from ledger.seeds import derive
+from ledger.settings import Settings
+from ledger.study.python_values import ordered_params
+from ledger.study.spec import StudySpec
+from ledger.worker.registration import WorkerRegistration
+
+# Shortest and longest pause in seconds between two requests for a trial.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
+# Pause in seconds before this program tries again to manage a study that another program manages.
+_MANAGER_PAUSE = 1.0
+# Interval in seconds at which the thread of the heartbeats looks for a claim whose heartbeat is due.
+_HEARTBEAT_POLL = 0.2
+
+
+@dataclass(frozen=True)
+class AskedTrial:
+    """A trial that `ledger.Study.ask` has claimed for this program.
+
+    Attributes
+    ----------
+    number : int
+        The trial's number within the study, counted from 0.
+    attempt : int
+        The number of the attempt within the trial, counted from 1.
+    seed : int
+        The trial's seed, in [0, 2**31). Every attempt of the trial has the same seed.
+    params : dict
+        The name and the value of each parameter.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="asked", trials=4)
+    >>> trial = study.ask()
+    >>> trial.number, sorted(trial.params)
+    (0, ['x'])
+    >>> study.close()
+    """
+
+    number: int
+    attempt: int
+    seed: int
+    params: dict[str, Any]
+
+
+@dataclass
+class _Held:
+    """A claimed trial, with the time of its claim and of its next heartbeat, by a monotonic clock."""
+
+    claimed: ClaimedTrial
+    since: float = field(default_factory=time.monotonic)
+    heartbeat_at: float = math.inf
+    is_lost: bool = False
+
+
+class TrialAsker:
+    """Claims trials of one study for this program, and manages the study while no other program does.
+
+    A thread renews the claims of the trials, and another thread proposes the trials. All methods may be called from any
+    thread.
+
+    Parameters
+    ----------
+    study : StudySpec
+        The study, which the constructor registers.
+    settings : Settings
+        The settings, which name the database.
+    """
+
+    def __init__(self, study: StudySpec, settings: Settings) -> None:
+        self._study, self._settings = study, settings
+        self._space = study.space.to_json()
+        self._scale: ValueScale = value_scale(study.spec()["objective"])
+        self._held: dict[int, _Held] = {}
+        self._lock = threading.Lock()
+        self._is_closing = threading.Event()
+        self._failure: BaseException | None = None
+        self._row: StudyRow | None = None
+        self._resources = ExitStack()
+        try:
+            self._url = self._resources.enter_context(opened_database(settings, create=True))
+            host = socket.gethostname()
+            self._worker = f"{host[:20]}-{os.getpid()}-{uuid.uuid4().hex[:4]}"
+            self._session = ReconnectingSession(
+                self._url,
+                f"ledger worker {self._worker}"[:63],
+                settings.statement_timeout,
+                RetryPolicy(settings.give_up_after),
+                protocol.listen,
+                time.sleep,
+            )
+            self._resources.callback(self._session.close)
+            self._registration = WorkerRegistration(self._session, self._worker, host)
+            self._study_id = self._register()
+            self._registration.announce()
+        except BaseException:
+            self._resources.close()
+            raise
+        self._threads = [
+            threading.Thread(target=task, name=f"ledger {what} of {study.name}", daemon=True)
+            for task, what in ((self._manage, "manager"), (self._renew, "heartbeats"))
+        ]
+        for thread in self._threads:
+            thread.start()
+        atexit.register(self.close)
+
+    @property
+    def ended(self) -> StudyRow | None:
+        """The final row of the study, or None while the study has not ended in this program."""
+        return self._row
+
+    def ask(self) -> AskedTrial | None:
+        """Claim a trial, and wait until a trial is pending. Return None if the study has ended.
+
+        Raises
+        ------
+        LedgerError
+            The study cannot propose another trial before this program tells the value of a trial, or the manager's
+            thread has failed.
+        """
+        pause = _SHORTEST_PAUSE
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            claimed = self._call(protocol.claim, self._study.name, [protocol.draw_claim()], self._worker)
+            if claimed:
+                return self._keep(claimed[0])
+            if self._call(protocol.ended, self._study.name):
+                self._finish()
+                return None
+            self._check_waiting()
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def tell(self, number: int, value: Any, error: BaseException | str | None) -> None:
+        """Record the value or the error of a trial that `ask` has returned.
+
+        Raises
+        ------
+        UsageError
+            This program does not hold the trial, or the value is not valid. The program still holds the trial.
+        LedgerError
+            The claim of the trial is no longer valid.
+        """
+        held = self._held.get(number)
+        if held is None:
+            raise UsageError(f"tell: this program holds no trial {number} of study {self._study.name}: ask() first")
+        seconds = time.monotonic() - held.since
+        if error is None:
+            try:
+                result = to_result(value, self._scale)
+            except LedgerError as invalid:
+                raise UsageError(f"tell: trial {number}: {invalid}") from None
+            arguments: tuple[Any, ...] = (protocol.complete, held.claimed, result.loss, result.metrics, seconds)
+        else:
+            text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
+            arguments = (protocol.fail, held.claimed, text, seconds)
+        try:
+            answer = self._call(*arguments)
+        except ValuesRefused as refused:
+            raise UsageError(f"tell: trial {number}: {refused}") from None
+        with self._lock:
+            self._held.pop(number, None)
+        if answer in ("stale", "unknown"):
+            raise LedgerError(
+                f"tell: the claim of trial {number} is no longer valid, because the trial was cancelled or exceeded its"
+                f" time limit, so the ledger does not use this result: `ledger trial show {self._study.name} {number}`"
+            )
+
+    def close(self) -> None:
+        """Give back the trials that this program holds, and stop managing the study. A second call does nothing."""
+        if self._is_closing.is_set():
+            return
+        self._is_closing.set()
+        atexit.unregister(self.close)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        with self._lock, suppress(LedgerError):
+            if self._held:
+                self._session.try_call(protocol.release, *(held.claimed for held in self._held.values()))
+            self._held.clear()
+            self._registration.announce_stop()
+        self._resources.close()
+
+    def _register(self) -> int:
+        from ledger.database import studies
+        from ledger.manager.registration import register
+
+        with opened(self._url, self._settings, writes=True) as connection:
+            row = register(connection, self._study)
+            if row.state in ("paused", "failed"):
+                studies.resume(connection, row.id)
+            return row.id
+
+    def _keep(self, claimed: ClaimedTrial) -> AskedTrial:
+        held = _Held(claimed)
+        held.heartbeat_at = held.since + claimed.heartbeat_seconds
+        with self._lock:
+            self._held[claimed.trial] = held
+        seed = derive(claimed.study_seed, "trial", claimed.trial)
+        params = ordered_params(claimed.params, self._space)
+        return AskedTrial(claimed.trial, claimed.attempt, seed, params)
+
+    def _finish(self) -> None:
+        from ledger.database import studies
+
+        self._threads[0].join()
+        with opened(self._url, self._settings) as connection:
+            self._row = studies.get(connection, self._study.name)
+        self.close()
+
+    def _check_waiting(self) -> None:
+        """Raise a LedgerError if `ask` would wait for the result of a trial that this program itself holds."""
+        held = len(self._held)
+        if not held or (self._study.mode == "steady" and held < self._study.batch_size):
+            return
+        (open_trials,) = self._call(_open_trials, self._study_id)
+        if open_trials == held:
+            raise LedgerError(
+                f"ask: study {self._study.name} proposes its next trial after the results of {held} trials that this"
+                ' program holds: tell() one of these trials first, or give the study mode="steady" or a larger'
+                " batch_size"
+            )
+
+    def _call(self, statement: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the module `protocol`, again and again while the database is unavailable."""
+        while True:
+            try:
+                with self._lock:
+                    return self._session.try_call(statement, *arguments)
+            except DatabaseUnavailable as error:
+                pause = error.pause
+            time.sleep(pause)
+
+    def _manage(self) -> None:
+        """Manage the study until it ends. If another program manages the study, wait for the end of that program."""
+        observer = _ClosingObserver(self._is_closing)
+        workers = search.LocalWorkerSettings()
+        while not self._is_closing.is_set():
+            try:
+                search.run(self._url, self._settings, self._study, workers, listener=observer)
+            except StudyHeldError:
+                if self._ended():
+                    return
+                self._is_closing.wait(_MANAGER_PAUSE)
+            except BaseException as error:
+                self._failure = error
+                return
+            else:
+                return
+
+    def _ended(self) -> bool:
+        with suppress(DatabaseUnavailable), self._lock:
+            return bool(self._session.try_call(protocol.ended, self._study.name))
+        return False
+
+    def _renew(self) -> None:
+        """Renew the claims of the held trials until the program closes the study."""
+        while not self._is_closing.wait(_HEARTBEAT_POLL):
+            now = time.monotonic()
+            with self._lock:
+                due = [held for held in self._held.values() if not held.is_lost and now >= held.heartbeat_at]
+            for held in due:
+                try:
+                    with self._lock:
+                        held.is_lost = not self._session.try_call(protocol.heartbeat, held.claimed)
+                except DatabaseUnavailable as error:
+                    held.heartbeat_at = now + error.pause
+                except BaseException as error:
+                    self._failure = error
+                    return
+                else:
+                    held.heartbeat_at = now + held.claimed.heartbeat_seconds
+            with self._lock, suppress(LedgerError):
+                self._registration.announce()
+
+
+class _ClosingObserver(search.SearchObserver):
+    """Stops the search when the program closes the study."""
+
+    def __init__(self, is_closing: threading.Event) -> None:
+        self._is_closing = is_closing
+
+    def progressed(self, progress: StudyProgress) -> None:  # noqa: ARG002
+        if self._is_closing.is_set():
+            raise search.SearchStopped
+
+
+def _open_trials(connection: Connection[Any], study_id: int) -> tuple[int]:
+    statement = "select count(*) from ledger.trials where study_id = %s and state in ('pending', 'running')"
+    row = connection.execute(statement, (study_id,)).fetchone()
+    assert row is not None
+    return (int(row[0]),)

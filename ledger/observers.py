@@ -1,0 +1,114 @@
+"""The observer of a search that a Python program has started."""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable
+
+from ledger.access import connected
+from ledger.database import trials as recorded_trials
+from ledger.database.rows import StudyRow
+from ledger.manager.loop import StudyProgress
+from ledger.search import SearchObserver, SearchStopped
+from ledger.settings import Settings
+from ledger.study_result import Trial, trial_of
+from ledger.text import one_line
+
+_worker_log = logging.getLogger("ledger.worker")
+
+
+class ProgramObserver(SearchObserver):
+    """Forwards the output of the workers to a logger, calls callbacks, and stops the search on request.
+
+    The logger is ``ledger.worker``. All methods run in the thread that manages the study, except `request_stop`.
+
+    Parameters
+    ----------
+    settings : Settings
+        The settings of the search, which name the database.
+    callbacks : iterable of callable
+        Functions that the observer calls with each trial that ends. An exception of a callback stops the search.
+
+    Attributes
+    ----------
+    last_problem : str or None
+        The last warning or error of a worker.
+    """
+
+    def __init__(self, settings: Settings, callbacks: Iterable[Callable[[Trial], object]] = ()) -> None:
+        self.last_problem: str | None = None
+        self._settings, self._callbacks = settings, tuple(callbacks)
+        self._is_stopping = threading.Event()
+        self._output: int | None = None
+        self._thread: threading.Thread | None = None
+        self._study: StudyRow | None = None
+        # The observer has called the callbacks for all trials below `_first` that have ended, and for `_seen`.
+        self._first = 0
+        self._seen: set[int] = set()
+
+    def request_stop(self) -> None:
+        """Stop the search at the manager's next poll. The workers finish or release their trials."""
+        self._is_stopping.set()
+
+    def started(self, url: str, study: StudyRow) -> None:  # noqa: ARG002
+        self._study = study
+        if self._callbacks:
+            self._take_ended()
+        reading, self._output = os.pipe()
+        self._thread = threading.Thread(target=self._read, args=(reading,), name="ledger workers", daemon=True)
+        self._thread.start()
+
+    @property
+    def worker_output(self) -> int | None:
+        return self._output
+
+    def progressed(self, progress: StudyProgress) -> None:  # noqa: ARG002
+        self.call_back()
+        if self._is_stopping.is_set():
+            raise SearchStopped
+
+    def stopped(self) -> None:
+        if self._output is not None and self._thread is not None:
+            os.close(self._output)
+            self._thread.join()
+
+    def call_back(self) -> None:
+        """Call the callbacks with each trial that has ended since the previous call, in the order of the numbers."""
+        if not self._callbacks or self._study is None:
+            return
+        for trial in self._take_ended():
+            for callback in self._callbacks:
+                callback(trial)
+
+    def _take_ended(self) -> list[Trial]:
+        assert self._study is not None
+        with connected(self._settings) as connection:
+            rows = recorded_trials.ended_from(connection, self._study.id, self._first)
+        new = [row for row in rows if row.number not in self._seen]
+        self._seen |= {row.number for row in new}
+        while self._first in self._seen:
+            self._seen.remove(self._first)
+            self._first += 1
+        return [trial_of(row, self._study.spec["space"]) for row in new]
+
+    def _read(self, reading: int) -> None:
+        with open(reading, encoding="utf-8", errors="backslashreplace") as lines:
+            for line in lines:
+                level, message = _parsed(line)
+                if level >= logging.WARNING:
+                    self.last_problem = one_line(message)
+                _worker_log.log(level, "%s", message)
+
+
+def _parsed(line: str) -> tuple[int, str]:
+    """Return the log level and the message of one line of a worker's output.
+
+    A line that is not a JSON log record is either output of an objective or an error message of a worker.
+    """
+    try:
+        record = json.loads(line)
+        return logging.getLevelNamesMapping()[record["level"].upper()], str(record["message"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        is_error = line.startswith("ledger: ")
+        return logging.ERROR if is_error else logging.INFO, line.rstrip("\n")

@@ -1,0 +1,98 @@
+"""A whole search in one call."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Unpack
+
+from ledger.api import Study
+from ledger.objectives import Direction
+from ledger.study.arguments import AnySpace, StudyOptions
+from ledger.study.estimator import EstimatorObjective
+from ledger.study_result import StudyResult, Trial
+
+
+def minimize(
+    objective: Callable[..., Any] | EstimatorObjective,
+    space: AnySpace | None = None,
+    *,
+    workers: int | None = None,
+    callbacks: Iterable[Callable[[Trial], object]] = (),
+    **options: Unpack[StudyOptions],
+) -> StudyResult:
+    """Search for the parameters that give an objective its lowest value, and return the result.
+
+    If the ledger already contains the study, the function continues the study. A complete study is returned at once.
+
+    Parameters
+    ----------
+    objective : callable
+        A function of a dict of parameters, or any other objective of `ledger.Study`. The function returns the value as
+        a real number, or a dict with the value and metrics. Run several searches of the same function under different
+        names.
+    space : mapping, sequence or Space, optional
+        The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
+        `ledger.objective`.
+    workers : int, optional
+        The number of worker processes, at least 1. By default, the function starts one worker for each core, but at
+        most `batch_size` workers. If `batch_size` is not given, the batch size is the number of workers, but at least
+        2. Therefore all workers are busy.
+    callbacks : iterable of callable, optional
+        Functions that are called with each `Trial` that has ended.
+    **options
+        The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
+
+    Raises
+    ------
+    UsageError
+        An argument is unknown or invalid. The message names the argument and the allowed values.
+    StudyFailedError
+        The study failed. The exception has the traceback of the objective.
+    LedgerError
+        An error that `ledger.Study.run` lists.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> def bowl(params):
+    ...     return (params["x"] - 1) ** 2 + params["y"] ** 2
+    >>> result = ledger.minimize(bowl, {"x": (-5.0, 5.0), "y": (-5.0, 5.0)}, trials=4, workers=1)
+    >>> result.best_value == bowl(result.best_params)
+    True
+    """
+    return _search(objective, space, "minimize", workers, callbacks, options)
+
+
+def maximize(
+    objective: Callable[..., Any] | EstimatorObjective,
+    space: AnySpace | None = None,
+    *,
+    workers: int | None = None,
+    callbacks: Iterable[Callable[[Trial], object]] = (),
+    **options: Unpack[StudyOptions],
+) -> StudyResult:
+    """Search for the parameters that give an objective its highest value, and return the result.
+
+    The parameters, the result and the errors are those of `minimize`. `best_value` is the highest value.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> def hill(params):
+    ...     return 3 - params["x"] ** 2
+    >>> result = ledger.maximize(hill, {"x": (-5.0, 5.0)}, trials=4, workers=1)
+    >>> result.best_value == max(trial.value for trial in result.trials)
+    True
+    """
+    return _search(objective, space, "maximize", workers, callbacks, options)
+
+
+def _search(
+    objective: Callable[..., Any] | EstimatorObjective,
+    space: AnySpace | None,
+    direction: Direction | None,
+    workers: int | None,
+    callbacks: Iterable[Callable[[Trial], object]],
+    options: Any,
+) -> StudyResult:
+    if workers is not None:
+        options.setdefault("batch_size", max(2, workers))
+    return Study(objective, space=space, direction=direction, **options).run(workers, callbacks=callbacks)
