@@ -261,13 +261,24 @@ class Study:
     ) -> RunningSearch:
         """Begin the search in the background, and return at once.
 
-        A thread of this process manages the study and calls the callbacks. The parameters are those of `run`.
+        A thread of this process manages the study and calls the callbacks.
+
+        Parameters
+        ----------
+        workers : int, optional
+            As in `run`.
+        callbacks : iterable of callable, optional
+            As in `run`.
 
         Returns
         -------
         RunningSearch
-            The running search, with the methods `wait`, `stop` and `result`. An error of the search is raised by
-            `result`.
+            The running search, with the methods `wait`, `stop` and `result`.
+
+        Raises
+        ------
+        LedgerError
+            The errors of `run`. The method `result` of the running search raises them.
 
         Examples
         --------

@@ -99,6 +99,11 @@ class RunningSearch:
         timeout : float, optional
             The longest time to wait, in seconds. By default, the time is not limited.
 
+        Returns
+        -------
+        StudyResult
+            The study, in the state "complete", or in the state "running" after `stop`.
+
         Raises
         ------
         LedgerError

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, get_args
 
 from ledger.errors import UsageError
 from ledger.text import nearest
@@ -27,7 +27,14 @@ def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     ledger.errors.UsageError: scale() has no argument 'factr'; did you mean 'factor'?
     """
-    parameters = [name for name in inspect.signature(function).parameters if name != "self"]
+    parameters = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            # The annotation is ``Unpack[...]`` of a TypedDict with the known names.
+            (options,) = get_args(parameter.annotation)
+            parameters += options.__annotations__
+        elif name != "self":
+            parameters.append(name)
     callee = function.__qualname__.removesuffix(".__init__")
 
     @wraps(function)

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Unpack
 
 from ledger.api import Study
+from ledger.keywords import known_keywords
 from ledger.objectives import Direction
 from ledger.study.arguments import AnySpace, StudyOptions
 from ledger.study.estimator import EstimatorObjective
 from ledger.study_result import StudyResult, Trial
 
 
+@known_keywords
 def minimize(
     objective: Callable[..., Any] | EstimatorObjective,
     space: AnySpace | None = None,
@@ -37,8 +39,13 @@ def minimize(
         2. Therefore all workers are busy.
     callbacks : iterable of callable, optional
         Functions that are called with each `Trial` that has ended.
-    **options
+    options : StudyOptions
         The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
+
+    Returns
+    -------
+    StudyResult
+        The study with all its trials. `best_value` and `best_params` are the lowest value and its parameters.
 
     Raises
     ------
@@ -61,6 +68,7 @@ def minimize(
     return _search(objective, space, "minimize", workers, callbacks, options)
 
 
+@known_keywords
 def maximize(
     objective: Callable[..., Any] | EstimatorObjective,
     space: AnySpace | None = None,
@@ -71,7 +79,28 @@ def maximize(
 ) -> StudyResult:
     """Search for the parameters that give an objective its highest value, and return the result.
 
-    The parameters, the result and the errors are those of `minimize`. `best_value` is the highest value.
+    Parameters
+    ----------
+    objective : callable
+        As in `minimize`.
+    space : mapping, sequence or Space, optional
+        As in `minimize`.
+    workers : int, optional
+        As in `minimize`.
+    callbacks : iterable of callable, optional
+        As in `minimize`.
+    options : StudyOptions
+        As in `minimize`.
+
+    Returns
+    -------
+    StudyResult
+        The study with all its trials. `best_value` and `best_params` are the highest value and its parameters.
+
+    Raises
+    ------
+    LedgerError
+        The errors of `minimize`.
 
     Examples
     --------

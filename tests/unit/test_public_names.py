@@ -24,6 +24,11 @@ CALLABLES: list[Callable[..., Any]] = [
     ledger.estimator,
     ledger.Study,
     ledger.Study.run,
+    ledger.Study.start,
+    ledger.Study.ask,
+    ledger.RunningSearch.result,
+    ledger.minimize,
+    ledger.maximize,
     ledger.load_study,
     ledger.space.from_any,
     ledger.StudyResult.trials_dataframe,
@@ -31,6 +36,7 @@ CALLABLES: list[Callable[..., Any]] = [
     LedgerSearchCV,
 ]
 CLASSES: list[type] = [
+    ledger.AskedTrial,
     ledger.Context,
     ledger.EstimatorObjective,
     ledger.LedgerError,
@@ -71,6 +77,8 @@ def test_every_public_name_is_listed_once() -> None:
     [
         (ledger.Study, {"iteratons": 3}, "Study() has no argument 'iteratons'; did you mean 'iterations'?"),
         (ledger.Study(loss).run, {"worker": 3}, "Study.run() has no argument 'worker'; did you mean 'workers'?"),
+        (ledger.minimize, {"trails": 3}, "minimize() has no argument 'trails'; did you mean 'trials'?"),
+        (ledger.Study(loss).tell, {"eror": ""}, "Study.tell() has no argument 'eror'; did you mean 'error'?"),
         (ledger.load_study, {"databse": ""}, "load_study() has no argument 'databse'; did you mean 'database'?"),
         (ledger.objective, {"sapce": {}}, "objective() has no argument 'sapce'; did you mean 'space'?"),
         (storage, {"hone": "."}, "storage() has no argument 'hone'; did you mean 'home'?"),
