@@ -16,6 +16,7 @@ from ledger.background import RunningSearch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
+from ledger.notebook.display import in_notebook
 from ledger.objectives import Direction, pickled, search_path
 from ledger.objectives.command_template import pattern_of
 from ledger.observers import ProgramObserver
@@ -208,15 +209,23 @@ class Study:
         return self._study.name
 
     @known_keywords
-    def run(self, workers: int | None = None, *, callbacks: Iterable[Callable[[Trial], object]] = ()) -> StudyResult:
+    def run(
+        self,
+        workers: int | None = None,
+        *,
+        callbacks: Iterable[Callable[[Trial], object]] = (),
+        show: bool | None = None,
+    ) -> StudyResult:
         """Run the search on this machine until the search ends, and return the result.
 
         The method starts a process for each worker. The calling thread manages the study until the study ends. If the
         ledger already contains the study, the method continues the study. If the study is already complete, the method
-        returns the result at once. If the study has failed, the method tries one more round of trials. `run` prints
-        nothing. The log records of this process and of the workers go to loggers whose names begin with ``ledger.``. To
-        show the log records, call ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the
-        trials that they are training. A later call of `run` continues the study that Ctrl-C has stopped.
+        returns the result at once. If the study has failed, the method tries one more round of trials.
+
+        Outside a notebook, `run` prints nothing by default. The log records of this process and of the workers go to
+        loggers whose names begin with ``ledger.``. To show the log records, call
+        ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the trials that they are training.
+        A later call of `run` continues the study that Ctrl-C has stopped.
 
         Parameters
         ----------
@@ -226,6 +235,9 @@ class Study:
         callbacks : iterable of callable, optional
             Functions that the method calls with each `Trial` that has ended, in this process. A callback can stop the
             search by the method `stop`. An exception of a callback ends the search, and `run` raises this exception.
+        show : bool, optional
+            Whether to show the running search: in a notebook as one display that updates in place, on a terminal as the
+            live view, elsewhere as one line for each iteration. By default, only a notebook shows the search.
 
         Returns
         -------
@@ -253,11 +265,15 @@ class Study:
         >>> result
         <study distance-42-...: complete, 3 of 3 trials complete>
         """
-        return self._search(workers, self._observed(callbacks))
+        return self._search(workers, self._observed(callbacks, show))
 
     @known_keywords
     def start(
-        self, workers: int | None = None, *, callbacks: Iterable[Callable[[Trial], object]] = ()
+        self,
+        workers: int | None = None,
+        *,
+        callbacks: Iterable[Callable[[Trial], object]] = (),
+        show: bool | None = None,
     ) -> RunningSearch:
         """Begin the search in the background, and return at once.
 
@@ -268,6 +284,8 @@ class Study:
         workers : int, optional
             As in `run`.
         callbacks : iterable of callable, optional
+            As in `run`.
+        show : bool, optional
             As in `run`.
 
         Returns
@@ -291,7 +309,7 @@ class Study:
         >>> running.result().state, len(ended)
         ('complete', 3)
         """
-        observer = self._observed(callbacks)
+        observer = self._observed(callbacks, show)
         return RunningSearch(self.name, lambda: self._search(workers, observer), observer.request_stop)
 
     def stop(self) -> None:
@@ -408,8 +426,9 @@ class Study:
             self._asker.close()
             self._asker = None
 
-    def _observed(self, callbacks: Iterable[Callable[[Trial], object]]) -> ProgramObserver:
-        self._observer = ProgramObserver(settings_of(self._database), callbacks)
+    def _observed(self, callbacks: Iterable[Callable[[Trial], object]], show: bool | None) -> ProgramObserver:
+        shows = in_notebook() if show is None else show
+        self._observer = ProgramObserver(settings_of(self._database), callbacks, shows=shows)
         return self._observer
 
     def _search(self, workers: int | None, observer: ProgramObserver) -> StudyResult:

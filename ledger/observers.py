@@ -11,6 +11,7 @@ from ledger.database import trials as recorded_trials
 from ledger.database.rows import StudyRow
 from ledger.manager.loop import StudyProgress
 from ledger.search import SearchObserver, SearchStopped
+from ledger.search_view import SearchView
 from ledger.settings import Settings
 from ledger.study_result import Trial, trial_of
 from ledger.text import one_line
@@ -29,6 +30,8 @@ class ProgramObserver(SearchObserver):
         The settings of the search, which name the database.
     callbacks : iterable of callable
         Functions that the observer calls with each trial that ends. An exception of a callback stops the search.
+    shows : bool
+        Whether to show the search in the output of the notebook's cell, or on standard error.
 
     Attributes
     ----------
@@ -36,9 +39,13 @@ class ProgramObserver(SearchObserver):
         The last warning or error of a worker.
     """
 
-    def __init__(self, settings: Settings, callbacks: Iterable[Callable[[Trial], object]] = ()) -> None:
+    def __init__(
+        self, settings: Settings, callbacks: Iterable[Callable[[Trial], object]] = (), *, shows: bool = False
+    ) -> None:
         self.last_problem: str | None = None
         self._settings, self._callbacks = settings, tuple(callbacks)
+        self._shows = shows
+        self._view: SearchView | None = None
         self._is_stopping = threading.Event()
         self._output: int | None = None
         self._thread: threading.Thread | None = None
@@ -51,8 +58,11 @@ class ProgramObserver(SearchObserver):
         """Stop the search at the manager's next poll. The workers finish or release their trials."""
         self._is_stopping.set()
 
-    def started(self, url: str, study: StudyRow) -> None:  # noqa: ARG002
+    def started(self, url: str, study: StudyRow) -> None:
         self._study = study
+        if self._shows:
+            self._view = SearchView(url, study, self._settings.statement_timeout)
+            self._view.update()
         if self._callbacks:
             self._take_ended()
         reading, self._output = os.pipe()
@@ -65,6 +75,8 @@ class ProgramObserver(SearchObserver):
 
     def progressed(self, progress: StudyProgress) -> None:  # noqa: ARG002
         self.call_back()
+        if self._view is not None:
+            self._view.update()
         if self._is_stopping.is_set():
             raise SearchStopped
 
@@ -72,6 +84,8 @@ class ProgramObserver(SearchObserver):
         if self._output is not None and self._thread is not None:
             os.close(self._output)
             self._thread.join()
+        if self._view is not None:
+            self._view.end()
 
     def call_back(self) -> None:
         """Call the callbacks with each trial that has ended since the previous call, in the order of the numbers."""
@@ -98,6 +112,8 @@ class ProgramObserver(SearchObserver):
                 level, message = _parsed(line)
                 if level >= logging.WARNING:
                     self.last_problem = one_line(message)
+                if self._view is not None:
+                    self._view.add_output(message)
                 _worker_log.log(level, "%s", message)
 
 

@@ -18,6 +18,7 @@ def minimize(
     *,
     workers: int | None = None,
     callbacks: Iterable[Callable[[Trial], object]] = (),
+    show: bool | None = None,
     **options: Unpack[StudyOptions],
 ) -> StudyResult:
     """Search for the parameters that give an objective its lowest value, and return the result.
@@ -39,6 +40,8 @@ def minimize(
         2. Therefore all workers are busy.
     callbacks : iterable of callable, optional
         Functions that are called with each `Trial` that has ended.
+    show : bool, optional
+        Whether to show the running search, as in `ledger.Study.run`. By default, only a notebook shows the search.
     options : StudyOptions
         The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
 
@@ -65,7 +68,7 @@ def minimize(
     >>> result.best_value == bowl(result.best_params)
     True
     """
-    return _search(objective, space, "minimize", workers, callbacks, options)
+    return _search(objective, space, "minimize", workers, callbacks, show, options)
 
 
 @known_keywords
@@ -75,6 +78,7 @@ def maximize(
     *,
     workers: int | None = None,
     callbacks: Iterable[Callable[[Trial], object]] = (),
+    show: bool | None = None,
     **options: Unpack[StudyOptions],
 ) -> StudyResult:
     """Search for the parameters that give an objective its highest value, and return the result.
@@ -88,6 +92,8 @@ def maximize(
     workers : int, optional
         As in `minimize`.
     callbacks : iterable of callable, optional
+        As in `minimize`.
+    show : bool, optional
         As in `minimize`.
     options : StudyOptions
         As in `minimize`.
@@ -111,7 +117,7 @@ def maximize(
     >>> result.best_value == max(trial.value for trial in result.trials)
     True
     """
-    return _search(objective, space, "maximize", workers, callbacks, options)
+    return _search(objective, space, "maximize", workers, callbacks, show, options)
 
 
 def _search(
@@ -120,8 +126,9 @@ def _search(
     direction: Direction | None,
     workers: int | None,
     callbacks: Iterable[Callable[[Trial], object]],
+    show: bool | None,
     options: Any,
 ) -> StudyResult:
     if workers is not None:
         options.setdefault("batch_size", max(2, workers))
-    return Study(objective, space=space, direction=direction, **options).run(workers, callbacks=callbacks)
+    return Study(objective, space=space, direction=direction, **options).run(workers, callbacks=callbacks, show=show)

@@ -1,5 +1,6 @@
 """The results of a study for Python programs, as `load_study` reads them from the ledger."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 from ledger.access import connected
 from ledger.database import studies, transfer
 from ledger.database.rows import TrialRow
+from ledger.database.status import Improvement
 from ledger.errors import LedgerError
 from ledger.keywords import known_keywords
+from ledger.notebook.html import listing, study_result
 from ledger.objectives import Direction, value_scale
 from ledger.settings import Settings
 from ledger.study.python_values import ordered_params
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_STATES = ("complete", "running", "pending", "failed", "cancelled")
+# Number of the best trials that a notebook shows.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -262,6 +269,30 @@ class StudyResult:
                 column = f"params_{dimension['name']}"
                 frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
         return frame.set_index("number")
+
+    def _repr_html_(self) -> str:
+        """Return the study as HTML, which a notebook shows."""
+        complete = [trial for trial in self.trials if trial.loss is not None]
+        states = Counter(trial.state for trial in self.trials)
+        facts = [("trials", ", ".join(f"{states[state]} {state}" for state in _STATES if states[state]))]
+        improvements: list[Improvement] = []
+        for trial in complete:
+            assert trial.loss is not None
+            assert trial.value is not None
+            if not improvements or trial.loss < improvements[-1].loss:
+                improvements.append(Improvement(trial.number, trial.value, trial.loss))
+        if complete:
+            facts.append(("best value", f"{self.best_value:.6g} ({self.direction}, trial {self.best_trial.number})"))
+        names = [dimension["name"] for dimension in self.spec["space"]]
+        best = sorted(complete, key=lambda trial: (trial.loss, trial.number))[:_SHOWN]
+        rows = [
+            (trial.number, trial.value, *(trial.params.get(name, "") for name in names), trial.seconds or "")
+            for trial in best
+        ]
+        trials = listing(["trial", "value", *names, "seconds"], rows) if rows else ""
+        params = self.best_params if complete else None
+        last = complete[-1].number if complete else 0
+        return study_result(self.name, self.state, self.reason, facts, improvements, last, params, trials)
 
     def __repr__(self) -> str:
         complete = sum(trial.state == "complete" for trial in self.trials)

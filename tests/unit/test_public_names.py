@@ -78,7 +78,7 @@ def test_every_public_name_is_listed_once() -> None:
         (ledger.Study, {"iteratons": 3}, "Study() has no argument 'iteratons'; did you mean 'iterations'?"),
         (ledger.Study(loss).run, {"worker": 3}, "Study.run() has no argument 'worker'; did you mean 'workers'?"),
         (ledger.minimize, {"trails": 3}, "minimize() has no argument 'trails'; did you mean 'trials'?"),
-        (ledger.Study(loss).tell, {"eror": ""}, "Study.tell() has no argument 'eror'; did you mean 'error'?"),
+        (ledger.Study(loss).tell, {"values": 1.0}, "Study.tell() has no argument 'values'; did you mean 'value'?"),
         (ledger.load_study, {"databse": ""}, "load_study() has no argument 'databse'; did you mean 'database'?"),
         (ledger.objective, {"sapce": {}}, "objective() has no argument 'sapce'; did you mean 'space'?"),
         (storage, {"hone": "."}, "storage() has no argument 'hone'; did you mean 'home'?"),

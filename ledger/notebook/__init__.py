@@ -1,0 +1,1 @@
+"""Displays for notebooks, as HTML that needs no script and loads nothing."""

@@ -1,0 +1,84 @@
+"""Shows the status of a running search to the user of a Python program."""
+
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+from ledger.database import status, trials
+from ledger.database.connection import ServerUnreachable, engine, reason
+from ledger.database.rows import StudyRow
+from ledger.database.status import StudyStatus
+from ledger.notebook.display import NotebookDisplay, in_notebook
+from ledger.study.python_values import ordered_params
+from ledger.terminal.display import TerminalDisplay
+
+# Shortest time in seconds between two updates of the view.
+_INTERVAL = 0.5
+# Number of the last output lines that the view keeps.
+_LINES = 200
+
+
+class Display(Protocol):
+    """Draws the status of a study."""
+
+    def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:
+        """Draw the status, the parameters of the best trial, the workers' output and a note."""
+
+    def end(self) -> None:
+        """Leave what is drawn."""
+
+
+class SearchView:
+    """Reads the status of a study, and draws it in a notebook, on a terminal, or as one line for each iteration.
+
+    Parameters
+    ----------
+    url : str
+        The database.
+    study : StudyRow
+    statement_seconds : float
+        Seconds after which the server cancels a query of the view.
+    """
+
+    def __init__(self, url: str, study: StudyRow, statement_seconds: float) -> None:
+        self._engine = engine(url, "ledger view", statement_seconds=statement_seconds)
+        self._study = study
+        self._display: Display = NotebookDisplay() if in_notebook() else TerminalDisplay(sys.stderr)
+        self._output: deque[str] = deque(maxlen=_LINES)
+        self._last: StudyStatus | None = None
+        self._params: dict[str, Any] | None = None
+        self._next = 0.0
+
+    def add_output(self, text: str) -> None:
+        """Add a line of a worker's output."""
+        self._output.append(text)
+
+    def update(self) -> None:
+        """Read the status and draw it, unless the previous update was less than `_INTERVAL` seconds ago."""
+        if time.monotonic() >= self._next:
+            self._draw()
+            self._next = time.monotonic() + _INTERVAL
+
+    def end(self) -> None:
+        """Draw the last status."""
+        self._draw()
+        self._display.end()
+        self._engine.dispose()
+
+    def _draw(self) -> None:
+        note = ""
+        try:
+            with self._engine.connect() as connection:
+                self._last = status.read(connection, self._study.id)
+                best = trials.best(connection, self._study.id)
+        except (DBAPIError, psycopg.Error, ServerUnreachable) as error:
+            note = f"the database does not answer: {reason(getattr(error, 'orig', error))}"
+        else:
+            self._params = None if best is None else ordered_params(best.params, self._study.spec["space"])
+        if self._last is not None:
+            self._display.draw(self._last, self._params, list(self._output), note)
