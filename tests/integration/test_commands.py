@@ -68,7 +68,7 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["report", "s"], "Missing option '--output'"),
         (["report", "s", "--output", "r.png", "--format", "png"], "--plot names the one plot"),
         (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
-        (["nonsense"], "No such command 'nonsense'"),
+        (["nonsense"], 'there is no command "nonsense"'),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(run, tmp_path, arguments, said):

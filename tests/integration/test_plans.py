@@ -257,6 +257,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "clock",
         "create_study",
         "criterion_met",
+        "data_files",
         "dataset",
         "delete_study",
         "difference",

@@ -125,7 +125,7 @@ def test_the_decorator_without_a_space_changes_nothing() -> None:
     assert ledger.Study(loss, space={"x": (0.0, 1.0)}).name.startswith("loss-42-")
 
 
-@pytest.mark.parametrize("wrong", [3, "module:loss", None])
+@pytest.mark.parametrize("wrong", [3, "module:loss"])
 def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
     with pytest.raises(UsageError, match=r"^the objective .* is not callable: give a function$"):
         ledger.Study(wrong, space={"x": (0.0, 1.0)})
