@@ -11,7 +11,16 @@ import ledger
 
 _OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # calls that reach a database
-_USES_LEDGER = (".run(", ".start(", ".ask(", "ledger.minimize(", "ledger.maximize(", "load_study(", "storage(", "search.fit(")
+_USES_LEDGER = (
+    ".run(",
+    ".start(",
+    ".ask(",
+    "ledger.minimize(",
+    "ledger.maximize(",
+    "load_study(",
+    "storage(",
+    "search.fit(",
+)
 
 
 def collect(*, uses_ledger: bool) -> list[doctest.DocTest]:

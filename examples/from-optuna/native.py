@@ -9,16 +9,11 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 import ledger
 
 X, y = load_wine(return_X_y=True)
-space = {
-    "neighbors": (1, 30),
-    "weights": ["uniform", "distance"],
-    "power": (1.0, 3.0),
-    "scales_to_range": [True, False],
-}
+space = {"neighbors": (1, 30), "weights": ["uniform", "distance"], "power": (1.0, 3.0), "to_range": [True, False]}
 
 
 def score(params):
-    scaler = MinMaxScaler() if params["scales_to_range"] else StandardScaler()
+    scaler = MinMaxScaler() if params["to_range"] else StandardScaler()
     model = KNeighborsClassifier(params["neighbors"], weights=params["weights"], p=params["power"])
     return cross_val_score(make_pipeline(scaler, model), X, y, cv=5).mean()
 

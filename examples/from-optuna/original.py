@@ -14,7 +14,7 @@ def score(trial):
     neighbors = trial.suggest_int("neighbors", 1, 30)
     weights = trial.suggest_categorical("weights", ["uniform", "distance"])
     power = trial.suggest_float("power", 1.0, 3.0)
-    scaler = MinMaxScaler() if trial.suggest_categorical("scales_to_range", [True, False]) else StandardScaler()
+    scaler = MinMaxScaler() if trial.suggest_categorical("to_range", [True, False]) else StandardScaler()
     model = KNeighborsClassifier(n_neighbors=neighbors, weights=weights, p=power)
     return cross_val_score(make_pipeline(scaler, model), X, y, cv=5).mean()
 
