@@ -33,7 +33,9 @@ def then_blocked(params):
 @pytest.fixture
 def page() -> Iterator[Page]:
     with browser.chromium() as running:
-        yield running.new_page()
+        page = running.new_page()
+        page.set_default_timeout(1_000 * PATIENCE)
+        yield page
 
 
 def test_the_page_of_a_running_study_shows_its_history_and_best_trial(tmp_path, page):

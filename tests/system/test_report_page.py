@@ -4,6 +4,7 @@ import pytest
 
 from ledger.report.page import render
 from tests import browser
+from tests.system.programs import PATIENCE
 from tests.unit.snapshots import SPACE, snapshot
 from tests.unit.test_report import HOSTILE, HOSTILE_SPACE
 
@@ -33,6 +34,7 @@ def look(chromium, page_url):
     def look(**reader):
         context = chromium.new_context(offline=True, **reader)
         contexts.append(context)
+        context.set_default_timeout(1_000 * PATIENCE)
         page = context.new_page()
         page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: heard.append(str(error)))
