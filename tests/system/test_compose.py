@@ -298,7 +298,10 @@ def test_a_study_file_and_an_own_objective_are_mounted(compose, root):
 def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose, tmp_path):
     tmp_path.chmod(0o755)
     (tmp_path / "slow.py").write_text(
-        "import time\n\ndef slow(params):\n    time.sleep(1)\n    return params['x'] ** 2\n"
+        "import pathlib, time\n\n"
+        "def slow(params):\n"
+        "    while not pathlib.Path(__file__).with_name('go').exists():\n        time.sleep(0.1)\n"
+        "    time.sleep(1)\n    return params['x'] ** 2\n"
     )
     (tmp_path / "slow.toml").write_text(
         '[study]\nname = "scaled"\niterations = 2\nbatch_size = 24\n[objective]\nfunction = "slow:slow"\n'
@@ -306,11 +309,15 @@ def test_scaling_from_8_workers_to_2_loses_no_trial_and_costs_no_attempt(compose
     )
     settings = {"LEDGER_STUDIES": str(tmp_path), "LEDGER_STUDY_FILE": "slow.toml", "LEDGER_ALLOW": "slow"}
     settings |= {"MODEL_CHOICE": "", "NUM_ITERATIONS": "", "NUM_HYPERPARAM_SETS": ""}
-    # On a busy machine, a trainer that still loads its objective needs longer than the default grace time.
     settings["LEDGER_WORKER_GRACE"] = "25"
     trials = "ledger.trials where study = 'scaled'"
     compose("up", "--detach", "--scale", "worker=8", **settings)
-    wait_until(lambda: int(ask(compose, f"select count(*) from {trials} and state = 'running'")) >= 7)
+    # Each worker has loaded the objective before the workers are stopped. On a busy machine, the load takes longer than
+    # the grace time.
+    wait_until(lambda: ask(compose, f"select count(*) from {trials} and state = 'running'") == "8")
+    (tmp_path / "go").touch()
+    done = "select count(distinct worker) from ledger.attempts where study = 'scaled' and outcome = 'complete'"
+    wait_until(lambda: ask(compose, done) == "8")
     # the current trial is finished within the grace time
     compose("up", "--detach", "--scale", "worker=2", **settings)
     assert outcome(compose) == "0", compose("logs", "manager")
