@@ -42,8 +42,8 @@ class Trial:
     params : dict
         The name and the value of each parameter, in the order of the search space.
     value : float or None
-        The value that the objective returned for a complete trial. For a built-in model, the value is the score. None
-        if the trial is not complete.
+        The value that the objective returned for a complete trial. For a model or an estimator, the value is the
+        score. None if the trial is not complete.
     loss : float or None
         The loss of a complete trial, which the optimizer minimises. If the study minimises, the loss is the value. None
         if the trial is not complete.
@@ -171,7 +171,7 @@ class StudyResult:
     def direction(self) -> Direction:
         """Whether the lowest value is best ("minimize"), or the highest value ("maximize").
 
-        The score of a built-in model is always maximised.
+        The score of a model or an estimator is always maximised.
 
         Examples
         --------

@@ -13,4 +13,4 @@ boosting = ledger.estimator(
 )
 result = ledger.Study(boosting, name="boosting", trials=12, batch_size=4).run(workers=2)
 print("best parameters", result.best_params)
-print("r2", result.best_trial.metrics["r2"])
+print("r2", result.best_value)

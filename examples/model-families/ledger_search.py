@@ -20,7 +20,7 @@ X, y = load_breast_cancer(return_X_y=True)
         "learning_rate": (0.01, 0.3, "log-uniform"),
     }
 )
-def loss(params, context):
+def accuracy(params, context):
     depth, seed = params["max_depth"], context.seed
     if params["family"] == "svm":
         model = make_pipeline(StandardScaler(), SVC(C=params["C"]))
@@ -30,9 +30,9 @@ def loss(params, context):
         rate = params["learning_rate"]
         model = GradientBoostingClassifier(n_estimators=40, max_depth=depth, learning_rate=rate, random_state=seed)
     folds = StratifiedKFold(3, shuffle=True, random_state=42)
-    return 1 - cross_val_score(model, X, y, cv=folds).mean()
+    return cross_val_score(model, X, y, cv=folds).mean()
 
 
-result = ledger.Study(loss, name="families", trials=12, batch_size=4).run(workers=2)
+result = ledger.Study(accuracy, name="families", direction="maximize", trials=12, batch_size=4).run(workers=2)
 print("best parameters", result.best_params)
-print("accuracy", 1 - result.best_loss)
+print("accuracy", result.best_value)

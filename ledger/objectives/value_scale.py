@@ -46,7 +46,7 @@ class ValueScale:
     def value(self, loss: float, score: object = None) -> float:
         """Return the value of a loss.
 
-        Without the score, the result can differ in the last digit from the score of a built-in model, because the
+        Without the score, the result can differ in the last digit from the score of a model, because the
         ledger records the loss ``1 - score``.
 
         Parameters
@@ -74,6 +74,8 @@ def value_scale(objective: Mapping[str, Any]) -> ValueScale:
     -12.5
     >>> value_scale({"model": "svm", "dataset": "iris"})
     ValueScale(direction='maximize', loss_of_zero=1.0)
+    >>> value_scale({"estimator": "sklearn.svm:SVR", "metric": "neg_mean_squared_error"})
+    ValueScale(direction='maximize', loss_of_zero=0.0)
     """
     if any(key in objective for key in ("model", "estimator", "steps")):
         return ValueScale("maximize", metrics.loss(str(objective.get("metric", metrics.DEFAULT)), 0.0) + 0.0)

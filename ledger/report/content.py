@@ -86,7 +86,7 @@ class ReportContent:
 
     @property
     def metric(self) -> str:
-        """The name of the metric from which the ledger computes the loss of a built-in model.
+        """The name of the metric from which the ledger computes the loss of a model or an estimator.
 
         If the objective is a user's own function, the report looks for a metric with the name `metric` among the
         metrics that the function returned.
@@ -95,8 +95,8 @@ class ReportContent:
 
     @property
     def value_name(self) -> str:
-        """The name of the trials' values, which is the metric's name for a built-in model."""
-        return self.metric if self.study.objective.model else "value"
+        """The name of the trials' values, which is the metric's name for a model or an estimator."""
+        return self.metric if self.study.objective.trains else "value"
 
     @property
     def is_maximised(self) -> bool:

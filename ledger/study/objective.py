@@ -131,7 +131,7 @@ class ObjectiveSettings(SettingsModel):
         How a command receives the parameters, which is "variable" or "file". None means "arguments".
     direction : str or None
         "maximize" if the user's function or command returns a value that the study maximises. None means that the
-        study minimises this value, or maximises the score of the model or estimator.
+        study minimises this value, or maximises the score of the model or the estimator.
     """
 
     model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
@@ -179,7 +179,7 @@ class ObjectiveSettings(SettingsModel):
     direction: Annotated[Direction | None, AllowedTexts(DIRECTIONS)] = Field(
         default=None,
         description="Whether the study searches for the lowest value (minimize) or the highest value (maximize) of your"
-        " own objective. Default: minimize. The score of a model is always maximised.",
+        " own objective. Default: minimize. The score of a model or an estimator is always maximised.",
     )
 
     @field_validator("metric")

@@ -34,12 +34,12 @@ comment on column ledger.best_trials.trial is 'Number of the trial within the st
 comment on column ledger.best_trials.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.best_trials.loss is 'The minimised loss, finite.';
 comment on column ledger.best_trials.value is
-  'Value that the objective returned, such as the score of a built-in model.';
+  'Value that the objective returned, such as the score of a model or an estimator.';
 comment on column ledger.best_trials.direction is
   'minimize or maximize: whether the lowest or the highest value is best.';
 comment on column ledger.best_trials.score is
-  'Value of the study''s metric; null if the value is not a number. For the built-in models, the loss follows from the '
-  'value.';
+  'Value of the study''s metric; null if the value is not a number. For a model or an estimator, the loss follows from '
+  'the value.';
 comment on column ledger.best_trials.metric is
   'Name of the study''s metric, accuracy by default; null if the trial has no such metric.';
 comment on column ledger.best_trials.params is

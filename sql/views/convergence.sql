@@ -36,7 +36,7 @@ comment on column ledger.convergence.trial is 'Number of the trial within the st
 comment on column ledger.convergence.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.convergence.loss is 'The loss of this trial, finite.';
 comment on column ledger.convergence.value is
-  'The value of this trial, such as the score of a built-in model.';
+  'The value of this trial, such as the score of a model or an estimator.';
 comment on column ledger.convergence.best_loss is 'The lowest loss of this trial and all earlier trials.';
 comment on column ledger.convergence.best_value is 'The best value of this trial and all earlier trials.';
 comment on column ledger.convergence.source is 'Origin of the trial: proposed, enqueued, retried or imported.';

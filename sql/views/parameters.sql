@@ -54,7 +54,7 @@ comment on column ledger.parameters.iteration is 'Number of the iteration that t
 comment on column ledger.parameters.state is 'State of the trial: pending, running, complete, failed or cancelled.';
 comment on column ledger.parameters.loss is 'Loss of the trial, finite; null unless the trial is complete.';
 comment on column ledger.parameters.value is
-  'Value of the trial, such as the score of a built-in model; null unless the trial is complete.';
+  'Value of the trial, such as the score of a model or an estimator; null unless the trial is complete.';
 comment on column ledger.parameters.parameter is 'Name of the parameter.';
 comment on column ledger.parameters.kind is 'Kind of the parameter: real, integer or categorical.';
 comment on column ledger.parameters.number is

@@ -87,8 +87,8 @@ comment on column ledger.progress.timeout_seconds is
 comment on column ledger.progress.stopped_by is
   'Criterion that ended the study before its budget was used: target, patience or timeout; null otherwise.';
 comment on column ledger.progress.best_score is
-  'Value of the study''s metric in the trial with the lowest loss. For the built-in models, the loss follows from this '
-  'value.';
+  'Value of the study''s metric in the trial with the lowest loss. For a model or an estimator, the loss follows from '
+  'this value.';
 comment on column ledger.progress.metric is
   'Name of the study''s metric, accuracy by default; null if the trial with the lowest loss has no such metric.';
 comment on column ledger.progress.created_at is 'Time when the study was created.';

@@ -33,7 +33,7 @@ comment on column ledger.regret.study is 'Name of the study.';
 comment on column ledger.regret.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.regret.iteration is 'Number of the iteration that the trial belongs to, from 0.';
 comment on column ledger.regret.loss is 'The loss of this trial, finite.';
-comment on column ledger.regret.value is 'The value of this trial, such as the score of a built-in model.';
+comment on column ledger.regret.value is 'The value of this trial, such as the score of a model or an estimator.';
 comment on column ledger.regret.best_loss is 'The lowest loss of this trial and all earlier trials.';
 comment on column ledger.regret.best_value is 'The best value of this trial and all earlier trials.';
 comment on column ledger.regret.study_best is 'The lowest loss of the study so far.';

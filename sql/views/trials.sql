@@ -35,6 +35,6 @@ join ledger.study on study.id = trial.study_id;
 comment on view ledger.trials is 'All trials in all states.';
 comment on column ledger.trials.study is 'Name of the study.';
 comment on column ledger.trials.value is
-  'Value that the objective returned, such as the score of a built-in model; null unless the trial is complete.';
+  'Value that the objective returned, such as the score of a model or an estimator; null unless the trial is complete.';
 comment on column ledger.trials.seconds is
   'Seconds of training of the attempt that completed the trial, as measured by its worker; null unless complete.';

@@ -177,3 +177,22 @@ def test_the_value_of_a_model_is_exactly_its_score(db, connection, score):
     assert protocol.complete(connection, take(connection), 1 - score, {"accuracy": score}, 1.0) == "recorded"
     (found,) = trials.all_of(db, row.id)
     assert (found.value, found.loss) == (score, 1 - score)
+
+
+@pytest.mark.parametrize(("metric", "loss_of_zero"), [("r2", 1.0), ("neg_mean_absolute_error", 0.0)])
+@pytest.mark.parametrize(
+    "trained", [{"estimator": "sklearn.svm:SVR"}, {"steps": [["scale", "own:Scale"], ["svr", "sklearn.svm:SVR"]]}]
+)
+def test_the_value_of_an_estimator_is_exactly_its_score(db, connection, trained, metric, loss_of_zero):
+    objective = {**trained, "dataset": "diabetes", "task": "regression", "metric": metric}
+    row = studies.create(db, "s", {**spec(1), "objective": objective}, "0" * 64, 1, {})
+    assert row is not None
+    scale = connection.execute("select direction, loss_of_zero from ledger.studies").fetchone()
+    assert scale == ("maximize", loss_of_zero)
+    trials.enqueue(db, row.id, [{"C": 5.0}])
+    assert protocol.complete(connection, take(connection), loss_of_zero + 3.2, {metric: -3.2}, 1.0) == "recorded"
+    (found,) = trials.all_of(db, row.id)
+    assert (found.value, found.loss) == (-3.2, loss_of_zero + 3.2)
+    shown = status.read(db, row.id)
+    assert shown.best is not None
+    assert shown.best["value"] == -3.2

@@ -627,6 +627,15 @@ def test_the_score_of_a_model_is_maximised_with_or_without_the_setting():
         assemble({"direction": "minimize"})
 
 
+def test_the_score_of_an_estimator_is_maximised() -> None:
+    for metric, loss_of_zero in (("r2", 1.0), ("neg_mean_absolute_error", 0.0)):
+        table = {"estimator": FOREST, "dataset": "diabetes", "metric": metric}
+        assert of_objective(table).objective.scale == ValueScale("maximize", loss_of_zero)
+        assert of_objective({**table, "direction": "maximize"}).spec_hash == of_objective(table).spec_hash
+        with pytest.raises(UsageError, match="the score of a model is always maximised; leave direction out"):
+            of_objective({**table, "direction": "minimize"})
+
+
 def test_a_model_of_an_option_replaces_the_function_with_its_direction():
     file = {"objective": {"function": "my.code:loss", "direction": "minimize"}}
     assert assemble({"model": "svm"}, tables=file).objective == Objective(model="svm")

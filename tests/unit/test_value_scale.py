@@ -18,10 +18,15 @@ def test_the_value_of_an_own_objective_is_recovered_exactly(scale, value):
     assert scale.value(scale.loss(value)) == value
 
 
-@pytest.mark.parametrize("metric", sorted(USABLE))
-@given(score=st.floats(-10, 1))
-def test_the_value_of_a_model_is_its_score(metric, score):
-    scale = value_scale({"model": "svm", "dataset": "iris", "metric": metric})
+@pytest.mark.parametrize("metric", sorted(frozenset().union(*USABLE.values())))
+@given(
+    trained=st.sampled_from(
+        [{"model": "svm"}, {"estimator": "own:Model"}, {"steps": [["a", "own:A"], ["b", "own:B"]]}]
+    ),
+    score=st.floats(-10, 1),
+)
+def test_the_value_of_a_model_is_its_score(trained, metric, score):
+    scale = value_scale({**trained, "dataset": "iris", "metric": metric})
     assert scale.direction == "maximize"
     assert scale.loss(score) == loss(metric, score)
     assert scale.value(loss(metric, score), score) == score
