@@ -21,6 +21,34 @@ trap 'rmdir "$made"' EXIT
 test -w "$made/cgroup.kill"
 """
 
+# Each process of the bomb forks, and ends soon after. The bomb has a user of its own, for which the kernel permits at
+# most 20 processes, and it ends by itself after 30 s. Its first process adopts and collects the others. Each process
+# writes a dot to an open file. The arguments are the number of this file's descriptor and the id of the user.
+FORK_BOMB = """
+import ctypes, os, resource, signal, sys, time
+user = int(sys.argv[2])
+ctypes.CDLL(None).prctl(36, 1)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
+os.setgroups([])
+os.setgid(user)
+os.setuid(user)
+end = time.monotonic() + 30
+if os.fork():
+    time.sleep(30)
+    os._exit(0)
+while time.monotonic() < end:
+    try:
+        if os.fork():
+            time.sleep(0.02)
+            os._exit(0)
+        os.setsid()
+        os.write(int(sys.argv[1]), b".")
+    except BlockingIOError:
+        pass
+os.write(int(sys.argv[1]), b"ended by itself")
+"""
+
 
 @cache
 def is_available() -> bool:

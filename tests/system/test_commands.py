@@ -380,39 +380,12 @@ def test_a_signal_to_all_processes_of_a_worker_counts_no_failure(tmp_path, scrip
         manager.communicate()
 
 
-# Starts processes faster than another process can end them, with a user and a limit of their own, for at most 30 s.
-BOMB = r"""
-import ctypes, os, resource, signal, sys, time
-if os.fork() == 0:
-    ctypes.CDLL(None).prctl(36, 1)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
-    os.setgroups([])
-    os.setgid(3_900_000_002)
-    os.setuid(3_900_000_002)
-    end = time.monotonic() + 30
-    if os.fork():
-        time.sleep(30)
-        os._exit(0)
-    while time.monotonic() < end:
-        try:
-            if os.fork():
-                time.sleep(0.02)
-                os._exit(0)
-            os.setsid()
-            os.write(int(sys.argv[1]), b".")
-        except BlockingIOError:
-            pass
-    os.write(int(sys.argv[1]), b"ended by itself")
-"""
-
-
 @pytest.mark.skipif(not cgroups.is_available(), reason="needs root, who can mount cgroups of version 2")
 def test_a_fork_bomb_that_a_command_leaves_ends_with_its_trial(trainer, folder):
-    (folder / "bomb.py").write_text(BOMB)
+    (folder / "bomb.py").write_text(cgroups.FORK_BOMB)
     waits = "while [ $(stat -c %s bomb) -lt 50 ]; do sleep 0.1; done"
     with cgroups.new_cgroup():
-        ended = bash(trainer, f"exec 9> bomb; flock 9; {sys.executable} -I -S bomb.py 9; {waits}; echo 0.5")
+        ended = bash(trainer, f"exec 9> bomb; flock 9; {sys.executable} -I -S bomb.py 9 3900000002 & {waits}; echo 0.5")
         # either the trainer has ended all processes, or the supervisor has ended the cgroup of the trainer
         assert ended.loss == 0.5 or "some processes of the command have not ended within 5 s" in ended.error
         subprocess.run(["flock", "--nonblock", "bomb", "true"], check=True)  # fails if a process of the bomb lives

@@ -25,40 +25,16 @@ def trainer_groups(group):
     return list(group.glob("ledger-trainer-*"))
 
 
-# Each process of the bomb forks, and ends soon after. The bomb has a user of its own, for which the kernel permits at
-# most 20 processes, and it ends by itself after 30 s. Its first process adopts and collects the others. All share the
-# lock of one open file.
-BOMB = """
+# All processes of the bomb share the lock of one open file.
+BOMB = f"""
 import fcntl, os, pathlib, subprocess, sys, time
 
-PROGRAM = '''
-import ctypes, os, resource, signal, sys, time
-ctypes.CDLL(None).prctl(36, 1)
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_NPROC, (20, 20))
-os.setgroups([])
-os.setgid(3_900_000_001)
-os.setuid(3_900_000_001)
-end = time.monotonic() + 30
-if os.fork():
-    time.sleep(30)
-    os._exit(0)
-while time.monotonic() < end:
-    try:
-        if os.fork():
-            time.sleep(0.02)
-            os._exit(0)
-        os.setsid()
-        os.write(int(sys.argv[1]), b".")
-    except BlockingIOError:
-        pass
-os.write(int(sys.argv[1]), b"ended by itself")
-'''
+PROGRAM = {cgroups.FORK_BOMB!r}
 
 def scatters(params):
     bomb = os.open("bomb", os.O_CREAT | os.O_WRONLY)
     fcntl.flock(bomb, fcntl.LOCK_EX)
-    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(bomb)]
+    command = [sys.executable, "-I", "-S", "-c", PROGRAM, str(bomb), "3900000001"]
     subprocess.run(["sh", "-c", '"$@" &', "sh", *command], pass_fds=[bomb], start_new_session=True, check=True)
     while os.fstat(bomb).st_size < 100:
         time.sleep(0.01)
