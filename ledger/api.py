@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,6 +150,7 @@ class Study:
         self._pickled: Callable[..., Any] | None = None
         self._observer: ProgramObserver | None = None
         self._asker: TrialAsker | None = None
+        self._asking = threading.Lock()
         if objective is None and (name is None or space is None):
             raise UsageError("a study without an objective needs a name and a space: Study(name=..., space={...})")
         if isinstance(objective, CommandObjective):
@@ -350,7 +352,7 @@ class Study:
             The study has failed. The exception has the error of the last trial.
         LedgerError
             The study was cancelled or has other settings, the database is unavailable, or the next trial depends on the
-            values of trials that this program has not told yet.
+            values of trials that the calling thread has not told yet.
 
         Examples
         --------
@@ -361,12 +363,15 @@ class Study:
         >>> ledger.load_study("own-loop").state
         'complete'
         """
-        if self._asker is None:
-            self._asker = TrialAsker(self._study, settings_of(self._database))
-        asker = self._asker
+        with self._asking:
+            if self._asker is None:
+                self._asker = TrialAsker(self._study, settings_of(self._database))
+            asker = self._asker
         trial = asker.ask()
         if trial is None:
-            self._asker = None
+            with self._asking:
+                if self._asker is asker:
+                    self._asker = None
             assert asker.ended is not None
             self._check_end(asker.ended, settings_of(self._database), "ask")
         return trial
@@ -403,9 +408,10 @@ class Study:
         number = trial if isinstance(trial, int) else trial.number
         if (value is None) == (error is None):
             raise UsageError(f"tell: give either the value or the error of trial {number}")
-        if self._asker is None:
+        asker = self._asker
+        if asker is None:
             raise UsageError(f"tell: this program holds no trial {number} of study {self.name}: ask() first")
-        self._asker.tell(number, value, error)
+        asker.tell(number, value, error)
 
     def close(self) -> None:
         """Give back the trials that `ask` has returned and that are not told, and stop managing the study.

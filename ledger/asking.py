@@ -72,11 +72,16 @@ class AskedTrial:
     params: dict[str, Any]
 
 
+class _ClosedError(LedgerError):
+    """Another thread has closed the study, or has found its end."""
+
+
 @dataclass
 class _Held:
-    """A claimed trial, with the time of its claim and of its next heartbeat, by a monotonic clock."""
+    """A claimed trial, its thread, and the times of its claim and of its next heartbeat, by a monotonic clock."""
 
     claimed: ClaimedTrial
+    thread: int = field(default_factory=threading.get_ident)
     since: float = field(default_factory=time.monotonic)
     heartbeat_at: float = math.inf
     is_lost: bool = False
@@ -101,7 +106,9 @@ class TrialAsker:
         self._space = study.space.to_json()
         self._scale: ValueScale = value_scale(study.spec()["objective"])
         self._held: dict[int, _Held] = {}
-        self._lock = threading.Lock()
+        # `_lock` protects the session and the held trials. The thread that reads the final row holds `_finishing`.
+        self._lock, self._finishing = threading.Lock(), threading.Lock()
+        self._is_closed = False
         self._is_closing = threading.Event()
         self._failure: BaseException | None = None
         self._row: StudyRow | None = None
@@ -147,6 +154,15 @@ class TrialAsker:
             The study cannot propose another trial before this program tells the value of a trial, or the manager's
             thread has failed.
         """
+        try:
+            return self._ask()
+        except _ClosedError:
+            with self._finishing:
+                if self._row is not None:
+                    return None
+            raise
+
+    def _ask(self) -> AskedTrial | None:
         pause = _SHORTEST_PAUSE
         while True:
             if self._failure is not None:
@@ -205,12 +221,14 @@ class TrialAsker:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        with self._lock, suppress(LedgerError):
-            if self._held:
-                self._session.try_call(protocol.release, *(held.claimed for held in self._held.values()))
+        with self._lock:
+            with suppress(LedgerError):
+                if self._held:
+                    self._session.try_call(protocol.release, *(held.claimed for held in self._held.values()))
+                self._registration.announce_stop()
             self._held.clear()
-            self._registration.announce_stop()
-        self._resources.close()
+            self._is_closed = True
+            self._resources.close()
 
     def _register(self) -> int:
         from ledger.database import studies
@@ -234,15 +252,24 @@ class TrialAsker:
     def _finish(self) -> None:
         from ledger.database import studies
 
-        self._threads[0].join()
-        with opened(self._url, self._settings) as connection:
-            self._row = studies.get(connection, self._study.name)
-        self.close()
+        with self._finishing:
+            if self._row is None and not self._is_closed:
+                self._threads[0].join()
+                with opened(self._url, self._settings) as connection:
+                    self._row = studies.get(connection, self._study.name)
+                self.close()
 
     def _check_waiting(self) -> None:
-        """Raise a LedgerError if `ask` would wait for the result of a trial that this program itself holds."""
-        held = len(self._held)
+        """Raise a LedgerError if `ask` would wait for the result of a trial that the calling thread itself holds.
+
+        If another thread holds a trial, `ask` waits until this thread tells its trial.
+        """
+        with self._lock:
+            threads = [trial.thread for trial in self._held.values()]
+        held = len(threads)
         if not held or (self._study.mode == "steady" and held < self._study.batch_size):
+            return
+        if any(thread != threading.get_ident() for thread in threads):
             return
         (open_trials,) = self._call(_open_trials, self._study_id)
         if open_trials == held:
@@ -257,6 +284,8 @@ class TrialAsker:
         while True:
             try:
                 with self._lock:
+                    if self._is_closed:
+                        raise _ClosedError(f"another thread has closed study {self._study.name}: ask() again")
                     return self._session.try_call(statement, *arguments)
             except DatabaseUnavailable as error:
                 pause = error.pause

@@ -200,6 +200,29 @@ def test_a_thread_renews_the_claim_of_a_long_trial(program: Program) -> None:
     assert [attempt["outcome"] for attempt in program.document("long")["attempts"]] == ["complete"]
 
 
+def test_threads_of_one_program_ask_and_wait_for_each_other(program: Program) -> None:
+    script = """
+from concurrent.futures import ThreadPoolExecutor
+
+def train(_):
+    trained = []
+    while (trial := study.ask()) is not None:
+        time.sleep(0.05)
+        study.tell(trial, bowl(trial.params))
+        trained.append(trial.number)
+    return trained
+
+if __name__ == "__main__":
+    study = ledger.Study(space=SPACE, name="threads", trials=12, batch_size=3)
+    with ThreadPoolExecutor(4) as pool:
+        trained = [number for numbers in pool.map(train, range(4)) for number in numbers]
+    show(sorted(trained))
+"""
+    assert lines(start(program, script)) == [[*range(12)]]
+    assert {attempt["outcome"] for attempt in program.document("threads")["attempts"]} == {"complete"}
+    assert "12 trials" in program.run("verify", "threads")
+
+
 def test_a_program_gives_back_what_it_holds_when_it_ends(program: Program) -> None:
     script = """
 if __name__ == "__main__":
