@@ -36,7 +36,7 @@ def best(name: str, form: Literal["python", "toml"], as_json: bool, settings: Se
     The first line is a comment with the value and the number of the trial. The values are exact.
     """
     from ledger.database import studies, trials
-    from ledger.study.python_values import python_params
+    from ledger.study.python_values import ordered_params
     from ledger.terminal.paste import as_python, as_toml
 
     with connected(settings) as connection:
@@ -44,10 +44,9 @@ def best(name: str, form: Literal["python", "toml"], as_json: bool, settings: Se
         trial = trials.best(connection, study.id)
     if trial is None:
         raise LedgerError(f"study {name} has no complete trial yet: `ledger status {name}` shows the progress")
-    space = study.spec["space"]
-    ordered = {each["name"]: trial.params[each["name"]] for each in space if each["name"] in trial.params}
+    params = ordered_params(trial.params, study.spec["space"])
     if as_json:
-        document.write({"study": name, "trial": trial.number, "value": trial.value, "params": ordered})
+        document.write({"study": name, "trial": trial.number, "value": trial.value, "params": params})
         return
     click.echo(f"# study {name}, trial {trial.number}, value {trial.value!r}")
-    click.echo(as_python(python_params(ordered, space)) if form == "python" else as_toml(ordered))
+    click.echo(as_python(params) if form == "python" else as_toml(params))
