@@ -97,8 +97,8 @@ def _data(data: Any) -> str:
     rows = data.get("rows")
     number = f"{rows:,}" if isinstance(rows, int) else show_value(rows)
     roles = [
-        f"{key.replace('_', ' ')} {one_line(str(data[key]), 100)}"
-        for key in ("target", "group_column", "time_column", "weight_column")
+        f"{'target' if key == 'target_column' else key.replace('_', ' ')} {one_line(str(data[key]), 100)}"
+        for key in ("target_column", "group_column", "time_column", "weight_column")
         if key in data
     ]
     return ", ".join([name, f"{number} rows", *roles, f"SHA-256 {sha256}"])

@@ -58,7 +58,7 @@ class _TargetType(click.ParamType[float]):
             number = float(value)
         except ValueError:
             self.fail(
-                f"{value!r} is not a number: give the value at which the study ends, or name the column of the classes"
+                f"{value!r} is not a number: give the value at which the study ends, or name the target column"
                 " by --target-column",
                 param,
                 ctx,

@@ -130,7 +130,7 @@ def dataset_reference(objective: object) -> DatasetReference | None:
     data = objective["data"]
     if isinstance(data, Mapping):
         columns = [data.get(key) for key in _COLUMNS if key in data]
-        file, target = _file(data), data.get("target")
+        file, target = _file(data), data.get("target_column")
         holdout = _file(data["holdout"]) if "holdout" in data else None
         if (
             isinstance(target, str)

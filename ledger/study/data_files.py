@@ -21,7 +21,7 @@ def read_content(path: Path, target: str) -> FileDataset:
     return FileDataset(
         name=one_line(path.name),
         sha256=tabular.digest(content),
-        target=target,
+        target_column=target,
         format=file_format,  # type: ignore[arg-type]  # one of two
         rows=0,
         content=content,

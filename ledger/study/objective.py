@@ -57,7 +57,7 @@ class FileDataset(SettingsModel):
         The name of the data file, without the folder.
     sha256 : str
         The SHA-256 hash of the data file's content, in hexadecimal.
-    target : str
+    target_column : str
         The name of the data file's column that the model predicts.
     group_column, time_column, weight_column : str or None
         The names of the columns with the group, the time and the weight of each row. The docstring of
@@ -75,7 +75,7 @@ class FileDataset(SettingsModel):
 
     name: str
     sha256: str
-    target: str
+    target_column: str
     group_column: str | None = None
     time_column: str | None = None
     weight_column: str | None = None
@@ -87,7 +87,7 @@ class FileDataset(SettingsModel):
     @property
     def roles(self) -> ColumnRoles:
         """The columns that are not features."""
-        return ColumnRoles(self.target, self.group_column, self.time_column, self.weight_column)
+        return ColumnRoles(self.target_column, self.group_column, self.time_column, self.weight_column)
 
     @property
     def files(self) -> "tuple[FileDataset | HoldoutFile, ...]":

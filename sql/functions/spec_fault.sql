@@ -60,11 +60,11 @@ begin
   end if;
   if objective ? 'data' and not coalesce(
     jsonb_typeof(data -> 'name') = 'string' and length(data ->> 'name') <= ledger.longest_name()
-    and data ->> 'sha256' ~ '^[0-9a-f]{64}$' and jsonb_typeof(data -> 'target') = 'string'
+    and data ->> 'sha256' ~ '^[0-9a-f]{64}$' and jsonb_typeof(data -> 'target_column') = 'string'
     and jsonb_typeof(data -> 'format') = 'string' and length(data ->> 'format') <= ledger.longest_name()
     and (data -> 'rows')::text ~ '^[0-9]{1,9}$', false) then
-    return 'the spec: in the objective, data must be an object with the texts name, target and format, the text sha256 '
-           'of 64 hexadecimal digits, and rows, the number of rows';
+    return 'the spec: in the objective, data must be an object with the texts name, target_column and format, the text '
+           'sha256 of 64 hexadecimal digits, and rows, the number of rows';
   end if;
   select string_agg(key, ', ' order by key) into wrong
   from unnest(array['group_column', 'time_column', 'weight_column']) as key

@@ -43,7 +43,7 @@ UNREADABLE = {
 }
 NEITHER_TEXT_NOR_INTEGER: tuple[Any, ...] = (None, 5.5, True, [], {}, ["x"])
 RANGE = {"type": "real", "low": 1.0, "high": 2.0}
-DATA: dict[str, Any] = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 1}
+DATA: dict[str, Any] = {"name": "a.csv", "sha256": "0" * 64, "target_column": "y", "format": "csv", "rows": 1}
 MALFORMED_DATA: tuple[Any, ...] = (
     *(5, {}, "abc", [1], True, None, {"sha256": None, "name": None}, {"sha256": 5, "name": 7}),
     *({**DATA, key: value} for key, value in product(DATA, NEITHER_TEXT_NOR_INTEGER)),
@@ -56,7 +56,7 @@ NOT_COMMANDS: tuple[Any, ...] = (None, 5, True, "ls", {}, [], [5], ["ls", None],
 NOT_STEPS: tuple[Any, ...] = (None, "svc", {}, 5, ["svc"], [[]], [["a"]], [["a", 5]], [["a", "b", "c"]], [["a", None]])
 NOT_OBJECTS: tuple[Any, ...] = (None, 5, True, [], "heavy")
 NOT_COLUMNS: tuple[Any, ...] = (None, 5, True, [1], {})
-HOLDOUT: dict[str, Any] = {key: value for key, value in DATA.items() if key != "target"}
+HOLDOUT: dict[str, Any] = {key: value for key, value in DATA.items() if key != "target_column"}
 NOT_HOLDOUTS: tuple[Any, ...] = (
     *(5, {}, "abc", [1], True, None),
     *({**HOLDOUT, key: value} for key, value in product(HOLDOUT, NEITHER_TEXT_NOR_INTEGER)),

@@ -232,7 +232,7 @@ def test_a_file_without_a_study_is_removed_after_a_day(url, db, connection, adva
 
     used, spare = b"a,y\n1,2\n", keep(b"spare")
     digest = sha256(used).hexdigest()
-    data = {"name": "a.csv", "sha256": digest, "target": "y", "format": "csv", "rows": 1}
+    data = {"name": "a.csv", "sha256": digest, "target_column": "y", "format": "csv", "rows": 1}
     made = {**spec(), "objective": {"model": "svm", "data": data}}
     studies.create(db, "s", made, "0" * 64, 1, {}, [datasets.StoredDataset(digest, "a.csv", used)])
     advance(23 * 3600)

@@ -21,7 +21,7 @@ OBJECTIVE = {
     "model": "svm",
     "metric": "accuracy",
     "cv": 5,
-    "data": {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 1},
+    "data": {"name": "a.csv", "sha256": "0" * 64, "target_column": "y", "format": "csv", "rows": 1},
 }
 SPACE = [
     {"name": "C", "type": "real", "low": 1.0, "high": 2.0, "prior": "uniform"},

@@ -771,7 +771,7 @@ def test_a_dataset_is_kept_by_managers_and_removed_by_the_owner(fresh):
         engine(fresh("ledger_owner")).connect() as owner,
     ):
         db = connection
-        data = {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv", "rows": 999_999}
+        data = {"name": "a.csv", "sha256": sha256, "target_column": "y", "format": "csv", "rows": 999_999}
         objective = {"model": "svm", "data": data}
         dataset = StoredDataset(sha256, "a.csv", content)
         made = {**spec(), "objective": objective}

@@ -127,7 +127,7 @@ def test_nothing_is_truncated(db, connection, someone, tables):
 
 def test_what_studies_train_on_does_not_change(db, connection, someone):
     sha256 = hashlib.sha256(b"a,y").hexdigest()
-    data = {"name": "a.csv", "sha256": sha256, "target": "y", "format": "csv", "rows": 0}
+    data = {"name": "a.csv", "sha256": sha256, "target_column": "y", "format": "csv", "rows": 0}
     dataset = StoredDataset(sha256, "a.csv", b"a,y")
     studies.create(db, "s", {**spec(), "objective": {"model": "svm", "data": data}}, "0" * 64, 1, {}, [dataset])
     for change in (

@@ -298,7 +298,7 @@ def test_an_objective_inherits_no_dataset_of_another_study(trainer, tmp_path):
     content, dataset = b"a,y\n" + b"1,no\n2,yes\n" * 10, DatasetFile()
     entry = StoredFile("a.csv", hashlib.sha256(content).hexdigest(), "csv")
     assert dataset.fetch(entry, lambda *_: content, lambda: True)
-    objective = {"model": "svm", "data": {**vars(entry), "target": "y"}}
+    objective = {"model": "svm", "data": {**vars(entry), "target_column": "y"}}
     for number in range(2):
         trainer.start(objective, [({"C": 1.0}, Context("s", number, 1, 0, 0))], [dataset.open])
         ended = []

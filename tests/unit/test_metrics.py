@@ -60,7 +60,7 @@ def test_every_accepted_metric_is_computed_with_row_weights(task, classes):
         f"{row},{row % classes + (0.5 if task == REGRESSION else 0)},{row // 3 % 3}\n" for row in range(60)
     )
     content = data.encode()
-    entry = {"name": "t.csv", "sha256": digest(content), "target": "y", "format": "csv", "weight_column": "w"}
+    entry = {"name": "t.csv", "sha256": digest(content), "target_column": "y", "format": "csv", "weight_column": "w"}
     objective = {"model": "lgbm", "data": entry, "task": task, "cv": 2, "params": {"n_estimators": 3}}
     for metric in usable(MetricUse(task, classes=classes, lowest=0.5, is_weighted=True)):
         with warnings.catch_warnings():

@@ -6,7 +6,7 @@ from ledger.errors import LedgerError
 from ledger.objectives import load
 from ledger.objectives.form import dataset_reference
 
-DATA = {"name": "a.csv", "sha256": "0" * 64, "target": "y", "format": "csv", "rows": 2}
+DATA = {"name": "a.csv", "sha256": "0" * 64, "target_column": "y", "format": "csv", "rows": 2}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_an_objective_of_another_form_is_refused_in_one_line(objective):
         *(5, {}, "abc", [1], True, None),
         {"sha256": None, "name": None},
         {"sha256": 5, "name": 7},
-        *({**DATA, key: value} for key in ("name", "sha256", "target", "format") for value in (None, 5, ["x"])),
+        *({**DATA, key: value} for key in ("name", "sha256", "target_column", "format") for value in (None, 5, ["x"])),
         {**DATA, "sha256": "0" * 63},
         {**DATA, "sha256": "0" * 64 + "\n"},
         {**DATA, "format": "xlsx"},

@@ -141,7 +141,13 @@ def test_a_class_that_no_test_row_has_is_fine_for_the_accuracy():
 def evaluate(text, **objective):
     """Train on a csv file with the features a and b and the target y."""
     content = text.encode()
-    data = {"name": "t.csv", "sha256": digest(content), "target": "y", "format": "csv", **objective.pop("data", {})}
+    data = {
+        "name": "t.csv",
+        "sha256": digest(content),
+        "target_column": "y",
+        "format": "csv",
+        **objective.pop("data", {}),
+    }
     contents = [content]
     if "holdout" in data:
         contents.append(data["holdout"].encode())

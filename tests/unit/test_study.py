@@ -428,7 +428,7 @@ def test_a_dataset_of_an_option_replaces_the_data_of_the_file(tmp_path):
     assert data.content == (tmp_path / "a.csv").read_bytes()
     assert study.asked()["objective"] == {
         "model": "svm",
-        "data": {"name": "a.csv", "sha256": data.sha256, "target": "y", "format": "csv", "rows": data.rows},
+        "data": {"name": "a.csv", "sha256": data.sha256, "target_column": "y", "format": "csv", "rows": data.rows},
     }
     again = StudySpec.from_spec(study.name, 3, study.spec())
     assert again.objective.data is not None

@@ -147,6 +147,6 @@ def test_a_target_is_any_finite_number_and_no_name_of_a_column():
     )
     assert parse(env={"LEDGER_TARGET": "0.5"}).criteria == StoppingCriteria(0.5)
     assert parse().criteria == StoppingCriteria()
-    for value, said in (("label", "name the column of the classes by --target-column"), ("nan", "not a finite number")):
+    for value, said in (("label", "name the target column by --target-column"), ("nan", "not a finite number")):
         with pytest.raises(UsageError, match=said):
             parse("--target", value)

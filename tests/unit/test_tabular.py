@@ -178,7 +178,7 @@ def test_a_parquet_file_with_unsupported_columns_is_refused():
 
 
 def data(text):
-    return {"name": "t.csv", "sha256": digest(text.encode()), "target": "kind", "format": "csv"}
+    return {"name": "t.csv", "sha256": digest(text.encode()), "target_column": "kind", "format": "csv"}
 
 
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
@@ -422,7 +422,7 @@ def test_a_hold_out_file_that_does_not_fit_is_refused(text, training, roles, sai
 @pytest.mark.parametrize("model", ["svm", "xgb", "lgbm"])
 def test_a_regression_on_a_file_with_gaps_has_the_same_loss_twice(model):
     text = FLATS.replace("45,", ",").replace("60,", "nan,")
-    entry = {**data(text), "target": "price", "weight_column": "share"}
+    entry = {**data(text), "target_column": "price", "weight_column": "share"}
     objective = {"model": model, "data": entry, "task": "regression", "cv": 3}
     results = [load(objective, (), contents=[text.encode()])({}, Context("s", 0, 1, 7, 7)) for _ in range(2)]
     assert results[0].loss == results[1].loss
