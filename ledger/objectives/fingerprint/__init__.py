@@ -1,0 +1,86 @@
+"""The code of an objective: the functions, classes, values and files that it uses, with a hash for each of them.
+
+Two codes are compared by their hashes, so that a change of the code is noticed.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ledger.objectives.fingerprint import provenance
+from ledger.objectives.fingerprint.record import (
+    LARGEST_TEXTS,
+    CodePart,
+    ObjectiveCode,
+    bounded,
+    changes,
+    digest_parts,
+    joined,
+    limited,
+    not_watched,
+    parts_from_json,
+    watched,
+)
+from ledger.objectives.fingerprint.tracer import CodeTracer
+
+__all__ = [
+    "LARGEST_TEXTS",
+    "CodePart",
+    "ObjectiveCode",
+    "bounded",
+    "changes",
+    "code_of",
+    "digest_parts",
+    "joined",
+    "not_watched",
+    "parts_from_json",
+    "recordable_code_of",
+    "watched",
+]
+
+
+def code_of(objective: Callable[..., Any], name: str, module: str, *, is_importable: bool) -> ObjectiveCode:
+    """Return the code of an objective, without the git commit and the versions.
+
+    Parameters
+    ----------
+    objective : callable
+        The user's function, or another callable object.
+    name : str
+        The name of the objective.
+    module : str
+        The module that contains the objective.
+    is_importable : bool
+        Whether workers import the objective from the module. The code of such an objective contains the whole file of
+        the module. The code of an objective of a script or a notebook contains only what the objective refers to.
+
+    Examples
+    --------
+    >>> import json
+    >>> code_of(json.dumps, "dumps", "json", is_importable=True).parts[0]
+    CodePart(kind='function', name='dumps', ...)
+    """
+    return _traced(objective, name, module, is_importable=is_importable)[0]
+
+
+def recordable_code_of(objective: Callable[..., Any], name: str, module: str, *, is_importable: bool) -> ObjectiveCode:
+    """Return the code of an objective, with the git commit and the versions of the packages.
+
+    The parameters are those of `code_of`.
+    """
+    code, tracer = _traced(objective, name, module, is_importable=is_importable)
+    commit, clean = provenance.git_state(tracer.folder, code.sources if is_importable else ())
+    return replace(code, git_commit=commit, git_clean=clean, versions=provenance.package_versions(tracer.packages))
+
+
+def _traced(
+    objective: Callable[..., Any], name: str, module: str, *, is_importable: bool
+) -> tuple[ObjectiveCode, CodeTracer]:
+    tracer = CodeTracer(module, is_importable=is_importable)
+    try:
+        tracer.trace(objective, name)
+    except Exception as error:  # An object of the user can raise any exception when its attributes are read.
+        tracer.parts["function", name] = CodePart("function", name, unwatched=type(error).__name__)
+    sources = {file: hashlib.sha256(text.encode()).hexdigest() for file, text in tracer.texts.items()}
+    return ObjectiveCode(bounded(list(tracer.parts.values())), sources, limited(tracer.texts)), tracer

@@ -1,0 +1,313 @@
+"""The recorded code of an objective, and the differences between two codes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
+
+from ledger.text import one_line
+
+# Kinds of parts, in the order in which a message lists the changed parts.
+KINDS = (
+    *("function", "class", "closure value", "default value", "argument", "attributes", "module value", "file"),
+    *("command", "command file", "search"),
+)
+# Largest number of parts of a code. The last part stands for all further parts.
+MOST_PARTS = 500
+# Largest size of all source texts of a code together, in bytes of JSON.
+LARGEST_TEXTS = 400_000
+_LONGEST_NAME = 200
+# Largest number of changed parts that a message names.
+_MOST_NAMED = 5
+# Largest number of parts in a list of the watched parts.
+_MOST_LISTED = 40
+
+
+@dataclass(frozen=True)
+class CodePart:
+    """A part of an objective's code, such as a function or the value of a variable.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+        The name of the function, the variable or the file. Within a code, no two parts have the same kind and name.
+    code : str or None
+        The SHA-256 of the source, in hexadecimal. None for a value that no statement of the user's modules defines.
+    value : str or None
+        The SHA-256 of the value, in hexadecimal. None if the part has no value, or if the value cannot be hashed.
+    shown : str or None
+        The value as a short text, if the value is a number, a boolean or None.
+    unwatched : str or None
+        The name of the value's type, if the value cannot be hashed.
+    """
+
+    kind: str
+    name: str
+    code: str | None = None
+    value: str | None = None
+    shown: str | None = None
+    unwatched: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} `{one_line(self.name, 80)}`"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the part as an object of texts, without the attributes that are None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class ObjectiveCode:
+    """The code of an objective: the hashes of its parts, its source texts, and the versions of the used packages.
+
+    Attributes
+    ----------
+    parts : tuple of CodePart
+        The parts of the code.
+    sources : mapping of str to str
+        The SHA-256 of each source text, in hexadecimal, by the name of its file.
+    texts : mapping of str to str
+        The source texts by the names of their files. A text can be missing.
+    git_commit : str or None
+        The commit of the git repository that contains the code. None without a repository.
+    git_clean : bool or None
+        Whether the code was equal to the commit's code. None without a repository.
+    versions : mapping of str to str
+        The versions of Python and of the packages that the code imports.
+    """
+
+    parts: tuple[CodePart, ...]
+    sources: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+    git_clean: bool | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of all parts, in hexadecimal."""
+        return digest_parts(part.to_json() for part in self.parts)
+
+    def without_source(self) -> "ObjectiveCode":
+        """Return the code with the hashes, but without the source texts and the shown values."""
+        return replace(self, texts={}, parts=tuple(replace(part, shown=None) for part in self.parts))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the code as a JSON object, in the form that `from_json` reads."""
+        return {
+            "sha256": self.sha256,
+            "parts": [part.to_json() for part in self.parts],
+            "sources": dict(self.sources),
+            "texts": dict(self.texts),
+            "git_commit": self.git_commit,
+            "git_clean": self.git_clean,
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> "ObjectiveCode":
+        """Return the code that `to_json` has written as a JSON object.
+
+        Raises
+        ------
+        ValueError
+            The value is not the JSON object of a code. An objective can write any answer to the pipe of its trainer.
+        """
+        if not isinstance(value, Mapping) or not isinstance(value.get("parts"), list):
+            raise ValueError("the code is not an object with a list of parts")
+        sources, texts, versions = (value.get(key) for key in ("sources", "texts", "versions"))
+        commit, clean = value.get("git_commit"), value.get("git_clean")
+        if not (_is_texts(sources) and _is_texts(texts) and _is_texts(versions) and isinstance(commit, str | None)):
+            raise ValueError("the sources, texts, versions or the commit of the code are not texts")
+        if not isinstance(clean, bool | None):
+            raise ValueError("git_clean is neither a boolean nor null")
+        code = cls(parts_from_json(value["parts"]), sources, texts, commit, clean, versions)
+        if code.sha256 != value.get("sha256"):
+            raise ValueError("the SHA-256 of the code is not the SHA-256 of the parts")
+        return code
+
+
+def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
+    """Return the SHA-256 of the parts of a code, in hexadecimal. The shown values and the order are left out."""
+    hashed = sorted([part.get(name, "") for name in ("kind", "name", "code", "value", "unwatched")] for part in parts)
+    return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
+
+
+def parts_from_json(value: object) -> tuple[CodePart, ...]:
+    """Return the parts of a code that `CodePart.to_json` has written.
+
+    Raises
+    ------
+    ValueError
+        The value is not a list of parts.
+    """
+    if not isinstance(value, list):
+        raise ValueError("the parts of the code are not a list")
+    parts = []
+    for part in value:
+        if not _is_texts(part):
+            raise ValueError("a part of the code is not an object of texts")
+        try:
+            parts.append(CodePart(**part))
+        except TypeError:
+            raise ValueError("a part of the code has an unknown or a missing key") from None
+    return tuple(parts)
+
+
+def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
+    """Return the parts with short names, and with one part for all parts after the first `MOST_PARTS`."""
+    named = [replace(part, name=_short(part.name)) if len(part.name) > _LONGEST_NAME else part for part in parts]
+    if len(named) <= MOST_PARTS:
+        return tuple(named)
+    rest = named[MOST_PARTS - 1 :]
+    hashed = digest_parts(part.to_json() for part in rest)
+    return (*named[: MOST_PARTS - 1], CodePart("function", f"{len(rest)} more", code=hashed))
+
+
+def limited(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the first texts, which take at most `LARGEST_TEXTS` bytes together."""
+    chosen, size = {}, 0
+    for file, text in texts.items():
+        size += len(json.dumps(text, ensure_ascii=False).encode())
+        if size <= LARGEST_TEXTS:
+            chosen[file] = text
+    return chosen
+
+
+def joined(codes: Iterable[ObjectiveCode]) -> ObjectiveCode:
+    """Return the code of an objective that consists of several objects, such as the steps of a pipeline.
+
+    The git commit is the commit of the first object.
+
+    Examples
+    --------
+    >>> scale, model = (ObjectiveCode((CodePart("class", name, "a"),)) for name in ("Scale", "Model"))
+    >>> [str(part) for part in joined([scale, model]).parts]
+    ['class `Scale`', 'class `Model`']
+    """
+    first, *others = codes
+    if not others:
+        return first
+    parts: dict[tuple[str, str], CodePart] = {}
+    for part in (part for code in (first, *others) for part in code.parts):
+        label, number = part.name, 1
+        while parts.get((part.kind, label), replace(part, name=label)) != replace(part, name=label):
+            number += 1
+            label = f"{part.name} {number}"
+        parts[part.kind, label] = replace(part, name=label)
+    sources, texts, versions = dict(first.sources), dict(first.texts), dict(first.versions)
+    clean = first.git_clean
+    for code in others:
+        sources.update(code.sources)
+        texts.update(code.texts)
+        versions.update(code.versions)
+        clean = clean and code.git_clean
+    return ObjectiveCode(
+        bounded(list(parts.values())), sources, limited(texts), first.git_commit, clean, dict(sorted(versions.items()))
+    )
+
+
+def watched(parts: Sequence[CodePart]) -> str:
+    """Return a list of the parts that are compared, as one line.
+
+    Examples
+    --------
+    >>> watched([CodePart("function", "loss", "a"), CodePart("module value", "N", value="b", shown="7")])
+    'function `loss`, module value `N` (7)'
+    """
+    return _listed(
+        f"{part}" + ("" if part.shown is None else f" ({one_line(part.shown, 40)})")
+        for part in parts
+        if part.unwatched is None
+    )
+
+
+def not_watched(parts: Sequence[CodePart]) -> str:
+    """Return a list of the values that have no hash, with their types, as one line. The list can be empty.
+
+    Examples
+    --------
+    >>> not_watched([CodePart("module value", "LOCK", unwatched="lock")])
+    'module value `LOCK` (lock)'
+    """
+    return _listed(f"{part} ({one_line(part.unwatched, 40)})" for part in parts if part.unwatched is not None)
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(
+        found[:_MOST_LISTED] + ([f"{len(found) - _MOST_LISTED} more"] if len(found) > _MOST_LISTED else [])
+    )
+
+
+def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values: bool = True) -> list[str]:
+    """Describe the parts in which the present code differs from the recorded code.
+
+    Parameters
+    ----------
+    recorded, present : sequence of CodePart
+    values : bool
+        Whether to compare the values, too. On another machine, a value that a module computes may differ.
+
+    Examples
+    --------
+    >>> before = [CodePart("function", "loss", "a"), CodePart("module value", "SCALE", "b", "c", "0")]
+    >>> now = [CodePart("function", "loss", "a"), CodePart("module value", "SCALE", "d", "e", "100")]
+    >>> changes(before, now)
+    ['module value `SCALE` (0, now 100)']
+    """
+    before = {(part.kind, part.name): part for part in recorded}
+    now = {(part.kind, part.name): part for part in present}
+    changed = [
+        (before[key], now[key])
+        for key in before.keys() & now.keys()
+        if _is_changed(before[key], now[key], values=values)
+    ]
+    changed.sort(key=lambda pair: (_place(pair[0]), pair[0].name))
+    # A changed file is news only if no part of the file has changed that the objective refers to. The same is true for
+    # a part that only one of the codes has.
+    inner = [pair for pair in changed if pair[1].kind != "file"]
+    described = [_changed(*pair) for pair in inner]
+    if not inner:
+        gone, new = (
+            [part for key, part in one.items() if key not in other and (values or part.code) and not _is_optional(part)]
+            for one, other in ((before, now), (now, before))
+        )
+        described = [*(f"{part} is gone" for part in gone), *(f"{part} is new" for part in new)]
+        described = described or [_changed(*pair) for pair in changed]
+    if len(described) > _MOST_NAMED:
+        described = [*described[:_MOST_NAMED], f"{len(described) - _MOST_NAMED} more"]
+    return described
+
+
+def _is_changed(before: CodePart, now: CodePart, *, values: bool) -> bool:
+    if before.code != now.code:
+        return True
+    return values and (before.value, before.unwatched) != (now.value, now.unwatched)
+
+
+def _changed(before: CodePart, now: CodePart) -> str:
+    if None not in (before.shown, now.shown) and before.shown != now.shown:
+        return f"{now} ({before.shown}, now {now.shown})"
+    return str(now)
+
+
+def _is_optional(part: CodePart) -> bool:
+    """Return whether a code may lack a part. A program can create a file, and a worker's pattern can leave it out."""
+    return part.kind == "command file"
+
+
+def _place(part: CodePart) -> int:
+    return KINDS.index(part.kind) if part.kind in KINDS else len(KINDS)
+
+
+def _short(name: str) -> str:
+    hashed = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:16]
+    return f"{name[: _LONGEST_NAME - 20]}...{hashed}"
+
+
+def _is_texts(value: object) -> TypeGuard[Mapping[str, str]]:
+    return isinstance(value, Mapping) and all(isinstance(each, str) for pair in value.items() for each in pair)
