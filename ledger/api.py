@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from ledger.background import RunningSearch
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
+from ledger.manager.objective_change import IfChanged, check_if_changed
 from ledger.notebook.display import in_notebook
-from ledger.objectives import Direction, pickled, search_path
+from ledger.objectives import Direction, pickled, runs_users_code, search_path
 from ledger.objectives.command_template import pattern_of
+from ledger.objectives.fingerprint import ObjectiveCode
+from ledger.objectives.objective_code import code_of_pickled
 from ledger.observers import ProgramObserver
 from ledger.settings import Settings
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
@@ -91,6 +95,9 @@ class Study:
     limits : LimitOptions, optional
         Limits for attempts and trials. For example, ``{"trial_timeout": 60.0}`` limits the training time of each
         attempt to 60 seconds.
+    record_source : bool, optional
+        Whether the ledger keeps the source text of the objective. If false, the ledger keeps only the hashes by which
+        the ledger notices a change. The default is true.
     database : str, optional
         The PostgreSQL database of the ledger, as a libpq URL. The default URL is the value of the environment variable
         DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server. The environment variable
@@ -141,6 +148,7 @@ class Study:
         mode: Mode = "batch",
         optimizer: OptimizerOptions | None = None,
         limits: LimitOptions | None = None,
+        record_source: bool = True,
         database: str | None = None,
     ) -> None:
         self._has_objective, self._database = objective is not None, database
@@ -188,7 +196,11 @@ class Study:
             {},
             tables={
                 "study": {key: value for key, value in settings.items() if value is not None},
-                "objective": table | ({} if direction is None else {"direction": direction}),
+                "objective": {
+                    **table,
+                    "record_source": record_source,
+                    **({} if direction is None else {"direction": direction}),
+                },
                 **({} if searched is None else {"space": {each.pop("name"): each for each in searched.to_json()}}),
                 "optimizer": dict(optimizer or {}),
                 "limits": dict(limits or {}),
@@ -217,6 +229,7 @@ class Study:
         *,
         callbacks: Iterable[Callable[[Trial], object]] = (),
         show: bool | None = None,
+        if_changed: IfChanged = "refuse",
     ) -> StudyResult:
         """Run the search on this machine until the search ends, and return the result.
 
@@ -240,6 +253,12 @@ class Study:
         show : bool, optional
             Whether to show the running search: in a notebook as one display that updates in place, on a terminal as the
             live view, elsewhere as one line for each iteration. By default, only a notebook shows the search.
+        if_changed : {"refuse", "accept", "new"}, optional
+            What to do if the ledger contains the study, but with another code of the objective. The code is the source
+            of the functions and the values that the objective uses. With "refuse", the default, the method raises an
+            error that names the changes. With "accept", the study continues, and the ledger records from which trial on
+            the new code holds. With "new", the method runs another study, whose name ends with a part of the code's
+            hash. A later call with the same code and "new" continues this study.
 
         Returns
         -------
@@ -254,8 +273,8 @@ class Study:
             The study failed. The exception has the traceback of the objective.
         LedgerError
             The study was cancelled, another manager runs the study, or the ledger contains a study with this
-            name but with different settings. A LedgerError also occurs if the database is unavailable, or if the
-            objective's module calls `run` while a worker imports the module.
+            name but with different settings or another code. A LedgerError also occurs if the database is unavailable,
+            or if the objective's module calls `run` while a worker imports the module.
 
         Examples
         --------
@@ -267,7 +286,7 @@ class Study:
         >>> result
         <study distance-42-...: complete, 3 of 3 trials complete>
         """
-        return self._search(workers, self._observed(callbacks, show))
+        return self._search(workers, self._observed(callbacks, show), if_changed)
 
     @known_keywords
     def start(
@@ -276,6 +295,7 @@ class Study:
         *,
         callbacks: Iterable[Callable[[Trial], object]] = (),
         show: bool | None = None,
+        if_changed: IfChanged = "refuse",
     ) -> RunningSearch:
         """Begin the search in the background, and return at once.
 
@@ -288,6 +308,8 @@ class Study:
         callbacks : iterable of callable, optional
             As in `run`.
         show : bool, optional
+            As in `run`.
+        if_changed : {"refuse", "accept", "new"}, optional
             As in `run`.
 
         Returns
@@ -312,7 +334,8 @@ class Study:
         ('complete', 3)
         """
         observer = self._observed(callbacks, show)
-        return RunningSearch(self.name, lambda: self._search(workers, observer), observer.request_stop)
+        search_study = partial(self._search, workers, observer, if_changed)
+        return RunningSearch(self.name, search_study, observer.request_stop)
 
     def stop(self) -> None:
         """Stop the search that `run` or `start` has begun. A callback or another thread may call this method.
@@ -333,13 +356,19 @@ class Study:
         if self._observer is not None:
             self._observer.request_stop()
 
-    def ask(self) -> AskedTrial | None:
+    @known_keywords
+    def ask(self, *, if_changed: IfChanged = "refuse") -> AskedTrial | None:
         """Claim the next trial for this program, which trains the trial itself and reports the value by `tell`.
 
         The ledger gives a trial to no other worker while this program lives and the trial is not told. A thread renews
         the claim. If the program dies, the ledger gives the trial to another program. Several programs and several
         threads may ask for trials of the same study at the same time. While no other program manages the study, a
         thread of this program proposes the trials. The first call creates or continues the study.
+
+        Parameters
+        ----------
+        if_changed : {"refuse", "accept", "new"}, optional
+            As in `run`, for the first call. A study without an objective has no code that can change.
 
         Returns
         -------
@@ -351,8 +380,8 @@ class Study:
         StudyFailedError
             The study has failed. The exception has the error of the last trial.
         LedgerError
-            The study was cancelled or has other settings, the database is unavailable, or the next trial depends on the
-            values of trials that the calling thread has not told yet.
+            The study was cancelled, has other settings or another code, the database is unavailable, or the next trial
+            depends on the values of trials that the calling thread has not told yet.
 
         Examples
         --------
@@ -363,9 +392,10 @@ class Study:
         >>> ledger.load_study("own-loop").state
         'complete'
         """
+        check_if_changed(if_changed)
         with self._asking:
             if self._asker is None:
-                self._asker = TrialAsker(self._study, settings_of(self._database))
+                self._asker = TrialAsker(self._study, settings_of(self._database), self._own_code(), if_changed)
             asker = self._asker
         trial = asker.ask()
         if trial is None:
@@ -437,30 +467,52 @@ class Study:
         self._observer = ProgramObserver(settings_of(self._database), callbacks, shows=shows)
         return self._observer
 
-    def _search(self, workers: int | None, observer: ProgramObserver) -> StudyResult:
+    def _own_code(self) -> ObjectiveCode | None:
+        """Return the code of the objective, or None if the study has no objective with code of the user."""
+        if not self._has_objective or not runs_users_code(self._study.spec()["objective"]):
+            return None
+        self._refuse_inside("ask")
+        with credentials.unreadable(), self._environment() as environment:
+            return search.check_objective(self._study, self._allowed, self._commands, environment)
+
+    def _refuse_inside(self, method: str) -> None:
+        """Raise an error if a worker imports the module of the objective, and the module calls `method`."""
+        if os.environ.get(INSIDE):
+            raise LedgerError(
+                f"the objective's module calls {method}() of study {self.name} while a worker imports the module: put"
+                f' {method}() under if __name__ == "__main__":'
+            )
+
+    def _search(self, workers: int | None, observer: ProgramObserver, if_changed: IfChanged) -> StudyResult:
         """Run the search, and return the study as soon as it has ended or `observer` has stopped the search."""
         if not self._has_objective:
             raise UsageError(
                 f"study {self.name} has no objective: give Study(objective, ...), or train the trials by ask() and"
                 " tell()"
             )
-        if os.environ.get(INSIDE):
-            raise LedgerError(
-                f"the objective's module calls run() of study {self.name} while a worker imports the module: put run()"
-                ' under if __name__ == "__main__":'
-            )
+        self._refuse_inside("run")
         if workers is not None and workers < 1:
             raise UsageError(f"workers {workers!r} must be 1 or more")
+        check_if_changed(if_changed)
         workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
         settings = settings_of(self._database)
         with credentials.unreadable(), self._environment() as environment:
-            search.check_objective(self._study, self._allowed, self._commands, environment)
+            code = search.check_objective(self._study, self._allowed, self._commands, environment)
             with opened(settings, create=True) as url:
                 local = search.LocalWorkerSettings(
                     workers, self._allowed, self._commands, environment, ("--log-format", "json")
                 )
                 try:
-                    row = search.run(url, settings, self._study, local, again=True, listener=observer)
+                    row = search.run(
+                        url,
+                        settings,
+                        self._study,
+                        local,
+                        code=code,
+                        if_changed=if_changed,
+                        again=True,
+                        listener=observer,
+                    )
                     observer.call_back()
                 except LedgerError as error:
                     if observer.last_problem is None:
@@ -469,14 +521,14 @@ class Study:
                         f"{error}; the last warning or error of a worker: {observer.last_problem}"
                     ) from None
         self._check_end(row, settings, "run")
-        return load_study(self.name, self._database)
+        return load_study(row.name, self._database)
 
     def _check_end(self, row: StudyRow, settings: Settings, method: str) -> None:
         """Raise the error of a study that has failed or was cancelled."""
         if row.state == "cancelled":
-            raise LedgerError(f"study {self.name} is cancelled: start a study with another name")
+            raise LedgerError(f"study {row.name} is cancelled: start a study with another name")
         if row.state == "failed":
-            message = f"study {self.name} is failed: {row.reason}: correct the cause, and call {method}() again"
+            message = f"study {row.name} is failed: {row.reason}: correct the cause, and call {method}() again"
             with connected(settings) as connection:
                 raise search.failure(connection, row, message)
 
@@ -498,5 +550,6 @@ class Study:
             return
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             file = Path(folder) / "function.pickle"
-            pickled.write(self._pickled, self._label, file, current)
+            code = code_of_pickled(self._pickled, self._label)
+            pickled.write(self._pickled, self._label, file, current, code)
             yield {**environment, pickled.VARIABLE: str(file)}

@@ -25,7 +25,9 @@ from ledger.database.rows import StudyRow
 from ledger.database.session import DatabaseUnavailable, ReconnectingSession, ValuesRefused
 from ledger.errors import LedgerError, UsageError
 from ledger.manager.loop import StudyHeldError, StudyProgress
+from ledger.manager.objective_change import IfChanged
 from ledger.objectives import ValueScale, value_scale
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import to_result
 from ledger.seeds import derive
 from ledger.settings import Settings
@@ -99,9 +101,19 @@ class TrialAsker:
         The study, which the constructor registers.
     settings : Settings
         The settings, which name the database.
+    code : ObjectiveCode, optional
+        The code of the objective. None if the study has no objective with code of the user.
+    if_changed : {"refuse", "accept", "new"}
+        What to do if the ledger contains the study with another code.
     """
 
-    def __init__(self, study: StudySpec, settings: Settings) -> None:
+    def __init__(
+        self,
+        study: StudySpec,
+        settings: Settings,
+        code: ObjectiveCode | None = None,
+        if_changed: IfChanged = "refuse",
+    ) -> None:
         self._study, self._settings = study, settings
         self._space = study.space.to_json()
         self._scale: ValueScale = value_scale(study.spec()["objective"])
@@ -127,7 +139,7 @@ class TrialAsker:
             )
             self._resources.callback(self._session.close)
             self._registration = WorkerRegistration(self._session, self._worker, host)
-            self._study_id = self._register()
+            self._study_id = self._register(code, if_changed)
             self._registration.announce()
         except BaseException:
             self._resources.close()
@@ -230,12 +242,13 @@ class TrialAsker:
             self._is_closed = True
             self._resources.close()
 
-    def _register(self) -> int:
+    def _register(self, code: ObjectiveCode | None, if_changed: IfChanged) -> int:
         from ledger.database import studies
         from ledger.manager.registration import register
 
         with opened(self._url, self._settings, writes=True) as connection:
-            row = register(connection, self._study)
+            row = register(connection, self._study, code, if_changed)
+            self._study = self._study.model_copy(update={"name": row.name})
             if row.state in ("paused", "failed"):
                 studies.resume(connection, row.id)
             return row.id

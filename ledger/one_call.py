@@ -5,6 +5,7 @@ from typing import Any, Unpack
 
 from ledger.api import Study
 from ledger.keywords import known_keywords
+from ledger.manager.objective_change import IfChanged
 from ledger.objectives import Direction
 from ledger.study.arguments import AnySpace, StudyOptions
 from ledger.study.estimator import EstimatorObjective
@@ -19,6 +20,7 @@ def minimize(
     workers: int | None = None,
     callbacks: Iterable[Callable[[Trial], object]] = (),
     show: bool | None = None,
+    if_changed: IfChanged = "refuse",
     **options: Unpack[StudyOptions],
 ) -> StudyResult:
     """Search for the parameters that give an objective its lowest value, and return the result.
@@ -42,6 +44,9 @@ def minimize(
         Functions that are called with each `Trial` that has ended.
     show : bool, optional
         Whether to show the running search, as in `ledger.Study.run`. By default, only a notebook shows the search.
+    if_changed : {"refuse", "accept", "new"}, optional
+        What to do if the objective's code has changed since an earlier search, as in `ledger.Study.run`. By default,
+        the function refuses a changed objective, and names the change.
     options : StudyOptions
         The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
 
@@ -68,7 +73,7 @@ def minimize(
     >>> result.best_value == bowl(result.best_params)
     True
     """
-    return _search(objective, space, "minimize", workers, callbacks, show, options)
+    return _search(objective, space, "minimize", workers, callbacks, show, if_changed, options)
 
 
 @known_keywords
@@ -79,6 +84,7 @@ def maximize(
     workers: int | None = None,
     callbacks: Iterable[Callable[[Trial], object]] = (),
     show: bool | None = None,
+    if_changed: IfChanged = "refuse",
     **options: Unpack[StudyOptions],
 ) -> StudyResult:
     """Search for the parameters that give an objective its highest value, and return the result.
@@ -94,6 +100,8 @@ def maximize(
     callbacks : iterable of callable, optional
         As in `minimize`.
     show : bool, optional
+        As in `minimize`.
+    if_changed : {"refuse", "accept", "new"}, optional
         As in `minimize`.
     options : StudyOptions
         As in `minimize`.
@@ -117,7 +125,7 @@ def maximize(
     >>> result.best_value == max(trial.value for trial in result.trials)
     True
     """
-    return _search(objective, space, "maximize", workers, callbacks, show, options)
+    return _search(objective, space, "maximize", workers, callbacks, show, if_changed, options)
 
 
 def _search(
@@ -127,8 +135,10 @@ def _search(
     workers: int | None,
     callbacks: Iterable[Callable[[Trial], object]],
     show: bool | None,
+    if_changed: IfChanged,
     options: Any,
 ) -> StudyResult:
     if workers is not None:
         options.setdefault("batch_size", max(2, workers))
-    return Study(objective, space=space, direction=direction, **options).run(workers, callbacks=callbacks, show=show)
+    study = Study(objective, space=space, direction=direction, **options)
+    return study.run(workers, callbacks=callbacks, show=show, if_changed=if_changed)

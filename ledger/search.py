@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ledger.access import opened
-from ledger.database import studies
+from ledger.database import datasets, studies
 from ledger.database import trials as recorded_trials
 from ledger.database.connection import engine
 from ledger.database.retry import RetryPolicy, call_with_retries
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, StudyFailedError, UsageError
 from ledger.manager.loop import StudyManager, StudyProgress
+from ledger.manager.objective_change import IfChanged, accept
 from ledger.manager.registration import criteria_of, extend, register, set_batch_size, set_criteria
 from ledger.objectives import runs_users_code
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.form import StoredFile
 from ledger.settings import Settings
 from ledger.worker.dataset_file import DatasetFile
@@ -94,6 +96,8 @@ def run(
     study: "StudySpec",
     workers: LocalWorkerSettings,
     *,
+    code: ObjectiveCode | None = None,
+    if_changed: IfChanged = "refuse",
     wait: bool = False,
     again: bool = False,
     listener: SearchObserver | None = None,
@@ -107,6 +111,11 @@ def run(
     ----------
     url : str
         URL of a database whose ledger schema has the version that this program requires.
+    code : ObjectiveCode, optional
+        The code of the objective, which `check_objective` returns. If this machine has not loaded the objective,
+        the first worker records the code.
+    if_changed : {"refuse", "accept", "new"}
+        What to do if the ledger contains the study with another code.
     wait : bool
         Whether to wait while another manager runs the study. If `wait` is false, and another manager runs the study,
         the function raises an error.
@@ -122,11 +131,11 @@ def run(
     Raises
     ------
     LedgerError
-        The ledger contains a study with this name but with different settings, another manager runs the study, or the
-        database was unavailable for longer than `settings.give_up_after`.
+        The ledger contains a study with this name but with different settings or another code, another manager runs the
+        study, or the database was unavailable for longer than `settings.give_up_after`.
     """
     with opened(url, settings, writes=True) as connection:
-        row = register(connection, study)
+        row = register(connection, study, code, if_changed)
         another_round = again and row.state == "failed"
         if another_round:
             studies.resume(connection, row.id)
@@ -147,9 +156,12 @@ def resume(
     patience: int | None = None,
     timeout: float | None = None,
     wait: bool = False,
+    account: SystemUser | None = None,
     listener: SearchObserver | None = None,
 ) -> StudyRow:
     """Continue an existing study, and manage the study until it ends. The study may be paused or failed.
+
+    If the study has failed without a complete trial, the function accepts the code of the objective on this machine.
 
     Parameters
     ----------
@@ -160,6 +172,8 @@ def resume(
         The new batch size, which holds from the next proposal on. None keeps the recorded batch size.
     target, patience, timeout : optional
         New values of the stopping criteria. None keeps the recorded value.
+    account : SystemUser, optional
+        The user that runs the objective, as for `check_objective`.
 
     Returns
     -------
@@ -187,6 +201,10 @@ def resume(
             extend(connection, row, budget)
         set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
+        # The user has corrected an objective that failed in every trial.
+        is_corrected = another_round and runs_users_code(row.spec["objective"]) and workers.count > 0
+        if is_corrected and recorded_trials.best(connection, row.id) is None:
+            accept_code(connection, name, workers.allowed, workers.commands, account)
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
     return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
@@ -204,12 +222,17 @@ def check_objective(
     commands: Collection[str] = (),
     environment: Mapping[str, str] | None = None,
     account: SystemUser | None = None,
-) -> None:
-    """Raise an error if the workers of this machine cannot load the objective, or if each trial would fail.
+) -> ObjectiveCode | None:
+    """Load and check the objective as the workers of this machine do, and return the user's code.
 
     The function starts a process that imports the user's code, scikit-learn and the boosters, and reads the data files.
     The function starts no process for a built-in model with a random split, because this process can check such an
     objective. The function does not write to the ledger.
+
+    Returns
+    -------
+    ObjectiveCode or None
+        The code of the objective, or None if the objective runs no code of a user.
 
     Raises
     ------
@@ -219,7 +242,7 @@ def check_objective(
         The workers of this machine cannot load the objective.
     """
     if study.objective.model is not None and not study.objective.needs_check:
-        return
+        return None
     if account is not None:
         account.check()
     spec = study.spec()
@@ -233,7 +256,7 @@ def check_objective(
             stack.callback(kept.close)
             kept.keep(StoredFile(file.name, file.sha256, file.format), file.content)
             openers.append(kept.open)
-        trainer.check(spec["objective"], spec["space"], study.seed, openers)
+        return trainer.check(spec["objective"], spec["space"], study.seed, openers)
 
 
 def check_known_objective(study: "StudySpec") -> None:
@@ -243,6 +266,45 @@ def check_known_objective(study: "StudySpec") -> None:
     """
     if not runs_users_code(study.spec()["objective"]):
         check_objective(study, ())
+
+
+def accept_code(
+    connection: "Connection",
+    name: str,
+    allowed: Collection[str],
+    commands: Collection[str] = (),
+    account: SystemUser | None = None,
+) -> list[str]:
+    """Record the code of a study's objective on this machine as the valid code, and return the changes.
+
+    The list of changes is empty if the valid code is equal, or if the ledger had no code of the study.
+
+    Raises
+    ------
+    LedgerError
+        The study does not exist or trains a built-in model, or this machine cannot load the objective.
+    """
+    row = studies.get(connection, name)
+    if not runs_users_code(row.spec["objective"]):
+        raise LedgerError(f"study {name} trains a built-in model, so it has no code of yours to accept")
+    code = check_objective(_with_contents(connection, row), allowed, commands, account=account)
+    assert code is not None
+    return accept(connection, row, code)
+
+
+def _with_contents(connection: "Connection", row: StudyRow) -> "StudySpec":
+    """Return a recorded study with the contents of its data files."""
+    from ledger.study.spec import StudySpec
+
+    study = StudySpec.from_spec(row.name, row.budget, row.spec)
+    data = study.objective.data
+    if data is None:
+        return study
+    contents = [b"".join(datasets.pieces(connection, file.sha256)) for file in data.files]
+    holdout = data.holdout and data.holdout.model_copy(update={"content": contents[1]})
+    filled = data.model_copy(update={"content": contents[0], "holdout": holdout})
+    objective = study.objective.model_copy(update={"data": filled})
+    return study.model_copy(update={"objective": objective})
 
 
 def _carry_on(

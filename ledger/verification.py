@@ -1,14 +1,16 @@
 """Verification of a study, which compares the study's records with each other and recomputes the proposals."""
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from typing import Any
 
-from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, IterationRow, TrialRow
+from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, CodeVersionRow, IterationRow, TrialRow
 from ledger.database.transfer import StudySnapshot
 from ledger.errors import LedgerError, UsageError
+from ledger.objectives.fingerprint import digest_parts
 from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
@@ -30,6 +32,8 @@ class VerificationResult:
         Proposals that were not recomputed, because the recorded environment differs from the environment of this
         process. Each tuple contains the iteration and round of a proposal, and the differences between the recorded
         environment and the environment of this process.
+    code_versions : sequence of CodeVersionRow
+        The recorded versions of the objective's code.
     """
 
     trials: int
@@ -37,6 +41,7 @@ class VerificationResult:
     iterations: int
     recomputed: int
     not_comparable: list[tuple[str, str]]
+    code_versions: Sequence[CodeVersionRow]
 
 
 def verify(ledger: StudySnapshot) -> VerificationResult:
@@ -63,6 +68,7 @@ def verify(ledger: StudySnapshot) -> VerificationResult:
         iterations=len(ledger.iterations),
         recomputed=len(proposals) - len(other),
         not_comparable=other,
+        code_versions=ledger.code_versions,
     )
 
 
@@ -122,7 +128,7 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         for difference in _iteration(iteration, trials[iteration.number], may_wait=may_wait, may_fail=steady):
             yield f"iteration {iteration.number}: {difference}"
     of_mode = _seen(ledger) if steady else _ends(ledger, study, trials)
-    for difference in chain(_study(ledger, study), of_mode, _stop(ledger, study)):
+    for difference in chain(_study(ledger, study), _code(ledger), of_mode, _stop(ledger, study)):
         yield f"the study itself: {difference}"
 
 
@@ -308,6 +314,29 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
             yield (
                 f"the state is complete, but the optimizer has not received the results of iteration {iteration.number}"
             )
+
+
+def _code(ledger: StudySnapshot) -> Iterator[str]:
+    """Yield the contradictions in the versions of the objective's code."""
+    lowest = 0
+    for expected, version in enumerate(ledger.code_versions):
+        place = f"code version {expected}"
+        if version.number != expected:
+            yield f"{place} is missing, and the next code version is {version.number}"
+            return
+        if not lowest <= version.first_trial <= len(ledger.trials):
+            yield (
+                f"{place} holds from trial {version.first_trial}, but the study has {len(ledger.trials)} trials, and"
+                f" the previous version holds from trial {lowest}"
+            )
+        lowest = version.first_trial
+        if version.sha256 != digest_parts(version.parts):
+            yield f"{place} has the hash {version.sha256[:8]}, but its parts have another hash"
+    for sha256, text in ledger.sources.items():
+        if sha256 != hashlib.sha256(text.encode()).hexdigest():
+            yield f"a source text has another hash than {show(sha256)}"
+        if not any(sha256 in version.sources.values() for version in ledger.code_versions):
+            yield f"the source text {show(sha256[:8])} belongs to no code version"
 
 
 def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:

@@ -17,7 +17,9 @@ begin
       ('ledger.attempt', 'ledger.attempts'),
       ('ledger.worker', 'ledger.workers'),
       ('ledger.refusal', 'ledger.refusals'),
-      ('ledger.dataset', 'ledger.datasets')) as shown (of, view)
+      ('ledger.dataset', 'ledger.datasets'),
+      ('ledger.code_version', 'ledger.code_versions'),
+      ('ledger.source', 'ledger.sources')) as shown (of, view)
     join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped
     join pg_attribute as has on has.attrelid = shown.view and has.attname = shows.attname
   loop

@@ -28,6 +28,8 @@ begin
       ledger.announce,
       ledger.dataset,
       ledger.ended,
+      ledger.objective_code,
+      ledger.report_code,
       ledger.revision
     to ledger_worker;
   end if;
@@ -73,6 +75,7 @@ begin
       ledger.pause,
       ledger.propose,
       ledger.reap,
+      ledger.record_code,
       ledger.resume,
       ledger.retry,
       ledger.revision,
@@ -92,6 +95,7 @@ begin
     execute 'grant select on '
       'ledger.attempts, '
       'ledger.best_trials, '
+      'ledger.code_versions, '
       'ledger.convergence, '
       'ledger.datasets, '
       'ledger.iteration_regret, '
@@ -102,6 +106,7 @@ begin
       'ledger.progress, '
       'ledger.refusals, '
       'ledger.regret, '
+      'ledger.sources, '
       'ledger.studies, '
       'ledger.trial_times, '
       'ledger.trials, '

@@ -818,6 +818,91 @@ def upgrade() -> None:
         "trial's row. The next call of the trial's worker ends the trial, or a manager ends the trial when the row is "
         "unlocked.",
     )
+    op.create_table(
+        "code_version",
+        sa.Column("study_id", sa.Integer(), nullable=False, comment="The study."),
+        sa.Column(
+            "number",
+            sa.Integer(),
+            nullable=False,
+            comment="Number of the version within the study, from 0. The version with the highest number is valid now.",
+        ),
+        sa.Column(
+            "first_trial",
+            sa.Integer(),
+            nullable=False,
+            comment="Lowest number of the trials that had not ended when the version was recorded. A trial that a "
+            "worker claimed before that moment was trained with an earlier version.",
+        ),
+        sa.Column(
+            "sha256",
+            sa.Text(),
+            nullable=False,
+            comment="SHA-256 of the hashes in parts, in hexadecimal. Two codes with the same hash are equal.",
+        ),
+        sa.Column(
+            "parts",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="List of the functions, classes, values and files that the objective uses, each with its kind and "
+            "name, the hash of its source (code) or of its value, or the type of a value that has no hash (unwatched).",
+        ),
+        sa.Column(
+            "sources",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="Object with the SHA-256 of each source text by the name of its file. The texts are in the table "
+            "ledger.source.",
+        ),
+        sa.Column(
+            "git_commit",
+            sa.Text(),
+            nullable=True,
+            comment="Commit of the git repository that contains the code; null without a repository.",
+        ),
+        sa.Column(
+            "git_clean",
+            sa.Boolean(),
+            nullable=True,
+            comment="Whether the code was equal to the code of the commit; null without a repository.",
+        ),
+        sa.Column(
+            "versions",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="Versions of Python and of the packages that the code imports.",
+        ),
+        sa.Column(
+            "recorded_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Time when the version was recorded, by the database's clock.",
+        ),
+        sa.CheckConstraint(
+            "git_clean is null or git_commit is not null", name=op.f("code_version_clean_with_a_commit")
+        ),
+        sa.CheckConstraint("number >= 0 and first_trial >= 0", name=op.f("code_version_numbers_are_natural")),
+        sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("code_version_sha256_is_hexadecimal")),
+        sa.ForeignKeyConstraint(
+            ["study_id"], ["ledger.study.id"], name=op.f("code_version_study_id_fkey"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("study_id", "number", name=op.f("code_version_pkey")),
+        schema="ledger",
+        comment="One row for each version of the code of a study's objective. Read the table through the view "
+        "ledger.code_versions.",
+    )
+    op.create_table(
+        "source",
+        sa.Column("sha256", sa.Text(), nullable=False, comment="SHA-256 of the text in UTF-8, in hexadecimal."),
+        sa.Column("text", sa.Text(), nullable=False, comment="Source text, at most 1,000,000 characters."),
+        sa.CheckConstraint(
+            "sha256 = encode(sha256(convert_to(text, 'UTF8')), 'hex')", name=op.f("source_sha256_is_of_the_text")
+        ),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("source_pkey")),
+        schema="ledger",
+        comment="One row for each source text of an objective's code. Studies with the same text share the row. Read "
+        "the table through the view ledger.sources.",
+    )
 
 
 def downgrade() -> None:
@@ -839,5 +924,17 @@ def downgrade() -> None:
           end loop;
         end $$
     """)
-    for table in ("cancellation", "attempt", "trial", "iteration", "manager", "refusal", "worker", "dataset", "study"):
+    for table in (
+        "source",
+        "code_version",
+        "cancellation",
+        "attempt",
+        "trial",
+        "iteration",
+        "manager",
+        "refusal",
+        "worker",
+        "dataset",
+        "study",
+    ):
         op.drop_table(table, schema="ledger")

@@ -44,6 +44,12 @@ from ledger.without_pandas import without_pandas
 @trainer_user_option
 @allow_option
 @allow_command_option
+@click.option(
+    "--accept-change",
+    is_flag=True,
+    help="If the code of your own objective differs from the recorded code of the study, record the new code for the"
+    " following trials. Without this option, the command refuses a changed objective.",
+)
 @wait_option
 @service_options
 def run(
@@ -53,6 +59,7 @@ def run(
     trainer_user: str | None,
     allow: Collection[str],
     allow_command: Collection[str],
+    accept_change: bool,
     wait: bool,
     settings: Settings,
 ) -> None:
@@ -60,7 +67,7 @@ def run(
 
     Without a database URL, the command starts the embedded PostgreSQL server, and stores all data in ./.ledger. After
     Ctrl-C or a crash, run the same command again to continue the study. If the study is complete, the command shows the
-    result of the study.
+    result of the study. If your own objective has changed since then, the command refuses to continue the study.
 
     The words after -- are a program and its arguments, which run once for each trial. A placeholder such as {lr} stands
     for the value of a parameter. The workers of this command may run exactly this program with these arguments.
@@ -68,6 +75,7 @@ def run(
     from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
+    from ledger.manager.objective_change import IfChanged
     from ledger.worker.system_user import find_system_user
 
     account = None if trainer_user is None else find_system_user(trainer_user)
@@ -75,13 +83,14 @@ def run(
     workers = workers or workers_of(file) or min(os.cpu_count() or 1, study.batch_size)
     if COMMAND in options:
         allow_command = [*allow_command, pattern_of(options[COMMAND])]
-    search.check_objective(study, allow, allow_command, account=account)
+    code = search.check_objective(study, allow, allow_command, account=account)
     log_environment(settings)
     with without_pandas(), database(settings, create=True) as url:
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
+        if_changed: IfChanged = "accept" if accept_change else "refuse"
         with best_so_far(url, settings, study.name):
-            row = search.run(url, settings, study, started, wait=wait, listener=shown)
+            row = search.run(url, settings, study, started, code=code, if_changed=if_changed, wait=wait, listener=shown)
         end(url, settings, row)
 
 
@@ -173,8 +182,7 @@ def resume(
 
     if iterations is not None and trials is not None:
         raise UsageError("--iterations and --trials exclude each other; leave one out")
-    if trainer_user is not None:
-        find_system_user(trainer_user)
+    account = None if trainer_user is None else find_system_user(trainer_user)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
     with without_pandas(), database(settings) as url:
@@ -193,6 +201,7 @@ def resume(
                 patience=patience,
                 timeout=timeout,
                 wait=wait,
+                account=account,
                 listener=shown,
             )
         end(url, settings, row)

@@ -1,5 +1,6 @@
-"""The commands create, list, show, view, pause, cancel and delete of the group `ledger study`."""
+"""The commands create, list, show, source, accept, view, pause, cancel and delete of the group `ledger study`."""
 
+from collections.abc import Collection
 from typing import Any
 
 import click
@@ -7,15 +8,16 @@ import click
 from ledger.access import connected
 from ledger.cli import document, outcome, table
 from ledger.cli.names import STUDY
-from ledger.cli.options import examples, settings_options
-from ledger.database.rows import IterationRow, ProgressRow, columns
+from ledger.cli.options import allow_command_option, allow_option, examples, settings_options, trainer_user_option
+from ledger.database.rows import CodeVersionRow, IterationRow, ProgressRow, StudyRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
-from ledger.text import one_line
+from ledger.text import one_line, printable
 
 # Columns that the option --json prints for the best trial and for an iteration.
 _BEST = ("number", "iteration", "source", "params", "value", "loss", "metrics")
 _ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
+_CODE = ("number", "first_trial", "sha256", "recorded_at")
 
 
 class _StudyGroup(click.Group):
@@ -83,7 +85,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
 
     The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
     """
-    from ledger.database import reads, studies, trials
+    from ledger.database import codes, reads, studies, trials
     from ledger.study.python_values import python_params
     from ledger.terminal.paste import as_python, as_toml
 
@@ -92,6 +94,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         best = trials.best(connection, row.id)
         iterations = studies.iterations(connection, row.id)
         refusals = reads.refusals(connection, name)
+        versions = codes.versions_of(connection, row.id)
         if as_json:
             document.write(
                 {
@@ -100,6 +103,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
                     "best": None if best is None else document.pick(best, *_BEST),
                     "iteration_list": [document.pick(iteration, *_ITERATION) for iteration in iterations],
                     "refusals": [document.pick(each, "worker", "reason", "refused_at") for each in refusals],
+                    "code_versions": [document.pick(each, *_CODE) for each in versions],
                     "spec": row.spec,
                     "versions": row.versions,
                 }
@@ -122,6 +126,109 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         params = python_params(best.params, row.spec["space"])
         click.echo(f"\nbest parameters as a Python dict:\n{as_python(params)}")
         click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
+
+
+@study.command(
+    epilog=examples(
+        "ledger study source valley-42-341b3e",
+        "ledger study source valley-42-341b3e --number 0 > old.py",
+    )
+)
+@click.argument("name", type=STUDY)
+@click.option(
+    "--number", type=click.IntRange(min=0), metavar="N", help="Version of the code, from 0. Default: the last version."
+)
+@document.json_option
+@settings_options
+def source(name: str, number: int | None, as_json: bool, settings: Settings) -> None:
+    """Print the recorded source of a study's own objective.
+
+    The first lines are comments. The comments name the version of the code, the git commit, the versions of the
+    packages, and the functions and values whose changes the ledger notices.
+    """
+    from ledger.database import codes, studies
+    from ledger.objectives.fingerprint import not_watched, parts_from_json, watched
+    from ledger.objectives.loading import runs_users_code
+    from ledger.objectives.objective_code import title_of
+
+    with connected(settings) as connection:
+        row = studies.get(connection, name)
+        versions = codes.versions_of(connection, row.id)
+        chosen = [each for each in versions if each.number == number] if number is not None else versions[-1:]
+        texts = codes.texts_of(connection, chosen[0].sources.values()) if chosen else {}
+    if not chosen:
+        raise LedgerError(_no_source(row, number, len(versions)))
+    (version,) = chosen
+    if as_json:
+        facts = {each: getattr(version, each) for each in columns(CodeVersionRow)}
+        document.write({"study": name, **facts, "texts": {file: texts.get(of) for file, of in version.sources.items()}})
+        return
+    parts = parts_from_json(version.parts)
+    lines = [
+        *([title_of(row.spec["objective"])] if runs_users_code(row.spec["objective"]) else []),
+        f"study {name}, version {version.number} of the code, from trial {version.first_trial} on,"
+        f" recorded {version.recorded_at:%Y-%m-%d %H:%M} UTC",
+        f"SHA-256 {version.sha256}",
+    ]
+    if version.git_commit is not None:
+        state = "clean" if version.git_clean else "with uncommitted changes"
+        lines.append(f"git commit {version.git_commit}, {state}")
+    if version.versions:
+        lines.append("packages: " + ", ".join(f"{package} {found}" for package, found in version.versions.items()))
+    lines.append(f"watched: {watched(parts)}")
+    if unwatched := not_watched(parts):
+        lines.append(f"not watched: {unwatched}")
+    for line in lines:
+        click.echo(f"# {one_line(line, 5_000)}")
+    for file, sha256 in version.sources.items():
+        click.echo(f"\n# {one_line(file)}, SHA-256 {one_line(sha256)}")
+        text = texts.get(sha256)
+        click.echo("# the ledger has no text" if text is None else printable(text.expandtabs()).rstrip("\n"))
+
+
+@study.command(epilog=examples("ledger study accept valley-42-341b3e --allow my_package"))
+@click.argument("name", type=STUDY)
+@trainer_user_option
+@allow_option
+@allow_command_option
+@settings_options
+def accept(
+    name: str,
+    trainer_user: str | None,
+    allow: Collection[str],
+    allow_command: Collection[str],
+    settings: Settings,
+) -> None:
+    """Accept the code of a study's own objective, as it is on this machine.
+
+    The accepted code holds for all trials that workers claim from now on. Workers whose module differs from the
+    accepted code give their trials back. `ledger run --accept-change` accepts the code and continues the study.
+    """
+    from ledger import search
+    from ledger.database import codes, studies
+    from ledger.worker.system_user import find_system_user
+
+    account = None if trainer_user is None else find_system_user(trainer_user)
+    with connected(settings) as connection:
+        changed = search.accept_code(connection, name, allow, allow_command, account)
+        version = codes.versions_of(connection, studies.get(connection, name).id)[-1]
+    if changed:
+        click.echo(f"study {name}: the new code holds from trial {version.first_trial} ({'; '.join(changed)})")
+    else:
+        click.echo(f"study {name}: the code on this machine is the recorded code")
+
+
+def _no_source(row: StudyRow, number: int | None, versions: int) -> str:
+    from ledger.objectives.loading import runs_users_code
+
+    if number is not None and versions:
+        return f"study {row.name} has no version {number} of its code: give --number 0 to {versions - 1}"
+    if runs_users_code(row.spec["objective"]):
+        return f"the ledger has no code of study {row.name} yet: the first worker of the study records the code"
+    return (
+        f"study {row.name} trains a built-in model, so it has no source of yours: `ledger study show {row.name} --json`"
+        " prints the versions of the packages"
+    )
 
 
 @study.command(epilog=examples("ledger study view svm-42-341b3e"))

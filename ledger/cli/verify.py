@@ -28,7 +28,8 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     complete attempt. Each iteration's mean and best loss must agree with the losses of the iteration's trials. The
     command computes each proposal again from the seed and the earlier trials, and compares the result with the recorded
     proposal. At the first difference between the records and the recomputed values, the command names the place of the
-    difference, and ends with exit code 1. The command cannot compare a proposal if the manager used other package
+    difference, and ends with exit code 1. The command also names the versions of the objective's code, and checks their
+    hashes. The command cannot compare a proposal if the manager used other package
     versions or another BLAS kernel than this machine. The command lists such a proposal as not comparable. The study
     may be running.
     """
@@ -46,13 +47,17 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
     if as_json:
         counts = document.pick(report, "trials", "attempts", "iterations", "recomputed")
         not_comparable = [{"place": place, "reason": reason} for place, reason in report.not_comparable]
-        document.write({"study": name, "agrees": True, **counts, "not_comparable": not_comparable})
+        versions = [document.pick(each, "number", "first_trial", "sha256") for each in report.code_versions]
+        facts = {**counts, "not_comparable": not_comparable, "code_versions": versions}
+        document.write({"study": name, "agrees": True, **facts})
         return
     click.echo(
         f"the records of study {name} are consistent: {report.trials} trials, {report.attempts} attempts,"
         f" {report.iterations} iterations; {report.recomputed} proposals recomputed,"
         f" {len(report.not_comparable)} not comparable"
     )
+    for version in report.code_versions:
+        click.echo(f"code version {version.number} holds from trial {version.first_trial}: SHA-256 {version.sha256}")
     for reason, run in groupby(report.not_comparable, key=lambda item: item[1]):
         places = [place for place, _ in run]
         subject = f"{places[0]} is" if len(places) == 1 else f"{places[0]} to {places[-1]} are"

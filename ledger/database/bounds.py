@@ -19,10 +19,11 @@ _BOUND = re.compile(
 )
 _BOUNDS = dict(_BOUND.findall((folder("sql") / "functions" / "bounds.sql").read_text()))
 
-# Maximum lengths of a name, of an error and of an attempt's output, in characters.
+# Maximum lengths of a name, of an error, of an attempt's output and of a source text, in characters.
 LONGEST_NAME = int(_BOUNDS["longest_name"])
 LONGEST_ERROR = int(_BOUNDS["longest_error"])
 LONGEST_OUTPUT = int(_BOUNDS["longest_output"])
+LONGEST_SOURCE = int(_BOUNDS["longest_source"])
 # Maximum sizes of a JSON document, in bytes of the text that PostgreSQL writes for the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])

@@ -329,6 +329,15 @@ def refused_if_locked(what: str) -> "Iterator[None]":
         raise
 
 
+def storable(connection: psycopg.Connection[Any], text: str) -> str:
+    """Escape the characters that the database cannot store.
+
+    The database cannot store NUL characters, lone surrogates and characters outside the database's encoding.
+    """
+    encoding = "utf-8" if connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII") else "ascii"
+    return text.replace("\0", "\\0").encode(encoding, "backslashreplace").decode()
+
+
 def to_json(value: object) -> str:
     """Return the JSON text of a value, without escape sequences for non-ASCII characters.
 

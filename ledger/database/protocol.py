@@ -16,7 +16,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from ledger.database.bounds import shortened
-from ledger.database.connection import to_json
+from ledger.database.connection import storable, to_json
 
 # The PostgreSQL channel on which the ledger notifies workers of new trials. A notification can be lost, so workers also
 # poll.
@@ -39,6 +39,8 @@ class ClaimedTrial:
         Length of the lease, and interval between two heartbeats, both in seconds.
     timeout_seconds : float or None
         Time limit of the attempt in seconds; None for no limit.
+    code : int or None
+        Number of the valid version of the objective's code; None if the ledger has no version.
     tuples : list of dict
         The dimensions of the study's space whose choices contain Python tuples. `params` contains lists instead of
         these tuples.
@@ -55,6 +57,7 @@ class ClaimedTrial:
     lease_seconds: float
     heartbeat_seconds: float
     timeout_seconds: float | None
+    code: int | None
     tuples: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -137,7 +140,7 @@ def complete_together(connection: Connection[Any], results: Sequence[CompletedTr
             [result.loss for result in results],
             [_jsonb(result.metrics) for result in results],
             [result.seconds for result in results],
-            [_storable(connection, result.output) for result in results],
+            [storable(connection, result.output) for result in results],
         ),
     )
     return [answer for (answer,) in rows.fetchall()]
@@ -157,7 +160,7 @@ def fail(
             connection,
             "select ledger.fail(%s, %s, %s, %s, %s, %s, %s)",
             *(held.study_id, held.trial, held.claim, _storable_error(connection, error), seconds, outcome),
-            _storable(connection, output),
+            storable(connection, output),
         )
     )
 
@@ -188,6 +191,27 @@ def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 
+def objective_code(connection: Connection[Any], study_id: int, number: int) -> dict[str, Any] | None:
+    """Return the hash and the parts of a version of the objective's code, or None if the version does not exist."""
+    code = _value(connection, "select ledger.objective_code(%s, %s)", study_id, number)
+    return code if isinstance(code, dict) else None
+
+
+def report_code(connection: Connection[Any], held: ClaimedTrial, code: Mapping[str, Any]) -> int | None:
+    """Record the code that the worker has loaded, if the ledger has no version of the code.
+
+    Return the number of the valid version. Return None if the version could not be recorded now.
+    """
+    facts = {name: value for name, value in code.items() if name != "texts"}
+    number = _value(
+        connection,
+        "select ledger.report_code(%s, %s, %s, %s, %s::text[])",
+        *(held.study_id, held.trial, held.claim, _jsonb(facts)),
+        [storable(connection, text) for text in code["texts"].values()],
+    )
+    return number if isinstance(number, int) else None
+
+
 def announce(
     connection: Connection[Any], worker: str, host: str, pid: int, versions: Mapping[str, str], *, stopped: bool = False
 ) -> None:
@@ -212,18 +236,9 @@ def listen(connection: Connection[Any]) -> None:
     connection.execute(f"listen {CHANNEL}")
 
 
-def _storable(connection: Connection[Any], text: str) -> str:
-    """Escape the characters that the database cannot store.
-
-    The database cannot store NUL characters, lone surrogates and characters outside the database's encoding.
-    """
-    encoding = "utf-8" if connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII") else "ascii"
-    return text.replace("\0", "\\0").encode(encoding, "backslashreplace").decode()
-
-
 def _storable_error(connection: Connection[Any], error: str) -> str:
     """Shorten an error to the maximum length, and escape the characters that the database cannot store."""
-    return shortened(_storable(connection, shortened(error)))
+    return shortened(storable(connection, shortened(error)))
 
 
 def _jsonb(value: object) -> Jsonb:

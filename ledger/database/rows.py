@@ -145,6 +145,24 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeVersionRow:
+    """A version of the code of a study's objective, as a row of the view ledger.code_versions.
+
+    `parts` and `sources` have the forms that `ledger.objectives.fingerprint.ObjectiveCode` describes.
+    """
+
+    number: int
+    first_trial: int
+    sha256: str
+    parts: list[dict[str, str]]
+    sources: dict[str, str]
+    git_commit: str | None
+    git_clean: bool | None
+    versions: dict[str, str]
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker, as a row of the view ledger.workers.
 
@@ -206,7 +224,7 @@ class ProgressRow:
     elapsed: timedelta
 
 
-Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow
+Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionRow
 
 
 def recorded(row: Row) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sqlalchemy import CompoundSelect, Connection, Executable, Select, TableClau
 from ledger.database import views
 from ledger.database.rows import (
     AttemptRow,
+    CodeVersionRow,
     IterationRow,
     ProgressRow,
     RefusalRow,
@@ -25,6 +26,7 @@ _VIEWS: dict[type, TableClause] = {
     IterationRow: views.iterations,
     TrialRow: views.trials,
     AttemptRow: views.attempts,
+    CodeVersionRow: views.code_versions,
     WorkerRow: views.workers,
     RefusalRow: views.refusals,
     ProgressRow: views.progress,

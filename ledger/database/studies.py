@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from ledger.database import datasets, flattened, trials, views
+from ledger.database import codes, datasets, flattened, trials, views
 from ledger.database.connection import cursor, refused_if_locked, to_json
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import IterationRow, StudyRow
@@ -33,12 +33,21 @@ def create(
     budget: int,
     versions: Mapping[str, Any],
     files: Sequence[StoredDataset] = (),
+    code: Mapping[str, Any] | None = None,
     *,
     target: float | None = None,
     patience: int | None = None,
     timeout_seconds: float | None = None,
 ) -> StudyRow | None:
-    """Record a study and the study's data files. Return None if the name is already used."""
+    """Record a study, its data files and the code of its objective. Return None if the name is already used.
+
+    Parameters
+    ----------
+    files : sequence of StoredDataset
+        The data files on which the study trains.
+    code : mapping, optional
+        The code of the objective, in the form of `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
+    """
     with connection.begin():
         study_id = connection.scalar(
             _CREATE,
@@ -56,6 +65,8 @@ def create(
         if study_id is None:
             return None
         datasets.keep(connection, files)
+        if code is not None:
+            codes.insert_version(connection, study_id, None, code)
         return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
 
 

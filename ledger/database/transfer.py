@@ -1,7 +1,7 @@
 """Functions that read a snapshot of a whole study, and that insert a study from another ledger."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -11,9 +11,17 @@ from sqlalchemy import Connection, Insert, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ledger.database import datasets, tables, views
+from ledger.database import code_tables, codes, datasets, tables, views
 from ledger.database.datasets import StoredDataset
-from ledger.database.rows import OPEN_STATES, AttemptRow, IterationRow, StudyRow, TrialRow, WorkerRow
+from ledger.database.rows import (
+    OPEN_STATES,
+    AttemptRow,
+    CodeVersionRow,
+    IterationRow,
+    StudyRow,
+    TrialRow,
+    WorkerRow,
+)
 from ledger.database.selecting import fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
 from ledger.text import one_line
@@ -27,13 +35,18 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study at the time `at`, ordered by number."""
+    """All rows of a study at the time `at`, ordered by number.
+
+    `sources` contains the recorded source texts of the code by their SHA-256.
+    """
 
     at: datetime
     study: StudyRow
     iterations: Sequence[IterationRow]
     trials: Sequence[TrialRow]
     attempts: Sequence[AttemptRow]
+    code_versions: Sequence[CodeVersionRow] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,8 @@ class ImportedStudy:
     trials: Iterable[Mapping[str, Any]]
     attempts: Iterable[Mapping[str, Any]]
     workers: Iterable[Mapping[str, Any]]
+    code_versions: Iterable[Mapping[str, Any]] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[StoredDataset] = ()
 
 
@@ -58,6 +73,7 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
         study = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
         if study is None:
             raise LedgerError("the study was deleted while it was read")
+        versions = codes.read_versions(connection, study_id)
         return StudySnapshot(
             at=_moment(connection),
             study=study,
@@ -78,6 +94,8 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
                 .where(_attempts.c.study_id == study_id)
                 .order_by(_attempts.c.trial, _attempts.c.number),
             ),
+            code_versions=versions,
+            sources=codes.read_texts(connection, (sha256 for each in versions for sha256 in each.sources.values())),
         )
 
 
@@ -128,6 +146,12 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
     of_study = {"study_id": study_id}
     # A worker that has also worked for another study of this ledger already has a row, so the insert skips this worker.
     _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))
+    _insert(connection, insert(code_tables.code_version), ({**row, **of_study} for row in recorded.code_versions))
+    _insert(
+        connection,
+        postgresql.insert(code_tables.source).on_conflict_do_nothing(),
+        ({"sha256": sha256, "text": content} for sha256, content in sorted(recorded.sources.items())),
+    )
     _insert(connection, insert(tables.iteration), ({**row, **of_study} for row in recorded.iterations))
     _insert(connection, insert(tables.trial), ({**_pending(row, moment), **of_study} for row in recorded.trials))
     _insert(

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
 
-from ledger.database import tables
+from ledger.database import code_tables, tables
 
 
 def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
@@ -25,6 +25,8 @@ trials = _view("trials", tables.trial, *_of_values("value", "seconds"))
 attempts = _view("attempts", tables.attempt, *_of_values("value"))
 workers = _view("workers", tables.worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
 refusals = _view("refusals", tables.refusal, Column("study", Text))
+code_versions = _view("code_versions", code_tables.code_version)
+sources = _view("sources", code_tables.source)
 progress = table(
     "progress",
     *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric", "stopped_by")),

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from sqlalchemy import Connection
 
-from ledger.database import datasets, studies, transfer, trials
+from ledger.database import codes, datasets, studies, transfer, trials
 from ledger.database.rows import StudyRow, TrialRow, export_columns, exported
 from ledger.study.choices import choice_key, choice_texts
 from ledger.text import printable
@@ -34,23 +34,28 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write ``{"format": …, "version": …, "study": {…}, "iterations": […], "trials": […], "attempts": […], …}``.
 
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
-    of the document contains the workers that have claimed a trial of the study. If the study trains on a data file, the
-    key "dataset" contains the whole content of this file in base64. The key "holdout" contains the hold-out file of the
-    study in the same form.
+    of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
+    versions of the objective's code, and the object "sources" contains the source texts by their SHA-256. If the study
+    trains on a data file, the key "dataset" contains the whole content of this file in base64. The key "holdout"
+    contains the hold-out file of the study in the same form.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
+    versions = codes.versions_of(connection, study.id)
     # The values of `lists` are functions, so that `write_json` does not read all lists into memory at once.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(exported, studies.iterations(connection, study.id)),
         "trials": lambda: _trials(connection, study),
         "attempts": lambda: map(exported, chain.from_iterable(trials.attempt_pages(connection, study.id))),
         "workers": lambda: map(exported, transfer.workers_of(connection, study.id)),
+        "code_versions": lambda: map(exported, versions),
     }
     for name, rows in lists.items():
         output.write(f',\n"{name}": [')
         for index, row in enumerate(rows()):
             output.write((",\n" if index else "\n") + _json(row))
         output.write("]")
+    texts = codes.texts_of(connection, (sha256 for each in versions for sha256 in each.sources.values()))
+    output.write(f',\n"sources": {_json(texts)}')
     data = study.spec["objective"].get("data")
     for key, file in (("dataset", data), ("holdout", data and data.get("holdout"))):
         if file is None:

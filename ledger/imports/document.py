@@ -22,11 +22,12 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from sqlalchemy import Connection
 
 from ledger.database import transfer
-from ledger.database.bounds import LONGEST_ERROR, json_fault, moment_fault, text_fault
+from ledger.database.bounds import LONGEST_ERROR, LONGEST_SOURCE, json_fault, moment_fault, text_fault
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     SOURCES,
     AttemptRow,
+    CodeVersionRow,
     IterationRow,
     StudyRow,
     TrialRow,
@@ -128,6 +129,8 @@ class StudyDocument(_ExportModel):
     trials: list[Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES])]]
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
+    code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
+    sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]
     dataset: DatasetRecord | None = None
     holdout: DatasetRecord | None = None
 
@@ -139,6 +142,8 @@ class StudyDocument(_ExportModel):
             iterations=self.iterations,
             trials=self.trials,
             attempts=self.attempts,
+            code_versions=self.code_versions,
+            sources=self.sources,
         )
 
     def kept(self) -> list[StoredDataset]:
@@ -223,6 +228,8 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         trials=map(recorded, document.trials),
         attempts=map(recorded, document.attempts),
         workers=map(recorded, document.workers),
+        code_versions=map(recorded, document.code_versions),
+        sources=document.sources,
         files=document.kept(),
     )
     row = transfer.restore(connection, whole)

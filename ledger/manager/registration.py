@@ -9,11 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ledger.database import studies
+from ledger.database import codes, studies, trials
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
+from ledger.manager.objective_change import IfChanged, accept, changed_parts, name_of_new, refusal
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.proposals import environment
 from ledger.study.criteria import StoppingCriteria
 from ledger.study.spec import StudySpec, differences
@@ -21,8 +23,8 @@ from ledger.study.spec import StudySpec, differences
 _log = logging.getLogger("ledger.manager")
 
 
-def record(connection: Connection, study: StudySpec) -> StudyRow | None:
-    """Record the study and the study's data files in the ledger.
+def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None = None) -> StudyRow | None:
+    """Record the study, the study's data files and the code of its objective in the ledger.
 
     Return None if the ledger already has a study with this name.
     """
@@ -40,6 +42,7 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
         study.budget,
         environment(),
         files,
+        None if code is None else code.to_json(),
         **_columns(study.criteria),
     )
     if row is not None:
@@ -47,18 +50,29 @@ def record(connection: Connection, study: StudySpec) -> StudyRow | None:
     return row
 
 
-def register(connection: Connection, study: StudySpec) -> StudyRow:
+def register(
+    connection: Connection, study: StudySpec, code: ObjectiveCode | None = None, if_changed: IfChanged = "refuse"
+) -> StudyRow:
     """Record the study. If the ledger already has this study with the same settings, extend and change the study.
 
     The function extends the study's budget, and sets the study's stopping criteria.
 
+    Parameters
+    ----------
+    code : ObjectiveCode, optional
+        The code of the objective on this machine. None if this machine has not loaded the objective.
+    if_changed : {"refuse", "accept", "new"}
+        What to do if the code differs from the recorded code. With "refuse", the ledger accepts the new code if no
+        trial of the study is complete.
+
     Raises
     ------
     LedgerError
-        The ledger already has a study with this name, and the recorded study has different settings or a larger budget.
-        The error message lists the settings in which the requested study differs from the recorded study.
+        The ledger already has a study with this name, and the recorded study has different settings, a larger budget or
+        another code. The error message lists the settings or the parts of the code in which the requested study differs
+        from the recorded study.
     """
-    row = record(connection, study)
+    row = record(connection, study, code)
     if row is not None:
         return row
     row = studies.get(connection, study.name)
@@ -70,6 +84,16 @@ def register(connection: Connection, study: StudySpec) -> StudyRow:
             f"study {row.name} exists with different settings ({'; '.join(differing)}): choose another --name, or"
             f" continue the existing study with `ledger resume {row.name}{option}`"
         )
+    if code is not None:
+        versions = codes.versions_of(connection, row.id)
+        changed = changed_parts(versions[-1], code) if versions else []
+        if changed and if_changed == "new":
+            another = study.model_copy(update={"name": name_of_new(study.name, code)})
+            return register(connection, another, code)
+        # Without a loss of the old code, the ledger accepts the new code, for example after a failed first batch.
+        if changed and if_changed == "refuse" and trials.best(connection, row.id) is not None:
+            raise refusal(row, changed)
+        accept(connection, row, code)
     extend(connection, row, study.budget)
     set_criteria(connection, row, study.criteria)
     return studies.get(connection, study.name)

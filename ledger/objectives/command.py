@@ -19,7 +19,7 @@ from typing import IO, Any
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.objectives.command_result import LARGEST_RESULT, from_file, from_output
-from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, check_allowed
+from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
 from ledger.objectives.context import Context
 from ledger.objectives.result import InvalidResultError
 from ledger.objectives.value_scale import DIRECTIONS
@@ -109,8 +109,8 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
     Parameters
     ----------
     objective : mapping
-        The mapping has the key "command", and may have the keys "params_as" and "direction". A role that can create
-        studies can write any JSON value as an objective, so the values may be any JSON values.
+        The mapping has the key "command", and may have the keys "params_as", "direction" and "record_source". A role
+        that can create studies can write any JSON value as an objective, so the values may be any JSON values.
     host : CommandHost
         The permissions and the resources of this process.
 
@@ -121,14 +121,14 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
         message is one line.
     """
     params_as, direction = objective.get("params_as", PARAMS_AS[0]), objective.get("direction", DIRECTIONS[0])
-    keys = {"command", "params_as", "direction"}
+    keys = {"command", "params_as", "direction", "record_source"}
     if not set(objective) <= keys or params_as not in PARAMS_AS or direction not in DIRECTIONS:
         raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
     try:
         template = CommandTemplate(objective["command"])
     except UsageError as error:
         raise LedgerError(f"the study's objective is malformed ({error}): delete the study") from None
-    check_allowed(template.arguments, host.patterns)
+    fixed_arguments(template.arguments, host.patterns)
     if shutil.which(template.program) is None:
         raise LedgerError(
             f"this machine has no program {show(template.program)} for the command of the study: install the program,"

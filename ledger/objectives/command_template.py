@@ -85,6 +85,20 @@ class CommandTemplate:
         return "".join(text for text, _ in self._parts[0])
 
     @property
+    def texts(self) -> tuple[str | None, ...]:
+        """The text of each argument. None stands for an argument with a placeholder.
+
+        Examples
+        --------
+        >>> CommandTemplate(["./train", "{lr}", "{{}}"]).texts
+        ('./train', None, '{}')
+        """
+        return tuple(
+            None if any(name is not None for _, name in parts) else "".join(text for text, _ in parts)
+            for parts in self._parts
+        )
+
+    @property
     def placeholders(self) -> frozenset[str]:
         """The names of all placeholders."""
         return frozenset(name for parts in self._parts for _, name in parts if name is not None)
@@ -274,22 +288,32 @@ def pattern_words(pattern: str) -> list[str]:
     return words
 
 
-def check_allowed(arguments: Sequence[str], patterns: Sequence[str]) -> None:
-    """Raise a LedgerError if no pattern allows the command.
+def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
+    """Return the number of the first arguments that a pattern names. The word ``{...}`` names no argument.
+
+    Raises
+    ------
+    LedgerError
+        No pattern allows the command. The message is one line.
 
     Examples
     --------
-    >>> check_allowed(["./train", "{lr}"], ["./train {lr}"])
-    >>> check_allowed(["./train", "{lr}"], ["./train {...}"])
-    >>> check_allowed(["./train", "{lr}", "--more"], ["./train {lr}"])
+    >>> fixed_arguments(["./train", "{lr}"], ["./train {lr}"])
+    2
+    >>> fixed_arguments(["./train", "{lr}"], ["./train {...}"])
+    1
+    >>> fixed_arguments(["./train", "{lr}", "--more"], ["./train {lr}"])
     Traceback (most recent call last):
     ledger.errors.LedgerError: this worker has no permission to run the command ...
     """
+    allowing = []
     for pattern in patterns:
         words = pattern_words(pattern)
         fixed = words[:-1] if words[-1] == ANY_ARGUMENTS else words
         if list(arguments[: len(fixed)]) == fixed and (len(fixed) < len(words) or len(arguments) == len(fixed)):
-            return
+            allowing.append(len(fixed))
+    if allowing:
+        return max(allowing)
     shown = pattern_of(arguments)
     raise LedgerError(
         f"this worker has no permission to run the command {one_line(shown)}; permit the command with --allow-command"

@@ -79,7 +79,18 @@ def is_known(module: str) -> bool:
 
 def need_permission(steps: Steps) -> bool:
     """Return whether a worker needs permission to run an estimator of `steps`."""
-    return not all(map(is_known, modules(steps)))
+    return bool(own_references(steps))
+
+
+def own_references(steps: Steps) -> list[str]:
+    """Return the references of the estimators that a worker needs permission to run.
+
+    Examples
+    --------
+    >>> own_references([("scale", "sklearn.preprocessing:StandardScaler"), ("model", "own.models:Forest")])
+    ['own.models:Forest']
+    """
+    return [reference for _, reference in steps if not is_known(reference.partition(":")[0])]
 
 
 class EstimatorBuilder:
@@ -105,7 +116,7 @@ class EstimatorBuilder:
     def __init__(
         self, steps: Steps, fixed: Mapping[str, Any], allowed: Collection[str], folder: str | None = None
     ) -> None:
-        self._steps = [(name, reference, _load(reference, allowed, folder)) for name, reference in steps]
+        self._steps = [(name, reference, find_estimator(reference, allowed, folder)) for name, reference in steps]
         self._fixed = fixed
         self._is_pipeline = len(steps) > 1
         self.label = "the pipeline" if self._is_pipeline else steps[0][1].partition(":")[2]
@@ -241,7 +252,16 @@ def weights_argument(estimator: Any) -> str | None:
     return f"{prefix}sample_weight" if accepts else None
 
 
-def _load(reference: str, allowed: Collection[str], folder: str | None) -> Any:
+def find_estimator(reference: str, allowed: Collection[str], folder: str | None = None) -> Any:
+    """Return the class that `reference` names, or the function that returns an estimator.
+
+    The parameters are those of `EstimatorBuilder`.
+
+    Raises
+    ------
+    LedgerError
+        The estimator cannot be imported, is not allowed, or is no estimator. The message is one line.
+    """
     check_reference(reference)
     found = references.resolve(reference, "estimator", {*PACKAGES, *allowed}, folder)
     if references.is_in(references.defining_module(found), allowed):

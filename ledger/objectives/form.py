@@ -24,7 +24,10 @@ BALANCED = "balanced"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _COLUMNS = ("group_column", "time_column", "weight_column")
 _KEYS = frozenset(
-    ("model", "estimator", "steps", "params", "dataset", "data", "task", "metric", "cv", "repeats", "class_weights")
+    (
+        *("model", "estimator", "steps", "params", "dataset", "data", "task", "metric", "cv", "repeats"),
+        *("class_weights", "record_source"),
+    )
 )
 
 

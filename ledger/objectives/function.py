@@ -38,12 +38,19 @@ def load_function(
         occurs if the module does not contain the function, or if the function cannot be called with a dict. The message
         is one line.
     """
+    return _with_context(reference, find_function(reference, allowed, folder))
+
+
+def find_function(reference: str, allowed: Collection[str], folder: str | None = None) -> Callable[..., Any]:
+    """Return the user's function that `reference` names.
+
+    The parameters and the exceptions are those of `load_function`.
+    """
     check_reference(reference)
     module, _, name = reference.partition(":")
-    function = (
-        pickled.read(name) if module == pickled.MODULE else references.resolve(reference, "objective", allowed, folder)
-    )
-    return _with_context(reference, function)
+    if module == pickled.MODULE:
+        return pickled.read(name).function
+    return references.resolve(reference, "objective", allowed, folder)  # type: ignore[no-any-return]
 
 
 def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dict[str, Any], Context], Any]:

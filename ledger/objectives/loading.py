@@ -130,7 +130,8 @@ def load(
     >>> result.loss == 1 - result.metrics["accuracy"]
     True
     """
-    if set(objective) - {"direction"} == {"function"} and objective.get("direction", "minimize") in DIRECTIONS:
+    keys = {"function", "direction", "record_source"}
+    if "function" in objective and set(objective) <= keys and objective.get("direction", "minimize") in DIRECTIONS:
         function = load_function(str(objective["function"]), allowed, folder)
         return LoadedObjective(function, threads, value_scale(objective))
     if "command" in objective:

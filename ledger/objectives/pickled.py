@@ -9,11 +9,14 @@ pickled function. A worker reads the file of a pickled function only if the work
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import search_path
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.text import one_line
 
 # Environment variable that names the file of the pickled function.
@@ -22,7 +25,15 @@ VARIABLE = "LEDGER_PICKLED_FUNCTION"
 MODULE = "__main__"
 
 
-def write(function: Callable[..., Any], name: str, file: Path, folder: str | None = None) -> None:
+@dataclass(frozen=True)
+class PickledFunction:
+    """A function that `write` has written for a worker, and the function's code."""
+
+    function: Callable[..., Any]
+    code: ObjectiveCode
+
+
+def write(function: Callable[..., Any], name: str, file: Path, folder: str | None, code: ObjectiveCode) -> None:
     """Write a pickled function to a file.
 
     The pickle also includes each object that the function uses, unless Python can import the object from a module.
@@ -35,9 +46,11 @@ def write(function: Callable[..., Any], name: str, file: Path, folder: str | Non
         The function's name in the study's spec, without the module.
     file : Path
         The file to write.
-    folder : str, optional
+    folder : str or None
         Additional folder for the modules that the function imports. In the worker, Python searches for modules in
         `folder` only after all other folders of `sys.path`.
+    code : ObjectiveCode
+        The function's code.
 
     Raises
     ------
@@ -56,10 +69,12 @@ def write(function: Callable[..., Any], name: str, file: Path, folder: str | Non
     # The file of a pickled function contains an outer pickle. The outer pickle contains the path `folder` and an inner
     # pickle with the function. When Python loads the inner pickle, Python imports the modules that the function uses.
     # Therefore `read` adds the path `folder` to `sys.path` before `read` loads the inner pickle.
-    file.write_bytes(pickle.dumps({"name": name, "folder": folder, "function": content}))
+    pickled = {"name": name, "folder": folder, "function": content, "code": code.to_json()}
+    file.write_bytes(pickle.dumps(pickled))
 
 
-def read(name: str) -> Callable[..., Any]:
+@lru_cache(maxsize=1)
+def read(name: str) -> PickledFunction:
     """Return the function that `write` has written to a file for this worker.
 
     Parameters
@@ -89,7 +104,7 @@ def read(name: str) -> Callable[..., Any]:
             if content["folder"] is not None:
                 search_path.append(content["folder"])
             function: Callable[..., Any] = pickle.loads(content["function"])  # noqa: S301 (as above)
-            return function
+            return PickledFunction(function, ObjectiveCode.from_json(content["code"]))
     except Exception as error:  # Python imports modules when it loads a pickle. An import may raise any exception.
         raise LedgerError(
             f"objective {name!r} cannot be loaded by this worker ({type(error).__name__}: {one_line(str(error))}):"

@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from ledger import __version__
 from ledger.database.rows import TrialRow
 from ledger.database.transfer import StudySnapshot
+from ledger.objectives.fingerprint import not_watched, parts_from_json, watched
 from ledger.report import theme
 from ledger.report.content import ReportContent
 from ledger.report.plots import PLOTS
@@ -76,6 +77,7 @@ def render(ledger: StudySnapshot) -> str:
         facts=_facts(content),
         spec=json.dumps(ledger.study.spec, indent=2, ensure_ascii=False),
         versions=_versions(content),
+        code=_code(content),
     )
 
 
@@ -182,6 +184,22 @@ def _versions(content: ReportContent) -> list[tuple[str, str]]:
         title = f"iteration {numbers[0]}" if len(numbers) == 1 else f"iterations {numbers[0]} to {numbers[-1]}"
         sources.append((title, _named(environment or {})))
     return [(place, versions) for place, versions in sources if versions]
+
+
+def _code(content: ReportContent) -> list[tuple[str, str]]:
+    """Return a title and a description for each version of the objective's code."""
+    described = []
+    for version in content.ledger.code_versions:
+        parts = parts_from_json(version.parts)
+        facts = [f"SHA-256 {version.sha256}"]
+        if version.git_commit is not None:
+            state = "clean" if version.git_clean else "with uncommitted changes"
+            facts.append(f"git commit {one_line(version.git_commit, 60)}, {state}")
+        facts += [_named(version.versions), f"watched: {watched(parts)}"]
+        if unwatched := not_watched(parts):
+            facts.append(f"not watched: {unwatched}")
+        described.append((f"from trial {version.first_trial}", "; ".join(fact for fact in facts if fact)))
+    return described
 
 
 def _named(versions: Mapping[str, Any]) -> str:

@@ -9,12 +9,14 @@ import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from ledger.errors import UsageError
+from ledger.objectives.fingerprint.syntax import codes
+from ledger.objectives.fingerprint.values import cell_contents, joined
 from ledger.text import one_line
 
 _BY_REPR = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis), type(NotImplemented))
@@ -60,12 +62,12 @@ class _Hasher:
     def hash(self, value: object) -> bytes:
         kind = type(value)
         if kind in _BY_REPR:
-            return _joined(kind.__name__, repr(value))
+            return joined(kind.__name__, repr(value))
         if id(value) in self._open:
-            return _joined("open", str(self._open[id(value)]))
+            return joined("open", str(self._open[id(value)]))
         self._open[id(value)] = len(self._open)
         try:
-            return _joined(*self._parts(value))
+            return joined(*self._parts(value))
         finally:
             del self._open[id(value)]
 
@@ -135,7 +137,7 @@ class _Hasher:
                     list(_constants(value.__code__)),
                     value.__defaults__,
                     value.__kwdefaults__,
-                    [_content(cell) for cell in value.__closure__ or ()],
+                    [cell_contents(cell) for cell in value.__closure__ or ()],
                     _used(value),
                 )
             )
@@ -176,16 +178,6 @@ def _reduced(value: Any) -> str | tuple[Any, ...]:
     return reduced if isinstance(reduced, str) else tuple(reduced)
 
 
-def _joined(*parts: str | bytes | memoryview) -> bytes:
-    hashed = hashlib.sha256()
-    for part in parts:
-        content = part.encode(errors="surrogatepass") if isinstance(part, str) else part
-        # The length in front of each part tells ("ab", "c") from ("a", "bc").
-        hashed.update(b"%d:" % len(content))
-        hashed.update(content)
-    return hashed.digest()
-
-
 def _is_sparse(value: object) -> bool:
     scipy = sys.modules.get("scipy.sparse")
     return scipy is not None and bool(scipy.issparse(value))
@@ -211,19 +203,7 @@ def _constants(code: CodeType) -> Iterator[object]:
             yield constant
 
 
-def _content(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:  # The variable has no value yet.
-        return None
-
-
 def _used(function: FunctionType) -> Mapping[str, object]:
     """Return the global variables to which a function refers."""
-    names: set[str] = set()
-    codes = [function.__code__]
-    while codes:
-        code = codes.pop()
-        names.update(code.co_names)
-        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    names = {name for code in codes(function.__code__) for name in code.co_names}
     return {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}

@@ -79,13 +79,15 @@ class CandidateFits:
         return {"value": score, **metrics}
 
 
-def make_objective(name: str, shared: SharedContent) -> Callable[..., Any]:
+def make_objective(name: str, digest: str, shared: SharedContent) -> Callable[..., Any]:
     """Return the objective of a study.
 
     Parameters
     ----------
     name : str
         The name of the objective.
+    digest : str
+        The digest of the search, which the ledger records as the code of the objective.
     shared : SharedContent
         A `CandidateFits`, which the worker's process reads from a file.
     """
@@ -95,6 +97,7 @@ def make_objective(name: str, shared: SharedContent) -> Callable[..., Any]:
         return evaluated
 
     evaluate.__name__ = evaluate.__qualname__ = name
+    evaluate.ledger_digest = digest  # type: ignore[attr-defined]
     space = {dimension.pop("name"): dimension for dimension in shared.value.distributions.space.to_json()}
     return ledger.objective(space=space)(evaluate)
 

@@ -286,7 +286,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             study = ledger.Study(
                 # The objective's name is part of the study's spec. Therefore a study with a given name cannot continue
                 # with other data.
-                make_objective(f"{label}_{code[:_HASH_LENGTH]}", shared),
+                make_objective(f"{label}_{code[:_HASH_LENGTH]}", code, shared),
                 name=self.study_name or name,
                 database=self.database,
                 **settings,

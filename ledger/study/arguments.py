@@ -130,6 +130,7 @@ class StudyOptions(TypedDict, total=False):
     mode: Mode
     optimizer: "OptimizerOptions | None"
     limits: "LimitOptions | None"
+    record_source: bool
     database: str | None
 
 

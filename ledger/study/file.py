@@ -262,7 +262,7 @@ SPACE = "space"
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
 _ALSO_REPLACED = {
-    "model": (*KINDS, "params", "params_as", "direction"),
+    "model": (*KINDS, "params", "params_as", "direction", "record_source"),
     "estimator": (*KINDS, "params", "params_as", "direction"),
     "dataset": ("function", "command", "params_as", "direction", "task", "class_weights", *_OF_FILE),
     "data": ("function", "command", "params_as", "direction", "dataset"),

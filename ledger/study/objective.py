@@ -30,6 +30,8 @@ from ledger.text import show
 
 # The keys that name what an objective runs. An objective has one of these keys.
 KINDS = ("function", "command", "model", "estimator", "steps")
+# The other keys that the objective of a user's function or command may have.
+_OF_OWN = ("params_as", "direction", "record_source")
 
 
 class HoldoutFile(SettingsModel):
@@ -129,6 +131,9 @@ class ObjectiveSettings(SettingsModel):
         A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
     params_as : str or None
         How a command receives the parameters, which is "variable" or "file". None means "arguments".
+    record_source : bool or None
+        False if the ledger keeps only the hashes of the code of a function, a command or an estimator of the user, and
+        not the source text. None means that the ledger keeps the text.
     direction : str or None
         "maximize" if the user's function or command returns a value that the study maximises. None means that the
         study minimises this value, or maximises the score of the model or the estimator.
@@ -176,6 +181,11 @@ class ObjectiveSettings(SettingsModel):
         description="How a command receives the parameters: as arguments with placeholders, or as JSON in the variable"
         f" LEDGER_TRIAL_PARAMS or in a file. Default: {PARAMS_AS[0]}.",
     )
+    record_source: bool | None = Field(
+        default=None,
+        description="Whether the ledger keeps the source text of your own objective, and not only its hashes. Default:"
+        " true.",
+    )
     direction: Annotated[Direction | None, AllowedTexts(DIRECTIONS)] = Field(
         default=None,
         description="Whether the study searches for the lowest value (minimize) or the highest value (maximize) of your"
@@ -207,6 +217,11 @@ class ObjectiveSettings(SettingsModel):
     @classmethod
     def _default_params_as(cls, value: ParamsAs | None) -> ParamsAs | None:
         return None if value == PARAMS_AS[0] else value
+
+    @field_validator("record_source")
+    @classmethod
+    def _only_false(cls, value: bool | None) -> bool | None:
+        return None if value else value  # A study with the default is equal to a study without the setting.
 
     @field_validator("estimator")
     @classmethod
@@ -301,7 +316,7 @@ class Objective(ObjectiveSettings):
         if direction == ("minimize" if is_own else "maximize"):
             values = {key: value for key, value in values.items() if key != "direction"}
         if is_own:
-            other = next((key for key in values if key not in (given[0], "params_as", "direction")), None)
+            other = next((key for key in values if key not in (given[0], *_OF_OWN)), None)
             if other:
                 raise ValueError(f"{given[0]} and {other} exclude each other; leave one out")
             return values
@@ -322,6 +337,10 @@ class Objective(ObjectiveSettings):
     def _fits(self) -> "Objective":
         if self.repeats is not None and self.cv is None:
             raise ValueError("repeats needs the number of folds; add cv")
+        if self.record_source is not None and self.trains and not estimators.need_permission(self.references):
+            raise ValueError(
+                "record_source is a setting of your own code, but a model has no code of yours; leave it out"
+            )
         if self.class_weights is not None and self.task == REGRESSION:
             raise ValueError("class_weights is for a classification, but the task is regression; leave it out")
         data = self.data

@@ -5,7 +5,7 @@ The module validates, hashes and compares specifications.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -13,10 +13,10 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.criteria import StoppingCriteria
-from ledger.study.objective import Objective
+from ledger.study.objective import FileDataset, HoldoutFile, Objective
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.space import Space
-from ledger.text import show
+from ledger.text import one_line, show
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)
@@ -299,11 +299,32 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
             " reduced)"
         )
     before, now = _flat(recorded), _flat(asked)
+    for place, old, new in _files(recorded, asked):
+        if old is not None and new is not None and old.sha256 != new.sha256:
+            lines.append(_changed_file(old, new))
+            content = {f"{place}.sha256": "", f"{place}.rows": ""}
+            before, now = before | content, now | content
     return lines + [
         f"{place}: the study has {before.get(place, 'nothing')}, but {now.get(place, 'nothing')} is requested"
         for place in dict.fromkeys([*before, *now])
         if before.get(place) != now.get(place)
     ]
+
+
+def _files(
+    recorded: StudySpec, asked: StudySpec
+) -> Iterator[tuple[str, FileDataset | HoldoutFile | None, FileDataset | HoldoutFile | None]]:
+    """Yield the data files of two studies in pairs, each with the place of the file's settings, as `_flat` names it."""
+    old, new = recorded.objective.data, asked.objective.data
+    yield "objective.data", old, new
+    yield "objective.data.holdout", old and old.holdout, new and new.holdout
+
+
+def _changed_file(recorded: FileDataset | HoldoutFile, asked: FileDataset | HoldoutFile) -> str:
+    return (
+        f"data file `{one_line(asked.name, 80)}` ({recorded.rows} rows with SHA-256 {recorded.sha256[:12]}, now"
+        f" {asked.rows} rows with SHA-256 {asked.sha256[:12]})"
+    )
 
 
 def _flat(study: StudySpec) -> dict[str, str]:

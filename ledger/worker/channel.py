@@ -233,7 +233,8 @@ class TrainerChannel:
         (number,) = _TOKEN.unpack(token)
         while not 0 <= (index := number - self._batch["first"]) < len(self._batch["jobs"]):
             self._batch = self._batches.get()
-        return {"job": number, "objective": self._batch["objective"], **self._batch["jobs"][index]}
+        facts = {name: self._batch[name] for name in ("objective", "recorded", "recordable")}
+        return {"job": number, **facts, **self._batch["jobs"][index]}
 
     def answer(self, content: Mapping[str, Any], *, urgent: bool = False) -> None:
         """Write an answer. An urgent answer wakes the supervisor."""

@@ -11,11 +11,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
 
 # Largest number of bytes in an answer. JSON escapes control characters, so a character of the error text takes at most
-# 6 bytes. The fields other than the metrics and the error text take at most 10,000 bytes together.
+# 6 bytes. The fields other than the metrics and the error text take at most 10,000 bytes together. An answer with the
+# code of an objective contains no metrics. The source texts and the parts of a code take at most `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
@@ -52,15 +54,35 @@ class AttemptOutcome:
     output: str = ""
 
 
-# The trainer process sends the message `LOADED` after it has loaded an objective, and before it calls the objective.
-LOADED = {"loaded": True}
 # An answer does not contain the attempt's output, because the supervisor reads the output from the trainer's streams.
 _FIELDS = {field.name for field in fields(AttemptOutcome)} - {"output"}
+_LOADED_FIELDS = {"loaded", "code", "differing"}
 
 
 def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
     """Return the answer that contains the outcome of a job. `parse_answer` parses the returned answer."""
     return {"job": job, **{name: getattr(outcome, name) for name in _FIELDS}}
+
+
+@dataclass(frozen=True)
+class LoadedCode:
+    """The message that the trainer process has loaded an objective, and has not called the objective yet.
+
+    Attributes
+    ----------
+    code : ObjectiveCode or None
+        The code of the objective, or None for a built-in model.
+    differing : str or None
+        The values in which the code on this machine differs from the recorded code, as one line.
+    """
+
+    code: ObjectiveCode | None = None
+    differing: str | None = None
+
+    def to_answer(self, job: int) -> dict[str, Any]:
+        """Return the answer with this message. `parse_answer` parses the returned answer."""
+        code = None if self.code is None else self.code.to_json()
+        return {"job": job, "loaded": True, "code": code, "differing": self.differing}
 
 
 class MalformedAnswerError(Exception):
@@ -75,13 +97,13 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    outcome : AttemptOutcome or None
-        Outcome of the job. None means that the trainer process has loaded the objective, and that the job has not
+    content : AttemptOutcome or LoadedCode
+        Outcome of the job, or the message that the trainer process has loaded the objective and that the job has not
         ended.
     """
 
     job: int
-    outcome: AttemptOutcome | None
+    content: AttemptOutcome | LoadedCode
 
 
 def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
@@ -101,8 +123,8 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
 
     Examples
     --------
-    >>> parse_answer(b'{"job": 3, "loaded": true}', trains=True)
-    TrainerAnswer(job=3, outcome=None)
+    >>> parse_answer(b'{"job": 3, "loaded": true, "code": null, "differing": null}', trains=True)
+    TrainerAnswer(job=3, content=LoadedCode(code=None, differing=None))
     >>> parse_answer(b'{"job": 3, "loss": NaN}', trains=True)
     Traceback (most recent call last):
     ledger.worker.outcome.MalformedAnswerError: NaN is not a number of JSON
@@ -116,11 +138,22 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     job = content.pop("job", None)
     if type(job) is not int:
         raise MalformedAnswerError("the number of the job is not an integer")
-    if content == LOADED:
-        return TrainerAnswer(job, None)
+    if content.get("loaded") is True and set(content) == _LOADED_FIELDS:
+        return TrainerAnswer(job, _loaded(content["code"], content["differing"]))
     if set(content) != _FIELDS:
         raise MalformedAnswerError(f"the answer has the fields {one_line(', '.join(content))}")
     return TrainerAnswer(job, _outcome(content, trains=trains))
+
+
+def _loaded(code: object, differing: object) -> LoadedCode:
+    if not isinstance(differing, str | None) or (differing is not None and len(differing) > LONGEST_ERROR):
+        raise MalformedAnswerError(f"differing is not a text of at most {LONGEST_ERROR:,} characters")
+    if code is None:
+        return LoadedCode(None, differing)
+    try:
+        return LoadedCode(ObjectiveCode.from_json(code), differing)
+    except ValueError as error:
+        raise MalformedAnswerError(str(error)) from None
 
 
 def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:

@@ -7,7 +7,7 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any
@@ -22,6 +22,7 @@ from ledger.database.session import DatabaseUnavailable, ReconnectingSession
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives import Context
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.form import dataset_reference
 from ledger.seeds import derive
 from ledger.settings import Settings
@@ -31,6 +32,7 @@ from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.options import WorkerOptions
 from ledger.worker.outcome import AttemptOutcome
+from ledger.worker.recorded_code import RecordedCodes
 from ledger.worker.refusals import ObjectiveLoadError, RefusedStudies
 from ledger.worker.registration import WorkerRegistration
 from ledger.worker.stop_requests import StopRequests
@@ -98,6 +100,7 @@ class Supervisor:
             self._wait_before_retry,
         )
         self._registration = WorkerRegistration(self._session, self.name, host)
+        self._codes = RecordedCodes(self._session)
 
     def run(self) -> int:
         """Claim and train trials until the worker stops.
@@ -160,9 +163,15 @@ class Supervisor:
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_data_files(claimed[0], trials):
                     break
-                # The code calls `start` again after the fetch of the dataset, because the worker may have released some
-                # trials during the fetch.
-                self._train(trials.start(), trials)
+                version = claimed[0].code
+                if self._codes.is_missing(claimed[0]):
+                    code = self._load_code(claimed[0], trials)
+                    if code is None:
+                        continue
+                    version = self._codes.record(claimed[0], code)
+                # The code calls `start` again, because the worker may have released some trials during the fetch of the
+                # dataset or the loading of the objective.
+                self._train(trials.start(), trials, version)
         except ObjectiveLoadError as refused:
             if self._options.study is not None:
                 raise
@@ -258,19 +267,45 @@ class Supervisor:
                 trials.postpone(error.pause)
         return True
 
-    def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials) -> None:
+    def _load_code(self, first: ClaimedTrial, trials: ClaimedTrials) -> ObjectiveCode | None:
+        """Load the objective of a study whose code the ledger does not have, and return the code.
+
+        Return None if the first trial has ended during the loading, or if the worker must stop.
+        """
+        trials.keep_first()
+        self._trainer.load(first.objective, self._open_data(first))
+        self._wait_for_jobs(first, trials)
+        return self._trainer.code
+
+    def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials, version: int | None) -> None:
         """Train trials of one study. Training also continues while the database is unavailable.
 
         The method returns when every trial has ended, when the worker must release the trials, or when the trainer
         process has ended.
+
+        Parameters
+        ----------
+        version : int or None
+            Number of the version of the objective's code that is valid, or None if the ledger has no version.
+        """
+        first = claimed[0]
+        jobs = [(trial.params, _context(trial)) for trial in claimed]
+        recorded = self._codes.of(first, version)
+        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded)
+        self._wait_for_jobs(first, trials)
+
+    def _open_data(self, first: ClaimedTrial) -> list[Callable[[], int]]:
+        """Return the functions that open the data files of a trial's objective."""
+        data = dataset_reference(first.objective)
+        return [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
+
+    def _wait_for_jobs(self, first: ClaimedTrial, trials: ClaimedTrials) -> None:
+        """Wait until the trainer's jobs have ended, and keep the claims of their trials valid.
+
+        The first job is the job of the trial `first`.
         """
         started = time.monotonic()
-        first = claimed[0]
         limit = min(seconds for seconds in (first.timeout_seconds, self._options.trial_timeout, math.inf) if seconds)
-        data = dataset_reference(first.objective)
-        open_data = [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
-        jobs = [(trial.params, _context(trial)) for trial in claimed]
-        self._trainer.start(first.objective, jobs, open_data, first.tuples)
         while self._trainer.jobs:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit
@@ -281,10 +316,14 @@ class Supervisor:
                 if outcome.kind == "refused":
                     assert outcome.error is not None
                     raise ObjectiveLoadError(outcome.error)
+                if outcome.kind == "result" and outcome.loss is None:
+                    continue  # The job has only loaded the objective.
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
             if first.study_id in self._refusals and self._trainer.training_since is not None:
                 self._accept(first)
+            if differing := self._trainer.take_differing():
+                self._warn_of_values(first, differing)
             if not self._trainer.jobs:
                 return
             if self._shutdown.is_overdue:
@@ -306,6 +345,19 @@ class Supervisor:
             if now >= trials.due_at and not self._maintain(trials):
                 self._trainer.kill()
                 return
+
+    def _warn_of_values(self, first: ClaimedTrial, differing: str) -> None:
+        way_out = (
+            "copy the recorded files to this machine"
+            if "command" in first.objective
+            else "compute a value that depends on the machine inside the objective"
+        )
+        message = (
+            f"the objective of study {first.study_name} has other values on this machine than recorded: {differing};"
+            f" {way_out}"
+        )
+        fields = {"worker": self.name, "study": first.study_name, "differing": differing}
+        log_event(_log, "other values", message, level=logging.WARNING, **fields)
 
     def _maintain(self, trials: ClaimedTrials) -> bool:
         """Withdraw and release the waiting trials, deliver outcomes, and renew the claim of the trial in training.

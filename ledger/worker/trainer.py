@@ -24,11 +24,18 @@ from ledger.errors import LedgerError, UsageError
 from ledger.objectives import Context
 from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.objectives.command import remove_folder
+from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.text import last_line
 from ledger.worker import credentials, interpreter
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel
-from ledger.worker.outcome import AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
+from ledger.worker.outcome import (
+    AttemptOutcome,
+    LoadedCode,
+    MalformedAnswerError,
+    TrainerAnswer,
+    parse_answer,
+)
 from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
 from ledger.worker.system_user import SystemUser
 
@@ -76,6 +83,9 @@ class TrainerHandle:
         Time at which the training of the current job began, as a value of `time.monotonic`. The training may have begun
         earlier than `training_since`, by at most the time between two calls of `wait`. `training_since` is None while
         the trainer loads the objective, because loading does not count as training.
+    code : ObjectiveCode or None
+        The code of the objective that the trainer process has loaded. None before the trainer has loaded an objective,
+        and for a built-in model.
     """
 
     def __init__(
@@ -127,7 +137,12 @@ class TrainerHandle:
         # last.
         self._loaded: str | None = None
         self._sent = ""
+        # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
+        self._compared: str | None = None
+        # The values in which the loaded objective differs from the recorded code.
+        self._differing: str | None = None
         self.training_since: float | None = None
+        self.code: ObjectiveCode | None = None
 
     @property
     def jobs(self) -> int:
@@ -140,6 +155,7 @@ class TrainerHandle:
         jobs: Sequence[tuple[Mapping[str, Any], Context]],
         open_data: Sequence[Callable[[], int]] = (),
         tuples: Sequence[Mapping[str, Any]] = (),
+        recorded: Mapping[str, Any] | None = None,
     ) -> None:
         """Start attempts of one objective. The trainer runs the attempts one after the other.
 
@@ -158,10 +174,19 @@ class TrainerHandle:
         tuples : sequence of mapping
             The dimensions of the space with choices that are tuples. A job contains lists instead of these tuples,
             because JSON has no tuples.
+        recorded : mapping, optional
+            The recorded code of the objective, with the keys "sha256" and "parts". If the code on this machine differs
+            from the recorded code, the outcome of the first attempt is a refusal.
         """
         self._open_data = open_data
         shared = {"tuples": tuples} if tuples else {}
-        self._send(objective, [{"params": params, "context": vars(context), **shared} for params, context in jobs])
+        sent = [{"params": params, "context": vars(context), **shared} for params, context in jobs]
+        self._send(objective, sent, recorded)
+
+    def load(self, objective: Mapping[str, Any], open_data: Sequence[Callable[[], int]] = ()) -> None:
+        """Start a job that only loads the objective. After the job has ended, `code` is the objective's code."""
+        self._open_data = open_data
+        self._send(objective, [{}], trains=False)
 
     def check(
         self,
@@ -169,8 +194,8 @@ class TrainerHandle:
         space: Sequence[Mapping[str, Any]],
         seed: int,
         open_data: Sequence[Callable[[], int]] = (),
-    ) -> None:
-        """Raise a LedgerError if this machine cannot load the objective, or if the objective fails in each trial.
+    ) -> ObjectiveCode | None:
+        """Load and check the objective, and return its code, or None for an objective without code of a user.
 
         Parameters
         ----------
@@ -198,6 +223,12 @@ class TrainerHandle:
                     raise UsageError(last_line(outcome.error))
                 if outcome.error is not None:
                     raise LedgerError(outcome.error)
+        return self.code
+
+    def take_differing(self) -> str | None:
+        """Return the values in which the loaded objective differs from the recorded code, once for each trainer."""
+        differing, self._differing = self._differing, None
+        return differing
 
     def wait(self, timeout: float | None, *descriptors: int) -> list[AttemptOutcome]:
         """Wait at most `timeout` seconds until a job ends or one of `descriptors` becomes readable.
@@ -291,17 +322,27 @@ class TrainerHandle:
             for outcome, output in zip(outcomes, outputs, strict=True)
         ]
 
-    def _send(self, objective: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], *, trains: bool = True) -> None:
+    def _send(
+        self,
+        objective: Mapping[str, Any],
+        jobs: Sequence[Mapping[str, Any]],
+        recorded: Mapping[str, Any] | None = None,
+        *,
+        trains: bool = True,
+    ) -> None:
         assert not self.jobs, "earlier jobs are unfinished"
         text = json.dumps(objective)
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
             # The child has died between two jobs, so the child's death does not count as a failed attempt.
             self._kill()
-        elif self._channel is not None and (text != self._sent or self._channel.has_unsent):
+        elif self._channel is not None and (
+            text != self._sent or self._channel.has_unsent or not self._has_compared(recorded)
+        ):
             # Each objective gets its own process. In a shared process, an objective could change imported modules, and
             # so affect the losses of another objective. If the supervisor still has unsent data after all jobs have
             # ended, the child has answered jobs without receiving these jobs. The supervisor then ends the child, so
-            # that the amount of unsent data does not grow without limit.
+            # that the amount of unsent data does not grow without limit. If another code has been recorded, a new child
+            # imports the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -314,10 +355,21 @@ class TrainerHandle:
         self._since = self._sent_at = time.monotonic()
         self._seconds = 0.0
         self.training_since = self._since if self._sent == self._loaded else None
+        batch = {"objective": self._sent, "first": self._first, "jobs": jobs, "recorded": None, "recordable": False}
+        if self._loaded is None:
+            # The child compares the codes once, when it loads the objective.
+            batch |= {"recorded": recorded, "recordable": not self._trains}
+            self._compared = None if recorded is None else recorded["sha256"]
         try:
-            channel.send({"objective": self._sent, "first": self._first, "jobs": jobs}, range(self._first, self._end))
+            channel.send(batch, range(self._first, self._end))
         except MalformedAnswerError as error:
             self._fault = str(error)
+
+    def _has_compared(self, recorded: Mapping[str, Any] | None) -> bool:
+        """Return whether the child's code is the recorded code, or was accepted in place of it."""
+        if recorded is None or self._loaded is None:
+            return True
+        return recorded["sha256"] in (self._compared, None if self.code is None else self.code.sha256)
 
     def _accept(self, answer: TrainerAnswer) -> list[AttemptOutcome]:
         """Return a list that contains the outcome in `answer`.
@@ -328,13 +380,15 @@ class TrainerHandle:
         # objective can create a copy of the child by a fork.
         if not answer.job == self._first < self._end:
             return []
-        outcome = answer.outcome
+        outcome = answer.content
         # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
         # of the objective could end the worker.
-        if (outcome is None or outcome.kind == "refused") and self.training_since is not None:
+        is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
+        if is_loading and self.training_since is not None:
             raise MalformedAnswerError("the answer is about the loading of the objective, which was already loaded")
-        if outcome is None:
+        if isinstance(outcome, LoadedCode):
             self._loaded, self.training_since = self._sent, time.monotonic()
+            self.code, self._differing = outcome.code, outcome.differing
             return []
         self._first += 1
         # Jobs run one after the other, so the durations of the jobs together are at most the time since the supervisor
@@ -442,6 +496,7 @@ class TrainerHandle:
         if self._pidfd is not None:
             os.close(self._pidfd)
         self._process = self._channel = self._pidfd = self._loaded = self._fault = None
+        self.code = self._compared = self._differing = None
         self._end = self._first
         return code, stderr
 

@@ -23,12 +23,13 @@ from ledger.errors import LedgerError
 from ledger.objectives import Context, load, runs_users_code, search_path
 from ledger.objectives.command import CommandFailedError, CommandHost, RemainingProcessesError
 from ledger.objectives.loading import LoadedObjective
+from ledger.objectives.objective_code import code_of, title_of, worker_changes
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.channel import TrainerChannel
-from ledger.worker.outcome import LOADED, AttemptOutcome, to_answer
+from ledger.worker.outcome import AttemptOutcome, LoadedCode, to_answer
 from ledger.worker.output import OutputMarker
 
 _PR_SET_PDEATHSIG = 1
@@ -88,18 +89,22 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if job["objective"] != loaded:
                 objective = json.loads(job["objective"])
                 evaluate = _load(objective, options, folder, host)
+                message = _checked_code(objective, job, options, folder)
                 if "command" in objective:
                     channel.at_end = lambda: _end_command(host)
                     _set_death_signal(0)
                 loaded = job["objective"]
-                channel.answer({"job": job["job"], **LOADED}, urgent=True)
+                channel.answer(message.to_answer(job["job"]), urgent=True)
         except LedgerError as error:
             outcome = AttemptOutcome("refused", 0.0, error=_sendable(str(error)))
         else:
             received.clear()
-            outcome = (
-                _train(evaluate, job, options["memory_limit"], received) if "params" in job else _check(evaluate, job)
-            )
+            if "params" in job:
+                outcome = _train(evaluate, job, options["memory_limit"], received)
+            elif "space" in job:
+                outcome = _check(evaluate, job)
+            else:
+                outcome = AttemptOutcome("result", 0.0)
         if os.getpid() != process_id:
             # The objective has forked the trainer process. This copy of the trainer process has returned from the
             # objective, and must end.
@@ -127,6 +132,32 @@ def _load(
                 f"the study's objective cannot be loaded ({type(error).__name__}: {one_line(str(error))}): correct the"
                 " objective in a new study"
             ) from error
+
+
+def _checked_code(
+    objective: Mapping[str, Any], job: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
+) -> LoadedCode:
+    """Compare the code of the loaded objective with the recorded code that the job contains.
+
+    Raises
+    ------
+    LedgerError
+        The codes differ, so this machine must not train the objective.
+    """
+    code = code_of(objective, options["allowed"], folder, commands=options["commands"], recordable=job["recordable"])
+    if code is None or job["recorded"] is None:
+        return LoadedCode(code)
+    try:
+        refused, differing = worker_changes(objective, job["recorded"], code)
+    except ValueError as error:
+        raise LedgerError(f"the recorded code of the study cannot be read ({error}): delete the study") from None
+    if refused:
+        raise LedgerError(
+            f"the code of objective {one_line(title_of(objective))!r} on this machine differs from the recorded code"
+            f" ({'; '.join(refused)}): install the recorded code, which `ledger study source` prints, or record this"
+            " machine's code by `ledger study accept`"
+        )
+    return LoadedCode(code, "; ".join(differing) or None)
 
 
 def _die_with_parent(parent: int) -> None:

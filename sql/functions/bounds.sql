@@ -26,6 +26,14 @@ return 65536;
 comment on function ledger.longest_output is
   'The maximum length of an attempt''s output, in characters. The ledger removes the beginning of a longer output.';
 
+-- The maximum length of a source text of an objective's code, in characters. The ledger does not keep a longer text, but
+-- keeps its hash.
+create or replace function ledger.longest_source() returns int
+language sql immutable parallel safe
+return 1000000;
+comment on function ledger.longest_source is
+  'The maximum length of a source text of an objective''s code, in characters.';
+
 -- The maximum size of a JSON document, as the number of bytes in the text that PostgreSQL writes for the document. A
 -- manager reads the JSON documents of all trials of a study, so a document must not be too large.
 create or replace function ledger.largest_json() returns int

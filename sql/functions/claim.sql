@@ -9,6 +9,8 @@
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in leave_out.
 -- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
+-- The answer's column code is the number of the study's code version (ledger.objective_code). The code is null if the
+-- ledger has no version of the study's code.
 -- A worker sends several claims at once if a training takes less time than a call of this function. A worker that sends
 -- several claims gets at most its share of the pending trials. The share is the number of pending trials divided by the
 -- number of live workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls
@@ -19,7 +21,7 @@
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
-  lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8, tuples jsonb)
+  lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8, code int, tuples jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 set enable_sort = off set enable_incremental_sort = off set lock_timeout = '1s'
 as $$
@@ -32,6 +34,7 @@ declare
   workers int;
   numbers int[];
   lowest int;
+  current int;
 begin
   if wanted > 64 then
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
@@ -53,7 +56,7 @@ begin
     select
       trial.claim, study.id, study.name, trial.number, trial.attempts, trial.params, study.objective, study.seed,
       extract(epoch from study.lease)::float8, extract(epoch from study.heartbeat)::float8,
-      extract(epoch from study.trial_timeout)::float8, study.tuples
+      extract(epoch from study.trial_timeout)::float8, ledger.current_code(study.id), study.tuples
     from ledger.attempt
     join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
     join ledger.study on study.id = trial.study_id
@@ -104,6 +107,7 @@ begin
       -- The first element of `numbers` is not always the lowest number, because enqueued trials come first.
       lowest := (select min(number) from unnest(numbers) as number);
     end if;
+    current := ledger.current_code(candidate.id);
     return query
     with taken as (
       update ledger.trial
@@ -120,7 +124,7 @@ begin
     select
       taken.claim, candidate.id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective,
       candidate.seed, extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
-      extract(epoch from candidate.trial_timeout)::float8, candidate.tuples
+      extract(epoch from candidate.trial_timeout)::float8, current, candidate.tuples
     from taken;
     return;
   end loop;

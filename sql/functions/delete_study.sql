@@ -1,5 +1,5 @@
--- Delete a study and all rows that belong to the study. Also delete each data file of the study that no other study
--- uses.
+-- Delete a study and all rows that belong to the study. Also delete each data file and each source text of the study
+-- that no other study uses.
 -- Only the owner of the tables can delete a study. Answers:
 --   deleted: the function deleted the study.
 --   managed: a manager holds the study, so the function deleted nothing.
@@ -12,6 +12,7 @@ declare
   parent ledger.study;
   held ledger.manager;
   files text[];
+  texts text[];
 begin
   select * into parent from ledger.study where id = delete_study.study_id for no key update;
   if not found then
@@ -22,6 +23,10 @@ begin
      and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
     return 'managed';
   end if;
+  texts := array(
+    select distinct kept.value
+    from ledger.code_version, jsonb_each_text(sources) as kept
+    where study_id = parent.id);
   delete from ledger.study where id = parent.id;
   files := ledger.data_files(parent.spec);
   -- Another transaction that is recording a study with one of these data files holds a lock on the file's row
@@ -30,6 +35,12 @@ begin
   delete from ledger.dataset as known
   where known.sha256 = any (files)
     and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)));
+  -- A transaction that is recording a code with one of the texts holds a lock on the text's row (ledger.add_code).
+  perform from ledger.source where sha256 = any (texts) order by sha256 for update;
+  delete from ledger.source
+  where sha256 = any (texts)
+    and not exists (
+      select from ledger.code_version, jsonb_each_text(sources) as kept where kept.value = source.sha256);
   return 'deleted';
 end
 $$;

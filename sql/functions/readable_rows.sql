@@ -218,6 +218,64 @@ $$;
 comment on function ledger.refuse_unreadable_dataset is
   'Trigger: refuse a dataset that a reader could not read.';
 
+create or replace function ledger.refuse_unreadable_code_version() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.number, new.first_trial)),
+    case when jsonb_typeof(new.parts) <> 'array' or jsonb_path_exists(new.parts, 'strict $[*] ? (@.type() != "object")')
+         then 'the parts: they are not a list of objects' end,
+    ledger.json_fault('the parts', new.parts),
+    case when jsonb_typeof(new.sources) <> 'object'
+              or jsonb_path_exists(new.sources, 'strict $.* ? (@.type() != "string")')
+         then 'the sources: they are not an object of texts' end,
+    ledger.json_fault('the sources', new.sources),
+    case when jsonb_typeof(new.versions) <> 'object'
+              or jsonb_path_exists(new.versions, 'strict $.* ? (@.type() != "string")')
+         then 'the versions: they are not an object of texts' end,
+    ledger.json_fault('the versions', new.versions, ledger.largest_versions()),
+    ledger.text_fault('the commit', new.git_commit),
+    ledger.moment_fault('recorded_at', new.recorded_at));
+begin
+  if fault is null and exists (
+    select from jsonb_array_elements(new.parts) as part
+    where not part ?& array['kind', 'name']
+      or part - array['kind', 'name', 'code', 'value', 'shown', 'unwatched'] <> '{}'
+      or jsonb_path_exists(part, 'strict $.* ? (@.type() != "string")')
+      or exists (select from jsonb_each_text(part) as field where length(field.value) > ledger.longest_name())) then
+    fault := format('the parts: a part is not an object of texts of at most %s characters, with a kind and a name',
+                    ledger.longest_name());
+  end if;
+  if fault is null and exists (
+    select from jsonb_object_keys(new.sources) as name where length(name) > ledger.longest_name()) then
+    fault := format('the sources: the name of a file has more than %s characters', ledger.longest_name());
+  end if;
+  if fault is not null then
+    raise exception 'code version % of study %, %', new.number, new.study_id, fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_code_version is
+  'Trigger: refuse a version of a code that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_source() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := ledger.text_fault('the text', new.text, ledger.longest_source());
+begin
+  if fault is not null then
+    raise exception 'source %, %', left(new.sha256, 64), fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_source is
+  'Trigger: refuse a source text that a reader could not read.';
+
 create or replace trigger studies_are_readable before insert or update on ledger.study
   for each row execute function ledger.refuse_unreadable_study();
 create or replace trigger iterations_are_readable before insert or update on ledger.iteration
@@ -237,6 +295,10 @@ create or replace trigger managers_are_readable before insert or update of name,
   for each row execute function ledger.refuse_unreadable_manager();
 create or replace trigger datasets_are_readable before insert on ledger.dataset
   for each row execute function ledger.refuse_unreadable_dataset();
+create or replace trigger code_versions_are_readable before insert on ledger.code_version
+  for each row execute function ledger.refuse_unreadable_code_version();
+create or replace trigger sources_are_readable before insert on ledger.source
+  for each row execute function ledger.refuse_unreadable_source();
 
 alter table ledger.study enable always trigger studies_are_readable;
 alter table ledger.iteration enable always trigger iterations_are_readable;
@@ -247,3 +309,5 @@ alter table ledger.refusal enable always trigger refusals_are_readable;
 alter table ledger.worker enable always trigger workers_are_readable;
 alter table ledger.manager enable always trigger managers_are_readable;
 alter table ledger.dataset enable always trigger datasets_are_readable;
+alter table ledger.code_version enable always trigger code_versions_are_readable;
+alter table ledger.source enable always trigger sources_are_readable;

@@ -39,6 +39,9 @@ begin
      or objective ?| array['model', 'estimator', 'steps'] and objective ->> 'direction' = 'minimize' then
     return 'the spec: the direction of the objective is neither "minimize" nor "maximize", or is "minimize" for a model';
   end if;
+  if jsonb_typeof(objective -> 'record_source') <> 'boolean' then
+    return 'the spec: in the objective, record_source must be a boolean';
+  end if;
   -- The numbers of folds (cv) and of repeats must be an integer such as 5, because clients in other languages could read
   -- 5.0 as a float.
   if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then

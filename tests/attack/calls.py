@@ -60,6 +60,8 @@ _STATEMENTS = (
     "listen ledger; notify ledger, 'forged'",
     "select claim from ledger.trial",
     "select content from ledger.dataset",
+    "update ledger.code_version set parts = '[]'",
+    "delete from ledger.source",
     "explain analyze select ledger.delete_study(1)",
 )
 

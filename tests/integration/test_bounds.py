@@ -15,10 +15,19 @@ from psycopg.types.json import Jsonb
 
 from ledger.database import bounds, flattened, protocol, queries, reads, studies, trials
 from ledger.database.connection import connect, driver, engine
-from ledger.database.rows import AttemptRow, IterationRow, ProgressRow, StudyRow, TrialRow, WorkerRow
+from ledger.database.rows import (
+    AttemptRow,
+    CodeVersionRow,
+    IterationRow,
+    ProgressRow,
+    StudyRow,
+    TrialRow,
+    WorkerRow,
+)
 from ledger.database.selecting import fetch, query, rows_of
 from ledger.errors import LedgerError
 from ledger.manager.registration import register
+from ledger.objectives.fingerprint import parts_from_json, watched
 from ledger.optuna import views as optuna_views
 from ledger.study.dimensions import PRIORS
 from ledger.study.file import assemble
@@ -63,6 +72,7 @@ NOT_HOLDOUTS: tuple[Any, ...] = (
     *({key: HOLDOUT[key] for key in HOLDOUT if key != missing} for missing in HOLDOUT),
 )
 NOT_MODES: tuple[Any, ...] = (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")
+NOT_BOOLEANS: tuple[Any, ...] = (None, 5, "no", [], {})
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
 MALFORMED: list[tuple[dict[str, Any], str]] = [
@@ -84,6 +94,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
         for key, value in product(("group_column", "time_column", "weight_column"), NOT_COLUMNS)
     ),
     *(({"objective": {"model": "svm", "data": {**DATA, "holdout": data}}}, "data: holdout") for data in NOT_HOLDOUTS),
+    *(({"objective": {"record_source": value}}, "objective, record_source") for value in NOT_BOOLEANS),
     *(({"mode": mode}, "the mode") for mode in NOT_MODES),
     *(
         ({"space": [{"name": "x", "type": kind, "low": 1, "high": 2, **prior}]}, "known prior")
@@ -418,6 +429,19 @@ surrogates = mostly(
 )
 
 
+code_parts = st.lists(
+    mostly(
+        an_object(
+            code=mostly(st.just('"0"'), any_json), shown=mostly(st.just('"7"'), any_json), unwatched=st.just('"lock"')
+        ).map(
+            lambda part: part.replace("{", '{"kind": "function", "name": "loss"' + (", " if part != "{}" else ""), 1)
+        ),
+        an_object(kind=any_json, name=any_json, mine=any_json),
+    ),
+    max_size=2,
+).map(lambda parts: "[" + ", ".join(parts) + "]")
+
+
 def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any]) -> bool:
     """Insert a row as the owner of the tables. Return whether the tables accept the row."""
     statement = sql.SQL("insert into ledger.{} ({}) values ({})").format(
@@ -434,7 +458,7 @@ def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any])
 
 
 def test_no_view_fails_for_any_row_that_the_tables_accept(url):
-    accepted = dict.fromkeys(("study", "worker", "manager", "iteration", "trial", "attempt"), 0)
+    accepted = dict.fromkeys(("study", "worker", "manager", "code_version", "iteration", "trial", "attempt"), 0)
     known = queries.known()
     with engine(url).connect() as db:
         connection = driver(db)
@@ -501,6 +525,17 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 "lease_until": draw(moments),
             }
             add("manager", {**of_study, **manager})
+            code = {
+                "number": draw(naturals),
+                "first_trial": draw(naturals),
+                "sha256": draw(mostly(st.just("0" * 64), texts)),
+                "parts": draw(mostly(code_parts, any_json)),
+                "sources": draw(mostly(st.sampled_from(["{}", '{"a.py": "x"}']), any_json)),
+                "git_commit": draw(st.none() | texts),
+                "versions": draw(mostly(st.just("{}"), any_json)),
+                "recorded_at": draw(moments),
+            }
+            add("code_version", {**of_study, **code})
             iteration = {
                 "number": 0,
                 "round": 0,
@@ -566,6 +601,8 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 connection.execute(each.with_values({})).fetchall()
             for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow):
                 fetch(db, row, rows_of(row))
+            for version in fetch(db, CodeVersionRow, rows_of(CodeVersionRow)):
+                watched(parts_from_json(version.parts))
             for row in connection.execute("select id, name, spec -> 'space' from ledger.study").fetchall():
                 db.execute(query("status"), {"study": row[0], "rated": 20, "failures": 3}).all()
                 flat = flattened.create(connection.cursor(), *row)

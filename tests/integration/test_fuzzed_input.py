@@ -19,7 +19,18 @@ from tests.integration.ledgers import make_study, take
 from tests.unit.test_fuzzed_input import FILE, mutated, returns
 from tests.unit.test_space import jsonb
 
-TABLES = ("study", "manager", "iteration", "trial", "attempt", "worker", "dataset", "alembic_version")
+TABLES = (
+    "study",
+    "manager",
+    "iteration",
+    "trial",
+    "attempt",
+    "worker",
+    "dataset",
+    "code_version",
+    "source",
+    "alembic_version",
+)
 
 
 def contents(connection: psycopg.Connection[Any]) -> dict[str, Any]:

@@ -8,18 +8,28 @@ from typing import Any
 
 import pytest
 
-from ledger.database import logins, protocol
+from ledger.database import codes, logins, protocol, studies
+from ledger.objectives.fingerprint import CodePart, ObjectiveCode
 from tests.integration.ledgers import take
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
 from tests.roles import make_roles
 from tests.unit.test_commands_help import LISTINGS, commands
 
 # The values of these keys depend on the study or on the objective.
-OPAQUE = {"params", "metrics", "spec", "versions"}
+OPAQUE = {"params", "metrics", "spec", "versions", "sources", "texts"}
+CODE = ObjectiveCode(
+    (CodePart("module value", "N", "a" * 64, "b" * 64, "7"), CodePart("module value", "LOCK", unwatched="lock")),
+    {"m.py": "c" * 64},
+    {},
+    "d" * 40,
+    True,
+    {"python": "3.11"},
+).to_json()
 # Each listing with its arguments.
 ARGUMENTS = {
     "study list": [],
     "study show": ["s"],
+    "study source": ["s"],
     "trial list": ["s"],
     "trial show": ["s", "0"],
     "worker list": [],
@@ -39,10 +49,11 @@ INCLUDES = {"study show": "study list", "trial show": "trial list"}
 
 @pytest.fixture
 def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
-    """The program on a ledger with the study s: a trial complete, after a failure, and one running."""
+    """The program on a ledger with the study s: a trial complete, after a failure, one running, and a recorded code."""
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("FORCE_COLOR", "1")
     propose(db)
+    codes.record(db, studies.get(db, "s").id, None, CODE)
     protocol.announce(connection, "w", "host", 7, {"python": "3"})
     protocol.fail(connection, take(connection), "the trainer process died", 0.5, "crashed")
     protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
@@ -65,7 +76,7 @@ def documented(root, listing: str) -> set[str]:
     (section,) = re.findall(rf"^## ledger {listing}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     keys = set()
     for row in re.findall(r"^\| (`.*?) \|$", section, re.MULTILINE):
-        keys |= set(re.findall(r"`([a-z_]+)`", row))
+        keys |= set(re.findall(r"`([a-z_][a-z_0-9]*)`", row))
     return keys
 
 
@@ -105,7 +116,7 @@ def test_a_listing_is_one_document_with_the_keys_of_its_documentation(ledger, lo
     assert found <= named
     own = documented(root, listing)
     # explanations also contain code, such as states
-    first_cells = set(re.findall(r"`([a-z_]+)`", " ".join(first_column(root, listing))))
+    first_cells = set(re.findall(r"`([a-z_][a-z_0-9]*)`", " ".join(first_column(root, listing))))
     assert first_cells - {"difference"} <= found
     assert first_cells <= own
     for key, value in leaves(document):

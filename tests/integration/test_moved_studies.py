@@ -278,6 +278,11 @@ UNREADABLE = [
     (_set("trials", 0, "error", value="\ud800"), "is damaged at trials[0].error", "an unpaired UTF-16 surrogate"),
     (_set("study", "versions", value={"a": [[]] * 400_000}), "is damaged at study.versions", "bytes of JSON"),
     (
+        _set("attempts", 0, "trial", value=-7),
+        "trial -7: the trial does not exist",
+        "but an attempt refers to it",
+    ),
+    (
         _set("attempts", 0, "seconds", value=1.7e308),
         "the database refuses it (attempt 1 of trial ",
         "plausible duration",

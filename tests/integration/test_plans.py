@@ -244,11 +244,12 @@ def test_the_managers_questions_keep_their_indexes(big, explained, question, ind
 
 def test_every_function_of_the_hot_path_is_explained_here():
     explained_here = {"claim", "heartbeat", "complete", "fail", "release", "reap"}
-    # the last three within those that call them
+    # the functions of the last line within those that call them
     explained_here |= {"claim_study", "leave_study", "propose", "tell", "stop", "finish"}
-    explained_here |= {"held_study", "lock_trial", "next_trial"}
+    explained_here |= {"held_study", "lock_trial", "next_trial", "current_code"}
     others = {
         "accept",
+        "add_code",
         "announced_recently",
         "announce",
         "bounds",
@@ -277,10 +278,13 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "manager_seconds",
         "notify",
         "number",
+        "objective_code",
         "pause",
         "readable_rows",
+        "record_code",
         "refuse",
         "release_pause",
+        "report_code",
         "resume",
         "retry",
         "revision",
@@ -290,6 +294,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "shortened",
         "spec_fault",
         "terminal_rows",
+        "unchanging_code",
         "unchanging_datasets",
         "value",
     }

@@ -1,5 +1,6 @@
 """Texts of the database that contain control characters: no command that reads prints such a character."""
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ PLAIN = {
         ("trial", "state"),
         ("attempt", "outcome"),
     ),
-    ("dataset", "sha256"),
+    *(("dataset", "sha256"), ("code_version", "sha256"), ("source", "sha256")),
 }
 
 
@@ -139,6 +140,21 @@ def filled(db, connection) -> list[str]:
                 (f"w{ESCAPES}", study, ESCAPES),
             )
         connection.execute(
+            "insert into ledger.code_version (study_id, number, first_trial, sha256, parts, sources, git_commit,"
+            " git_clean, versions, recorded_at) values (%s, 0, 0, %s, %s, %s, %s, true, %s, now())",
+            (
+                *(study, "0" * 64),
+                as_jsonb(
+                    [
+                        {"kind": ESCAPES, "name": ESCAPES, "shown": ESCAPES},
+                        {"kind": "x", "name": "y", "unwatched": ESCAPES},
+                    ]
+                ),
+                as_jsonb({f"file{ESCAPES}": hashlib.sha256(ESCAPES.encode()).hexdigest(), "odd": ESCAPES}),
+                *(ESCAPES, odd),
+            ),
+        )
+        connection.execute(
             "insert into ledger.manager (study_id, claim, name, claimed_at, lease, lease_until)"
             " values (%s, gen_random_uuid(), %s, now(), '1 h', now() + interval '1 h')",
             (study, ESCAPES),
@@ -147,6 +163,10 @@ def filled(db, connection) -> list[str]:
         "insert into ledger.dataset (sha256, name, content, created_at)"
         " values (encode(sha256('a'), 'hex'), %s, 'a', now())",
         (ESCAPES,),
+    )
+    connection.execute(
+        "insert into ledger.source (sha256, text) values (%s, %s)",
+        (hashlib.sha256(ESCAPES.encode()).hexdigest(), ESCAPES),
     )
     return names
 
@@ -180,7 +200,7 @@ def test_no_reading_command_prints_a_raw_escape(url, connection, filled, tmp_pat
         commands += [
             *(["study", "show", name], ["trial", "list", name], ["status", name], ["study", "view", name]),
             *(["trial", "show", name, str(number)] for number in range(5)),
-            *(["verify", name], ["report", name, "--output", "report.html"]),
+            *(["verify", name], ["report", name, "--output", "report.html"], ["study", "source", name]),
             *(["export", name, "--format", "csv", "--spreadsheet"], ["export", name], ["status", name, "--watch"]),
         ]
     commands.remove(["status", "open", "--watch"])  # does not end

@@ -36,12 +36,13 @@ from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("attempts", "best_trials", "convergence", "datasets", "iteration_regret", "iterations", "managers", "outcomes"),
-    *("parameters", "progress", "refusals", "regret", "studies", "trial_times", "trials", "utilisation", "workers"),
+    *("attempts", "best_trials", "code_versions", "convergence", "datasets", "iteration_regret", "iterations"),
+    *("managers", "outcomes", "parameters", "progress", "refusals", "regret", "sources", "studies", "trial_times"),
+    *("trials", "utilisation", "workers"),
 }
 PROTOCOL = {
     *("claim", "heartbeat", "complete", "fail", "release", "refuse", "accept", "announce", "dataset", "ended"),
-    "revision",
+    *("objective_code", "report_code", "revision"),
 }
 FUNCTIONS = {
     "ledger_manager": {
@@ -63,6 +64,7 @@ FUNCTIONS = {
             "pause",
             "propose",
             "reap",
+            "record_code",
             "resume",
             "retry",
             "revision",
@@ -386,6 +388,8 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "worker": "workers",
         "refusal": "refusals",
         "dataset": "datasets",
+        "code_version": "code_versions",
+        "source": "sources",
     }
     # a cancellation that waits for a lock is internal
     assert {*named, "cancellation"} == {table.name for table in metadata.tables.values()}

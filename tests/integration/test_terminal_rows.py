@@ -8,6 +8,7 @@ import pytest
 
 from ledger.database import managing, protocol, studies
 from ledger.database.datasets import StoredDataset
+from ledger.objectives.fingerprint import CodePart, ObjectiveCode
 from tests.integration.ledgers import make_study, reap, spec, take, tell
 
 END = {
@@ -16,7 +17,7 @@ END = {
     "timeout": lambda connection, held: protocol.fail(connection, held, "error", 1.0, "timeout"),
     "released": lambda connection, held: protocol.release(connection, held),
 }
-TABLES = ("study", "iteration", "trial", "attempt", "cancellation", "worker", "dataset")
+TABLES = ("study", "iteration", "trial", "attempt", "cancellation", "worker", "dataset", "code_version", "source")
 
 
 @pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
@@ -138,6 +139,28 @@ def test_what_studies_train_on_does_not_change(db, connection, someone):
     ):
         with pytest.raises(psycopg.errors.RestrictViolation, match="what studies train on does not change"):
             someone.execute(change)
+
+
+SOURCES = {"a.py": hashlib.sha256(b"x = 1").hexdigest()}
+CODE = ObjectiveCode((CodePart("function", "loss", "0" * 64),), SOURCES, {"a.py": "x = 1"}).to_json()
+
+
+def test_a_recorded_code_does_not_change_and_goes_with_its_last_study(db, connection, someone):
+    rows = [studies.create(db, name, spec(), "0" * 64, 1, {}, code=CODE) for name in ("s", "t")]
+    for change in (
+        "update ledger.code_version set first_trial = 1",
+        "delete from ledger.code_version",
+        "truncate ledger.code_version",
+        "update ledger.source set text = ''",
+        "delete from ledger.source",
+        "truncate ledger.source",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="a recorded code does not change"):
+            someone.execute(change)
+    for row, left in zip(rows, (1, 0), strict=True):
+        assert row is not None
+        assert studies.delete(db, row) == "deleted"
+        assert connection.execute("select count(*) from ledger.source").fetchone() == (left,)
 
 
 def test_a_whole_study_is_deleted_and_the_others_stay(db, connection):

@@ -23,6 +23,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the objective uses /
 FORGERY = """
 import json, math, os, socket, sys, time
 
+LOADED = {"loaded": True, "code": None, "differing": None}
+
 def forged(params, context):
     frame = sys._getframe()
     while "channel" not in frame.f_locals:
@@ -32,12 +34,12 @@ def forged(params, context):
     lines = [
         {"loss": math.nan}, {"loss": None}, {"seconds": "abc"}, {"kind": "failed", "loss": None, "metrics": None},
         {"kind": "banana"}, {"kind": "refused", "loss": None, "metrics": None, "error": "go away"}, {"metrics": "x"},
-        "[" * 100_000, "no JSON", {"loaded": True}, {"job": None},
+        "[" * 100_000, "no JSON", LOADED, {"job": None},
     ]
     answers, tokens = int(sys.argv[3]), int(sys.argv[4])
     if context.trial < len(lines):
         line = lines[context.trial]
-        if line == {"loaded": True}:
+        if line == LOADED:
             real = {"job": real["job"]}
         os.write(answers, (line if isinstance(line, str) else json.dumps(real | line)).encode() + b"\\n")
         time.sleep(1000)
@@ -119,17 +121,23 @@ import ctypes, os, pathlib, signal, time
 
 def traced(params, context):
     trainer, ready = os.getpid(), pathlib.Path(params["folder"], "ready")
+    begun = ready.with_name("begun")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long] * 4
     libc.prctl(0x59616D61, ctypes.c_ulong(-1 & 2**64 - 1), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
-    if os.fork() == 0:
+    if (child := os.fork()) == 0:
         os.setsid()
         if os.fork() == 0:
+            # A signal such as SIGCHLD stops a traced process.
+            while not begun.exists():
+                time.sleep(0.01)
             result = libc.ptrace(0x4206, trainer, 0, 0)  # PTRACE_SEIZE
             ready.with_suffix(".new").write_text(f"{os.getpid()} {result}")
             ready.with_suffix(".new").rename(ready)
             time.sleep(10_000)
         os._exit(0)
+    os.waitpid(child, 0)
+    begun.touch()
     while not ready.exists():
         time.sleep(0.01)
     if params["dies"]:

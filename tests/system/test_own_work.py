@@ -176,7 +176,10 @@ def test_an_edited_file_does_not_go_on_with_a_study_of_the_other(program):
     program.run(*options)
     assert "complete" in program.run(*options)
     file.write_text("a,y\n" + "1,no\n2,yes\n" * 11)
-    assert "objective.data.sha256: " in program.run(*options, code=1)
+    error = program.run(*options, code=1)
+    assert "exists with different settings (data file `edited.csv` (20 rows with SHA-256 " in error
+    assert ", now 22 rows with SHA-256 " in error
+    assert "objective.data" not in error
 
 
 NOTEBOOK = """

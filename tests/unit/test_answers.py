@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 
 from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
+from ledger.objectives.fingerprint import CodePart, ObjectiveCode
 from ledger.worker.channel import SupervisorChannel
-from ledger.worker.outcome import LARGEST_ANSWER, AttemptOutcome, MalformedAnswerError, TrainerAnswer, parse_answer
+from ledger.worker.outcome import (
+    LARGEST_ANSWER,
+    AttemptOutcome,
+    LoadedCode,
+    MalformedAnswerError,
+    TrainerAnswer,
+    parse_answer,
+)
 
 RESULT: dict[str, Any] = {
     "job": 3,
@@ -30,7 +38,9 @@ def test_an_answer_of_the_trainer_is_its_outcome():
     assert parse(RESULT, loss=2, seconds=1) == TrainerAnswer(3, AttemptOutcome("result", 1.0, 2.0, RESULT["metrics"]))
     for kind in ("failed", "refused"):
         assert parse(FAILED, kind=kind) == TrainerAnswer(3, AttemptOutcome(kind, 0.5, error="it failed"))
-    assert parse({"job": 7, "loaded": True}) == TrainerAnswer(7, None)
+    code = ObjectiveCode((CodePart("function", "loss", "0" * 64),), {"a.py": "1" * 64}, {"a.py": "x"}, "c", True, {})
+    for loaded in (LoadedCode(), LoadedCode(code, "module value `N`")):
+        assert parse(loaded.to_answer(7)) == TrainerAnswer(7, loaded)
     checked = json.dumps(RESULT | {"loss": None, "metrics": None}).encode()
     assert parse_answer(checked, trains=False) == TrainerAnswer(3, AttemptOutcome("result", 0.5))
 
@@ -49,6 +59,9 @@ def test_an_answer_of_the_trainer_is_its_outcome():
         (b'{"job": "3", "loaded": true}', "the number of the job is not an integer"),
         (b'{"job": true, "loaded": true}', "the number of the job is not an integer"),
         (b'{"job": 3, "loaded": false}', "the answer has the fields loaded"),
+        (b'{"job": 3, "loaded": true}', "the answer has the fields loaded"),
+        (b'{"job": 3, "loaded": true, "code": null, "differing": 5}', "differing is not a text"),
+        (b'{"job": 3, "loaded": true, "code": [], "differing": null}', "the code is not an object with a list of"),
         (b'{"job": 3}', "the answer has the fields "),
     ],
 )
@@ -121,3 +134,27 @@ def test_the_longest_answers_of_a_trainer_are_no_longer_than_the_limit():
     metrics = json.dumps({"a": "\U0001f600" * ((LARGEST_JSON - 20) // 4)}, ensure_ascii=False).encode()
     error = json.dumps("\x01" * LONGEST_ERROR).encode()
     assert len(metrics) + len(error) < LARGEST_ANSWER
+
+
+CODE = ObjectiveCode((CodePart("function", "loss", "0" * 64),)).to_json()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"parts": [7]},
+        {"parts": [{"kind": "function"}]},
+        {"parts": [{"kind": "function", "name": "loss", "more": "x"}]},
+        {"parts": [{"kind": "function", "name": None}]},
+        {"sources": {"a.py": 7}},
+        {"texts": None},
+        {"versions": []},
+        {"git_commit": 7},
+        {"git_clean": "yes"},
+        {"sha256": "0" * 64},
+    ],
+)
+def test_a_malformed_code_in_an_answer_is_malformed(wrong):
+    with pytest.raises(MalformedAnswerError) as caught:
+        parse({"job": 3, "loaded": True, "code": CODE | wrong, "differing": None})
+    assert "\n" not in str(caught.value)

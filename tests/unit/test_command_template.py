@@ -12,7 +12,7 @@ from ledger.objectives.command_template import (
     LONGEST_COMMAND,
     MOST_ARGUMENTS,
     CommandTemplate,
-    check_allowed,
+    fixed_arguments,
     pattern_of,
     pattern_words,
     text_of,
@@ -207,7 +207,7 @@ COMMAND = ["python", "train.py", "--lr", "{lr}"]
     ],
 )
 def test_a_pattern_allows_a_command_word_by_word(pattern):
-    check_allowed(COMMAND, ["./other", pattern])
+    fixed_arguments(COMMAND, ["./other", pattern])
 
 
 @pytest.mark.parametrize(
@@ -232,21 +232,21 @@ def test_a_pattern_allows_a_command_word_by_word(pattern):
 )
 def test_any_other_command_is_refused_with_the_pattern_that_allows_it(patterns):
     with pytest.raises(LedgerError) as refused:
-        check_allowed(COMMAND, patterns)
+        fixed_arguments(COMMAND, patterns)
     message = str(refused.value)
     assert message.startswith("this worker has no permission to run the command python train.py --lr '{lr}'; permit")
     (pattern,) = shlex.split(message.partition("--allow-command ")[2])
-    check_allowed(COMMAND, [pattern])
+    fixed_arguments(COMMAND, [pattern])
 
 
 @given(words=st.lists(texts, min_size=1).filter(lambda words: "{...}" not in words), more=st.lists(texts, min_size=1))
 def test_the_pattern_of_a_command_allows_exactly_this_command(words, more):
     pattern = pattern_of(words)
     assert pattern_words(pattern) == words
-    check_allowed(words, [pattern])
+    fixed_arguments(words, [pattern])
     for other in ([*words, *more], words[:-1], [*words[:-1], words[-1] + "x"]):
         with pytest.raises(LedgerError, match="no permission"):
-            check_allowed(other, [pattern])
+            fixed_arguments(other, [pattern])
 
 
 @pytest.mark.parametrize(

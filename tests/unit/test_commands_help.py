@@ -11,11 +11,11 @@ import pytest
 from ledger.cli import program
 
 # Commands with these names list something, and have --json. The others do something.
-LISTINGS = {"best", "where", "list", "show", "check", "current", "verify", "status", "query"}
+LISTINGS = {"best", "where", "list", "show", "source", "check", "current", "verify", "status", "query"}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
     *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),
-    *("view", "pg_dump", "pg_restore", "add", "remove"),
+    *("view", "pg_dump", "pg_restore", "add", "remove", "accept"),
 }
 
 

@@ -130,7 +130,7 @@ def test_a_dataset_that_this_machine_cannot_store_is_a_refusal(dataset, monkeypa
 
 
 def test_during_a_fetch_one_claim_is_renewed_and_the_others_are_released():
-    claimed = [ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 0.0, None) for trial in range(3)]
+    claimed = [ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 0.0, None, None) for trial in range(3)]
     calls: list[tuple[Any, list[int]]] = []
 
     def call(function: Any, *trials: ClaimedTrial) -> Any:

@@ -106,7 +106,8 @@ def test_types_of_options_are_those_of_the_study_file() -> None:
         assert [*get_type_hints(options)] == [*model.model_fields]
     assert get_args(arguments.Prior) == dimensions.PRIORS
     keys = {*inspect.signature(ledger.estimator).parameters} - {"space"}
-    assert keys == {*ObjectiveTable.model_fields} - {"function", "model", "steps", "command", "params_as", "direction"}
+    others = {"function", "model", "steps", "command", "params_as", "direction", "record_source"}
+    assert keys == {*ObjectiveTable.model_fields} - others
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=lambda function: function.__qualname__)

@@ -43,7 +43,8 @@ OUTCOMES = [
 
 def delivered(ledger):
     claimed = [
-        ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 10.0, None) for trial in range(len(OUTCOMES))
+        ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 10.0, None, None)
+        for trial in range(len(OUTCOMES))
     ]
     trials = ClaimedTrials(claimed, "w")
     trials.start()
@@ -82,7 +83,7 @@ def test_an_attempt_whose_every_outcome_is_refused_is_left_and_named(caplog):
 )
 def test_a_worker_that_has_delivered_nothing_keeps_its_outcomes(outcome):
     ledger = Ledger()
-    trials = ClaimedTrials([ClaimedTrial(uuid.uuid4(), 1, "s", 0, 1, {}, {}, 7, 30.0, 10.0, None)], "w")
+    trials = ClaimedTrials([ClaimedTrial(uuid.uuid4(), 1, "s", 0, 1, {}, {}, 7, 30.0, 10.0, None, None)], "w")
     trials.start()
     trials.finish(outcome)
 

@@ -17,7 +17,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from ledger.errors import UsageError
+from ledger.objectives.fingerprint import CodePart
+from ledger.objectives.objective_code import code_of_pickled
 from ledger.sklearn.digest import digest
+from ledger.sklearn.distributions import read_distributions
+from ledger.sklearn.fit_file import SharedContent
+from ledger.sklearn.objective import CandidateFits, make_objective
 
 # A script with its own estimator and functions, as a notebook has them.
 SCRIPT = """
@@ -183,3 +188,10 @@ def test_an_object_that_cannot_be_pickled_is_refused_in_one_line() -> None:
         UsageError, match=r"^an object of type generator in the search cannot be pickled \(TypeError: .*"
     ):
         digest({"rows": (row for row in X)})
+
+
+def test_the_recorded_code_of_a_search_is_its_digest_alone(tmp_path: Path) -> None:
+    shared = SharedContent(CandidateFits([], read_distributions({"C": [1, 2]}), None), tmp_path / "fits")
+    code = code_of_pickled(make_objective("SVC_1", digest(SVC()), shared), "SVC_1")
+    assert code.parts == (CodePart("search", "SVC_1", code=digest(SVC())),)
+    assert (code.sources, code.texts) == ({}, {})

@@ -647,3 +647,31 @@ def test_criteria_of_a_file_do_not_make_another_study(write: Any) -> None:
     assert study.spec() == assemble({}).spec()
     assert study.spec_hash == assemble({}).spec_hash
     assert differences(assemble({}), study) == []
+
+
+def test_a_changed_data_file_is_one_difference(tmp_path: Path) -> None:
+    studies = []
+    for rows in (10, 11):
+        (tmp_path / "a.csv").write_text("a,y\n" + "1,no\n2,yes\n" * rows)
+        studies.append(assemble({"data": str(tmp_path / "a.csv"), "target_column": "y"}))
+    (line,) = differences(*studies)
+    assert line.startswith("data file `a.csv` (20 rows with SHA-256 ")
+    assert ", now 22 rows with SHA-256 " in line
+
+
+def test_the_source_of_a_function_is_kept_unless_the_study_says_no() -> None:
+    space = {"x": {"type": "real", "low": 0, "high": 1}}
+
+    def made(**more: Any) -> StudySpec:
+        return assemble({}, tables={"objective": {"function": "a:b", **more}, "space": space})
+
+    assert made(record_source=True).spec_hash == made().spec_hash
+    assert made().spec()["objective"] == {"function": "a:b"}
+    assert made(record_source=False).spec()["objective"] == {"function": "a:b", "record_source": False}
+    assert differences(made(), made(record_source=False)) == [
+        "objective.record_source: the study has nothing, but false is requested"
+    ]
+    with pytest.raises(
+        UsageError, match="record_source is a setting of your own code, but a model has no code of yours"
+    ):
+        assemble({}, tables={"objective": {"model": "svm", "record_source": False}})

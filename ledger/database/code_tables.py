@@ -1,0 +1,89 @@
+"""The tables of the code of objectives, as SQLAlchemy metadata."""
+
+from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, ForeignKey, Integer, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from ledger.database.tables import metadata
+
+code_version = Table(
+    "code_version",
+    metadata,
+    Column(
+        "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
+    ),
+    Column(
+        "number",
+        Integer,
+        primary_key=True,
+        comment="Number of the version within the study, from 0. The version with the highest number is valid now.",
+    ),
+    Column(
+        "first_trial",
+        Integer,
+        nullable=False,
+        comment="Lowest number of the trials that had not ended when the version was recorded. A trial that a worker "
+        "claimed before that moment was trained with an earlier version.",
+    ),
+    Column(
+        "sha256",
+        Text,
+        nullable=False,
+        comment="SHA-256 of the hashes in parts, in hexadecimal. Two codes with the same hash are equal.",
+    ),
+    Column(
+        "parts",
+        JSONB,
+        nullable=False,
+        comment="List of the functions, classes, values and files that the objective uses, each with its kind and "
+        "name, the hash of its source (code) or of its value, or the type of a value that has no hash (unwatched).",
+    ),
+    Column(
+        "sources",
+        JSONB,
+        nullable=False,
+        comment="Object with the SHA-256 of each source text by the name of its file. The texts are in the table "
+        "ledger.source.",
+    ),
+    Column(
+        "git_commit",
+        Text,
+        comment="Commit of the git repository that contains the code; null without a repository.",
+    ),
+    Column(
+        "git_clean",
+        Boolean,
+        comment="Whether the code was equal to the code of the commit; null without a repository.",
+    ),
+    Column(
+        "versions",
+        JSONB,
+        nullable=False,
+        comment="Versions of Python and of the packages that the code imports.",
+    ),
+    Column(
+        "recorded_at",
+        DateTime(timezone=True),
+        nullable=False,
+        comment="Time when the version was recorded, by the database's clock.",
+    ),
+    CheckConstraint("number >= 0 and first_trial >= 0", name="numbers_are_natural"),
+    CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hexadecimal"),
+    CheckConstraint("git_clean is null or git_commit is not null", name="clean_with_a_commit"),
+    comment="One row for each version of the code of a study's objective. Read the table through the view "
+    "ledger.code_versions.",
+)
+
+source = Table(
+    "source",
+    metadata,
+    Column(
+        "sha256",
+        Text,
+        primary_key=True,
+        comment="SHA-256 of the text in UTF-8, in hexadecimal.",
+    ),
+    Column("text", Text, nullable=False, comment="Source text, at most 1,000,000 characters."),
+    CheckConstraint("sha256 = encode(sha256(convert_to(text, 'UTF8')), 'hex')", name="sha256_is_of_the_text"),
+    comment="One row for each source text of an objective's code. Studies with the same text share the row. Read the "
+    "table through the view ledger.sources.",
+)

@@ -1,0 +1,63 @@
+"""Functions that record and read the versions of the code of a study's objective."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select, text
+
+from ledger.database import views
+from ledger.database.connection import driver, storable, to_json
+from ledger.database.rows import CodeVersionRow
+from ledger.database.selecting import fetch, rows_of
+
+_versions, _sources = views.code_versions, views.sources
+_RECORD = text("select ledger.record_code(:study, :known, cast(:code as jsonb), cast(:texts as text[]))")
+
+
+def versions_of(connection: Connection, study_id: int) -> list[CodeVersionRow]:
+    """Return the versions of the code of a study's objective, ordered by number."""
+    with connection.begin():
+        return read_versions(connection, study_id)
+
+
+def read_versions(connection: Connection, study_id: int) -> list[CodeVersionRow]:
+    """Return the versions of the code in the connection's current transaction, ordered by number."""
+    return fetch(
+        connection,
+        CodeVersionRow,
+        rows_of(CodeVersionRow).where(_versions.c.study_id == study_id).order_by(_versions.c.number),
+    )
+
+
+def texts_of(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
+    """Return the source texts that the ledger has, by their SHA-256 in hexadecimal."""
+    with connection.begin():
+        return read_texts(connection, hashes)
+
+
+def read_texts(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
+    """Return the source texts that the ledger has, in the connection's current transaction."""
+    chosen = select(_sources.c.sha256, _sources.c.text).where(_sources.c.sha256.in_(sorted(set(hashes))))
+    return {row.sha256: row.text for row in connection.execute(chosen)}
+
+
+def record(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
+    """Record a version of the code, which is valid from now on. Return "recorded", "changed" or "unknown".
+
+    Parameters
+    ----------
+    known : int or None
+        Number of the version that is valid until now, or None if the ledger has no version.
+    code : mapping
+        The code in the form of `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
+    """
+    with connection.begin():
+        return insert_version(connection, study_id, known, code)
+
+
+def insert_version(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
+    """Record a version of the code in the connection's current transaction, and return the same word as `record`."""
+    facts = {name: value for name, value in code.items() if name != "texts"}
+    texts = [storable(driver(connection), each) for each in code["texts"].values()]
+    parameters = {"study": study_id, "known": known, "code": to_json(facts), "texts": texts}
+    return str(connection.scalar(_RECORD, parameters))

@@ -1,0 +1,79 @@
+"""Notices that the code of a study's objective has changed, and records the new code if the user accepts the change."""
+
+import logging
+from typing import Literal, TypeAlias, get_args
+
+from sqlalchemy import Connection
+
+from ledger.database import codes
+from ledger.database.rows import CodeVersionRow, StudyRow
+from ledger.errors import LedgerError, UsageError
+from ledger.logs import log_event
+from ledger.objectives.fingerprint import ObjectiveCode, changes, parts_from_json
+from ledger.text import nearest
+
+_log = logging.getLogger("ledger.manager")
+
+IfChanged: TypeAlias = Literal["refuse", "accept", "new"]
+"""What to do if the code of a study's objective differs from the recorded code.
+
+"refuse" raises an error. "accept" records the new code for the following trials. "new" starts another study, whose name
+contains a part of the code's hash.
+"""
+
+
+def check_if_changed(value: str) -> None:
+    """Raise a UsageError unless `value` is one of the values of `IfChanged`."""
+    if value not in get_args(IfChanged):
+        raise UsageError(f"if_changed {value!r} is unknown{nearest(value, get_args(IfChanged))}")
+
+
+def changed_parts(recorded: CodeVersionRow, code: ObjectiveCode) -> list[str]:
+    """Describe the parts in which a code differs from a recorded version. The list is empty if the codes are equal."""
+    return [] if recorded.sha256 == code.sha256 else changes(parts_from_json(recorded.parts), code.parts)
+
+
+def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list[str]:
+    """Record a code as the valid version of a study's code, unless the valid version is equal.
+
+    Return the changes. The list is empty if the ledger had no version of the code, or if the valid version is equal.
+    """
+    while True:
+        versions = codes.versions_of(connection, study.id)
+        changed = changed_parts(versions[-1], code) if versions else []
+        if versions and not changed:
+            return []
+        known = versions[-1].number if versions else None
+        answer = codes.record(connection, study.id, known, code.to_json())
+        if answer == "unknown":
+            raise LedgerError(f"study {study.name} was deleted")
+        if answer == "recorded":
+            _log_recorded(connection, study, changed)
+            return changed
+
+
+def refusal(study: StudyRow, changed: list[str]) -> LedgerError:
+    """Return the error that tells the user what has changed, and how to continue."""
+    return LedgerError(
+        f"study {study.name} has another objective than the recorded one ({'; '.join(changed)}): choose another name,"
+        ' or accept the new code for the following trials by --accept-change (in Python, if_changed="accept")'
+    )
+
+
+def name_of_new(name: str, code: ObjectiveCode) -> str:
+    """Return the name of the study that `if_changed="new"` starts or continues.
+
+    Examples
+    --------
+    >>> name_of_new("valley", ObjectiveCode(()))
+    'valley-4f53cd'
+    """
+    return f"{name[:93]}-{code.sha256[:6]}"
+
+
+def _log_recorded(connection: Connection, study: StudyRow, changed: list[str]) -> None:
+    if not changed:
+        return
+    first = codes.versions_of(connection, study.id)[-1].first_trial
+    message = f"study {study.name}: the new code holds from trial {first} ({'; '.join(changed)})"
+    log_event(_log, "code accepted", message, study=study.name, first_trial=first, changes=changed)

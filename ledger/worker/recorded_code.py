@@ -1,0 +1,67 @@
+"""The recorded code of objectives, with which a worker compares the code that it has loaded."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.database import protocol
+from ledger.database.protocol import ClaimedTrial
+from ledger.database.session import DatabaseUnavailable, ReconnectingSession, ValuesRefused
+from ledger.logs import log_event
+from ledger.objectives.fingerprint import ObjectiveCode
+from ledger.objectives.loading import runs_users_code
+
+_log = logging.getLogger("ledger.worker")
+
+# Largest number of versions of codes that a worker keeps in memory.
+_MOST_KEPT = 100
+
+
+class RecordedCodes:
+    """Reads the recorded code of a claimed trial's study once, and records the code of a study that has none.
+
+    Parameters
+    ----------
+    session : ReconnectingSession
+        The worker's connection to the ledger.
+    """
+
+    def __init__(self, session: ReconnectingSession) -> None:
+        self._session = session
+        self._known: dict[tuple[int, int], Mapping[str, Any] | None] = {}
+        # The studies whose code the ledger has refused to record.
+        self._refused: set[int] = set()
+
+    def is_missing(self, claimed: ClaimedTrial) -> bool:
+        """Return whether the worker has to record the code of the trial's study."""
+        return runs_users_code(claimed.objective) and claimed.code is None and claimed.study_id not in self._refused
+
+    def of(self, claimed: ClaimedTrial, version: int | None) -> Mapping[str, Any] | None:
+        """Return a version of the code of the trial's study, with the keys "sha256" and "parts".
+
+        Return None if `version` is None, or if the version does not exist.
+        """
+        if version is None:
+            return None
+        key = claimed.study_id, version
+        if key not in self._known:
+            if len(self._known) >= _MOST_KEPT:
+                self._known.clear()
+            self._known[key] = self._session.call(protocol.objective_code, *key)
+        return self._known[key]
+
+    def record(self, claimed: ClaimedTrial, code: ObjectiveCode) -> int | None:
+        """Record the code that the worker has loaded, unless another worker has recorded a code of the study.
+
+        Return the number of the valid version. Return None if the ledger could not record the code.
+        """
+        try:
+            number = self._session.try_call(protocol.report_code, claimed, code.to_json())
+        except DatabaseUnavailable:
+            return None
+        except ValuesRefused as refusal:
+            self._refused.add(claimed.study_id)
+            message = f"the ledger does not record the code of study {claimed.study_name}: {refusal}"
+            log_event(_log, "code not recorded", message, level=logging.WARNING, study=claimed.study_name)
+            return None
+        return number

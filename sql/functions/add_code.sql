@@ -1,0 +1,55 @@
+-- Insert a version of the code of a study's objective, and the source texts of this version. The answer is false if the
+-- version exists. The function waits at most half a second for another transaction that inserts the same version or the
+-- same text. After this time, the function leaves the text out, or raises the error lock_not_available for the version.
+--   number: the number of the new version.
+--   first_trial: the number of the first trial for which the version is valid.
+--   code: an object with the keys sha256, parts, sources, git_commit, git_clean and versions, which have the meanings of
+--     the columns of ledger.code_version.
+--   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. In a database
+--     that cannot store all characters of a text, the stored text would have another hash.
+create or replace function ledger.add_code(study_id int, number int, first_trial int, code jsonb, texts text[])
+returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
+as $$
+#variable_conflict use_column
+declare
+  given record;
+begin
+  insert into ledger.code_version
+    (study_id, number, first_trial, sha256, parts, sources, git_commit, git_clean, versions, recorded_at)
+  values
+    (add_code.study_id, add_code.number, add_code.first_trial, add_code.code ->> 'sha256', add_code.code -> 'parts',
+     add_code.code -> 'sources', add_code.code ->> 'git_commit', (add_code.code ->> 'git_clean')::boolean,
+     add_code.code -> 'versions', ledger.clock())
+  on conflict do nothing;
+  if not found then
+    return false;
+  end if;
+  -- All callers store the texts in the order of the hashes, so two callers cannot wait for each other.
+  for given in
+    select known.digest, min(known.content) as content
+    from (
+      select encode(sha256(convert_to(content, 'UTF8')), 'hex') as digest, content
+      from unnest(add_code.texts) as content) as known
+    where known.digest in (select value from jsonb_each_text(add_code.code -> 'sources'))
+    group by known.digest
+    order by known.digest
+  loop
+    begin
+      loop
+        insert into ledger.source (sha256, text) values (given.digest, given.content) on conflict do nothing;
+        -- If the ledger already had the text, another transaction may delete the text before this transaction locks
+        -- the text's row.
+        perform from ledger.source where sha256 = given.digest for key share;
+        exit when found;
+      end loop;
+    exception when lock_not_available then
+      null;
+    end;
+  end loop;
+  return true;
+end
+$$;
+
+comment on function ledger.add_code is
+  'Insert a version of the code of a study''s objective, with its source texts. False if the version exists. Internal.';
