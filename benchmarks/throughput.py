@@ -63,8 +63,9 @@ _SPEC = {
 }
 _FINISHED = """
 with iteration as (
-  insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
-  select %(study)s, k, 0, 10, now(), 0, 0, '{}' from generate_series(0, %(trials)s / 10 - 1) as k)
+  insert into ledger.iteration
+    (study_id, number, first_trial, round, size, asked_at, ask_seconds, tell_seconds, environment)
+  select %(study)s, k, 10 * k, 0, 10, now(), 0, 0, '{}' from generate_series(0, %(trials)s / 10 - 1) as k)
 insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state, attempts,
   finished_at, loss, metrics, claim, worker, claimed_at)
 select %(study)s, n, n / 10, 0, 'proposed', jsonb_build_object('x', n), now(), 'complete', 1,
@@ -363,8 +364,8 @@ def _latencies(url: str, folder: Path, study: str, inserts: int, *, notify: bool
 def _insert_silently(connection: psycopg.Connection[Any], row: StudyRow, number: int) -> None:
     connection.execute(
         "with iteration as (insert into ledger.iteration"
-        " (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)"
-        " values (%(study)s, %(number)s, 0, 1, now(), 0, 0, '{}'))"
+        " (study_id, number, first_trial, round, size, asked_at, ask_seconds, tell_seconds, environment)"
+        " values (%(study)s, %(number)s, %(number)s, 0, 1, now(), 0, 0, '{}'))"
         " insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)"
         " values (%(study)s, %(number)s, %(number)s, 0, 'proposed', jsonb_build_object('x', %(number)s::int),"
         " ledger.clock())",

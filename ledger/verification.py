@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from typing import Any
@@ -15,6 +16,18 @@ from ledger.proposals import environment, mean_loss, proposal_input, propose
 from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
+
+# For each total of an iteration, the number that a trial of the iteration adds to the total.
+_TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
+    "total_proposed": lambda trial, iteration: trial.source == "proposed" and trial.round == iteration.round,
+    "total_complete": lambda trial, _: trial.state == "complete",
+    "total_failed": lambda trial, _: trial.state == "failed",
+    "total_cancelled": lambda trial, _: trial.state == "cancelled",
+    "total_attempts": lambda trial, _: trial.attempts,
+    "total_failures": lambda trial, _: trial.failures,
+    "total_crashes": lambda trial, _: trial.crashes,
+    "total_lost": lambda trial, _: trial.lost,
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,7 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     of_mode = _seen(ledger) if steady else _ends(ledger, study, trials)
     for difference in chain(_study(ledger, study), _code(ledger), of_mode, _stop(ledger, study)):
         yield f"the study itself: {difference}"
+    yield from _totals(ledger, trials)
 
 
 def _values(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
@@ -291,6 +305,50 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
     for column, value in expected.items():
         if getattr(iteration, column) != value:
             yield f"{column} is {getattr(iteration, column)}, but the losses of the trials result in {value}"
+
+
+def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
+    """Yield the contradictions between the totals of the told iterations and the trials of these iterations.
+
+    The totals of an iteration include all iterations that were told before. The SQL function ledger.mark_told describes
+    the totals and the improvements.
+    """
+    for iteration in ledger.iterations:
+        own = trials[iteration.number]
+        if own and iteration.first_trial != own[0].number:
+            yield f"iteration {iteration.number}: first_trial is {iteration.first_trial}, but should be {own[0].number}"
+        if (iteration.told is None) != (iteration.told_at is None):
+            yield f"iteration {iteration.number}: told is {iteration.told}, but told_at is {iteration.told_at}"
+    totals = dict.fromkeys(_TOTALS, 0)
+    last_complete: int | None = None
+    improved: list[int] = []
+    told = {iteration.told: iteration for iteration in ledger.iterations if iteration.told is not None}
+    for position, (found, iteration) in enumerate(sorted(told.items()), start=1):
+        if found != position:
+            yield f"iteration {iteration.number}: told is {found}, but no iteration has the position {position}"
+            return
+        own = trials[iteration.number]
+        for column, count in _TOTALS.items():
+            totals[column] += sum(count(trial, iteration) for trial in own)
+        losses = {trial.number: trial.loss for trial in own if trial.loss is not None}
+        if losses:
+            last_complete = max(*losses, -1 if last_complete is None else last_complete)
+        place = bisect(improved, iteration.number)
+        lowest = ledger.iterations[improved[place - 1]].best_loss if place else None
+        improvements = []
+        for number, loss in losses.items():
+            if lowest is None or loss < lowest:
+                improvements.append(number)
+                lowest = loss
+        if improvements:
+            improved.insert(place, iteration.number)
+        expected = {**totals, "last_complete": last_complete, "improvements": improvements or None}
+        for column, value in expected.items():
+            if getattr(iteration, column) != value:
+                yield (
+                    f"iteration {iteration.number}: {column} is {getattr(iteration, column)}, but the trials of the"
+                    f" told iterations result in {value}"
+                )
 
 
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:

@@ -447,12 +447,101 @@ def upgrade() -> None:
             "before this proposal, in the order in which the trials ended. The proposals depend on this list and the "
             "lists of earlier iterations. Null in batch mode.",
         ),
+        sa.Column(
+            "first_trial",
+            sa.Integer(),
+            nullable=False,
+            comment="Number of the iteration's first trial. The trials of an iteration have consecutive numbers.",
+        ),
+        sa.Column(
+            "told",
+            sa.Integer(),
+            nullable=True,
+            comment="Position of the iteration in the order in which the optimizer received the losses, from 1; null "
+            "until then.",
+        ),
+        sa.Column(
+            "total_proposed",
+            sa.Integer(),
+            nullable=True,
+            comment="Number of proposed trials in this iteration and all iterations with a lower position, without the "
+            "trials of replaced rounds; null until told.",
+        ),
+        sa.Column(
+            "total_complete",
+            sa.Integer(),
+            nullable=True,
+            comment="Number of complete trials in these iterations; null until told.",
+        ),
+        sa.Column(
+            "total_failed",
+            sa.Integer(),
+            nullable=True,
+            comment="Number of failed trials in these iterations; null until told.",
+        ),
+        sa.Column(
+            "total_cancelled",
+            sa.Integer(),
+            nullable=True,
+            comment="Number of cancelled trials in these iterations; null until told.",
+        ),
+        sa.Column(
+            "total_attempts",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Number of claims of the trials of these iterations; null until told.",
+        ),
+        sa.Column(
+            "total_failures",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Number of failed attempts of the trials of these iterations; null until told.",
+        ),
+        sa.Column(
+            "total_crashes",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Number of crashed attempts of the trials of these iterations; null until told.",
+        ),
+        sa.Column(
+            "total_lost",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Number of lost attempts of the trials of these iterations; null until told.",
+        ),
+        sa.Column(
+            "last_complete",
+            sa.Integer(),
+            nullable=True,
+            comment="Highest number of a complete trial in these iterations; null until told, or if no trial is "
+            "complete.",
+        ),
+        sa.Column(
+            "improvements",
+            postgresql.ARRAY(sa.Integer()),
+            nullable=True,
+            comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
+            "iteration was told; null until told, or if no trial was better.",
+        ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
             name=op.f("iteration_losses_when_told"),
         ),
-        sa.CheckConstraint("number >= 0 and round >= 0 and size >= 1", name=op.f("iteration_numbers_are_natural")),
+        sa.CheckConstraint(
+            "number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name=op.f("iteration_numbers_are_natural")
+        ),
         sa.CheckConstraint("batch_size >= 1", name=op.f("iteration_batch_size_is_positive")),
+        sa.CheckConstraint(
+            "told >= 1 and least(total_proposed, total_complete, total_failed, total_cancelled) >= 0"
+            " and least(total_attempts, total_failures, total_crashes, total_lost) >= 0",
+            name=op.f("iteration_totals_are_natural"),
+        ),
+        sa.CheckConstraint(
+            "num_nulls(told_at, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts,"
+            " total_failures, total_crashes, total_lost) in (0, 10)"
+            " and (told is not null or num_nonnulls(last_complete, improvements) = 0)",
+            name=op.f("iteration_totals_when_told"),
+        ),
         sa.ForeignKeyConstraint(
             ["study_id"], ["ledger.study.id"], name=op.f("iteration_study_id_fkey"), ondelete="CASCADE"
         ),
@@ -461,6 +550,30 @@ def upgrade() -> None:
         comment="One row for each iteration of a study. The optimizer proposes the trials of an iteration "
         "together, and receives their losses together. In steady mode, an iteration is one proposal. Read "
         "the table through the view ledger.iterations.",
+    )
+    op.create_index(
+        "iteration_told",
+        "iteration",
+        ["study_id", "told"],
+        unique=True,
+        schema="ledger",
+        postgresql_where=sa.text("told is not null"),
+    )
+    op.create_index(
+        "iteration_untold",
+        "iteration",
+        ["study_id", "number"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("told is null"),
+    )
+    op.create_index(
+        "iteration_improvements",
+        "iteration",
+        ["study_id", "number"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("improvements is not null"),
     )
     op.create_table(
         "manager",
@@ -702,12 +815,36 @@ def upgrade() -> None:
         },
     )
     op.create_index(
+        "trial_best",
+        "trial",
+        ["study_id", "loss", "number"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("state = 'complete'"),
+    )
+    op.create_index(
+        "trial_complete_of_worker",
+        "trial",
+        ["study_id", "worker"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("state = 'complete'"),
+    )
+    op.create_index(
         "trial_open",
         "trial",
         ["study_id", "iteration"],
         unique=False,
         schema="ledger",
         postgresql_where=sa.text("state in ('pending', 'running')"),
+    )
+    op.create_index(
+        "trial_failures",
+        "trial",
+        ["study_id", "finished_at"],
+        unique=False,
+        schema="ledger",
+        postgresql_where=sa.text("failures + crashes + lost > 0"),
     )
     op.create_index(
         "trial_params_once",
@@ -914,7 +1051,7 @@ def downgrade() -> None:
           left_over oid;
         begin
           for thing in select format('%I.%I', schemaname, viewname) from pg_views where schemaname = 'ledger' loop
-            execute 'drop view ' || thing || ' cascade';
+            execute 'drop view if exists ' || thing || ' cascade';
           end loop;
           -- a function may answer a row of a table, so that functions go first, and triggers with them
           for left_over in select oid from pg_proc where pronamespace = 'ledger'::regnamespace loop

@@ -5,7 +5,7 @@ docs/json.md describes the keys of each document.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -32,6 +32,19 @@ def write(value: Any) -> None:
     A row becomes an object. A time becomes an ISO 8601 text that contains the offset from UTC.
     """
     click.echo(json.dumps(value, default=_default, indent=2))
+
+
+def write_list(values: Iterable[Any]) -> None:
+    """Print values as a JSON array, and print each value before the next value is read.
+
+    The output is equal to the output of `write` for a list of the values.
+    """
+    end = "[]"
+    for index, value in enumerate(values):
+        element = json.dumps(value, default=_default, indent=2).replace("\n", "\n  ")
+        click.echo(("," if index else "[") + f"\n  {element}", nl=False)
+        end = "\n]"
+    click.echo(end)
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:

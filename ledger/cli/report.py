@@ -49,7 +49,7 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     the estimated importance of each parameter. A timeline shows the attempts of the workers, and a table lists the
     trials. The report also contains the best parameters and the study's specification. The study may be running.
     """
-    from ledger.database import studies, transfer
+    from ledger.database import overview, studies
     from ledger.export.files import check_folder, whole_file
 
     if (format_ == "png") != (plot is not None):
@@ -60,7 +60,7 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     if format_ == "png":
         _check_installed()
     with connected(settings) as connection:
-        ledger = transfer.snapshot(connection, studies.get(connection, name).id)
+        ledger = overview.read(connection, studies.get(connection, name))
     if plot is None:
         from ledger.report.page import render
 

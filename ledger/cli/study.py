@@ -9,14 +9,17 @@ from ledger.access import connected
 from ledger.cli import document, outcome, table
 from ledger.cli.names import STUDY
 from ledger.cli.options import allow_command_option, allow_option, examples, settings_options, trainer_user_option
-from ledger.database.rows import CodeVersionRow, IterationRow, ProgressRow, StudyRow, columns
+from ledger.database.rows import CodeVersionRow, ProgressRow, StudyRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line, printable
 
 # Columns that the option --json prints for the best trial and for an iteration.
 _BEST = ("number", "iteration", "source", "params", "value", "loss", "metrics")
-_ITERATION = tuple(name for name in columns(IterationRow) if name not in ("surrogate", "environment", "seen"))
+_ITERATION = (
+    *("number", "round", "size", "batch_size", "asked_at", "told_at", "ask_seconds", "tell_seconds"),
+    *("mean_loss", "best_loss", "mean_value", "best_value"),
+)
 _CODE = ("number", "first_trial", "sha256", "recorded_at")
 
 
@@ -72,14 +75,24 @@ def list_(as_json: bool, settings: Settings) -> None:
 @study.command(
     epilog=examples(
         "ledger study show svm-42-341b3e",
+        "ledger study show svm-42-341b3e --iterations 1000",
         "ledger study show svm-42-341b3e --json | jq .best.params",
     )
 )
 @click.argument("name", type=STUDY)
+@click.option(
+    "--iterations",
+    "shown",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Show the last N iterations.",
+)
 @document.json_option
 @settings_options
-def show(name: str, as_json: bool, settings: Settings) -> None:
-    """Show the progress, the iterations and the best trial of one study.
+def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
+    """Show the progress, the last iterations and the best trial of one study.
 
     The command also shows each live worker that refuses the study because the worker cannot load the study's objective.
 
@@ -92,7 +105,7 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
     with connected(settings) as connection:
         row = studies.get(connection, name)
         best = trials.best(connection, row.id)
-        iterations = studies.iterations(connection, row.id)
+        iterations = studies.latest_iterations(connection, row.id, shown)
         refusals = reads.refusals(connection, name)
         versions = codes.versions_of(connection, row.id)
         if as_json:
@@ -112,7 +125,10 @@ def show(name: str, as_json: bool, settings: Settings) -> None:
         outcome.show(connection, row)
         # In steady mode, `ledger study show` does not list the iterations, because most iterations contain only one
         # trial or a few trials.
-        for iteration in iterations if row.spec.get("mode") != "steady" else ():
+        is_listed = row.spec.get("mode") != "steady" and bool(iterations)
+        if is_listed and (earlier := iterations[0].number):
+            click.echo(f"iterations 0 to {earlier - 1} are not shown: --iterations {earlier + shown} shows them")
+        for iteration in iterations if is_listed else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"
             elif iteration.mean_value is None:

@@ -12,15 +12,39 @@ def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
     Columns with numbers are aligned to the right, and None is printed as "-".
     """
-    cells = [
-        ["-" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else one_line(str(cell)) for cell in row]
-        for row in rows
-    ]
-    widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
-    numeric = [any(isinstance(row[index], int | float) for row in rows) for index in range(len(headers))]
-    for line in (headers, *cells):
-        aligned = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric, strict=True)
+    PagedTable(headers).show(rows)
+
+
+class PagedTable:
+    """A table that is printed in pages, so that a long table needs little memory.
+
+    The headers stand above the first page. In a later page, each column is at least as wide as in the previous page.
+
+    Parameters
+    ----------
+    headers : sequence of str
+    """
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        self._headers = headers
+        self._widths = [0] * len(headers)
+        self._numeric = [False] * len(headers)
+
+    def show(self, rows: Sequence[Sequence[object]]) -> None:
+        """Print the rows of one page."""
+        cells = [
+            ["-" if cell is None else f"{cell:.6g}" if isinstance(cell, float) else one_line(str(cell)) for cell in row]
+            for row in rows
         ]
-        click.echo("  ".join(aligned).rstrip())
+        lines = cells if any(self._widths) else [list(self._headers), *cells]
+        columns = range(len(self._headers))
+        self._widths = [max(self._widths[index], *(len(line[index]) for line in lines), 0) for index in columns]
+        self._numeric = [
+            self._numeric[index] or any(isinstance(row[index], int | float) for row in rows) for index in columns
+        ]
+        for line in lines:
+            aligned = [
+                cell.rjust(width) if right else cell.ljust(width)
+                for cell, width, right in zip(line, self._widths, self._numeric, strict=True)
+            ]
+            click.echo("  ".join(aligned).rstrip())

@@ -1,6 +1,7 @@
 """The commands list, show, enqueue, retry and cancel of the group `ledger trial`."""
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
-from ledger.errors import UsageError
+from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line, printable_line
 
@@ -21,6 +22,11 @@ PARAMS_SHOWN = 60
 LONGEST = 1_000
 # Maximum number of lines that the command `show` prints of an attempt's output.
 OUTPUT_LINES = 40
+# Columns of the table that the command `list` prints.
+_HEADERS = (
+    *("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "CRASHES", "LOST"),
+    *("WORKER", "VALUE", "SECONDS", "PARAMETERS"),
+)
 # Columns that the option --json prints for an attempt.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
@@ -35,6 +41,7 @@ def trial() -> None:
     epilog=examples(
         "ledger trial list svm-42-341b3e",
         "ledger trial list svm-42-341b3e --state failed",
+        "ledger trial list svm-42-341b3e --limit 100 --after 99",
         "ledger trial list svm-42-341b3e --json | jq '.[].value'",
     ),
 )
@@ -44,35 +51,71 @@ def trial() -> None:
     type=click.Choice(TRIAL_STATES),
     help="List only the trials that are in this state.",
 )
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="List at most N trials. By default, list all trials."
+)
+@click.option(
+    "--after",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="List only the trials with a number above NUMBER. To list the trials page by page, give the last number of the"
+    " previous page.",
+)
 @document.json_option
 @settings_options
-def list_(name: str, state: str | None, as_json: bool, settings: Settings) -> None:
-    """List a study's trials in the order of their numbers."""
+def list_(
+    name: str, state: str | None, limit: int | None, after: int | None, as_json: bool, settings: Settings
+) -> None:
+    """List a study's trials in the order of their numbers.
+
+    The command reads the trials in pages, and prints each page before it reads the next page.
+    """
+    from sqlalchemy.exc import DBAPIError
+
     from ledger.database import studies, trials
 
+    last: int | None = None
+
+    def rows() -> Iterator[Sequence[TrialRow]]:
+        nonlocal last
+        for page in trials.pages(connection, study.id, after=-1 if after is None else after, state=state, limit=limit):
+            yield page
+            last = page[-1].number
+
     with connected(settings) as connection:
-        rows = [
-            row for row in trials.all_of(connection, studies.get(connection, name).id) if state in (None, row.state)
-        ]
-    if as_json:
-        document.write([_facts(row) for row in rows])
-        return
-    if not rows:
-        click.echo(f"study {name} has no {state or ''} trials".replace("  ", " "))
-        return
-    table.show(
-        (
-            *("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "CRASHES", "LOST"),
-            *("WORKER", "VALUE", "SECONDS", "PARAMETERS"),
-        ),
-        [
-            (
-                *(row.number, row.iteration, row.state, row.attempts, row.failures, row.crashes, row.lost),
-                *(row.worker, row.value, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
+        study = studies.get(connection, name)
+        try:
+            if as_json:
+                document.write_list(_facts(row) for page in rows() for row in page)
+                return
+            listing = table.PagedTable(_HEADERS)
+            for page in rows():
+                listing.show(
+                    [
+                        (
+                            *(row.number, row.iteration, row.state, row.attempts, row.failures, row.crashes, row.lost),
+                            *(row.worker, row.value, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
+                        )
+                        for row in page
+                    ]
+                )
+            has_more = limit is not None and any(
+                trials.pages(connection, study.id, after=-1 if last is None else last, state=state, limit=1)
             )
-            for row in rows
-        ],
-    )
+        except DBAPIError as error:
+            if last is None:
+                raise
+            # If the ledger repeated the command after an outage of the database, the output would contain its first
+            # part twice.
+            raise LedgerError(
+                f"the list is incomplete, because the database failed ({one_line(str(error.orig))}): --after {last}"
+                " lists the other trials"
+            ) from None
+    if last is None:
+        which = "" if after is None else f" after trial {after}"
+        click.echo(f"study {name} has no {state or ''} trials{which}".replace("  ", " "))
+    elif has_more:
+        click.echo(f"ledger: more trials follow: --after {last} lists them", err=True)
 
 
 @trial.command(epilog=examples("ledger trial show svm-42-341b3e 3", "ledger trial show svm-42-341b3e 3 --json"))

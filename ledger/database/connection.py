@@ -1,7 +1,7 @@
 """Connections to PostgreSQL, and error messages for failed connections."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -354,9 +354,22 @@ def from_json(text: str | bytes) -> Any:
     key `unreadable`. If `from_json` raised an error, one unreadable document would make the whole query fail.
     """
     try:
-        return json.loads(text)
+        # Without the conversion, the JSON module would guess the encoding of each document.
+        return json.loads(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         return {"unreadable": one_line(str(error))}
+
+
+def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
+    """Decode many JSON documents, and None as None. One call for many documents is faster than a call for each one.
+
+    An unreadable document is decoded as by `from_json`.
+    """
+    try:
+        decoded: list[Any] = json.loads(f"[{','.join('null' if each is None else each for each in texts)}]")
+    except (ValueError, RecursionError):
+        return [None if each is None else from_json(each) for each in texts]
+    return decoded
 
 
 def place(url: str) -> str:

@@ -63,6 +63,11 @@ class IterationRow:
     In steady mode, `seen` contains the numbers of the trials whose end the manager has seen since the previous
     iteration. In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and
     `best_loss`. `batch_size` is the batch size of the study when the iteration was proposed.
+
+    `told` is the iteration's position in the order in which the optimizer received the losses. The fields whose names
+    begin with ``total_``, and `last_complete`, include all iterations with a lower position. `improvements` contains
+    each trial of the iteration that is better than all trials with a lower number. In steady mode, `improvements` can
+    contain other trials, too. All these fields are None until the optimizer receives the losses.
     """
 
     number: int
@@ -80,6 +85,18 @@ class IterationRow:
     surrogate: dict[str, Any] | None
     environment: dict[str, Any]
     seen: list[int] | None
+    first_trial: int
+    told: int | None
+    total_proposed: int | None
+    total_complete: int | None
+    total_failed: int | None
+    total_cancelled: int | None
+    total_attempts: int | None
+    total_failures: int | None
+    total_crashes: int | None
+    total_lost: int | None
+    last_complete: int | None
+    improvements: list[int] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The metadata of the schema `ledger`, to which each table of the schema belongs."""
 
-from sqlalchemy import Column, DateTime, MetaData
+from sqlalchemy import Column, Computed, DateTime, MetaData
 
 SCHEMA = "ledger"
 
@@ -18,3 +18,8 @@ metadata = MetaData(
 def moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]:
     """Return a column that contains a time with a time zone."""
     return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
+
+
+def of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
+    """Return a generated column with one value of the large column `spec`, for statements that run often."""
+    return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)

@@ -11,10 +11,16 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# The query of `read` computes the rate of ended trials from the latest ended trials. The number of these trials is at
-# most max(_RATED, 2 * batch size).
-_RATED = 20
-_FAILURES = 3
+# Parameters of the query of `read`. The query computes the rate of ended trials from the latest ended trials. The
+# number of these trials is at most max(rated, 2 * batch size), and at most `most_rated`. The query looks for the latest
+# `failures` failures in the attempts of `troubled` trials, and returns at most `improvements` improvements.
+LIMITS: Mapping[str, int] = {
+    "rated": 20,
+    "most_rated": 2_000,
+    "failures": 3,
+    "troubled": 50,
+    "improvements": 1_000,
+}
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ class StudyStatus:
     best : mapping or None
         Number, iteration, loss, value, metric and score of the complete trial with the lowest loss.
     improvements : sequence of Improvement
-        The complete trials that have a better value than all complete trials with a lower number.
+        The complete trials that have a better value than all complete trials with a lower number. Of more than 1,000
+        such trials, the sequence contains a selection with the first and the last one.
     last_complete : int or None
         Highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
@@ -154,9 +161,8 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
     LedgerError
         The study was deleted.
     """
-    parameters = {"study": study_id, "rated": _RATED, "failures": _FAILURES}
     with connection.begin():
-        row = connection.execute(query("status"), parameters).one_or_none()
+        row = connection.execute(query("status"), {"study": study_id, **LIMITS}).one_or_none()
     if row is None:
         raise LedgerError("the study was deleted, so it has no status")
     facts = dict(row._mapping)

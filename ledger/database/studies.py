@@ -4,7 +4,8 @@ Each function runs one transaction on the given connection.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, select, text
@@ -15,6 +16,9 @@ from ledger.database.datasets import StoredDataset
 from ledger.database.rows import IterationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
+
+# Maximum number of iterations in one page.
+PAGE = 1000
 
 _studies, _iterations = views.studies, views.iterations
 
@@ -96,14 +100,32 @@ def find(connection: Connection, name: str) -> StudyRow | None:
 
 def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list[IterationRow]:
     """Return the iterations whose number is at least `first`, ordered by number."""
+    return list(chain.from_iterable(iteration_pages(connection, study_id, first=first)))
+
+
+def iteration_pages(
+    connection: Connection, study_id: int, *, first: int = 0, size: int = PAGE
+) -> Iterator[list[IterationRow]]:
+    """Yield the iterations whose number is at least `first` in pages, ordered by number.
+
+    The function reads each page in a separate transaction.
+    """
+    chosen = rows_of(IterationRow).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number).limit(size)
+    while True:
+        with connection.begin():
+            page = fetch(connection, IterationRow, chosen.where(_iterations.c.number >= first))
+        if page:
+            yield page
+            first = page[-1].number + 1
+        if len(page) < size:
+            return
+
+
+def latest_iterations(connection: Connection, study_id: int, limit: int) -> list[IterationRow]:
+    """Return the last `limit` iterations, ordered by number."""
+    chosen = rows_of(IterationRow).where(_iterations.c.study_id == study_id)
     with connection.begin():
-        return fetch(
-            connection,
-            IterationRow,
-            rows_of(IterationRow)
-            .where(_iterations.c.study_id == study_id, _iterations.c.number >= first)
-            .order_by(_iterations.c.number),
-        )
+        return fetch(connection, IterationRow, chosen.order_by(_iterations.c.number.desc()).limit(limit))[::-1]
 
 
 def extend(connection: Connection, study_id: int, budget: int) -> str:

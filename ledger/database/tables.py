@@ -4,7 +4,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Computed,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from ledger.database.schema import SCHEMA, metadata, moment
+from ledger.database import iteration_totals
+from ledger.database.schema import SCHEMA, metadata, moment, of_spec
 from ledger.database.worker_tables import dataset, refusal, worker
 
 __all__ = [
@@ -35,11 +35,6 @@ __all__ = [
     "trial",
     "worker",
 ]
-
-
-def _of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a generated column with one value of the large column `spec`, for statements that run often."""
-    return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)
 
 
 study = Table(
@@ -125,7 +120,7 @@ study = Table(
         "otherwise.",
     ),
     moment("stopping_at", comment="Time when the study met the criterion stopped_by; null without such a criterion."),
-    _of_spec(
+    of_spec(
         "seed",
         BigInteger,
         "((spec ->> 'seed')::bigint)",
@@ -137,20 +132,20 @@ study = Table(
         comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch size of "
         "spec holds.",
     ),
-    _of_spec(
+    of_spec(
         "batch_size",
         Integer,
         "(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))",
         comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
         "changed_batch_size, or the batch size of spec.",
     ),
-    _of_spec(
+    of_spec(
         "objective",
         JSONB,
         "(spec -> 'objective')",
         comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "direction",
         Text,
         "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] then 'maximize'"
@@ -158,7 +153,7 @@ study = Table(
         comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). The "
         "score of a model or an estimator is maximised; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "loss_of_zero",
         Double,
         "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] and "
@@ -166,51 +161,51 @@ study = Table(
         comment="Loss of the value 0. If the direction is maximize, the loss of a value is loss_of_zero - value. If "
         "the direction is minimize, the loss is the value itself; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "tuples",
         JSONB,
         "(jsonb_path_query_array(spec, '$.space[*] ? (exists (@.tuples))'))",
         comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part of "
         "spec.",
     ),
-    _of_spec(
+    of_spec(
         "metric",
         Text,
         "(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))",
         comment="Name of the metric that is the score of a trial; part of spec. A user's own objective may omit "
         "this metric.",
     ),
-    _of_spec(
+    of_spec(
         "max_failures",
         Integer,
         "((spec -> 'limits' ->> 'max_failures')::integer)",
         comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "max_crashes",
         Integer,
         "((spec -> 'limits' ->> 'max_crashes')::integer)",
         comment="Number of crashed attempts after which a trial fails, at least 1; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "max_lost",
         Integer,
         "((spec -> 'limits' ->> 'max_lost')::integer)",
         comment="Number of lost attempts after which a trial fails, at least 1; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "lease",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))",
         comment="Time for which a claim is valid without a heartbeat; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "heartbeat",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))",
         comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
     ),
-    _of_spec(
+    of_spec(
         "trial_timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
@@ -330,14 +325,17 @@ iteration = Table(
         "before this proposal, in the order in which the trials ended. The proposals depend on this list and the lists "
         "of earlier iterations. Null in batch mode.",
     ),
-    CheckConstraint("number >= 0 and round >= 0 and size >= 1", name="numbers_are_natural"),
+    *iteration_totals.columns(),
+    CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),
     CheckConstraint("batch_size >= 1", name="batch_size_is_positive"),
+    *iteration_totals.constraints(),
     # If an iteration has neither a proposed nor a complete trial, the manager sets told_at, but mean_loss and best_loss
     # stay null.
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
     ),
+    *iteration_totals.indexes(),
     comment="One row for each iteration of a study. The optimizer proposes the trials of an iteration together, "
     "and receives their losses together. In steady mode, an iteration is one proposal. Read the table "
     "through the view ledger.iterations.",
@@ -485,7 +483,7 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    # No index of the table trial contains the column lease_until or worker. Therefore a heartbeat is a heap-only
+    # No index of the table trial contains a column that a heartbeat changes. Therefore a heartbeat is a heap-only
     # update, which changes no index. The index trial_pending contains the pending trials in the order in which workers
     # claim these trials.
     Index(
@@ -496,6 +494,10 @@ trial = Table(
         "number",
         postgresql_where=text("state = 'pending'"),
     ),
+    Index("trial_best", "study_id", "loss", "number", postgresql_where=text("state = 'complete'")),
+    # Listings count the complete trials of each live worker, and show the latest failures.
+    Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
+    Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),
     Index(
         "trial_params_once",

@@ -1,17 +1,18 @@
-"""Functions that read a snapshot of a whole study, and that insert a study from another ledger."""
+"""Functions that read a whole study, and that insert a study from another ledger."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Insert, insert, select, text
+from sqlalchemy import Connection, Insert, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ledger.database import code_tables, codes, datasets, tables, views
+from ledger.database import code_tables, codes, datasets, studies, tables, views
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     OPEN_STATES,
@@ -26,7 +27,7 @@ from ledger.database.selecting import fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
-# Maximum number of rows that one statement inserts.
+# Maximum number of rows that one statement reads or inserts.
 PAGE = 1000
 
 _studies, _iterations, _workers = views.studies, views.iterations, views.workers
@@ -35,7 +36,7 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study at the time `at`, ordered by number.
+    """All rows of a study that existed at the time `at`, ordered by number.
 
     `sources` contains the recorded source texts of the code by their SHA-256.
     """
@@ -67,45 +68,81 @@ class ImportedStudy:
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
-    """Read all rows of a study in one read-only transaction."""
-    with connection.begin():
-        connection.execute(text("set transaction isolation level repeatable read, read only"))
+    """Read all rows of a study in pages, with a short read-only transaction for each page.
+
+    The snapshot contains the iterations and trials that existed at its time `at`. What had ended at this time never
+    changes. A trial that was open at this time can have ended in the snapshot. The attempts of a trial always agree
+    with the trial, because one transaction reads both.
+
+    Raises
+    ------
+    LedgerError
+        The study was deleted.
+    """
+    with _reading(connection):
         study = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
-        if study is None:
-            raise LedgerError("the study was deleted while it was read")
+        at = _moment(connection)
         versions = codes.read_versions(connection, study_id)
-        return StudySnapshot(
-            at=_moment(connection),
-            study=study,
-            iterations=fetch(
-                connection,
-                IterationRow,
-                rows_of(IterationRow).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number),
-            ),
-            trials=fetch(
+        texts = codes.read_texts(connection, (sha256 for each in versions for sha256 in each.sources.values()))
+        of_study = rows_of(IterationRow).where(_iterations.c.study_id == study_id)
+        untold = {
+            row.number: row for row in fetch(connection, IterationRow, of_study.where(_iterations.c.told.is_(None)))
+        }
+        last_iteration = connection.scalar(
+            select(func.max(_iterations.c.number)).where(_iterations.c.study_id == study_id)
+        )
+        last_trial = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study_id))
+    iterations: list[IterationRow] = []
+    for page in studies.iteration_pages(connection, study_id):
+        iterations += (
+            untold.get(row.number, row) for row in page if last_iteration is not None and row.number <= last_iteration
+        )
+    trials: list[TrialRow] = []
+    attempts: list[AttemptRow] = []
+    while last_trial is not None and (not trials or trials[-1].number < last_trial):
+        after = trials[-1].number if trials else -1
+        with _reading(connection):
+            read = fetch(
                 connection,
                 TrialRow,
-                rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number),
-            ),
-            attempts=fetch(
+                rows_of(TrialRow)
+                .where(_trials.c.study_id == study_id, _trials.c.number > after, _trials.c.number <= last_trial)
+                .order_by(_trials.c.number)
+                .limit(PAGE),
+            )
+            if not read:
+                break
+            attempts += fetch(
                 connection,
                 AttemptRow,
                 rows_of(AttemptRow)
-                .where(_attempts.c.study_id == study_id)
+                .where(
+                    _attempts.c.study_id == study_id, _attempts.c.trial > after, _attempts.c.trial <= read[-1].number
+                )
                 .order_by(_attempts.c.trial, _attempts.c.number),
-            ),
-            code_versions=versions,
-            sources=codes.read_texts(connection, (sha256 for each in versions for sha256 in each.sources.values())),
-        )
+            )
+        trials += read
+    if study is None or studies.find(connection, study.name) is None:
+        raise LedgerError("the study was deleted while it was read")
+    return StudySnapshot(at, study, iterations, trials, attempts, versions, texts)
 
 
-def workers_of(connection: Connection, study_id: int) -> list[WorkerRow]:
-    """Return the workers that have claimed a trial of the study, sorted by name."""
-    names = select(_attempts.c.worker).where(_attempts.c.study_id == study_id)
+@contextmanager
+def _reading(connection: Connection) -> Iterator[None]:
+    """Run the statements of the ``with`` block in a read-only transaction with one snapshot."""
     with connection.begin():
-        return fetch(
-            connection, WorkerRow, rows_of(WorkerRow).where(_workers.c.name.in_(names)).order_by(_workers.c.name)
-        )
+        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        yield
+
+
+def worker_pages(connection: Connection, names: Collection[str]) -> Iterator[list[WorkerRow]]:
+    """Yield the workers with the given names in pages, sorted by name. A transaction reads each page."""
+    left = iter(sorted(names))
+    while page := list(islice(left, PAGE)):
+        with connection.begin():
+            yield fetch(
+                connection, WorkerRow, rows_of(WorkerRow).where(_workers.c.name.in_(page)).order_by(_workers.c.name)
+            )
 
 
 def restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:

@@ -8,20 +8,22 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
 from sqlalchemy import Connection, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, views
-from ledger.database.connection import to_json
-from ledger.database.rows import AttemptRow, StudyRow, TrialRow
+from ledger.database.connection import cursor, from_json_texts, to_json
+from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
 from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
 from ledger.errors import LedgerError
 
-# Maximum number of rows in one page.
-PAGE = 1000
+# Maximum number of rows in one page, and number of trials whose metrics one statement reads.
+PAGE, METRICS_PAGE = 1000, 10_000
 # When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock on a
 # trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
 CANCEL_SECONDS = 1.0
@@ -41,11 +43,11 @@ class ExternalTrial:
 
 def all_of(connection: Connection, study_id: int, *, iteration: int | None = None) -> list[TrialRow]:
     """Return all trials of a study, or all trials of one iteration, ordered by number."""
-    chosen = [_trials.c.study_id == study_id]
-    if iteration is not None:
-        chosen.append(_trials.c.iteration == iteration)
+    if iteration is None:
+        return list(chain.from_iterable(pages(connection, study_id)))
+    of_iteration = rows_of(TrialRow).where(_trials.c.study_id == study_id, _trials.c.iteration == iteration)
     with connection.begin():
-        return fetch(connection, TrialRow, rows_of(TrialRow).where(*chosen).order_by(_trials.c.number))
+        return fetch(connection, TrialRow, of_iteration.order_by(_trials.c.number))
 
 
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
@@ -56,26 +58,76 @@ def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialR
         return fetch(connection, TrialRow, rows_of(TrialRow).where(*chosen).order_by(_trials.c.number))
 
 
-def pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[TrialRow]]:
-    """Yield all trials of a study in pages, ordered by number.
+def pages(
+    connection: Connection,
+    study_id: int,
+    size: int = PAGE,
+    *,
+    after: int = -1,
+    state: str | None = None,
+    limit: int | None = None,
+) -> Iterator[list[TrialRow]]:
+    """Yield the trials of a study in pages, ordered by number.
 
     The function reads each page in a separate transaction, so that no snapshot stays open between two pages.
+
+    Parameters
+    ----------
+    size : int
+        Number of trials in a page. The last page may have fewer trials.
+    after : int
+        The function yields only trials with a higher number.
+    state : str or None
+        State of the trials; None for trials in all states.
+    limit : int or None
+        Maximum number of trials; None for no limit.
     """
+    chosen = rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number)
+    if state is not None:
+        chosen = chosen.where(_trials.c.state == state)
+    left = limit
+    while left is None or left > 0:
+        wanted = size if left is None else min(size, left)
+        with connection.begin():
+            page = fetch(connection, TrialRow, chosen.where(_trials.c.number > after).limit(wanted))
+        if page:
+            yield page
+            after = page[-1].number
+        if len(page) < wanted:
+            return
+        left = None if left is None else left - len(page)
+
+
+def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the exported columns of all trials of a study in pages, ordered by number.
+
+    A row contains the columns ``export_columns(TrialRow)`` in this order. A row is faster to read than a
+    `TrialRow`, whose column `seconds` is a query of the attempts. The function reads each page in a separate
+    transaction.
+    """
+    names = export_columns(TrialRow)
+    documents = [names.index("params"), names.index("metrics")]
+    chosen = sql.SQL(
+        "select {} from ledger.trials where study_id = %s and number > %s order by number limit %s"
+    ).format(
+        sql.SQL(", ").join(
+            sql.SQL("{}::text" if place in documents else "{}").format(sql.Identifier(name))
+            for place, name in enumerate(names)
+        )
+    )
+    number = names.index("number")
     last = -1
     while True:
         with connection.begin():
-            page = fetch(
-                connection,
-                TrialRow,
-                rows_of(TrialRow)
-                .where(_trials.c.study_id == study_id, _trials.c.number > last)
-                .order_by(_trials.c.number)
-                .limit(size),
-            )
-        if not page:
+            page = [list(row) for row in cursor(connection).execute(chosen, (study_id, last, size))]
+        if page:
+            for place in documents:
+                for row, value in zip(page, from_json_texts([row[place] for row in page]), strict=True):
+                    row[place] = value
+            yield page
+            last = page[-1][number]
+        if len(page) < size:
             return
-        yield page
-        last = page[-1].number
 
 
 def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:
@@ -158,7 +210,8 @@ def best(connection: Connection, study_id: int) -> TrialRow | None:
             connection,
             TrialRow,
             rows_of(TrialRow)
-            .where(_trials.c.study_id == study_id, _trials.c.state == "complete")
+            # A generic plan with the state as a parameter could not use the index of complete trials.
+            .where(_trials.c.study_id == study_id, text("state = 'complete'"))
             .order_by(_trials.c.loss, _trials.c.number)
             .limit(1),
         )
@@ -185,10 +238,21 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
     """Return the name of each metric, with the JSON types of the metric's values, ordered by name.
 
-    The JSON types do not include the type null.
+    The JSON types do not include the type null. The function reads the metrics of `METRICS_PAGE` trials in a separate
+    transaction.
     """
-    with connection.begin():
-        return [(name, kinds) for name, kinds in connection.execute(query("metric_kinds"), {"study": study_id})]
+    kinds: dict[str, set[str]] = {}
+    after = -1
+    while True:
+        parameters = {"study": study_id, "after": after, "size": METRICS_PAGE}
+        with connection.begin():
+            rows = connection.execute(query("metric_kinds"), parameters).all()
+        for name, kind, last in rows:
+            after = last
+            if name is not None:
+                kinds.setdefault(name, set()).add(kind)
+        if not rows:
+            return [(name, sorted(kinds[name] - {"null"})) for name in sorted(kinds)]
 
 
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from sqlalchemy import Connection
 
 from ledger.database import codes, datasets, studies, transfer, trials
-from ledger.database.rows import StudyRow, TrialRow, export_columns, exported
+from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns, exported
 from ledger.study.choices import choice_key, choice_texts
 from ledger.text import printable
 
@@ -23,6 +23,9 @@ _TRIAL = export_columns(TrialRow)
 # Name and version of the format of the json document that `ledger import` reads. The version increases when the
 # document's keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
+# Columns that contain only numbers, and types of cells that need no conversion.
+_NUMBERS = ("number", "iteration", "round", "retry_of", "value", "loss", "attempts", "failures", "crashes", "lost")
+_PLAIN = (int, float, type(None))
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With the
 # settings for a language such as Japanese, a spreadsheet also accepts the full-width forms of =, +, - and @. A
@@ -41,12 +44,13 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)
+    workers: set[str] = set()
     # The values of `lists` are functions, so that `write_json` does not read all lists into memory at once.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
-        "iterations": lambda: map(exported, studies.iterations(connection, study.id)),
+        "iterations": lambda: map(exported, chain.from_iterable(studies.iteration_pages(connection, study.id))),
         "trials": lambda: _trials(connection, study),
-        "attempts": lambda: map(exported, chain.from_iterable(trials.attempt_pages(connection, study.id))),
-        "workers": lambda: map(exported, transfer.workers_of(connection, study.id)),
+        "attempts": lambda: map(exported, _attempts(connection, study, workers)),
+        "workers": lambda: map(exported, chain.from_iterable(transfer.worker_pages(connection, workers))),
         "code_versions": lambda: map(exported, versions),
     }
     for name, rows in lists.items():
@@ -83,30 +87,40 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
     `ledger.study.choices.choice_texts`, such as ``null`` or ``[64, 64]``, from which `ledger import` reads the choice.
     If `spreadsheet` is true, the function converts each text by `spreadsheet_text`.
     """
-    texts = {dimension["name"]: _choice_texts(dimension) for dimension in study.spec["space"]}
+    texts = {dimension["name"]: _choice_texts(dimension) for dimension in study.spec["space"] if "choices" in dimension}
     convert = _spreadsheet_cell if spreadsheet else _cell
+    # The columns that are expanded, in the order of the columns.
     expanded = {
         "params": [dimension["name"] for dimension in study.spec["space"]],
         "metrics": list(trials.metric_names(connection, study.id)),
     }
-    header = [
-        column
-        for name in _TRIAL
-        for column in ([f"{name}_{key}" for key in expanded[name]] if name in expanded else [name])
-    ]
+    places = [(_TRIAL.index(name), keys, texts if name == "params" else {}) for name, keys in expanded.items()]
+    header: list[str] = []
+    checked: list[int] = []
+    for name in _TRIAL:
+        columns_of_name = [f"{name}_{key}" for key in expanded[name]] if name in expanded else [name]
+        if name not in _NUMBERS:
+            checked += range(len(header), len(header) + len(columns_of_name))
+        header += columns_of_name
     writer = csv.writer(output, lineterminator="\n")
     writer.writerow(map(convert, header))
-    for trial in _trials(connection, study):
-        cells: list[Any] = []
-        for name in _TRIAL:
-            if name in expanded:
-                values = trial[name] or {}
-                if name == "params":
-                    values = {key: _param(value, texts.get(key, {})) for key, value in values.items()}
-                cells += [convert(values.get(key)) for key in expanded[name]]
-            else:
-                cells.append(convert(trial[name]))
-        writer.writerow(cells)
+    plain = _PLAIN if spreadsheet else (*_PLAIN, str)
+    for page in trials.recorded_pages(connection, study.id):
+        lines = []
+        for row in page:
+            cells: list[Any] = []
+            begin = 0
+            for place, keys, texts_of_keys in places:
+                cells += row[begin:place]
+                cells += map(_with_texts(row[place] or {}, texts_of_keys).get, keys)
+                begin = place + 1
+            cells += row[begin:]
+            for index in checked:
+                cell = cells[index]
+                if type(cell) not in plain:
+                    cells[index] = convert(cell)
+            lines.append(cells)
+        writer.writerows(lines)
 
 
 DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
@@ -130,7 +144,15 @@ def spreadsheet_text(text: str) -> str:
 
 
 def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]:
-    return map(exported, chain.from_iterable(trials.pages(connection, study.id)))
+    for row in chain.from_iterable(trials.recorded_pages(connection, study.id)):
+        yield dict(zip(_TRIAL, row, strict=True))
+
+
+def _attempts(connection: Connection, study: StudyRow, workers: set[str]) -> Iterator[AttemptRow]:
+    """Yield the attempts of a study, and add the names of their workers to `workers`."""
+    for page in trials.attempt_pages(connection, study.id):
+        workers.update(attempt.worker for attempt in page)
+        yield from page
 
 
 def _json(value: Any) -> str:
@@ -138,18 +160,25 @@ def _json(value: Any) -> str:
 
 
 def _choice_texts(dimension: Mapping[str, Any]) -> dict[str, str]:
-    choices = dimension.get("choices", [])
+    choices = dimension["choices"]
     return dict(zip(map(choice_key, choices), choice_texts(choices), strict=True))
 
 
-def _param(value: Any, texts: Mapping[str, str]) -> Any:
-    return texts.get(choice_key(value), value) if texts else value
+def _with_texts(values: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
+    """Return the values, with the text of each choice instead of the choice.
+
+    The keys of `texts` are the names of the parameters with choices.
+    """
+    if not texts:
+        return values
+    found = {name: values[name] for name in texts if name in values}
+    return {**values, **{name: texts[name].get(choice_key(value), value) for name, value in found.items()}}
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, dict | list | bool):
-        return json.dumps(value)
-    return _moment(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _spreadsheet_cell(value: Any) -> Any:

@@ -14,16 +14,16 @@ LOGARITHMIC_RATIO = 50
 def value_axis(content: ReportContent) -> dict[str, Any]:
     """Return the layout of the axis of values. At least one trial must be complete."""
     if is_logarithmic(content):
-        values = [trial.result for trial in content.complete]
-        decades = math.log10(max(values)) - math.log10(min(values))
+        lowest, highest = content.values
+        decades = math.log10(highest) - math.log10(lowest)
         return {"title": {"text": f"{content.value_name} (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
     return {"title": {"text": content.value_name}}
 
 
 def is_logarithmic(content: ReportContent) -> bool:
     """Return whether the values are drawn on a logarithmic axis."""
-    values = [trial.result for trial in content.complete]
-    return bool(min(values) > 0 and max(values) / min(values) >= LOGARITHMIC_RATIO)
+    lowest, highest = content.values
+    return lowest > 0 and highest / lowest >= LOGARITHMIC_RATIO
 
 
 def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) -> dict[str, Any]:

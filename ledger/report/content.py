@@ -1,20 +1,15 @@
 """The content of a report, such as the trials and the surrogate that all plots of the report use."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
-from ledger.database.rows import OPEN_STATES, TrialRow
-from ledger.database.transfer import StudySnapshot
+from ledger.database.overview import StudyOverview
+from ledger.database.rows import TrialRow
 from ledger.objectives import metrics
 from ledger.proposals import proposal_input
 from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 from ledger.study.spec import StudySpec
 
-# Largest number of trials that the plots and the table of a report show. A browser on a phone is fast enough to draw a
-# plot of `SHOWN` trials. If a study has more than `SHOWN` trials, the report selects `SHOWN` trials. Up to half of the
-# selected trials are the trials with the best values.
-SHOWN = 2_000
 # The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. If the absolute value of
 # a loss were larger than `LARGEST`, the difference of two losses could exceed the largest float, which is 1.8e308.
 LARGEST = 1e300
@@ -25,13 +20,11 @@ class ReportContent:
 
     Parameters
     ----------
-    ledger : StudySnapshot
+    ledger : StudyOverview
 
     Attributes
     ----------
     study : StudySpec
-    complete : list of rows
-        The complete trials, in the order of their numbers.
     best : row or None
         The complete trial with the best value, which has the lowest loss. If several trials have the lowest loss, the
         trial with the smallest number is best.
@@ -46,28 +39,24 @@ class ReportContent:
         This version of the ledger cannot read the study's spec.
     """
 
-    def __init__(self, ledger: StudySnapshot) -> None:
+    def __init__(self, ledger: StudyOverview) -> None:
         self.ledger = ledger
         self.study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
-        self.complete: list[TrialRow] = [trial for trial in ledger.trials if trial.state == "complete"]
-        self.best: TrialRow | None = min(self.complete, key=_loss, default=None)
-        self.shown = self._shown()
+        self.best: TrialRow | None = ledger.best
+        self.shown: Sequence[TrialRow] = ledger.shown
 
     @cached_property
     def surrogate(self) -> Surrogate | None:
-        """The study's surrogate, which is fitted to all trials that have ended.
+        """The study's surrogate, which is fitted to the trials that have ended, or to a selection of these trials.
 
         The surrogate is None if the study has no recorded surrogate, if no trial is complete, or if the difference of
         two losses could exceed the largest float.
         """
-        recorded = [
-            iteration.surrogate for iteration in self.ledger.iterations if isinstance(iteration.surrogate, Mapping)
-        ]
-        if not recorded or self.best is None or self.is_extreme:
+        recorded = self.ledger.surrogate
+        if recorded is None or self.best is None or self.is_extreme:
             return None
-        ended = [trial for trial in self.ledger.trials if trial.state not in OPEN_STATES]
-        following = self.ledger.iterations[-1].number + 1
-        return Surrogate(self.study, proposal_input(ended, following, 0, recorded[-1]), following)
+        following = self.ledger.next_iteration
+        return Surrogate(self.study, proposal_input(self.ledger.observed, following, 0, recorded), following)
 
     @cached_property
     def dependences(self) -> dict[str, PartialDependence]:
@@ -82,7 +71,18 @@ class ReportContent:
     @property
     def is_extreme(self) -> bool:
         """Whether some losses are so large that the difference of two losses could exceed the largest float."""
-        return any(abs(_loss(trial)) > LARGEST for trial in self.complete)
+        assert self.best is not None
+        assert self.best.loss is not None
+        assert self.ledger.highest_loss is not None
+        return max(abs(self.best.loss), abs(self.ledger.highest_loss)) > LARGEST
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """The lowest and the highest value of all complete trials. At least one trial must be complete."""
+        assert self.best is not None
+        assert self.ledger.worst_value is not None
+        worst, best = self.ledger.worst_value, self.best.result
+        return (worst, best) if self.is_maximised else (best, worst)
 
     @property
     def metric(self) -> str:
@@ -106,18 +106,3 @@ class ReportContent:
     @property
     def is_steady(self) -> bool:
         return self.study.mode == "steady"
-
-    def _shown(self) -> list[TrialRow]:
-        trials = list(self.ledger.trials)
-        if len(trials) <= SHOWN:
-            return trials
-        best = {trial.number for trial in sorted(self.complete, key=_loss)[: SHOWN // 2]}
-        others: list[Any] = [trial for trial in trials if trial.number not in best]
-        wanted = SHOWN - len(best)
-        kept = {others[index * len(others) // wanted].number for index in range(wanted)}
-        return [trial for trial in trials if trial.number in best or trial.number in kept]
-
-
-def _loss(trial: TrialRow) -> float:
-    assert trial.loss is not None
-    return trial.loss

@@ -4,7 +4,6 @@ import json
 import pprint
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import plotly
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from ledger import __version__
+from ledger.database.overview import StudyOverview
 from ledger.database.rows import TrialRow
-from ledger.database.transfer import StudySnapshot
 from ledger.objectives.fingerprint import not_watched, parts_from_json, watched
 from ledger.report import theme
 from ledger.report.content import ReportContent
@@ -23,12 +22,13 @@ from ledger.study.objective import FileDataset
 from ledger.study.python_values import python_params
 from ledger.text import last_line, one_line
 
-# Largest number of metrics that get a column in the table of trials.
-METRICS = 8
+# Largest number of metrics that get a column in the table of trials, and largest number of changes of the package
+# versions that the page shows.
+METRICS, ENVIRONMENTS = 8, 100
 _FOLDER = Path(__file__).parent / "page"
 
 
-def render(ledger: StudySnapshot) -> str:
+def render(ledger: StudyOverview) -> str:
     """Return a study's report as HTML.
 
     The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
@@ -71,8 +71,8 @@ def render(ledger: StudySnapshot) -> str:
             (name, any(row[index][1] is not None for row in rows)) for index, name in enumerate(_columns(content))
         ],
         rows=rows,
-        hidden=len(ledger.trials) - len(content.shown),
-        trials=len(ledger.trials),
+        hidden=ledger.trials - len(content.shown),
+        trials=ledger.trials,
         space=[(dimension.name, str(dimension)) for dimension in content.study.space.dimensions],
         facts=_facts(content),
         spec=json.dumps(ledger.study.spec, indent=2, ensure_ascii=False),
@@ -84,16 +84,15 @@ def render(ledger: StudySnapshot) -> str:
 def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     """Return the tiles at the top of the page. Each tile has a name, a value, and a text below the value."""
     ledger, study = content.ledger, content.study
-    states = [trial.state for trial in ledger.trials]
-    others = [state for state in ("running", "pending", "failed") if state in states]
-    under_way = ", ".join(f"{states.count(state)} {state}" for state in others)
+    counts = {state: getattr(ledger.progress, state) for state in ("running", "pending", "failed")}
+    under_way = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     end = ledger.study.finished_at or ledger.at
     best = content.best
-    told = sum(iteration.told_at is not None for iteration in ledger.iterations)
+    told = ledger.progress.iterations_told
     return [
         ("State", ledger.study.state, one_line(ledger.study.reason or "", 120)),
         (f"Best {content.value_name}", "-" if best is None else f"{best.value:.6g}", _best(content)),
-        ("Trials", f"{states.count('complete'):,} complete", under_way or f"of {len(states):,}"),
+        ("Trials", f"{ledger.progress.complete:,} complete", under_way or f"of {ledger.trials:,}"),
         (
             "Budget",
             f"{study.budget:,} trials",
@@ -105,10 +104,10 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     ]
 
 
-def _batch_size(ledger: StudySnapshot) -> str:
+def _batch_size(ledger: StudyOverview) -> str:
     """Return the batch size of the study as text, with the other batch sizes of the iterations."""
     now = ledger.study.batch_size
-    others = dict.fromkeys(each.batch_size for each in ledger.iterations if each.batch_size not in (None, now))
+    others = [size for size in ledger.batch_sizes if size != now]
     before = f" (before: {', '.join(f'{size:,}' for size in others)})" if others else ""
     return f"batch size {now:,}{before}"
 
@@ -179,10 +178,13 @@ def _versions(content: ReportContent) -> list[tuple[str, str]]:
     """Return pairs of a title, such as "iterations 0 to 2", and the package versions to show under this title."""
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
-    for environment, iterations in groupby(content.ledger.iterations, key=lambda iteration: iteration.environment):
-        numbers = [iteration.number for iteration in iterations]
-        title = f"iteration {numbers[0]}" if len(numbers) == 1 else f"iterations {numbers[0]} to {numbers[-1]}"
-        sources.append((title, _named(environment or {})))
+    environments = content.ledger.environments
+    omitted = len(environments) - ENVIRONMENTS
+    for used in environments[:ENVIRONMENTS]:
+        title = f"iteration {used.first}" if used.first == used.last else f"iterations {used.first} to {used.last}"
+        sources.append((title, _named(used.environment)))
+    if omitted > 0:
+        sources.append(("later iterations", f"{omitted:,} more changes of the versions"))
     return [(place, versions) for place, versions in sources if versions]
 
 
@@ -255,7 +257,7 @@ def _cell(value: Any) -> tuple[str, float | None]:
     return (f"{value:.6g}" if isinstance(value, float) else str(value)), value
 
 
-def _by_loss(trials: list[TrialRow]) -> list[TrialRow]:
+def _by_loss(trials: Sequence[TrialRow]) -> list[TrialRow]:
     return sorted(trials, key=lambda trial: (trial.loss is None, trial.loss or 0.0, trial.number))
 
 

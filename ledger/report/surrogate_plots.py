@@ -147,6 +147,8 @@ def _surrogate_name(content: ReportContent) -> str:
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]
     known, observations = content.surrogate.known, content.surrogate.observations
+    if len(content.ledger.observed) < content.ledger.ended:
+        observations = content.ledger.ended
     if known < observations:
         return f"{name} (fitted to {known:,} of {observations:,} trials)"
     return f"{name} of {observations:,} trials"

@@ -1,16 +1,15 @@
 """Plots of a study's trials, which show convergence, parallel coordinates, and the value against each parameter."""
 
-from collections import Counter
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
+from ledger.database.overview import SHOWN
 from ledger.database.rows import TrialRow
 from ledger.report import axes, labels
-from ledger.report.content import SHOWN, ReportContent
+from ledger.report.content import ReportContent
 from ledger.report.parameter_axes import parameter_axis
 from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import AZURE, BLUE, GREY, ORANGE, SKY, VERMILLION
@@ -49,16 +48,16 @@ def convergence(content: ReportContent) -> ReportSection:
         )
     )
     if not content.is_steady:
-        means = _iteration_means(content)
+        means = content.ledger.means
         traces.append(
             go.Scatter(
-                x=[middle for middle, _, _ in means],
-                y=[mean for _, mean, _ in means],
+                x=[mean.middle for mean in means],
+                y=[mean.mean_value for mean in means],
                 mode="lines+markers" if len(means) < 100 else "lines",
                 name="mean of an iteration",
                 line={"color": ORANGE, "width": 1.5, "dash": "dot"},
                 marker={"symbol": "diamond", "size": 9},
-                customdata=[number for _, _, number in means],
+                customdata=[mean.number for mean in means],
                 hovertemplate="mean of iteration %{customdata}: %{y:.6g}<extra></extra>",
             )
         )
@@ -67,11 +66,11 @@ def convergence(content: ReportContent) -> ReportSection:
         traces.append(_failed_trace(content, [trial.number for trial in failed], failed, shown))
     layout = {"height": 400, "xaxis": {"title": {"text": "trial"}}, "yaxis": axes.value_axis(content)}
     figure = go.Figure(traces, layout)
-    if len(content.ledger.trials) == 1:
+    if content.ledger.trials == 1:
         figure.update_xaxes(range=[-1, 1], dtick=1)
     best = f"The best {content.value_name} is {labels.number(content.best.result)}, in trial {content.best.number}"
-    complete = labels.plural(len(content.complete), "is complete", "are complete")
-    caption = f"{best}. Of {len(content.ledger.trials)} trials, {complete}{_other_states(content)}."
+    complete = labels.plural(content.ledger.progress.complete, "is complete", "are complete")
+    caption = f"{best}. Of {content.ledger.trials:,} trials, {complete}{_other_states(content)}."
     if content.is_steady:
         caption += " In steady mode, most iterations have one trial, so the plot does not show mean values."
     return ReportSection(
@@ -193,32 +192,16 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
     The curve has a point for each trial whose value is better than all earlier values, and for the last complete trial.
     """
-    numbers: list[int] = []
-    values: list[float] = []
-    sign = -1 if content.is_maximised else 1
-    for trial in content.complete:
-        if not values or sign * trial.result < sign * values[-1]:
-            numbers.append(trial.number)
-            values.append(trial.result)
-    last = content.complete[-1].number
-    return ([*numbers, last], [*values, values[-1]]) if numbers[-1] != last else (numbers, values)
-
-
-def _iteration_means(content: ReportContent) -> list[tuple[float, float, int]]:
-    """Return a tuple (position on the trial axis, mean value, iteration number) for each iteration with a mean value.
-
-    The position of an iteration is the mean of the numbers of the iteration's trials.
-    """
-    middles = {
-        number: float(np.mean([trial.number for trial in trials]))
-        for number, trials in groupby(content.ledger.trials, key=lambda trial: trial.iteration)
-    }
-    means = [
-        (middles[iteration.number], iteration.mean_value, iteration.number)
-        for iteration in content.ledger.iterations
-        if iteration.mean_value is not None and iteration.number in middles
-    ]
-    return means[:: 1 + len(means) // SHOWN]
+    improvements = content.ledger.improvements
+    # If a study has very many improvements, the curve has a point for only some of them.
+    kept = improvements[:: 1 + len(improvements) // SHOWN]
+    if kept[-1] != improvements[-1]:
+        kept = [*kept, improvements[-1]]
+    numbers, values = [each.trial for each in kept], [each.value for each in kept]
+    last = content.ledger.last_complete
+    if last is not None and numbers[-1] != last:
+        return [*numbers, last], [*values, values[-1]]
+    return numbers, values
 
 
 def _description(trial: TrialRow) -> str:
@@ -229,16 +212,17 @@ def _description(trial: TrialRow) -> str:
 
 
 def _other_states(content: ReportContent) -> str:
-    counts = Counter(trial.state for trial in content.ledger.trials)
-    parts = [f"{counts[state]} {state}" for state in ("running", "pending", "failed", "cancelled") if counts[state]]
+    progress = content.ledger.progress
+    counts = {state: getattr(progress, state) for state in ("running", "pending", "failed", "cancelled")}
+    parts = [f"{count:,} {state}" for state, count in counts.items() if count]
     return f", {', '.join(parts)}" if parts else ""
 
 
 def _sample_note(content: ReportContent) -> str:
     """Return a sentence for the caption if the plot shows only some trials, and an empty text otherwise."""
-    if len(content.shown) == len(content.ledger.trials):
+    if len(content.shown) == content.ledger.trials:
         return ""
     return (
-        f" The plot shows {len(content.shown):,} of {len(content.ledger.trials):,} trials: up to"
+        f" The plot shows {len(content.shown):,} of {content.ledger.trials:,} trials: up to"
         f" {SHOWN // 2:,} trials with the best values, and an evenly spaced selection of the other trials."
     )

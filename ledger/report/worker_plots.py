@@ -1,24 +1,36 @@
 """The timeline of a report, which shows the attempts of each worker, and the outcome of each attempt."""
 
-from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
 
 import plotly.graph_objects as go
 
-from ledger.database.rows import AttemptRow
+from ledger.database.overview import WORKERS, AttemptGroup
 from ledger.report import labels
 from ledger.report.content import ReportContent
 from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import OUTCOMES
 
-# Largest number of workers that get a row in the timeline.
-ROWS = 100
-# If a study has at most `BARS` attempts, each attempt has its own bar. If a study has more than `BARS` attempts, a
-# worker's consecutive attempts with the same outcome share a bar. In a shared bar, the gap between two consecutive
-# attempts is at most `LARGEST_GAP` times the length of the timeline.
-BARS, LARGEST_GAP = 2_000, 1 / 2_000
+# If a study has too many attempts for a bar each, a worker's consecutive attempts with the same outcome share a bar. In
+# a shared bar, the gap between two consecutive groups of attempts is at most `LARGEST_GAP` times the length of the
+# timeline.
+LARGEST_GAP = 1 / 2_000
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A bar of the timeline, in the row of its worker."""
+
+    row: int
+    start: datetime
+    seconds: float
+    group: AttemptGroup
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(seconds=self.seconds)
 
 
 def timeline(content: ReportContent) -> ReportSection:
@@ -27,21 +39,20 @@ def timeline(content: ReportContent) -> ReportSection:
     A bar extends from the claim of the attempt to the end of the attempt.
     """
     title = "Workers"
-    attempts = [attempt for attempt in content.ledger.attempts if attempt.claimed_at is not None]
-    if not attempts:
+    shown = content.ledger.timeline
+    if not shown.groups:
         return ReportSection("timeline", title, "No worker has claimed a trial yet.")
-    by_worker: dict[str, list[AttemptRow]] = {}
-    for attempt in attempts:
-        by_worker.setdefault(attempt.worker, []).append(attempt)
-    busiest = sorted(by_worker, key=lambda name: -len(by_worker[name]))[:ROWS]
-    rows = sorted(busiest, key=lambda name: min(attempt.claimed_at for attempt in by_worker[name]), reverse=True)
-    now = content.ledger.at
-    start = min(attempt.claimed_at for attempt in attempts)
-    seconds = (max(attempt.ended_at or now for attempt in attempts) - start).total_seconds() or 1.0
-    gap = seconds * LARGEST_GAP if len(attempts) > BARS else -1.0
+    by_worker: dict[str, list[AttemptGroup]] = {}
+    for group in shown.groups:
+        by_worker.setdefault(group.worker, []).append(group)
+    rows = sorted(by_worker, key=lambda name: min(group.began_at for group in by_worker[name]), reverse=True)
+    start = min(group.began_at for group in shown.groups)
+    seconds = (max(group.ended_at for group in shown.groups) - start).total_seconds() or 1.0
+    gap = -1.0 if shown.slots is None else seconds * LARGEST_GAP
     height = max(18, min(34, 900 // len(rows))) * len(rows)
+    bars = [bar for row, name in enumerate(rows) for bar in _bars(row, by_worker[name], gap)]
     figure = go.Figure(
-        _bars([by_worker[name] for name in rows], now, gap),
+        _traces(bars, is_summed=shown.slots is not None),
         {
             "barmode": "overlay",
             "showlegend": True,
@@ -55,80 +66,93 @@ def timeline(content: ReportContent) -> ReportSection:
             },
         },
     )
-    counts = Counter(_outcome(attempt) for attempt in attempts)
+    outcomes = ", ".join(f"{count:,} {outcome}" for outcome in OUTCOMES if (count := shown.outcomes.get(outcome, 0)))
     caption = (
-        f"{labels.plural(len(attempts), 'attempt', 'attempts')} of"
-        f" {labels.plural(len(by_worker), 'worker', 'workers')}:"
-        f" {', '.join(f'{counts[outcome]} {outcome}' for outcome in OUTCOMES if counts[outcome])}. Each bar shows"
-        " one attempt from its claim to its end. Each row shows one worker."
+        f"{labels.plural(sum(shown.outcomes.values()), 'attempt', 'attempts')} of"
+        f" {labels.plural(shown.workers, 'worker', 'workers')}: {outcomes}. Each bar shows one attempt from its claim"
+        " to its end. Each row shows one worker."
     )
-    if gap > 0:
+    if shown.slots is not None:
         caption += (
-            " Consecutive attempts of a worker share a bar if they have the same outcome and a small gap between them."
+            f" The attempts of a worker are added up in {labels.plural(shown.slots, 'part', 'parts')} of the time:"
+            " in each part, the attempts with the same outcome share a bar. Bars with a small gap between them also"
+            " share a bar."
         )
-    if len(by_worker) > ROWS:
-        caption += f" The plot shows the {ROWS} workers with the most attempts."
+    if shown.workers > len(rows):
+        caption += f" The plot shows the {WORKERS} workers with the most attempts."
     return ReportSection("timeline", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + height))
 
 
-def _bars(rows: Sequence[Sequence[AttemptRow]], now: datetime, gap: float) -> list[go.Bar]:
+def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Bar]:
+    """Return the bars of one worker, in the order of their start times."""
+    bars: list[_Bar] = []
+    for _, several in groupby(sorted(groups, key=lambda group: group.slot), key=lambda group: group.slot):
+        bars += _bars_of_slot(row, sorted(several, key=lambda group: list(OUTCOMES).index(group.outcome)))
+    merged: list[_Bar] = []
+    for bar in sorted(bars, key=lambda bar: (bar.start, bar.group.first_trial)):
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and last.group.outcome == bar.group.outcome
+            and (bar.start - last.end).total_seconds() <= gap
+        ):
+            seconds = max(last.seconds, (bar.end - last.start).total_seconds())
+            merged[-1] = _Bar(row, last.start, seconds, last.group.with_more(bar.group))
+        else:
+            merged.append(bar)
+    return merged
+
+
+def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_Bar]:
+    """Return a bar for each outcome in one part of the time.
+
+    If the part has several outcomes, the bars stand beside each other, and the length of a bar is the time of the
+    attempts with the outcome. A worker can claim several trials at once, so the sum of the times can exceed the length
+    of the part. The bars are then shorter in proportion.
+    """
+    start = min(group.began_at for group in groups)
+    length = max(0.0, (max(group.ended_at for group in groups) - start).total_seconds())
+    total = sum(group.busy.total_seconds() for group in groups)
+    scale = min(1.0, length / total) if total > 0 else 1.0
+    bars: list[_Bar] = []
+    for group in groups:
+        bars.append(_Bar(row, bars[-1].end if bars else start, group.busy.total_seconds() * scale, group))
+    return bars
+
+
+def _traces(bars: Sequence[_Bar], *, is_summed: bool) -> list[go.Bar]:
     """Return one Plotly trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
-    by_outcome: dict[str, list[dict[str, Any]]] = {outcome: [] for outcome in OUTCOMES}
-    for row, attempts in enumerate(rows):
-        for run in _runs(attempts, now, gap):
-            start = run[0].claimed_at
-            # If the database's clock was set back, the recorded end time of an attempt can be earlier than the recorded
-            # time of the claim.
-            seconds = max(0.0, *(((attempt.ended_at or now) - start).total_seconds() for attempt in run))
-            bar = {"row": row, "start": start, "seconds": seconds, "text": _hover_text(run, seconds)}
-            by_outcome[_outcome(run[0])].append(bar)
-    is_crowded = sum(map(len, by_outcome.values())) > 300
+    by_outcome = {outcome: [bar for bar in bars if bar.group.outcome == outcome] for outcome in OUTCOMES}
+    is_crowded = len(bars) > 300
+    # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible. Beside the bars
+    # of other outcomes in the same part of the time, a wide outline would show too long a time.
+    outline = 0.5 if is_summed else 1
     return [
         go.Bar(
-            y=[bar["row"] for bar in bars],
-            base=[bar["start"].isoformat() for bar in bars],
-            x=[1_000 * bar["seconds"] for bar in bars],
+            y=[bar.row for bar in of_outcome],
+            base=[bar.start.isoformat() for bar in of_outcome],
+            x=[1_000 * bar.seconds for bar in of_outcome],
             orientation="h",
             width=0.72,
             name=outcome,
-            # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible.
             marker={
                 "color": OUTCOMES[outcome],
-                "line": {"width": 1, "color": OUTCOMES[outcome] if is_crowded else "rgba(0,0,0,0.45)"},
+                "line": {"width": outline, "color": OUTCOMES[outcome] if is_crowded else "rgba(0,0,0,0.45)"},
             },
-            customdata=[bar["text"] for bar in bars],
+            customdata=[_hover_text(bar) for bar in of_outcome],
             hovertemplate="%{customdata}<extra></extra>",
         )
-        for outcome, bars in by_outcome.items()
-        if bars
+        for outcome, of_outcome in by_outcome.items()
+        if of_outcome
     ]
 
 
-def _runs(attempts: Sequence[AttemptRow], now: datetime, gap: float) -> list[list[AttemptRow]]:
-    """Group the consecutive attempts of one worker that have the same outcome and are at most `gap` seconds apart."""
-    runs: list[list[AttemptRow]] = []
-    for attempt in sorted(attempts, key=lambda attempt: (attempt.claimed_at, attempt.trial)):
-        last = runs[-1] if runs else []
-        if (
-            last
-            and last[-1].outcome == attempt.outcome
-            and (attempt.claimed_at - (last[-1].ended_at or now)).total_seconds() <= gap
-        ):
-            last.append(attempt)
-        else:
-            runs.append([attempt])
-    return runs
-
-
-def _hover_text(run: Sequence[AttemptRow], seconds: float) -> str:
-    first = run[0]
-    worker, outcome = labels.escaped(first.worker, 60), _outcome(first)
-    if len(run) > 1:
-        trials = [attempt.trial for attempt in run]
-        return f"{worker}<br>{len(run)} attempts, {outcome}<br>trials {min(trials)} to {max(trials)}, {seconds:.3g} s"
-    error = f"<br>{labels.escaped(first.error, 80)}" if first.error else ""
-    return f"{worker}<br>trial {first.trial}, attempt {first.number}: {outcome}<br>{seconds:.3g} s{error}"
-
-
-def _outcome(attempt: AttemptRow) -> str:
-    return attempt.outcome or "running"
+def _hover_text(bar: _Bar) -> str:
+    group = bar.group
+    worker = labels.escaped(group.worker, 60)
+    if group.attempts > 1:
+        trials = f"trials {group.first_trial} to {group.last_trial}"
+        return f"{worker}<br>{group.attempts:,} attempts, {group.outcome}<br>{trials}, {bar.seconds:.3g} s"
+    error = f"<br>{labels.escaped(group.error, 80)}" if group.error else ""
+    attempt = "" if group.number is None else f", attempt {group.number}"
+    return f"{worker}<br>trial {group.first_trial}{attempt}: {group.outcome}<br>{bar.seconds:.3g} s{error}"

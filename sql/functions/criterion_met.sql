@@ -25,7 +25,7 @@ declare
 begin
   if (parent.target is not null or parent.patience is not null)
      and (is_steady or not exists (
-       select from ledger.iteration where iteration.study_id = parent.id and iteration.told_at is null)) then
+       select from ledger.iteration where iteration.study_id = parent.id and iteration.told is null)) then
     select * into best
     from ledger.trial
     where trial.study_id = parent.id and trial.state = 'complete'
@@ -43,11 +43,15 @@ begin
       -- The first iteration that was proposed with the best value, and the number of its trials and of all later trials.
       informed := case when is_steady then (
         select min(iteration.number) from ledger.iteration
-        where iteration.study_id = parent.id and best.number = any (iteration.seen)) else best.iteration + 1 end;
+        where iteration.study_id = parent.id and iteration.number > best.iteration
+          and best.number = any (iteration.seen)) else best.iteration + 1 end;
+      -- The trials of later iterations have higher numbers. The number of the first trial allows the primary key.
       select count(*) into ended
       from ledger.trial
-      where trial.study_id = parent.id and trial.iteration >= informed and trial.source <> 'imported'
-        and trial.state in ('complete', 'failed');
+      where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'failed')
+        and trial.number >= (
+          select iteration.first_trial from ledger.iteration
+          where iteration.study_id = parent.id and iteration.number = informed);
       if ended >= parent.patience then
         met := 'patience';
         reason := format('patience %s: %s trials after trial %s have no better value than %s', parent.patience, ended,

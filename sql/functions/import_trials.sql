@@ -1,8 +1,8 @@
 -- Add trials that were evaluated outside this ledger, so that the optimizer gets their losses. An imported trial is
 -- complete, and has a loss but no attempt. Workers never claim an imported trial, and an imported trial does not count
 -- against the budget. The answer is the number of the first imported trial. The function ledger.join_iteration chooses
--- the iteration of the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials sets
--- the column told_at of the new iteration. The caller of the function must check that the parameters are in the study's
+-- the iteration of the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials marks
+-- the new iteration as told. The caller of the function must check that the parameters are in the study's
 -- search space.
 --   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
 --   mean_loss: the mean of the imported losses, which `mean_loss` in ledger/proposals/losses.py computes.
@@ -45,13 +45,9 @@ begin
     given.trial -> 'params', 'complete', moment, moment, (given.trial ->> 'loss')::float8, given.trial -> 'metrics'
   from jsonb_array_elements(import_trials.trials) with ordinality as given (trial, position);
   if place.is_own then
-    update ledger.iteration
-    set told_at = moment, mean_loss = import_trials.mean_loss, best_loss = told.best_loss
-    from (
-      select min(trial.loss) as best_loss
-      from ledger.trial
-      where trial.study_id = parent.id and trial.number >= first_number) as told
-    where iteration.study_id = parent.id and iteration.number = place.joined;
+    perform ledger.mark_told(
+      parent.id, place.joined, moment, import_trials.mean_loss,
+      (select min(trial.loss) from ledger.trial where trial.study_id = parent.id and trial.number >= first_number));
   end if;
   return first_number;
 end

@@ -10,17 +10,22 @@ create or replace function ledger.join_iteration(
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+  next_number int := ledger.next_trial(join_iteration.study_id);
 begin
   update ledger.iteration set size = iteration.size + join_iteration.trials
   where iteration.study_id = join_iteration.study_id and iteration.told_at is null and iteration.seen is null
     and iteration.number = (
       select max(last.number) from ledger.iteration as last where last.study_id = join_iteration.study_id)
+    -- The trials of an iteration have consecutive numbers.
+    and iteration.first_trial + iteration.size = next_number
   returning iteration.number, iteration.round into joined, joined_round;
   is_own := not found;
   if is_own then
-    insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
+    insert into ledger.iteration
+      (study_id, number, first_trial, round, size, asked_at, ask_seconds, tell_seconds, environment)
     select
-      join_iteration.study_id, coalesce(max(iteration.number) + 1, 0), 0, join_iteration.trials,
+      join_iteration.study_id, coalesce(max(iteration.number) + 1, 0), next_number, 0, join_iteration.trials,
       join_iteration.moment, 0, 0, '{}'
     from ledger.iteration
     where iteration.study_id = join_iteration.study_id

@@ -41,16 +41,20 @@ begin
   moment := ledger.clock();
   if propose.round = 0 then
     insert into ledger.iteration
-      (study_id, number, round, size, batch_size, asked_at, ask_seconds, tell_seconds, surrogate, environment, seen)
+      (study_id, number, first_trial, round, size, batch_size, asked_at, ask_seconds, tell_seconds, surrogate,
+       environment, seen)
     values
-      (parent.id, propose.number, 0, added, parent.batch_size, moment, propose.ask_seconds, propose.tell_seconds,
+      (parent.id, propose.number, propose.known, 0, added, parent.batch_size, moment, propose.ask_seconds,
+       propose.tell_seconds,
        propose.surrogate, propose.environment, propose.seen)
     on conflict do nothing;
   else
     update ledger.iteration
     set round = propose.round, size = iteration.size + added, ask_seconds = propose.ask_seconds,
         tell_seconds = propose.tell_seconds, surrogate = propose.surrogate, environment = propose.environment
-    where study_id = parent.id and number = propose.number and round = propose.round - 1 and told_at is null;
+    where study_id = parent.id and number = propose.number and round = propose.round - 1 and told_at is null
+      -- The trials of an iteration have consecutive numbers.
+      and first_trial + iteration.size = propose.known;
   end if;
   if not found then
     return 'changed';

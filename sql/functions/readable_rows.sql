@@ -41,17 +41,28 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    ledger.count_fault('its numbers', greatest(new.number, new.round, new.size, new.batch_size)),
+    ledger.count_fault('its numbers', greatest(
+      new.number, new.first_trial, new.round, new.size, new.batch_size, new.told)),
+    ledger.count_fault('its totals', greatest(
+      new.total_proposed, new.total_complete, new.total_failed, new.total_cancelled, new.last_complete)),
+    case when greatest(new.total_attempts, new.total_failures, new.total_crashes, new.total_lost)
+              > ledger.largest_count()::bigint * ledger.largest_count()
+         then 'its totals: a sum of counts is too large' end,
     ledger.seconds_fault('ask_seconds', new.ask_seconds),
     ledger.seconds_fault('tell_seconds', new.tell_seconds),
     ledger.loss_fault('mean_loss', new.mean_loss),
     ledger.loss_fault('best_loss', new.best_loss),
     case when jsonb_typeof(new.surrogate) <> 'object' then 'the surrogate: it is not an object' end,
-    ledger.json_fault('the surrogate', new.surrogate),
+    -- When the iteration is told, its documents do not change.
+    case when tg_op = 'INSERT' or new.surrogate is distinct from old.surrogate
+         then ledger.json_fault('the surrogate', new.surrogate) end,
     case when jsonb_typeof(new.environment) <> 'object' then 'the environment: it is not an object' end,
-    ledger.json_fault('the environment', new.environment),
+    case when tg_op = 'INSERT' or new.environment is distinct from old.environment
+         then ledger.json_fault('the environment', new.environment) end,
     case when array_ndims(new.seen) > 1 or array_position(new.seen, null) is not null
          then 'seen: it is not a list of trials' end,
+    case when array_ndims(new.improvements) > 1 or array_position(new.improvements, null) is not null
+         then 'improvements: it is not a list of trials' end,
     ledger.moment_fault('asked_at', new.asked_at),
     ledger.moment_fault('told_at', new.told_at));
 begin

@@ -18,14 +18,18 @@ begin
   if parent.id is null then
     return 'lost';
   end if;
-  -- The transaction holds a lock on the row of the study, so no trial can join the iteration during the update.
-  update ledger.iteration
-  set told_at = ledger.clock(), mean_loss = tell.mean_loss, best_loss = tell.best_loss
+  -- The transaction holds a lock on the row of the study, so no trial can join the iteration before the end of the
+  -- transaction.
+  perform from ledger.iteration
   where study_id = parent.id and number = tell.number and told_at is null and size = tell.size
     and not exists (
       select from ledger.trial
       where trial.study_id = parent.id and trial.iteration = tell.number and trial.state in ('pending', 'running'));
-  return case when found then 'told' else 'changed' end;
+  if not found then
+    return 'changed';
+  end if;
+  perform ledger.mark_told(parent.id, tell.number, ledger.clock(), tell.mean_loss, tell.best_loss);
+  return 'told';
 end
 $$;
 

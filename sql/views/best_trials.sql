@@ -2,12 +2,14 @@
 -- the lower number comes first. The view includes imported trials, because proposals also depend on imported trials.
 -- The column source marks imported trials.
 -- In all views, window functions are partitioned by the study's name. Because of this partition, a query for one study
--- reads only the rows of that study.
+-- reads only the rows of that study. In this view, the lateral subquery has the same effect. The subquery reads only the
+-- index trial_best, whose order is the order of the ranks. A query with a condition such as `rank <= 10` therefore reads
+-- only the best trials.
 create or replace view ledger.best_trials as
 select
   study.name as study,
-  rank() over (partition by study.name order by trial.loss, trial.number) as rank,
-  trial.number as trial,
+  ranked.rank,
+  ranked.number as trial,
   trial.iteration,
   trial.loss,
   ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
@@ -19,10 +21,18 @@ select
   trial.source,
   scored.metric,
   study.direction
-from ledger.trial
-join ledger.study on study.id = trial.study_id
-cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
-where trial.state = 'complete';
+from ledger.study
+cross join lateral (
+  select best.number, rank() over (order by best.loss, best.number) as rank
+  from ledger.trial as best
+  where best.study_id = study.id and best.state = 'complete') as ranked
+cross join lateral (
+  select trial.*
+  from ledger.trial
+  where trial.study_id = study.id and trial.number = ranked.number
+  -- Without the clause "offset 0", the planner could read all trials of the study.
+  offset 0) as trial
+cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored;
 
 comment on view ledger.best_trials is
   'All complete trials with their ranks within their studies, the best value first.';

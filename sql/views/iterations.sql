@@ -1,5 +1,6 @@
 -- All iterations, with the times, the losses and the surrogate of each iteration. In steady mode, the column seen lists
--- the trials that ended since the previous iteration.
+-- the trials that ended since the previous iteration. The totals of an iteration include all iterations that were told
+-- before this iteration (ledger.mark_told).
 create or replace view ledger.iterations as
 select
   iteration.study_id,
@@ -18,7 +19,19 @@ select
   iteration.surrogate,
   iteration.environment,
   iteration.seen,
-  iteration.batch_size
+  iteration.batch_size,
+  iteration.first_trial,
+  iteration.told,
+  iteration.total_proposed,
+  iteration.total_complete,
+  iteration.total_failed,
+  iteration.total_cancelled,
+  iteration.total_attempts,
+  iteration.total_failures,
+  iteration.total_crashes,
+  iteration.total_lost,
+  iteration.last_complete,
+  iteration.improvements
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
 

@@ -8,15 +8,14 @@ select
   study.budget,
   trials.proposed,
   least(trials.ended, study.budget) as ended,
-  (select count(*) from ledger.iteration where iteration.study_id = study.id and iteration.told_at is not null)
-    as iterations_told,
+  trials.iterations_told,
   trials.complete,
   trials.running,
   trials.pending,
   trials.failed,
   trials.cancelled,
   trials.attempts,
-  trials.best_loss,
+  best.loss as best_loss,
   best.value as best_value,
   best.score as best_score,
   study.created_at,
@@ -31,23 +30,10 @@ select
   study.timeout_seconds,
   study.stopped_by
 from ledger.study
-cross join lateral (
-  select
-    count(*) filter (where trial.state = 'complete') as complete,
-    count(*) filter (where trial.state = 'running') as running,
-    count(*) filter (where trial.state = 'pending') as pending,
-    count(*) filter (where trial.state = 'failed') as failed,
-    count(*) filter (where trial.state = 'cancelled') as cancelled,
-    count(*) filter (where trial.source = 'proposed' and trial.round = iteration.round) as proposed,
-    count(*) filter (
-      where trial.source = 'proposed' and trial.round = iteration.round and trial.finished_at is not null) as ended,
-    coalesce(sum(trial.attempts), 0) as attempts,
-    min(trial.loss) as best_loss
-  from ledger.trial
-  join ledger.iteration on iteration.study_id = trial.study_id and iteration.number = trial.iteration
-  where trial.study_id = study.id) as trials
+join ledger.counts as trials on trials.study_id = study.id
 left join lateral (
   select
+    trial.loss,
     scored.metric,
     ledger.number(trial.metrics -> scored.metric) as score,
     ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value

@@ -22,11 +22,11 @@ SPACE = [
 ROWS = """
 insert into ledger.study (name, spec, spec_hash, budget, state, created_at, finished_at, versions)
 values ('s', %(spec)s, '', 4, 'complete', %(t)s, %(t)s + interval '200 s', '{}');
-insert into ledger.iteration (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss,
-  best_loss, environment)
+insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds, tell_seconds,
+  environment)
 values
-  (1, 0, 0, 3, %(t)s + interval '10 s', %(t)s + interval '85 s', 0.5, 0.25, 0.375, 0.25, '{}'),
-  (1, 1, 0, 2, %(t)s + interval '100 s', %(t)s + interval '165 s', 1.5, 1.25, 0.75, 0.75, '{}');
+  (1, 0, 0, 0, 3, %(t)s + interval '10 s', 0.5, 0.25, '{}'),
+  (1, 1, 3, 0, 2, %(t)s + interval '100 s', 1.5, 1.25, '{}');
 insert into ledger.trial (study_id, number, iteration, round, source, retry_of, params, state, attempts, failures, lost,
   available_at, claim, worker, claimed_at, finished_at, loss, metrics, error)
 select 1, number, iteration, 0, source, retry_of, params::jsonb, state, attempts, failures, lost,
@@ -56,6 +56,8 @@ from (values
   (3, 1, 'b', 102, 112, 'complete', 0.75, 7.0)) as rows (trial, number, worker, claimed, ended, outcome, loss, seconds);
 insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at, stopped_at)
 values ('b', 'host', 7, '{}', %(t)s - interval '50 s', %(t)s + interval '150 s', %(t)s + interval '150 s');
+select ledger.mark_told(1, 0, %(t)s + interval '85 s', 0.375, 0.25);
+select ledger.mark_told(1, 1, %(t)s + interval '165 s', 0.75, 0.75);
 """
 
 SPEC = json.dumps(

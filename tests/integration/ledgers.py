@@ -8,12 +8,20 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
-from ledger.database import managing, protocol, studies, trials
+from ledger.database import iteration_totals, managing, protocol, studies, trials
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.manager.loop import StudyManager
 
+# Sets the columns of an iteration as they are before the iteration is told.
+UNTOLD = ", ".join(
+    f"{name} = null"
+    for name in (
+        *("told_at", "mean_loss", "best_loss"),
+        *(column.name for column in iteration_totals.columns() if column.name != "first_trial"),
+    )
+)
 LIMITS = {"max_failures": 3, "max_crashes": 3, "max_lost": 20, "lease": 30.0, "heartbeat": 10.0, "trial_timeout": None}
 
 

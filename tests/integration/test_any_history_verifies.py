@@ -1,6 +1,7 @@
 """Random histories of workers, managers, administrators and the clock.
 
-`verify` raises no false alarm, and an imported study is the same in another ledger.
+`verify` raises no false alarm, the kept totals agree with all trials, and an imported study is the same in another
+ledger.
 """
 
 import uuid
@@ -31,6 +32,7 @@ from ledger.verification import VerificationResult, verify
 from tests.fuzz import cases
 from tests.integration.ledgers import claim_one, hold, stop_clock
 from tests.integration.moving import as_it_is_elsewhere, exported, moved, without_releases
+from tests.integration.recounting import check_totals
 
 FILE = """
 [objective]
@@ -39,6 +41,7 @@ function = "m:f"
 x = { type = "integer", low = 0, high = 1000 }
 [limits]
 max_failures = 2
+max_crashes = 2
 max_lost = 2
 """
 
@@ -57,7 +60,7 @@ def test_any_history_verifies(db, connection, tmp_path):
             super().__init__()
             self.held: list[protocol.ClaimedTrial] = []
             self.now = 0.0
-            self.own = self.batches = 0
+            self.own = self.batches = self.ended = 0
 
         @initialize(direction=st.sampled_from(["minimize", "maximize"]))
         def begin(self, direction: str) -> None:
@@ -93,11 +96,13 @@ def test_any_history_verifies(db, connection, tmp_path):
             # nothing of it runs, so that it is moved as it is
             back = moved(db, again, f"{name}-back")
             assert exported(db, back.name) == as_it_is(again, back.name)
+            for study in (row, back):
+                check_totals(connection, study.id)
             managing.leave_study(db, self.managed)
             for study in (self.study, row, back):
                 assert studies.delete(db, study) == "deleted"
 
-        @rule(ends=st.sampled_from(["complete", "failed", "timeout", "released", "held", "held"]))
+        @rule(ends=st.sampled_from(["complete", "failed", "crashed", "timeout", "released", "held", "held"]))
         def work(self, ends: str) -> None:
             held = claim_one(connection, self.study.name, uuid.uuid4(), "w")
             if held is not None:
@@ -105,13 +110,15 @@ def test_any_history_verifies(db, connection, tmp_path):
                 self.end(held, ends)
 
         @precondition(lambda self: self.held)
-        @rule(data=st.data(), ends=st.sampled_from(["complete", "failed", "released", "held"]))
+        @rule(data=st.data(), ends=st.sampled_from(["complete", "failed", "crashed", "released", "held"]))
         def speak_late_or_again(self, data: st.DataObject, ends: str) -> None:
             self.end(data.draw(st.sampled_from(self.held)), ends)
 
         def end(self, held: protocol.ClaimedTrial, ends: str) -> None:
             if ends == "complete":
-                protocol.complete(connection, held, 0.25, {}, 1.0)
+                self.ended += 1
+                # some losses in any order, some equal
+                protocol.complete(connection, held, (7 * self.ended % 11) / 16, {}, 1.0)
             elif ends == "released":
                 protocol.release(connection, held)
             elif ends == "held":
@@ -221,6 +228,10 @@ def test_any_history_verifies(db, connection, tmp_path):
         def it_verifies(self) -> None:
             found = self.verify(self.study)
             assert (found.trials > 0, found.recomputed) == (True, 0)
+
+        @invariant()
+        def its_totals_agree_with_all_trials(self) -> None:
+            check_totals(connection, self.study.id)
 
     run_state_machine_as_test(
         Histories,

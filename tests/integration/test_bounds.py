@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from ledger.database import bounds, flattened, protocol, queries, reads, studies, trials
+from ledger.database import bounds, flattened, iteration_totals, protocol, queries, reads, status, studies, trials
 from ledger.database.connection import connect, driver, engine
 from ledger.database.rows import (
     AttemptRow,
@@ -536,16 +536,27 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 "recorded_at": draw(moments),
             }
             add("code_version", {**of_study, **code})
-            iteration = {
-                "number": 0,
-                "round": 0,
-                "size": 1,
-                "asked_at": draw(moments),
+            is_told = draw(st.booleans())
+            totals = [column.name for column in iteration_totals.columns() if column.name.startswith("total_")]
+            numbers = draw(mostly(st.none() | st.just("{0,2}"), st.sampled_from(["{-7}", "{null}", "{{1}}"])))
+            told = {
                 "told_at": draw(moments),
-                "ask_seconds": draw(seconds),
-                "tell_seconds": draw(seconds),
+                "told": draw(naturals),
+                **{name: draw(naturals) for name in totals},
+                "last_complete": draw(st.none() | naturals),
+                "improvements": numbers,
                 "mean_loss": draw(floats),
                 "best_loss": draw(floats),
+            }
+            iteration = {
+                "number": 0,
+                "first_trial": 0,
+                "round": 0,
+                "size": draw(mostly(st.just(3), naturals)),
+                "asked_at": draw(moments),
+                "ask_seconds": draw(seconds),
+                "tell_seconds": draw(seconds),
+                **(told if is_told else {}),
                 "surrogate": draw(surrogates),
                 "environment": draw(mostly(st.just("{}"), any_json)),
                 "seen": draw(mostly(st.none() | st.just("{}"), st.sampled_from(["{1}", "{null}", "{{1}}"]))),
@@ -604,7 +615,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             for version in fetch(db, CodeVersionRow, rows_of(CodeVersionRow)):
                 watched(parts_from_json(version.parts))
             for row in connection.execute("select id, name, spec -> 'space' from ledger.study").fetchall():
-                db.execute(query("status"), {"study": row[0], "rated": 20, "failures": 3}).all()
+                db.execute(query("status"), {"study": row[0], **status.LIMITS}).all()
                 flat = flattened.create(connection.cursor(), *row)
                 connection.execute(sql.SQL("select * from {}").format(sql.Identifier("ledger", flat.name))).fetchall()
 

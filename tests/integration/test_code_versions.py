@@ -9,7 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from ledger.database import codes, protocol, studies, transfer, trials
+from ledger.database import codes, overview, protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.errors import LedgerError, UsageError
 from ledger.manager import objective_change
@@ -282,7 +282,7 @@ def test_verify_the_report_and_the_commands_name_the_code(db, url, asked):
     register(db, asked, coded(1, TEXT.replace("0", "1")), "accept")
     snapshot = transfer.snapshot(db, row.id)
     assert len(verify(snapshot).code_versions) == 2
-    page = render(snapshot)
+    page = render(overview.read(db, row))
     for fact in (coded(1).sha256, "c" * 40 + ", with uncommitted changes", "function `f`", "not watched: module value"):
         assert fact in page
 

@@ -348,8 +348,8 @@ def test_ids_are_unique_ordered_and_fit_optunas_integer(url):
                 (study, f"s{study}", psycopg.types.json.Jsonb(spec())),
             )
         connection.execute(
-            "insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds,"
-            " environment) select id, 0, 0, 1, now(), 0, 0, '{}' from ledger.study"
+            "insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds,"
+            " tell_seconds, environment) select id, 0, 0, 0, 1, now(), 0, 0, '{}' from ledger.study"
         )
         connection.execute(
             "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)"

@@ -13,9 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from sqlalchemy import event
+from sqlalchemy import event, text
 
-from ledger.database import managing, protocol, studies, trials
+from ledger.database import managing, protocol, reads, status, studies, trials
 from ledger.database.connection import engine
 from ledger.resources import folder
 from tests.databases import new_database
@@ -37,8 +37,9 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
                 connection.execute("analyze ledger.trial, ledger.attempt, ledger.iteration")
                 connection.execute("alter table ledger.trial set (autovacuum_enabled = off)")
             connection.execute(
-                "insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds,"
-                " environment) select %s, k, 0, 8, now(), 0, 0, '{}' from generate_series(1, 25000) as k",
+                "insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds,"
+                " tell_seconds, environment) select %s, k, 92 + 8 * k, 0, 8, now(), 0, 0, '{}'"
+                " from generate_series(1, 25000) as k",
                 (row.id,),
             )
             finished = state == "complete"
@@ -60,6 +61,15 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
                 " select claim, study_id, number, 1, 'w', now(), now(), 'complete', loss from ledger.trial"
                 " where state = 'complete'"
             )
+            if finished:
+                # Iteration 7 is told by a test.
+                connection.execute(
+                    "update ledger.iteration set told_at = now(), mean_loss = 0.5, best_loss = 0.5, told = number,"
+                    " total_proposed = 8 * number, total_complete = 8 * number, total_failed = 0, total_cancelled = 0,"
+                    " total_attempts = 8 * number, total_failures = 0, total_crashes = 0, total_lost = 0,"
+                    " last_complete = 99 + 8 * number,"
+                    " improvements = case when number = 1 then array[100] end where number not in (0, 7)"
+                )
             if not not_analyzed:
                 connection.execute("vacuum (analyze) ledger.trial, ledger.attempt, ledger.iteration")
         yield url, row.id
@@ -242,11 +252,62 @@ def test_the_managers_questions_keep_their_indexes(big, explained, question, ind
     assert any(index in plan for plan in plans)
 
 
+@pytest.mark.parametrize("big", ["complete"], indirect=True)
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda db, study: reads.progress(db),
+        lambda db, study: status.read(db, study),
+        lambda db, study: trials.best(db, study),
+        lambda db, study: studies.latest_iterations(db, study, 20),
+        lambda db, study: next(trials.pages(db, study, 20, after=100_000)),
+        lambda db, study: next(trials.recorded_pages(db, study, 20)),
+        lambda db, study: db.execute(text("select * from ledger.best_trials where study = 's' and rank <= 10")).all(),
+        lambda db, study: db.execute(text("select * from ledger.best_trials where rank <= 10")).all(),
+        lambda db, study: db.execute(text("select * from ledger.improvements where study = 's'")).all(),
+    ],
+    ids=[
+        "study list",
+        "status",
+        "best trial",
+        "iterations",
+        "trial list",
+        "export",
+        "leaderboard",
+        "all leaderboards",
+        "improvements",
+    ],
+)
+def test_a_listing_does_not_read_what_has_ended(big, question):
+    url, study_id = big
+    with engine(url).connect() as own, psycopg.connect(url, autocommit=True) as observer:
+        question(own, study_id)
+        own.rollback()
+        before = _blocks(own, observer)
+        question(own, study_id)
+        own.rollback()
+        # the table of 200,000 ended trials has about 7,000 blocks
+        assert _blocks(own, observer) - before < 1_500
+
+
+def _blocks(own: Any, observer: psycopg.Connection[Any]) -> int:
+    """Return the number of blocks that have been read from the tables of the ledger and their indexes."""
+    own.execute(text("select pg_stat_force_next_flush()"))
+    own.rollback()
+    own.execute(text("select"))
+    own.rollback()
+    ((blocks,),) = observer.execute(
+        "select sum(heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0))"
+        " from pg_statio_user_tables where schemaname = 'ledger'"
+    ).fetchall()
+    return int(blocks)
+
+
 def test_every_function_of_the_hot_path_is_explained_here():
     explained_here = {"claim", "heartbeat", "complete", "fail", "release", "reap"}
     # the functions of the last line within those that call them
     explained_here |= {"claim_study", "leave_study", "propose", "tell", "stop", "finish"}
-    explained_here |= {"held_study", "lock_trial", "next_trial", "current_code"}
+    explained_here |= {"current_code", "held_study", "lock_trial", "mark_told", "next_trial"}
     others = {
         "accept",
         "add_code",

@@ -91,8 +91,8 @@ def filled(db, connection) -> list[str]:
         )
         ((study,),) = connection.execute("select max(id) from ledger.study").fetchall()
         connection.execute(
-            "insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds,"
-            " surrogate, environment) values (%s, 0, 0, 4, now(), 0, 0, %s, %s)",
+            "insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds,"
+            " tell_seconds, surrogate, environment) values (%s, 0, 0, 0, 4, now(), 0, 0, %s, %s)",
             (study, as_jsonb({"estimator": ESCAPES, "kernel": ESCAPES, "theta": [0.0]}), odd),
         )
         for number, reached in enumerate(("complete", "failed", "running", "pending", "cancelled")):

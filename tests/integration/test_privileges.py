@@ -36,9 +36,9 @@ from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("attempts", "best_trials", "code_versions", "convergence", "datasets", "iteration_regret", "iterations"),
-    *("managers", "outcomes", "parameters", "progress", "refusals", "regret", "sources", "studies", "trial_times"),
-    *("trials", "utilisation", "workers"),
+    *("attempts", "best_trials", "code_versions", "convergence", "counts", "datasets", "improvements"),
+    *("iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals", "regret"),
+    *("sources", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
 PROTOCOL = {
     *("claim", "heartbeat", "complete", "fail", "release", "refuse", "accept", "announce", "dataset", "ended"),

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError
 
 import ledger
-from ledger.database import flattened, protocol, queries, studies, transfer, trials
+from ledger.database import flattened, overview, protocol, queries, studies, transfer, trials
 from ledger.database.rows import StudyRow
 from ledger.export.documents import write_csv
 from ledger.export.parquet import write_parquet
@@ -267,7 +267,7 @@ def test_commands_show_and_take_every_choice(db, complete, run, url, monkeypatch
 
 
 def test_a_report_is_written_with_every_kind(db, complete):
-    page = render(transfer.snapshot(db, complete.id))
+    page = render(overview.read(db, complete))
     for text in ("[64, 32]", "null", "constant", "&#39;layers&#39;: ("):
         assert text in page
 

@@ -20,7 +20,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
 from ledger.verification import VerificationResult, verify
-from tests.integration.ledgers import claim_one, managed
+from tests.integration.ledgers import UNTOLD, claim_one, managed
 
 FILE = """
 [study]
@@ -203,7 +203,7 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
             "delete from ledger.attempt where trial = 3;"
             "update ledger.trial set state = 'pending', attempts = 0, claim = null, worker = null, claimed_at = null,"
             " finished_at = null, loss = null, metrics = null where number = 3;"
-            "update ledger.iteration set told_at = null, mean_loss = null, best_loss = null where number = 0",
+            f"update ledger.iteration set {UNTOLD} where number = 0",
             "records the end of trial 3, but the trial has not ended",
         ),
         ("update ledger.study set budget = 12", "budget is 12 trials, but the study has 20 proposed"),

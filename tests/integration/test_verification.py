@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -19,7 +20,7 @@ from ledger.proposals import environment
 from ledger.study.file import assemble
 from ledger.verification import verify
 from tests.databases import new_database
-from tests.integration.ledgers import claim_one, managed
+from tests.integration.ledgers import UNTOLD, claim_one, managed
 from tests.integration.test_commands import run as run
 
 # Outcomes of the attempts of a trial in order; "complete" is the default.
@@ -32,6 +33,8 @@ PLAN = {
     7: "cancelled",
 }
 AFTERWARDS = {11: "failed complete", 12: "failed failed"}
+
+KINDS = ("proposed", "complete", "failed", "cancelled", "attempts", "failures", "crashes", "lost")
 
 FILE = """
 [study]
@@ -243,7 +246,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             "iteration 1: the round is 2, but the last round of the trials is 1",
         ),
         (
-            f"{ITERATION} told_at = null, mean_loss = null, best_loss = null where number = 2",
+            f"{ITERATION} {UNTOLD} where number = 2",
             "iteration 2: the optimizer has not received the iteration's results, but a later iteration was proposed",
         ),
         (
@@ -289,6 +292,25 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         (
             f"{ITERATION} surrogate = null where number = 3",
             'iteration 3: the surrogate\'s estimator null is recorded, but the recomputation gives "ET"',
+        ),
+        (
+            f"{ITERATION} first_trial = 3 where number = 2",
+            "iteration 2: first_trial is 3, but should be 6",
+        ),
+        (
+            f"{ITERATION} told = 77 where number = 2",
+            "iteration 3: told is 4, but no iteration has the position 3",
+        ),
+        *(
+            (
+                f"{ITERATION} {column} = coalesce({column}, 0) + 1 where number = 2",
+                rf"iteration 2: {column} is \d+, but the trials of the told iterations result in \d+",
+            )
+            for column in (*(f"total_{kind}" for kind in KINDS), "last_complete")
+        ),
+        (
+            f"{ITERATION} improvements = array[0, 1] where number = 0",
+            r"iteration 0: improvements is \[0, 1\], but the trials of the told iterations result in \[0\]",
         ),
     ],
 )
@@ -355,7 +377,9 @@ def test_the_command_tells_neighbours_that_are_not_comparable_in_one_line(ledger
     ]
 
 
-def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, tmp_path):
+@pytest.mark.parametrize("page", [2, 1000])
+def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, tmp_path, monkeypatch, page):
+    monkeypatch.setattr(transfer, "PAGE", page)
     file = tmp_path / "s.toml"
     file.write_text(FILE.format(estimator="ET", acq_func="EI"))
     running = threading.Thread(target=manage, args=(url, PLAN, file, 6))
@@ -373,17 +397,19 @@ def test_a_study_that_runs_verifies_at_every_moment_and_nothing_is_written(url, 
     assert len(seen) > 1
 
 
-def test_a_snapshot_is_one_read_only_transaction_without_claims(ledger):
+def test_a_snapshot_is_read_in_short_transactions_without_claims(ledger, monkeypatch):
     with engine(ledger).connect() as connection:
         db = connection
         row = studies.get(db, "s")
+        whole = transfer.snapshot(db, row.id)
+        monkeypatch.setattr(transfer, "PAGE", 4)
         statements: list[str] = []
         event.listen(connection, "before_cursor_execute", lambda *seen: statements.append(seen[2]))
-        begun: list[object] = []
-        event.listen(connection, "begin", begun.append)
         snapshot = transfer.snapshot(db, row.id)
-        assert statements[0] == "set transaction isolation level repeatable read, read only"
-        assert len(begun) == 1
         assert not connection.in_transaction()
+    assert replace(snapshot, at=whole.at) == whole
+    reads = [index for index, each in enumerate(statements) if each.startswith("set transaction isolation level")]
+    assert len(reads) == 1 + -(-len(whole.trials) // 4)
+    assert {statements[index] for index in reads} == {"set transaction isolation level repeatable read, read only"}
     for rows in (snapshot.trials, snapshot.attempts):
         assert "claim" not in columns(type(rows[0]))

@@ -25,8 +25,9 @@ def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
             insert into ledger.study (name, spec, spec_hash, budget, state, created_at, versions)
             select 'other' || n, %(spec)s, '', 1, 'running', now(), '{}' from generate_series(2, 32) as n;
             insert into ledger.iteration
-              (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
-            select id, 0, 0, 1, now(), 0, 0, '{}' from ledger.study where id > 1;
+              (study_id, number, first_trial, round, size, asked_at, ask_seconds, tell_seconds, environment)
+            select id, 0, 1, 0, case id when 32 then 100000 else 100 end, now(), 0, 0, '{}'
+            from ledger.study where id > 1;
             insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state, attempts,
               finished_at, loss, metrics, claim, worker, claimed_at)
             select id, n, 0, 0, 'proposed', jsonb_build_object('C', n), now(), 'complete', 1, now(), 0.5, '{}',
@@ -145,8 +146,9 @@ def test_losses_that_are_further_apart_than_a_double_can_say_break_no_view(conne
                                                            "max_lost": 1, "lease": 3, "heartbeat": 1},
                   "space": [{"name": "x", "type": "real", "low": 0, "high": 1e308, "prior": "uniform"}]}',
            '', 1, 'running', now(), '{}');
-        insert into ledger.iteration (study_id, number, round, size, asked_at, ask_seconds, tell_seconds, environment)
-        values (1, 0, 0, 1, now(), 0, 0, '{}');
+        insert into ledger.iteration
+          (study_id, number, first_trial, round, size, asked_at, ask_seconds, tell_seconds, environment)
+        values (1, 0, 0, 0, 2, now(), 0, 0, '{}');
         insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state, attempts,
           finished_at, loss, metrics)
         select 1, n, 0, 0, 'proposed', jsonb_build_object('x', x), now(), 'complete', 1, now(), loss, '{}'

@@ -5,6 +5,7 @@ import pytest
 from ledger.report.page import render
 from tests import browser
 from tests.system.programs import PATIENCE
+from tests.unit.overviews import overview
 from tests.unit.snapshots import SPACE, snapshot
 from tests.unit.test_report import HOSTILE, HOSTILE_SPACE
 
@@ -16,7 +17,7 @@ def page_url(tmp_path_factory):
     """URL of the report of a study with all plots and with hostile names."""
     ledger = snapshot(6, 4, space=SPACES, failed=(1, 9), pending=(23,), error=HOSTILE, worker=HOSTILE)
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(render(ledger))
+    file.write_text(render(overview(ledger)))
     return file.as_uri()
 
 

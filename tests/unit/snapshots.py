@@ -5,6 +5,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ledger.database import iteration_totals
 from ledger.database.rows import AttemptRow, IterationRow, StudyRow, TrialRow
 from ledger.database.transfer import StudySnapshot
 from ledger.proposals import ProposalInput, proposal_input, propose
@@ -24,6 +25,35 @@ def loss(params: Any) -> float:
     """Of C and kernel alone."""
     of_kernel = {"rbf": 0.0, "poly": 1.0, "sigmoid": 0.3}
     return math.log10(params.get("C", 1.0)) ** 2 / 9 + of_kernel.get(params.get("kernel", "rbf"), 0.5) + 0.01
+
+
+_UNTOLD: dict[str, Any] = dict.fromkeys(
+    column.name for column in iteration_totals.columns() if column.name != "first_trial"
+)
+
+
+def _totals(trials: list[TrialRow], batch_size: int) -> dict[str, Any]:
+    """Of iterations that are told in their order, up to the iteration of the last trials."""
+    complete = [trial.number for trial in trials if trial.loss is not None]
+    losses = [math.inf if trial.loss is None else trial.loss for trial in trials]
+    improvements = [
+        number
+        for number in range(len(trials) - batch_size, len(trials))
+        if losses[number] < min(losses[:number], default=math.inf)
+    ]
+    return {
+        "told": len(trials) // batch_size,
+        "total_proposed": len(trials),
+        "total_complete": len(complete),
+        "total_failed": sum(trial.state == "failed" for trial in trials),
+        "total_cancelled": 0,
+        "total_attempts": sum(trial.attempts for trial in trials),
+        "total_failures": sum(trial.failures for trial in trials),
+        "total_crashes": sum(trial.crashes for trial in trials),
+        "total_lost": 0,
+        "last_complete": max(complete, default=None),
+        "improvements": improvements or None,
+    }
 
 
 def snapshot(
@@ -119,6 +149,8 @@ def snapshot(
                 surrogate=surrogate,
                 environment={"python": "3.13"},
                 seen=None,
+                first_trial=number * batch_size,
+                **(_totals(trials[: (number + 1) * batch_size], batch_size) if is_told else _UNTOLD),
             )
         )
     at = BEGUN + timedelta(seconds=count + 60)

@@ -13,15 +13,17 @@ import pytest
 from numpy.testing import assert_allclose
 
 from ledger.cli.report import NAMES
+from ledger.database.overview import BARS, SHOWN, WORKERS, StudyOverview
 from ledger.errors import LedgerError
 from ledger.report import theme
-from ledger.report.content import SHOWN, ReportContent
+from ledger.report.content import ReportContent
 from ledger.report.image import png
 from ledger.report.page import render
 from ledger.report.plots import PLOTS
 from ledger.report.surrogate_plots import dependence, importance
 from ledger.report.trial_plots import convergence, parallel, parameters
-from ledger.report.worker_plots import BARS, LARGEST_GAP, ROWS, timeline
+from ledger.report.worker_plots import LARGEST_GAP, timeline
+from tests.unit.overviews import overview
 from tests.unit.snapshots import SPACE, snapshot
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;b&gt; %{x} $x$"
@@ -55,13 +57,17 @@ class _Text(HTMLParser):
             self.text.append(data)
 
 
+def studied(*arguments: Any, **facts: Any) -> StudyOverview:
+    return overview(snapshot(*arguments, **facts))
+
+
 def traces(section, index=0):
     return {trace.name: trace for trace in section.plots[index].figure.data}
 
 
 def test_convergence_shows_values_the_best_so_far_and_means():
     ledger = snapshot(failed=(2, 9))
-    section = convergence(ReportContent(ledger))
+    section = convergence(ReportContent(overview(ledger)))
     shown = traces(section)
     complete = [trial for trial in ledger.trials if trial.state == "complete"]
     assert list(shown["value of a trial"].x) == [trial.number for trial in complete]
@@ -71,7 +77,7 @@ def test_convergence_shows_values_the_best_so_far_and_means():
     assert all(best[index] == steps.get(trial.number, best[index]) for index, trial in enumerate(complete))
     assert set(best) == set(steps.values())
     assert max(steps) == 23, "the line ends at the last trial"
-    assert list(shown["mean of an iteration"].y) == [iteration.mean_loss for iteration in ledger.iterations]
+    assert list(shown["mean of an iteration"].y) == [iteration.mean_value for iteration in ledger.iterations]
     assert list(shown["mean of an iteration"].x) == [1.5 + 4 * index for index in range(6)]
     assert list(shown["failed, without a value"].x) == [2, 9]
     best_trial = min(complete, key=lambda trial: trial.result)
@@ -80,7 +86,7 @@ def test_convergence_shows_values_the_best_so_far_and_means():
 
 def test_a_maximised_value_rises_and_its_best_trial_is_the_highest():
     ledger = snapshot(10, objective={"function": "my.code:profit", "direction": "maximize"}, failed=(3,))
-    content = ReportContent(ledger)
+    content = ReportContent(overview(ledger))
     complete = [trial for trial in ledger.trials if trial.state == "complete"]
     assert content.best == max(complete, key=lambda trial: trial.result)
     best = list(traces(convergence(content))["best so far"].y)
@@ -91,35 +97,39 @@ def test_a_maximised_value_rises_and_its_best_trial_is_the_highest():
     assert "A cross at the bottom is a failed trial" in parameters(content).caption
     assert set(parameters(content).plots[0].figure.data[2].y) == {min(trial.result for trial in complete)}
     curve = content.dependences["C"].mean
-    minimised = ReportContent(snapshot(10, objective={"function": "my.code:loss"}, failed=(3,)))
+    minimised = ReportContent(studied(10, objective={"function": "my.code:loss"}, failed=(3,)))
     assert_allclose(curve, -minimised.dependences["C"].mean)
     assert content.importances == minimised.importances
     assert all("highest expected value" in plot.caption for plot in dependence(content).plots)
 
 
 def test_the_plots_of_a_model_show_its_score():
-    content = ReportContent(snapshot(objective={"model": "svm", "dataset": "iris"}))
+    content = ReportContent(studied(objective={"model": "svm", "dataset": "iris"}))
     assert convergence(content).plots[0].figure.layout.yaxis.title.text == "accuracy"
     assert content.best is not None
     assert content.best.loss is not None
-    assert content.best.value == 1 - content.best.loss == max(trial.result for trial in content.complete)
+    assert (
+        content.best.value
+        == 1 - content.best.loss
+        == max(trial.result for trial in content.shown if trial.state == "complete")
+    )
 
 
 def test_losses_over_decades_have_a_logarithmic_axis():
-    assert convergence(ReportContent(snapshot(8))).plots[0].figure.layout.yaxis.type == "log"
+    assert convergence(ReportContent(studied(8))).plots[0].figure.layout.yaxis.type == "log"
     space = [{"name": "shift", "type": "real", "low": -1.0, "high": 1.0}]
-    assert convergence(ReportContent(snapshot(space=space))).plots[0].figure.layout.yaxis.type is None
+    assert convergence(ReportContent(studied(space=space))).plots[0].figure.layout.yaxis.type is None
 
 
 def test_steady_mode_has_no_means():
-    section = convergence(ReportContent(snapshot(mode="steady")))
+    section = convergence(ReportContent(studied(mode="steady")))
     assert "mean of an iteration" not in traces(section)
     assert "In steady mode" in section.caption
 
 
 def test_parallel_coordinates_have_axes_for_parameters_and_value():
     ledger = snapshot(failed=(0,))
-    (trace,) = parallel(ReportContent(ledger)).plots[0].figure.data
+    (trace,) = parallel(ReportContent(overview(ledger))).plots[0].figure.data
     assert [axis.label for axis in trace.dimensions] == ["C", "depth", "kernel", "shift", "value"]
     assert all(len(axis["values"]) == 23 for axis in trace.dimensions)
     assert list(trace.dimensions[0].range) == [-3, 3], "logarithms, for a log-uniform prior"
@@ -130,7 +140,7 @@ def test_parallel_coordinates_have_axes_for_parameters_and_value():
 
 def test_each_parameter_is_shown_on_its_own_scale():
     ledger = snapshot(failed=(0,))
-    section = parameters(ReportContent(ledger))
+    section = parameters(ReportContent(overview(ledger)))
     axes = [plot.figure.layout.xaxis for plot in section.plots]
     assert [axis.title.text for axis in axes] == ["C", "depth", "kernel", "shift"]
     assert [axis.type for axis in axes] == ["log", None, None, None]
@@ -144,7 +154,7 @@ def test_each_parameter_is_shown_on_its_own_scale():
 
 
 def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
-    content = ReportContent(snapshot(10, 4))
+    content = ReportContent(studied(10, 4))
     section = dependence(content)
     band, curve = section.plots[0].figure.data
     assert list(curve.y) == list(content.dependences["C"].mean)
@@ -160,21 +170,21 @@ def test_the_surrogate_is_shown_with_its_uncertainty_and_importance():
 
 @pytest.mark.parametrize("estimator", ["RF", "ET"])
 def test_forests_are_named(estimator):
-    section = dependence(ReportContent(snapshot(estimator=estimator)))
+    section = dependence(ReportContent(studied(estimator=estimator)))
     assert "forest" in section.caption
     assert "between the trees" in section.caption
 
 
 def test_a_study_without_a_surrogate_gives_the_reason():
     for plot in (dependence, importance):
-        section = plot(ReportContent(snapshot(modelled=False)))
+        section = plot(ReportContent(studied(modelled=False)))
         assert not section.plots
         assert "There is no surrogate yet: the first 4 points are random" in section.caption
 
 
 def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():
     ledger = snapshot(failed=(3,), pending=(22, 23), worker="machine")
-    section = timeline(ReportContent(ledger))
+    section = timeline(ReportContent(overview(ledger)))
     shown = traces(section)
     assert {name: len(trace.x) for name, trace in shown.items()} == {"complete": 21, "failed": 1}
     assert {name: trace.marker.color for name, trace in shown.items()} == {
@@ -191,7 +201,7 @@ def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():
 def test_a_running_attempt_lasts_until_now():
     ledger = snapshot(1, 1)
     ledger = replace(ledger, attempts=[replace(ledger.attempts[0], outcome=None, ended_at=None)])
-    (bar,) = timeline(ReportContent(ledger)).plots[0].figure.data
+    (bar,) = timeline(ReportContent(overview(ledger))).plots[0].figure.data
     assert bar.name == "running"
     assert_allclose(bar.x[0], 1_000 * (ledger.at - ledger.attempts[0].claimed_at).total_seconds())
 
@@ -209,22 +219,27 @@ def test_many_attempts_of_many_workers_stay_readable():
         for attempt in ledger.attempts
     ]
     ledger = replace(ledger, attempts=attempts)
-    section = timeline(ReportContent(ledger))
+    section = timeline(ReportContent(overview(ledger)))
     figure = section.plots[0].figure
-    assert len(figure.layout.yaxis.ticktext) == ROWS
+    assert len(figure.layout.yaxis.ticktext) == WORKERS
     assert sum(len(trace.x) for trace in figure.data) < 500
     assert figure.layout.height <= 2_000
     shown = traces(section)
-    assert len(shown["failed"].x) == sum(attempt.outcome == "failed" for attempt in ledger.attempts)
+    names = set(figure.layout.yaxis.ticktext)
+    assert len(shown["failed"].x) == sum(
+        attempt.outcome == "failed" and attempt.worker in names for attempt in ledger.attempts
+    )
     assert "The plot shows the 100 workers with the most attempts." in section.caption
 
 
 def test_only_the_best_and_a_sample_of_many_trials_are_drawn():
-    content = ReportContent(snapshot(750, 4, space=SPACE[:1], pending=(2999,), modelled=False))
+    ledger = snapshot(750, 4, space=SPACE[:1], pending=(2999,), modelled=False)
+    content = ReportContent(overview(ledger))
     assert len(content.shown) == SHOWN
     numbers = [trial.number for trial in content.shown]
     assert numbers == sorted(set(numbers))
-    best = sorted(content.complete, key=lambda trial: trial.result)[: SHOWN // 2]
+    complete = [trial for trial in ledger.trials if trial.loss is not None]
+    best = sorted(complete, key=lambda trial: trial.result)[: SHOWN // 2]
     assert {trial.number for trial in best} <= set(numbers)
     others = [trial.number for trial in content.shown if trial not in best]
     assert len(others) == SHOWN // 2
@@ -252,7 +267,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("of", STUDIES)
 def test_the_page_of_every_study_loads_nothing_else(of):
-    page = render(snapshot(**STUDIES[of]))
+    page = render(studied(**STUDIES[of]))
     read = _Text(page)
     for tag, attributes in read.elements:
         assert tag not in ("iframe", "object", "embed", "base", "form")
@@ -285,7 +300,7 @@ def test_the_page_of_every_study_loads_nothing_else(of):
 def test_losses_of_any_size_have_a_page(loss):
     ledger = snapshot()
     ledger = replace(ledger, trials=[replace(trial, loss=loss(trial.number)) for trial in ledger.trials])
-    page = render(ledger)
+    page = render(overview(ledger))
     figures = json.loads(_Text(page).scripts[0], parse_constant=pytest.fail)["figures"]
     assert "convergence-0" in figures
 
@@ -296,7 +311,7 @@ def test_the_content_of_a_study_is_escaped():
     assert hostile.trials[0].metrics is not None
     hostile.trials[0].metrics[HOSTILE] = HOSTILE
     harmless = snapshot(3, 4, space=[{**HOSTILE_SPACE[0], "name": "a"}, {**HOSTILE_SPACE[1], "name": "b"}])
-    page, plain = _Text(render(hostile)), _Text(render(harmless))
+    page, plain = _Text(render(overview(hostile))), _Text(render(overview(harmless)))
     scripts = [tag for tag, _ in page.elements if tag == "script"]
     assert len(scripts) == 3, "the figures, Plotly, and the script of the page"
     assert not {tag for tag, _ in page.elements} - {tag for tag, _ in plain.elements}
@@ -323,8 +338,8 @@ def test_the_content_of_a_study_is_escaped():
 
 def test_the_best_parameters_can_be_pasted():
     ledger = snapshot()
-    text = re.search(r'<pre class="paste">(.*?)</pre>', render(ledger), re.DOTALL)
-    best = ReportContent(ledger).best
+    text = re.search(r'<pre class="paste">(.*?)</pre>', render(overview(ledger)), re.DOTALL)
+    best = ReportContent(overview(ledger)).best
     assert text is not None
     assert best is not None
     assert ast.literal_eval(html.unescape(text[1])) == best.params
@@ -334,7 +349,7 @@ def test_a_spec_of_another_version_is_refused():
     ledger = snapshot()
     ledger.study.spec["objective"] = {"model": "of tomorrow"}
     with pytest.raises(LedgerError, match="this version of the ledger cannot read the study's spec"):
-        render(ledger)
+        render(overview(ledger))
 
 
 def test_the_command_lists_every_plot():
@@ -343,7 +358,7 @@ def test_the_command_lists_every_plot():
 
 def test_an_image_of_a_missing_plot_is_refused():
     with pytest.raises(LedgerError, match="dependence cannot be drawn for this study yet: There is no surrogate"):
-        png(dependence(ReportContent(snapshot(modelled=False))))
+        png(dependence(ReportContent(studied(modelled=False))))
 
 
 def test_a_missing_browser_is_reported_with_the_way_out(monkeypatch):
@@ -351,13 +366,13 @@ def test_a_missing_browser_is_reported_with_the_way_out(monkeypatch):
 
     monkeypatch.setattr(choreographer.browsers.chromium.Chromium, "find_browser", lambda **_: None)
     with pytest.raises(LedgerError, match="neither is installed: install one .* or set BROWSER_PATH"):
-        png(convergence(ReportContent(snapshot())))
+        png(convergence(ReportContent(studied())))
 
 
 def test_a_browser_that_does_not_start_is_reported_in_one_line(monkeypatch):
     monkeypatch.setenv("BROWSER_PATH", "/bin/false")
     with pytest.raises(LedgerError, match="did not start, or crashed .*: set BROWSER_PATH to another browser"):
-        png(convergence(ReportContent(snapshot())))
+        png(convergence(ReportContent(studied())))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -382,6 +397,6 @@ def test_colours_have_contrast_with_the_page(scheme):
 
 def test_the_page_names_the_batch_sizes_of_all_iterations():
     ledger = snapshot(iterations=3, batch_size=2)
-    assert "3 finished iterations, batch size 2<" in render(ledger)
+    assert "3 finished iterations, batch size 2<" in render(overview(ledger))
     grown = replace(ledger, study=replace(ledger.study, changed_batch_size=16))
-    assert "3 finished iterations, batch size 16 (before: 2)<" in render(grown)
+    assert "3 finished iterations, batch size 16 (before: 2)<" in render(overview(grown))

@@ -15,10 +15,13 @@ insert into ledger.study (name, spec, spec_hash, budget, state, created_at, fini
    repeat('1', 64), 2, 'complete', now() + interval '1 second', now() + interval '2 seconds', '{}');
 
 insert into ledger.iteration
-  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment)
+  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
+   first_trial, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts, total_failures,
+   total_crashes, total_lost, last_complete, improvements)
 values
-  (1, 0, 0, 1, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}'),
-  (1, 1, 0, 3, now(), null, 0.5, 0.5, null, null, '{"kernel": "Matern"}', '{"numpy": "2"}');
+  (1, 0, 0, 1, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}', 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, '{0}'),
+  (1, 1, 0, 3, now(), null, 0.5, 0.5, null, null, '{"kernel": "Matern"}', '{"numpy": "2"}',
+   1, null, null, null, null, null, null, null, null, null, null, null);
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, params, state, attempts, failures, lost, available_at, claim, worker,
@@ -43,10 +46,11 @@ insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at) 
 
 insert into ledger.iteration
   (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
-   seen)
+   seen, first_trial, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts, total_failures,
+   total_crashes, total_lost, last_complete, improvements)
 values
-  (2, 0, 0, 2, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}', '{}'),
-  (2, 1, 0, 1, now(), now(), 0, 0, null, null, null, '{}', null);
+  (2, 0, 0, 2, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}', '{}', 0, 1, 2, 1, 1, 0, 1, 3, 0, 0, 0, '{0}'),
+  (2, 1, 0, 1, now(), now(), 0, 0, null, null, null, '{}', null, 2, 2, 2, 1, 2, 0, 1, 6, 0, 0, 0, null);
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, retry_of, params, state, attempts, failures, lost, available_at, claim,
@@ -59,8 +63,9 @@ values
 
 insert into ledger.iteration
   (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
-   seen)
-values (2, 2, 0, 2, now(), now(), 0, 0, 0.75, 0.5, null, '{}', null);
+   seen, first_trial, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts, total_failures,
+   total_crashes, total_lost, last_complete, improvements)
+values (2, 2, 0, 2, now(), now(), 0, 0, 0.75, 0.5, null, '{}', null, 3, 3, 2, 3, 2, 0, 1, 6, 0, 0, 4, null);
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, params, state, available_at, finished_at, loss, metrics)

@@ -1,0 +1,84 @@
+"""The columns of the table iteration that count the trials of all iterations whose losses the optimizer has received.
+
+A listing reads these counts from one row of a study, so the time of the listing does not grow with the number of ended
+trials. The function ledger.mark_told (sql/functions/) writes the columns, and `ledger verify` checks them.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+_COUNTS = ("total_proposed", "total_complete", "total_failed", "total_cancelled")
+_SUMS = ("total_attempts", "total_failures", "total_crashes", "total_lost")
+_COMMENTS = {
+    "total_proposed": "Number of proposed trials in this iteration and all iterations with a lower position, without "
+    "the trials of replaced rounds; null until told.",
+    "total_complete": "Number of complete trials in these iterations; null until told.",
+    "total_failed": "Number of failed trials in these iterations; null until told.",
+    "total_cancelled": "Number of cancelled trials in these iterations; null until told.",
+    "total_attempts": "Number of claims of the trials of these iterations; null until told.",
+    "total_failures": "Number of failed attempts of the trials of these iterations; null until told.",
+    "total_crashes": "Number of crashed attempts of the trials of these iterations; null until told.",
+    "total_lost": "Number of lost attempts of the trials of these iterations; null until told.",
+}
+
+
+def columns() -> list[Column[Any]]:
+    """Return new columns for the table iteration."""
+    return [
+        Column(
+            "first_trial",
+            Integer,
+            nullable=False,
+            comment="Number of the iteration's first trial. The trials of an iteration have consecutive numbers.",
+        ),
+        Column(
+            "told",
+            Integer,
+            comment="Position of the iteration in the order in which the optimizer received the losses, from 1; null "
+            "until then.",
+        ),
+        *(Column(name, Integer, comment=_COMMENTS[name]) for name in _COUNTS),
+        *(Column(name, BigInteger, comment=_COMMENTS[name]) for name in _SUMS),
+        Column(
+            "last_complete",
+            Integer,
+            comment="Highest number of a complete trial in these iterations; null until told, or if no trial is "
+            "complete.",
+        ),
+        Column(
+            "improvements",
+            ARRAY(Integer),
+            comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
+            "iteration was told; null until told, or if no trial was better.",
+        ),
+    ]
+
+
+def indexes() -> list[Index]:
+    """Return new indexes for the columns.
+
+    Each index is partial. A complete index that begins with the study's id could replace the primary key in a plan for
+    few rows, and such a plan would read all iterations of the study.
+    """
+    return [
+        Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),
+        Index("iteration_untold", "study_id", "number", postgresql_where=text("told is null")),
+        Index("iteration_improvements", "study_id", "number", postgresql_where=text("improvements is not null")),
+    ]
+
+
+def constraints() -> list[CheckConstraint]:
+    """Return new constraints for the columns."""
+    return [
+        CheckConstraint(
+            f"told >= 1 and least({', '.join(_COUNTS)}) >= 0 and least({', '.join(_SUMS)}) >= 0",
+            name="totals_are_natural",
+        ),
+        CheckConstraint(
+            f"num_nulls(told_at, told, {', '.join((*_COUNTS, *_SUMS))}) in (0, 10)"
+            " and (told is not null or num_nonnulls(last_complete, improvements) = 0)",
+            name="totals_when_told",
+        ),
+    ]

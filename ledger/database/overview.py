@@ -1,0 +1,422 @@
+"""Overviews of studies for reports, with counts and selections of trials, iterations and attempts of limited size.
+
+The size of an overview does not grow with the number of trials. The functions read the study in short transactions.
+What had ended at the time of the overview never changes. A trial that was open at this time can have ended in the
+overview.
+"""
+
+from bisect import bisect
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text
+
+from ledger.database import codes, studies, trials, views
+from ledger.database.rows import AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
+from ledger.database.selecting import fetch, fetch_one, query, rows_of
+from ledger.database.status import Improvement
+from ledger.errors import LedgerError
+
+# Largest number of trials that the plots and the table of a report show. A browser on a phone is fast enough to draw a
+# plot of `SHOWN` trials. If a study has more than `SHOWN` trials, the overview contains a selection of `SHOWN` trials.
+# Up to half of the selected trials are the trials with the best values.
+SHOWN = 2_000
+# Largest number of trials from which a report fits the surrogate.
+OBSERVED = 10_000
+# If a study has at most `BARS` attempts, each attempt has its own group. If a study has more than `BARS` attempts, the
+# attempts of a worker in the same part of the time share a group for each outcome. The overview contains the attempts
+# of the `WORKERS` workers with the most attempts. The number of parts of the time is `BARS` divided by the number of
+# these workers, and at most `SLOTS`.
+BARS, WORKERS, SLOTS = 2_000, 100, 120
+# Number of trials, iterations or attempts that one statement reads as rows, and that one statement counts.
+PAGE, COUNTED = 1_000, 20_000
+
+_IMPROVEMENTS = text("select trial, value, loss from ledger.improvements where study_id = :study order by trial")
+
+_studies, _iterations, _trials, _attempts = views.studies, views.iterations, views.trials, views.attempts
+
+
+@dataclass(frozen=True)
+class IterationMean:
+    """The mean value of an iteration. The position `middle` is the mean of the numbers of the iteration's trials."""
+
+    number: int
+    middle: float
+    mean_value: float
+
+
+@dataclass(frozen=True)
+class UsedEnvironment:
+    """The environment that the iterations from `first` to `last` have recorded.
+
+    Some of these iterations may have no environment, because they have no proposed trials.
+    """
+
+    first: int
+    last: int
+    environment: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AttemptGroup:
+    """Attempts of one worker with the same outcome, in one part of the time.
+
+    Attributes
+    ----------
+    outcome : str
+        The outcome of the attempts, or "running".
+    slot : int
+        Number of the part of the time, from 0.
+    attempts : int
+        Number of attempts in the group, at least 1.
+    began_at, ended_at : datetime
+        Time of the first claim, and time of the last end.
+    busy : timedelta
+        Sum of the durations of the attempts.
+    first_trial, last_trial : int
+        Lowest and highest number of a trial of the attempts.
+    number, error : int or None, str or None
+        Number of the attempt within its trial, and error of the attempt. None for a group of several attempts.
+    """
+
+    worker: str
+    outcome: str
+    slot: int
+    attempts: int
+    began_at: datetime
+    ended_at: datetime
+    busy: timedelta
+    first_trial: int
+    last_trial: int
+    number: int | None = None
+    error: str | None = None
+
+    def with_more(self, other: "AttemptGroup") -> "AttemptGroup":
+        """Return a group with the attempts of two groups."""
+        return replace(
+            self,
+            attempts=self.attempts + other.attempts,
+            began_at=min(self.began_at, other.began_at),
+            ended_at=max(self.ended_at, other.ended_at),
+            busy=self.busy + other.busy,
+            first_trial=min(self.first_trial, other.first_trial),
+            last_trial=max(self.last_trial, other.last_trial),
+            number=None,
+            error=None,
+        )
+
+
+@dataclass(frozen=True)
+class AttemptTimeline:
+    """The attempts of a study.
+
+    Attributes
+    ----------
+    outcomes : mapping of str to int
+        Number of attempts with each outcome. The outcome of an attempt that has not ended is "running".
+    workers : int
+        Number of workers with an attempt.
+    slots : int or None
+        Number of parts of the time; None if each attempt has its own group.
+    groups : sequence of AttemptGroup
+        The attempts of the workers with the most attempts, at most `WORKERS` workers.
+    """
+
+    outcomes: Mapping[str, int]
+    workers: int
+    slots: int | None
+    groups: Sequence[AttemptGroup]
+
+
+@dataclass(frozen=True)
+class StudyOverview:
+    """What a report shows of a study at the time `at`.
+
+    Attributes
+    ----------
+    trials : int
+        Number of all trials.
+    best : TrialRow or None
+        The complete trial with the lowest loss.
+    highest_loss, worst_value : float or None
+        Loss and value of the complete trial with the highest loss.
+    improvements : sequence of Improvement
+        The complete trials that are better than all trials with a lower number.
+    last_complete : int or None
+        Highest number of a complete trial.
+    shown : sequence of TrialRow
+        All trials in the order of their numbers, or a selection of `SHOWN` trials.
+    observed : sequence of TrialRow
+        All ended trials in the order of their numbers, or a selection of `OBSERVED` trials. A quarter of the selected
+        trials are the trials with the best values, and a quarter are the latest trials.
+    ended : int
+        Number of ended trials.
+    means : sequence of IterationMean
+        The mean values of the told iterations, or an evenly spaced selection of at most `SHOWN` mean values.
+    batch_sizes : sequence of int
+        The batch sizes with which the iterations were proposed, in the order of their first iterations.
+    next_iteration : int
+        Number of the next iteration.
+    surrogate : mapping or None
+        The surrogate that the ledger recorded last.
+    environments : sequence of UsedEnvironment
+        The environments of the iterations, in the order of the iterations.
+    code_versions : sequence of CodeVersionRow
+        The versions of the objective's code, in the order of their numbers.
+    """
+
+    at: datetime
+    study: StudyRow
+    progress: ProgressRow
+    trials: int
+    best: TrialRow | None
+    highest_loss: float | None
+    worst_value: float | None
+    improvements: Sequence[Improvement]
+    last_complete: int | None
+    shown: Sequence[TrialRow]
+    observed: Sequence[TrialRow]
+    ended: int
+    means: Sequence[IterationMean]
+    batch_sizes: Sequence[int]
+    next_iteration: int
+    surrogate: Mapping[str, Any] | None
+    environments: Sequence[UsedEnvironment]
+    code_versions: Sequence[CodeVersionRow]
+    timeline: AttemptTimeline
+
+
+def read(connection: Connection, study: StudyRow) -> StudyOverview:
+    """Read the overview of a study.
+
+    Raises
+    ------
+    LedgerError
+        The study was deleted.
+    """
+    of_study = {"study": study.id}
+    complete = (_trials.c.study_id == study.id, text("state = 'complete'"))
+    with connection.begin():
+        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        now = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study.id))
+        if now is None:
+            raise LedgerError("the study was deleted while it was read")
+        at: datetime = connection.execute(text("select ledger.clock()")).scalar_one()
+        progress = fetch_one(connection, ProgressRow, rows_of(ProgressRow).where(views.progress.c.study == now.name))
+        assert progress is not None
+        last_complete = connection.scalar(
+            text("select last_complete from ledger.counts where study_id = :study"), of_study
+        )
+        last_trial = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
+        last_iteration = connection.scalar(
+            select(func.max(_iterations.c.number)).where(_iterations.c.study_id == study.id)
+        )
+        lowest = connection.scalars(
+            select(_trials.c.number).where(*complete).order_by(_trials.c.loss, _trials.c.number).limit(SHOWN // 2)
+        ).all()
+        worst = connection.execute(
+            select(_trials.c.loss, _trials.c.value).where(*complete).order_by(_trials.c.loss.desc()).limit(1)
+        ).one_or_none()
+        improvements = [Improvement(*row) for row in connection.execute(_IMPROVEMENTS, of_study)]
+        code_versions = codes.read_versions(connection, study.id)
+    count = 0 if last_trial is None else last_trial + 1
+    iterations = 0 if last_iteration is None else last_iteration + 1
+    ended = progress.complete + progress.failed + progress.cancelled
+    shown = range(count) if count <= SHOWN else [*lowest, *_spread(count, lowest, SHOWN - len(lowest))]
+    observed = _observed(connection, study.id, count, ended)
+    rows = {row.number: row for row in _rows(connection, study.id, {*shown, *observed})}
+    overview = StudyOverview(
+        at=at,
+        study=now,
+        progress=progress,
+        trials=count,
+        best=trials.get(connection, now, lowest[0]) if lowest else None,
+        highest_loss=None if worst is None else worst.loss,
+        worst_value=None if worst is None else worst.value,
+        improvements=improvements,
+        last_complete=last_complete,
+        shown=[rows[number] for number in sorted(shown) if number in rows],
+        observed=[rows[number] for number in sorted(observed) if number in rows and not rows[number].is_open],
+        ended=ended,
+        means=_means(connection, study.id, iterations),
+        batch_sizes=_batch_sizes(connection, study.id, iterations),
+        next_iteration=iterations,
+        surrogate=_surrogate(connection, study.id, iterations),
+        environments=_environments(connection, study.id, iterations),
+        code_versions=code_versions,
+        timeline=_timeline(connection, study.id, count, progress.attempts, at),
+    )
+    if studies.find(connection, now.name) is None:
+        raise LedgerError("the study was deleted while it was read")
+    return overview
+
+
+def _spread(count: int, without: Collection[int], wanted: int) -> list[int]:
+    """Return `wanted` evenly spaced numbers of the numbers from 0 to ``count - 1`` that are not in `without`."""
+    # The number at the position k of the remaining numbers is k, plus the number of smaller numbers in `without`.
+    shifted = [number - index for index, number in enumerate(sorted(without))]
+    left = count - len(shifted)
+    positions = (index * left // wanted for index in range(min(wanted, left)))
+    return [position + bisect(shifted, position) for position in positions]
+
+
+def _observed(connection: Connection, study_id: int, count: int, ended: int) -> set[int]:
+    """Return the numbers of the trials from which the report fits the surrogate."""
+    of_ended = select(_trials.c.number).where(_trials.c.study_id == study_id, _trials.c.finished_at.is_not(None))
+    quarter = OBSERVED if ended <= OBSERVED else OBSERVED // 4
+    with connection.begin():
+        chosen = set(connection.scalars(of_ended.order_by(_trials.c.number.desc()).limit(quarter)))
+    if ended <= OBSERVED:
+        return chosen
+    of_complete = of_ended.where(text("state = 'complete'"))
+    with connection.begin():
+        chosen |= set(connection.scalars(of_complete.order_by(_trials.c.loss, _trials.c.number).limit(quarter)))
+    return chosen | set(_spread(count, chosen, OBSERVED - len(chosen)))
+
+
+def _rows(connection: Connection, study_id: int, numbers: Collection[int]) -> Iterator[TrialRow]:
+    for page in _pages(sorted(numbers)):
+        of_page = rows_of(TrialRow).where(_trials.c.study_id == study_id, _trials.c.number.in_(page))
+        with connection.begin():
+            rows = fetch(connection, TrialRow, of_page)
+        yield from rows
+
+
+def _means(connection: Connection, study_id: int, iterations: int) -> list[IterationMean]:
+    found: list[Any] = []
+    for page in _pages(range(0, iterations, 1 + iterations // SHOWN)):
+        with connection.begin():
+            found += connection.execute(
+                select(_iterations.c.number, _iterations.c.first_trial, _iterations.c.size, _iterations.c.mean_value)
+                .where(
+                    _iterations.c.study_id == study_id,
+                    _iterations.c.number.in_(page),
+                    _iterations.c.mean_loss.is_not(None),
+                )
+                .order_by(_iterations.c.number)
+            ).all()
+    return [IterationMean(number, first + (size - 1) / 2, mean) for number, first, size, mean in found]
+
+
+def _batch_sizes(connection: Connection, study_id: int, iterations: int) -> list[int]:
+    sizes: dict[int, None] = {}
+    for first in range(0, iterations, COUNTED):
+        statement = select(_iterations.c.batch_size).where(
+            _iterations.c.study_id == study_id,
+            _iterations.c.number.between(first, first + COUNTED - 1),
+            _iterations.c.batch_size.is_not(None),
+        )
+        with connection.begin():
+            found = connection.scalars(
+                statement.group_by(_iterations.c.batch_size).order_by(func.min(_iterations.c.number))
+            )
+            sizes |= dict.fromkeys(found)
+    return list(sizes)
+
+
+def _surrogate(connection: Connection, study_id: int, iterations: int) -> Mapping[str, Any] | None:
+    column = _iterations.c.surrogate
+    for end in range(iterations, 0, -COUNTED):
+        statement = (
+            select(column)
+            .where(_iterations.c.study_id == study_id, _iterations.c.number.between(end - COUNTED, end - 1))
+            .where(column.is_not(None))
+        )
+        with connection.begin():
+            found = connection.scalar(statement.order_by(_iterations.c.number.desc()).limit(1))
+        if found is not None:
+            return found if isinstance(found, Mapping) else None
+    return None
+
+
+def _environments(connection: Connection, study_id: int, iterations: int) -> list[UsedEnvironment]:
+    used: list[UsedEnvironment] = []
+    first = 0
+    while first < iterations:
+        parameters = {"study": study_id, "first": first, "size": COUNTED}
+        with connection.begin():
+            page = connection.execute(query("environments"), parameters).all()
+        if not page:
+            break
+        last = page[-1].last
+        for number, environment, _ in page:
+            if number is None:
+                continue
+            if used and used[-1].environment == environment:
+                used[-1] = replace(used[-1], last=last)
+                continue
+            if used:
+                used[-1] = replace(used[-1], last=number - 1)
+            used.append(UsedEnvironment(number, last, environment))
+        first = last + 1
+    return used
+
+
+def _timeline(connection: Connection, study_id: int, count: int, attempts: int, at: datetime) -> AttemptTimeline:
+    if attempts <= BARS:
+        rows = [row for page in trials.attempt_pages(connection, study_id) for row in page]
+        return timeline_of_attempts(rows, at)
+    outcomes: Counter[str] = Counter()
+    workers: Counter[str] = Counter()
+    began_at, ended_at = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    for row in _counted(connection, "worker_attempts", count, study=study_id, now=at):
+        outcomes[row.outcome] += row.attempts
+        workers[row.worker] += row.attempts
+        began_at, ended_at = min(began_at, row.began_at), max(ended_at, row.ended_at)
+    busiest = _busiest(workers)
+    slots = max(1, min(SLOTS, BARS // max(1, len(busiest))))
+    parameters = {
+        "now": at,
+        "began_at": began_at,
+        # If the database's clock was set back, the last end can be earlier than the first claim.
+        "seconds": max(0.0, (ended_at - began_at).total_seconds()) or 1.0,
+        "slots": slots,
+        "workers": busiest,
+    }
+    groups: dict[tuple[str, str, int], AttemptGroup] = {}
+    for row in _counted(connection, "attempt_groups", count, study=study_id, **parameters):
+        group = AttemptGroup(*row)
+        key = (group.worker, group.outcome, group.slot)
+        groups[key] = groups[key].with_more(group) if key in groups else group
+    return AttemptTimeline(outcomes, len(workers), slots, [groups[key] for key in sorted(groups)])
+
+
+def timeline_of_attempts(attempts: Sequence[AttemptRow], at: datetime) -> AttemptTimeline:
+    """Return a timeline in which each attempt has its own group."""
+    workers = Counter(attempt.worker for attempt in attempts)
+    busiest = set(_busiest(workers))
+    groups = []
+    for slot, attempt in enumerate(attempts):
+        if attempt.worker in busiest:
+            end = attempt.ended_at or at
+            # If the database's clock was set back, the attempt can end before its claim.
+            busy = max(timedelta(0), end - attempt.claimed_at)
+            groups.append(
+                AttemptGroup(
+                    *(attempt.worker, attempt.outcome or "running", slot, 1, attempt.claimed_at, end, busy),
+                    *(attempt.trial, attempt.trial, attempt.number, attempt.error),
+                )
+            )
+    outcomes = Counter(attempt.outcome or "running" for attempt in attempts)
+    return AttemptTimeline(outcomes, len(workers), None, groups)
+
+
+def _busiest(workers: Mapping[str, int]) -> list[str]:
+    """Return the names of the workers with the most attempts."""
+    return sorted(workers, key=lambda worker: (-workers[worker], worker))[:WORKERS]
+
+
+def _counted(connection: Connection, name: str, count: int, **parameters: object) -> Iterator[Any]:
+    """Yield the rows of a query of sql/reads for `COUNTED` trials after the other."""
+    for first in range(0, count, COUNTED):
+        with connection.begin():
+            rows = connection.execute(query(name), {**parameters, "first": first, "size": COUNTED}).all()
+        yield from rows
+
+
+def _pages(numbers: Sequence[int]) -> Iterator[list[int]]:
+    for first in range(0, len(numbers), PAGE):
+        yield list(numbers[first : first + PAGE])

@@ -1,0 +1,19 @@
+-- Of the study's next `size` iterations from the iteration `first`, the iterations whose environment differs from the
+-- environment of the iteration before. The first iteration of the page is always in the result. The query skips the
+-- iterations without an environment. Each row also contains the number of the last iteration that the query has read. If
+-- no iteration has an environment, the query returns one row without a number.
+with page as materialized (
+  select number, environment from ledger.iterations
+  where study_id = :study and number >= :first
+  order by number
+  limit :size)
+select changed.number, changed.environment, last.number as last
+from (select max(number) as number from page) as last
+left join (
+  select number, environment
+  from (
+    select number, environment, lag(environment) over (order by number) as before
+    from page where environment <> '{}') as compared
+  where before is null or before <> environment) as changed on true
+where last.number is not null
+order by changed.number

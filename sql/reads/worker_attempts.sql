@@ -1,0 +1,8 @@
+-- The attempts of the trials from `first` to `first + size - 1`: for each worker and outcome, the number of attempts, and
+-- the time from the first claim to the last end.
+select
+  worker, coalesce(outcome, 'running') as outcome, count(*) as attempts, min(claimed_at) as began_at,
+  max(coalesce(ended_at, :now)) as ended_at
+from ledger.attempts
+where study_id = :study and trial >= :first and trial < cast(:first as int) + :size
+group by worker, outcome
