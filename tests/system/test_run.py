@@ -289,9 +289,12 @@ def test_a_study_continues_on_more_workers_with_a_larger_batch_size(program):
     command = own(program, PLAIN, "plain")
     assert "2 complete" in program.run(*command)
     program.run("resume", "own", "--workers", "0", "--batch-size", "6", "--trials", "2")
+    manager = program.start("resume", "own", "--workers", "0", "--trials", "20")
+    # a worker with --until-complete ends at once if the study is still complete
+    wait_until(lambda: program.query("select from ledger.studies where state = 'running' and budget = 20"))
     workers = [program.start("worker", "--study", "own", "--allow", "mine", "--until-complete") for _ in range(3)]
-    out = program.run("resume", "own", "--workers", "0", "--trials", "20")
-    assert "budget      20 of 20 trials" in out
+    out, error = manager.communicate()
+    assert "budget      20 of 20 trials" in out, error
     for worker in workers:
         _, error = worker.communicate()
         assert worker.returncode == 0, error
