@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import psycopg
+import pytest
 
 from ledger import embedded
 from tests import variables
@@ -165,3 +166,9 @@ def children_of(parent: int) -> Iterator[int]:
                 continue
             if of == parent:
                 yield int(folder.name)
+
+
+def example_programs(names: Sequence[str]) -> list[Any]:
+    """Return the parameters of a test of the programs in examples/. The programs without the ledger are slow tests."""
+    of_ledger = ("ledger_search", "ported", "native")
+    return [name if name.endswith(of_ledger) else pytest.param(name, marks=pytest.mark.slow) for name in names]

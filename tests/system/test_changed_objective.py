@@ -137,7 +137,6 @@ def test_a_value_that_depends_on_the_machine_is_named_and_trained(program, tmp_p
 
 NOTEBOOK = """
 import json, sys, ledger
-scale, centre, way = json.loads(sys.argv[1])
 def make(centre):
     def helper(x):
         return x - centre
@@ -145,46 +144,49 @@ def make(centre):
     def loss(params):
         return abs(helper(params["x"])) + scale
     return loss
-study = ledger.Study(make(centre), name="notebook", iterations=1, batch_size=2, record_source=centre != 7)
-try:
-    result = study.run(workers=1, if_changed=way)
-    print(result.name, len(result.trials), result.best_loss >= 100)
-except ledger.LedgerError as error:
-    print(error)
+for scale, centre, way in json.loads(sys.argv[1]):
+    study = ledger.Study(make(centre), name="notebook", iterations=1, batch_size=2, record_source=centre != 7)
+    try:
+        result = study.run(workers=1, if_changed=way)
+        print(result.name, len(result.trials), result.best_loss >= 100)
+    except ledger.LedgerError as error:
+        print(error)
 """
 
 
-def run_notebook(program, scale=0, centre=1, way="refuse", text=NOTEBOOK):
+def run_notebook(program, *cells, text=NOTEBOOK):
+    """Run the text once with the scale, the centre and the way of each cell. Return the lines of the output."""
     (program.folder / "notebook.py").write_text(text)
     process = subprocess.run(
-        [sys.executable, "notebook.py", json.dumps([scale, centre, way])],
+        [sys.executable, "notebook.py", json.dumps(cells or [(0, 1, "refuse")])],
         cwd=program.folder,
         env=program.environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return process.stdout.strip()
+    return process.stdout.splitlines()
 
 
 def test_a_changed_function_of_a_notebook_is_noticed(program):
     ran = partial(run_notebook, program)
-    assert ran() == "notebook 2 False"
-    assert ran() == "notebook 2 False"
-    assert ran(text=NOTEBOOK.replace("# ", "#")) == "notebook 2 False"
-    assert ran(scale=100).startswith(
+    assert ran() == ["notebook 2 False"]
+    assert ran(text=NOTEBOOK.replace("# ", "#")) == ["notebook 2 False"]
+    value, closure, unknown = ran((100, 1, "refuse"), (0, 2, "refuse"), (0, 1, "accepted"))
+    assert value.startswith(
         "study notebook has another objective than the recorded one (module value `scale` (0, now 100)): choose another"
     )
-    assert "(closure value `make.helper.centre` (1, now 2))" in ran(centre=2)
-    assert "(function `make.helper`)" in ran(text=NOTEBOOK.replace("return x - centre", "return centre - x"))
-    assert "if_changed 'accepted' is unknown" in ran(way="accepted")
-    name, trials, is_scaled = ran(scale=100, way="new").split()
-    assert name.startswith("notebook-")
-    assert (trials, is_scaled) == ("2", "True")
-    assert ran(scale=100, way="new").split()[0] == name
-    assert ran(scale=100, way="accept") == "notebook 2 False"
+    assert "(closure value `make.helper.centre` (1, now 2))" in closure
+    assert "if_changed 'accepted' is unknown" in unknown
+    (refused,) = ran(text=NOTEBOOK.replace("return x - centre", "return centre - x"))
+    assert "(function `make.helper`)" in refused
+    new, again, accepted = ran((100, 1, "new"), (100, 1, "new"), (100, 1, "accept"))
+    assert new.startswith("notebook-")
+    assert new.endswith(" 2 True")
+    assert again == new
+    assert accepted == "notebook 2 False"
     extended = NOTEBOOK.replace("iterations=1", "iterations=2")
-    assert ran(scale=100, text=extended) == "notebook 4 False"
+    assert ran((100, 1, "refuse"), text=extended) == ["notebook 4 False"]
     document = program.document("notebook")
     assert [version["first_trial"] for version in document["code_versions"]] == [0, 2]
     assert [trial["loss"] >= 100 for trial in document["trials"]] == [False, False, True, True]
@@ -196,14 +198,14 @@ def test_a_changed_function_of_a_notebook_is_noticed(program):
 def test_only_the_hash_of_a_secret_source_is_kept(program):
     text = NOTEBOOK.replace('name="notebook"', 'name="secret"')
     (program.folder / "secret.py").write_text(text)
-    command = [sys.executable, "secret.py", json.dumps([5, 7, "refuse"])]
+    command = [sys.executable, "secret.py", json.dumps([(5, 7, "refuse")])]
     subprocess.run(command, cwd=program.folder, env=program.environment, check=True, capture_output=True)
     document = program.document("secret")
     assert document["sources"] == {}
     assert [part.get("shown") for part in document["code_versions"][0]["parts"]] == [None] * 4
     assert "# the ledger has no text" in program.run("study", "source", "secret")
     changed = subprocess.run(
-        [*command[:2], json.dumps([6, 7, "refuse"])],
+        [*command[:2], json.dumps([(6, 7, "refuse")])],
         cwd=program.folder,
         env=program.environment,
         check=True,
@@ -276,9 +278,9 @@ def test_an_objective_that_failed_in_every_trial_is_corrected_freely(program):
 
 def test_a_failed_function_of_a_notebook_is_corrected_freely(program):
     mistake = NOTEBOOK.replace("return abs(", "return missing + abs(")
-    assert run_notebook(program, text=mistake).startswith("study notebook is failed")
-    assert run_notebook(program) == "notebook 4 False"
-    assert "has another objective" in run_notebook(program, text=mistake)
+    assert run_notebook(program, text=mistake)[0].startswith("study notebook is failed")
+    assert run_notebook(program) == ["notebook 4 False"]
+    assert "has another objective" in run_notebook(program, text=mistake)[0]
 
 
 CALLS = """
@@ -287,15 +289,14 @@ import sys, ledger
 def loss(params):
     return params["x"] * params["x"]
 
-way, call = sys.argv[1:]
+way, *calls = sys.argv[1:] if __name__ == "__main__" else ["refuse"]
 options = {"name": "calls", "trials": 2, "batch_size": 2}
-try:
-    if __name__ != "__main__":
-        pass
-    elif call == "minimize":
-        result = ledger.minimize(loss, {"x": (1.0, 2.0)}, workers=1, if_changed=way, **options)
-        print(result.name, result.state)
-    else:
+for call in calls:
+    try:
+        if call == "minimize":
+            result = ledger.minimize(loss, {"x": (1.0, 2.0)}, workers=1, if_changed=way, **options)
+            print(result.name, result.state)
+            continue
         study = ledger.Study(loss, space={"x": (1.0, 2.0)}, **options)
         if call == "start":
             result = study.start(workers=1, if_changed=way).result()
@@ -304,34 +305,36 @@ try:
             while (trial := study.ask(if_changed=way)) is not None:
                 study.tell(trial, loss(trial.params))
             print("told")
-except ledger.LedgerError as error:
-    print(error)
+    except ledger.LedgerError as error:
+        print(error)
 """
 
 
 @pytest.mark.parametrize("first", ["minimize", "ask"])
 def test_each_way_to_search_from_python_notices_the_change(program, first):
-    def ran(call, way="refuse", text=CALLS):
+    def ran(*calls, way="refuse", text=CALLS):
         (program.folder / "calls.py").write_text(text)
-        command = [sys.executable, "calls.py", way, call]
+        command = [sys.executable, "calls.py", way, *calls]
         folder, environment = program.folder, program.environment
         process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-        return process.stdout.strip()
+        return process.stdout.splitlines()
 
     done = {"minimize": "calls complete", "start": "calls complete", "ask": "told"}
-    for call in (first, *done):
-        assert ran(call) == done[call]
+    assert ran(first, *done) == [done[first], *done.values()]
     changed = CALLS.replace('return params["x"]', 'return 7 + params["x"]')
-    for call in done:
-        assert ran(call, text=changed).startswith(
+    refused = ran(*done, text=changed)
+    assert len(refused) == len(done)
+    for line in refused:
+        assert line.startswith(
             "study calls has another objective than the recorded one (function `loss`): choose another name"
         )
-        assert "if_changed 'never' is unknown" in ran(call, "never", changed)
-    assert ran("ask", "new", changed) == "told"
-    name, state = ran("minimize", "new", changed).split()
+    assert ["if_changed 'never' is unknown" in line for line in ran(*done, way="never", text=changed)] == [True] * 3
+    told, line = ran("ask", "minimize", way="new", text=changed)
+    assert told == "told"
+    name, state = line.split()
     assert name.startswith("calls-")
     assert state == "complete"
-    assert ran("ask", "accept", changed) == "told"
+    assert ran("ask", way="accept", text=changed) == ["told"]
     assert [version["first_trial"] for version in program.document("calls")["code_versions"]] == [0, 2]
 
 

@@ -8,7 +8,7 @@ import pytest
 from ledger import embedded
 from ledger.access import database
 from ledger.settings import Settings
-from tests.system.programs import Program
+from tests.system.programs import Program, example_programs
 from tests.system.test_own_work import python
 
 OWN = """
@@ -70,8 +70,16 @@ def losses(program, name):
     ("name", "options"),
     [
         ("groups", ["--data", "flats.csv", "--group-column", "owner", "--cv", "3", "--repeats", "2"]),
-        ("times", ["--data", "flats.csv", "--time-column", "day", "--cv", "3", "--weight-column", "share"]),
-        ("held-out", ["--data", "flats.csv", "--holdout", "later.csv", "--metric", "neg_mean_absolute_error"]),
+        pytest.param(
+            "times",
+            ["--data", "flats.csv", "--time-column", "day", "--cv", "3", "--weight-column", "share"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "held-out",
+            ["--data", "flats.csv", "--holdout", "later.csv", "--metric", "neg_mean_absolute_error"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_pipeline_gives_the_same_study_on_any_number_of_workers(program, name, options):
@@ -143,7 +151,7 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", example_programs(EXAMPLES))
 def test_an_example_finds_a_good_model(example, tmp_path, root):
     """An example runs in an empty folder without a server, and prints nothing of its own library."""
     program = Program(tmp_path, is_new=True)

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from ledger.access import database
 from ledger.settings import Settings
 from ledger.sklearn import LedgerSearchCV
-from tests.system.programs import Program, wait_until
+from tests.system.programs import Program, example_programs, wait_until
 
 # An estimator of the script itself. Each fit adds a line to the file whose name is in the environment.
 SCRIPT = """
@@ -188,7 +188,7 @@ EXAMPLES = ["search-cv/ledger_search", "search-cv/skopt_search", "search-cv/optu
 EXAMPLES += ["pipeline/ledger_search", "pipeline/optuna_search"]
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", example_programs(EXAMPLES))
 def test_an_example_finds_a_good_model(example: str, tmp_path: Path, root: Path) -> None:
     """An example runs in an empty folder without a server, and prints nothing of its own library."""
     program = Program(tmp_path, is_new=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.programs import Program
+from tests.system.programs import Program, example_programs
 
 # Each story with the name and the bounds of the best value.
 STORIES = {
@@ -27,7 +27,7 @@ def lines_of_code(root: Path, example: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.startswith('"""')]
 
 
-@pytest.mark.parametrize("example", [*EXAMPLES, *PORTS])
+@pytest.mark.parametrize("example", example_programs([*EXAMPLES, *PORTS]))
 def test_a_story_finds_good_parameters(example: str, tmp_path: Path, root: Path) -> None:
     program = Program(tmp_path, is_new=True)
     ended = subprocess.run(
