@@ -256,9 +256,9 @@ class Study:
         if_changed : {"refuse", "accept", "new"}, optional
             What to do if the ledger contains the study, but with another code of the objective. The code is the source
             of the functions and the values that the objective uses. With "refuse", the default, the method raises an
-            error that names the changes. With "accept", the study continues, and the ledger records from which trial on
-            the new code holds. With "new", the method runs another study, whose name ends with a part of the code's
-            hash. A later call with the same code and "new" continues this study.
+            error that names the changes. With "accept", the study continues, and the ledger records the number of the
+            first trial with the new code. With "new", the method runs another study, whose name ends with a part of the
+            code's hash. A later call with the same code and "new" continues this study.
 
         Returns
         -------

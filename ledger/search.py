@@ -275,7 +275,7 @@ def accept_code(
     commands: Collection[str] = (),
     account: SystemUser | None = None,
 ) -> list[str]:
-    """Record the code of a study's objective on this machine as the valid code, and return the changes.
+    """Make this machine's code of a study's objective the valid code. Return what has changed.
 
     The list of changes is empty if the valid code is equal, or if the ledger had no code of the study.
 

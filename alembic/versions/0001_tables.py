@@ -952,8 +952,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("study_id", "trial", name=op.f("cancellation_pkey")),
         schema="ledger",
         comment="One row for each cancelled trial that has not ended yet, because another session had locked the "
-        "trial's row. The next call of the trial's worker ends the trial, or a manager ends the trial when the row is "
-        "unlocked.",
+        "trial's row. The trial ends at the next call of its worker, or when a manager finds the row unlocked.",
     )
     op.create_table(
         "code_version",
@@ -988,7 +987,7 @@ def upgrade() -> None:
             "sources",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="Object with the SHA-256 of each source text by the name of its file. The texts are in the table "
+            comment="Object from the name of each file to the SHA-256 of its source text. The texts are in the table "
             "ledger.source.",
         ),
         sa.Column(

@@ -41,7 +41,7 @@ code_version = Table(
         "sources",
         JSONB,
         nullable=False,
-        comment="Object with the SHA-256 of each source text by the name of its file. The texts are in the table "
+        comment="Object from the name of each file to the SHA-256 of its source text. The texts are in the table "
         "ledger.source.",
     ),
     Column(

@@ -1,7 +1,7 @@
 """Overviews of studies for reports, with counts and selections of trials, iterations and attempts of limited size.
 
 The size of an overview does not grow with the number of trials. The functions read the study in short transactions.
-What had ended at the time of the overview never changes. A trial that was open at this time can have ended in the
+Trials that had ended at the time of the overview never change. A trial that was open at this time can have ended in the
 overview.
 """
 
@@ -26,12 +26,12 @@ from ledger.errors import LedgerError
 SHOWN = 2_000
 # Largest number of trials from which a report fits the surrogate.
 OBSERVED = 10_000
-# If a study has at most `BARS` attempts, each attempt has its own group. If a study has more than `BARS` attempts, the
-# attempts of a worker in the same part of the time share a group for each outcome. The overview contains the attempts
-# of the `WORKERS` workers with the most attempts. The number of parts of the time is `BARS` divided by the number of
+# If a study has at most `BARS` attempts, each attempt has its own group. Otherwise, the time of the study is divided
+# into equal slots, and a worker's attempts with the same outcome in the same slot share a group. The overview contains
+# the attempts of the `WORKERS` workers with the most attempts. The number of slots is `BARS` divided by the number of
 # these workers, and at most `SLOTS`.
 BARS, WORKERS, SLOTS = 2_000, 100, 120
-# Number of trials, iterations or attempts that one statement reads as rows, and that one statement counts.
+# Maximum number of rows that one statement returns, and maximum number of rows that one statement counts.
 PAGE, COUNTED = 1_000, 20_000
 
 _IMPROVEMENTS = text("select trial, value, loss from ledger.improvements where study_id = :study order by trial")
@@ -62,14 +62,14 @@ class UsedEnvironment:
 
 @dataclass(frozen=True)
 class AttemptGroup:
-    """Attempts of one worker with the same outcome, in one part of the time.
+    """Attempts of one worker with the same outcome, in one slot of the time.
 
     Attributes
     ----------
     outcome : str
         The outcome of the attempts, or "running".
     slot : int
-        Number of the part of the time, from 0.
+        Number of the slot, from 0.
     attempts : int
         Number of attempts in the group, at least 1.
     began_at, ended_at : datetime
@@ -120,7 +120,7 @@ class AttemptTimeline:
     workers : int
         Number of workers with an attempt.
     slots : int or None
-        Number of parts of the time; None if each attempt has its own group.
+        Number of slots; None if each attempt has its own group.
     groups : sequence of AttemptGroup
         The attempts of the workers with the most attempts, at most `WORKERS` workers.
     """
@@ -255,7 +255,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
 
 
 def _spread(count: int, without: Collection[int], wanted: int) -> list[int]:
-    """Return `wanted` evenly spaced numbers of the numbers from 0 to ``count - 1`` that are not in `without`."""
+    """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
     # The number at the position k of the remaining numbers is k, plus the number of smaller numbers in `without`.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
@@ -410,7 +410,7 @@ def _busiest(workers: Mapping[str, int]) -> list[str]:
 
 
 def _counted(connection: Connection, name: str, count: int, **parameters: object) -> Iterator[Any]:
-    """Yield the rows of a query of sql/reads for `COUNTED` trials after the other."""
+    """Run a query of sql/reads for every `COUNTED` trials, and yield its rows."""
     for first in range(0, count, COUNTED):
         with connection.begin():
             rows = connection.execute(query(name), {**parameters, "first": first, "size": COUNTED}).all()

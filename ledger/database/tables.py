@@ -592,5 +592,5 @@ cancellation = Table(
         name="cancellation_trial_fkey",
     ),
     comment="One row for each cancelled trial that has not ended yet, because another session had locked the trial's "
-    "row. The next call of the trial's worker ends the trial, or a manager ends the trial when the row is unlocked.",
+    "row. The trial ends at the next call of its worker, or when a manager finds the row unlocked.",
 )

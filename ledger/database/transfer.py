@@ -70,9 +70,9 @@ class ImportedStudy:
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in pages, with a short read-only transaction for each page.
 
-    The snapshot contains the iterations and trials that existed at its time `at`. What had ended at this time never
-    changes. A trial that was open at this time can have ended in the snapshot. The attempts of a trial always agree
-    with the trial, because one transaction reads both.
+    The snapshot contains the iterations and trials that existed at its time `at`. Trials that had ended at this time
+    never change. A trial that was open at this time can have ended in the snapshot. The attempts of a trial always
+    agree with the trial, because one transaction reads both.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
 
 
 def failed_study(what: str, trial: TrialRow | None) -> StudyEnd:
-    """Return the end of a failed study.
+    """Return the state and the reason of a study that fails.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ class NotebookDisplay:
         self._handle: Any = None
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:
-        """Show the search, in the place of what the display has shown before."""
+        """Show the search, and replace what the display has shown before."""
         from IPython.display import display
 
         show: Any = display

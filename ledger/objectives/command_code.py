@@ -20,7 +20,7 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
     """Return the code of a command.
 
     The first file is the program, or the script that the program runs. A worker must have the recorded script. The
-    other files only have values, because a program may also write to a file that an argument names.
+    other files count as values and not as code, because a program may also write to a file that an argument names.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
         name = text or ""
         if name.startswith("-"):
             name = name.partition("=")[2]
-        # The system looks for a program without a folder in the folders of PATH.
+        # The system searches PATH for the name of a program without a folder.
         if name in found or (index == 0 and "/" not in name) or text_fault(name) is not None:
             continue
         path = os.path.realpath(name)
@@ -81,7 +81,7 @@ def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
 
 
 def _content(name: str) -> bytes | str:
-    """Return the content of a file, or as a text why the file cannot be watched."""
+    """Return the content of a file as bytes, or as a text the reason why the file cannot be watched."""
     try:
         with Path(name).open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)

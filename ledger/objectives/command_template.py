@@ -289,7 +289,7 @@ def pattern_words(pattern: str) -> list[str]:
 
 
 def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
-    """Return the number of the first arguments that a pattern names. The word ``{...}`` names no argument.
+    """Return the number of leading arguments that a pattern names. The word ``{...}`` names no argument.
 
     Raises
     ------

@@ -308,7 +308,8 @@ def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
         if last == "random_state":
             settings[name] = seed
         elif last == "n_jobs":
-            # An estimator that trains its parts in parallel would start threads times threads threads.
+            # With `threads` threads for each part too, an estimator that trains its parts in parallel would start too
+            # many threads.
             is_inside = any(prefix != outer and prefix.startswith(outer) for outer in pools)
             settings[name] = 1 if is_inside else threads
     estimator.set_params(**settings)

@@ -140,7 +140,7 @@ class ModelBuilder:
         return self._estimator(every, seed, threads, self._task)
 
     def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
-        """Raise a UsageError if the model has no hyper-parameter with the name of a parameter of the points."""
+        """Raise a UsageError if a parameter of the points is no hyper-parameter of the model."""
         parameters.check(self._model, points[0] if points else (), task)
 
 

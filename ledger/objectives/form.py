@@ -1,4 +1,4 @@
-"""The form of an objective that trains an estimator, as a study's spec contains the objective.
+"""The form in which a study's spec contains an objective that trains an estimator.
 
 A role that can create studies can write any JSON value as an objective, so this module accepts any value, and refuses a
 malformed value in one line.
@@ -205,7 +205,7 @@ def _file(data: object) -> StoredFile | None:
 
 
 def _steps(objective: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
-    """Return the steps of an objective, which are empty for a built-in model, or None if the steps are malformed."""
+    """Return the steps of an objective. The result is empty for a built-in model, and None for malformed steps."""
     if "estimator" in objective and "steps" in objective:
         return None
     steps = objective.get("steps", [])

@@ -67,7 +67,7 @@ NOT_USABLE = {
 # The metrics that scikit-learn does not compute with row weights. The second set is for more than two classes.
 _WITHOUT_WEIGHTS = words("neg_max_error neg_negative_likelihood_ratio")
 _WITHOUT_WEIGHTS_OF_MANY = words("roc_auc_ovo roc_auc_ovo_weighted")
-# The metrics that are not defined for each target. Each name is mapped to the condition on each value of the target.
+# The metrics that are not defined for every target. Each name is mapped to the condition on each value of the target.
 _NOT_NEGATIVE = words("neg_mean_poisson_deviance neg_mean_squared_log_error neg_root_mean_squared_log_error")
 _POSITIVE = words("neg_mean_gamma_deviance")
 

@@ -78,7 +78,7 @@ def split(dataset: DatasetArrays, seed: int) -> tuple[Rows, Rows]:
 
 
 def check_splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int, metric: str) -> None:
-    """Raise a UsageError if a model cannot train on, or the metric cannot score, the rows of some split."""
+    """Raise a UsageError if a split has rows on which the model cannot train or which the metric cannot score."""
     for number, (train, test) in enumerate(splits(dataset, seed, folds, repeats), 1):
         where = "the split" if folds is None else f"split {number} of {folds * repeats}"
         for part, rows in (("training", train), ("scoring", test)):

@@ -53,7 +53,7 @@ class ValueScale:
         ----------
         loss : float
         score : object, optional
-            The value of the study's metric. If the loss follows from this number, this number is the value.
+            The value of the study's metric. If `loss` is the loss of this number, the method returns this number.
         """
         if not self.is_maximised:
             return loss

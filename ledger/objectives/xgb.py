@@ -20,5 +20,5 @@ def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
     if params.get("booster") != "gblinear":
         return {"verbosity": 0}
     # The result of gblinear's default updater depends on the order in which threads run. The default updater of
-    # gblinear also refuses the values random, greedy and thrifty of feature_selector.
+    # gblinear also refuses the feature_selector values "random", "greedy" and "thrifty".
     return {"verbosity": 0, "updater": "coord_descent"}

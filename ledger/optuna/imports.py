@@ -109,7 +109,7 @@ def load(url: str, name: str) -> OptunaStudy:
         study = optuna.load_study(study_name=name, storage=storage)
         if len(study.directions) > 1:
             raise UsageError(
-                f"Optuna's study {name} has {len(study.directions)} objectives, but a study of the ledger has one"
+                f"Optuna's study {name} has {len(study.directions)} objectives, but a trial of the ledger has one"
                 " value: export the study as csv with one column to minimise, and import the csv file"
             )
         maximises = study.direction == optuna.study.StudyDirection.MAXIMIZE

@@ -31,7 +31,7 @@ class FailedCandidateError(Exception):
     """A candidate has no finite mean test score. The message contains the metrics of the candidate."""
 
 
-class EndedSearchError(Exception):
+class FatalFitError(Exception):
     """A fit has raised an exception that ends a search of scikit-learn. The cause is the exception of the fit."""
 
 
@@ -60,7 +60,7 @@ class CandidateFits:
         ------
         FailedCandidateError
             The mean test score is not finite.
-        EndedSearchError
+        FatalFitError
             A fit raised an exception that scikit-learn does not replace by `error_score`.
         """
         # An estimator without a random state uses the global generator. Without a seed, the score would be different
@@ -72,7 +72,7 @@ class CandidateFits:
             results = [fit.run(candidate) for fit in self.fits]
             score = mean_score(results, self.scorer)
         except Exception as error:
-            raise EndedSearchError(f"{type(error).__name__}: {error}") from error
+            raise FatalFitError(f"{type(error).__name__}: {error}") from error
         metrics = to_metrics(results, _LONGEST_TRACEBACKS // len(results))
         if not math.isfinite(score):
             raise FailedCandidateError(_failure(results, score, metrics))
@@ -119,7 +119,7 @@ def recorded_results(trial: "ledger.Trial", n_splits: int) -> list[dict[str, Any
 
 def has_ended_search(trial: "ledger.Trial") -> bool:
     """Return whether a fit of a failed trial raised an exception that scikit-learn does not replace by a score."""
-    return f"{EndedSearchError.__module__}.{EndedSearchError.__qualname__}: " in (trial.error or "")
+    return f"{FatalFitError.__module__}.{FatalFitError.__qualname__}: " in (trial.error or "")
 
 
 def _failure(results: Sequence[Mapping[str, Any]], score: float, metrics: Mapping[str, Any]) -> str:

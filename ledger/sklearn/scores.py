@@ -128,7 +128,8 @@ def failed_fits(
     error_score : float
         The score of a failed fit.
     scorers : sequence of str or None
-        The names of the scorers. None means that the search has one scorer, or a callable.
+        The names of the scorers. None stands for the only scorer of a search with one scorer, or with a callable that
+        returns the scores.
     has_train_scores : bool
         Whether the search also computes scores on the training data.
     """

@@ -44,8 +44,8 @@ def name_of(objective: Any, study: str | None) -> CallableName:
         A function, a lambda, a `functools.partial`, a bound method or a callable object.
     study : str or None
         The name that the user has given the study. A partial, a lambda or a callable object has no name of its own. If
-        also no variable of the module that defines its code contains the object, the user must give the study a name,
-        because two of these objects could not be told apart.
+        no variable of the module that defines its code contains the object, the user must give the study a name,
+        because the ledger could not distinguish two such objects.
 
     Raises
     ------

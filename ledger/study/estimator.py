@@ -89,7 +89,8 @@ def estimator(
     metric : str, optional
         A scorer of scikit-learn. The default is "accuracy" for a classification, and "r2" for a regression.
     cv : int, optional
-        Number of folds of a cross-validation, 2 to 48. By default, a fifth of the rows scores the estimator.
+        Number of folds of a cross-validation, 2 to 48. By default, the estimator trains on four fifths of the rows, and
+        the other rows are for scoring.
     repeats : int, optional
         Number of cross-validations with other random folds, 2 to 100.
     group_column : str, optional

@@ -50,7 +50,7 @@ class Grid(ABC):
         """Return a text that describes the grid, such as "step 0.5"."""
 
     def _index(self, number: float, guess: int, largest_error: Fraction) -> int:
-        """Return `guess` limited to the grid if its value is near `number`, else raise ValueError."""
+        """Limit the index `guess` to the grid, and return it if its value is near `number`. Else raise ValueError."""
         guess = min(max(guess, 0), self.size - 1)
         if abs(self.value(guess) - exact(number)) <= largest_error or float(self.value(guess)) == number:
             return guess
@@ -179,7 +179,7 @@ KINDS: dict[str, type[StepGrid] | type[PowerGrid]] = {kind.key: kind for kind in
 
 
 def exact(number: float) -> Fraction:
-    """Return the number that the shortest decimal text of a float represents, such as 1/10 for the float 0.1."""
+    """Return the shortest decimal text of a float as an exact fraction, such as 1/10 for the float 0.1."""
     return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
 
 

@@ -350,7 +350,7 @@ class Objective(ObjectiveSettings):
             raise ValueError("group_column and time_column exclude each other; leave one out")
         if data.holdout is not None:
             if data.holdout.sha256 == data.sha256:
-                raise ValueError("the hold-out file has the content of the data file; use rows that train no model")
+                raise ValueError("the hold-out file has the same content as the data file; use other rows")
             splitting = {"cv": self.cv, "group_column": data.group_column, "time_column": data.time_column}
             for key, value in splitting.items():
                 if value is not None:

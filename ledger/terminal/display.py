@@ -24,7 +24,7 @@ class TerminalDisplay:
         self._last: tuple[Any, ...] = ()
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:  # noqa: ARG002
-        """Show the search, in the place of what the display has shown before."""
+        """Show the search, and replace what the display has shown before."""
         if not can_draw(self._stream):
             if self._last != (status.state, status.iterations_told):
                 self._last = (status.state, status.iterations_told)

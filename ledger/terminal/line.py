@@ -27,7 +27,7 @@ def line(status: StudyStatus) -> str:
 
 
 def direction(status: StudyStatus) -> str:
-    """Return the direction of the study, after the name of the metric if the best value is the value of a metric."""
+    """Return the direction of the study. If the best value is a metric, the metric's name precedes the direction."""
     best = status.best
     if best is None or best["score"] is None or best["score"] != best["value"]:
         return status.direction
@@ -37,7 +37,7 @@ def direction(status: StudyStatus) -> str:
 def score(status: StudyStatus) -> str:
     """Return a comma, followed by the name and the value of the best trial's metric.
 
-    Return an empty text if the best trial does not exist, has no metric, or has this metric as its value.
+    Return an empty text if no trial is complete, if the best trial has no metric, or if the metric is its value.
     """
     best = status.best
     if best is None or best["score"] is None or best["score"] == best["value"]:

@@ -202,7 +202,7 @@ class TrainerChannel:
     Attributes
     ----------
     at_end : callable
-        Function that a thread calls before the trainer process ends because the supervisor has ended.
+        Function that a thread calls when the supervisor has ended, before the trainer process ends.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:

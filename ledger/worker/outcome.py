@@ -17,7 +17,8 @@ from ledger.text import one_line, show
 
 # Largest number of bytes in an answer. JSON escapes control characters, so a character of the error text takes at most
 # 6 bytes. The fields other than the metrics and the error text take at most 10,000 bytes together. An answer with the
-# code of an objective contains no metrics. The source texts and the parts of a code take at most `LARGEST_JSON` bytes.
+# code of an objective contains no metrics. The list of parts and all source texts of a code together have at most
+# `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 

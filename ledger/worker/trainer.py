@@ -366,7 +366,7 @@ class TrainerHandle:
             self._fault = str(error)
 
     def _has_compared(self, recorded: Mapping[str, Any] | None) -> bool:
-        """Return whether the child's code is the recorded code, or was accepted in place of it."""
+        """Return whether the child has compared its code with the recorded code, or has the recorded code."""
         if recorded is None or self._loaded is None:
             return True
         return recorded["sha256"] in (self._compared, None if self.code is None else self.code.sha256)

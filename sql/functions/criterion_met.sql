@@ -45,7 +45,8 @@ begin
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration
           and best.number = any (iteration.seen)) else best.iteration + 1 end;
-      -- The trials of later iterations have higher numbers. The number of the first trial allows the primary key.
+      -- The trials of later iterations have higher numbers. The condition on the number of the first trial lets
+      -- PostgreSQL use the primary key.
       select count(*) into ended
       from ledger.trial
       where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'failed')

@@ -57,7 +57,7 @@ begin
     update ledger.attempt set outcome = 'released', ended_at = moment
     where attempt.claim = any (claims) and attempt.outcome is null;
   end if;
-  -- The first condition on the state allows the index of open trials.
+  -- The first condition on the state lets PostgreSQL use the index of open trials.
   if exists (
     select from ledger.trial
     where trial.study_id = parent.id and trial.state in ('pending', 'running') and trial.state = 'running') then

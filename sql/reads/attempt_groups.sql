@@ -1,6 +1,7 @@
 -- The attempts of the trials from `first` to `first + size - 1`, in groups with the same worker, outcome and slot. The
--- time from `began_at`, which has `seconds` seconds, has `slots` slots of equal length. An attempt belongs to the slot of
--- its claim. If the database's clock was set back, an attempt can end before its claim, and then counts as 0 seconds.
+-- query divides the `seconds` seconds after `began_at` into `slots` slots of equal length. An attempt belongs to the
+-- slot of its claim. If the database's clock was set back, an attempt can end before its claim, and then counts as 0
+-- seconds.
 select
   worker, outcome, slot, count(*) as attempts, min(claimed_at) as began_at, max(ended_at) as ended_at,
   sum(greatest(ended_at - claimed_at, interval '0')) as busy, min(trial) as first_trial, max(trial) as last_trial

@@ -1,7 +1,7 @@
--- Of the study's next `size` iterations from the iteration `first`, the iterations whose environment differs from the
--- environment of the iteration before. The first iteration of the page is always in the result. The query skips the
--- iterations without an environment. Each row also contains the number of the last iteration that the query has read. If
--- no iteration has an environment, the query returns one row without a number.
+-- The iterations from `first` to `first + size - 1` whose environment differs from the environment of the previous
+-- iteration. The first iteration of the page is always in the result. The query skips the iterations without an
+-- environment. Each row also contains the number of the last iteration that the query has read. If no iteration has an
+-- environment, the query returns one row without a number.
 with page as materialized (
   select number, environment from ledger.iterations
   where study_id = :study and number >= :first

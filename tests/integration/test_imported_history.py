@@ -284,7 +284,7 @@ def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optu
     recorded(db, study(tmp_path, space='y = { type = "real", low = -1.0, high = 1.0 }'))
     (tmp_path / "other.db").write_text("no database")
     for source, name, expected, said in [
-        (optunas, "two", 2, "Optuna's study two has 2 objectives, but a study of the ledger has one value"),
+        (optunas, "two", 2, "Optuna's study two has 2 objectives, but a trial of the ledger has one value"),
         (optunas, "lo", 2, "has no study 'lo'; did you mean 'low'?"),
         (optunas, "low", 2, "trial 0 of Optuna's study low: the space has no parameter 'x'; there are y"),
         (f"sqlite:///{tmp_path}/none.db", "low", 2, "none.db: no file"),

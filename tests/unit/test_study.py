@@ -585,7 +585,7 @@ def test_a_data_file_records_the_roles_of_its_columns(flats: dict[str, Any]) -> 
         ({"group_column": "owner", "time_column": "day"}, "group_column and time_column exclude each other; leave one"),
         ({"holdout": "later.csv", "cv": 3}, "holdout and cv exclude each other, because no split is needed; leave one"),
         ({"holdout": "later.csv", "group_column": "owner"}, "holdout and group_column exclude each other"),
-        ({"holdout": "flats.csv"}, "the hold-out file has the content of the data file; use rows that train no model"),
+        ({"holdout": "flats.csv"}, "the hold-out file has the same content as the data file; use other rows"),
         ({"holdout": "none.csv"}, "--holdout or LEDGER_HOLDOUT: none.csv: No such file or directory; give the path of"),
         ({"time_column": "day", "cv": 3, "repeats": 2}, "repeats and time_column exclude each other, because a split"),
         ({"group_column": "owner", "cv": 11}, 'column "owner": 10 groups are fewer than 11 folds, but each fold needs'),

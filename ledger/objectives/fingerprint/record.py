@@ -158,7 +158,7 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
 
 
 def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
-    """Return the parts with short names, and with one part for all parts after the first `MOST_PARTS`."""
+    """Shorten the names of the parts, and replace all parts after the first `MOST_PARTS` by one part."""
     named = [replace(part, name=_short(part.name)) if len(part.name) > _LONGEST_NAME else part for part in parts]
     if len(named) <= MOST_PARTS:
         return tuple(named)
@@ -267,8 +267,7 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
         if _is_changed(before[key], now[key], values=values)
     ]
     changed.sort(key=lambda pair: (_place(pair[0]), pair[0].name))
-    # A changed file is news only if no part of the file has changed that the objective refers to. The same is true for
-    # a part that only one of the codes has.
+    # The message names a changed file, or a part that only one of the codes has, only if no other part has changed.
     inner = [pair for pair in changed if pair[1].kind != "file"]
     described = [_changed(*pair) for pair in inner]
     if not inner:
@@ -296,7 +295,7 @@ def _changed(before: CodePart, now: CodePart) -> str:
 
 
 def _is_optional(part: CodePart) -> bool:
-    """Return whether a code may lack a part. A program can create a file, and a worker's pattern can leave it out."""
+    """Return whether the part may be missing. A program can create a file, and a worker's pattern can omit a file."""
     return part.kind == "command file"
 
 

@@ -48,7 +48,7 @@ def _plain(value: Any) -> Any:
 def _constant(value: object) -> str:
     if isinstance(value, str):
         return value
-    # A string for an integer of any size. `str` refuses integers with thousands of digits.
+    # `str` and `repr` refuse integers with thousands of digits, but `hex` accepts every integer.
     return hex(value) if type(value) is int else repr(value)
 
 
@@ -153,7 +153,7 @@ def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, Fu
     Returns
     -------
     tuple or None
-        None if the source is not available, or if the source has changed after Python has compiled the function.
+        None if the source is not available, or if the source has changed since Python compiled the function.
     """
     linecache.checkcache(code.co_filename)
     text = "".join(linecache.getlines(code.co_filename, variables))

@@ -60,7 +60,8 @@ class CodeTracer:
         self._own = OwnModules(module)
         self.folder = self._own.folder or os.path.realpath(os.curdir)
         self._hasher = ValueHasher(self._refer, lambda kind: _module_of(kind) in self._own, self._own.folder)
-        # The found functions and classes by identity, so that no other object gets the identity of a found one.
+        # The found functions and classes by their id. While this dict refers to an object, no other object gets the
+        # same id.
         self._found: dict[int, tuple[object, str]] = {}
         self._names: set[tuple[int, str]] = set()
         self._modules: set[str] = set()
@@ -157,7 +158,7 @@ class CodeTracer:
             self._variable(variables, name, used[name])
 
     def _variable(self, variables: Mapping[str, Any], name: str, uses: set[tuple[str, ...]]) -> None:
-        """Add the global variable of a module, and what the statements that define the variable refer to."""
+        """Add the global variable of a module, and the parts to which the variable's definition refers."""
         if name not in variables or (name.startswith("__") and name.endswith("__")):
             return
         value = variables[name]
@@ -186,7 +187,9 @@ class CodeTracer:
             self._variable(variables, other, {()})
 
     def _source(self, module: str) -> ModuleSyntax | None:
-        """Return the syntax of a module of the user's, and keep its text. Return None for a notebook or a script."""
+        """Return the syntax of a user's module, and keep the text of the module. Return None for a notebook or a
+        script.
+        """
         is_file = module in self._own and (self._is_importable or module != self._module)
         source = syntax.of_module(module) if is_file else None
         if source is not None:
@@ -194,7 +197,9 @@ class CodeTracer:
         return source
 
     def _imported(self, variables: Mapping[str, Any], module: str, level: int, name: str) -> bool:
-        """Add a variable that a module imports from another module of the user. Return False for another module."""
+        """Add a variable that a module imports from another module of the user. Return False if the other module is not
+        the user's.
+        """
         where = own_modules.resolved(module, level, variables)
         there = sys.modules.get(where or "")
         if where not in self._own or there is None:
@@ -263,7 +268,7 @@ class CodeTracer:
             return self._found[id(kind)][1]
         label = self._label("class", self._qualified(kind))
         self._found[id(kind)] = kind, label
-        # The part takes its place among the parts before the parts that it refers to.
+        # A part precedes the parts that it refers to.
         self._add(CodePart("class", label))
         methods, attributes = _members(
             kind, lambda function: _module_of(function) in self._own and not self._is_generated(function)
@@ -290,7 +295,7 @@ class CodeTracer:
         return label
 
     def _is_generated(self, function: FunctionType) -> bool:
-        """Return whether a decorator such as `dataclass` has made the function from a text."""
+        """Return whether a decorator such as `dataclass` has generated the source of the function."""
         return function.__code__.co_filename.startswith("<string>") and self._source(_module_of(function)) is not None
 
     def _value(self, kind: str, name: str, value: object, code: str | None = None) -> None:

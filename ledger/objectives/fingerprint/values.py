@@ -41,17 +41,18 @@ class ValueHasher:
     Parameters
     ----------
     refer : callable
-        Function that returns a text for a function, a class or a module, by which the hash refers to this code.
+        Function that returns the text that stands for a function, a class or a module in a hash.
     is_own : callable
         Whether the class of an object belongs to the user's code. If so, the attributes of the object are its value.
     folder : str or None
-        The folder of the user's code. Texts and paths with this folder have equal hashes on machines on which the code
-        is in different folders.
+        The folder of the user's code. A path in this folder has the same hash on a machine where the code is in another
+        folder.
     """
 
     def __init__(self, refer: Callable[[Any], str], is_own: Callable[[type], bool], folder: str | None) -> None:
         self._refer, self._is_own, self._folder = refer, is_own, folder
-        # Hashes by the identity of the value, with a reference to the value, so that no other value gets its identity.
+        # Hashes by the id of the value, with a reference to the value. While the reference exists, no other value gets
+        # the same id.
         self._known: dict[int, tuple[object, bytes]] = {}
 
     def digest(self, value: object) -> str:
@@ -169,7 +170,7 @@ class ValueHasher:
 
 
 def joined(*parts: str | bytes | memoryview) -> bytes:
-    """Return the SHA-256 of several texts or bytes. The hash tells ("ab", "c") from ("a", "bc").
+    """Return the SHA-256 of several texts or bytes. The hash of ("ab", "c") differs from the hash of ("a", "bc").
 
     Examples
     --------
