@@ -465,63 +465,63 @@ def upgrade() -> None:
             sa.Integer(),
             nullable=True,
             comment="Number of proposed trials in this iteration and all iterations with a lower position, without the "
-            "trials of replaced rounds; null until told.",
+            "trials of replaced rounds; null until the iteration is told.",
         ),
         sa.Column(
             "total_complete",
             sa.Integer(),
             nullable=True,
-            comment="Number of complete trials in these iterations; null until told.",
+            comment="Number of complete trials in these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "total_failed",
             sa.Integer(),
             nullable=True,
-            comment="Number of failed trials in these iterations; null until told.",
+            comment="Number of failed trials in these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "total_cancelled",
             sa.Integer(),
             nullable=True,
-            comment="Number of cancelled trials in these iterations; null until told.",
+            comment="Number of cancelled trials in these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "total_attempts",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of claims of the trials of these iterations; null until told.",
+            comment="Number of claims of the trials of these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "total_failures",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of failed attempts of the trials of these iterations; null until told.",
+            comment="Number of failed attempts of the trials of these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "total_crashes",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of crashed attempts of the trials of these iterations; null until told.",
+            comment="Number of crashed attempts of the trials of these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "total_lost",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of lost attempts of the trials of these iterations; null until told.",
+            comment="Number of lost attempts of the trials of these iterations; null until the iteration is told.",
         ),
         sa.Column(
             "last_complete",
             sa.Integer(),
             nullable=True,
-            comment="Highest number of a complete trial in these iterations; null until told, or if no trial is "
-            "complete.",
+            comment="Highest number of a complete trial in these iterations; null until the iteration is told, or if "
+            "no trial is complete.",
         ),
         sa.Column(
             "improvements",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
             comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was told; null until told, or if no trial was better.",
+            "iteration was told; null before, or if no trial was better.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -899,8 +899,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss of the value that the objective returned; null without a value. The loss of a stale attempt "
-            "does not count.",
+            comment="Loss of the value that the objective returned; null without a value. The ledger ignores the loss "
+            "of a stale attempt.",
         ),
         sa.Column(
             "seconds",

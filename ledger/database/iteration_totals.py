@@ -13,14 +13,14 @@ _COUNTS = ("total_proposed", "total_complete", "total_failed", "total_cancelled"
 _SUMS = ("total_attempts", "total_failures", "total_crashes", "total_lost")
 _COMMENTS = {
     "total_proposed": "Number of proposed trials in this iteration and all iterations with a lower position, without "
-    "the trials of replaced rounds; null until told.",
-    "total_complete": "Number of complete trials in these iterations; null until told.",
-    "total_failed": "Number of failed trials in these iterations; null until told.",
-    "total_cancelled": "Number of cancelled trials in these iterations; null until told.",
-    "total_attempts": "Number of claims of the trials of these iterations; null until told.",
-    "total_failures": "Number of failed attempts of the trials of these iterations; null until told.",
-    "total_crashes": "Number of crashed attempts of the trials of these iterations; null until told.",
-    "total_lost": "Number of lost attempts of the trials of these iterations; null until told.",
+    "the trials of replaced rounds; null until the iteration is told.",
+    "total_complete": "Number of complete trials in these iterations; null until the iteration is told.",
+    "total_failed": "Number of failed trials in these iterations; null until the iteration is told.",
+    "total_cancelled": "Number of cancelled trials in these iterations; null until the iteration is told.",
+    "total_attempts": "Number of claims of the trials of these iterations; null until the iteration is told.",
+    "total_failures": "Number of failed attempts of the trials of these iterations; null until the iteration is told.",
+    "total_crashes": "Number of crashed attempts of the trials of these iterations; null until the iteration is told.",
+    "total_lost": "Number of lost attempts of the trials of these iterations; null until the iteration is told.",
 }
 
 
@@ -44,14 +44,14 @@ def columns() -> list[Column[Any]]:
         Column(
             "last_complete",
             Integer,
-            comment="Highest number of a complete trial in these iterations; null until told, or if no trial is "
-            "complete.",
+            comment="Highest number of a complete trial in these iterations; null until the iteration is told, or if "
+            "no trial is complete.",
         ),
         Column(
             "improvements",
             ARRAY(Integer),
             comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was told; null until told, or if no trial was better.",
+            "iteration was told; null before, or if no trial was better.",
         ),
     ]
 

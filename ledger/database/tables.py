@@ -543,8 +543,8 @@ attempt = Table(
     Column(
         "loss",
         Double,
-        comment="Loss of the value that the objective returned; null without a value. The loss of a stale attempt does "
-        "not count.",
+        comment="Loss of the value that the objective returned; null without a value. The ledger ignores the loss "
+        "of a stale attempt.",
     ),
     Column(
         "seconds",

@@ -319,7 +319,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
     """Cancel all given trials.
 
     If one of the given trials has already ended, the function cancels none of the trials. Return the numbers of the
-    given trials that the function could not cancel at once.
+    given trials that the function could not cancel immediately.
 
     If another session has locked the row of a trial, the function only records the cancellation of the trial. A
     recorded cancellation takes effect at the next call of the trial's worker, or when a manager finds that the trial's

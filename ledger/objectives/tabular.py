@@ -110,7 +110,7 @@ class DatasetArrays:
 
     @property
     def task(self) -> str:
-        """The task that fits the target."""
+        """The task, which the values of the target determine."""
         return REGRESSION if self.labels is None else CLASSIFICATION
 
 

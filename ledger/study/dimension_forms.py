@@ -60,7 +60,7 @@ def short_form(given: Any) -> dict[str, Any]:
     ----------
     given : object
         A tuple ``(low, high)`` or ``(low, high, prior)`` is a range of reals, or of integers if both bounds are
-        integers. A `range` is a range of integers with a step. A list or an array of numpy has the choices of a
+        integers. A `range` is a range of integers with a step. A list or a numpy array contains the choices of a
         categorical dimension. A number, a string, a boolean or None is a constant.
 
     Raises

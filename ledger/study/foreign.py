@@ -11,7 +11,7 @@ from ledger.text import show
 
 
 def foreign_dimension(given: Any) -> dict[str, Any] | None:
-    """Return the dict of the dimension that another package describes, or None for any other object.
+    """Return a dimension of another package as a dict, or None if the object is no such dimension.
 
     Parameters
     ----------

@@ -43,8 +43,8 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # The empty line above the table of workers, the table's header, the number of omitted workers and the
-            # cursor need one line of the console each.
+            # Four lines of the console show no worker: the empty line above the table of workers, the table's header,
+            # the number of omitted workers, and the line of the cursor.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 

@@ -74,7 +74,7 @@ class LoadedCode:
     code : ObjectiveCode or None
         The code of the objective, or None for a built-in model.
     differing : str or None
-        The values in which the code on this machine differs from the recorded code, as one line.
+        The differences between the values of the code on this machine and the recorded values, as one line.
     """
 
     code: ObjectiveCode | None = None

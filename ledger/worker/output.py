@@ -318,7 +318,7 @@ class OutputMarker:
 
 
 class _WriteTrackingFile(io.FileIO):
-    """A file that records whether the program has written to the file."""
+    """A file object that records whether the program has written to it."""
 
     has_written = False
 
