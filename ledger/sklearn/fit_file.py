@@ -1,6 +1,6 @@
 """The file through which the workers of one machine get the fits of a search, with the data.
 
-The file contains a pickle of protocol 5. The file stores the buffers of arrays after the pickle, and each process maps
+The file contains a pickle of protocol 5. The file stores the buffers of arrays before the pickle, and each process maps
 the file into memory. Therefore all processes of a machine share one copy of the data, and no process reads the data
 again for another trial.
 """
