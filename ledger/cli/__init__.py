@@ -101,7 +101,7 @@ class _LazyGroup(click.Group):
 
 
 def _similar(word: str) -> str:
-    """Return the end of an error message about an unknown command, which suggests the commands that may be meant."""
+    """Return the end of the error message for an unknown command, with the commands that the user may mean."""
     groups = {
         name: command
         for name in COMMANDS

@@ -144,9 +144,9 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
     """Import the finished trials of an Optuna study.
 
     The argument URL names Optuna's storage, such as sqlite:///optuna.db. The command writes nothing to Optuna's
-    storage. If both studies minimise or both studies maximise, each imported trial has its value in Optuna. Otherwise,
-    the loss of an imported trial shows which trials were better in Optuna. The command skips trials that are not
-    complete.
+    storage. If both studies minimise, or both studies maximise, each imported trial keeps its value from Optuna.
+    Otherwise, a trial with a better value in Optuna has a lower loss in the ledger. The command skips trials that are
+    not complete.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history

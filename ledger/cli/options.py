@@ -199,7 +199,9 @@ def allow_option(command: F) -> F:
 
 
 class CommandPatternType(click.ParamType[str]):
-    """A click parameter type for the pattern of an allowed command. An environment variable has one pattern a line."""
+    """A click parameter type for the pattern of an allowed command. An environment variable contains one pattern on
+    each line.
+    """
 
     name = "pattern"
     envvar_list_splitter = "\n"

@@ -67,7 +67,8 @@ def run(
 
     Without a database URL, the command starts the embedded PostgreSQL server, and stores all data in ./.ledger. After
     Ctrl-C or a crash, run the same command again to continue the study. If the study is complete, the command shows the
-    result of the study. If your own objective has changed since then, the command refuses to continue the study.
+    result of the study. If the code of your own objective differs from the recorded code, the command refuses to
+    continue the study.
 
     The words after -- are a program and its arguments, which run once for each trial. A placeholder such as {lr} stands
     for the value of a parameter. The workers of this command may run exactly this program with these arguments.
@@ -171,8 +172,8 @@ def resume(
 ) -> None:
     """Continue a paused, interrupted or failed study, raise its budget, or change its batch size.
 
-    A study that its target, its patience or its timeout has ended runs again if the command changes this criterion, and
-    the study does not meet the new criterion.
+    If the target, the patience or the timeout has ended the study, change this criterion with an option of the command.
+    The study then runs again, unless the study still meets a criterion.
 
     The command needs no files of an earlier run, because the ledger contains the whole state of the study.
     """

@@ -215,7 +215,7 @@ def accept(
     allow_command: Collection[str],
     settings: Settings,
 ) -> None:
-    """Accept the code of a study's own objective, as it is on this machine.
+    """Accept the code of your own objective on this machine as the new code of a study.
 
     The accepted code holds for all trials that workers claim from now on. Workers whose module differs from the
     accepted code give their trials back. `ledger run --accept-change` accepts the code and continues the study.

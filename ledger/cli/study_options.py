@@ -72,13 +72,13 @@ _TARGET = _TargetType()
 
 
 class StudyCommand(click.Command):
-    """A click command with `study_options`, which takes the words after ``--`` as the command of an objective."""
+    """A click command with `study_options`. The words after ``--`` become the command of the study's objective."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         options = [option for option in self.params if isinstance(option, click.Option) and not option.is_flag]
         with_value = {flag for option in options for flag in option.opts}
         for place, word in enumerate(args):
-            # After an option with a value, the word `--` is the value of the option.
+            # If the word `--` follows an option that needs a value, the word `--` is this value.
             if word == "--" and (place == 0 or args[place - 1] not in with_value):
                 if not args[place + 1 :]:
                     raise UsageError("no command is after --; write the program and its arguments after --")
@@ -169,6 +169,6 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     if int in kinds:
         return click.IntRange(**limits)
     if float in kinds:
-        # A number of seconds has limits, but a target may be any number.
+        # An option for a time in seconds has limits, but the option --target accepts any finite number.
         return SecondsType(**limits) if limits else _TARGET
     return TEXT

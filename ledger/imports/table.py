@@ -61,7 +61,7 @@ def read_rows(
 
 @dataclass(frozen=True)
 class _ResultTable:
-    """The columns of a csv file with a column for each parameter, and a column `result` for the results.
+    """Reads a csv file that has a column for each parameter, and the column `result` with the results.
 
     If `scale` is None, the results are losses. Otherwise the results are values.
     """

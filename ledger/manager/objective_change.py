@@ -29,12 +29,12 @@ def check_if_changed(value: str) -> None:
 
 
 def changed_parts(recorded: CodeVersionRow, code: ObjectiveCode) -> list[str]:
-    """Describe the parts in which a code differs from a recorded version. The list is empty if the codes are equal."""
+    """Describe the differences between a recorded version and a code. The list is empty if the codes are equal."""
     return [] if recorded.sha256 == code.sha256 else changes(parts_from_json(recorded.parts), code.parts)
 
 
 def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list[str]:
-    """Record a code as the valid version of a study's code, unless the valid version is equal.
+    """Record a code as the valid version of a study's code, unless the valid version already equals this code.
 
     Return the changes. The list is empty if the ledger had no version of the code, or if the valid version is equal.
     """

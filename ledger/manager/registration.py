@@ -55,22 +55,21 @@ def register(
 ) -> StudyRow:
     """Record the study. If the ledger already has this study with the same settings, extend and change the study.
 
-    The function extends the study's budget, and sets the study's stopping criteria.
+    For an existing study, the function extends the budget, and sets the stopping criteria.
 
     Parameters
     ----------
     code : ObjectiveCode, optional
         The code of the objective on this machine. None if this machine has not loaded the objective.
     if_changed : {"refuse", "accept", "new"}
-        What to do if the code differs from the recorded code. With "refuse", the ledger accepts the new code if no
+        What to do if the code differs from the recorded code. With "refuse", the ledger accepts the new code only if no
         trial of the study is complete.
 
     Raises
     ------
     LedgerError
         The ledger already has a study with this name, and the recorded study has different settings, a larger budget or
-        another code. The error message lists the settings or the parts of the code in which the requested study differs
-        from the recorded study.
+        another code. The error message lists the differences between the settings, or the changed parts of the code.
     """
     row = record(connection, study, code)
     if row is not None:
@@ -90,7 +89,7 @@ def register(
         if changed and if_changed == "new":
             another = study.model_copy(update={"name": name_of_new(study.name, code)})
             return register(connection, another, code)
-        # Without a loss of the old code, the ledger accepts the new code, for example after a failed first batch.
+        # If no trial is complete, the ledger accepts the new code, for example after a failed first batch.
         if changed and if_changed == "refuse" and trials.best(connection, row.id) is not None:
             raise refusal(row, changed)
         accept(connection, row, code)

@@ -45,7 +45,8 @@ class SteadyPolicy:
         self._study, self._history = study, history
         self._is_used_up = False
         self._budget = budget
-        # The failed trials after which the study fails if no trial completes, for a study that failed before.
+        # If `another_round` is True, the study fails again after this number of failed trials, unless a trial
+        # completes.
         self._extended = history.counted_failed + batch_size if another_round else None
 
     def to_tell(self) -> list[int]:

@@ -136,7 +136,8 @@ def convergence(improvements: Sequence[Improvement], last: int) -> str:
         return _MARGIN + across * (trial / max(1, last))
 
     def y(value: float) -> float:
-        # Half values, because the difference of two large values could exceed the largest float.
+        # The code halves the values first, because the difference between two large values could exceed the largest
+        # float.
         share = (value / 2 - lowest / 2) / (highest / 2 - lowest / 2) if highest > lowest else 0.5
         return _MARGIN + up * (1 - share)
 

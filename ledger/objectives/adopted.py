@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.002
 
 
 class AdoptedProcesses:
-    """The detached processes of one child, which this process adopts and ends. The child is a trainer or a command.
+    """Adopts and ends the detached processes of one child of this process. The child is a trainer or a command.
 
     On systems other than Linux, this class does nothing.
 

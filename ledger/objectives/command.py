@@ -1,4 +1,4 @@
-"""A command as an objective: a program that runs once for each trial, as a child of this process."""
+"""Objectives that run a program once for each trial, as a child of this process."""
 
 import errno
 import json
@@ -28,8 +28,8 @@ from ledger.text import last_line, one_line, show
 # The error text of an attempt contains at most the last _ERROR_KEPT bytes of the command's standard error.
 _ERROR_KEPT = 4096
 _READ_SIZE = 1 << 16
-# After the end of the command, this process reads at most about _LARGEST_REST bytes from each pipe. A pipe holds less,
-# so only a process that the kernel has not ended yet can write more.
+# After the end of the command, this process reads at most about _LARGEST_REST bytes from each pipe. If more bytes
+# arrive, a process of the command still runs, because the buffer of a pipe is smaller than this limit.
 _LARGEST_REST = 1 << 20
 # Time in milliseconds between two removals of ended processes from the kernel's table of processes. On systems other
 # than Linux, also the longest time until this process notices the end of the command.
@@ -37,14 +37,15 @@ _POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
 
 
 class CommandFailedError(LedgerError):
-    """The command gave no result: it could not start, had an exit code, was killed by a signal, or wrote no result.
+    """The command did not start, failed with an exit code, was killed by a signal, or wrote no valid result.
 
     Attributes
     ----------
     code : int or None
         The exit code, or the negative number of the signal. None means that the command did not start.
     detail : str
-        The lines before the message: the end of the command's standard error, if it has more than one line.
+        The end of the command's standard error, for the lines before the message. The text is empty if the standard
+        error has at most one line.
     """
 
     def __init__(self, message: str, code: int | None = None, detail: str = "") -> None:
@@ -193,7 +194,7 @@ class CommandObjective:
 
     def _run(self, arguments: Sequence[str], facts: Mapping[str, str]) -> "_Output":
         """Run the command, and return its standard output."""
-        # A worker can itself run in a command, and then has the variables of another trial.
+        # If the command of another trial has started this worker, the environment contains the variables of that trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
         variables |= {names[fact]: _encode(text) for fact, text in facts.items()}
@@ -205,7 +206,7 @@ class CommandObjective:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                # The process stays in the process group of this process, which the supervisor ends.
+                # The command stays in the process group of this process, because the supervisor ends this group.
                 env=variables,
             )
         except (OSError, ValueError) as error:
@@ -214,7 +215,7 @@ class CommandObjective:
         try:
             output, error_output = self._read(process)
         finally:
-            # The command may have left processes behind, which hold its pipes.
+            # Processes that the command has started may still run, and may keep the command's pipes open.
             has_ended = processes.end(())
         if not has_ended:
             raise RemainingProcessesError(
@@ -242,8 +243,8 @@ class CommandObjective:
         for descriptor in (*is_open, *([] if exit_descriptor is None else [exit_descriptor])):
             poll.register(descriptor, select.POLLIN)
         try:
-            # The end of the pipes does not show the end of the command: the command can close them, or leave them to
-            # processes in the background.
+            # The end of the pipes does not show the end of the command: the command can close its pipes before it ends,
+            # and background processes can keep the pipes open.
             has_ended = False
             while not has_ended:
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
@@ -277,7 +278,7 @@ class _Output:
     stream : text file
         The stream of this process to which `read` copies the output.
     kept : int
-        The number of bytes that `tail` keeps at least.
+        `tail` contains at least the last `kept` bytes of the output.
 
     Attributes
     ----------
@@ -304,7 +305,8 @@ class _Output:
             most -= len(data)
             self.size += len(data)
             self.tail += data
-            # The code shortens the tail only when it has doubled, because each shortening copies the tail.
+            # The code shortens the tail only if the tail is longer than twice `_kept`, because each shortening copies
+            # the tail.
             if len(self.tail) > 2 * self._kept:
                 del self.tail[: -self._kept]
             self._stream.buffer.write(data)

@@ -27,8 +27,8 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
     arguments : sequence of str
         The program and its arguments, in the form of `CommandTemplate`.
     patterns : sequence of str
-        The patterns of the allowed commands. The code contains no text of a file that a pattern allows only by
-        ``{...}``, because the study's creator could then read any text in the folder of the worker.
+        The patterns of the allowed commands. If a pattern allows a file only by ``{...}``, the code does not contain
+        the text of the file. Otherwise the creator of a study could read any text in the folder of the worker.
     recordable : bool
         Whether the code contains the git commit and the text of the script.
 
@@ -71,7 +71,7 @@ def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
         name = text or ""
         if name.startswith("-"):
             name = name.partition("=")[2]
-        # The system searches PATH for the name of a program without a folder.
+        # If the name of a program contains no folder, the system searches for the program in PATH.
         if name in found or (index == 0 and "/" not in name) or text_fault(name) is not None:
             continue
         path = os.path.realpath(name)
@@ -81,7 +81,7 @@ def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
 
 
 def _content(name: str) -> bytes | str:
-    """Return the content of a file as bytes, or as a text the reason why the file cannot be watched."""
+    """Return the content of a file as bytes. If the file cannot be watched, return the reason as a text."""
     try:
         with Path(name).open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)

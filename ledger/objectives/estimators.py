@@ -1,7 +1,7 @@
 """Estimators that a reference such as "sklearn.svm:SVC" names, and pipelines of such estimators.
 
 A worker may always run the estimator classes of scikit-learn, XGBoost and LightGBM. A worker needs permission to run
-the estimators of any other package. A function of another package can also return an estimator.
+the estimators of any other package. For such a package, a reference can also name a function that returns an estimator.
 
 The module imports scikit-learn only inside its functions, because a manager checks references without scikit-learn.
 """
@@ -26,7 +26,7 @@ RESERVED = {
     "memory": "no cache, because each attempt of a trial must have the same loss",
     "verbosity": "silent",
 }
-# Kinds of scikit-learn's estimators that learn no target.
+# Kinds of estimators that predict no target, as scikit-learn names them.
 _WITHOUT_TARGET = ("clusterer", "density_estimator", "outlier_detector", "transformer")
 
 # Each step has a name and a reference. A single estimator is one step with the name "".
@@ -83,7 +83,7 @@ def need_permission(steps: Steps) -> bool:
 
 
 def own_references(steps: Steps) -> list[str]:
-    """Return the references of the estimators that a worker needs permission to run.
+    """Return the references of the estimators for which a worker needs permission.
 
     Examples
     --------
@@ -308,14 +308,15 @@ def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
         if last == "random_state":
             settings[name] = seed
         elif last == "n_jobs":
-            # With `threads` threads for each part too, an estimator that trains its parts in parallel would start too
+            # If each part also had `threads` threads, an estimator that trains its parts in parallel would start too
             # many threads.
             is_inside = any(prefix != outer and prefix.startswith(outer) for outer in pools)
             settings[name] = 1 if is_inside else threads
     estimator.set_params(**settings)
     for part in _parts(estimator, parameters):
         package = type(part).__module__.partition(".")[0]
-        # The import by name keeps the boosters out of the programs that only check references.
+        # The code imports these modules by name and only here, so a program that only checks references imports neither
+        # LightGBM nor XGBoost.
         if package == "lightgbm":
             part.set_params(**importlib.import_module("ledger.objectives.lgbm").REPRODUCIBLE)
         elif package == "xgboost":

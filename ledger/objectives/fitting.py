@@ -32,8 +32,8 @@ class FittingObjective:
     form : TrainingForm
         The settings of the objective.
     dataset : DatasetArrays
-        The dataset. The objective replaces each missing number by the column's median over the training rows, except
-        for a pipeline, which gets the missing numbers.
+        The dataset. A pipeline receives the missing numbers as NaN. For any other estimator, the objective replaces
+        each missing number by the column's median over the training rows.
     builder : ModelBuilder or EstimatorBuilder
         The source of estimators.
     threads : int

@@ -67,7 +67,7 @@ class LoadedObjective:
 
 
 def runs_users_code(objective: Mapping[str, Any]) -> bool:
-    """Return whether an objective of a spec runs a program, or code of a package, that needs a worker's permission.
+    """Return whether a worker needs permission to run the objective of a spec, such as a command or a user's function.
 
     Examples
     --------

@@ -64,10 +64,12 @@ NOT_USABLE = {
     ),
     "positive_likelihood_ratio": "this metric has no upper bound, so the ledger cannot compute a loss",
 }
-# The metrics that scikit-learn does not compute with row weights. The second set is for more than two classes.
+# The metrics that scikit-learn does not compute with row weights. The second set applies only if the data have more
+# than two classes.
 _WITHOUT_WEIGHTS = words("neg_max_error neg_negative_likelihood_ratio")
 _WITHOUT_WEIGHTS_OF_MANY = words("roc_auc_ovo roc_auc_ovo_weighted")
-# The metrics that are not defined for every target. Each name is mapped to the condition on each value of the target.
+# The metrics that are not defined for every target. The name of each set states the condition that each value of the
+# target must meet.
 _NOT_NEGATIVE = words("neg_mean_poisson_deviance neg_mean_squared_log_error neg_root_mean_squared_log_error")
 _POSITIVE = words("neg_mean_gamma_deviance")
 
@@ -98,7 +100,7 @@ class MetricUse:
 
 
 def check_name(metric: str) -> None:
-    """Raise a UsageError unless a study of some task can use the metric."""
+    """Raise a UsageError unless at least one of the tasks can use the metric."""
     if metric in NOT_USABLE:
         raise UsageError(
             f"{show(metric)} cannot be used: {NOT_USABLE[metric]}; use balanced_accuracy, f1_macro or roc_auc_ovr for a"
@@ -171,7 +173,7 @@ def needs_probabilities(metric: str) -> bool:
 
 
 def needs_each_class(metric: str) -> bool:
-    """Return whether a metric is defined only on rows that contain each class."""
+    """Return whether a metric is defined only if each class occurs in the rows."""
     return metric in _PROBABILITIES or metric in _TWO_CLASSES or metric == "top_k_accuracy"
 
 
@@ -203,7 +205,7 @@ def loss(metric: str, score: float) -> float:
 
 def _accuracy(estimator: Any, features: Any, classes: Any, weights: Any) -> float:
     is_right = estimator.predict(features) == classes
-    # NumPy would compare predictions of another shape with the classes of all rows.
+    # If the predictions had the shape (rows, 1), NumPy would compare each prediction with the classes of all rows.
     if getattr(is_right, "shape", None) != classes.shape:
         raise ValueError(f"the estimator must predict one class for each of {len(classes)} rows")
     return float(is_right.mean() if weights is None else (is_right * weights).sum() / weights.sum())

@@ -66,7 +66,7 @@ def code_of(
 
 
 def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
-    """Return the code of a function with the given name, which this process pickles for the workers.
+    """Return the code of a function that this process pickles for the workers under the name `name`.
 
     A function of the ledger itself has an attribute ``ledger_digest``: the SHA-256 of all that the user has given to
     the function. The code of the ledger is not a part of the user's code.
@@ -94,7 +94,7 @@ def keeps_source(objective: Mapping[str, Any]) -> bool:
 def worker_changes(
     objective: Mapping[str, Any], recorded: Mapping[str, Any], code: ObjectiveCode
 ) -> tuple[list[str], list[str]]:
-    """Compare the code that a worker has loaded with the recorded code.
+    """Compare the recorded code with the code that a worker has loaded.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ def worker_changes(
     Returns
     -------
     refused, differing : list of str
-        The changes for which the worker must not train, and the values that only differ on this machine. A module may
-        compute a value from the machine, such as the number of cores. A program may write to a file that an argument
-        names.
+        `refused` lists the changes with which the worker must not train. `differing` lists the values that differ on
+        this machine, but do not prevent the training. A module may compute a value from the machine, such as the number
+        of cores. A program may write to a file that an argument names.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
     if str(objective.get("function")).startswith(f"{pickled.MODULE}:"):

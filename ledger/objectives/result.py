@@ -37,7 +37,7 @@ _MINIMISED = ValueScale()
 
 
 def to_result(returned: Any, scale: ValueScale = _MINIMISED) -> ObjectiveResult:
-    """Convert what an objective returned to an `ObjectiveResult`.
+    """Convert the return value of an objective to an `ObjectiveResult`.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-# Without a cross-validation, one of `_PARTS` parts of the rows is for scoring.
+# Without a cross-validation, the test rows are 1 / `_PARTS` of all rows.
 _PARTS = 5
 
 
@@ -128,7 +128,7 @@ def _indices(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int)
     for repeat in range(repeats):
         of_repeat = {"shuffle": True, "random_state": derive(seed, "folds", repeat) if repeat else seed}
         if dataset.groups is not None:
-            # With equal targets, the folds of a regression get about equal numbers of rows.
+            # In a regression, all rows get the same class, so that the folds have about equal numbers of rows.
             targets = dataset.targets if is_classification else np.zeros(len(rows), int)
             number = folds or min(_PARTS, len(set(dataset.groups.tolist())))
             found = model_selection.StratifiedGroupKFold(number, **of_repeat).split(rows, targets, dataset.groups)

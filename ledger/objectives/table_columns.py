@@ -33,8 +33,8 @@ class ColumnRoles:
     target : str
         The column that the model predicts.
     group : str or None
-        The column with the group of each row, such as a patient. All rows of a group are either training rows or test
-        rows of a split.
+        The column with the group of each row. For example, a group contains all rows of one patient. All rows of a
+        group are either training rows or test rows of a split.
     time : str or None
         The column with the time of each row. The test rows of a split are later than the training rows.
     weight : str or None
@@ -70,8 +70,8 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction, first_negative : (str, str) or None
-        Each attribute is the place and the content of the first cell of one kind (text, missing, fractional number or
-        negative number). An attribute is None if the column has no cell of the attribute's kind.
+        Each attribute describes the first cell of one kind (text, missing, fractional number or negative number) by its
+        place and its content. An attribute is None if the column has no cell of the attribute's kind.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
         1 contents.
@@ -265,8 +265,8 @@ def check_role(column: ColumnSummary, role: str, file: str) -> None:
 def task_of(column: ColumnSummary) -> str:
     """Return the task that fits the values of a target.
 
-    Text and at most `MOST_CLASSES` different whole numbers are classes. Fractional numbers, and more different whole
-    numbers, are the numbers of a regression.
+    Text and at most `MOST_CLASSES` different whole numbers are classes. Fractional numbers, and more than
+    `MOST_CLASSES` different whole numbers, are the target of a regression.
     """
     if column.is_text:
         return CLASSIFICATION

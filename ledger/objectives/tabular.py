@@ -92,9 +92,10 @@ class DatasetArrays:
     weights : float array of shape (rows,) or None
         Weight of each row, at least 0.
     is_ordered : bool
-        Whether the rows have the order of their times.
+        Whether the rows are sorted by time.
     holdout : DatasetArrays or None
-        The rows that score the model. If `holdout` is None, a part of the rows scores the model.
+        The rows of the hold-out file, on which the metric scores the model. If `holdout` is None, a part of this
+        dataset's rows are the test rows.
     encoding : TableEncoding or None
         The encoding of the file. None means a dataset of scikit-learn.
     """
@@ -201,7 +202,7 @@ def read(content: bytes, file_format: str, roles: ColumnRoles, name: str, task: 
 
 
 def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name: str) -> DatasetArrays:
-    """Read the rows of a hold-out file, which has the columns of the file with the training rows in any order.
+    """Read the rows of a hold-out file. Its columns are the columns of the file with the training rows, in any order.
 
     A text that the training rows do not contain becomes 0 in all features of the column, as a missing text does.
 

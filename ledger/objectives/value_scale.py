@@ -46,8 +46,8 @@ class ValueScale:
     def value(self, loss: float, score: object = None) -> float:
         """Return the value of a loss.
 
-        Without the score, the result can differ in the last digit from the score of a model, because the
-        ledger records the loss ``1 - score``.
+        If `score` is None, the last digit of the result can differ from the score of the model, because the ledger
+        records the loss ``1 - score``.
 
         Parameters
         ----------

@@ -99,8 +99,8 @@ def _own_host(application: Application, host: str, port: int) -> Application:
         # A server that listens on all addresses does not know by which addresses clients reach the server. If the
         # server runs in a container, a client may also use a port other than the server's port. Therefore a server that
         # listens on all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is
-        # safe, because DNS rebinding needs a name. The owner of a hostile site can assign another IP address to the
-        # name of the site, but cannot assign an IP address to another machine.
+        # safe, because DNS rebinding needs a name. The owner of a hostile site controls which machine the name of the
+        # site leads to, but does not control which machine an IP address leads to.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""

@@ -41,7 +41,7 @@ class OptunaStudy:
     others: int
 
     def rows(self, scale: ValueScale) -> Iterator[UncheckedTrial]:
-        """Yield the complete trials as rows to import into a study whose values have the scale `scale`."""
+        """Yield the complete trials as rows for an import. `scale` is the value scale of the ledger's study."""
         for trial in self.trials:
             place = f"trial {trial.number} of Optuna's study {self.name}"
             yield UncheckedTrial(place, partial(self._read, trial, scale))
@@ -53,7 +53,8 @@ class OptunaStudy:
 
 
 def _point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the point of an Optuna trial. A list or an object may be a JSON text, because Optuna has no such choices.
+    """Return the point of an Optuna trial. A JSON text may stand for a list or an object, because Optuna allows no
+    lists or objects as choices.
 
     Raise UsageError if the parameters are not a point of the space.
     """

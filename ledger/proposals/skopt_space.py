@@ -1,13 +1,13 @@
 """A study's search space in the form that skopt searches.
 
-skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice. A
-value of a grid, or one of several ordered choices, is an integer, which is the index of the value. Therefore skopt
-proposes only values of the grid, and each such parameter has one column. skopt does not receive parameters with only
-one value. The conversion to shares and indices avoids three faults of
-skopt. In skopt, the rounding of a logarithm may move a real value past a bound of the dimension. skopt also lets numpy
-convert choices to other types. skopt treats two points as equal if these points are less than 1e-8 apart. The ledger
-scales integers to [0, 1]. Without this scaling of integers, skopt with a forest would clip the logarithm of a
-log-uniform integer to the integer's own bounds instead of the logarithms of the bounds.
+skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice. For
+a grid, and for ordered choices, skopt receives the index of the value as an integer. Therefore skopt proposes only
+values of the grid, and each such parameter has one column. skopt does not receive parameters with only one value. The
+conversion to shares and indices avoids three faults of skopt. In skopt, the rounding of a logarithm may move a real
+value past a bound of the dimension. skopt also lets numpy convert choices to other types. skopt treats two points as
+equal if these points are less than 1e-8 apart. The ledger scales integers to [0, 1]. Without this scaling of integers,
+skopt with a forest would clip the logarithm of a log-uniform integer to the integer's own bounds instead of the
+logarithms of the bounds.
 """
 
 import math
@@ -71,7 +71,7 @@ class SkoptDimension(ABC):
 
 
 class SkoptReal(SkoptDimension):
-    """A real dimension without a grid in the form that skopt searches. Each value is a share of the dimension's range.
+    """A real dimension without a grid, in the form that skopt searches. Each value is a share of the dimension's range.
 
     With the log-uniform prior, the shares refer to the range of the logarithms.
     """
@@ -110,7 +110,7 @@ class SkoptReal(SkoptDimension):
 
 
 class SkoptInteger(SkoptDimension):
-    """An integer dimension without a grid in the form that skopt searches, with unchanged values."""
+    """An integer dimension without a grid, in the form that skopt searches. The values are unchanged."""
 
     _dimension: Integer
 
@@ -180,8 +180,8 @@ class SkoptCategorical(SkoptOrdinal):
         return np.arange(self._size)
 
 
-# A mapping from each class of a study's dimensions to the matching subclass of `SkoptDimension`, unless the dimension
-# is ordinal.
+# A mapping from each class of dimensions to a subclass of `SkoptDimension`. The mapping is only for dimensions that are
+# not ordinal.
 KINDS: dict[type[Dimension], type[SkoptDimension]] = {
     Real: SkoptReal,
     Integer: SkoptInteger,
@@ -190,7 +190,7 @@ KINDS: dict[type[Dimension], type[SkoptDimension]] = {
 
 
 def skopt_dimension(dimension: Dimension) -> SkoptDimension:
-    """Return a dimension with more than one value in the form that skopt searches.
+    """Return a dimension in the form that skopt searches. The dimension must have more than one value.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A study's surrogate, with the dependence of the value on each parameter and the importance of each parameter."""
+"""A study's surrogate, which shows the importance of each parameter, and how the value depends on each parameter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,8 +40,8 @@ class PartialDependence:
         The values of the parameter at which the dependence was computed, in the parameter's Python type. Numbers are in
         ascending order, and choices are in the order of the study's space.
     mean, deviation : array of shape (values,)
-        For each value of the parameter, the predicted mean and the predicted standard deviation of the averaged value
-        of a trial, in the unit of the trials' values.
+        For each value of the parameter, the mean and the standard deviation that the surrogate predicts for the
+        averaged value, in the unit of the trials' values.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The digest of a search: its data, estimator, scorers and splits.
 
-Equal searches have equal digests in all processes. The digest of a function or class contains its code, so that a
-search after a change of the code is a new search.
+Equal searches have equal digests in all processes. The digest of a function or class depends on its code. Therefore a
+search with changed code is a new search.
 """
 
 import copyreg
@@ -54,7 +54,7 @@ class _Hasher:
     """Computes hashes. A value that contains itself has a hash, too."""
 
     def __init__(self) -> None:
-        # The number of each object that is being hashed, by the object's identity.
+        # A mapping from the id of each object with an incomplete hash to the nesting depth of the object.
         self._open: dict[int, int] = {}
         # The hashes of modules' files. An editor may change a file between two digests.
         self._files: dict[str, str] = {}
@@ -194,7 +194,7 @@ def _is_importable(value: object, module: object, name: str) -> bool:
 
 
 def _constants(code: CodeType) -> Iterator[object]:
-    """Yield what a function computes, without the place of its source."""
+    """Yield the attributes of a code object that determine its result, but not the position of its source."""
     yield from (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

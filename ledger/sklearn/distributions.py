@@ -28,14 +28,14 @@ class Distributions:
     space : Space
         The search space of the study.
     objects : dict
-        The labelled objects of each parameter, by their labels.
+        For each parameter, a mapping from each label to its object.
     """
 
     space: Space
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of a trial with the objects in the place of their labels.
+        """Return the parameters of a trial, with each label replaced by its object.
 
         Examples
         --------
@@ -49,7 +49,7 @@ class Distributions:
         }
 
     def first_point(self) -> dict[str, Any]:
-        """Return one point of the space, with objects in the place of labels."""
+        """Return one point of the space, with each label replaced by its object."""
         return self.decode(next(self.space.extreme_points()))
 
 
@@ -128,7 +128,7 @@ def _is_of_skopt(given: Any) -> bool:
 
 
 def _labelled(given: Iterable[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Return choices that the ledger can store, and the objects of the choices that are labels."""
+    """Return the choices in a form that the ledger can store, and a mapping from each label to its object."""
     values = [
         value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value for value in given
     ]

@@ -1,4 +1,4 @@
-"""The file through which the workers of one machine get the fits of a search, with the data.
+"""A file from which the workers of one machine read the fits of a search and the data.
 
 The file contains a pickle of protocol 5. The file stores the buffers of arrays before the pickle, and each process maps
 the file into memory. Therefore all processes of a machine share one copy of the data, and no process reads the data
@@ -40,7 +40,7 @@ class SharedContent:
         The object cannot be pickled. The message is one line.
     """
 
-    # Without the attribute `__dict__`, the path of the file is not a part of the objective's code. The path is
+    # The class has no attribute `__dict__`, so the path of the file is not a part of the objective's code. The path is
     # different in each run of the same search.
     __slots__ = ("_file", "_position", "value")
 

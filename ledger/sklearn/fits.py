@@ -108,8 +108,8 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
             result = next(self._results)
             callback(result)
             return result
-        # The search is an argument for scikit-learn's callbacks, which this search does not support. The search may
-        # contain a password, and the workers do not need the search.
+        # scikit-learn passes the search as an argument for its callbacks, but this search supports no callbacks. The
+        # search may contain a password, and the workers do not need the search.
         kept = {
             name: None if value is self._search else value for name, value in keywords.items() if name != "parameters"
         }

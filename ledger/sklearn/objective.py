@@ -105,7 +105,7 @@ def make_objective(name: str, digest: str, shared: SharedContent) -> Callable[..
 def recorded_results(trial: "ledger.Trial", n_splits: int) -> list[dict[str, Any]] | None:
     """Return scikit-learn's result for each split of a trial, or None if the ledger has no results for the trial.
 
-    A trial has no results if, for example, the worker's process died, or an import has added the trial.
+    For example, a trial has no results if the worker's process died, or if a user imported the trial.
     """
     try:
         if trial.state == "complete":

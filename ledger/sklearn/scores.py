@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-# scikit-learn's results of one fit. The keys of the scores contain a number, or a dict with a number for each scorer.
+# `_SCORES` and `_TIMES` contain keys of scikit-learn's result of one fit. The value of a key in `_SCORES` is a number,
+# or a dict with a number for each scorer.
 _SCORES = {"test_scores": "test", "train_scores": "train"}
 _TIMES = ("fit_time", "score_time")
 # The name of the only score of a search with one scorer.
@@ -117,7 +118,7 @@ def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, An
 def failed_fits(
     error: str, n_splits: int, error_score: float, scorers: Sequence[str] | None, *, has_train_scores: bool
 ) -> list[dict[str, Any]]:
-    """Return scikit-learn's result for each split of a candidate whose fits have no recorded results.
+    """For a candidate without recorded results, return scikit-learn's result of a failed fit for each split.
 
     Parameters
     ----------
@@ -128,8 +129,7 @@ def failed_fits(
     error_score : float
         The score of a failed fit.
     scorers : sequence of str or None
-        The names of the scorers. None stands for the only scorer of a search with one scorer, or with a callable that
-        returns the scores.
+        The names of the scorers. None means that the search has only one scorer, or a callable that returns the scores.
     has_train_scores : bool
         Whether the search also computes scores on the training data.
     """
@@ -144,7 +144,7 @@ def _named(scores: Any) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    # scikit-learn computes the means of `cv_results_` by the same function, so the means are equal to the last digit.
+    # scikit-learn computes the means of `cv_results_` by the same function, so both means are exactly equal.
     return float(np.average(np.array(values, dtype=np.float64)))
 
 

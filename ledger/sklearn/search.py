@@ -42,7 +42,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     trial is the mean test score, which the study maximises.
 
     If a program ends during `fit`, a new call of `fit` with equal data and equal settings continues the study. A call
-    of `fit` after the end of the study reads the results from the ledger, and only fits `best_estimator_` again.
+    of `fit` after the end of the study reads the results from the ledger, and fits only `best_estimator_` again.
 
     Parameters
     ----------
@@ -62,8 +62,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     n_trials : int
         The number of candidates, from 1 to 1,000,000. A space with fewer points has fewer candidates.
     cv : int, cross-validation generator or iterable, optional
-        The splits, as in scikit-learn. The default is 5 folds. To continue an interrupted search, a generator that
-        shuffles the data needs an integer as its `random_state`.
+        The splits, as in scikit-learn. The default is 5 folds. If a generator shuffles the data, an interrupted search
+        can continue only if the generator's `random_state` is an integer.
     scoring : str, callable, list, tuple or dict, optional
         The scorers, as in scikit-learn. By default, the search uses the estimator's method `score`.
     refit : bool, str or callable
@@ -77,7 +77,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default is the seed
         42. A worker also seeds the global generators of Python and numpy for each candidate.
     batch_size : int
-        The number of candidates that the optimizer proposes at once, from 1 to 1,000,000.
+        The number of candidates that the optimizer proposes in one iteration, from 1 to 1,000,000.
     error_score : "raise" or float
         The score of a split if the fit raises an exception, as in scikit-learn. A candidate without a finite mean score
         is a failed trial. If `error_score` is "raise", `fit` repeats the failed fit after the end of the study, and
@@ -88,8 +88,9 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         The name of the study. The default name contains a hash of the data, the estimator, the splits, the scorers and
         the settings. A study with a given name cannot continue with other data.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default is the default of `ledger.Study`. The text of
-        the estimator (`repr`) shows the URL, so a password belongs in the environment variable DATABASE_URL.
+        The PostgreSQL database of the ledger, as a libpq URL. The default is the default of `ledger.Study`. The `repr`
+        of the search shows this URL. Therefore write a URL with a password into the environment variable DATABASE_URL
+        instead.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, as in `ledger.Study`.
     limits : LimitOptions, optional
@@ -115,8 +116,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         An argument or the search space is not valid, or the estimator cannot be pickled for the workers. The method
         `fit` raises this error, because scikit-learn's estimators check no argument before `fit`.
     LedgerError
-        The study was cancelled, another program runs the study, or the database is unavailable. A worker of another
-        search called `fit`. The method `fit` raises this error.
+        The study was cancelled, another program runs the study, or the database is unavailable. The error also occurs
+        if a worker of another search calls `fit`. The method `fit` raises this error.
 
     See Also
     --------
@@ -299,8 +300,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                     raise
                 result = ledger.load_study(study.name, self.database)
                 if any(trial.state == "complete" for trial in result.trials):
-                    # scikit-learn's searches also end with the results of the other candidates. If all fits failed,
-                    # scikit-learn raises an error with their exceptions.
+                    # If only some candidates fail, a search of scikit-learn also returns the results of the other
+                    # candidates. If all fits failed, scikit-learn raises an error with their exceptions.
                     warnings.warn(f"the search ended early: {error}", FitFailedWarning, stacklevel=2)
                 return result
 
@@ -317,8 +318,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         if found is not None or trial.state != "failed":
             return found
         if has_ended_search(trial):
-            # scikit-learn raises the exception of the fit. A repetition of the fit raises an exception of the same
-            # type, with a traceback for debuggers.
+            # A search of scikit-learn would raise the exception of the failed fit. Therefore this method repeats the
+            # fits, so that the failed fit raises its exception again, with a traceback for debuggers.
             for fit in search.fits:
                 fit.run(search.distributions.decode(trial.params))
         if self.error_score == "raise" or has_ended_search(trial):

@@ -43,9 +43,9 @@ def name_of(objective: Any, study: str | None) -> CallableName:
     objective : callable
         A function, a lambda, a `functools.partial`, a bound method or a callable object.
     study : str or None
-        The name that the user has given the study. A partial, a lambda or a callable object has no name of its own. If
-        no variable of the module that defines its code contains the object, the user must give the study a name,
-        because the ledger could not distinguish two such objects.
+        The name that the user has given the study. A partial, a lambda or a callable object has no name of its own. The
+        ledger uses the name of a variable that contains the object, in the module with the object's code. If no such
+        variable exists, the user must give the study a name, because the ledger could not distinguish two such objects.
 
     Raises
     ------

@@ -22,7 +22,7 @@ DEEPEST_CHOICE = DEEPEST_JSON - 4
 
 
 def checked_choice(value: Any) -> Any:
-    """Return a copy of a choice that consists of plain Python objects.
+    """Return a copy of a choice. The copy consists of plain Python objects.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _check_storable(text: str) -> None:
 
 
 def choice_key(value: Any, *, like_python: bool = False) -> str:
-    """Return a text that is equal for two values if and only if PostgreSQL's jsonb holds the values as equal.
+    """Return a text for a value. Two values have equal texts if and only if the values are equal in PostgreSQL's jsonb.
 
     Parameters
     ----------
@@ -180,7 +180,8 @@ def tuples_in(choices: Sequence[Any]) -> Tuples:
 
 
 def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
-    """Return the choices with the lists at the paths `tuples` as Python tuples. Ignore a path that leads to no list.
+    """Return the choices, with a Python tuple instead of each list that a path in `tuples` leads to. Ignore a path that
+    leads to no list.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A command as the objective of a study in Python."""
+"""The function that makes an objective for a `ledger.Study` from a command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class CommandObjective:
 def command(
     arguments: Sequence[str | PurePath], space: AnySpace, params_as: ParamsAs = "arguments"
 ) -> CommandObjective:
-    """Make a program an objective for a `ledger.Study`.
+    """Make an objective for a `ledger.Study` from a program and its arguments.
 
     The program runs once for each trial. No shell reads the arguments.
 
@@ -55,8 +55,9 @@ def command(
     Returns
     -------
     CommandObjective
-        The argument `objective` of `ledger.Study`. The value of a trial is the last line of the program's standard
-        output that is a number or a JSON object with the key "value". The other keys of this object are metrics.
+        The argument `objective` of `ledger.Study`. The program writes the value of a trial to standard output, as a
+        line with a number, or with a JSON object that has the key "value". If several lines have this form, the last of
+        these lines counts. The other keys of this object are metrics.
 
     Raises
     ------

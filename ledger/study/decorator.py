@@ -21,7 +21,7 @@ class _ContextKeywordFunction(Protocol):
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
 
-# The last two types are those of a method in the body of a class.
+# The last two types are for a method of a class, which has `self` as its first parameter.
 Objective: TypeAlias = (
     Callable[[dict[str, Any]], Returned]
     | Callable[[dict[str, Any], Context], Returned]
@@ -40,8 +40,8 @@ def objective(space: AnySpace | None = None) -> Callable[[F], F]: ...
 def objective(space: Any = None) -> Any:
     """Turn a function into an objective for a `ledger.Study`.
 
-    The decorator may also stand without parentheses and without a space, as in ``@ledger.objective``. The space of a
-    function without a space is an argument of `ledger.Study`.
+    The decorator also works without parentheses, as in ``@ledger.objective``, and then stores no search space. If the
+    decorator stores no search space, give the search space to `ledger.Study`.
 
     Parameters
     ----------

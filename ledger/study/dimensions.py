@@ -185,7 +185,7 @@ class _NumericDimension(Dimension):
         return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior if self.grid is None else self.grid}"
 
     def _inside(self, value: Any) -> Any:
-        """Return the value of the dimension that is equal to a number, up to the rounding of a grid."""
+        """Return the dimension's value that equals a number. With a grid, a rounding error is allowed."""
         if not self.low <= value <= self.high:
             raise ValueError(f"{show(value)} is not in {self._range()}")
         return value if self.grid is None else self.value(self.grid.index(value))

@@ -1,4 +1,4 @@
-"""The function that names an estimator and its data as the objective of a `ledger.Study`."""
+"""The function that makes an objective for a `ledger.Study` from an estimator and its data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class EstimatorObjective:
 
     @property
     def modules(self) -> list[str]:
-        """The modules of the estimators for which a worker needs permission."""
+        """The estimators' modules that a worker may import only with permission."""
         steps = self.table.get("steps", {"": self.table["estimator"]} if "estimator" in self.table else {})
         return [module for module in estimators.modules(list(steps.items())) if not estimators.is_known(module)]
 
@@ -61,9 +61,9 @@ def estimator(
     weight_column: str | None = None,
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
 ) -> EstimatorObjective:
-    """Name a scikit-learn-compatible estimator and its data as the objective of a `ledger.Study`.
+    """Make an objective for a `ledger.Study` from a scikit-learn-compatible estimator and its data.
 
-    The arguments have the meanings of the keys of the same names in the [objective] table of a study file.
+    Each argument has the same meaning as the key with the same name in the [objective] table of a study file.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def estimator(
     target_column : str, optional
         The name of the column of `data` that the estimator predicts.
     holdout : str, optional
-        The path of a file with the same columns. A trial trains on all rows of `data`, and scores the rows of
+        The path of a file with the same columns as `data`. A trial trains on all rows of `data`, and scores the rows of
         `holdout`.
     task : {"classification", "regression"}, optional
         The task. By default, the values of the target determine the task.
@@ -92,7 +92,7 @@ def estimator(
         Number of folds of a cross-validation, 2 to 48. By default, the estimator trains on four fifths of the rows, and
         the other rows are for scoring.
     repeats : int, optional
-        Number of cross-validations with other random folds, 2 to 100.
+        Number of cross-validations, 2 to 100. Each cross-validation has different random folds.
     group_column : str, optional
         The name of the column with the group of each row. No split separates the rows of a group.
     time_column : str, optional

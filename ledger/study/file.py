@@ -505,7 +505,7 @@ class _SettingsReader:
                     )
 
     def space(self, objective: Objective) -> Space:
-        """Return the search space of the file of --space, of the study file, or of the model by default."""
+        """Return the search space of the file of --space, else of the study file, else the model's default space."""
         place = self._place("space", "") or "[space]"
         if self._space_file is not None:
             place = f"--space {_shown(self._space_file)}: [space]"

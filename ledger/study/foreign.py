@@ -40,7 +40,9 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
 
 
 def package_of(given: Any) -> str:
-    """Return the name of the package in `PACKAGES` that defines the class of an object or a base class, else ""."""
+    """Return the package in `PACKAGES` that defines the class or a base class of an object. Without such a package,
+    return "".
+    """
     packages = (base.__module__.partition(".")[0] for base in type(given).__mro__)
     return next((package for package in packages if package in _READERS), "")
 

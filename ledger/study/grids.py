@@ -12,7 +12,8 @@ from ledger.text import show
 
 # A double can represent every integer up to 2**53. skopt and many JSON parsers convert integers to doubles.
 LARGEST_INTEGER = 2**53
-# Two numbers are equal if they differ by at most `ROUNDING` of a step. Floats such as 1/3 have rounding errors.
+# Two numbers count as equal if their difference is at most `ROUNDING` times the step, or times the power of the grid.
+# Floats such as 1/3 have rounding errors.
 ROUNDING = Fraction(1, 10**9)
 
 
@@ -152,7 +153,7 @@ class PowerGrid(Grid):
             raise ValueError(f"{key} {show(bound)} is not positive, but a power of {base} is; raise {key}")
         exponent = round(math.log(bound) / math.log(base))
         power = Fraction(base) ** exponent
-        # The decimal text of a float near 0 differs from the float by more than `ROUNDING`.
+        # Near 0, the relative difference between a float and the float's decimal text can exceed `ROUNDING`.
         if abs(power - exact(bound)) <= ROUNDING * power or float(power) == bound:
             return exponent
         lower = exponent if power < exact(bound) else exponent - 1

@@ -109,7 +109,8 @@ class ObjectiveSettings(SettingsModel):
     estimator : str or None
         A scikit-learn-compatible estimator, written as "package.module:Class".
     steps : list of [str, str] or None
-        The steps of a pipeline of estimators, as pairs of a name and an estimator. A study file contains a table.
+        The steps of a pipeline of estimators, as pairs of a name and an estimator. In a study file, the steps are a
+        table from names to estimators.
     params : dict or None
         The parameters of the estimator that are equal in all trials.
     dataset : str or None
@@ -120,7 +121,7 @@ class ObjectiveSettings(SettingsModel):
     cv : int or None
         The number of folds of a cross-validation. None means a single split.
     repeats : int or None
-        The number of cross-validations, each with other folds. None means one cross-validation.
+        The number of cross-validations, each with different folds. None means one cross-validation.
     metric : str or None
         The name of a scorer of scikit-learn. None means the accuracy.
     class_weights : dict, "balanced" or None
@@ -130,10 +131,10 @@ class ObjectiveSettings(SettingsModel):
     command : list of str or None
         A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
     params_as : str or None
-        How a command receives the parameters, which is "variable" or "file". None means "arguments".
+        The way in which a command receives the parameters, either "variable" or "file". None means "arguments".
     record_source : bool or None
-        False if the ledger keeps only the hashes of the code of a function, a command or an estimator of the user, and
-        not the source text. None means that the ledger keeps the text.
+        False means that the ledger keeps only the hashes of the user's code, and not the source text. The user's code
+        is the code of a function, a command or an estimator. None means that the ledger keeps the text.
     direction : str or None
         "maximize" if the user's function or command returns a value that the study maximises. None means that the
         study minimises this value, or maximises the score of the model or the estimator.
@@ -312,7 +313,7 @@ class Objective(ObjectiveSettings):
         direction = values.get("direction")
         if not is_own and direction == "minimize":
             raise ValueError("direction minimize: the score of a model is always maximised; leave direction out")
-        # A study with the direction of its objective as a setting is equal to a study without this setting.
+        # The code removes the default direction, because this setting must not change the study's spec.
         if direction == ("minimize" if is_own else "maximize"):
             values = {key: value for key, value in values.items() if key != "direction"}
         if is_own:
@@ -322,7 +323,7 @@ class Objective(ObjectiveSettings):
             return values
         if {"data", "dataset"} <= set(values):
             raise ValueError("dataset and data exclude each other; leave one out")
-        # A study has the same spec with a default setting as without this setting.
+        # A setting with its default value must not change the study's spec.
         is_regression = values.get("task") == REGRESSION
         metric = {"metric": metrics.DEFAULTS[REGRESSION]} if is_regression else {}
         redundant = {"task": TASKS[0], "metric": metrics.DEFAULT} if not is_regression else {}
@@ -379,7 +380,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """The name of the model, or the name of the last estimator, of the function, or of the command's main file.
+        """The name of the model, the last estimator, the function, or the command's main file.
 
         The names of estimators and functions have no module.
         """

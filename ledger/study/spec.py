@@ -314,7 +314,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _files(
     recorded: StudySpec, asked: StudySpec
 ) -> Iterator[tuple[str, FileDataset | HoldoutFile | None, FileDataset | HoldoutFile | None]]:
-    """Yield the data files of two studies in pairs, each with the place of the file's settings, as `_flat` names it."""
+    """For each kind of data file, yield its place in `_flat`, the recorded file and the requested file."""
     old, new = recorded.objective.data, asked.objective.data
     yield "objective.data", old, new
     yield "objective.data.holdout", old and old.holdout, new and new.holdout

@@ -9,15 +9,15 @@
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in leave_out.
 -- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
--- The answer's column code is the number of the study's code version (ledger.objective_code). The code is null if the
--- ledger has no version of the study's code.
--- A worker sends several claims at once if a training takes less time than a call of this function. A worker that sends
--- several claims gets at most its share of the pending trials. The share is the number of pending trials divided by the
--- number of live workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls
--- ledger.complete, ledger.fail or ledger.release to end each claim. In this function and in most other functions that a
--- worker calls, sequential scans are off. While the tables are small, PostgreSQL would choose plans with sequential
--- scans, and a session would keep these plans after the tables have grown. In this function, sorts are also off,
--- because an index contains the pending trials in order. A query plan with a sort would first read all ended trials.
+-- The column code of the answer contains the number of the code version that is valid for the study
+-- (ledger.objective_code). The number is null if the ledger has no version of the study's code. A worker sends several
+-- claims at once if a training takes less time than a call of this function. A worker that sends several claims gets at
+-- most its share of the pending trials. The share is the number of pending trials divided by the number of live
+-- workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls ledger.complete,
+-- ledger.fail or ledger.release to end each claim. In this function and in most other functions that a worker calls,
+-- sequential scans are off. While the tables are small, PostgreSQL would choose plans with sequential scans, and a
+-- session would keep these plans after the tables have grown. In this function, sorts are also off, because an index
+-- contains the pending trials in order. A query plan with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,

@@ -4,10 +4,10 @@
 --   reason: the reason for users.
 -- The criteria:
 --   target: a complete trial has a value that is at least as good as the target.
---   patience: at least `patience` trials have ended that the optimizer proposed when it already knew the best value, and
---     none of these trials has a better value. In batch mode, the optimizer knows the results of all earlier iterations.
---     In steady mode, the optimizer knows the results of the trials in the column seen. Cancelled and imported trials
---     do not count.
+--   patience: at least `patience` trials have ended without a better value. A trial counts only if the optimizer
+--     proposed the trial after the optimizer had received the best value. In batch mode, the optimizer knows the results of all
+--     earlier iterations. In steady mode, the optimizer knows the results of the trials in the column seen. Cancelled
+--     and imported trials do not count.
 --   timeout: managers have held the study for `timeout_seconds` in total. Time without a manager does not count.
 -- The criteria target and patience depend only on recorded results. In batch mode, the function checks target and
 -- patience only if the optimizer has received the results of every iteration. Therefore a study in batch mode ends after
@@ -40,7 +40,8 @@ begin
       return;
     end if;
     if parent.patience is not null and best.number is not null then
-      -- The first iteration that was proposed with the best value, and the number of its trials and of all later trials.
+      -- `informed` is the first iteration that the optimizer proposed when it knew the best value. `ended` is the
+      -- number of ended trials in this iteration and in all later iterations.
       informed := case when is_steady then (
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration

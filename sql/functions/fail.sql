@@ -2,8 +2,9 @@
 -- and every other failure counts against the limit max_failures. Below both limits, the trial becomes pending again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
---   outcome: the outcome of the attempt (failed, crashed if the trainer process ended or ran out of memory, or timeout
---     if the worker ended the attempt at its deadline).
+--   outcome: the outcome of the attempt. The outcome crashed means that the trainer process ended or ran out of memory.
+--     The outcome timeout means that the worker ended the attempt at its deadline. Any other failure has the outcome
+--     failed.
 --   output: the text that the attempt wrote to stdout and stderr. The function stores only the end of a very long
 --     output.
 -- Answers:

@@ -1,6 +1,6 @@
 -- Return a version of the code of a study's objective, as an object with the keys sha256 and parts. A worker compares
--- the code that the worker has loaded with the parts. The answer is null if the version does not exist.
---   number: the number of the version, which ledger.claim returns as code.
+-- these parts with the code that the worker has loaded. The answer is null if the version does not exist.
+--   number: the number of the version, from the column code in the answer of ledger.claim.
 create or replace function ledger.objective_code(study_id int, number int) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 as $$

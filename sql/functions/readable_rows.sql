@@ -53,7 +53,7 @@ declare
     ledger.loss_fault('mean_loss', new.mean_loss),
     ledger.loss_fault('best_loss', new.best_loss),
     case when jsonb_typeof(new.surrogate) <> 'object' then 'the surrogate: it is not an object' end,
-    -- When the iteration is told, its documents do not change.
+    -- The function does not check an unchanged document again, because ledger.mark_told changes only the other columns.
     case when tg_op = 'INSERT' or new.surrogate is distinct from old.surrogate
          then ledger.json_fault('the surrogate', new.surrogate) end,
     case when jsonb_typeof(new.environment) <> 'object' then 'the environment: it is not an object' end,

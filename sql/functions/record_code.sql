@@ -1,9 +1,10 @@
 -- Record a new version of the code of a study's objective, which is valid for all trials that workers claim from now
 -- on. Answers:
 --   recorded: the function recorded the version.
---   changed: the ledger has another version than the caller knows.
+--   changed: the valid version is not the version `known`, so the function recorded nothing.
 --   unknown: no such study exists.
---   known: the number of the version that the caller knows as valid now, or null if the caller knows no version.
+--   known: the number of the version that the caller has read as the valid version, or null if the caller has found no
+--     version.
 --   code: the code, as an object with the keys sha256, parts, sources, git_commit, git_clean and versions.
 --   texts: the source texts of the code.
 create or replace function ledger.record_code(study_id int, known int, code jsonb, texts text[]) returns text

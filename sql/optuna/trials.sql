@@ -59,8 +59,8 @@ where trial_id is not null;
 
 -- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
 -- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a list
--- or an object as its JSON text. A value with powers_of has the distribution of all numbers on a logarithmic scale,
--- because Optuna has no powers.
+-- or an object as its JSON text. A parameter with powers_of has Optuna's logarithmic distribution of all numbers in the
+-- range, because Optuna has no distribution of powers.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,

@@ -1,5 +1,5 @@
--- The names of the metrics of the study's next `size` trials after the trial `after`, with a row for each JSON type of the
--- metric's values. Each row also contains the number of the last trial that the query has read. If the trials have no
+-- The names of the metrics in the `size` trials that follow the trial `after`. Each metric has a row for each JSON type
+-- of its values. Each row also contains the number of the last trial that the query has read. If the trials have no
 -- metrics, the query returns one row without a name.
 with page as materialized (
   select number, metrics from ledger.trials

@@ -1,10 +1,10 @@
--- The status of a study at one moment. The time of the query does not grow with the number of ended trials, except for
--- the numbers of trials that the live workers have completed, which an index contains. The query computes the rate of
--- ended trials from the latest ended trials. The rate of ended trials ignores the time before the oldest live worker
--- started. If the rate included a pause of some hours without workers, the rate would be too low for a long time. To
--- keep the result small, the query returns the loss and the value of a trial only if the loss is lower than all earlier
--- losses, and of at most `improvements` trials. The times since a claim, an announcement or a failure are never
--- negative, even if the database's clock was set back.
+-- The status of a study at one moment. The time of the query does not grow with the number of ended trials, with one
+-- exception: for each worker in the result, the query counts the worker's complete trials in an index. The query
+-- computes the rate of ended trials from the latest ended trials. The rate of ended trials ignores the time before the
+-- oldest live worker started. If the rate included a pause of some hours without workers, the rate would be too low for
+-- a long time. To keep the result small, the query returns the losses and the values of at most `improvements` trials.
+-- Each of these trials has a lower loss than all earlier trials. The times since a claim, an announcement or a failure
+-- are never negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where id = :study),
 counted as materialized (select * from ledger.counts where study_id = :study),
@@ -62,7 +62,8 @@ select
    where study_id = :study and state = 'complete'
    order by loss, number
    limit 1) as best,
-  -- Of too many improvements, the query returns a selection at equal distances, with the first and the last one.
+  -- If the study has too many improvements, the query returns improvements at equal distances, including the first and
+  -- the last improvement.
   (select coalesce(jsonb_agg(jsonb_build_array(number, loss, value) order by number), '[]')
    from improvement
    where places <= :improvements or place = places

@@ -1,5 +1,6 @@
--- The trials that are better than all trials with a lower number. The told iterations contain their improvements
--- (ledger.mark_told). Therefore the view reads only these trials and the trials of the untold iterations.
+-- The trials that are better than all trials with a lower number. Each told iteration contains the numbers of its
+-- improvements (ledger.mark_told). Therefore the view reads only the trials with these numbers, and the trials of the
+-- untold iterations.
 create or replace view ledger.improvements as
 select study_id, study, trial, iteration, loss, value
 from (

@@ -1,6 +1,6 @@
 """The code of an objective: the functions, classes, values and files that it uses, with a hash for each of them.
 
-Two codes are compared by their hashes, so that a change of the code is noticed.
+The ledger compares two codes by their hashes to notice a change of the code.
 """
 
 import hashlib
@@ -53,7 +53,8 @@ def code_of(objective: Callable[..., Any], name: str, module: str, *, is_importa
         The module that contains the objective.
     is_importable : bool
         Whether workers import the objective from the module. The code of such an objective contains the whole file of
-        the module. The code of an objective of a script or a notebook contains only what the objective refers to.
+        the module. For an objective in a script or a notebook, the code contains only the objects to which the
+        objective refers.
 
     Examples
     --------

@@ -7,7 +7,8 @@ import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 
-# Seconds after which git is ended. The status of a large repository on a slow disk can take long.
+# The ledger ends a git process that runs for more than this number of seconds. `git status` can be slow if the
+# repository is large or the disk is slow.
 _GIT_SECONDS = 10.0
 # Largest number of recorded versions. The ledger accepts at most 10,000 bytes of versions.
 _MOST_VERSIONS = 150

@@ -109,7 +109,7 @@ class ObjectiveCode:
 
     @classmethod
     def from_json(cls, value: object) -> "ObjectiveCode":
-        """Return the code that `to_json` has written as a JSON object.
+        """Read a code from the JSON object that `to_json` has written.
 
         Raises
         ------
@@ -131,13 +131,13 @@ class ObjectiveCode:
 
 
 def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
-    """Return the SHA-256 of the parts of a code, in hexadecimal. The shown values and the order are left out."""
+    """Return the SHA-256 of the parts of a code, in hexadecimal. The hash ignores the shown values and the order."""
     hashed = sorted([part.get(name, "") for name in ("kind", "name", "code", "value", "unwatched")] for part in parts)
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
 
 
 def parts_from_json(value: object) -> tuple[CodePart, ...]:
-    """Return the parts of a code that `CodePart.to_json` has written.
+    """Read the parts of a code from a list of JSON objects, which `CodePart.to_json` has written.
 
     Raises
     ------
@@ -244,7 +244,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values: bool = True) -> list[str]:
-    """Describe the parts in which the present code differs from the recorded code.
+    """Describe the differences between the recorded code and the present code.
 
     Parameters
     ----------
@@ -267,7 +267,8 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
         if _is_changed(before[key], now[key], values=values)
     ]
     changed.sort(key=lambda pair: (_place(pair[0]), pair[0].name))
-    # The message names a changed file, or a part that only one of the codes has, only if no other part has changed.
+    # If a part that is not a file has changed, the message names neither the changed files nor the parts that only one
+    # of the two codes has.
     inner = [pair for pair in changed if pair[1].kind != "file"]
     described = [_changed(*pair) for pair in inner]
     if not inner:

@@ -72,14 +72,15 @@ class ModuleSyntax:
         Parameters
         ----------
         is_omitted : callable
-            Whether to leave a decorator of the module's functions out.
+            Function that takes a decorator of one of the module's functions, and returns whether the hash omits the
+            decorator.
         """
         return digest(
             without_decorators(statement, is_omitted) for statement in self.tree.body if not _is_main(statement)
         )
 
     def statements(self, name: str) -> list[ast.stmt]:
-        """Return the module's statements that mention the name, except imports and the definitions of functions."""
+        """Return the statements that mention the name, except imports and definitions of functions and classes."""
         return [
             statement
             for statement in self.tree.body
@@ -92,7 +93,7 @@ class ModuleSyntax:
         ]
 
     def imported(self, name: str) -> tuple[str, int, str] | None:
-        """Return the module, the level and the name from which a ``from`` import of this module binds `name`."""
+        """Find the ``from`` import that binds `name`. Return its module, its level and the imported name."""
         for statement in self.tree.body:
             if isinstance(statement, ast.ImportFrom):
                 for alias in statement.names:
@@ -109,7 +110,7 @@ class ModuleSyntax:
                 yield node.module or "", node.level, tuple(alias.name for alias in node.names)
 
     def class_node(self, qualified: str) -> ast.ClassDef | None:
-        """Return the definition of a class that the module or a class of the module defines."""
+        """Return the definition of a top-level class, or of a class inside another class."""
         body: list[ast.stmt] = self.tree.body
         found = None
         for name in qualified.split("."):
@@ -169,7 +170,7 @@ def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, Fu
 def without_decorators(node: ast.AST, is_omitted: Callable[[ast.expr], bool]) -> ast.AST:
     """Return the definition of a function without the decorators for which `is_omitted` returns True.
 
-    The function returns every other node unchanged.
+    If `node` is not the definition of a function, the result is `node` itself.
     """
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return node

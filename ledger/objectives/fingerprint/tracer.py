@@ -19,7 +19,8 @@ from ledger.objectives.fingerprint.record import CodePart
 from ledger.objectives.fingerprint.syntax import ModuleSyntax
 from ledger.objectives.fingerprint.values import UnwatchedValueError, ValueHasher, cell_contents
 
-# The decorator of the ledger, which defines only the search space. The space is a setting of the study.
+# The decorator `ledger.objective`, which defines only the search space of an objective. The space is a setting of the
+# study.
 _OWN_DECORATOR = ("ledger.study.decorator", "objective")
 _ATTRIBUTE_OPCODES = ("LOAD_ATTR", "LOAD_METHOD")
 _GLOBAL_OPCODES = ("LOAD_GLOBAL", "LOAD_NAME")
@@ -40,8 +41,8 @@ class CodeTracer:
     module : str
         The name of the module that defines the objective.
     is_importable : bool
-        Whether workers import the objective from the module. If not, the values of the module's variables come from a
-        notebook or a script, so the tracer hashes only the values.
+        Whether workers import the objective from the module. If not, the module is a notebook or a script. Then the
+        tracer hashes the values of the module's variables, but not the statements that define the variables.
 
     Attributes
     ----------
@@ -175,7 +176,8 @@ class CodeTracer:
         if isinstance(value, FunctionType | type):
             self._refer(value)
             if _module_of(value) not in self._own and source is None:
-                # In a notebook, no import statement is part of the code.
+                # The code of a notebook contains no import statements, so the tracer adds the imported function or
+                # class itself.
                 self._value("module value", label, value)
             return
         imported = None if source is None else source.imported(name)
@@ -208,7 +210,7 @@ class CodeTracer:
         return True
 
     def _attribute(self, module: ModuleType, attributes: tuple[str, ...]) -> None:
-        """Add the attribute of a module that code uses, such as ``helpers.loss``."""
+        """Add an attribute that the code reads from a module, such as ``helpers.loss``."""
         name = module.__name__
         if name not in self._own:
             self.packages.add(name.partition(".")[0])
@@ -230,7 +232,7 @@ class CodeTracer:
                 self._file(inner)
 
     def _file(self, module: str) -> None:
-        """Add the whole file of a module, and the files that the module imports if it is not the objective's module."""
+        """Add the file of a module and, unless the module is the objective's module, the files that it imports."""
         if module in self._modules:
             return
         self._modules.add(module)
@@ -247,7 +249,7 @@ class CodeTracer:
                 self._import(imported, names)
 
     def _refer(self, value: Any) -> str:
-        """Return the name of a function, class or module for a hash, and add the part if it is the user's code."""
+        """Return the text that a hash contains for a function, class or module. Add the user's own objects as parts."""
         if isinstance(value, ModuleType):
             self._attribute(value, ())
             return f"module {value.__name__}"
@@ -374,7 +376,7 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _global_uses(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the global names that a code loads, each with the attributes that the code then loads."""
+    """Yield each global name that a code loads, with the chain of attributes that the code reads from it."""
     instructions = list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.opname in _GLOBAL_OPCODES:

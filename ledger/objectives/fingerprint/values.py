@@ -41,9 +41,10 @@ class ValueHasher:
     Parameters
     ----------
     refer : callable
-        Function that returns the text that stands for a function, a class or a module in a hash.
+        Function that takes a function, a class or a module, and returns the text that the hash covers instead.
     is_own : callable
-        Whether the class of an object belongs to the user's code. If so, the attributes of the object are its value.
+        Function that takes the class of an object, and returns whether the class belongs to the user's code. If so, the
+        attributes of the object are its value.
     folder : str or None
         The folder of the user's code. A path in this folder has the same hash on a machine where the code is in another
         folder.
@@ -51,8 +52,8 @@ class ValueHasher:
 
     def __init__(self, refer: Callable[[Any], str], is_own: Callable[[type], bool], folder: str | None) -> None:
         self._refer, self._is_own, self._folder = refer, is_own, folder
-        # Hashes by the id of the value, with a reference to the value. While the reference exists, no other value gets
-        # the same id.
+        # This dict maps the id of each value to the value itself and its hash. While the dict refers to a value, no
+        # other value gets the same id.
         self._known: dict[int, tuple[object, bytes]] = {}
 
     def digest(self, value: object) -> str:
@@ -128,7 +129,8 @@ class ValueHasher:
     def _sequence(self, value: Any, depth: int) -> Iterable[str | bytes]:
         kind = "list" if isinstance(value, list) else "tuple"
         name = kind if type(value) in (list, tuple) else self._refer(type(value))
-        # One text for all items, because a list of numbers can be long.
+        # All items together become one text, because a list of numbers can be long, and a hash of each number would be
+        # slow.
         if all(type(item) in _SCALARS for item in value):
             return name, json.dumps([self._scalar(item) for item in value])
         return name, "of", *(self._hash(item, depth) for item in value)
