@@ -1,14 +1,15 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
 `minimize` and `maximize` search in one call for the parameters that give a function its best value. The decorator
-`objective` declares a function to be an objective, `command` makes a program an objective, and `estimator` names an
-estimator as an objective. A `Study` runs the same search in steps: `Study.start` returns a `RunningSearch`, and
-`Study.ask` returns an `AskedTrial` to a program that trains the trials itself. `load_study` reads a study from the
-ledger, and returns a `StudyResult` with the study's `Trial` objects. An objective may take a `Context` as its second
-argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the traceback of the
-objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid argument. With the
-types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes
-to this package. The module `space` makes a search space from the dimensions of other packages.
+`objective` declares that a function is an objective. The function `command` returns an objective that runs a program,
+and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
+`Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
+itself. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's `Trial` objects. An
+objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A `StudyFailedError`
+is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that reports an invalid
+request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type
+checker can check the arguments that a program passes to this package. The module `space` makes a search space from the
+dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.

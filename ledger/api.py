@@ -46,12 +46,12 @@ class Study:
     Parameters
     ----------
     objective : callable, CommandObjective or EstimatorObjective, optional
-        A function, or any other callable, such as a `functools.partial` or a bound method, or the result of
-        `ledger.command` or `ledger.estimator`. If a module contains the callable under a name, the ledger records the
-        names of the module and the callable. Workers on other machines can load a callable that a module contains. If a
-        script or a notebook defines the callable, or if the callable is a closure, only the workers that `run` starts
-        receive the callable. A program that trains the trials itself, by `ask` and `tell`, needs no objective. A study
-        without an objective needs the arguments `space` and `name`.
+        A function, or any other callable such as a `functools.partial` or a bound method. The results of
+        `ledger.command` and `ledger.estimator` are also objectives. If a module contains the callable under a name, the
+        ledger records the names of the module and the callable. Workers on other machines can load a callable that a
+        module contains. If a script or a notebook defines the callable, or if the callable is a closure, only the
+        workers that `run` starts receive the callable. A program that trains the trials itself, by `ask` and `tell`,
+        needs no objective. A study without an objective needs the arguments `space` and `name`.
     space : mapping, sequence or Space, optional
         The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
         `ledger.objective`, of `ledger.command` or of `ledger.estimator`.
@@ -297,7 +297,7 @@ class Study:
         show: bool | None = None,
         if_changed: IfChanged = "refuse",
     ) -> RunningSearch:
-        """Begin the search in the background, and return at once.
+        """Begin the search in the background, and return without waiting for the search.
 
         A thread of this process manages the study and calls the callbacks.
 
@@ -340,8 +340,8 @@ class Study:
     def stop(self) -> None:
         """Stop the search that `run` or `start` has begun. A callback or another thread may call this method.
 
-        The method returns at once. The workers have eight seconds to finish their trials, and give the other trials
-        back. A later call of `run` continues the study.
+        The method does not wait for the end of the search. The workers have eight seconds to finish the trials that
+        they are training, and give back the trials that they do not finish. A later call of `run` continues the study.
 
         Examples
         --------
@@ -360,10 +360,10 @@ class Study:
     def ask(self, *, if_changed: IfChanged = "refuse") -> AskedTrial | None:
         """Claim the next trial for this program, which trains the trial itself and reports the value by `tell`.
 
-        The ledger gives a trial to no other worker while this program lives and the trial is not told. A thread renews
-        the claim. If the program dies, the ledger gives the trial to another program. Several programs and several
-        threads may ask for trials of the same study at the same time. While no other program manages the study, a
-        thread of this program proposes the trials. The first call creates or continues the study.
+        While this program lives and has not told the trial, the ledger gives the trial to no other worker. A thread
+        renews the claim. If the program dies, the ledger gives the trial to another program. Several programs and
+        several threads may ask for trials of the same study at the same time. While no other program manages the study,
+        a thread of this program proposes the trials. The first call creates or continues the study.
 
         Parameters
         ----------
@@ -380,8 +380,8 @@ class Study:
         StudyFailedError
             The study has failed. The exception has the error of the last trial.
         LedgerError
-            The study was cancelled, has other settings or another code, the database is unavailable, or the next trial
-            depends on the values of trials that the calling thread has not told yet.
+            The study was cancelled, the recorded study has different settings or a different code, the database is
+            unavailable, or the next trial depends on the values of trials that the calling thread has not told yet.
 
         Examples
         --------
@@ -422,8 +422,9 @@ class Study:
         Raises
         ------
         UsageError
-            Neither or both of `value` and `error` are given, the value is not valid, or this program does not hold the
-            trial. A trial with an invalid value stays claimed, so the program can tell the trial again.
+            The call has both `value` and `error`, or has neither of them. A UsageError also occurs if the value is not
+            valid, or if this program does not hold the trial. A trial with an invalid value stays claimed, so the
+            program can tell the trial again.
         LedgerError
             The claim is no longer valid, for example because a user has cancelled the trial.
 
@@ -444,7 +445,7 @@ class Study:
         asker.tell(number, value, error)
 
     def close(self) -> None:
-        """Give back the trials that `ask` has returned and that are not told, and stop managing the study.
+        """Give back each trial that `ask` has returned and the program has not told. Stop managing the study.
 
         The end of the program has the same effect. A later call of `ask` continues the study.
 

@@ -75,12 +75,14 @@ class AskedTrial:
 
 
 class _ClosedError(LedgerError):
-    """Another thread has closed the study, or has found its end."""
+    """Another thread has closed the study, or has noticed that the study has ended."""
 
 
 @dataclass
 class _Held:
-    """A claimed trial, its thread, and the times of its claim and of its next heartbeat, by a monotonic clock."""
+    """A claimed trial, the thread that claimed it, the time of the claim, and the time of the next heartbeat. Both
+    times are values of `time.monotonic`.
+    """
 
     claimed: ClaimedTrial
     thread: int = field(default_factory=threading.get_ident)
@@ -104,7 +106,7 @@ class TrialAsker:
     code : ObjectiveCode, optional
         The code of the objective. None if the study has no objective with code of the user.
     if_changed : {"refuse", "accept", "new"}
-        What to do if the ledger contains the study with another code.
+        What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     """
 
     def __init__(
@@ -158,13 +160,13 @@ class TrialAsker:
         return self._row
 
     def ask(self) -> AskedTrial | None:
-        """Claim a trial, and wait until a trial is pending. Return None if the study has ended.
+        """Claim a trial. If no trial is pending, wait until a trial is pending. Return None if the study has ended.
 
         Raises
         ------
         LedgerError
-            The study cannot propose another trial before this program tells the value of a trial, or the manager's
-            thread has failed.
+            The manager's thread has failed, or cannot propose the next trial before this program tells a trial that it
+            holds.
         """
         try:
             return self._ask()
@@ -195,7 +197,8 @@ class TrialAsker:
         Raises
         ------
         UsageError
-            This program does not hold the trial, or the value is not valid. The program still holds the trial.
+            This program does not hold the trial, or the value is not valid. After an invalid value, the program still
+            holds the trial.
         LedgerError
             The claim of the trial is no longer valid.
         """
@@ -275,7 +278,7 @@ class TrialAsker:
     def _check_waiting(self) -> None:
         """Raise a LedgerError if `ask` would wait for the result of a trial that the calling thread itself holds.
 
-        If another thread holds a trial, `ask` waits until this thread tells its trial.
+        If another thread holds a trial, `ask` waits until that other thread tells its trial.
         """
         with self._lock:
             threads = [trial.thread for trial in self._held.values()]
@@ -305,7 +308,9 @@ class TrialAsker:
             time.sleep(pause)
 
     def _manage(self) -> None:
-        """Manage the study until it ends. If another program manages the study, wait for the end of that program."""
+        """Manage the study until it ends. If another program manages the study, wait until that program no longer
+        manages the study.
+        """
         observer = _ClosingObserver(self._is_closing)
         workers = search.LocalWorkerSettings()
         while not self._is_closing.is_set():

@@ -11,7 +11,8 @@ from ledger.study_result import StudyResult
 class RunningSearch:
     """A search in the background, which `ledger.Study.start` has started.
 
-    If the program ends before the study, the search stops as by `stop`. A later run of the program continues the study.
+    If the program ends before the study has ended, the search stops, as after a call of `stop`. A later run of the
+    program continues the study.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class RunningSearch:
         self._thread.start()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the search has ended, and return whether the search has ended.
+        """Wait until the search has ended, or until the timeout has passed. Return whether the search has ended.
 
         Parameters
         ----------
@@ -73,8 +74,9 @@ class RunningSearch:
     def stop(self) -> None:
         """Stop the search, and return when the search has ended.
 
-        The workers have eight seconds to finish their trials, and give the other trials back. The study stays in the
-        ledger, and a later run continues the study. If the search has already ended, the method does nothing.
+        The workers have eight seconds to finish the trials that they are training, and give back the trials that they
+        do not finish. The study stays in the ledger, and a later run continues the study. If the search has already
+        ended, the method does nothing.
 
         Examples
         --------

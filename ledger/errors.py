@@ -97,8 +97,8 @@ class StudyFailedError(LedgerError):
         self.traceback: str | None = None
         if error is not None and _TRACEBACK in error:
             self.traceback = error.strip()
-            # The last line without indentation has the type and the message of the exception. A message of several
-            # lines may end with other lines, and notes follow the message.
+            # The first line without indentation has the type and the message of the exception. The lines after it
+            # belong to a message of several lines, or to the notes of the exception.
             block = self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()
             named = (_EXCEPTION.match(line) for line in block[1:])
             self.exception = next((found[1] for found in named if found), None)
@@ -107,7 +107,8 @@ class StudyFailedError(LedgerError):
     def user_frames(self) -> list[str]:
         """Return the lines of the last frames within the user's code, at most `_FRAMES` frames, without the message.
 
-        Frames of the standard library and of installed packages are left out. The list is empty without a traceback.
+        Frames of the standard library and of installed packages are left out. The list is empty if the error has no
+        traceback.
         """
         if self.traceback is None:
             return []

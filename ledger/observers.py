@@ -50,7 +50,8 @@ class ProgramObserver(SearchObserver):
         self._output: int | None = None
         self._thread: threading.Thread | None = None
         self._study: StudyRow | None = None
-        # The observer has called the callbacks for all trials below `_first` that have ended, and for `_seen`.
+        # The trials with a number below `_first`, and the trials in `_seen`, have ended and need no further call of the
+        # callbacks.
         self._first = 0
         self._seen: set[int] = set()
 

@@ -25,14 +25,15 @@ def minimize(
 ) -> StudyResult:
     """Search for the parameters that give an objective its lowest value, and return the result.
 
-    If the ledger already contains the study, the function continues the study. A complete study is returned at once.
+    If the ledger already contains the study, the function continues the study. If the study is already complete, the
+    function returns its result without a search.
 
     Parameters
     ----------
     objective : callable
         A function of a dict of parameters, or any other objective of `ledger.Study`. The function returns the value as
-        a real number, or a dict with the value and metrics. Run several searches of the same function under different
-        names.
+        a real number, or a dict with the value and metrics. To run several searches with the same function, give each
+        search a different `name`.
     space : mapping, sequence or Space, optional
         The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
         `ledger.objective`.

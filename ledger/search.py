@@ -115,7 +115,7 @@ def run(
         The code of the objective, which `check_objective` returns. If this machine has not loaded the objective,
         the first worker records the code.
     if_changed : {"refuse", "accept", "new"}
-        What to do if the ledger contains the study with another code.
+        What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     wait : bool
         Whether to wait while another manager runs the study. If `wait` is false, and another manager runs the study,
         the function raises an error.
@@ -131,8 +131,8 @@ def run(
     Raises
     ------
     LedgerError
-        The ledger contains a study with this name but with different settings or another code, another manager runs the
-        study, or the database was unavailable for longer than `settings.give_up_after`.
+        The settings or the code differ from those of the recorded study with this name, another manager runs the study,
+        or the database was unavailable for longer than `settings.give_up_after`.
     """
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study, code, if_changed)
@@ -161,7 +161,7 @@ def resume(
 ) -> StudyRow:
     """Continue an existing study, and manage the study until it ends. The study may be paused or failed.
 
-    If the study has failed without a complete trial, the function accepts the code of the objective on this machine.
+    If the study has failed and has no complete trial, the function accepts this machine's code of the objective.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def resume(
     target, patience, timeout : optional
         New values of the stopping criteria. None keeps the recorded value.
     account : SystemUser, optional
-        The user that runs the objective, as for `check_objective`.
+        The system user that runs the process in which `check_objective` loads the objective.
 
     Returns
     -------
@@ -226,8 +226,8 @@ def check_objective(
     """Load and check the objective as the workers of this machine do, and return the user's code.
 
     The function starts a process that imports the user's code, scikit-learn and the boosters, and reads the data files.
-    The function starts no process for a built-in model with a random split, because this process can check such an
-    objective. The function does not write to the ledger.
+    For a built-in model with a random split, the function starts no process, because the calling process can check such
+    an objective. The function does not write to the ledger.
 
     Returns
     -------
@@ -275,9 +275,10 @@ def accept_code(
     commands: Collection[str] = (),
     account: SystemUser | None = None,
 ) -> list[str]:
-    """Make this machine's code of a study's objective the valid code. Return what has changed.
+    """Record this machine's code of the objective as the valid code of the study. Return what has changed.
 
-    The list of changes is empty if the valid code is equal, or if the ledger had no code of the study.
+    The list of changes is empty if the valid code was already equal to this machine's code, or if the ledger had no
+    code of the study.
 
     Raises
     ------

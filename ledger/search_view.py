@@ -19,7 +19,7 @@ from ledger.terminal.display import TerminalDisplay
 
 # Shortest time in seconds between two updates of the view.
 _INTERVAL = 0.5
-# Number of the last output lines that the view keeps.
+# Largest number of output lines that the view keeps.
 _LINES = 200
 
 

@@ -24,9 +24,9 @@ class FoundHome:
     ----------
     folder : Path
     origin : {"variable", "current", "parent", "new"}
-        "variable" means that the environment variable LEDGER_HOME names the folder. "current" and "parent" mean that
-        the folder exists in the current folder, or in the nearest folder above the current folder that contains one.
-        "new" means that no such folder exists.
+        "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the current
+        folder contains the folder. "parent" means that a folder above the current folder contains the folder. If
+        several folders above contain one, the nearest one is chosen. "new" means that no such folder exists.
     """
 
     folder: Path

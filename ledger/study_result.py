@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
-# Number of the best trials that a notebook shows.
+# Largest number of trials in a notebook's list of the best trials.
 _SHOWN = 5
 
 
@@ -45,8 +45,8 @@ class Trial:
         The value that the objective returned for a complete trial. For a model or an estimator, the value is the
         score. None if the trial is not complete.
     loss : float or None
-        The loss of a complete trial, which the optimizer minimises. If the study minimises, the loss is the value. None
-        if the trial is not complete.
+        The loss of a complete trial. The optimizer minimises the loss. If the study minimises, the loss is the value.
+        None if the trial is not complete.
     metrics : dict
         The name and the value of each metric that the objective returned. The dictionary is empty if the trial is not
         complete.
@@ -338,12 +338,12 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]]) -> Trial:
-    """Return the trial of a row of the ledger, with the parameters in Python's types and in the order of the space."""
+    """Convert a row of the ledger into a trial, with parameters in Python's types and in the order of the space."""
     same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")}
     return Trial(**same, params=ordered_params(row.params, space), metrics=row.metrics or {})
 
 
 def settings_of(database: str | None) -> Settings:
-    """Return the settings of the environment, with the given database URL if one is given."""
+    """Return the settings from the environment variables. A given database URL replaces the URL of the environment."""
     settings = Settings.from_environment()
     return settings if database is None else replace(settings, database_url=database)

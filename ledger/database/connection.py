@@ -361,9 +361,10 @@ def from_json(text: str | bytes) -> Any:
 
 
 def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
-    """Decode many JSON documents, and None as None. One call for many documents is faster than a call for each one.
+    """Decode many JSON documents. The function returns None for each None in `texts`. One call for many documents is
+    faster than a call for each one.
 
-    An unreadable document is decoded as by `from_json`.
+    For an unreadable document, the function returns the same object as `from_json`.
     """
     try:
         decoded: list[Any] = json.loads(f"[{','.join('null' if each is None else each for each in texts)}]")

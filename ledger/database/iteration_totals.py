@@ -1,4 +1,4 @@
-"""The columns of the table iteration that count the trials of all iterations whose losses the optimizer has received.
+"""Columns of the table iteration. They contain the counts of the trials of all told iterations.
 
 A listing reads these counts from one row of a study, so the time of the listing does not grow with the number of ended
 trials. The function ledger.mark_told (sql/functions/) writes the columns, and `ledger verify` checks them.
@@ -59,8 +59,8 @@ def columns() -> list[Column[Any]]:
 def indexes() -> list[Index]:
     """Return new indexes for the columns.
 
-    Each index is partial. A complete index that begins with the study's id could replace the primary key in a plan for
-    few rows, and such a plan would read all iterations of the study.
+    Each index is partial. Each index begins with the study's id. If it were not partial, PostgreSQL could use it
+    instead of the primary key in a plan for few rows, and would then read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),

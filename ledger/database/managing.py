@@ -44,7 +44,7 @@ class ProposedBatch:
         mode.
     batch_size : int or None
         Batch size of the study when the manager decided the number of points. If the batch size of the study has
-        changed, the ledger refuses the batch. The ledger does not compare the batch size None.
+        changed, the ledger refuses the batch. If `batch_size` is None, the ledger does not compare the batch sizes.
     """
 
     number: int

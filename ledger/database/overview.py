@@ -1,8 +1,9 @@
-"""Overviews of studies for reports, with counts and selections of trials, iterations and attempts of limited size.
+"""Overviews of studies for reports. An overview contains counts, and limited selections of the trials, iterations and
+attempts.
 
 The size of an overview does not grow with the number of trials. The functions read the study in short transactions.
-Trials that had ended at the time of the overview never change. A trial that was open at this time can have ended in the
-overview.
+Trials that had ended at the time of the overview never change. If a trial was open at this time, the overview can
+contain a later state of this trial.
 """
 
 from bisect import bisect
@@ -77,7 +78,7 @@ class AttemptGroup:
     busy : timedelta
         Sum of the durations of the attempts.
     first_trial, last_trial : int
-        Lowest and highest number of a trial of the attempts.
+        Lowest and highest number of the trials to which the attempts belong.
     number, error : int or None, str or None
         Number of the attempt within its trial, and error of the attempt. None for a group of several attempts.
     """
@@ -157,7 +158,8 @@ class StudyOverview:
     means : sequence of IterationMean
         The mean values of the told iterations, or an evenly spaced selection of at most `SHOWN` mean values.
     batch_sizes : sequence of int
-        The batch sizes with which the iterations were proposed, in the order of their first iterations.
+        The different batch sizes with which the manager has proposed iterations, each once, in the order of their first
+        use.
     next_iteration : int
         Number of the next iteration.
     surrogate : mapping or None
@@ -256,7 +258,8 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
 
 def _spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
-    # The number at the position k of the remaining numbers is k, plus the number of smaller numbers in `without`.
+    # Without the integers in `without`, the integer at the position k is k plus the count of smaller integers in
+    # `without`.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
     positions = (index * left // wanted for index in range(min(wanted, left)))
@@ -410,7 +413,7 @@ def _busiest(workers: Mapping[str, int]) -> list[str]:
 
 
 def _counted(connection: Connection, name: str, count: int, **parameters: object) -> Iterator[Any]:
-    """Run a query of sql/reads for every `COUNTED` trials, and yield its rows."""
+    """Run a query of sql/reads once for each part of `COUNTED` trials, and yield the rows of all runs."""
     for first in range(0, count, COUNTED):
         with connection.begin():
             rows = connection.execute(query(name), {**parameters, "first": first, "size": COUNTED}).all()

@@ -200,7 +200,8 @@ def objective_code(connection: Connection[Any], study_id: int, number: int) -> d
 def report_code(connection: Connection[Any], held: ClaimedTrial, code: Mapping[str, Any]) -> int | None:
     """Record the code that the worker has loaded, if the ledger has no version of the code.
 
-    Return the number of the valid version. Return None if the version could not be recorded now.
+    Return the number of the valid version. Return None if the ledger could not record the code now. The worker then
+    tries again with its next claim.
     """
     facts = {name: value for name, value in code.items() if name != "texts"}
     number = _value(

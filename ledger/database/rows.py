@@ -14,7 +14,7 @@ TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that exports omit, such as a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
-# Metadata of a column that exports contain for readers, but that follows from other columns of the same study.
+# Metadata of a column that exports contain, although its values follow from other columns of the same study.
 _DERIVED = {"derived": True}
 
 
@@ -22,9 +22,9 @@ _DERIVED = {"derived": True}
 class StudyRow:
     """A study, as a row of the view ledger.studies.
 
-    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time for which managers
-    have held the study, without the present manager. `stopped_by` is the criterion that ended the study before its
-    budget was used.
+    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time for which earlier
+    managers have held the study. The time of the present manager does not count. `stopped_by` is the criterion that
+    ended the study before its budget was used.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -64,10 +64,11 @@ class IterationRow:
     iteration. In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and
     `best_loss`. `batch_size` is the batch size of the study when the iteration was proposed.
 
-    `told` is the iteration's position in the order in which the optimizer received the losses. The fields whose names
-    begin with ``total_``, and `last_complete`, include all iterations with a lower position. `improvements` contains
-    each trial of the iteration that is better than all trials with a lower number. In steady mode, `improvements` can
-    contain other trials, too. All these fields are None until the optimizer receives the losses.
+    `told` is the iteration's position in the order in which the optimizer received the losses. The field
+    `last_complete`, and the fields whose names begin with ``total_``, cover this iteration and all iterations with a
+    lower position. `improvements` contains each trial of the iteration that is better than all trials with a lower
+    number. In steady mode, `improvements` can also contain trials that are not better than all trials with a lower
+    number. All these fields are None until the optimizer receives the losses.
     """
 
     number: int
@@ -245,7 +246,7 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionR
 
 
 def recorded(row: Row) -> dict[str, Any]:
-    """Return the columns of a row that a table contains, as a dictionary in the order of the fields."""
+    """Return a row as a dictionary in the order of the fields, without the computed and the derived columns."""
     return {name: getattr(row, name) for name in columns(type(row), without=("computed", "derived"))}
 
 
@@ -255,7 +256,7 @@ def exported(row: Row) -> dict[str, Any]:
 
 
 def export_columns(row: type) -> tuple[str, ...]:
-    """Return the names of the columns that exports of a row class contain, in the order of the fields of the class.
+    """Return the names of the exported columns of a row class, in the order of the fields of the class.
 
     Examples
     --------

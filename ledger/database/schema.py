@@ -1,4 +1,4 @@
-"""The metadata of the schema `ledger`, to which each table of the schema belongs."""
+"""The SQLAlchemy metadata of the schema `ledger`. Each table of the schema belongs to this metadata."""
 
 from sqlalchemy import Column, Computed, DateTime, MetaData
 

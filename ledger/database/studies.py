@@ -106,7 +106,7 @@ def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list
 def iteration_pages(
     connection: Connection, study_id: int, *, first: int = 0, size: int = PAGE
 ) -> Iterator[list[IterationRow]]:
-    """Yield the iterations whose number is at least `first` in pages, ordered by number.
+    """Yield pages with the iterations whose number is at least `first`, ordered by number.
 
     The function reads each page in a separate transaction.
     """

@@ -71,8 +71,8 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in pages, with a short read-only transaction for each page.
 
     The snapshot contains the iterations and trials that existed at its time `at`. Trials that had ended at this time
-    never change. A trial that was open at this time can have ended in the snapshot. The attempts of a trial always
-    agree with the trial, because one transaction reads both.
+    never change. If a trial was open at this time, the snapshot can contain a later state of this trial. The attempts
+    of a trial always agree with the trial, because one transaction reads both.
 
     Raises
     ------
@@ -136,7 +136,9 @@ def _reading(connection: Connection) -> Iterator[None]:
 
 
 def worker_pages(connection: Connection, names: Collection[str]) -> Iterator[list[WorkerRow]]:
-    """Yield the workers with the given names in pages, sorted by name. A transaction reads each page."""
+    """Yield the workers with the given names in pages, sorted by name. The function reads each page in a separate
+    transaction.
+    """
     left = iter(sorted(names))
     while page := list(islice(left, PAGE)):
         with connection.begin():

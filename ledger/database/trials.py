@@ -51,7 +51,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 
 
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
-    """Return the ended trials of a study whose number is at least `first`, ordered by number."""
+    """Return those ended trials of a study that have at least the number `first`, ordered by number."""
     chosen = [_trials.c.study_id == study_id, _trials.c.number >= first]
     chosen.append(_trials.c.state.not_in(("pending", "running")))
     with connection.begin():
@@ -101,9 +101,9 @@ def pages(
 def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
     """Yield the exported columns of all trials of a study in pages, ordered by number.
 
-    A row contains the columns ``export_columns(TrialRow)`` in this order. A row is faster to read than a
-    `TrialRow`, whose column `seconds` is a query of the attempts. The function reads each page in a separate
-    transaction.
+    A row contains the columns ``export_columns(TrialRow)`` in this order. Such a row is faster to read than a
+    `TrialRow`, because the database computes the column `seconds` of a `TrialRow` from the attempts. The function reads
+    each page in a separate transaction.
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
@@ -238,8 +238,8 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
     """Return the name of each metric, with the JSON types of the metric's values, ordered by name.
 
-    The JSON types do not include the type null. The function reads the metrics of `METRICS_PAGE` trials in a separate
-    transaction.
+    The JSON types do not include the type null. The function reads the metrics in pages of `METRICS_PAGE` trials, and
+    each page in a separate transaction.
     """
     kinds: dict[str, set[str]] = {}
     after = -1

@@ -83,13 +83,13 @@ def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None
 def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spreadsheet: bool = False) -> None:
     """Write a first line with the names of the columns, and then one line for each trial.
 
-    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. A choice has the text of
-    `ledger.study.choices.choice_texts`, such as ``null`` or ``[64, 64]``, from which `ledger import` reads the choice.
-    If `spreadsheet` is true, the function converts each text by `spreadsheet_text`.
+    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. The function writes a
+    choice as the text from `ledger.study.choices.choice_texts`, such as ``null`` or ``[64, 64]``. `ledger import`
+    converts this text into the choice. If `spreadsheet` is true, the function converts each text by `spreadsheet_text`.
     """
     texts = {dimension["name"]: _choice_texts(dimension) for dimension in study.spec["space"] if "choices" in dimension}
     convert = _spreadsheet_cell if spreadsheet else _cell
-    # The columns that are expanded, in the order of the columns.
+    # The columns that the export replaces by one column for each key, with these keys, in the order of the columns.
     expanded = {
         "params": [dimension["name"] for dimension in study.spec["space"]],
         "metrics": list(trials.metric_names(connection, study.id)),

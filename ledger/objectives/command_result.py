@@ -1,6 +1,6 @@
 """Reads the result of a command from the command's standard output or from a file.
 
-All bytes that a command writes are foreign input.
+All bytes that a command writes are untrusted input.
 """
 
 import json
@@ -46,7 +46,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     Raises
     ------
     InvalidResultError
-        No line is a result, or the last such line has no finite number. The message is one line.
+        No line is a result, or the last line that is a result has no finite number. The message is one line.
 
     Examples
     --------
@@ -90,7 +90,8 @@ def from_file(path: str) -> dict[str, Any] | None:
         The file contains no result, or the result has no finite number. The message is one line.
     """
     try:
-        # The program can replace the file by a pipe, a device or a link. O_NONBLOCK opens a pipe without a wait.
+        # The program can replace the file by a pipe, a device or a link. With O_NONBLOCK, the call does not wait for a
+        # writer of the pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
@@ -115,7 +116,9 @@ def from_file(path: str) -> dict[str, Any] | None:
 
 
 def _result(text: bytes, place: str) -> dict[str, Any] | None:
-    """Return the result in a text without white space at its ends, or None if the text is no result."""
+    """Return the result that a text contains, or None if the text is no result. The text must have no white space at
+    its ends.
+    """
     if _NUMBER.fullmatch(text):
         return {"value": _finite(float(text) if text != b"NA" else math.nan, _shown(text), place)}
     if not text.startswith(b"{"):

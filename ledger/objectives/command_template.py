@@ -127,8 +127,8 @@ class CommandTemplate:
         Parameters
         ----------
         space : mapping
-            The names of the space's parameters. The value is the sequence of the texts that the parameter can have. The
-            sequence is empty if the parameter has no texts.
+            The names of the space's parameters. The value of a name is the sequence of the texts that this parameter
+            can have. The sequence is empty if the parameter has no texts.
         params_as : {"arguments", "variable", "file"}
             How the command receives the parameters. With "arguments", each parameter must have a placeholder.
 
@@ -234,7 +234,8 @@ class CommandTemplate:
 
 
 def text_of(value: Any) -> str:
-    """Return the text that replaces a placeholder: a text itself, and the JSON of any other value.
+    """Return the text that replaces a placeholder: the value itself if the value is a text, and otherwise the JSON of
+    the value.
 
     Examples
     --------
@@ -322,7 +323,7 @@ def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
 
 
 def _script(arguments: Sequence[str], index: int) -> int | None:
-    """Return the index of the script after the option `-c` of a shell, whose options begin at `index`."""
+    """Return the index of the script that follows a shell's option `-c`. The options of the shell begin at `index`."""
     while index < len(arguments) - 1 and arguments[index].startswith(("-", "+")):
         option = arguments[index]
         is_long = option.startswith("--")

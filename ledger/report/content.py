@@ -26,8 +26,8 @@ class ReportContent:
     ----------
     study : StudySpec
     best : row or None
-        The complete trial with the best value, which has the lowest loss. If several trials have the lowest loss, the
-        trial with the smallest number is best.
+        The complete trial with the best value, and therefore with the lowest loss. If several trials have the lowest
+        loss, the trial with the smallest number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. If a study has at most `SHOWN` trials, the report shows all
         trials. If a study has more than `SHOWN` trials, up to half of the shown trials are the trials with the best

@@ -105,7 +105,7 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
 
 
 def _batch_size(ledger: StudyOverview) -> str:
-    """Return the batch size of the study as text, with the other batch sizes of the iterations."""
+    """Return the study's batch size as text. The text also lists the earlier batch sizes of the study."""
     now = ledger.study.batch_size
     others = [size for size in ledger.batch_sizes if size != now]
     before = f" (before: {', '.join(f'{size:,}' for size in others)})" if others else ""

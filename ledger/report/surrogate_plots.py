@@ -19,7 +19,8 @@ _DEVIATION_OF_FOREST = (
 
 
 def dependence(content: ReportContent) -> ReportSection:
-    """Return one plot for each parameter, which shows a trial's expected value for each value of this parameter.
+    """Return one plot for each parameter. For each value of the parameter, the plot shows the value that the surrogate
+    expects of a trial.
 
     The expected value is averaged over the other parameters.
     """

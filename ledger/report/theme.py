@@ -8,7 +8,7 @@ BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 # A plot with only one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
 AZURE = "#2F8FD0"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#8A8F98"
-# Okabe and Ito have no eighth colour, so BROWN is a colour of this module.
+# The palette of Okabe and Ito has too few suitable colours for the eight outcomes, so this module adds BROWN.
 BROWN = "#B5651D"
 
 OUTCOMES = {

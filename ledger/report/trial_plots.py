@@ -125,7 +125,9 @@ def parallel(content: ReportContent) -> ReportSection:
 
 
 def parameters(content: ReportContent) -> ReportSection:
-    """Return one plot for each parameter, which shows each trial's value against the parameter in this trial."""
+    """Return one plot for each parameter. The plot shows the value of each trial against the parameter's value in this
+    trial.
+    """
     title = f"Parameters against the {content.value_name}"
     if content.best is None:
         return ReportSection("parameters", title, "No trial is complete yet.")

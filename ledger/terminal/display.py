@@ -10,7 +10,8 @@ from ledger.terminal.live import can_draw, console, live
 
 
 class TerminalDisplay:
-    """Shows a search on a terminal in place, or as one line for each iteration if the stream is no terminal.
+    """Shows a search as a view that it updates on the terminal. If the stream is no terminal, it writes one line for
+    each iteration.
 
     Parameters
     ----------

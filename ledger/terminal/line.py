@@ -37,7 +37,8 @@ def direction(status: StudyStatus) -> str:
 def score(status: StudyStatus) -> str:
     """Return a comma, followed by the name and the value of the best trial's metric.
 
-    Return an empty text if no trial is complete, if the best trial has no metric, or if the metric is its value.
+    Return an empty text if no trial is complete, if the best trial has no metric, or if the metric is equal to the
+    trial's value.
     """
     best = status.best
     if best is None or best["score"] is None or best["score"] == best["value"]:

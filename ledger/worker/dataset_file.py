@@ -118,7 +118,7 @@ class DatasetFile:
                 return False
 
     def _end(self, sha256: str) -> None:
-        """Note that the file is complete."""
+        """Record that the file is complete."""
         assert self._file is not None
         if self._reader is None:
             _seal(self._file.fileno())

@@ -13,12 +13,13 @@ from ledger.objectives.loading import runs_users_code
 
 _log = logging.getLogger("ledger.worker")
 
-# Largest number of versions of codes that a worker keeps in memory.
+# Largest number of code versions that a worker keeps in memory.
 _MOST_KEPT = 100
 
 
 class RecordedCodes:
-    """Reads the recorded code of a claimed trial's study once, and records the code of a study that has none.
+    """Reads each version of a study's recorded code only once, and records the loaded code of a study without a
+    recorded code.
 
     Parameters
     ----------

@@ -300,7 +300,7 @@ class Supervisor:
         return [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
 
     def _wait_for_jobs(self, first: ClaimedTrial, trials: ClaimedTrials) -> None:
-        """Wait until the trainer's jobs have ended, and keep the claims of their trials valid.
+        """Wait until the trainer's jobs have ended. Meanwhile, keep the claims of the jobs' trials valid.
 
         The first job is the job of the trial `first`.
         """

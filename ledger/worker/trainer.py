@@ -139,7 +139,7 @@ class TrainerHandle:
         self._sent = ""
         # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
         self._compared: str | None = None
-        # The values in which the loaded objective differs from the recorded code.
+        # The differences between the values of the loaded objective and the recorded values, as one line.
         self._differing: str | None = None
         self.training_since: float | None = None
         self.code: ObjectiveCode | None = None
@@ -226,7 +226,9 @@ class TrainerHandle:
         return self.code
 
     def take_differing(self) -> str | None:
-        """Return the values in which the loaded objective differs from the recorded code, once for each trainer."""
+        """Return the differences between the values of the loaded objective and the recorded values. Later calls return
+        None for the same trainer process.
+        """
         differing, self._differing = self._differing, None
         return differing
 
@@ -341,8 +343,8 @@ class TrainerHandle:
             # Each objective gets its own process. In a shared process, an objective could change imported modules, and
             # so affect the losses of another objective. If the supervisor still has unsent data after all jobs have
             # ended, the child has answered jobs without receiving these jobs. The supervisor then ends the child, so
-            # that the amount of unsent data does not grow without limit. If another code has been recorded, a new child
-            # imports the modules of the objective again.
+            # that the amount of unsent data does not grow without limit. If the recorded code has changed since the
+            # child compared the codes, a new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -366,7 +368,7 @@ class TrainerHandle:
             self._fault = str(error)
 
     def _has_compared(self, recorded: Mapping[str, Any] | None) -> bool:
-        """Return whether the child has compared its code with the recorded code, or has the recorded code."""
+        """Return whether the child has compared its code with the recorded code, or whether both codes are equal."""
         if recorded is None or self._loaded is None:
             return True
         return recorded["sha256"] in (self._compared, None if self.code is None else self.code.sha256)

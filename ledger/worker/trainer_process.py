@@ -35,9 +35,10 @@ from ledger.worker.output import OutputMarker
 _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
-# If a service manager sends a signal to all processes of a service, the signal reaches this process at most about
-# _SIGNAL_SECONDS seconds after a command. The supervisor has received the same signal, and ends this process after the
-# grace time. If this process still runs after _INTERRUPTION_SECONDS seconds, the attempt fails.
+# If a service manager sends a signal to all processes of a service, this process receives the signal at most about
+# _SIGNAL_SECONDS seconds after the running command has received it. The supervisor has received the same signal, and
+# ends this process after the grace time. If this process still runs after _INTERRUPTION_SECONDS seconds, the attempt
+# fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
 
@@ -236,12 +237,12 @@ def _traceback(error: BaseException) -> str:
     inner = error.__traceback__
     while inner is not None and Path(inner.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
         inner = inner.tb_next
-    # Without any frame of the objective, the ledger's frames are all that the traceback has.
+    # If the traceback has no frame of the objective, the function keeps the ledger's frames.
     return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
 
 
 def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -> None:
-    """Wait for the end of this process if a signal has ended the command because the worker must stop.
+    """If a signal has ended the command because the worker must stop, wait until the supervisor ends this process.
 
     The supervisor releases the trial then, so the attempt does not count as failed.
     """
