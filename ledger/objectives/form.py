@@ -227,7 +227,7 @@ def _steps(objective: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
 
 
 def are_class_weights(weights: object) -> bool:
-    """Return whether `weights` is `BALANCED`, or a mapping from texts to positive numbers.
+    """Return whether `weights` is either `BALANCED` or a mapping from texts to positive numbers.
 
     Examples
     --------

@@ -103,7 +103,7 @@ class StepGrid(Grid):
             multiples = {max(math.floor(steps), 1), math.ceil(steps)}
             ends = _shown(type(low), [exact(low) + multiple * exact(step) for multiple in sorted(multiples)])
             raise ValueError(
-                f"high {show(high)} is not low {show(low)} plus a multiple of step {show(step)}; write high ="
+                f"high {show(high)} is not a multiple of step {show(step)} above low {show(low)}; write high ="
                 f" {' or '.join(ends)}"
             )
         return cls(low, high, step, last + 1)

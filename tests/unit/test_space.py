@@ -76,9 +76,12 @@ def jsonb(value: Any) -> Any:
         ({"C": {**REAL, "step": True}}, "[space] C: step true is not a positive number"),
         (
             {"C": {"type": "real", "low": 0, "high": 1, "step": 0.3}},
-            "[space] C: high 1.0 is not low 0.0 plus a multiple of step 0.3; write high = 0.9 or 1.2",
+            "[space] C: high 1.0 is not a multiple of step 0.3 above low 0.0; write high = 0.9 or 1.2",
         ),
-        ({"C": {"type": "real", "low": 0, "high": 1, "step": 2}}, "plus a multiple of step 2.0; write high = 2.0"),
+        (
+            {"C": {"type": "real", "low": 0, "high": 1, "step": 2}},
+            "a multiple of step 2.0 above low 0.0; write high = 2.0",
+        ),
         ({"C": {"type": "real", "low": 1e15, "high": 1e15 + 1, "step": 0.1}}, "step 0.1 is below the precision"),
         ({"C": {"type": "real", "low": 0, "high": 1, "step": 1e-17}}, "step 1e-17 is below the precision of floats"),
         ({"C": {"type": "real", "low": 0, "high": 1e-2, "step": 1e-18}}, "step 1e-18 is below the precision"),
@@ -95,7 +98,7 @@ def jsonb(value: Any) -> Any:
         ),
         (
             {"C": {"type": "real", "low": 0, "high": 1.7e308, "step": 1e308}},
-            "plus a multiple of step 1e+308; write high",
+            "a multiple of step 1e+308 above low 0.0; write high",
         ),
         ({"C": {**REAL, "powers_of": 1}}, "[space] C: powers_of 1 is not an integer of 2 or more"),
         (
@@ -107,7 +110,7 @@ def jsonb(value: Any) -> Any:
         ({"n": {**INTEGER, "step": 0.5}}, "[space] n: step 0.5 is not an integer; write an integer, or make"),
         (
             {"n": {**INTEGER, "step": 2}},
-            "[space] n: high 10 is not low 1 plus a multiple of step 2; write high = 9 or 11",
+            "[space] n: high 10 is not a multiple of step 2 above low 1; write high = 9 or 11",
         ),
         ({"C": {**REAL, "high": math.inf}}, "[space] C: high Infinity is not finite"),
         ({"C": {**REAL, "high": 10**400}}, "is not finite"),

@@ -131,7 +131,9 @@ class ObjectiveCode:
 
 
 def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
-    """Return the SHA-256 of the parts of a code, in hexadecimal. The hash ignores the shown values and the order."""
+    """Return the SHA-256 of the parts of a code, in hexadecimal. The hash ignores the order of the parts and their
+    attribute `shown`.
+    """
     hashed = sorted([part.get(name, "") for name in ("kind", "name", "code", "value", "unwatched")] for part in parts)
     return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
 
