@@ -22,6 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
+# Largest integer that an integer column of the ledger can hold, such as the number of a trial.
+LARGEST_INTEGER = 2**31 - 1
+
+
 class TextType(StringParamType):
     """A click parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
 

@@ -8,7 +8,14 @@ import click
 from ledger.access import connected
 from ledger.cli import document, outcome, table
 from ledger.cli.names import STUDY
-from ledger.cli.options import allow_command_option, allow_option, examples, settings_options, trainer_user_option
+from ledger.cli.options import (
+    LARGEST_INTEGER,
+    allow_command_option,
+    allow_option,
+    examples,
+    settings_options,
+    trainer_user_option,
+)
 from ledger.database.rows import CodeVersionRow, ProgressRow, StudyRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
@@ -83,7 +90,7 @@ def list_(as_json: bool, settings: Settings) -> None:
 @click.option(
     "--iterations",
     "shown",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST_INTEGER),
     default=100,
     show_default=True,
     metavar="N",
@@ -152,7 +159,10 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
 )
 @click.argument("name", type=STUDY)
 @click.option(
-    "--number", type=click.IntRange(min=0), metavar="N", help="Version of the code, from 0. Default: the last version."
+    "--number",
+    type=click.IntRange(0, LARGEST_INTEGER),
+    metavar="N",
+    help="Version of the code, from 0. Default: the last version.",
 )
 @document.json_option
 @settings_options
@@ -163,7 +173,7 @@ def source(name: str, number: int | None, as_json: bool, settings: Settings) -> 
     packages, and the functions and values whose changes the ledger notices.
     """
     from ledger.database import codes, studies
-    from ledger.objectives.fingerprint import not_watched, parts_from_json, watched
+    from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched
     from ledger.objectives.loading import runs_users_code
     from ledger.objectives.objective_code import title_of
 
@@ -187,8 +197,7 @@ def source(name: str, number: int | None, as_json: bool, settings: Settings) -> 
         f"SHA-256 {version.sha256}",
     ]
     if version.git_commit is not None:
-        state = "clean" if version.git_clean else "with uncommitted changes"
-        lines.append(f"git commit {version.git_commit}, {state}")
+        lines.append(commit_text(version.git_commit, version.git_clean))
     if version.versions:
         lines.append("packages: " + ", ".join(f"{package} {found}" for package, found in version.versions.items()))
     lines.append(f"watched: {watched(parts)}")

@@ -10,7 +10,7 @@ from ledger.access import connected
 from ledger.cli import document, outcome, table
 from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
-from ledger.cli.options import TEXT, examples, settings_options
+from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
@@ -52,11 +52,14 @@ def trial() -> None:
     help="List only the trials that are in this state.",
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="List at most N trials. By default, list all trials."
+    "--limit",
+    type=click.IntRange(1, LARGEST_INTEGER),
+    metavar="N",
+    help="List at most N trials. By default, list all trials.",
 )
 @click.option(
     "--after",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, LARGEST_INTEGER),
     metavar="NUMBER",
     help="List only the trials with a number above NUMBER. To list the trials page by page, give the last number of the"
     " previous page.",
@@ -120,7 +123,7 @@ def list_(
 
 @trial.command(epilog=examples("ledger trial show svm-42-341b3e 3", "ledger trial show svm-42-341b3e 3 --json"))
 @click.argument("name", type=STUDY)
-@click.argument("number", type=click.IntRange(min=0))
+@click.argument("number", type=click.IntRange(0, LARGEST_INTEGER))
 @document.json_option
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
@@ -207,7 +210,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
 
 @trial.command(epilog=examples("ledger trial retry svm-42-341b3e 3", "ledger trial retry svm-42-341b3e 3 5 8"))
 @click.argument("name", type=STUDY)
-@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
+@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(0, LARGEST_INTEGER), metavar="NUMBER...")
 @settings_options
 def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Retry failed or cancelled trials.
@@ -233,7 +236,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 
 @trial.command(epilog=examples("ledger trial cancel svm-42-341b3e 4", "ledger trial cancel svm-42-341b3e 4 5"))
 @click.argument("name", type=STUDY)
-@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(min=0), metavar="NUMBER...")
+@click.argument("numbers", nargs=-1, required=True, type=click.IntRange(0, LARGEST_INTEGER), metavar="NUMBER...")
 @settings_options
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Cancel pending or running trials.

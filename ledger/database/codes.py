@@ -42,7 +42,7 @@ def read_texts(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
 
 
 def record(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
-    """Record a version of the code, which is valid from now on. Return "recorded", "changed" or "unknown".
+    """Record a version of the code, which is valid from now on. Return the answer of ledger.record_code.
 
     Parameters
     ----------

@@ -22,6 +22,10 @@ contains a part of the code's hash.
 """
 
 
+class CodeLockedError(LedgerError):
+    """Another session is recording a code of the same study."""
+
+
 def check_if_changed(value: str) -> None:
     """Raise a UsageError unless `value` is one of the values of `IfChanged`."""
     if value not in get_args(IfChanged):
@@ -47,6 +51,8 @@ def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list
         answer = codes.record(connection, study.id, known, code.to_json())
         if answer == "unknown":
             raise LedgerError(f"study {study.name} was deleted")
+        if answer == "locked":
+            raise CodeLockedError(f"another session is recording the code of study {study.name}: try again later")
         if answer == "recorded":
             _log_recorded(connection, study, changed)
             return changed
@@ -66,7 +72,7 @@ def name_of_new(name: str, code: ObjectiveCode) -> str:
     Examples
     --------
     >>> name_of_new("valley", ObjectiveCode(()))
-    'valley-4f53cd'
+    'valley-e3b0c4'
     """
     return f"{name[:93]}-{code.sha256[:6]}"
 

@@ -14,7 +14,7 @@ from ledger.database.datasets import StoredDataset
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
-from ledger.manager.objective_change import IfChanged, accept, changed_parts, name_of_new, refusal
+from ledger.manager.objective_change import CodeLockedError, IfChanged, accept, changed_parts, name_of_new, refusal
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.proposals import environment
 from ledger.study.criteria import StoppingCriteria
@@ -92,7 +92,12 @@ def register(
         # If no trial is complete, the ledger accepts the new code, for example after a failed first batch.
         if changed and if_changed == "refuse" and trials.best(connection, row.id) is not None:
             raise refusal(row, changed)
-        accept(connection, row, code)
+        try:
+            accept(connection, row, code)
+        except CodeLockedError:
+            # A worker is recording the first version. The next worker then compares its code with this version.
+            if versions:
+                raise
     extend(connection, row, study.budget)
     set_criteria(connection, row, study.criteria)
     return studies.get(connection, study.name)

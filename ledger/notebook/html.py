@@ -137,8 +137,9 @@ def convergence(improvements: Sequence[Improvement], last: int) -> str:
 
     def y(value: float) -> float:
         # The code halves the values first, because the difference between two large values could exceed the largest
-        # float.
-        share = (value / 2 - lowest / 2) / (highest / 2 - lowest / 2) if highest > lowest else 0.5
+        # float. Half of the smallest float is 0.
+        length = highest / 2 - lowest / 2
+        share = (value / 2 - lowest / 2) / length if length else 0.5
         return _MARGIN + up * (1 - share)
 
     points = [(x(improvements[0].trial), y(values[0]))]

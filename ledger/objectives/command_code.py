@@ -57,7 +57,7 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
         text = _text(content) if is_script and recordable and index < fixed else None
         if text is not None:
             code = replace(code, sources={name: hashed}, texts={name: text})
-    if recordable:
+    if recordable and len(parts) > 1:
         commit, clean = git_state(os.curdir, [part.name for part in parts if part.kind == "command file"])
         code = replace(code, git_commit=commit, git_clean=clean)
     return replace(code, parts=bounded(parts))

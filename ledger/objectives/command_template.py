@@ -30,7 +30,7 @@ ANY_ARGUMENTS = "{...}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "yash", "zsh")
 _SHELL_OPTIONS_WITH_VALUE = ("--rcfile", "--init-file")
-_NEGATIVE_NUMBER = re.compile(r"-\.?[0-9]")
+_NEGATIVE_NUMBER = re.compile(r"-([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class CommandTemplate:
@@ -335,7 +335,7 @@ def _script(arguments: Sequence[str], index: int) -> int | None:
 
 
 def _is_option(text: str) -> bool:
-    return text.startswith("-") and _NEGATIVE_NUMBER.match(text) is None
+    return text.startswith("-") and _NEGATIVE_NUMBER.fullmatch(text) is None
 
 
 def _parts(argument: str) -> Iterator[tuple[str, str | None]]:

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 from ledger import __version__
 from ledger.database.overview import StudyOverview
 from ledger.database.rows import TrialRow
-from ledger.objectives.fingerprint import not_watched, parts_from_json, watched
+from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched
 from ledger.report import theme
 from ledger.report.content import ReportContent
 from ledger.report.plots import PLOTS
@@ -195,8 +195,7 @@ def _code(content: ReportContent) -> list[tuple[str, str]]:
         parts = parts_from_json(version.parts)
         facts = [f"SHA-256 {version.sha256}"]
         if version.git_commit is not None:
-            state = "clean" if version.git_clean else "with uncommitted changes"
-            facts.append(f"git commit {one_line(version.git_commit, 60)}, {state}")
+            facts.append(commit_text(version.git_commit, version.git_clean))
         facts += [_named(version.versions), f"watched: {watched(parts)}"]
         if unwatched := not_watched(parts):
             facts.append(f"not watched: {unwatched}")

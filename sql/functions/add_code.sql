@@ -1,12 +1,14 @@
 -- Insert a version of the code of a study's objective, and the source texts of this version. The answer is false if the
 -- version exists. The function waits at most half a second for another transaction that inserts the same version or the
--- same text. After this time, the function leaves the text out, or raises the error lock_not_available for the version.
+-- same text. After this time, the function leaves the text and all following texts out, or raises the error
+-- lock_not_available for the version.
 --   number: the number of the new version.
 --   first_trial: the number of the first trial for which the version is valid.
 --   code: an object with the keys sha256, parts, sources, git_commit, git_clean and versions, which have the meanings of
 --     the columns of ledger.code_version.
 --   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. In a database
---     that cannot store all characters of a text, the stored text would have another hash.
+--     that cannot store all characters of a text, the stored text would have another hash. If the texts together have
+--     more than ledger.largest_texts() bytes, the function raises an error.
 create or replace function ledger.add_code(study_id int, number int, first_trial int, code jsonb, texts text[])
 returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
@@ -15,6 +17,10 @@ as $$
 declare
   given record;
 begin
+  if (select sum(octet_length(content)) from unnest(add_code.texts) as content) > ledger.largest_texts() then
+    raise exception 'code version % of study %, the source texts: they have more than % bytes together',
+      add_code.number, add_code.study_id, ledger.largest_texts() using errcode = 'invalid_parameter_value';
+  end if;
   insert into ledger.code_version
     (study_id, number, first_trial, sha256, parts, sources, git_commit, git_clean, versions, recorded_at)
   values
@@ -26,6 +32,7 @@ begin
     return false;
   end if;
   -- All callers store the texts in the order of the hashes, so two callers cannot wait for each other.
+  <<texts>>
   for given in
     select known.digest, min(known.content) as content
     from (
@@ -44,7 +51,7 @@ begin
         exit when found;
       end loop;
     exception when lock_not_available then
-      null;
+      exit texts;
     end;
   end loop;
   return true;

@@ -34,6 +34,13 @@ return 1000000;
 comment on function ledger.longest_source is
   'The maximum length of a source text of an objective''s code, in characters.';
 
+-- The maximum size of all source texts that one call records, in bytes.
+create or replace function ledger.largest_texts() returns int
+language sql immutable parallel safe
+return 1000000;
+comment on function ledger.largest_texts is
+  'The maximum size of all source texts of a code that one call records, in bytes.';
+
 -- The maximum size of a JSON document, as the number of bytes in the text that PostgreSQL writes for the document. A
 -- manager reads the JSON documents of all trials of a study, so a document must not be too large.
 create or replace function ledger.largest_json() returns int

@@ -1,9 +1,9 @@
 -- Add a trial with parameters that a user chose. ledger.enqueue returns the number of the new trial. Workers claim an
 -- enqueued trial before all proposed trials. An enqueued trial does not count against the budget. The function
 -- ledger.join_iteration chooses the iteration of the trial. ledger.enqueue sets the state of a complete or failed study
--- to running, but a paused study stays paused. The caller of ledger.enqueue must check that the parameters are in the
--- study's search space. ledger.enqueue refuses to add a trial to a cancelled study. ledger.enqueue also refuses
--- parameters that an earlier trial of the study already has.
+-- to running, but a paused study stays paused. The caller of ledger.enqueue must check that the values of the parameters
+-- are in the study's search space. ledger.enqueue refuses to add a trial to a cancelled study. ledger.enqueue also refuses
+-- parameters with other names, and parameters that an earlier trial of the study already has.
 create or replace function ledger.enqueue(study_id int, params jsonb) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -19,6 +19,10 @@ begin
   if parent.state = 'cancelled' then
     raise exception 'study % was cancelled, which is final: enqueue the trial in another study', parent.name
       using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  if ledger.params_fault(parent.spec, enqueue.params) is not null then
+    raise exception 'study %: %', parent.name, ledger.params_fault(parent.spec, enqueue.params)
+      using errcode = 'invalid_parameter_value';
   end if;
   select trial.* into known
   from ledger.trial

@@ -2,12 +2,12 @@
 -- complete, and has a loss but no attempt. Workers never claim an imported trial, and an imported trial does not count
 -- against the budget. The answer is the number of the first imported trial. The function ledger.join_iteration chooses
 -- the iteration of the trials. If ledger.join_iteration creates an iteration for the trials, ledger.import_trials marks
--- the new iteration as told. The caller of the function must check that the parameters are in the study's
--- search space.
+-- the new iteration as told. The caller of the function must check that the values of the parameters are in
+-- the study's search space.
 --   trials: a JSON array of objects with params, loss (a finite number) and metrics (an object).
 --   mean_loss: the mean of the imported losses, which `mean_loss` in ledger/proposals/losses.py computes.
--- The function refuses to add trials to a cancelled study. The function also refuses parameters that an earlier trial
--- of the study already has.
+-- The function refuses to add trials to a cancelled study. The function also refuses parameters with other names, and
+-- parameters that an earlier trial of the study already has.
 create or replace function ledger.import_trials(study_id int, trials jsonb, mean_loss float8) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -23,6 +23,12 @@ begin
   if parent.state = 'cancelled' then
     raise exception 'study % was cancelled, which is final: import into another study', parent.name
       using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  if exists (
+    select from jsonb_array_elements(import_trials.trials) as given (trial)
+    where ledger.params_fault(parent.spec, given.trial -> 'params') is not null) then
+    raise exception 'study %: the parameters do not have the names of the search space', parent.name
+      using errcode = 'invalid_parameter_value';
   end if;
   select trial.* into known
   from jsonb_array_elements(import_trials.trials) as given (trial)

@@ -258,6 +258,9 @@ begin
     fault := format('the parts: a part is not an object of texts of at most %s characters, with a kind and a name',
                     ledger.longest_name());
   end if;
+  if fault is null and new.sha256 is distinct from ledger.code_digest(new.parts) then
+    fault := 'the sha256: it is not the SHA-256 of the parts';
+  end if;
   if fault is null and exists (
     select from jsonb_object_keys(new.sources) as name where length(name) > ledger.longest_name()) then
     fault := format('the sources: the name of a file has more than %s characters', ledger.longest_name());

@@ -2,6 +2,7 @@
 -- on. Answers:
 --   recorded: the function recorded the version.
 --   changed: the valid version is not the version `known`, so the function recorded nothing.
+--   locked: another session is recording this version. The caller can call the function again.
 --   unknown: no such study exists.
 --   known: the number of the version that the caller has read as the valid version, or null if the caller has found no
 --     version.
@@ -27,14 +28,18 @@ begin
        where trial.study_id = record_code.study_id and trial.state in ('pending', 'running')),
       ledger.next_trial(record_code.study_id));
   end if;
-  if not ledger.add_code(record_code.study_id, coalesce(record_code.known + 1, 0), first_trial, record_code.code,
-                         record_code.texts) then
-    return 'changed';
-  end if;
+  begin
+    if not ledger.add_code(record_code.study_id, coalesce(record_code.known + 1, 0), first_trial, record_code.code,
+                           record_code.texts) then
+      return 'changed';
+    end if;
+  exception when lock_not_available then
+    return 'locked';
+  end;
   return 'recorded';
 end
 $$;
 
 comment on function ledger.record_code is
   'Record a new version of the code of a study''s objective, for the trials that workers claim from now on. Answers '
-  'recorded, changed or unknown.';
+  'recorded, changed, locked or unknown.';

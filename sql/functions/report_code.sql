@@ -10,12 +10,21 @@ returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
+declare
+  objective jsonb;
 begin
-  if not exists (
-    select from ledger.trial
-    where trial.study_id = report_code.study_id and trial.number = report_code.trial and trial.claim = report_code.claim
-      and trial.state = 'running') then
+  select study.spec -> 'objective' into objective
+  from ledger.trial join ledger.study on study.id = trial.study_id
+  where trial.study_id = report_code.study_id and trial.number = report_code.trial and trial.claim = report_code.claim
+    and trial.state = 'running';
+  if not found then
     return null;
+  end if;
+  -- The user has chosen that the ledger keeps only the hashes.
+  if objective ->> 'record_source' = 'false' then
+    texts := '{}';
+    code := jsonb_set(code, '{parts}', coalesce(
+      (select jsonb_agg(part - 'shown') from jsonb_array_elements(code -> 'parts') as part), '[]'));
   end if;
   if ledger.current_code(report_code.study_id) is null then
     begin

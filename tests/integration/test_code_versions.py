@@ -6,15 +6,18 @@ import json
 import uuid
 from dataclasses import replace
 
+import hypothesis
+import hypothesis.strategies as st
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from ledger.database import codes, overview, protocol, studies, transfer, trials
 from ledger.database.connection import engine
 from ledger.errors import LedgerError, UsageError
 from ledger.manager import objective_change
 from ledger.manager.registration import record, register
-from ledger.objectives.fingerprint import CodePart, ObjectiveCode
+from ledger.objectives.fingerprint import CodePart, ObjectiveCode, digest_parts
 from ledger.report.page import render
 from ledger.verification import verify
 from tests.databases import new_database
@@ -23,6 +26,9 @@ from tests.integration.ledgers import add_iteration, make_study, take
 from tests.integration.moving import exported, moved
 from tests.integration.test_manager import study
 from tests.integration.test_moved_studies import REFUSED, _set
+
+# texts that jsonb can hold
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 TEXT = "SCALE = 0\n\ndef f(params):\n    return SCALE\n"
 
@@ -220,20 +226,73 @@ def test_a_code_that_no_reader_could_read_is_refused(db, connection):
         ({"versions": {"a": 5}}, "the versions: they are not"),
         ({"versions": {"a": "x" * 20_000}}, "the versions: more than"),
         ({"git_commit": "x" * 301}, "the commit: a text of 301"),
+        ({"sha256": "x"}, "the sha256: it is not the SHA-256 of the parts"),
+        ({"sha256": None}, "the sha256: it is not"),
+        ({"sha256": coded(1).sha256}, "the sha256: it is not"),
+        ({"parts": [{**part, "code": ""} for part in good["parts"]]}, "the sha256: it is not"),
     ):
         with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
             protocol.report_code(connection, held, {**good, **wrong})
         assert said in str(refused.value.diag.message_primary)
-    for broken in ({"sha256": "x"}, {"sha256": None}, {"git_commit": None, "git_clean": True}):
-        with pytest.raises(psycopg.IntegrityError):
-            protocol.report_code(connection, held, {**good, **broken})
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="the text: a text of 1000001"):
+    with pytest.raises(psycopg.IntegrityError):
+        protocol.report_code(connection, held, {**good, "git_commit": None, "git_clean": True})
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="texts: they have more than 1000000 bytes together"):
         long = "x" * 1_000_001
         sources = {"a": hashlib.sha256(long.encode()).hexdigest()}
         protocol.report_code(connection, held, {**good, "sources": sources, "texts": {"a": long}})
     # a text that belongs to no file of the code is not kept
     assert protocol.report_code(connection, held, {**good, "texts": {"a": "another"}}) == 0
     assert connection.execute("select count(*) from ledger.source").fetchone() == (0,)
+
+
+@hypothesis.given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["code", "value", "shown", "unwatched"]), texts, max_size=4).flatmap(
+            lambda part: st.fixed_dictionaries({"kind": texts, "name": texts}).map(lambda names: {**names, **part})
+        ),
+        max_size=5,
+    )
+)
+@hypothesis.settings(max_examples=50)
+def test_the_database_computes_the_same_digest(connection, parts):
+    found = connection.execute("select ledger.code_digest(%s)", (Jsonb(parts),)).fetchone()
+    assert found == (digest_parts(parts),)
+
+
+def test_a_worker_records_no_text_of_a_secret_code(db, connection, asked):
+    row = make_study(db)
+    connection.execute(
+        "update ledger.study set spec = jsonb_set(spec, '{objective,record_source}', 'false') where id = %s", (row.id,)
+    )
+    assert protocol.report_code(connection, take(connection), coded().to_json()) == 0
+    (version,) = versions(db)
+    assert (version.sha256, version.parts) == (coded().sha256, coded().without_source().to_json()["parts"])
+    assert codes.texts_of(db, version.sources.values()) == {}
+
+
+def test_an_open_transaction_stops_no_manager(url, db, connection, asked):
+    row = make_study(db)
+    with psycopg.connect(url) as holder:
+        assert protocol.report_code(holder, take(connection), coded().to_json()) == 0
+        with pytest.raises(objective_change.CodeLockedError, match="another session is recording the code of study s"):
+            objective_change.accept(db, row, coded(1))
+        holder.rollback()
+    assert objective_change.accept(db, row, coded(1)) == []
+
+
+def test_texts_that_another_session_keeps_locked_are_left_out_together(url, db, connection, asked):
+    many = {f"{number}.py": f"x = {number}" for number in range(30)}
+    code = replace(
+        coded(), sources={name: hashlib.sha256(text.encode()).hexdigest() for name, text in many.items()}, texts=many
+    )
+    make_study(db)
+    with psycopg.connect(url) as holder:
+        assert protocol.report_code(holder, take(connection), code.to_json()) == 0
+        # a wait of half a second for each text would exceed the time limit of statements
+        register(db, asked.model_copy(update={"name": "other"}), code)
+        holder.rollback()
+    (version,) = versions(db, "other")
+    assert codes.texts_of(db, version.sources.values()) == {}
 
 
 def test_the_code_moves_with_its_study(db, connection, server, template, asked):

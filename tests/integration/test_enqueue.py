@@ -259,6 +259,18 @@ def test_a_trial_that_cannot_be_enqueued_is_refused_with_its_reason(db, connecti
         trials.enqueue(db, row.id, [{"C": 500.0}])
 
 
+@pytest.mark.parametrize("params", [{}, {"D": 1.0}, {"C": 1.0, "D": 1.0}])
+def test_a_trial_without_the_parameters_of_its_space_is_refused(db, params):
+    """Every reader of a trial reads the value of each parameter of the space."""
+    row = make_study(db)
+    before = trials.all_of(db, row.id)
+    with pytest.raises(LedgerError, match="study s: the parameters do not have the names of the search space"):
+        trials.enqueue(db, row.id, [params])
+    with pytest.raises(LedgerError, match="study s: the parameters do not have the names of the search space"):
+        trials.import_finished(db, row.id, [ExternalTrial(params, 1.0, {})], 1.0)
+    assert trials.all_of(db, row.id) == before
+
+
 def test_workers_are_notified_of_an_enqueued_trial(db, connection):
     row = make_study(db)
     studies.pause(db, row.id)

@@ -139,17 +139,17 @@ def filled(db, connection) -> list[str]:
                 "insert into ledger.refusal (worker, study_id, reason, refused_at) values (%s, %s, %s, now())",
                 (f"w{ESCAPES}", study, ESCAPES),
             )
+        parts = as_jsonb(
+            [
+                {"kind": ESCAPES, "name": ESCAPES, "shown": ESCAPES},
+                {"kind": "x", "name": "y", "unwatched": ESCAPES},
+            ]
+        )
         connection.execute(
             "insert into ledger.code_version (study_id, number, first_trial, sha256, parts, sources, git_commit,"
-            " git_clean, versions, recorded_at) values (%s, 0, 0, %s, %s, %s, %s, true, %s, now())",
+            " git_clean, versions, recorded_at) values (%s, 0, 0, ledger.code_digest(%s), %s, %s, %s, true, %s, now())",
             (
-                *(study, "0" * 64),
-                as_jsonb(
-                    [
-                        {"kind": ESCAPES, "name": ESCAPES, "shown": ESCAPES},
-                        {"kind": "x", "name": "y", "unwatched": ESCAPES},
-                    ]
-                ),
+                *(study, parts, parts),
                 as_jsonb({f"file{ESCAPES}": hashlib.sha256(ESCAPES.encode()).hexdigest(), "odd": ESCAPES}),
                 *(ESCAPES, odd),
             ),

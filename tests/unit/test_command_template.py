@@ -161,10 +161,10 @@ def test_no_value_makes_an_option_of_an_argument():
     template = CommandTemplate(["gcc", "{opt}", "-O{level}"])
     with pytest.raises(UsageError, match=r'"-O2" of parameter \'opt\' would become an option in the argument "{opt}"'):
         template.check({"opt": ["O1", "-O2"], "level": ["-2"]}, "arguments")
-    template.check({"opt": ["-2", "-.5", "a-b", ""], "level": ["-x"]}, "arguments")
+    template.check({"opt": ["-2", "-.5", "-1.", "-1e-05", "-2.5E+3", "a-b", ""], "level": ["-x"]}, "arguments")
     assert template.render({"opt": -3, "level": "-x"}, {}) == ["gcc", "-3", "-O-x"]
     # a trial that another program has enqueued
-    for value in ("--plugin=evil.so", "-", "-x"):
+    for value in ("--plugin=evil.so", "-", "-x", "-4oProxyCommand=id", "-0e system(q(id))", "-1e", "-1.5.2", "-1\n"):
         with pytest.raises(LedgerError, match="would become the option"):
             template.render({"opt": value, "level": "2"}, {})
         with pytest.raises(LedgerError, match="would become the option"):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.svm import SVC
 
-from ledger.objectives.fingerprint import ObjectiveCode, changes, code_of, recordable_code_of
+from ledger.objectives.fingerprint import ObjectiveCode, changes, code_of, recordable_code_of, syntax
+from ledger.objectives.fingerprint.provenance import git_state
 from ledger.objectives.fingerprint.record import MOST_PARTS, CodePart, bounded
 from ledger.objectives.fingerprint.values import UnwatchedValueError, ValueHasher
 
@@ -396,6 +398,55 @@ def test_the_commit_the_state_and_the_versions_are_recorded(tmp_path, monkeypatc
     hidden = changed.without_source()
     assert (hidden.texts, hidden.sources, hidden.sha256) == ({}, changed.sources, changed.sha256)
     assert ObjectiveCode.from_json(changed.to_json()) == changed
+
+
+def test_the_repository_of_a_code_runs_no_program(tmp_path):
+    """The configuration of a repository can name a program for each file that git compares."""
+
+    def git(*arguments):
+        names = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *names, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / ".gitattributes").write_text("* filter=x\n")
+    (tmp_path / "a.py").write_text("x = 1\n")
+    git("add", ".")
+    git("commit", "-m", "first")
+    git("config", "filter.x.clean", "sh -c 'touch ran; cat'")
+    git("config", "core.fsmonitor", "sh -c 'touch ran'")
+    os.utime(tmp_path / "a.py", (0, 0))
+    commit, is_clean = git_state(str(tmp_path), ["a.py"])
+    assert (len(commit or ""), is_clean) == (40, True)
+    assert git_state(str(tmp_path), []) == (commit, None)
+    assert git_state(str(tmp_path), ["a.py", "missing.py"]) == (commit, False)
+    (tmp_path / "a.py").write_text("x = 2\n")
+    assert git_state(str(tmp_path), ["a.py"]) == (commit, False)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_module_is_read_and_not_imported(tmp_path, monkeypatch):
+    package = tmp_path / "not_imported"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (package / "inner.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = syntax.of_module("not_imported.inner")
+    assert found is not None
+    assert found.text == "x = 1\n"
+    assert syntax.of_module("not_imported.missing") is None
+    assert "not_imported" not in sys.modules
+
+
+def test_the_names_of_parts_are_names_that_postgresql_can_store():
+    (kept,) = bounded([CodePart("argument", "a\0b\ud800", unwatched="x" * 400)])
+    assert kept.name == "a\\x00b\\ud800"
+    assert len(kept.unwatched or "") < 201
+
+
+def test_a_message_about_changes_contains_no_control_characters():
+    before = CodePart("module value", "SCALE", "a", "b", "0")
+    now = replace(before, value="c", shown="\x1b]0;x\x07\n1")
+    assert changes([before], [now])[0].isprintable()
 
 
 def test_a_code_with_many_parts_keeps_one_hash_for_the_rest():

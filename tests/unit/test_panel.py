@@ -179,6 +179,7 @@ def test_a_line_changes_only_with_the_study():
         ([(0, 1000.0), (1, 10.0), (2, 1.0)], 2, 10, "█▃▁"),
         ([(0, -1.0), (3, -3.0)], 7, 4, "█▁▁▁"),
         ([(0, 1e308), (1, 0.0), (2, -1e308)], 2, 10, "█▅▁"),
+        ([(0, 5e-324), (1, 0.0)], 1, 10, "▁▁"),
     ],
 )
 def test_a_sparkline_falls_with_the_best_loss(improvements, last, width, expected):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ledger.objectives.fingerprint import provenance
+from ledger.objectives.fingerprint.provenance import commit_text
 from ledger.objectives.fingerprint.record import (
     LARGEST_TEXTS,
     CodePart,
@@ -31,6 +32,7 @@ __all__ = [
     "bounded",
     "changes",
     "code_of",
+    "commit_text",
     "digest_parts",
     "joined",
     "not_watched",

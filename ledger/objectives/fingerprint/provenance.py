@@ -1,24 +1,29 @@
 """The git commit and the package versions of an objective's code."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
-# The ledger ends a git process that runs for more than this number of seconds. `git status` can be slow if the
-# repository is large or the disk is slow.
+from ledger.text import one_line
+
+# The ledger ends a git process that runs for more than this number of seconds, for example on a slow disk.
 _GIT_SECONDS = 10.0
+# Number of digits of a hash in a repository of git's usual format. The hashes of the newer format are SHA-256.
+_SHA1_DIGITS = 40
 # Largest number of recorded versions. The ledger accepts at most 10,000 bytes of versions.
 _MOST_VERSIONS = 150
 
 
 def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | None]:
-    """Return the commit of the git repository that contains a folder, and whether the code equals the commit's code.
+    """Return the commit of the git repository that contains a folder, and whether the files equal the commit's files.
 
-    The code equals the commit's code if no tracked file of the repository has changed, and if git tracks all given
-    files.
+    The function compares the files itself. The configuration of a repository can name programs, and `git status` would
+    run these programs.
 
     Parameters
     ----------
@@ -29,15 +34,35 @@ def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | Non
 
     Returns
     -------
-    tuple
-        (None, None) if git is not installed, or if the folder is in no repository.
+    commit : str or None
+        None if git is not installed, or if the folder is in no repository.
+    is_clean : bool or None
+        None without a commit or without files.
     """
-    commit = _git(folder, "rev-parse", "--verify", "HEAD")
-    if commit is None:
+    commit = (_git(folder, "rev-parse", "--verify", "HEAD") or "").strip()
+    if not commit:
         return None, None
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    tracked = _git(folder, "ls-files", "--error-unmatch", "--", *files)
-    return commit.strip(), changed == "" and tracked is not None
+    names = list(files)
+    if not names:
+        return commit, None
+    listed = _git(folder, "ls-tree", "-z", commit, "--", *names) or ""
+    committed = {}
+    for line in listed.split("\0"):
+        facts, _, name = line.partition("\t")
+        committed[name] = facts.rpartition(" ")[2]
+    return commit, all(_is_committed(Path(folder) / name, committed.get(name)) for name in names)
+
+
+def commit_text(commit: str, is_clean: bool | None) -> str:
+    """Describe the result of `git_state` as one line.
+
+    Examples
+    --------
+    >>> commit_text("3f2a", True), commit_text("3f2a", None)
+    ('git commit 3f2a, clean', 'git commit 3f2a')
+    """
+    states = {True: ", clean", False: ", with uncommitted changes", None: ""}
+    return f"git commit {one_line(commit, 64)}{states[is_clean]}"
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
@@ -52,10 +77,23 @@ def package_versions(packages: Iterable[str]) -> dict[str, str]:
     return versions
 
 
+def _is_committed(file: Path, recorded: str | None) -> bool:
+    """Return whether the content of a file has the hash that a commit has recorded for the file."""
+    if recorded is None:
+        return False
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return False
+    algorithm = hashlib.sha1 if len(recorded) == _SHA1_DIGITS else hashlib.sha256
+    return algorithm(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() == recorded
+
+
 def _git(folder: str, *arguments: str) -> str | None:
-    # The configuration of a repository can name programs, and git would run the program of core.fsmonitor. Variables
-    # such as GIT_DIR would make git read another repository.
+    # Variables such as GIT_DIR would make git read another repository. Without the two variables, git could fetch a
+    # missing object by a program that the configuration of the repository names.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
     command = ["git", "-C", folder, "-c", "core.fsmonitor=false", "--no-optional-locks", *arguments]
     try:
         answer = subprocess.run(

@@ -132,10 +132,11 @@ class ObjectiveCode:
 
 def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
     """Return the SHA-256 of the parts of a code, in hexadecimal. The hash ignores the order of the parts and their
-    attribute `shown`.
+    attribute `shown`. The SQL function ledger.code_digest computes the same hash.
     """
-    hashed = sorted([part.get(name, "") for name in ("kind", "name", "code", "value", "unwatched")] for part in parts)
-    return hashlib.sha256(json.dumps(hashed).encode()).hexdigest()
+    keys = ("kind", "name", "code", "value", "unwatched")
+    digests = sorted(_digest("".join(_digest(part[key]) if key in part else "-" for key in keys)) for part in parts)
+    return _digest("".join(digests))
 
 
 def parts_from_json(value: object) -> tuple[CodePart, ...]:
@@ -160,8 +161,11 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
 
 
 def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
-    """Shorten the names of the parts, and replace all parts after the first `MOST_PARTS` by one part."""
-    named = [replace(part, name=_short(part.name)) if len(part.name) > _LONGEST_NAME else part for part in parts]
+    """Make the names of the parts storable, and replace all parts after the first `MOST_PARTS` by one part."""
+    named = [
+        replace(part, name=_storable(part.name), unwatched=part.unwatched and _storable(part.unwatched))
+        for part in parts
+    ]
     if len(named) <= MOST_PARTS:
         return tuple(named)
     rest = named[MOST_PARTS - 1 :]
@@ -292,8 +296,8 @@ def _is_changed(before: CodePart, now: CodePart, *, values: bool) -> bool:
 
 
 def _changed(before: CodePart, now: CodePart) -> str:
-    if None not in (before.shown, now.shown) and before.shown != now.shown:
-        return f"{now} ({before.shown}, now {now.shown})"
+    if before.shown is not None and now.shown is not None and before.shown != now.shown:
+        return f"{now} ({one_line(before.shown, 40)}, now {one_line(now.shown, 40)})"
     return str(now)
 
 
@@ -306,9 +310,14 @@ def _place(part: CodePart) -> int:
     return KINDS.index(part.kind) if part.kind in KINDS else len(KINDS)
 
 
-def _short(name: str) -> str:
-    hashed = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:16]
-    return f"{name[: _LONGEST_NAME - 20]}...{hashed}"
+def _storable(name: str) -> str:
+    """Return a name that PostgreSQL can store, of at most `_LONGEST_NAME` characters."""
+    text = name.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 20]}...{_digest(text)[:16]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def _is_texts(value: object) -> TypeGuard[Mapping[str, str]]:

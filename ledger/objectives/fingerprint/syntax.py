@@ -11,6 +11,7 @@ import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType
 from typing import Any
 
@@ -133,7 +134,7 @@ def of_module(name: str) -> ModuleSyntax | None:
     """
     try:
         module = sys.modules.get(name)
-        spec = getattr(module, "__spec__", None) or importlib.util.find_spec(name)
+        spec = getattr(module, "__spec__", None) or _found(name)
         loader: Any = getattr(spec, "loader", None)
         text = loader.get_source(name) if hasattr(loader, "get_source") else None
     except Exception:  # A loader of the user may raise any exception.
@@ -190,6 +191,17 @@ def codes(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from codes(constant)
+
+
+def _found(name: str) -> ModuleSpec | None:
+    """Return the spec of a module that is not imported. `importlib.util.find_spec` would import the packages above."""
+    package, *inner = name.split(".")
+    spec = importlib.util.find_spec(package)
+    for each in inner:
+        if spec is None:
+            return None
+        spec = PathFinder.find_spec(f"{spec.name}.{each}", spec.submodule_search_locations)
+    return spec
 
 
 @lru_cache(maxsize=64)

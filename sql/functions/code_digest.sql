@@ -1,0 +1,18 @@
+-- Return the SHA-256 of the parts of a code, in hexadecimal. The digest is the SHA-256 of the sorted digests of the parts,
+-- one after the other. The digest of a part is the SHA-256 of five texts, one after the other: for each of the keys kind,
+-- name, code, value and unwatched, the SHA-256 of the part's text in UTF-8, or a hyphen if the part has no such key. All
+-- digests are written in hexadecimal. The function digest_parts in ledger/objectives/fingerprint/record.py returns the
+-- same digest.
+--   parts: a JSON array of objects.
+create or replace function ledger.code_digest(parts jsonb) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+return (
+  select encode(sha256(convert_to(coalesce(string_agg(digest, '' order by digest collate "C"), ''), 'UTF8')), 'hex')
+  from (
+    select encode(sha256(convert_to(string_agg(
+      coalesce(encode(sha256(convert_to(part ->> key, 'UTF8')), 'hex'), '-'), '' order by place), 'UTF8')), 'hex') as digest
+    from jsonb_array_elements(code_digest.parts) with ordinality as given (part, number)
+    cross join unnest(array['kind', 'name', 'code', 'value', 'unwatched']) with ordinality as field (key, place)
+    group by number) as digests);
+
+comment on function ledger.code_digest is 'The SHA-256 of the parts of a code, in hexadecimal. Internal.';

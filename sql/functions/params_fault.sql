@@ -1,0 +1,15 @@
+-- Return a description of the fault if the parameters of a trial do not have exactly the names of the search space, or
+-- null if there is no fault. The function does not compare the values with the dimensions of the space.
+--   spec: the definition of a study, whose key space is a list of dimensions.
+create or replace function ledger.params_fault(spec jsonb, params jsonb) returns text
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+return case
+  when jsonb_typeof(spec -> 'space') is distinct from 'array' then null
+  when jsonb_typeof(params) is distinct from 'object' then 'the parameters are not an object'
+  when array(select jsonb_object_keys(params) order by 1)
+    <> array(select dimension ->> 'name' from jsonb_array_elements(spec -> 'space') as dimension order by 1)
+  then 'the parameters do not have the names of the search space'
+end;
+
+comment on function ledger.params_fault is
+  'The fault of the names of a trial''s parameters, or null. Internal.';
