@@ -21,6 +21,8 @@ PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator=
 TRIAL_SECONDS = 0.2
 # Seconds that the manager and the workers have to stop.
 LEAVE = 60.0
+# Seconds that a command may take. `ledger verify` recomputes each proposal of a forest, which takes about a second.
+_LONGEST = 1_200.0
 
 
 @dataclass
@@ -139,10 +141,10 @@ def run_commands(under_attack: Victims) -> list[str]:
     for command in commands:
         process = under_attack.owner.start(*command)
         try:
-            _, error = process.communicate(timeout=300)
+            _, error = process.communicate(timeout=_LONGEST)
         except subprocess.TimeoutExpired:
             process.kill()
-            error = "no end within 300 s"
+            error = f"no end within {_LONGEST} s"
         if process.returncode != 0 or "Traceback" in error:
             failed.append(f"{' '.join(command[:2])}: {error.strip().splitlines()[-1:]}")
     return failed
