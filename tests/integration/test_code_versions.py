@@ -10,10 +10,9 @@ import hypothesis
 import hypothesis.strategies as st
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from ledger.database import codes, overview, protocol, studies, transfer, trials
-from ledger.database.connection import engine
+from ledger.database.connection import engine, to_json
 from ledger.errors import LedgerError, UsageError
 from ledger.manager import objective_change
 from ledger.manager.registration import record, register
@@ -255,7 +254,7 @@ def test_a_code_that_no_reader_could_read_is_refused(db, connection):
 )
 @hypothesis.settings(max_examples=50)
 def test_the_database_computes_the_same_digest(connection, parts):
-    found = connection.execute("select ledger.code_digest(%s)", (Jsonb(parts),)).fetchone()
+    found = connection.execute("select ledger.code_digest(cast(%s as jsonb))", (to_json(parts),)).fetchone()
     assert found == (digest_parts(parts),)
 
 
