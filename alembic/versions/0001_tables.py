@@ -1000,7 +1000,7 @@ def upgrade() -> None:
             "git_clean",
             sa.Boolean(),
             nullable=True,
-            comment="Whether the code was equal to the code of the commit; null without a repository.",
+            comment="Whether the code's files equal those of the commit; null without a repository or files.",
         ),
         sa.Column(
             "versions",

@@ -52,7 +52,7 @@ code_version = Table(
     Column(
         "git_clean",
         Boolean,
-        comment="Whether the code was equal to the code of the commit; null without a repository.",
+        comment="Whether the code's files equal those of the commit; null without a repository or files.",
     ),
     Column(
         "versions",

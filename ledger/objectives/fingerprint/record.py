@@ -74,7 +74,7 @@ class ObjectiveCode:
     git_commit : str or None
         The commit of the git repository that contains the code. None without a repository.
     git_clean : bool or None
-        Whether the code was equal to the commit's code. None without a repository.
+        Whether the code's files equal those of the commit. None without a repository or files.
     versions : mapping of str to str
         The versions of Python and of the packages that the code imports.
     """
