@@ -14,15 +14,16 @@ declare
   known ledger.trial;
   place record;
   next_number int;
+  fault text;
 begin
   select * into parent from ledger.study where id = enqueue.study_id for no key update;
   if parent.state = 'cancelled' then
     raise exception 'study % was cancelled, which is final: enqueue the trial in another study', parent.name
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  if ledger.params_fault(parent.spec, enqueue.params) is not null then
-    raise exception 'study %: %', parent.name, ledger.params_fault(parent.spec, enqueue.params)
-      using errcode = 'invalid_parameter_value';
+  fault := ledger.params_fault(parent.spec, enqueue.params);
+  if fault is not null then
+    raise exception 'study %: %', parent.name, fault using errcode = 'invalid_parameter_value';
   end if;
   select trial.* into known
   from ledger.trial

@@ -18,17 +18,18 @@ declare
   known ledger.trial;
   place record;
   first_number int;
+  fault text;
 begin
   select * into parent from ledger.study where id = import_trials.study_id for no key update;
   if parent.state = 'cancelled' then
     raise exception 'study % was cancelled, which is final: import into another study', parent.name
       using errcode = 'object_not_in_prerequisite_state';
   end if;
-  if exists (
-    select from jsonb_array_elements(import_trials.trials) as given (trial)
-    where ledger.params_fault(parent.spec, given.trial -> 'params') is not null) then
-    raise exception 'study %: the parameters do not have the names of the search space', parent.name
-      using errcode = 'invalid_parameter_value';
+  fault := (
+    select max(ledger.params_fault(parent.spec, given.trial -> 'params'))
+    from jsonb_array_elements(import_trials.trials) as given (trial));
+  if fault is not null then
+    raise exception 'study %: %', parent.name, fault using errcode = 'invalid_parameter_value';
   end if;
   select trial.* into known
   from jsonb_array_elements(import_trials.trials) as given (trial)
