@@ -1,6 +1,5 @@
 """The modules that belong to the user's code, in contrast to installed packages and the standard library."""
 
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -62,7 +61,10 @@ class OwnModules:
     @cached_property
     def _distributed(self) -> set[str]:
         """The packages of the distribution that contains the objective's package."""
-        found = importlib.metadata.packages_distributions()
+        # Most objectives are in no installed distribution, and this import needs 3 MB of memory.
+        from importlib.metadata import packages_distributions
+
+        found = packages_distributions()
         of_objective = set(found.get(self._package, ()))
         return {package for package, distributions in found.items() if of_objective & set(distributions)}
 
