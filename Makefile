@@ -1,6 +1,8 @@
 # Everything from a fresh clone with Python 3.11 or newer and make. uv installs the packages where it exists, else pip.
 PYTHON ?= python3
 export LEDGER_HOME ?= $(CURDIR)/.ledger
+# With this variable, each process would compile all the modules that it imports. The tests start thousands of processes.
+unexport PYTHONDONTWRITEBYTECODE
 bin := .venv/bin
 # Tests of processes mostly wait, so four test processes keep two cores busy. One test process uses a given server,
 # because roles belong to a whole server. Files start in the order of their names.
