@@ -3,8 +3,9 @@
 from typing import Any
 
 from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from ledger.database import code_tables, tables
+from ledger.database import annotation_tables, code_tables, tables
 
 
 def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
@@ -19,7 +20,13 @@ def _of_values(*names: str) -> list[Column[Any]]:
     return [Column(name, Double) for name in names]
 
 
-studies = _view("studies", tables.study)
+studies = _view(
+    "studies",
+    tables.study,
+    Column("tags", ARRAY(Text)),
+    *(Column(name, Text) for name in ("objective_name", "dataset")),
+)
+annotations = _view("annotations", annotation_tables.trial_annotation)
 iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "best_value"))
 trials = _view("trials", tables.trial, *_of_values("value", "seconds"))
 attempts = _view("attempts", tables.attempt, *_of_values("value"))
@@ -33,7 +40,8 @@ progress = table(
     *(column(name, Integer) for name in ("budget", "patience", "proposed", "ended", "iterations_told", "attempts")),
     *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
     *(column(name, Double) for name in ("best_value", "best_loss", "best_score", "target", "timeout_seconds")),
-    column("created_at", DateTime(timezone=True)),
+    *(column(name, DateTime(timezone=True)) for name in ("created_at", "archived_at")),
     column("elapsed", Interval),
+    column("tags", ARRAY(Text)),
     schema=tables.SCHEMA,
 )
