@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ledger.database.rows import StudyRow
 
+
 @click.command(
     epilog=examples(
         "ledger study annotate svm-42-341b3e --tag paper --note 'the run of table 2'",

@@ -92,8 +92,12 @@ def filter_options(command: F) -> F:
     metavar="PATTERN",
     help="Only studies whose dataset or data file fits the pattern, such as digits or '*.csv'.",
 )
-@click.option("--newer", type=AgeType(), metavar="AGE", help="Only studies of at most this age, such as 30m, 36h or 7d.")
-@click.option("--older", type=AgeType(), metavar="AGE", help="Only studies of at least this age, such as 30m, 36h or 7d.")
+@click.option(
+    "--newer", type=AgeType(), metavar="AGE", help="Only studies of at most this age, such as 30m, 36h or 7d."
+)
+@click.option(
+    "--older", type=AgeType(), metavar="AGE", help="Only studies of at least this age, such as 30m, 36h or 7d."
+)
 @click.option("--archived", is_flag=True, help="List the archived studies instead of the other studies.")
 @click.option(
     "--sort",

@@ -18,7 +18,7 @@ SCHEMA = "optuna"
 # `MARK`.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
 # Files of sql/optuna, ordered so that each file comes after the files on which it depends.
-_FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
+_FILES = ("types", "studies", "trials", "attributes", "rest", "read_only", "privileges")
 
 
 def enabled(connection: Connection) -> bool:
