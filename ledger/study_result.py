@@ -447,9 +447,7 @@ def annotate(name: str, database: str | None, trial: int | None, change: Annotat
         raise LedgerError(f"study {name} was deleted")
 
 
-def trial_of(
-    row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None
-) -> Trial:
+def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:
     """Convert a row of the ledger into a trial, with parameters in Python's types and in the order of the space."""
     other = {*_EXPANDED, "tags", "note"}
     same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in other}

@@ -15,6 +15,7 @@ from ledger.cli.options import (
     settings_options,
     trainer_user_option,
 )
+from ledger.cli.sections import SectionedGroup
 from ledger.cli.study_keeping import annotate, archive, delete, rename, unarchive
 from ledger.cli.study_list import list_, progress_facts
 from ledger.database.rows import CodeVersionRow, StudyRow, columns
@@ -31,7 +32,7 @@ _ITERATION = (
 _CODE = ("number", "first_trial", "sha256", "recorded_at")
 
 
-class _StudyGroup(click.Group):
+class _StudyGroup(SectionedGroup):
     """The command group `ledger study`, which imports the module of `create` only when the user calls `create`.
 
     The module of `create` imports pydantic, and this import takes 0.1 s.

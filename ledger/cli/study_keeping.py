@@ -9,6 +9,7 @@ from ledger.access import connected
 from ledger.cli import annotation
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.cli.study_list import filter_options
 from ledger.cli.study_list import show as show_list
 from ledger.errors import LedgerError, UsageError
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger study annotate svm-42-341b3e --tag paper --note 'the run of table 2'",
         "ledger study annotate svm-42-341b3e --untag paper --attribute ticket=117",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @annotation.change_options
@@ -43,7 +45,7 @@ def annotate(name: str, settings: Settings, **given: Any) -> None:
     annotation.show(f"study {name}", now, word)
 
 
-@click.command(epilog=examples("ledger study rename svm-42-341b3e svm-baseline"))
+@click.command(cls=SectionedCommand, epilog=examples("ledger study rename svm-42-341b3e svm-baseline"))
 @click.argument("name", type=STUDY)
 @click.argument("new_name", type=TEXT)
 @settings_options
@@ -65,7 +67,7 @@ def rename(name: str, new_name: str, settings: Settings) -> None:
     click.echo(f"study {name} is now named {new_name}")
 
 
-@click.command(epilog=examples("ledger study archive svm-42-341b3e"))
+@click.command(cls=SectionedCommand, epilog=examples("ledger study archive svm-42-341b3e"))
 @click.argument("names", type=STUDY, nargs=-1, required=True, metavar="NAME...")
 @settings_options
 def archive(names: Sequence[str], settings: Settings) -> None:
@@ -73,7 +75,7 @@ def archive(names: Sequence[str], settings: Settings) -> None:
     _archive(names, settings, archived=True)
 
 
-@click.command(epilog=examples("ledger study unarchive svm-42-341b3e"))
+@click.command(cls=SectionedCommand, epilog=examples("ledger study unarchive svm-42-341b3e"))
 @click.argument("names", type=STUDY, nargs=-1, required=True, metavar="NAME...")
 @settings_options
 def unarchive(names: Sequence[str], settings: Settings) -> None:
@@ -82,11 +84,12 @@ def unarchive(names: Sequence[str], settings: Settings) -> None:
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger study delete svm-42-341b3e --yes",
         "ledger study delete --name 'try-*' --dry-run",
         "ledger study delete --tag scratch --yes",
-    )
+    ),
 )
 @click.argument("names", type=STUDY, nargs=-1, metavar="[NAME]...")
 @filter_options

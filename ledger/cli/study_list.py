@@ -9,6 +9,7 @@ import click
 from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.database.rows import ProgressRow, columns
 from ledger.errors import UsageError
 from ledger.settings import Settings
@@ -64,6 +65,7 @@ def filter_options(command: F) -> F:
 
 
 @click.command(
+    cls=SectionedCommand,
     name="list",
     epilog=examples(
         "ledger study list",

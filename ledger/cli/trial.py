@@ -13,6 +13,7 @@ from ledger.cli import annotation, document, outcome, table
 from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
+from ledger.cli.sections import SectionedGroup
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
@@ -36,7 +37,9 @@ _LAST = ("ATTEMPTS", "FAILURES", "CRASHES", "LOST", "WORKER")
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
-@click.group(epilog=examples("ledger trial list svm-42-341b3e", "ledger trial show svm-42-341b3e 3"))
+@click.group(
+    cls=SectionedGroup, epilog=examples("ledger trial list svm-42-341b3e", "ledger trial show svm-42-341b3e 3")
+)
 def trial() -> None:
     """Show, enqueue, retry and cancel trials."""
 

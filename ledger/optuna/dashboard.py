@@ -133,7 +133,9 @@ def _with_states(application: Application) -> Application:
         if status.startswith("200"):
             body = _with_facts(body)
         length = ("Content-Length", str(len(body)))
-        start_response(status, [*((name, value) for name, value in headers if name.lower() != "content-length"), length])
+        start_response(
+            status, [*((name, value) for name, value in headers if name.lower() != "content-length"), length]
+        )
         return [body]
 
     return respond

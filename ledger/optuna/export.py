@@ -128,8 +128,7 @@ def _postgresql_json(value: Any) -> str:
     return f"{Decimal(repr(value)):f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
-def _study_attributes(
-    study: StudyRow, best_value: float | None, annotation: AnnotationRow | None) -> dict[str, Any]:
+def _study_attributes(study: StudyRow, best_value: float | None, annotation: AnnotationRow | None) -> dict[str, Any]:
     columns = ("batch_size", "budget", "reason", "state", "target", "patience", "timeout_seconds", "stopped_by")
     facts = {**study.spec, **{name: getattr(study, name) for name in columns}}
     facts |= {"best_value": best_value, "tags": _tags(annotation)}
@@ -177,9 +176,7 @@ def _trials(
                 raise LedgerError(f"Optuna refuses trial {row.number} of study {study.name}: {error}") from None
 
 
-def _trial(
-    row: TrialRow, space: "dict[str, BaseDistribution]", annotation: AnnotationRow | None
-) -> "FrozenTrial":
+def _trial(row: TrialRow, space: "dict[str, BaseDistribution]", annotation: AnnotationRow | None) -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
     # Optuna's distribution converts each value to the parameter's type, because JSON does not distinguish 1 from 1.0.
