@@ -36,7 +36,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def many(run: Run, db: Connection, connection: psycopg.Connection[Any], url: str, monkeypatch) -> None:  # noqa: F811
+def many(run: Run, db: Connection, connection: psycopg.Connection[Any], url: str, monkeypatch) -> None:
     """A ledger with studies of several objectives, each an hour older than the next one."""
     monkeypatch.setenv("DATABASE_URL", url)
     for age, (name, objective) in enumerate(reversed(OBJECTIVES.items())):
