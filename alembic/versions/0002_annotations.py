@@ -12,7 +12,22 @@ branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
 
+# The views in which the name of a column changes, with the old and the new name. A view that a user has built on such a
+# view stays, because the migration renames the column.
+_RENAMED = (
+    ("trials", "number", "trial"),
+    ("iterations", "number", "iteration"),
+    ("attempts", "number", "attempt"),
+    ("studies", "id", "study_id"),
+    ("studies", "name", "study"),
+    ("workers", "name", "worker"),
+    ("managers", "name", "manager"),
+)
+
+
 def upgrade() -> None:
+    for view, old, new in _RENAMED:
+        op.execute(_rename(view, old, new))
     op.add_column(
         "study",
         sa.Column(
@@ -54,10 +69,26 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for view, old, new in _RENAMED:
+        op.execute(_rename(view, new, old))
     # The next upgrade creates the views again that depend on the tables and on the column.
     op.execute("drop table ledger.trial_annotation cascade")
     op.execute("drop table ledger.study_annotation cascade")
     op.execute("alter table ledger.study drop column archived_at cascade")
+
+
+def _rename(view: str, old: str, new: str) -> str:
+    """Return the statement that renames the column of a view, if the view exists with this column."""
+    return f"""
+        do $$
+        begin
+          if exists (
+            select from pg_attribute
+            where attrelid = to_regclass('ledger.{view}') and attname = '{old}' and not attisdropped) then
+            alter view ledger.{view} rename column {old} to {new};
+          end if;
+        end $$
+    """
 
 
 def _parts(of: str) -> list[sa.Column[object]]:

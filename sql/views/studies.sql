@@ -2,8 +2,8 @@
 -- so the columns objective_name and dataset accept every JSON value.
 create or replace view ledger.studies as
 select
-  study.id,
-  study.name,
+  study.id as study_id,
+  study.name as study,
   state,
   reason,
   budget,
@@ -58,3 +58,5 @@ comment on column ledger.studies.objective_name is
   'Model, estimator or function of the objective, the estimators of a pipeline, or the words of a command.';
 comment on column ledger.studies.dataset is
   'Name of the dataset or of the data file; null if the objective names neither.';
+comment on column ledger.studies.study_id is 'Number of the study, by which other tables refer to the study.';
+comment on column ledger.studies.study is 'Unique name of the study.';

@@ -155,8 +155,8 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
     ]
     with psycopg.connect(ledger) as connection:
         rows = connection.execute(
-            "select number, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker,"
-            " error from ledger.trials where study = 'runs' order by number"
+            "select trial, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker,"
+            " error from ledger.trials where study = 'runs' order by trial"
         ).fetchall()
     for trial, row in zip(study.trials, rows, strict=True):
         number, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker, error = row
@@ -205,7 +205,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
 def test_times_are_the_same_moments_wherever_optuna_runs(ledger, monkeypatch, zone):
     with psycopg.connect(ledger) as connection:
-        asked = "select claimed_at from ledger.trials where study = 'complete' and number = 0"
+        asked = "select claimed_at from ledger.trials where study = 'complete' and trial = 0"
         ((claimed_at,),) = connection.execute(asked).fetchall()
     monkeypatch.setenv("TZ", zone)
     time.tzset()

@@ -543,7 +543,7 @@ def test_a_successor_gets_a_study_at_once_under_its_role(server, fresh):
     ):
         row = make_study(first)
         ended, successor = ClaimedStudy(row.id, uuid.uuid4()), ClaimedStudy(row.id, uuid.uuid4())
-        shown = "select study, name, alive from ledger.managers"
+        shown = "select study, manager, alive from ledger.managers"
         assert managing.claim_study(first, ended, "first", 3600.0) == "held"
         assert managing.claim_study(second, successor, "second", 3600.0) == "taken"
         assert reader.execute(shown).fetchall() == [("s", "first", True)]
@@ -572,7 +572,7 @@ def test_workers_are_shown_alive_with_what_they_hold(fresh):
             owner.execute(
                 f"create or replace function ledger.clock() returns timestamptz language sql volatile as '{body}'"
             )
-            rows = reader.execute("select name, alive, trial from ledger.workers").fetchall()
+            rows = reader.execute("select worker, alive, trial from ledger.workers").fetchall()
             return {name: (alive, trial) for name, alive, trial in rows}
 
         assert shown(0) == {"holder": (True, 0), "idle": (True, None), "left": (False, None)}

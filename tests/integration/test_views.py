@@ -178,7 +178,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("view", sorted(VIEWS - {"datasets", "sources", "workers"}))
 def test_a_view_asked_of_one_study_reads_that_study_alone(asked, view):
-    question = f"select * from ledger.{view} where {'name' if view == 'studies' else 'study'} = 's'"
+    question = f"select * from ledger.{view} where study = 's'"
     answer = asked.execute("explain (analyze, buffers, format json) " + question).fetchone()
     assert answer is not None
     plan = answer["QUERY PLAN"][0]["Plan"]
