@@ -207,7 +207,7 @@ def test_the_database_refuses_what_any_client_sends_beyond_the_bounds(db, connec
         annotations.annotate_trial(db, row.id, 0, AnnotationChange(tags=["one more"]))
 
 
-def test_another_sessions_open_annotation_keeps_nobody_waiting(db, url):
+def test_an_open_annotation_keeps_no_session_waiting(db, url):
     row = make_study(db)
     with psycopg.connect(url) as other:
         other.execute("select ledger.annotate_study(%s, '{a}')", (row.id,))
