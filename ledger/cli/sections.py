@@ -49,7 +49,8 @@ class SectionedGroup(SectionedCommand, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names."""
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        is_known = not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None
+        if not is_known and not ctx.resilient_parsing:
             raise click.UsageError(
                 f"there is no command {show(args[0])}{nearest(args[0], self.list_commands(ctx))}", ctx
             )

@@ -1,7 +1,7 @@
 -- For Optuna, each key of a study's definition (the column spec) is a user attribute of the study. The budget, the
--- stopping criteria, the state, the reason for the state, the best value, the tags and the attributes that a user has set
--- are user attributes of the study, too. If a fact of the ledger has the name of a user's attribute, the name of the user's
--- attribute gets the prefix attributes_.
+-- stopping criteria, the state, the reason for the state, the best value, the tags and the attributes that a user has
+-- set are user attributes of the study, too. If a fact of the ledger has the name of a user's attribute, the name of the
+-- user's attribute gets the prefix attributes_.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,
@@ -29,7 +29,9 @@ cross join lateral (
     'target', study.target,
     'patience', study.patience,
     'timeout_seconds', study.timeout_seconds,
-    'stopped_by', study.stopped_by) as facts) as recorded
+    'stopped_by', study.stopped_by) as facts
+  -- Without the clause "offset 0", the planner could compute the facts again for each attribute.
+  offset 0) as recorded
 cross join lateral (
   select key, value, row_number() over (order by key) as place
   from (

@@ -149,7 +149,9 @@ cross join lateral (
     'retry_of', trial.retry_of,
     'source', trial.source,
     'tags', to_jsonb(nullif(annotation.tags, '{}')),
-    'worker', trial.worker) as facts) as recorded
+    'worker', trial.worker) as facts
+  -- Without the clause "offset 0", the planner could compute the facts again for each attribute.
+  offset 0) as recorded
 cross join lateral (
   select key, value, row_number() over (order by key) as place
   from (

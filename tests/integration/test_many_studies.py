@@ -315,7 +315,7 @@ def test_python_lists_and_annotates(db, url, connection, monkeypatch):
     for wrong in ({"sort": "size"}, {"limit": 0}, {"state": "ended"}, {"newer": "soon"}, {"name": 7}):
         with pytest.raises(UsageError):
             package.list_studies(**wrong)
-    with pytest.raises(LedgerError, match="has no trial 9"):
+    with pytest.raises(LedgerError, match="there is no trial 9"):
         result.annotate(trial=9, tags=["odd"])
     with pytest.raises(UsageError, match="say what to change"):
         result.annotate()
