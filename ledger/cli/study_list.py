@@ -10,7 +10,8 @@ from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
 from ledger.cli.sections import SectionedCommand
-from ledger.database.rows import ProgressRow, columns
+from ledger.database import study_list
+from ledger.database.rows import STUDY_STATES, ProgressRow, columns
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
@@ -19,9 +20,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Maximum length, in characters, of the tags that the list shows for a study.
 _TAGS_SHOWN = 40
-# The module `ledger.database.study_list` imports SQLAlchemy, which takes time. Therefore the options do not import it.
-_STATES = ("running", "paused", "complete", "failed", "cancelled")
-_ORDERS = ("created", "name", "best", "trials", "seconds")
 
 
 class AgeType(click.ParamType[timedelta]):
@@ -30,12 +28,10 @@ class AgeType(click.ParamType[timedelta]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        from ledger.database.study_list import age
-
         if isinstance(value, timedelta):
             return value
         try:
-            return age(str(value), "age")
+            return study_list.age(str(value), "age")
         except UsageError as error:
             self.fail(f"{str(error).removeprefix('age: ')}.", param, ctx)
 
@@ -78,7 +74,7 @@ def filter_options(command: F) -> F:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(_STATES),
+    type=click.Choice(STUDY_STATES),
     help="Only studies in this state. The option can be repeated.",
 )
 @filter_options
@@ -104,7 +100,7 @@ def filter_options(command: F) -> F:
 @click.option(
     "--sort",
     "order",
-    type=click.Choice(_ORDERS),
+    type=click.Choice(study_list.ORDERS),
     default="created",
     show_default=True,
     help="Order of the list: by the time of the creation, by the name, by the lowest loss, by the number of ended"
@@ -123,15 +119,13 @@ def list_(
     newer: timedelta | None,
     older: timedelta | None,
     archived: bool,
-    order: Any,
+    order: study_list.Order,
     reverse: bool,
     limit: int | None,
     as_json: bool,
     settings: Settings,
 ) -> None:
     """List the studies. By default, the oldest study comes first, and archived studies are left out."""
-    from ledger.database import study_list
-
     chosen = study_list.StudyFilter(states, tags, pattern, objective, dataset, newer, older, archived)
     with connected(settings) as connection:
         rows = study_list.read(connection, chosen, order, reverse=reverse, limit=None if limit is None else limit + 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
+STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that exports omit, such as a column that a view computes from other rows.
 _COMPUTED = {"computed": True}

@@ -10,12 +10,11 @@ from sqlalchemy import ColumnElement, Connection, Select, func, literal, select,
 
 from ledger.database import views
 from ledger.database.bounds import LONGEST_NAME, LONGEST_TAG, MOST_TAGS, text_fault
-from ledger.database.rows import ProgressRow, columns
+from ledger.database.rows import STUDY_STATES, ProgressRow, columns
 from ledger.database.selecting import fetch
 from ledger.errors import UsageError
 from ledger.text import nearest, one_line, show
 
-STATES = ("running", "paused", "complete", "failed", "cancelled")
 Order = Literal["created", "name", "best", "trials", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 # Seconds of each unit of an age.
@@ -71,8 +70,8 @@ class StudyFilter:
 
     def __post_init__(self) -> None:
         for state in self.states:
-            if state not in STATES:
-                raise UsageError(f"state: there is no state {one_line(str(state), 50)!r}{nearest(state, STATES)}")
+            if state not in STUDY_STATES:
+                raise UsageError(f"state: there is no state {one_line(str(state), 50)!r}{nearest(state, STUDY_STATES)}")
         if len(self.tags) > MOST_TAGS:
             raise UsageError(f"tag: {len(self.tags)} tags are too many, at most {MOST_TAGS} are possible")
         for tag in self.tags:
