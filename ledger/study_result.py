@@ -149,7 +149,8 @@ class StudyResult:
     tags: tuple[str, ...] = ()
     note: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    _database: str | None = field(default=None, repr=False, compare=False)
+    # The argument `database` of `load_study`. Without a type annotation, the dataclass has no field for it.
+    _database = None
 
     @property
     def best_trial(self) -> Trial:
@@ -420,8 +421,10 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
         annotated = {row.trial: row for row in annotations.of_all(connection, snapshot.study.id)}
     study = snapshot.study
     known = tuple(trial_of(row, study.spec["space"], annotated.get(row.number)) for row in snapshot.trials)
-    result = StudyResult(study.name, study.state, study.reason, study.budget, study.spec, known, _database=database)
-    return replace(result, **_parts_of(annotated.get(None)))
+    parts = _parts_of(annotated.get(None))
+    result = StudyResult(study.name, study.state, study.reason, study.budget, study.spec, known, **parts)
+    object.__setattr__(result, "_database", database)
+    return result
 
 
 def annotate(name: str, database: str | None, trial: int | None, change: AnnotationChange) -> None:

@@ -194,7 +194,7 @@ def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]
             .where(_attempts.c.study_id == study_id, _attempts.c.trial == trial, _attempts.c.output.is_not(None))
             .order_by(_attempts.c.number)
         )
-        return dict(rows.tuples().all())
+        return dict(rows.all())
 
 
 def best(connection: Connection, study_id: int) -> TrialRow | None:

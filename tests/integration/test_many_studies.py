@@ -22,6 +22,7 @@ from tests.integration.ledgers import finish, hold, make_study, spec, take, tell
 from tests.integration.moving import exported, moved
 from tests.integration.test_commands import Run
 from tests.integration.test_commands import run as run
+from tests.integration.test_moved_studies import under_way
 
 COMMAND = {"command": ["./train.sh", "{lr}"]}
 PIPELINE = {"steps": [["scale", "sklearn.preprocessing:StandardScaler"], ["svc", "sklearn.svm:SVC"]]}
@@ -321,13 +322,14 @@ def test_python_lists_and_annotates(db, url, connection, monkeypatch):
         result.annotate()
 
 
-def test_a_moved_study_keeps_its_annotations(db, server, template):
-    row = make_study(db)
+def test_a_moved_study_keeps_its_annotations(db, url, server, template, tmp_path):
+    under_way(db, url, tmp_path)
+    row = studies.get(db, "s")
     annotations.annotate_study(db, row.id, AnnotationChange(tags=["paper"], note="it works", attributes={"k": 1}))
     annotations.annotate_trial(db, row.id, 2, AnnotationChange(note="odd"))
     document = exported(db)
     assert [each["trial"] for each in document["annotations"]] == [None, 2]
-    with new_database(server, template) as url, engine(url).connect() as there:
+    with new_database(server, template) as elsewhere, engine(elsewhere).connect() as there:
         moved(there, document)
         assert exported(there)["annotations"] == document["annotations"]
         # an export without the key is from an earlier version
