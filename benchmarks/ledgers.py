@@ -93,7 +93,7 @@ class Ledger:
         for number in range(trials // batch):
             self.propose(row, number, [[source.random() for _ in NAMES] for _ in range(batch)])
             self.finish(row, number)
-        found = self.query("select params, loss from ledger.trials where study_id = %s order by number", row.id)
+        found = self.query("select params, loss from ledger.trials where study_id = %s order by trial", row.id)
         return [[params[name] for name in NAMES] for params, _ in found], [loss for _, loss in found]
 
     def propose(self, row: StudyRow, number: int, points: Sequence[Sequence[float]]) -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "ask-the-ledger.md"
 SEARCH = """
 ledger run docs/studies/neighbours.toml --workers 2 --allow neighbours
-ledger trial retry neighbours $(ledger db psql -Atc "select min(number) from ledger.trials where state = 'failed'")
+ledger trial retry neighbours $(ledger db psql -Atc "select min(trial) from ledger.trials where state = 'failed'")
 ledger resume neighbours --workers 1 --allow neighbours
 ledger study view neighbours
 """

@@ -4,12 +4,12 @@
 `objective` declares that a function is an objective. The function `command` returns an objective that runs a program,
 and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
 `Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
-itself. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's `Trial` objects. An
-objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A `StudyFailedError`
-is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that reports an invalid
-request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type
-checker can check the arguments that a program passes to this package. The module `space` makes a search space from the
-dimensions of other packages.
+itself. `list_studies` lists the studies. `load_study` reads a study from the ledger, and returns a `StudyResult` with
+the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
+the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError`
+that reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
+`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
+search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -32,11 +32,13 @@ __all__ = [
     "Study",
     "StudyFailedError",
     "StudyResult",
+    "StudySummary",
     "Trial",
     "UsageError",
     "__version__",
     "command",
     "estimator",
+    "list_studies",
     "load_study",
     "maximize",
     "minimize",
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from ledger.study.command import command
     from ledger.study.decorator import objective
     from ledger.study.estimator import EstimatorObjective, estimator
+    from ledger.study_listing import StudySummary, list_studies
     from ledger.study_result import StudyResult, Trial, load_study
 else:
     from importlib import import_module
@@ -75,10 +78,12 @@ else:
         "Study": "ledger.api",
         "StudyFailedError": "ledger.errors",
         "StudyResult": "ledger.study_result",
+        "StudySummary": "ledger.study_listing",
         "Trial": "ledger.study_result",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
         "estimator": "ledger.study.estimator",
+        "list_studies": "ledger.study_listing",
         "load_study": "ledger.study_result",
         "maximize": "ledger.one_call",
         "minimize": "ledger.one_call",

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from ledger.access import connected
 from ledger.access import database as opened
 from ledger.asking import AskedTrial, TrialAsker
 from ledger.background import RunningSearch
+from ledger.database.annotations import AnnotationChange
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
@@ -32,7 +33,7 @@ from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study_result import StudyResult, Trial, load_study, settings_of
+from ledger.study_result import StudyResult, Trial, annotate, load_study, settings_of
 from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
 
@@ -443,6 +444,40 @@ class Study:
         if asker is None:
             raise UsageError(f"tell: this program holds no trial {number} of study {self.name}: ask() first")
         asker.tell(number, value, error)
+
+    @known_keywords
+    def annotate(
+        self,
+        *,
+        trial: int | None = None,
+        tags: Collection[str] = (),
+        untag: Collection[str] = (),
+        note: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        remove: Collection[str] = (),
+    ) -> None:
+        """Change the tags, the note and the user attributes of the study, or of the trial with the number `trial`.
+
+        The study must exist in the ledger. The parameters are those of `StudyResult.annotate`.
+
+        Raises
+        ------
+        UsageError
+            A value exceeds its bound.
+        LedgerError
+            The study or the trial does not exist, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="parabola")
+        >>> study.annotate(tags=["demo"], note="a first try")
+        >>> ledger.load_study("parabola").note
+        'a first try'
+        >>> study.annotate(untag=["demo"], note="")
+        """
+        change = AnnotationChange(tags, untag, note, attributes or {}, remove)
+        annotate(self.name, self._database, trial, change)
 
     def close(self) -> None:
         """Give back each trial that `ask` has returned and the program has not told. Stop managing the study.

@@ -1,26 +1,30 @@
 """The results of a study for Python programs, as `load_study` reads them from the ledger."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
-from ledger.database import studies, transfer
-from ledger.database.rows import TrialRow
+from ledger.database import annotations, studies, transfer, trials
+from ledger.database.annotations import AnnotationChange
+from ledger.database.rows import AnnotationRow, TrialRow
 from ledger.database.status import Improvement
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.notebook.html import listing, study_result
 from ledger.objectives import Direction, value_scale
 from ledger.settings import Settings
 from ledger.study.python_values import ordered_params
+from ledger.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
+# Attributes of a trial that a data frame shows as one column for each key.
+_EXPANDED = ("params", "metrics", "attributes")
 # Largest number of trials in a notebook's list of the best trials.
 _SHOWN = 5
 
@@ -64,6 +68,12 @@ class Trial:
     error : str or None
         The last error of the trial, or the reason for which a user cancelled the trial. The value is None for a
         complete trial, and for a trial without an error or a cancellation.
+    tags : tuple of str
+        The trial's tags in alphabetical order.
+    note : str or None
+        The note on the trial.
+    attributes : dict
+        The name and the value of each user attribute of the trial, as JSON values.
 
     Examples
     --------
@@ -87,6 +97,9 @@ class Trial:
     claimed_at: datetime | None
     finished_at: datetime | None
     error: str | None
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,12 @@ class StudyResult:
         limits.
     trials : tuple of Trial
         All trials of the study, ordered by number.
+    tags : tuple of str
+        The study's tags in alphabetical order.
+    note : str or None
+        The note on the study.
+    attributes : dict
+        The name and the value of each user attribute of the study, as JSON values.
 
     Examples
     --------
@@ -127,6 +146,11 @@ class StudyResult:
     budget: int
     spec: dict[str, Any]
     trials: tuple[Trial, ...]
+    tags: tuple[str, ...] = ()
+    note: str | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    # The argument `database` of `load_study`. Without a type annotation, the dataclass has no field for it.
+    _database = None
 
     @property
     def best_trial(self) -> Trial:
@@ -219,6 +243,61 @@ class StudyResult:
         assert loss is not None
         return loss
 
+    @known_keywords
+    def annotate(
+        self,
+        *,
+        trial: int | None = None,
+        tags: Collection[str] = (),
+        untag: Collection[str] = (),
+        note: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        remove: Collection[str] = (),
+    ) -> "StudyResult":
+        """Change the tags, the note and the user attributes of the study or of one trial.
+
+        The study and the trial may have ended, because an annotation changes no result.
+
+        Parameters
+        ----------
+        trial : int, optional
+            The number of the trial. By default, the method annotates the study.
+        tags, untag : collection of str
+            The tags to add, and the tags to remove. A tag has 1 to 100 characters, and there are at most 100 tags.
+        note : str, optional
+            The new note, at most 10,000 characters. An empty text removes the note.
+        attributes : mapping of str to a JSON value, optional
+            The user attributes to set, at most 100 attributes and 10,000 bytes of JSON.
+        remove : collection of str
+            The names of the user attributes to remove.
+
+        Returns
+        -------
+        StudyResult
+            The present state of the study, with the changed annotation.
+
+        Raises
+        ------
+        UsageError
+            A value exceeds its bound.
+        LedgerError
+            The study or the trial does not exist, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> result = ledger.load_study("parabola").annotate(tags=["demo"], attributes={"ticket": 117})
+        >>> result.tags, result.attributes
+        (('demo',), {'ticket': 117})
+        >>> result.annotate(trial=0, note="the first point").trials[0].note
+        'the first point'
+        >>> result.annotate(untag=["demo"], remove=["ticket"]).tags
+        ()
+        """
+        change = AnnotationChange(tags, untag, note, attributes or {}, remove)
+        annotate(self.name, self._database, trial, change)
+        return load_study(self.name, self._database)
+
     def trials_dataframe(self) -> "pd.DataFrame":
         """Return the trials as a pandas data frame.
 
@@ -227,7 +306,8 @@ class StudyResult:
         pandas.DataFrame
             A data frame with one row for each trial. The index contains the trials' numbers. The columns are the
             attributes of `Trial`, except `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
-            column ``metrics_NAME`` for each metric replaces `metrics`.
+            column ``metrics_NAME`` for each metric replaces `metrics`. A column ``attributes_NAME`` for each user
+            attribute replaces `attributes`.
 
         Raises
         ------
@@ -251,16 +331,18 @@ class StudyResult:
             ) from None
         rows = []
         for trial in self.trials:
-            row = {name: value for name, value in vars(trial).items() if name not in ("params", "metrics")}
-            row |= {f"params_{name}": value for name, value in trial.params.items()}
-            row |= {f"metrics_{name}": value for name, value in trial.metrics.items()}
+            row = {name: value for name, value in vars(trial).items() if name not in _EXPANDED}
+            for attribute in _EXPANDED:
+                row |= {f"{attribute}_{name}": value for name, value in getattr(trial, attribute).items()}
             rows.append(row)
         names = [dimension["name"] for dimension in self.spec["space"]]
         metrics = sorted({name for trial in self.trials for name in trial.metrics})
+        attributes = sorted({name for trial in self.trials for name in trial.attributes})
         columns = [
-            *(name for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")),
+            *(name for name in Trial.__dataclass_fields__ if name not in _EXPANDED),
             *(f"params_{name}" for name in names),
             *(f"metrics_{name}" for name in metrics),
+            *(f"attributes_{name}" for name in attributes),
         ]
         frame = pd.DataFrame(rows, columns=columns)
         for dimension in self.spec["space"]:
@@ -283,16 +365,20 @@ class StudyResult:
                 improvements.append(Improvement(trial.number, trial.value, trial.loss))
         if complete:
             facts.append(("best value", f"{self.best_value:.6g} ({self.direction}, trial {self.best_trial.number})"))
+        if self.tags:
+            facts.append(("tags", ", ".join(self.tags)))
+        if self.note:
+            facts.append(("note", one_line(self.note)))
         names = [dimension["name"] for dimension in self.spec["space"]]
         best = sorted(complete, key=lambda trial: (trial.loss, trial.number))[:_SHOWN]
         rows = [
             (trial.number, trial.value, *(trial.params.get(name, "") for name in names), trial.seconds or "")
             for trial in best
         ]
-        trials = listing(["trial", "value", *names, "seconds"], rows) if rows else ""
+        table = listing(["trial", "value", *names, "seconds"], rows) if rows else ""
         params = self.best_params if complete else None
         last = complete[-1].number if complete else 0
-        return study_result(self.name, self.state, self.reason, facts, improvements, last, params, trials)
+        return study_result(self.name, self.state, self.reason, facts, improvements, last, params, table)
 
     def __repr__(self) -> str:
         complete = sum(trial.state == "complete" for trial in self.trials)
@@ -332,15 +418,50 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     """
     with connected(settings_of(database)) as connection:
         snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
+        annotated = {row.trial: row for row in annotations.of_all(connection, snapshot.study.id)}
     study = snapshot.study
-    trials = tuple(trial_of(row, study.spec["space"]) for row in snapshot.trials)
-    return StudyResult(study.name, study.state, study.reason, study.budget, study.spec, trials)
+    known = tuple(trial_of(row, study.spec["space"], annotated.get(row.number)) for row in snapshot.trials)
+    parts = _parts_of(annotated.get(None))
+    result = StudyResult(study.name, study.state, study.reason, study.budget, study.spec, known, **parts)
+    object.__setattr__(result, "_database", database)
+    return result
 
 
-def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]]) -> Trial:
+def annotate(name: str, database: str | None, trial: int | None, change: AnnotationChange) -> None:
+    """Change the annotation of a study or of one trial.
+
+    Raises
+    ------
+    UsageError
+        The change changes nothing, or a value exceeds its bound.
+    LedgerError
+        The study or the trial does not exist, or the database is unavailable.
+    """
+    if change.is_empty:
+        raise UsageError("annotate: say what to change: give tags, untag, note, attributes or remove")
+    with connected(settings_of(database)) as connection:
+        study = studies.get(connection, name)
+        if trial is None:
+            word = annotations.annotate_study(connection, study.id, change)
+        else:
+            trials.get(connection, study, trial)
+            word = annotations.annotate_trial(connection, study.id, trial, change)
+    if word == "unknown":
+        raise LedgerError(f"study {name} was deleted")
+
+
+def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:
     """Convert a row of the ledger into a trial, with parameters in Python's types and in the order of the space."""
-    same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")}
-    return Trial(**same, params=ordered_params(row.params, space), metrics=row.metrics or {})
+    other = {*_EXPANDED, "tags", "note"}
+    same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in other}
+    parts = _parts_of(annotation)
+    return Trial(**same, params=ordered_params(row.params, space), metrics=row.metrics or {}, **parts)
+
+
+def _parts_of(annotation: AnnotationRow | None) -> dict[str, Any]:
+    if annotation is None:
+        return {}
+    return {"tags": tuple(annotation.tags), "note": annotation.note, "attributes": annotation.attributes}
 
 
 def settings_of(database: str | None) -> Settings:

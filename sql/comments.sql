@@ -19,7 +19,8 @@ begin
       ('ledger.refusal', 'ledger.refusals'),
       ('ledger.dataset', 'ledger.datasets'),
       ('ledger.code_version', 'ledger.code_versions'),
-      ('ledger.source', 'ledger.sources')) as shown (of, view)
+      ('ledger.source', 'ledger.sources'),
+      ('ledger.study_annotation', 'ledger.studies')) as shown (of, view)
     join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped
     join pg_attribute as has on has.attrelid = shown.view and has.attname = shows.attname
   loop

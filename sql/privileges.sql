@@ -53,6 +53,8 @@ begin
     revoke all on all routines in schema ledger from ledger_manager;
     grant usage on schema ledger to ledger_manager;
     grant execute on function
+      ledger.annotate_study,
+      ledger.annotate_trial,
       ledger.announced_recently,
       ledger.cancel,
       ledger.cancel_trials,
@@ -93,6 +95,7 @@ begin
   loop
     continue when to_regrole(reading) is null;
     execute 'grant select on '
+      'ledger.annotations, '
       'ledger.attempts, '
       'ledger.best_trials, '
       'ledger.code_versions, '

@@ -11,6 +11,7 @@ import click
 from ledger.access import database
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.cli.sections import SectionedGroup
 from ledger.database.login_kinds import CONNECTION_LIMITS, KINDS
 from ledger.errors import UsageError
 from ledger.settings import Settings
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 PASSWORD_BYTES = 24
 
 
-@click.group(epilog=examples("ledger access add worker-7 --as worker", "ledger access list"))
+@click.group(cls=SectionedGroup, epilog=examples("ledger access add worker-7 --as worker", "ledger access list"))
 def access() -> None:
     """Add, list and remove the logins of workers, managers and readers."""
 

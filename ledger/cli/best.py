@@ -8,16 +8,18 @@ from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger best svm-42-341b3e",
         "ledger best svm-42-341b3e --as toml > best.toml",
         "ledger best svm-42-341b3e --json | jq .params",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @click.option(

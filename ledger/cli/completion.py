@@ -7,6 +7,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from ledger.cli.options import examples
+from ledger.cli.sections import SectionedCommand
 
 _VARIABLE = "_LEDGER_COMPLETE"
 # If a machine has a different program with the name `ledger`, users start the program of this package as
@@ -15,11 +16,12 @@ _NAMES = ("ledger", "trial-ledger")
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         'eval "$(ledger completion bash)"',
         "ledger completion zsh > ~/.zfunc/_ledger",
         "ledger completion fish > ~/.config/fish/completions/ledger.fish",
-    )
+    ),
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:

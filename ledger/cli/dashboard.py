@@ -4,11 +4,12 @@ import click
 
 from ledger.access import database
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.command(epilog=examples("ledger dashboard", "ledger dashboard --port 8081"))
+@click.command(cls=SectionedCommand, epilog=examples("ledger dashboard", "ledger dashboard --port 8081"))
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),

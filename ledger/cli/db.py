@@ -11,11 +11,12 @@ from ledger import embedded
 from ledger.access import MIGRATION_SECONDS, database
 from ledger.cli import document
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedGroup
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 
 
-@click.group(epilog=examples("ledger db upgrade", "ledger db check", "ledger db psql"))
+@click.group(cls=SectionedGroup, epilog=examples("ledger db upgrade", "ledger db check", "ledger db psql"))
 def db() -> None:
     """Upgrade, check and access the database."""
 

@@ -10,18 +10,20 @@ import click
 from ledger.access import connected
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import one_line, printable
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger export svm-42-341b3e --format csv --output trials.csv",
         "ledger export svm-42-341b3e --format jsonl | head -n 1",
         "ledger export svm-42-341b3e --format files --output folder",
         "ledger export svm-42-341b3e --format optuna --output study.db",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @click.option(

@@ -8,6 +8,7 @@ from ledger.access import connected, database
 from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.cli.sections import SectionedGroup
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
@@ -15,7 +16,7 @@ from ledger.settings import Settings
 SHOWN = 5
 
 
-class _ImportGroup(click.Group):
+class _ImportGroup(SectionedGroup):
     """The command group `ledger import`, whose first argument is the name of a subcommand or the name of a file."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

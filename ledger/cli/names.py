@@ -58,7 +58,7 @@ def _names(url: str | None, prefix: str) -> Sequence[str]:
             url = embedded.url(settings.home)
         with connect(url, "ledger completion", statement_seconds=_TIMEOUT) as connection:
             rows: list[tuple[Any, ...]] = connection.execute(
-                "select name from ledger.studies where starts_with(name, %s) order by created_at desc limit %s",
+                "select study from ledger.studies where starts_with(study, %s) order by created_at desc limit %s",
                 (prefix, _MOST_NAMES),
             ).fetchall()
     except Exception:

@@ -12,6 +12,7 @@ import click
 from click.types import StringParamType
 
 from ledger import logs
+from ledger.cli.sections import SettingsOption
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import HOME, Settings
 
@@ -95,6 +96,7 @@ def service_options(command: F) -> F:
 def _settings_options(command: F, give_up_after: float) -> F:
     @click.option(
         "--database-url",
+        cls=SettingsOption,
         envvar="DATABASE_URL",
         show_envvar=True,
         type=TEXT,
@@ -106,6 +108,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     )
     @click.option(
         "--database-url-file",
+        cls=SettingsOption,
         envvar="LEDGER_DATABASE_URL_FILE",
         show_envvar=True,
         type=TEXT,
@@ -115,6 +118,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     )
     @click.option(
         "--log-format",
+        cls=SettingsOption,
         envvar="LEDGER_LOG_FORMAT",
         show_envvar=True,
         type=click.Choice(["text", "json"]),
@@ -124,6 +128,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     )
     @click.option(
         "--log-level",
+        cls=SettingsOption,
         envvar="LEDGER_LOG_LEVEL",
         show_envvar=True,
         type=click.Choice(["debug", "info", "warning", "error"]),
@@ -133,6 +138,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     )
     @click.option(
         "--give-up-after",
+        cls=SettingsOption,
         envvar="LEDGER_GIVE_UP_AFTER",
         show_envvar=True,
         type=SecondsType(min=0),
@@ -142,6 +148,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
     )
     @click.option(
         "--statement-timeout",
+        cls=SettingsOption,
         envvar="LEDGER_STATEMENT_TIMEOUT",
         show_envvar=True,
         type=SecondsType(min=0.1, max=86_400),

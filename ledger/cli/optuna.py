@@ -5,10 +5,11 @@ import click
 from ledger.access import MIGRATION_SECONDS, database
 from ledger.cli import document
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedGroup
 from ledger.settings import Settings
 
 
-@click.group(epilog=examples("ledger optuna enable", "ledger optuna status", "ledger optuna url"))
+@click.group(cls=SectionedGroup, epilog=examples("ledger optuna enable", "ledger optuna status", "ledger optuna url"))
 def optuna() -> None:
     """Allow Optuna and its dashboard to read the ledger."""
 

@@ -7,7 +7,8 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from ledger.database import reads, studies, trials
+from ledger.cli import annotation
+from ledger.database import annotations, reads, studies, trials
 from ledger.database.rows import StudyRow
 from ledger.text import one_line
 from ledger.text import show as show_value
@@ -15,6 +16,8 @@ from ledger.text import show as show_value
 
 def show(connection: Connection, row: StudyRow) -> None:
     """Print the progress and the best trial of a study."""
+    from ledger.study.python_values import ordered_params
+
     progress = reads.progress(connection, row.name)[0]
     counts = ", ".join(
         f"{getattr(progress, state)} {state}"
@@ -41,7 +44,7 @@ def show(connection: Connection, row: StudyRow) -> None:
         lines["best"] = f"trial {best.number} of iteration {best.iteration}" + (
             f", {best.source}" if best.source != "proposed" else ""
         )
-        lines["parameters"] = json.dumps(best.params)
+        lines["parameters"] = json.dumps(ordered_params(best.params, row.spec["space"]))
         is_score = progress.best_score is not None and progress.best_score == best.value
         about = [one_line(progress.metric)] if progress.metric is not None and is_score else []
         lines["value"] = f"{best.value!r} ({', '.join([*about, progress.direction])})"
@@ -51,6 +54,9 @@ def show(connection: Connection, row: StudyRow) -> None:
                 lines["deviation"] = spread
             if not is_score:
                 lines[one_line(progress.metric)] = repr(progress.best_score)
+    lines |= annotation.lines_of(annotations.of_study(connection, row.id))
+    if row.archived_at is not None:
+        lines["archived"] = f"{row.archived_at:%Y-%m-%d %H:%M} UTC"
     width = max(11, *map(len, lines))
     for name, value in lines.items():
         click.echo(f"{name:<{width}} {value}")
@@ -58,9 +64,12 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 def show_best(connection: Connection, study: str) -> None:
     """Print the best trial so far in one line on standard error, if the study has a complete trial."""
-    best = trials.best(connection, studies.get(connection, study).id)
+    from ledger.study.python_values import ordered_params
+
+    row = studies.get(connection, study)
+    best = trials.best(connection, row.id)
     if best is not None:
-        params = one_line(json.dumps(best.params), 1_000)
+        params = one_line(json.dumps(ordered_params(best.params, row.spec["space"])), 1_000)
         click.echo(f"best so far: value {best.value:.6g}, trial {best.number}: {params}", err=True)
 
 

@@ -10,16 +10,18 @@ import click
 from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.options import TEXT, examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger query --list",
         "ledger query leaderboard -v study=svm-42-341b3e",
         "ledger query outcomes --json | jq length",
-    )
+    ),
 )
 @click.argument("name", required=False, type=TEXT)
 @click.option("--list", "listing", is_flag=True, help="List the queries.")

@@ -7,6 +7,7 @@ import click
 from ledger.access import connected
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
@@ -16,10 +17,11 @@ NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "t
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger report svm-42-341b3e --output report.html",
         "ledger report svm-42-341b3e --format png --plot convergence --output x.png",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @click.option(

@@ -17,6 +17,7 @@ from ledger.cli.options import (
     trainer_user_option,
     wait_option,
 )
+from ledger.cli.sections import SectionedCommand
 from ledger.cli.study_options import StudyCommand, study_option, study_options
 from ledger.errors import UsageError
 from ledger.objectives.command_template import pattern_of
@@ -129,13 +130,14 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger resume svm-42-341b3e",
         "ledger resume svm-42-341b3e --iterations 6 --workers 4",
         "ledger resume svm-42-341b3e --trials 100",
         "ledger resume svm-42-341b3e --timeout 7200",
         "ledger resume svm-42-341b3e --batch-size 32 --trials 1000 --workers 32",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @study_option("iterations", "Extend the budget to this many iterations.")

@@ -11,6 +11,7 @@ from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
@@ -19,11 +20,12 @@ _MOST_WORKERS = 200
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger status svm-42-341b3e",
         "ledger status svm-42-341b3e --watch",
         "ledger status svm-42-341b3e --json | jq .remaining_seconds",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @click.option(

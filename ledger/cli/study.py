@@ -1,12 +1,11 @@
-"""The commands create, list, show, source, accept, view, pause, cancel and delete of the group `ledger study`."""
+"""The group `ledger study`, and its commands show, source, accept, view, pause and cancel."""
 
 from collections.abc import Collection
-from typing import Any
 
 import click
 
 from ledger.access import connected
-from ledger.cli import document, outcome, table
+from ledger.cli import annotation, document, outcome
 from ledger.cli.names import STUDY
 from ledger.cli.options import (
     LARGEST_INTEGER,
@@ -16,8 +15,11 @@ from ledger.cli.options import (
     settings_options,
     trainer_user_option,
 )
-from ledger.database.rows import CodeVersionRow, ProgressRow, StudyRow, columns
-from ledger.errors import LedgerError, UsageError
+from ledger.cli.sections import SectionedGroup
+from ledger.cli.study_keeping import annotate, archive, delete, rename, unarchive
+from ledger.cli.study_list import list_, progress_facts
+from ledger.database.rows import CodeVersionRow, StudyRow, columns
+from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.text import one_line, printable
 
@@ -30,7 +32,7 @@ _ITERATION = (
 _CODE = ("number", "first_trial", "sha256", "recorded_at")
 
 
-class _StudyGroup(click.Group):
+class _StudyGroup(SectionedGroup):
     """The command group `ledger study`, which imports the module of `create` only when the user calls `create`.
 
     The module of `create` imports pydantic, and this import takes 0.1 s.
@@ -50,33 +52,6 @@ class _StudyGroup(click.Group):
 @click.group(cls=_StudyGroup, epilog=examples("ledger study list", "ledger study show svm-42-341b3e"))
 def study() -> None:
     """Show and control studies."""
-
-
-@study.command(name="list", epilog=examples("ledger study list", "ledger study list --json | jq '.[].study'"))
-@document.json_option
-@settings_options
-def list_(as_json: bool, settings: Settings) -> None:
-    """List the studies. The oldest study comes first."""
-    from ledger.database import reads
-
-    with connected(settings) as connection:
-        rows = reads.progress(connection)
-    if as_json:
-        document.write([_progress(row) for row in rows])
-        return
-    if not rows:
-        click.echo("no studies yet: `ledger run` makes one")
-        return
-    table.show(
-        ["STUDY", "STATE", "BUDGET", "COMPLETE", "RUNNING", "FAILED", "BEST VALUE", "DIRECTION", "CREATED (UTC)"],
-        [
-            (
-                *(row.study, row.state, f"{row.ended}/{row.budget}", row.complete, row.running),
-                *(row.failed, row.best_value, row.direction, f"{row.created_at:%Y-%m-%d %H:%M}"),
-            )
-            for row in rows
-        ],
-    )
 
 
 @study.command(
@@ -105,8 +80,8 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
 
     The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
     """
-    from ledger.database import codes, reads, studies, trials
-    from ledger.study.python_values import python_params
+    from ledger.database import annotations, codes, reads, studies, trials
+    from ledger.study.python_values import ordered_params
     from ledger.terminal.paste import as_python, as_toml
 
     with connected(settings) as connection:
@@ -118,8 +93,9 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
         if as_json:
             document.write(
                 {
-                    **_progress(reads.progress(connection, name)[0]),
+                    **progress_facts(reads.progress(connection, name)[0]),
                     "finished_at": row.finished_at,
+                    **annotation.facts_of(annotations.of_study(connection, row.id)),
                     "best": None if best is None else document.pick(best, *_BEST),
                     "iteration_list": [document.pick(iteration, *_ITERATION) for iteration in iterations],
                     "refusals": [document.pick(each, "worker", "reason", "refused_at") for each in refusals],
@@ -146,9 +122,9 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
     for each in refusals:
         click.echo(f"worker {one_line(each.worker)} refuses the study: {one_line(each.reason, 1_000)}")
     if best is not None:
-        params = python_params(best.params, row.spec["space"])
+        params = ordered_params(best.params, row.spec["space"])
         click.echo(f"\nbest parameters as a Python dict:\n{as_python(params)}")
-        click.echo(f"\nbest parameters as TOML:\n{as_toml(best.params)}")
+        click.echo(f"\nbest parameters as TOML:\n{as_toml(params)}")
 
 
 @study.command(
@@ -314,29 +290,5 @@ def cancel(name: str, settings: Settings) -> None:
     outcome.warn_of_locked(name, later)
 
 
-@study.command(epilog=examples("ledger study delete svm-42-341b3e --yes"))
-@click.argument("name", type=STUDY)
-@click.option("--yes", is_flag=True, help="Delete without asking.")
-@settings_options
-def delete(name: str, yes: bool, settings: Settings) -> None:
-    """Delete a study with its trials, attempts and losses."""
-    from ledger.database import studies
-
-    with connected(settings) as connection:
-        row = studies.get(connection, name)
-        if not yes:
-            raise UsageError(
-                f"the command would delete study {name} with all its trials: add --yes, or export the study first"
-            )
-        if studies.delete(connection, row) == "managed":
-            raise LedgerError(
-                f"study {name} has a running manager: stop the manager or run `ledger study cancel {name}`, then delete"
-                " the study"
-            )
-    click.echo(f"study {name} is deleted")
-
-
-def _progress(row: ProgressRow) -> dict[str, Any]:
-    facts = {name: getattr(row, name) for name in columns(ProgressRow)}
-    elapsed = facts.pop("elapsed")
-    return {**facts, "elapsed_seconds": elapsed.total_seconds()}
+for command in (list_, annotate, rename, archive, unarchive, delete):
+    study.add_command(command)

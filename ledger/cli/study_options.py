@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from pydantic.fields import FieldInfo
 
 from ledger.cli.options import TEXT, SecondsType
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
 from ledger.study.settings import AllowedTexts
@@ -71,7 +72,7 @@ class _TargetType(click.ParamType[float]):
 _TARGET = _TargetType()
 
 
-class StudyCommand(click.Command):
+class StudyCommand(SectionedCommand):
     """A click command with `study_options`. The words after ``--`` become the command of the study's objective."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -1,37 +1,45 @@
-"""The commands list, show, enqueue, retry and cancel of the group `ledger trial`."""
+"""The commands list, show, annotate, enqueue, retry and cancel of the group `ledger trial`."""
 
 import json
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from ledger.access import connected
-from ledger.cli import document, outcome, table
+from ledger.cli import annotation, document, outcome, table
 from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
+from ledger.cli.sections import SectionedGroup
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line, printable_line
 
-# Maximum length, in characters, of the parameters that `ledger trial list` shows for a trial.
-PARAMS_SHOWN = 60
+# Maximum length, in characters, of the name and of the value of a parameter in the table of `ledger trial list`.
+LONGEST_CELL = 20
+# Maximum number of parameters in the table of `ledger trial list` if the output is not a terminal.
+MOST_PARAMS = 50
+# Width of a parameter's column, and width of all other columns, in characters. In a terminal, the table shows at least
+# LEAST_PARAMS parameters, and more parameters if the terminal is wide enough.
+_PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
 # Maximum length, in characters, of a value or line that the commands of `ledger trial` other than `list` print.
 LONGEST = 1_000
 # Maximum number of lines that the command `show` prints of an attempt's output.
 OUTPUT_LINES = 40
-# Columns of the table that the command `list` prints.
-_HEADERS = (
-    *("TRIAL", "ITERATION", "STATE", "ATTEMPTS", "FAILURES", "CRASHES", "LOST"),
-    *("WORKER", "VALUE", "SECONDS", "PARAMETERS"),
-)
+# Columns of the table that the command `list` prints, before and after the columns of the parameters.
+_FIRST = ("TRIAL", "ITERATION", "STATE", "VALUE", "SECONDS")
+_LAST = ("ATTEMPTS", "FAILURES", "CRASHES", "LOST", "WORKER")
 # Columns that the option --json prints for an attempt.
 _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 
 
-@click.group(epilog=examples("ledger trial list svm-42-341b3e", "ledger trial show svm-42-341b3e 3"))
+@click.group(
+    cls=SectionedGroup, epilog=examples("ledger trial list svm-42-341b3e", "ledger trial show svm-42-341b3e 3")
+)
 def trial() -> None:
     """Show, enqueue, retry and cancel trials."""
 
@@ -71,6 +79,9 @@ def list_(
 ) -> None:
     """List a study's trials in the order of their numbers.
 
+    The table has a column for each parameter, in the order of the search space. Numbers have 4 significant digits. If
+    the space has more parameters than fit into the terminal, the table shows the first parameters.
+
     The command reads the trials in pages, and prints each page before it reads the next page.
     """
     from sqlalchemy.exc import DBAPIError
@@ -91,17 +102,23 @@ def list_(
             if as_json:
                 document.write_list(_facts(row) for page in rows() for row in page)
                 return
-            listing = table.PagedTable(_HEADERS)
+            names = [dimension["name"] for dimension in study.spec["space"]]
+            shown = names[: _shown_params()]
+            listing = table.PagedTable((*_FIRST, *(one_line(name, LONGEST_CELL) for name in shown), *_LAST))
             for page in rows():
                 listing.show(
                     [
                         (
-                            *(row.number, row.iteration, row.state, row.attempts, row.failures, row.crashes, row.lost),
-                            *(row.worker, row.value, row.seconds, one_line(json.dumps(row.params), PARAMS_SHOWN)),
+                            *(row.number, row.iteration, row.state, row.value, row.seconds),
+                            *(_cell(row.params.get(name, "")) for name in shown),
+                            *(row.attempts, row.failures, row.crashes, row.lost, row.worker),
                         )
                         for row in page
                     ]
                 )
+            if last is not None and len(shown) < len(names):
+                more = f"{len(names) - len(shown)} of {len(names)} parameters"
+                click.echo(f"ledger: {more} have no column: --json shows all parameters", err=True)
             has_more = limit is not None and any(
                 trials.pages(connection, study.id, after=-1 if last is None else last, state=state, limit=1)
             )
@@ -128,22 +145,26 @@ def list_(
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
     """Show one trial and its attempts, with each attempt's error and last lines of output."""
-    from ledger.database import studies, trials
+    from ledger.database import annotations, studies, trials
+    from ledger.study.python_values import ordered_params
 
     with connected(settings) as connection:
         study = studies.get(connection, name)
         row = trials.get(connection, study, number)
+        annotated = annotations.of_trial(connection, study.id, number)
         attempts = trials.attempts(connection, study.id, number)
         outputs = trials.outputs(connection, study.id, number)
     if as_json:
         listed = [{**document.pick(attempt, *_ATTEMPT), "output": outputs.get(attempt.number)} for attempt in attempts]
-        document.write({"study": name, **_facts(row), "attempt_list": listed})
+        document.write(
+            {"study": name, **_facts(row), **annotation.facts_of(annotated), "attempt_list": listed},
+        )
         return
     facts = {
         "trial": f"{number} of study {name}, iteration {row.iteration}, round {row.round}",
         "source": row.source if row.retry_of is None else f"retried from trial {row.retry_of}",
         "state": row.state,
-        "parameters": json.dumps(row.params),
+        "parameters": json.dumps(ordered_params(row.params, study.spec["space"])),
         "value": row.value,
         "loss": None if row.loss == row.value else row.loss,
         "metrics": None if row.metrics is None else json.dumps(row.metrics),
@@ -154,6 +175,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         "deadline": row.deadline_at,
         "finished": row.finished_at,
         "error": last_line(row.error) if row.error else None,
+        **annotation.lines_of(annotated),
     }
     for label, value in facts.items():
         if value is not None:
@@ -168,6 +190,34 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         for line in (attempt.error or "").strip().splitlines():
             click.echo(f"  {printable_line(line)}")
         _show_output(outputs.get(attempt.number, ""))
+
+
+@trial.command(
+    epilog=examples(
+        "ledger trial annotate svm-42-341b3e 3 --tag suspicious --note 'the loss is too low'",
+        "ledger trial annotate svm-42-341b3e 3 --untag suspicious --attribute reviewed=true",
+    )
+)
+@click.argument("name", type=STUDY)
+@click.argument("number", type=click.IntRange(0, LARGEST_INTEGER))
+@annotation.change_options
+@settings_options
+def annotate(name: str, number: int, settings: Settings, **given: Any) -> None:
+    """Change the tags, the note and the user attributes of a trial.
+
+    The trial may have ended, because an annotation changes no result.
+    """
+    from ledger.database import annotations, studies, trials
+
+    change = annotation.change_of(given)
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
+        trials.get(connection, study, number)
+        word = annotations.annotate_trial(connection, study.id, number, change)
+        if word == "unknown":
+            raise LedgerError(f"study {name} was deleted")
+        now = annotations.of_trial(connection, study.id, number)
+    annotation.show(f"trial {number} of study {name}", now, word)
 
 
 @trial.command(epilog=examples("ledger trial enqueue svm-42-341b3e C=1.0 gamma=0.01"))
@@ -266,6 +316,23 @@ def _show_output(output: str) -> None:
         click.echo("  output:")
     for line in lines[-OUTPUT_LINES:]:
         click.echo(f"    | {printable_line(line)}".rstrip())
+
+
+def _shown_params() -> int:
+    """Return the number of parameters for which the table has a column."""
+    if not sys.stdout.isatty():
+        return MOST_PARAMS
+    columns_of_terminal = shutil.get_terminal_size().columns
+    return max(LEAST_PARAMS, (columns_of_terminal - _OTHER_WIDTH) // _PARAM_WIDTH)
+
+
+def _cell(value: Any) -> object:
+    """Return a parameter's value for the table, with 4 significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return one_line(value if isinstance(value, str) else json.dumps(value), LONGEST_CELL)
 
 
 def _facts(row: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from ledger.access import connected
 from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.text import one_line
@@ -16,7 +17,9 @@ from ledger.text import one_line
 _LONGEST = 5_000
 
 
-@click.command(epilog=examples("ledger verify svm-42-341b3e", "ledger verify svm-42-341b3e --json"))
+@click.command(
+    cls=SectionedCommand, epilog=examples("ledger verify svm-42-341b3e", "ledger verify svm-42-341b3e --json")
+)
 @click.argument("name", type=STUDY)
 @document.json_option
 @settings_options

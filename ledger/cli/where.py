@@ -6,6 +6,7 @@ import click
 
 from ledger.cli import document
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.settings import FoundHome, Settings, find_home
 
 _REASONS = {
@@ -16,7 +17,7 @@ _REASONS = {
 }
 
 
-@click.command(epilog=examples("ledger where", "ledger where --json"))
+@click.command(cls=SectionedCommand, epilog=examples("ledger where", "ledger where --json"))
 @document.json_option
 @settings_options
 def where(as_json: bool, settings: Settings) -> None:

@@ -20,12 +20,14 @@ from ledger.cli.options import (
     settings_options,
     trainer_user_option,
 )
+from ledger.cli.sections import SectionedGroup
 from ledger.errors import UsageError
 from ledger.settings import Settings
 from ledger.text import one_line
 
 
 @click.group(
+    cls=SectionedGroup,
     invoke_without_command=True,
     subcommand_metavar="[list]",
     epilog=examples(

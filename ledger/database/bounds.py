@@ -24,6 +24,13 @@ LONGEST_NAME = int(_BOUNDS["longest_name"])
 LONGEST_ERROR = int(_BOUNDS["longest_error"])
 LONGEST_OUTPUT = int(_BOUNDS["longest_output"])
 LONGEST_SOURCE = int(_BOUNDS["longest_source"])
+# Bounds of the annotation of a study or a trial: the lengths of a tag and of the note in characters, the numbers of
+# tags and attributes, and the size of the attributes in bytes.
+LONGEST_TAG = int(_BOUNDS["longest_tag"])
+LONGEST_NOTE = int(_BOUNDS["longest_note"])
+MOST_TAGS = int(_BOUNDS["most_tags"])
+MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
+LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
 # Maximum sizes of a JSON document, in bytes of the text that PostgreSQL writes for the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])

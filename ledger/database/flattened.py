@@ -201,6 +201,15 @@ def drop(cursor: _Cursor, study: str) -> None:
         ) from None
 
 
+def rename(cursor: _Cursor, study: str, name: str) -> None:
+    """Rename the study's view, if it exists, and change the comment on the view."""
+    old, new = sql.Identifier(SCHEMA, view_name(study)), sql.Identifier(SCHEMA, view_name(name))
+    if cursor.execute("select to_regclass(%s)", (old.as_string(),)).fetchone() == (None,):
+        return
+    cursor.execute(sql.SQL("alter view {} rename to {}").format(old, sql.Identifier(view_name(name))))
+    cursor.execute(sql.SQL("comment on view {} is {}").format(new, sql.Literal(_about(name))))
+
+
 def _metrics(cursor: _Cursor, study_id: int) -> dict[str, list[str]]:
     return dict(
         cursor.execute(
@@ -222,17 +231,20 @@ def _definition(study_id: int, of: Sequence[ViewColumn]) -> sql.Composed:
 
 
 def _comments(study: str, view: sql.Identifier, of: Sequence[ViewColumn]) -> Iterator[sql.Composed]:
-    about = (
-        f"The trials of study {study}, with a column for each parameter and metric."
-        f" The command `ledger study view {study}` created this view."
-    )
-    yield sql.SQL("comment on view {} is {}").format(view, sql.Literal(about))
+    yield sql.SQL("comment on view {} is {}").format(view, sql.Literal(_about(study)))
     for name, comment in [
         *((name, comment) for name, (_, comment) in _FIXED.items()),
         *((c.name, c.comment) for c in of),
     ]:
         column = sql.SQL("{}.{}").format(view, sql.Identifier(name))
         yield sql.SQL("comment on column {} is {}").format(column, sql.Literal(comment))
+
+
+def _about(study: str) -> str:
+    return (
+        f"The trials of study {study}, with a column for each parameter and metric."
+        f" The command `ledger study view {study}` created this view."
+    )
 
 
 def _free(kind: str, name: str, taken: set[str]) -> str:

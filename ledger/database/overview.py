@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
-from ledger.database import codes, studies, trials, views
-from ledger.database.rows import AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
+from ledger.database import annotations, codes, studies, trials, views
+from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
 from ledger.database.selecting import fetch, fetch_one, query, rows_of
 from ledger.database.status import Improvement
 from ledger.errors import LedgerError
@@ -168,6 +168,8 @@ class StudyOverview:
         The environments of the iterations, in the order of the iterations.
     code_versions : sequence of CodeVersionRow
         The versions of the objective's code, in the order of their numbers.
+    annotation : AnnotationRow or None
+        The tags, the note and the user attributes of the study.
     """
 
     at: datetime
@@ -189,6 +191,7 @@ class StudyOverview:
     environments: Sequence[UsedEnvironment]
     code_versions: Sequence[CodeVersionRow]
     timeline: AttemptTimeline
+    annotation: AnnotationRow | None = None
 
 
 def read(connection: Connection, study: StudyRow) -> StudyOverview:
@@ -250,6 +253,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         environments=_environments(connection, study.id, iterations),
         code_versions=code_versions,
         timeline=_timeline(connection, study.id, count, progress.attempts, at),
+        annotation=annotations.of_study(connection, study.id),
     )
     if studies.find(connection, now.name) is None:
         raise LedgerError("the study was deleted while it was read")

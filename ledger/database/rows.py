@@ -11,6 +11,7 @@ from typing import Any
 
 OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
+STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that exports omit, such as a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
@@ -44,6 +45,7 @@ class StudyRow:
     spec_hash: str
     versions: dict[str, Any]
     changed_batch_size: int | None
+    archived_at: datetime | None = field(metadata=_COMPUTED)
 
     @property
     def batch_size(self) -> int:
@@ -181,6 +183,21 @@ class CodeVersionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AnnotationRow:
+    """The annotation of a study or of a trial, as a row of the view ledger.annotations.
+
+    `trial` is None for the annotation of the study. `annotated_by` is the login that changed the annotation last.
+    """
+
+    trial: int | None
+    tags: list[str]
+    note: str | None
+    attributes: dict[str, Any]
+    annotated_by: str
+    annotated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker, as a row of the view ledger.workers.
 
@@ -240,9 +257,11 @@ class ProgressRow:
     best_score: float | None
     created_at: datetime
     elapsed: timedelta
+    archived_at: datetime | None
+    tags: list[str]
 
 
-Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionRow
+Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionRow | AnnotationRow
 
 
 def recorded(row: Row) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from sqlalchemy import CompoundSelect, Connection, Executable, Select, TableClau
 
 from ledger.database import views
 from ledger.database.rows import (
+    AnnotationRow,
     AttemptRow,
     CodeVersionRow,
     IterationRow,
@@ -23,6 +24,7 @@ R = TypeVar("R")
 
 _VIEWS: dict[type, TableClause] = {
     StudyRow: views.studies,
+    AnnotationRow: views.annotations,
     IterationRow: views.iterations,
     TrialRow: views.trials,
     AttemptRow: views.attempts,

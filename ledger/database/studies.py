@@ -1,4 +1,4 @@
-"""Functions that create, find, extend, pause, resume, cancel and delete studies.
+"""Functions that create, find, extend, pause, resume, cancel, rename, archive and delete studies.
 
 Each function runs one transaction on the given connection.
 """
@@ -190,6 +190,40 @@ def delete(connection: Connection, study: StudyRow) -> str:
         if word == "deleted":
             flattened.drop(cursor(connection), study.name)
         return word
+
+
+def rename(connection: Connection, study: StudyRow, name: str) -> str:
+    """Rename a study, and rename the study's flattened view if the view exists.
+
+    Only the owner of the tables can rename a study. Return "renamed", "unchanged", "taken", "managed" or "unknown".
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked the study's row or the study's flattened view.
+    """
+    call = text("select ledger.rename_study(:study, :name)")
+    with refused_if_locked(f"study {study.name}"), connection.begin():
+        word = str(connection.scalar(call, {"study": study.id, "name": name}))
+        if word == "renamed":
+            flattened.rename(cursor(connection), study.name, name)
+        return word
+
+
+def archive(connection: Connection, study: StudyRow, *, archived: bool = True) -> str:
+    """Archive a study, or take it out of the archive.
+
+    Only the owner of the tables can archive a study. Return "archived", "restored", "unchanged", "managed" or
+    "unknown".
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked the study's row.
+    """
+    call = text("select ledger.archive_study(:study, :archived)")
+    with refused_if_locked(f"study {study.name}"):
+        return str(answer(connection, call, study=study.id, archived=archived))
 
 
 def flatten(connection: Connection, study: StudyRow) -> flattened.FlattenedView:

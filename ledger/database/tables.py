@@ -120,6 +120,7 @@ study = Table(
         "otherwise.",
     ),
     moment("stopping_at", comment="Time when the study met the criterion stopped_by; null without such a criterion."),
+    moment("archived_at", comment="Time when the study was archived; null unless the study is archived."),
     of_spec(
         "seed",
         BigInteger,

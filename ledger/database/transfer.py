@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Insert, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ledger.database import code_tables, codes, datasets, studies, tables, views
+from ledger.database import annotation_tables, code_tables, codes, datasets, studies, tables, views
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     OPEN_STATES,
@@ -54,7 +54,8 @@ class StudySnapshot:
 class ImportedStudy:
     """A study to import from another ledger, with all rows that the other ledger recorded for this study.
 
-    Each row has the columns of its table, except the study's id and the claim. An export never contains claims.
+    Each row has the columns of its table, except the study's id and the claim. An export never contains claims. An
+    annotation whose `trial` is None is the annotation of the study.
     """
 
     study: Mapping[str, Any]
@@ -65,6 +66,7 @@ class ImportedStudy:
     code_versions: Iterable[Mapping[str, Any]] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[StoredDataset] = ()
+    annotations: Iterable[Mapping[str, Any]] = ()
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
@@ -198,6 +200,11 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         insert(tables.attempt),
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
+    annotations = list(recorded.annotations)
+    of_the_study = ({**_without_trial(row), **of_study} for row in annotations if row["trial"] is None)
+    _insert(connection, insert(annotation_tables.study_annotation), of_the_study)
+    of_trials = ({**row, **of_study} for row in annotations if row["trial"] is not None)
+    _insert(connection, insert(annotation_tables.trial_annotation), of_trials)
     connection.execute(text("select ledger.notify('ledger')"))
     return fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study_id))
 
@@ -216,6 +223,10 @@ def _insert(connection: Connection, statement: Insert, rows: Iterable[dict[str, 
     left: Iterator[dict[str, Any]] = iter(rows)
     while page := list(islice(left, PAGE)):
         connection.execute(statement, page)
+
+
+def _without_trial(annotation: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in annotation.items() if name != "trial"}
 
 
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:

@@ -107,11 +107,9 @@ def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> I
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
-    chosen = sql.SQL(
-        "select {} from ledger.trials where study_id = %s and number > %s order by number limit %s"
-    ).format(
+    chosen = sql.SQL("select {} from ledger.trials where study_id = %s and trial > %s order by trial limit %s").format(
         sql.SQL(", ").join(
-            sql.SQL("{}::text" if place in documents else "{}").format(sql.Identifier(name))
+            sql.SQL("{}::text" if place in documents else "{}").format(sql.Identifier(_trials.c[name].name))
             for place, name in enumerate(names)
         )
     )
@@ -196,7 +194,7 @@ def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]
             .where(_attempts.c.study_id == study_id, _attempts.c.trial == trial, _attempts.c.output.is_not(None))
             .order_by(_attempts.c.number)
         )
-        return {row.number: row.output for row in rows}
+        return dict(rows.all())
 
 
 def best(connection: Connection, study_id: int) -> TrialRow | None:

@@ -3,27 +3,54 @@
 from typing import Any
 
 from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from ledger.database import code_tables, tables
+from ledger.database import annotation_tables, code_tables, tables
 
 
-def _view(name: str, of: Table, *more: Column[Any]) -> TableClause:
-    """Return the metadata of a view that has the columns of the table `of` except `claim`, and the columns `more`."""
-    columns = [*of.columns, *more]
-    return table(
-        name, *(column(each.name, each.type) for each in columns if each.name != "claim"), schema=tables.SCHEMA
-    )
+def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
+    """Return the metadata of a view that has the columns of the table `of` except `claim`, and the columns `more`.
+
+    Parameters
+    ----------
+    renamed : str
+        The name in the view of each column that has another name in the table. In a view, for example, the number of a
+        trial is always the column `trial`. The metadata has the name in the table as the key of the column, so that
+        Python uses only one name.
+    """
+    columns = []
+    for each in (*of.columns, *more):
+        if each.name != "claim":
+            shown = column(renamed.get(each.name, each.name), each.type)
+            shown.key = each.name
+            columns.append(shown)
+    return table(view, *columns, schema=tables.SCHEMA)
 
 
 def _of_values(*names: str) -> list[Column[Any]]:
     return [Column(name, Double) for name in names]
 
 
-studies = _view("studies", tables.study)
-iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "best_value"))
-trials = _view("trials", tables.trial, *_of_values("value", "seconds"))
-attempts = _view("attempts", tables.attempt, *_of_values("value"))
-workers = _view("workers", tables.worker, Column("alive", Boolean), Column("study", Text), Column("trial", Integer))
+studies = _view(
+    "studies",
+    tables.study,
+    Column("tags", ARRAY(Text)),
+    *(Column(name, Text) for name in ("objective_name", "dataset")),
+    id="study_id",
+    name="study",
+)
+annotations = _view("annotations", annotation_tables.trial_annotation)
+iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "best_value"), number="iteration")
+trials = _view("trials", tables.trial, *_of_values("value", "seconds"), number="trial")
+attempts = _view("attempts", tables.attempt, *_of_values("value"), number="attempt")
+workers = _view(
+    "workers",
+    tables.worker,
+    Column("alive", Boolean),
+    Column("study", Text),
+    Column("trial", Integer),
+    name="worker",
+)
 refusals = _view("refusals", tables.refusal, Column("study", Text))
 code_versions = _view("code_versions", code_tables.code_version)
 sources = _view("sources", code_tables.source)
@@ -33,7 +60,8 @@ progress = table(
     *(column(name, Integer) for name in ("budget", "patience", "proposed", "ended", "iterations_told", "attempts")),
     *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
     *(column(name, Double) for name in ("best_value", "best_loss", "best_score", "target", "timeout_seconds")),
-    column("created_at", DateTime(timezone=True)),
+    *(column(name, DateTime(timezone=True)) for name in ("created_at", "archived_at")),
     column("elapsed", Interval),
+    column("tags", ARRAY(Text)),
     schema=tables.SCHEMA,
 )

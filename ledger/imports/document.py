@@ -22,10 +22,11 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from sqlalchemy import Connection
 
 from ledger.database import transfer
-from ledger.database.bounds import LONGEST_ERROR, LONGEST_SOURCE, json_fault, moment_fault, text_fault
+from ledger.database.bounds import LONGEST_ERROR, LONGEST_NOTE, LONGEST_SOURCE, json_fault, moment_fault, text_fault
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     SOURCES,
+    AnnotationRow,
     AttemptRow,
     CodeVersionRow,
     IterationRow,
@@ -39,7 +40,7 @@ from ledger.database.transfer import ImportedStudy, StudySnapshot
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
-from ledger.study.file import StudyTable
+from ledger.study.names import check_name
 from ledger.study.objective import FileDataset, HoldoutFile
 from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
@@ -67,6 +68,7 @@ def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
 # JSON has no type for times, so pydantic converts each text with a time to a datetime.
 Moment = Annotated[AwareDatetime, Field(strict=False), _checked(moment_fault)]
 Json = Annotated[dict[str, Any], _checked(json_fault)]
+Note = Annotated[str, _checked(partial(text_fault, longest=LONGEST_NOTE))]
 Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 
 
@@ -124,12 +126,13 @@ class StudyDocument(_ExportModel):
 
     format: Literal["trial-ledger study"]
     version: Literal[1]
-    study: Annotated[StudyRow, _RowSchema({"id": 0})]
+    study: Annotated[StudyRow, _RowSchema({"id": 0, "archived_at": None})]
     iterations: list[Annotated[IterationRow, _RowSchema()]]
     trials: list[Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES])]]
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
+    annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
     sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]
     dataset: DatasetRecord | None = None
     holdout: DatasetRecord | None = None
@@ -221,7 +224,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         LedgerError, the function has written nothing to the ledger.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
-    _check_name(study["name"])
+    check_name(study["name"])
     whole = ImportedStudy(
         study,
         iterations=map(recorded, document.iterations),
@@ -230,6 +233,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         workers=map(recorded, document.workers),
         code_versions=map(recorded, document.code_versions),
         sources=document.sources,
+        annotations=map(recorded, document.annotations),
         files=document.kept(),
     )
     row = transfer.restore(connection, whole)
@@ -275,13 +279,6 @@ def _check_version(place: str, value: Any) -> None:
             f"{place} is an export of version {version}, but the installed trial-ledger reads only versions up to"
             f" {VERSION}: upgrade trial-ledger"
         )
-
-
-def _check_name(name: str) -> None:
-    try:
-        StudyTable(name=name)
-    except ValidationError as error:
-        raise UsageError(str(error.errors()[0]["ctx"]["error"])) from None
 
 
 def _refuse_constant(name: str) -> None:

@@ -6,6 +6,7 @@ resolves to the site's own address, and later to the address of this machine.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from socketserver import ThreadingMixIn
@@ -15,7 +16,25 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-READ_ONLY = "Optuna only reads this ledger: `ledger study` and `ledger trial` change the ledger"
+READ_ONLY = "the dashboard only reads this ledger: `ledger study` and `ledger trial` change the ledger"
+# For each request for a change, the method and the path of the request, and the command that makes the change.
+_COMMANDS = (
+    ("POST", r"/api/studies", "`ledger run` or `ledger study create` makes a study"),
+    ("POST", r"/api/studies/[0-9]+/rename", "`ledger study rename NAME NEW_NAME` renames a study"),
+    ("DELETE", r"/api/studies/[0-9]+", "`ledger study delete NAME` deletes a study"),
+    ("PUT", r"/api/studies/[0-9]+/note", "`ledger study annotate NAME --note TEXT` changes the note of a study"),
+    (
+        "PUT",
+        r"/api/studies/[0-9]+/[0-9]+/note",
+        "`ledger trial annotate NAME NUMBER --note TEXT` changes the note of a trial",
+    ),
+    (
+        "POST",
+        r"/api/trials/[0-9]+/user-attrs",
+        "`ledger trial annotate NAME NUMBER --attribute NAME=VALUE` sets an attribute of a trial",
+    ),
+    ("POST", r"/api/trials/[0-9]+/tell", "a worker of the ledger records the result of a trial"),
+)
 
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -57,7 +76,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> DashboardServer:
     """
     from optuna_dashboard import wsgi
 
-    application = _read_only(_with_encoding(wsgi(storage)))
+    application = _read_only(_with_states(_with_encoding(wsgi(storage))))
     httpd = make_server(host, port, application, server_class=DashboardServer, handler_class=_QuietRequestHandler)
     # If `port` is 0, the port is known only after the server has been created. The server answers no request before the
     # caller calls `serve_forever`.
@@ -84,9 +103,54 @@ def _read_only(application: Application) -> Application:
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return application(environ, start_response)
-        return _refuse(READ_ONLY, start_response)
+        return _refuse(_way_out(environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")), start_response)
 
     return respond
+
+
+def _way_out(method: str, path: str) -> str:
+    """Return the reason for the refusal of a change, with the command that makes the change."""
+    for its_method, its_path, command in _COMMANDS:
+        if method == its_method and re.fullmatch(its_path, path.rstrip("/")):
+            return f"the dashboard only reads this ledger: {command}"
+    return READ_ONLY
+
+
+def _with_states(application: Application) -> Application:
+    """Return an application that adds the state and the best value to the name on each study's card.
+
+    The list of studies shows a card for each study. The card has the name and the direction of the study, and nothing
+    else.
+    """
+
+    def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] != "GET" or environ.get("PATH_INFO", "").rstrip("/") != "/api/studies":
+            return application(environ, start_response)
+        answered: list[tuple[str, list[tuple[str, str]]]] = []
+        parts = application(environ, lambda status, headers, *_: answered.append((status, headers)))
+        body = b"".join(parts)
+        (status, headers), *_ = answered
+        if status.startswith("200"):
+            body = _with_facts(body)
+        length = ("Content-Length", str(len(body)))
+        start_response(
+            status, [*((name, value) for name, value in headers if name.lower() != "content-length"), length]
+        )
+        return [body]
+
+    return respond
+
+
+def _with_facts(body: bytes) -> bytes:
+    """Add the state and the best value to the name of each study in the dashboard's list of studies."""
+    document = json.loads(body)
+    for study in document["study_summaries"]:
+        facts = {each["key"]: each["value"] for each in study["user_attrs"]}
+        shown = [facts[name] for name in ("state",) if name in facts]
+        if "best_value" in facts:
+            shown.append(f"best {float(facts['best_value']):.6g}")
+        study["study_name"] += f" ({', '.join(shown)})" if shown else ""
+    return json.dumps(document).encode()
 
 
 def _own_host(application: Application, host: str, port: int) -> Application:

@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from ledger.database import trials
-from ledger.database.rows import StudyRow, TrialRow
+from ledger.database import annotations, trials
+from ledger.database.rows import AnnotationRow, StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
 from ledger.objectives import value_scale
@@ -18,6 +18,7 @@ from ledger.optuna.connect import check_version
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 _STATES = {
@@ -66,11 +67,15 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
         verbosity = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
+        annotated = {row.trial: row for row in annotations.of_all(connection, study.id)}
         try:
             exported = optuna.create_study(storage=storage, study_name=study.name, direction=scale.direction)
-            for name, value in _study_attributes(study).items():
+            best = trials.best(connection, study.id)
+            best_value = None if best is None else best.value
+            for name, value in _study_attributes(study, best_value, annotated.get(None)).items():
                 exported.set_user_attr(name, value)
-            exported.add_trials(_trials(connection, study))
+            exported.add_trials(_trials(connection, study, annotated))
+            _write_notes(storage, study.name, annotated)
         finally:
             optuna.logging.set_verbosity(verbosity)
             storage.remove_session()
@@ -123,23 +128,55 @@ def _postgresql_json(value: Any) -> str:
     return f"{Decimal(repr(value)):f}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
-def _study_attributes(study: StudyRow) -> dict[str, Any]:
+def _study_attributes(study: StudyRow, best_value: float | None, annotation: AnnotationRow | None) -> dict[str, Any]:
     columns = ("batch_size", "budget", "reason", "state", "target", "patience", "timeout_seconds", "stopped_by")
-    attributes = {**study.spec, **{name: getattr(study, name) for name in columns}}
-    return {name: value for name, value in attributes.items() if value is not None}
+    facts = {**study.spec, **{name: getattr(study, name) for name in columns}}
+    facts |= {"best_value": best_value, "tags": _tags(annotation)}
+    return _with_attributes({name: value for name, value in facts.items() if value is not None}, facts, annotation)
 
 
-def _trials(connection: Connection, study: StudyRow) -> "Iterator[FrozenTrial]":
+def _with_attributes(
+    shown: dict[str, Any], facts: Mapping[str, Any], annotation: AnnotationRow | None
+) -> dict[str, Any]:
+    """Return the attributes that Optuna shows, together with the attributes that a user has set.
+
+    If a fact of the ledger has the name of a user's attribute, the name of the user's attribute gets the prefix
+    ``attributes_``, as in the views for Optuna.
+    """
+    own = {} if annotation is None else annotation.attributes
+    return {**shown, **{f"attributes_{name}" if name in facts else name: value for name, value in own.items()}}
+
+
+def _tags(annotation: AnnotationRow | None) -> list[str] | None:
+    return annotation.tags or None if annotation is not None else None
+
+
+def _write_notes(storage: "RDBStorage", study: str, annotated: Mapping[int | None, AnnotationRow]) -> None:
+    """Write the notes in the form in which optuna-dashboard reads the notes."""
+    study_id = storage.get_study_id_from_name(study)
+    for number, annotation in annotated.items():
+        if annotation.note is None:
+            continue
+        prefix = "dashboard:"
+        if number is not None:
+            prefix += f"{storage.get_trial_id_from_study_id_trial_number(study_id, number)}:"
+        storage.set_study_system_attr(study_id, f"{prefix}note_ver", 1)
+        storage.set_study_system_attr(study_id, f"{prefix}note_str:0", annotation.note)
+
+
+def _trials(
+    connection: Connection, study: StudyRow, annotated: Mapping[int | None, AnnotationRow]
+) -> "Iterator[FrozenTrial]":
     space = distributions(study.spec["space"])
     for page in trials.pages(connection, study.id):
         for row in page:
             try:
-                yield _trial(row, space)
+                yield _trial(row, space, annotated.get(row.number))
             except ValueError as error:
                 raise LedgerError(f"Optuna refuses trial {row.number} of study {study.name}: {error}") from None
 
 
-def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial":
+def _trial(row: TrialRow, space: "dict[str, BaseDistribution]", annotation: AnnotationRow | None) -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
     # Optuna's distribution converts each value to the parameter's type, because JSON does not distinguish 1 from 1.0.
@@ -147,24 +184,24 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]") -> "FrozenTrial"
         name: distribution.to_external_repr(distribution.to_internal_repr(optuna_choice(row.params[name])))
         for name, distribution in space.items()
     }
-    attributes = {
+    facts = {
         "attempts": row.attempts,
         "cancelled": True if row.state == "cancelled" else None,
         "error": row.error,
         "iteration": row.iteration,
         "retry_of": row.retry_of,
         "source": row.source,
+        "tags": _tags(annotation),
         "worker": row.worker,
     }
+    metrics = {f"metrics_{name}": value for name, value in (row.metrics or {}).items()}
+    shown = {name: value for name, value in facts.items() if value is not None}
     trial = create_trial(
         state=TrialState[_STATES[row.state]],
         value=row.value,
         params=params,
         distributions=space,
-        user_attrs={
-            **{name: value for name, value in attributes.items() if value is not None},
-            **{f"metrics_{name}": value for name, value in (row.metrics or {}).items()},
-        },
+        user_attrs=_with_attributes({**shown, **metrics}, {**facts, **metrics}, annotation),
     )
     if row.state != "pending":
         # A trial that ended without a claim has no start time. For a trial without a start time, the export writes the

@@ -18,7 +18,7 @@ SCHEMA = "optuna"
 # `MARK`.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
 # Files of sql/optuna, ordered so that each file comes after the files on which it depends.
-_FILES = ("types", "studies", "trials", "rest", "read_only", "privileges")
+_FILES = ("types", "studies", "trials", "attributes", "rest", "read_only", "privileges")
 
 
 def enabled(connection: Connection) -> bool:
@@ -98,10 +98,10 @@ def not_shown(connection: Connection) -> Sequence[str]:
     with connection.begin():
         return connection.scalars(
             text(
-                "select name from ledger.studies where exists"
-                " (select from ledger.trials where trials.study_id = studies.id and number >= case"
-                " when studies.id < 512 then 1048576 when studies.id < 8192 then 65536"
-                " when studies.id < 262144 then 4096 else 0 end) order by name"
+                "select study from ledger.studies where exists"
+                " (select from ledger.trials where trials.study_id = studies.study_id and trial >= case"
+                " when studies.study_id < 512 then 1048576 when studies.study_id < 8192 then 65536"
+                " when studies.study_id < 262144 then 4096 else 0 end) order by study"
             )
         ).all()
 

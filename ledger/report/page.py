@@ -13,13 +13,13 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from ledger import __version__
 from ledger.database.overview import StudyOverview
-from ledger.database.rows import TrialRow
+from ledger.database.rows import AnnotationRow, TrialRow
 from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched
 from ledger.report import theme
 from ledger.report.content import ReportContent
 from ledger.report.plots import PLOTS
 from ledger.study.objective import FileDataset
-from ledger.study.python_values import python_params
+from ledger.study.python_values import ordered_params
 from ledger.text import last_line, one_line
 
 # Largest number of metrics that get a column in the table of trials, and largest number of changes of the package
@@ -135,7 +135,19 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
         ("Random points first", str(study.resolved.initial_points)),
         ("Begun", _moment(content.ledger.study.created_at)),
         ("Ended", _moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
+        *_annotation(content.ledger.annotation),
     ]
+
+
+def _annotation(annotation: AnnotationRow | None) -> list[tuple[str, str]]:
+    if annotation is None:
+        return []
+    facts = [
+        ("Tags", ", ".join(annotation.tags)),
+        ("Note", annotation.note or ""),
+        *((f"Attribute {name}", json.dumps(value)) for name, value in annotation.attributes.items()),
+    ]
+    return [(one_line(name, 100), one_line(text, 1_000)) for name, text in facts if text]
 
 
 def _criteria(content: ReportContent) -> list[tuple[str, str]]:
@@ -242,7 +254,7 @@ def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[
 
 
 def _python_dict(content: ReportContent, trial: TrialRow) -> str:
-    params = python_params(trial.params, content.study.space.to_json())
+    params = ordered_params(trial.params, content.study.space.to_json())
     return pprint.pformat(params, sort_dicts=False, width=60)
 
 

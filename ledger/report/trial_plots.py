@@ -32,7 +32,7 @@ def convergence(content: ReportContent) -> ReportSection:
             mode="markers",
             name=f"{content.value_name} of a trial",
             marker={"color": SKY, "size": 7 if len(shown) < 300 else 4},
-            customdata=[_description(trial) for trial in shown],
+            customdata=[_description(content, trial) for trial in shown],
             hovertemplate=f"%{{customdata}}<br>{content.value_name} %{{y:.6g}}<extra></extra>",
         )
     ]
@@ -206,10 +206,11 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
     return numbers, values
 
 
-def _description(trial: TrialRow) -> str:
+def _description(content: ReportContent, trial: TrialRow) -> str:
     lines = [f"trial {trial.number}, iteration {trial.iteration}"]
-    for name, value in list(trial.params.items())[:8]:
-        lines.append(f"{labels.escaped(name, 30)} = {labels.escaped(labels.value(value), 30)}")
+    for dimension in content.study.space.dimensions[:8]:
+        value = labels.value(trial.params[dimension.name])
+        lines.append(f"{labels.escaped(dimension.name, 30)} = {labels.escaped(value, 30)}")
     return "<br>".join(lines)
 
 

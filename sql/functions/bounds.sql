@@ -57,6 +57,38 @@ return 10000;
 comment on function ledger.largest_versions is
   'The maximum size of the document with a worker''s package versions, in bytes.';
 
+-- The bounds of an annotation, which is the tags, the note and the user attributes of a study or a trial. A listing of
+-- studies reads the annotation of each study, so an annotation must be small.
+create or replace function ledger.longest_tag() returns int
+language sql immutable parallel safe
+return 100;
+comment on function ledger.longest_tag is
+  'The maximum length of a tag, in characters.';
+
+create or replace function ledger.most_tags() returns int
+language sql immutable parallel safe
+return 100;
+comment on function ledger.most_tags is
+  'The maximum number of tags of a study or a trial.';
+
+create or replace function ledger.longest_note() returns int
+language sql immutable parallel safe
+return 10000;
+comment on function ledger.longest_note is
+  'The maximum length of the note of a study or a trial, in characters.';
+
+create or replace function ledger.most_attributes() returns int
+language sql immutable parallel safe
+return 100;
+comment on function ledger.most_attributes is
+  'The maximum number of user attributes of a study or a trial.';
+
+create or replace function ledger.largest_attributes() returns int
+language sql immutable parallel safe
+return 10000;
+comment on function ledger.largest_attributes is
+  'The maximum size of the document with the user attributes of a study or a trial, in bytes.';
+
 -- The maximum depth of a value in a JSON document. Python and other readers refuse a document that is nested too
 -- deeply.
 create or replace function ledger.deepest_json() returns int

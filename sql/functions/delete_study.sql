@@ -10,7 +10,6 @@ as $$
 #variable_conflict use_column
 declare
   parent ledger.study;
-  held ledger.manager;
   files text[];
   texts text[];
 begin
@@ -18,9 +17,7 @@ begin
   if not found then
     return 'unknown';
   end if;
-  select * into held from ledger.manager where study_id = parent.id for update;
-  if not ledger.lease_ended(held.lease_until, held.lease, ledger.clock())
-     and not ledger.session_ended(held.backend_pid, held.backend_started_at) then
+  if ledger.is_managed(parent.id) then
     return 'managed';
   end if;
   texts := array(

@@ -87,3 +87,39 @@ return case
 end;
 comment on function ledger.moment_fault is
   'What is wrong with a time: it is too early or too late. Null: nothing. Internal.';
+
+-- A tag may not contain a control character, because a listing shows the tags of a study in one line.
+create or replace function ledger.tags_fault(tags text[]) returns text
+language sql stable parallel safe
+return case
+  when array_ndims(tags) > 1 then 'the tags: they are not a list of texts'
+  when cardinality(tags) > ledger.most_tags()
+  then format('the tags: %s tags are too many, at most %s are allowed', cardinality(tags), ledger.most_tags())
+  else (
+    select min(
+      case when tag is null then 'the tags: they are not a list of texts'
+           when tag = '' or tag ~ '[[:cntrl:]]' or tag <> btrim(tag)
+           then 'a tag: it is empty, or has a control character or a space at one end; write a word'
+           else ledger.text_fault('a tag', tag, ledger.longest_tag()) end)
+    from unnest(tags) as tag)
+end;
+comment on function ledger.tags_fault is
+  'What is wrong with the tags of a study or a trial: their number, or one of them. Null: nothing. Internal.';
+
+create or replace function ledger.attributes_fault(attributes jsonb) returns text
+language sql stable parallel safe
+return case
+  when jsonb_typeof(attributes) <> 'object' then 'the attributes: they are not an object'
+  else coalesce(
+    ledger.json_fault('the attributes', attributes, ledger.largest_attributes()),
+    (select case when count(*) > ledger.most_attributes()
+            then format('the attributes: %s attributes are too many, at most %s are allowed', count(*),
+                        ledger.most_attributes()) end
+     from jsonb_object_keys(attributes)),
+    (select min(case when name = '' then 'the name of an attribute: it is empty; write a word'
+                     else ledger.text_fault('the name of an attribute', name) end)
+     from jsonb_object_keys(attributes) as name))
+end;
+comment on function ledger.attributes_fault is
+  'What is wrong with the user attributes of a study or a trial: their number, size, depth or names. Null: nothing. '
+  'Internal.';

@@ -25,6 +25,7 @@ declare
     ledger.seconds_fault('managed_seconds', new.managed_seconds),
     ledger.moment_fault('stopping_at', new.stopping_at),
     ledger.moment_fault('created_at', new.created_at),
+    ledger.moment_fault('archived_at', new.archived_at),
     ledger.moment_fault('finished_at', new.finished_at));
 begin
   if fault is not null then
@@ -290,6 +291,31 @@ $$;
 comment on function ledger.refuse_unreadable_source is
   'Trigger: refuse a source text that a reader could not read.';
 
+-- The tables of the annotations of studies and of trials share the trigger. Only the table of trials has the column
+-- trial.
+create or replace function ledger.refuse_unreadable_annotation() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.tags_fault(new.tags),
+    ledger.text_fault('the note', new.note, ledger.longest_note()),
+    ledger.attributes_fault(new.attributes),
+    ledger.text_fault('annotated_by', new.annotated_by),
+    ledger.moment_fault('annotated_at', new.annotated_at));
+begin
+  if fault is not null then
+    raise exception 'the annotation of %, %', case
+      when tg_table_name = 'trial_annotation' then format('trial %s', to_jsonb(new) ->> 'trial')
+      else format('study %s', (select name from ledger.study where id = new.study_id)) end, fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_annotation is
+  'Trigger: refuse an annotation that a reader could not read.';
+
 create or replace trigger studies_are_readable before insert or update on ledger.study
   for each row execute function ledger.refuse_unreadable_study();
 create or replace trigger iterations_are_readable before insert or update on ledger.iteration
@@ -313,6 +339,10 @@ create or replace trigger code_versions_are_readable before insert on ledger.cod
   for each row execute function ledger.refuse_unreadable_code_version();
 create or replace trigger sources_are_readable before insert on ledger.source
   for each row execute function ledger.refuse_unreadable_source();
+create or replace trigger annotations_are_readable before insert or update on ledger.study_annotation
+  for each row execute function ledger.refuse_unreadable_annotation();
+create or replace trigger annotations_are_readable before insert or update on ledger.trial_annotation
+  for each row execute function ledger.refuse_unreadable_annotation();
 
 alter table ledger.study enable always trigger studies_are_readable;
 alter table ledger.iteration enable always trigger iterations_are_readable;
@@ -325,3 +355,5 @@ alter table ledger.manager enable always trigger managers_are_readable;
 alter table ledger.dataset enable always trigger datasets_are_readable;
 alter table ledger.code_version enable always trigger code_versions_are_readable;
 alter table ledger.source enable always trigger sources_are_readable;
+alter table ledger.study_annotation enable always trigger annotations_are_readable;
+alter table ledger.trial_annotation enable always trigger annotations_are_readable;

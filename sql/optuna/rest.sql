@@ -1,7 +1,4 @@
 -- Empty views for data that Optuna reads but the ledger does not have, such as intermediate values.
-create or replace view optuna.study_system_attributes as
-select 0 as study_system_attribute_id, 0 as study_id, ''::varchar as key, '' as value_json where false;
-
 create or replace view optuna.trial_system_attributes as
 select 0 as trial_system_attribute_id, 0 as trial_id, ''::varchar as key, '' as value_json where false;
 

@@ -128,8 +128,9 @@ cross join lateral (
   end as score) as scored
 where trial.trial_id is not null and trial.loss is not null;
 
--- The attributes of a trial are its metrics and other facts about the trial. The name of a metric gets the prefix
--- metrics_, as in a CSV export.
+-- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
+-- trial. The name of a metric gets the prefix metrics_, as in a CSV export. If a fact of the ledger or a metric has the
+-- name of a user's attribute, the name of the user's attribute gets the prefix attributes_.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,
@@ -137,19 +138,28 @@ select
   attribute.key::varchar as key,
   attribute.value::text as value_json
 from optuna.ledger_trials as trial
+left join ledger.trial_annotation as annotation
+  on annotation.study_id = trial.study_id and annotation.trial = trial.number
+cross join lateral (
+  select jsonb_build_object(
+    'attempts', trial.attempts,
+    'cancelled', case when trial.state = 'cancelled' then true end,
+    'error', trial.error,
+    'iteration', trial.iteration,
+    'retry_of', trial.retry_of,
+    'source', trial.source,
+    'tags', to_jsonb(nullif(annotation.tags, '{}')),
+    'worker', trial.worker) as facts
+  -- Without the clause "offset 0", the planner could compute the facts again for each attribute.
+  offset 0) as recorded
 cross join lateral (
   select key, value, row_number() over (order by key) as place
   from (
-    select key, value
-    from jsonb_each(jsonb_build_object(
-      'attempts', trial.attempts,
-      'cancelled', case when trial.state = 'cancelled' then true end,
-      'error', trial.error,
-      'iteration', trial.iteration,
-      'retry_of', trial.retry_of,
-      'source', trial.source,
-      'worker', trial.worker))
-    where value <> 'null'
+    select key, value from jsonb_each(recorded.facts) where value <> 'null'
     union all
-    select 'metrics_' || key, value from jsonb_each(trial.metrics)) as every) as attribute
+    select 'metrics_' || key, value from jsonb_each(trial.metrics)
+    union all
+    select case when recorded.facts ? key or trial.metrics ? substring(key from '^metrics_(.*)') then 'attributes_'
+                else '' end || key, value
+    from jsonb_each(annotation.attributes)) as every) as attribute
 where trial.trial_id is not null;

@@ -9,7 +9,7 @@
 -- psql -f sql/queries/length_scales.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
-  select name as study, place, dimension ->> 'name' as parameter,
+  select study, place, dimension ->> 'name' as parameter,
     -- The number of columns that the parameter has in the input of the surrogate. A categorical parameter with more
     -- than two choices has one input column for each choice. A categorical parameter with two choices, or with ordered
     -- choices, has one input column. A categorical parameter with one choice has no input column.
@@ -18,13 +18,13 @@ with dimensions as (
          when jsonb_array_length(dimension -> 'choices') <= 2 then jsonb_array_length(dimension -> 'choices') - 1
          else jsonb_array_length(dimension -> 'choices') end as columns
   from ledger.studies, jsonb_array_elements(spec -> 'space') with ordinality as space (dimension, place)
-  where :'study' in (name, '')),
+  where :'study' in (study, '')),
 placed as (
   -- The vector theta of the kernel begins with the amplitude and ends with the noise.
   select *, 1 + sum(columns) over (partition by study order by place) - columns as first,
     sum(columns) over (partition by study) + 2 as length
   from dimensions)
-select iterations.study, iterations.number as iteration, round(ledger.number(iterations.surrogate -> 'observations')::numeric)
+select iterations.study, iterations.iteration, round(ledger.number(iterations.surrogate -> 'observations')::numeric)
     as fitted_to,
   -- The limits -700 and 700 of the exponent keep the length scale in the range of a double.
   placed.parameter, round(min(exp(greatest(least(
@@ -35,5 +35,5 @@ cross join lateral generate_series(placed.first, placed.first + placed.columns -
 where iterations.surrogate ->> 'kernel' like '%Matern%'
   and case jsonb_typeof(iterations.surrogate -> 'theta')
     when 'array' then jsonb_array_length(iterations.surrogate -> 'theta') = placed.length end
-group by iterations.study, iterations.number, iterations.surrogate, placed.parameter, placed.place
-order by iterations.study, iterations.number, placed.place;
+group by iterations.study, iterations.iteration, iterations.surrogate, placed.parameter, placed.place
+order by iterations.study, iterations.iteration, placed.place;

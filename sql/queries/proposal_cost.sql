@@ -5,7 +5,7 @@
 -- for forests.
 -- psql -f sql/queries/proposal_cost.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
-select study, number as iteration, size as trials, surrogate ->> 'estimator' as surrogate,
+select study, iteration, size as trials, surrogate ->> 'estimator' as surrogate,
   round(ledger.number(coalesce(surrogate -> 'known', surrogate -> 'observations'))::numeric) as fitted_to,
   round(tell_seconds::numeric, 3) as fit_seconds, round(ask_seconds::numeric, 3) as propose_seconds,
   -- The query computes with the type numeric, because PostgreSQL raises an error if an operation with doubles
@@ -15,4 +15,4 @@ select study, number as iteration, size as trials, surrogate ->> 'estimator' as 
       + case when told_at < asked_at then 0 else extract(epoch from told_at - asked_at) end, 0), 1) as percent
 from ledger.iterations
 where :'study' in (study, '')
-order by study, number;
+order by study, iteration;

@@ -3,11 +3,11 @@
 -- recorded value, and the column difference is 0.
 -- psql -f sql/queries/stale_results.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
-select attempts.study, attempts.trial, attempts.number as attempt, attempts.worker,
+select attempts.study, attempts.trial, attempts.attempt, attempts.worker,
   round(extract(epoch from attempts.ended_at - trials.finished_at), 1) as late_seconds, trials.state,
   round(attempts.value::numeric, 4) as stale_value, round(trials.value::numeric, 4) as recorded_value,
   round(attempts.value::numeric - trials.value::numeric, 4) as difference
 from ledger.attempts
-join ledger.trials on trials.study_id = attempts.study_id and trials.number = attempts.trial
+join ledger.trials on trials.study_id = attempts.study_id and trials.trial = attempts.trial
 where attempts.outcome = 'stale' and :'study' in (attempts.study, '')
-order by attempts.study, attempts.trial, attempts.number;
+order by attempts.study, attempts.trial, attempts.attempt;

@@ -16,5 +16,5 @@ from (
   from ledger.attempts
   where ended_at is not null and :'study' in (study, '')
   group by study, hour) as hours
-join ledger.studies on studies.name = hours.study
+join ledger.studies on studies.study = hours.study
 order by hours.study, hours.hour;

@@ -4,13 +4,13 @@
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,
   case when workers.stopped_at is not null then 'left' when workers.alive then 'here'
-       when workers.name is not null then 'silent' end as presence,
+       when workers.worker is not null then 'silent' end as presence,
   utilisation.attempts, utilisation.complete,
   round(utilisation.present_seconds::numeric, 1) as present_seconds,
   round(utilisation.busy_seconds::numeric, 1) as busy_seconds,
   round(utilisation.training_seconds::numeric, 1) as training_seconds,
   round(100 * utilisation.utilisation::numeric) as busy_percent
 from ledger.utilisation
-left join ledger.workers on workers.name = utilisation.worker
+left join ledger.workers on workers.worker = utilisation.worker
 where :'study' in (utilisation.study, '')
 order by utilisation.study, workers.started_at, utilisation.worker;

@@ -3,9 +3,9 @@
 -- environment. Each row also contains the number of the last iteration that the query has read. If no iteration has an
 -- environment, the query returns one row without a number.
 with page as materialized (
-  select number, environment from ledger.iterations
-  where study_id = :study and number >= :first
-  order by number
+  select iteration as number, environment from ledger.iterations
+  where study_id = :study and iteration >= :first
+  order by iteration
   limit :size)
 select changed.number, changed.environment, last.number as last
 from (select max(number) as number from page) as last

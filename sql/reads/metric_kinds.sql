@@ -2,9 +2,9 @@
 -- of its values. Each row also contains the number of the last trial that the query has read. If the trials have no
 -- metrics, the query returns one row without a name.
 with page as materialized (
-  select number, metrics from ledger.trials
-  where study_id = :study and number > :after
-  order by number
+  select trial as number, metrics from ledger.trials
+  where study_id = :study and trial > :after
+  order by trial
   limit :size)
 select found.key, found.kind, last.number
 from (select max(number) as number from page) as last

@@ -6,13 +6,13 @@
 -- Each of these trials has a lower loss than all earlier trials. The times since a claim, an announcement or a failure
 -- are never negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
-study as materialized (select * from ledger.studies where id = :study),
+study as materialized (select * from ledger.studies where study_id = :study),
 counted as materialized (select * from ledger.counts where study_id = :study),
 here as materialized (
-  select worker.name, worker.host, worker.alive, worker.started_at, worker.last_seen_at,
-    case when worker.study = study.name then worker.trial end as trial
+  select worker.worker as name, worker.host, worker.alive, worker.started_at, worker.last_seen_at,
+    case when worker.study = study.study then worker.trial end as trial
   from ledger.workers as worker cross join study
-  where worker.study = study.name or worker.study is null and worker.alive),
+  where worker.study = study.study or worker.study is null and worker.alive),
 -- The trials of the latest attempts. An attempt of a trial with a lower number can end later, but such attempts are
 -- rare.
 latest as materialized (
@@ -21,11 +21,11 @@ latest as materialized (
     select distinct attempt.trial
     from (
       select trial from ledger.attempts where study_id = :study
-      order by trial desc, number desc
+      order by trial desc, attempt desc
       limit 100 + 4 * (select least(greatest(:rated, 2 * batch_size), :most_rated) from study)) as attempt) as attempted
   cross join lateral (
     select claimed_at, finished_at from ledger.trials
-    where study_id = :study and number = attempted.trial
+    where study_id = :study and trials.trial = attempted.trial
     -- Without the clause "offset 0", the planner could read all trials of the study.
     offset 0) as trial
   where trial.claimed_at is not null),
@@ -41,7 +41,7 @@ improvement as materialized (
   select trial as number, loss, value, row_number() over (order by trial) as place, count(*) over () as places
   from ledger.improvements where study_id = :study)
 select
-  study.name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode, study.direction,
+  study.study as name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode, study.direction,
   study.target, study.patience, study.timeout_seconds,
   -- A timeout counts only the time for which managers have held the study.
   case when study.timeout_seconds is not null then
@@ -55,12 +55,12 @@ select
   (select count(*) from latest where finished_at > began.at) as rated,
   extract(epoch from moment.now - began.at)::float8 as rated_seconds,
   (select jsonb_build_object(
-     'trial', number, 'iteration', iteration, 'loss', loss, 'value', value,
+     'trial', trial, 'iteration', iteration, 'loss', loss, 'value', value,
      'metric', case when metrics ? study.metric then study.metric end,
      'score', ledger.number(metrics -> study.metric))
    from ledger.trials
    where study_id = :study and state = 'complete'
-   order by loss, number
+   order by loss, trial
    limit 1) as best,
   -- If the study has too many improvements, the query returns improvements at equal distances, including the first and
   -- the last improvement.
@@ -79,18 +79,18 @@ select
          where done.study_id = :study and done.worker = here.name and done.state = 'complete')
      ) order by here.started_at, here.name), '[]')
    from here
-   left join ledger.trials as trial on trial.study_id = :study and trial.number = here.trial) as workers,
+   left join ledger.trials as trial on trial.study_id = :study and trial.trial = here.trial) as workers,
   (select coalesce(jsonb_agg(jsonb_build_object(
-       'trial', attempt.trial, 'attempt', attempt.number, 'worker', attempt.worker, 'outcome', attempt.outcome,
+       'trial', attempt.trial, 'attempt', attempt.attempt, 'worker', attempt.worker, 'outcome', attempt.outcome,
        'ended_at', attempt.ended_at,
        'seconds_ago', greatest(extract(epoch from moment.now - attempt.ended_at), 0)::float8,
        'error', attempt.error) order by attempt.ended_at desc), '[]')
    from (
-     select attempt.trial, attempt.number, attempt.worker, attempt.outcome, attempt.ended_at,
+     select attempt.trial, attempt.attempt, attempt.worker, attempt.outcome, attempt.ended_at,
        right(attempt.error, 1000) as error
      from (
        -- The trials that have not ended come first.
-       select number from ledger.trials
+       select trial as number from ledger.trials
        where study_id = :study and failures + crashes + lost > 0
        order by finished_at desc
        limit :troubled) as trial

@@ -5,7 +5,7 @@ select
   attempt.study_id,
   study.name as study,
   attempt.trial,
-  attempt.number,
+  attempt.number as attempt,
   attempt.worker,
   attempt.claimed_at,
   attempt.ended_at,
@@ -22,3 +22,4 @@ comment on view ledger.attempts is 'All attempts: the executions of trials by wo
 comment on column ledger.attempts.study is 'Name of the study.';
 comment on column ledger.attempts.value is
   'Value that the objective returned; null without a value. The value of a stale attempt does not count.';
+comment on column ledger.attempts.attempt is 'Number of the attempt within the trial, from 1.';

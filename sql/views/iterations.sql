@@ -5,7 +5,7 @@ create or replace view ledger.iterations as
 select
   iteration.study_id,
   study.name as study,
-  iteration.number,
+  iteration.number as iteration,
   iteration.round,
   iteration.size,
   iteration.asked_at,
@@ -43,3 +43,4 @@ comment on column ledger.iterations.mean_value is
 comment on column ledger.iterations.best_value is
   'Best value of the iteration''s complete trials, lowest or highest as the study''s direction says; null if best_loss '
   'is null.';
+comment on column ledger.iterations.iteration is 'Number of the iteration within the study, from 0.';

@@ -4,7 +4,7 @@ create or replace view ledger.managers as
 select
   manager.study_id,
   study.name as study,
-  manager.name,
+  manager.name as manager,
   manager.claimed_at,
   manager.lease_until,
   not ledger.lease_ended(manager.lease_until, manager.lease, ledger.clock())
@@ -17,3 +17,4 @@ comment on view ledger.managers is
 comment on column ledger.managers.study is 'Name of the study.';
 comment on column ledger.managers.alive is
   'True if the manager''s lease has not ended, and the manager''s session is open or unknown.';
+comment on column ledger.managers.manager is 'Name of the manager, made of host, process id and random digits.';

@@ -28,8 +28,11 @@ select
   study.target,
   study.patience,
   study.timeout_seconds,
-  study.stopped_by
+  study.stopped_by,
+  study.archived_at,
+  coalesce(annotation.tags, '{}') as tags
 from ledger.study
+left join ledger.study_annotation as annotation on annotation.study_id = study.id
 join ledger.counts as trials on trials.study_id = study.id
 left join lateral (
   select
@@ -81,3 +84,6 @@ comment on column ledger.progress.created_at is 'Time when the study was created
 comment on column ledger.progress.elapsed is
   'Time from the creation of the study to its end or to now, including pauses.';
 comment on column ledger.progress.reason is 'Reason for the state; null if none is recorded.';
+comment on column ledger.progress.archived_at is
+  'Time when the study was archived; null unless the study is archived.';
+comment on column ledger.progress.tags is 'Tags of the study in alphabetical order.';

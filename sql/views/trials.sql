@@ -4,7 +4,7 @@ create or replace view ledger.trials as
 select
   trial.study_id,
   study.name as study,
-  trial.number,
+  trial.number as trial,
   trial.iteration,
   trial.round,
   trial.source,
@@ -38,3 +38,5 @@ comment on column ledger.trials.value is
   'Value that the objective returned, such as the score of a model or an estimator; null unless the trial is complete.';
 comment on column ledger.trials.seconds is
   'Seconds of training of the attempt that completed the trial, as measured by its worker; null unless complete.';
+comment on column ledger.trials.trial is
+  'Number of the trial within the study, from 0, in the order of insertion.';

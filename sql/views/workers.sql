@@ -3,7 +3,7 @@
 -- columns study and trial identify the trial that the worker holds now.
 create or replace view ledger.workers as
 select
-  worker.name,
+  worker.name as worker,
   worker.host,
   worker.pid,
   worker.started_at,
@@ -34,3 +34,4 @@ comment on column ledger.workers.study is
 comment on column ledger.workers.trial is
   'Number of the trial that the worker holds; of several trials, the trial whose lease expires last; null if it holds '
   'no trial.';
+comment on column ledger.workers.worker is 'Unique name of the worker, made of host, process id and four random digits.';

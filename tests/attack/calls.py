@@ -63,6 +63,11 @@ _STATEMENTS = (
     "update ledger.code_version set parts = '[]'",
     "delete from ledger.source",
     "explain analyze select ledger.delete_study(1)",
+    "explain analyze select ledger.rename_study(1, 'mine')",
+    "explain analyze select ledger.archive_study(1)",
+    "insert into ledger.study_annotation (study_id, annotated_by, annotated_at) values (1, 'owner', now())",
+    "update ledger.trial_annotation set annotated_by = 'owner'",
+    "delete from ledger.study_annotation",
 )
 
 

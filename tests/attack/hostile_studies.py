@@ -55,10 +55,11 @@ class HostileStudies:
                 connection.execute("select ledger.claim_study(%s, %s, 'attack', 60)", [study, claim])
                 # An attacker with the role of a manager may have paused the study, which a manager may do.
                 connection.execute(
-                    "select ledger.resume(id) from ledger.studies where id = %s and state = 'paused'", [study]
+                    "select ledger.resume(study_id) from ledger.studies where study_id = %s and state = 'paused'",
+                    [study],
                 )
                 expired = connection.execute(
-                    "select number, lease_until from ledger.trials"
+                    "select trial, lease_until from ledger.trials"
                     " where study_id = %s and state = 'running' and lease_until < ledger.clock()",
                     [study],
                 ).fetchall()

@@ -41,7 +41,7 @@ def check_totals(connection: psycopg.Connection[Any], study_id: int) -> None:
     improvements = []
     lowest = math.inf
     losses = (
-        "select number, loss, value from ledger.trials where study_id = %(study)s and loss is not null order by number"
+        "select trial, loss, value from ledger.trials where study_id = %(study)s and loss is not null order by trial"
     )
     for number, loss, value in connection.execute(losses, of_study):
         if loss < lowest:

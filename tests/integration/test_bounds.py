@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from ledger.database import bounds, flattened, iteration_totals, protocol, queries, reads, status, studies, trials
 from ledger.database.connection import connect, driver, engine
 from ledger.database.rows import (
+    AnnotationRow,
     AttemptRow,
     CodeVersionRow,
     IterationRow,
@@ -459,6 +460,7 @@ def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any])
 
 def test_no_view_fails_for_any_row_that_the_tables_accept(url):
     accepted = dict.fromkeys(("study", "worker", "manager", "code_version", "iteration", "trial", "attempt"), 0)
+    accepted |= {"study_annotation": 0, "trial_annotation": 0}
     known = queries.known()
     with engine(url).connect() as db:
         connection = driver(db)
@@ -541,6 +543,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 "recorded_at": draw(moments),
             }
             add("code_version", {**of_study, **code})
+            add("study_annotation", {**of_study, **annotation(draw)})
             is_told = draw(st.booleans())
             totals = [column.name for column in iteration_totals.columns() if column.name.startswith("total_")]
             numbers = draw(mostly(st.none() | st.just("{0,2}"), st.sampled_from(["{-7}", "{null}", "{{1}}"])))
@@ -594,6 +597,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 if state == "complete":
                     row |= {"loss": draw(floats), "metrics": draw(metrics)}
                 if add("trial", {**of_study, **row}):
+                    add("trial_annotation", {**of_study, "trial": number, **annotation(draw)})
                     for place in (1, 2):
                         outcome = draw(st.sampled_from(["complete", "failed", "crashed", "stale", "released", None]))
                         of_trial = {
@@ -610,12 +614,21 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                         }
                         add("attempt", {**of_study, **of_trial})
 
+        def annotation(draw: Any) -> dict[str, Any]:
+            return {
+                "tags": draw(mostly(st.sampled_from(["{}", "{a,b}", '{"é 1"}']), st.sampled_from(["{null}", "{{a}}"]))),
+                "note": draw(st.none() | texts),
+                "attributes": draw(mostly(st.sampled_from(["{}", '{"state": 1, "mine": [null]}']), any_json)),
+                "annotated_by": draw(names),
+                "annotated_at": draw(moments),
+            }
+
         def read_everything() -> None:
             for view in views:
                 connection.execute(sql.SQL("select * from {}").format(sql.Identifier(*view))).fetchall()
             for each in known.values():
                 connection.execute(each.with_values({})).fetchall()
-            for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow):
+            for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow, AnnotationRow):
                 fetch(db, row, rows_of(row))
             for version in fetch(db, CodeVersionRow, rows_of(CodeVersionRow)):
                 watched(parts_from_json(version.parts))

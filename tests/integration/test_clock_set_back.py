@@ -100,7 +100,7 @@ def test_a_dead_worker_is_not_alive_after_the_clock_was_set_back(connection, row
     for worker in ("w", "v"):
         protocol.announce(connection, worker, "host", 1, {})
     take(connection, worker="w")
-    alive = "select name from ledger.workers where alive order by name"
+    alive = "select worker from ledger.workers where alive order by worker"
     assert connection.execute(alive).fetchall() == [("v",), ("w",)]
     advance(-HOUR)
     assert connection.execute(alive).fetchall() == []

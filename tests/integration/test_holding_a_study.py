@@ -100,7 +100,7 @@ def test_a_lease_is_longer_than_nothing(db, connection, study, seconds, message)
 def test_a_holder_is_shown_without_its_claim(db, connection, study, advance):
     held = claim_of(study)
     managing.claim_study(db, held, "first", LEASE)
-    shown = "select study_id, study, name, alive from ledger.managers"
+    shown = "select study_id, study, manager, alive from ledger.managers"
     assert connection.execute(shown).fetchall() == [(study.id, "s", "first", True)]
     advance(LEASE + 1)
     assert connection.execute(shown).fetchall() == [(study.id, "s", "first", False)]

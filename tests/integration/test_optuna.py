@@ -13,12 +13,15 @@ import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from optuna_dashboard import get_note
+from optuna_dashboard._note import get_note_from_system_attrs
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
 
-from ledger.database import migration, protocol, studies, trials
+from ledger.database import annotations, migration, protocol, studies, trials
+from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import engine
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
@@ -152,8 +155,8 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
     ]
     with psycopg.connect(ledger) as connection:
         rows = connection.execute(
-            "select number, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker,"
-            " error from ledger.trials where study = 'runs' order by number"
+            "select trial, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker,"
+            " error from ledger.trials where study = 'runs' order by trial"
         ).fetchall()
     for trial, row in zip(study.trials, rows, strict=True):
         number, params, value, claimed_at, finished_at, attempts, iteration, source, retry_of, worker, error = row
@@ -202,7 +205,7 @@ def test_optuna_reads_what_the_ledger_holds(ledger, of):
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
 def test_times_are_the_same_moments_wherever_optuna_runs(ledger, monkeypatch, zone):
     with psycopg.connect(ledger) as connection:
-        asked = "select claimed_at from ledger.trials where study = 'complete' and number = 0"
+        asked = "select claimed_at from ledger.trials where study = 'complete' and trial = 0"
         ((claimed_at,),) = connection.execute(asked).fetchall()
     monkeypatch.setenv("TZ", zone)
     time.tzset()
@@ -423,7 +426,44 @@ def test_optuna_itself_refuses_views_of_another_version(url):
             pass
 
 
+def annotate(ledger: str) -> None:
+    """Annotate the complete study and its first trial. Some attributes have the names of facts of the ledger."""
+    with engine(ledger).connect() as own:
+        row = studies.get(own, "complete")
+        attributes = {"ticket": 117, "seed": [1], "state": None, "mine": {"a": "é"}}
+        change = AnnotationChange(tags=["b", "a"], note="# a *note*", attributes=attributes)
+        assert annotations.annotate_study(own, row.id, change) in ("annotated", "unchanged")
+        of_trial = {"worker": "mine", "metrics_accuracy": 2, "reviewed": True}
+        change = AnnotationChange(tags=["odd"], note="too low?", attributes=of_trial)
+        assert annotations.annotate_trial(own, row.id, 0, change) in ("annotated", "unchanged")
+
+
+def notes_of_trials(study: optuna.Study) -> list[str]:
+    system = study._storage.get_study_system_attrs(study._study_id)
+    return [get_note_from_system_attrs(system, trial._trial_id)["body"] for trial in study.trials]
+
+
+def test_the_dashboard_reads_notes_tags_and_attributes(ledger, of):
+    annotate(ledger)
+    study = of("complete")
+    assert {name: study.user_attrs[name] for name in ("tags", "ticket", "attributes_seed", "mine")} == {
+        "tags": ["a", "b"],
+        "ticket": 117,
+        "attributes_seed": [1],
+        "mine": {"a": "é"},
+    }
+    assert study.user_attrs["best_value"] == study.best_value
+    assert get_note(study) == "# a *note*"
+    assert notes_of_trials(study)[:2] == ["too low?", ""]
+    given = study.trials[0].user_attrs
+    assert given["tags"] == ["odd"]
+    assert given["reviewed"] is True
+    assert given["attributes_worker"] == "mine"
+    assert given["worker"] != "mine"
+
+
 def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
+    annotate(ledger)
     for name in ("runs", "complete"):
         file = tmp_path / f"{name} with ? and %.db"
         with engine(ledger).connect() as own:
@@ -434,6 +474,8 @@ def test_an_export_is_what_optuna_reads_in_the_ledger(ledger, of, tmp_path):
         read = of(name)
         assert written.user_attrs == read.user_attrs
         assert written.directions == read.directions
+        assert get_note(written) == get_note(read)
+        assert notes_of_trials(written) == notes_of_trials(read)
         for theirs, ours in zip(written.trials, read.trials, strict=True):
             theirs._trial_id = ours._trial_id
             assert theirs == ours

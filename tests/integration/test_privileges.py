@@ -19,7 +19,8 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
 from ledger import embedded
-from ledger.database import managing, protocol, reads, studies, transfer, trials
+from ledger.database import annotations, managing, protocol, reads, studies, transfer, trials
+from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
 from ledger.database.datasets import StoredDataset
 from ledger.database.login_kinds import LIMITS
@@ -36,7 +37,7 @@ from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("attempts", "best_trials", "code_versions", "convergence", "counts", "datasets", "improvements"),
+    *("annotations", "attempts", "best_trials", "code_versions", "convergence", "counts", "datasets", "improvements"),
     *("iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals", "regret"),
     *("sources", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
@@ -47,6 +48,8 @@ PROTOCOL = {
 FUNCTIONS = {
     "ledger_manager": {
         *(
+            "annotate_study",
+            "annotate_trial",
             "announced_recently",
             "cancel",
             "cancel_trials",
@@ -518,8 +521,17 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         assert (progress.proposed, progress.complete) == (2, 4)
         studies.cancel(db, row.id, "enough")
         assert studies.get(db, "s").reason == "enough"
+        assert annotations.annotate_study(db, row.id, AnnotationChange(tags=["a"])) == "annotated"
+        assert annotations.annotate_trial(db, row.id, 0, AnnotationChange(note="a note")) == "annotated"
+        (annotated,) = annotations.of_trials(db, row.id)
+        assert (annotated.trial, annotated.note) == (0, "a note")
+        assert annotated.annotated_by == conninfo_to_dict(fresh("ledger_manager"))["user"]
         with pytest.raises(DBAPIError, match="permission denied for function delete_study"):
             studies.delete(db, row)
+        with pytest.raises(DBAPIError, match="permission denied for function rename_study"):
+            studies.rename(db, row, "mine")
+        with pytest.raises(DBAPIError, match="permission denied for function archive_study"):
+            studies.archive(db, row)
 
 
 def test_a_successor_gets_a_study_at_once_under_its_role(server, fresh):
@@ -531,7 +543,7 @@ def test_a_successor_gets_a_study_at_once_under_its_role(server, fresh):
     ):
         row = make_study(first)
         ended, successor = ClaimedStudy(row.id, uuid.uuid4()), ClaimedStudy(row.id, uuid.uuid4())
-        shown = "select study, name, alive from ledger.managers"
+        shown = "select study, manager, alive from ledger.managers"
         assert managing.claim_study(first, ended, "first", 3600.0) == "held"
         assert managing.claim_study(second, successor, "second", 3600.0) == "taken"
         assert reader.execute(shown).fetchall() == [("s", "first", True)]
@@ -560,7 +572,7 @@ def test_workers_are_shown_alive_with_what_they_hold(fresh):
             owner.execute(
                 f"create or replace function ledger.clock() returns timestamptz language sql volatile as '{body}'"
             )
-            rows = reader.execute("select name, alive, trial from ledger.workers").fetchall()
+            rows = reader.execute("select worker, alive, trial from ledger.workers").fetchall()
             return {name: (alive, trial) for name, alive, trial in rows}
 
         assert shown(0) == {"holder": (True, 0), "idle": (True, None), "left": (False, None)}

@@ -107,7 +107,7 @@ def test_parquet_has_a_row_a_trial_in_typed_columns(study, ledger, tmp_path, con
     output = tmp_path / "trials.parquet"
     ledger("export", "s", "--format", "parquet", "--output", str(output))
     table = pq.read_table(output)
-    rows = connection.execute("select number, params, loss, finished_at from ledger.trials order by number").fetchall()
+    rows = connection.execute("select trial, params, loss, finished_at from ledger.trials order by trial").fetchall()
     types = {field.name: str(field.type) for field in table.schema}
     assert {name: type_ for name, type_ in types.items() if name.startswith(("params", "metrics"))} == {
         "params_C": "double",

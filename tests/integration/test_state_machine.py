@@ -5,7 +5,7 @@ Each answer follows the protocol, and the ledger stays consistent. The workers u
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection
 
-from ledger.database import managing, protocol, studies, trials
+from ledger.database import annotations, managing, protocol, studies, trials
+from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
@@ -146,6 +147,9 @@ class Histories(RuleBasedStateMachine):
         # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
         self.seen: list[TrialLease] = []
+        # the tags of the study, under None, and of the trials
+        self.tags: dict[int | None, set[str]] = {}
+        self.is_archived = False
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
@@ -493,6 +497,41 @@ class Histories(RuleBasedStateMachine):
         act = studies.pause if how == "pause" else studies.resume
         assert act(self.db, self.study.id) == self.state
 
+    @rule(data=st.data(), tags=st.sets(st.sampled_from("abc")), untag=st.sets(st.sampled_from("abc")))
+    def people_annotate(self, data: st.DataObject, tags: set[str], untag: set[str]) -> None:
+        """Annotations are accepted in every state, because they change no result."""
+        number = data.draw(st.sampled_from([None, *self.trials, 99]))
+        change = AnnotationChange(tags=sorted(tags), untag=sorted(untag))
+        if number is None:
+            answer = annotations.annotate_study(self.db, self.study.id, change)
+        else:
+            answer = annotations.annotate_trial(self.db, self.study.id, number, change)
+        before = self.tags.get(number, set())
+        after = (before | tags) - untag
+        if number == 99:
+            assert answer == "unknown"
+            return
+        assert answer == ("unchanged" if after == before else "annotated")
+        self.tags[number] = after
+
+    @rule(archived=st.booleans())
+    def people_keep_house(self, archived: bool) -> None:
+        """The owner renames the study, and archives it or takes it out of the archive."""
+        name = f"s{uuid.uuid4().hex[:8]}"
+        answer = studies.rename(self.db, self.study, name)
+        assert answer == ("renamed" if self.is_free() else "managed")
+        if answer == "renamed":
+            self.study = replace(self.study, name=name)
+            assert studies.rename(self.db, self.study, name) == "unchanged"
+        answer = studies.archive(self.db, self.study, archived=archived)
+        if archived == self.is_archived:
+            assert answer == "unchanged"
+        elif archived and not self.is_free():
+            assert answer == "managed"
+        else:
+            assert answer == ("archived" if archived else "restored")
+            self.is_archived = archived
+
     @precondition(lambda self: len(self.attempts) > 6 and self.state in ("running", "paused"))
     @rule()
     def cancel(self) -> None:
@@ -554,6 +593,13 @@ class Histories(RuleBasedStateMachine):
         assert holders == ([] if holder is None else [(holder.claim, self.start + timedelta(seconds=holder.until))])
         alive = self.connection.execute("select alive from ledger.managers").fetchall()
         assert alive == ([] if holder is None else [(not self.is_free(),)])
+
+    @invariant()
+    def the_annotations_are_as_people_left_them(self) -> None:
+        rows = self.connection.execute("select trial, tags from ledger.annotations").fetchall()
+        assert dict(rows) == {number: sorted(tags) for number, tags in self.tags.items() if tags}
+        kept = self.connection.execute("select study, archived_at is not null from ledger.progress").fetchall()
+        assert kept == [(self.study.name, self.is_archived)]
 
     @invariant()
     def what_has_ended_does_not_change(self) -> None:

@@ -78,7 +78,7 @@ def test_iterations_told_in_any_order_have_the_totals_so_far(db, connection, ste
         assert tell(db, steady, number, losses[number], losses[number]) == "told"
         compared(db, steady)
     totals = connection.execute(
-        "select number, told, total_complete, last_complete, improvements from ledger.iterations order by number"
+        "select iteration, told, total_complete, last_complete, improvements from ledger.iterations order by iteration"
     ).fetchall()
     # when the last iteration was told, no earlier trial was known to be better
     assert totals == [(0, 2, 2, 2, [0]), (1, 3, 3, 2, [1]), (2, 1, 1, 2, [2])]

@@ -54,7 +54,7 @@ class Studies:
             return connection.execute(statement).fetchall()
 
     def trials(self, study):
-        return self.ask(f"select state, failures + lost from ledger.trials where study = '{study}' order by number")
+        return self.ask(f"select state, failures + lost from ledger.trials where study = '{study}' order by trial")
 
     def close(self):
         for process in self._processes:

@@ -196,7 +196,7 @@ def test_refusals_and_cancellations_wait_for_room(ledger, programs):
     programs.ends("command")
     assert programs.said("command").count(FULL) == 1
     assert programs.said("command").endswith("trial 0 of study own is cancelled\n")
-    assert programs.ask("select state from ledger.trials where study = 'own' and number = 0") == [("cancelled",)]
+    assert programs.ask("select state from ledger.trials where study = 'own' and trial = 0") == [("cancelled",)]
 
 
 def test_a_study_goes_on_after_the_disk_of_each_table_was_full(ledger, programs):

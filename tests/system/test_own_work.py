@@ -60,12 +60,7 @@ def test_workers_elsewhere_fetch_the_data_of_a_file_from_the_ledger(program, roo
     with database(Settings(home=program.home)):
         workers = [program.start("worker", "--study", "shared", "--until-complete") for _ in range(2)]
         manager = program.start("manager", *options, "--name", "shared")
-        wait_until(
-            lambda: program.query(
-                "select from ledger.trials join ledger.studies s on s.id = study_id"
-                " where s.name = 'shared' and trials.state = 'complete'"
-            )
-        )
+        wait_until(lambda: program.query("select from ledger.trials where study = 'shared' and state = 'complete'"))
         workers[0].kill()
         workers.append(program.start("worker", "--study", "shared", "--until-complete"))
         for process in (manager, *workers[1:]):
@@ -162,7 +157,7 @@ def test_a_dataset_that_comes_slowly_costs_no_claim(tmp_path, root):
         with psycopg.connect(embedded.url(program.home), autocommit=True) as connection:
             connection.execute(fast.replace("begin\n", "begin\n  perform pg_sleep(1);\n"))
         assert "complete" in program.run("resume", "slow", "--workers", "1")
-        assert program.query("select distinct outcome, number from ledger.attempts where outcome <> 'released'") == [
+        assert program.query("select distinct outcome, attempt from ledger.attempts where outcome <> 'released'") == [
             ("complete", 1)
         ]
         assert program.query("select sum(lost) from ledger.trials") == [(0,)]

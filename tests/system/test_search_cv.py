@@ -76,7 +76,7 @@ def output(process: "subprocess.Popen[str]") -> str:
 
 def test_a_killed_search_continues_and_is_the_undisturbed_search(program: Program, tmp_path: Path) -> None:
     killed = python(program, "search.py", "1", FIT_SECONDS="0.2", TMPDIR=str(tmp_path))
-    complete = "select number, finished_at, metrics from ledger.trials where state = 'complete' order by number"
+    complete = "select trial, finished_at, metrics from ledger.trials where state = 'complete' order by trial"
     wait_until(lambda: len(program.query(complete)) >= 3)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
@@ -102,7 +102,7 @@ def test_a_trial_has_the_scores_of_each_split_and_the_ledger_no_data(program: Pr
     results, name = json.loads(first.splitlines()[0]), first.splitlines()[1]
     rows = program.query(
         "select (metrics ->> 'split1_test_score')::float8, (metrics ->> 'mean_test_score')::float8, value, params"
-        f" from ledger.trials join ledger.studies s on s.id = study_id where s.name = '{name}' order by number"
+        f" from ledger.trials where study = '{name}' order by trial"
     )
     assert [row[0] for row in rows] == results["split1_test_score"]
     assert [row[1] for row in rows] == results["mean_test_score"]
@@ -130,7 +130,7 @@ print(len(scores), min(scores) > 0.8)
 
 def test_searches_in_several_processes_share_the_ledger(program: Program) -> None:
     assert output(python(program, "-c", VALIDATED)) == "2 True\n"
-    assert program.query("select count(*) from ledger.studies where name like 'SVC-42-%' and state = 'complete'") == [
+    assert program.query("select count(*) from ledger.studies where study like 'SVC-42-%' and state = 'complete'") == [
         (2,)
     ]
 

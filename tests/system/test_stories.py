@@ -16,6 +16,7 @@ STORIES = {
     "time-budget": ("value", 0.0, 20.0),
     "maximise": ("profit", 15_000.0, 40_000.0),
     "none-and-tuples": ("accuracy", 0.9, 1.0),
+    "many-studies": ("value", 0.0, 1.0),
 }
 EXAMPLES = [f"{story}/{library}_search" for story in STORIES for library in ("ledger", "optuna")]
 PORTS = [*(f"from-optuna/{name}" for name in ("original", "ported", "native"))]

@@ -95,6 +95,8 @@ def _progress(ledger: StudySnapshot) -> ProgressRow:
         best_score=None,
         created_at=ledger.study.created_at,
         elapsed=ledger.at - ledger.study.created_at,
+        archived_at=None,
+        tags=[],
     )
 
 

@@ -172,5 +172,6 @@ def snapshot(
         spec_hash="0" * 64,
         versions={"python": "3.13"},
         changed_batch_size=None,
+        archived_at=None,
     )
     return StudySnapshot(at, row, asked, trials, attempts)

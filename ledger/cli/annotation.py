@@ -1,0 +1,100 @@
+"""Options and output of the commands that annotate studies and trials."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ledger.cli import document
+from ledger.cli.options import TEXT
+from ledger.errors import UsageError
+from ledger.text import one_line
+
+if TYPE_CHECKING:
+    from ledger.database.annotations import AnnotationChange
+    from ledger.database.rows import AnnotationRow
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Maximum length, in characters, of a note that a command prints in one line.
+_LONGEST = 1_000
+
+
+class AttributeType(click.ParamType[tuple[str, Any]]):
+    """A click parameter type for a user attribute, as NAME=VALUE. A value that is no JSON value is a text."""
+
+    name = "attribute"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, given = TEXT.convert(value, param, ctx).partition("=")
+        if not equals or not name:
+            self.fail(f"{one_line(str(value))!r} is no attribute: write NAME=VALUE.", param, ctx)
+        try:
+            return name, json.loads(given, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            return name, given
+
+
+def change_options(command: F) -> F:
+    """Add the options of an annotation's change. The command receives the values of `AnnotationChange`."""
+    for option in (
+        click.option(
+            "--remove-attribute", "remove", multiple=True, type=TEXT, metavar="NAME", help="Remove this attribute."
+        ),
+        click.option(
+            "--attribute",
+            "attributes",
+            multiple=True,
+            type=AttributeType(),
+            metavar="NAME=VALUE",
+            help="Set an attribute. The value is a JSON value or a text. The option can be repeated.",
+        ),
+        click.option("--note", type=TEXT, metavar="TEXT", help="Replace the note. An empty text removes the note."),
+        click.option("--untag", multiple=True, type=TEXT, metavar="TAG", help="Remove this tag."),
+        click.option("--tag", "tags", multiple=True, type=TEXT, metavar="TAG", help="Add this tag."),
+    ):
+        command = option(command)
+    return command
+
+
+def change_of(given: dict[str, Any]) -> "AnnotationChange":
+    """Return the change that the options of `change_options` describe."""
+    from ledger.database.annotations import AnnotationChange
+
+    change = AnnotationChange(**{**given, "attributes": dict(given["attributes"])})
+    if change.is_empty:
+        raise UsageError("say what to change: give --tag, --untag, --note, --attribute or --remove-attribute")
+    return change
+
+
+def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
+    """Return the parts of an annotation as lines of text, each with its label."""
+    if row is None:
+        return {}
+    lines = {
+        "tags": ", ".join(row.tags),
+        "note": one_line(row.note or "", _LONGEST),
+        "attributes": one_line(json.dumps(row.attributes, ensure_ascii=False), _LONGEST) if row.attributes else "",
+    }
+    return {label: text for label, text in lines.items() if text}
+
+
+def facts_of(row: "AnnotationRow | None") -> dict[str, Any]:
+    """Return the parts of an annotation for the option --json."""
+    names = ("tags", "note", "attributes", "annotated_by", "annotated_at")
+    if row is None:
+        return {"tags": [], "note": None, "attributes": {}, "annotated_by": None, "annotated_at": None}
+    return document.pick(row, *names)
+
+
+def show(title: str, row: "AnnotationRow | None", word: str) -> None:
+    """Print the outcome of a change of an annotation."""
+    parts = "; ".join(f"{label} {text}" for label, text in lines_of(row).items()) or "no annotation"
+    click.echo(f"{title}: {parts}" + (" (unchanged)" if word == "unchanged" else ""))
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")

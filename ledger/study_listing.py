@@ -1,0 +1,171 @@
+"""The list of studies for Python programs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from ledger.access import connected
+from ledger.database import study_list
+from ledger.database.study_list import Order, StudyFilter
+from ledger.errors import UsageError
+from ledger.keywords import known_keywords
+from ledger.objectives import Direction
+from ledger.study_result import settings_of
+from ledger.text import nearest, show
+
+Age = timedelta | float | str
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One study in the list of `list_studies`.
+
+    Attributes
+    ----------
+    name : str
+        The study's name.
+    state : {"running", "paused", "complete", "failed", "cancelled"}
+        The study's state.
+    tags : tuple of str
+        The study's tags in alphabetical order.
+    direction : {"minimize", "maximize"}
+        Whether the lowest value or the highest value is best.
+    best_value : float or None
+        The best value of the study. None if no trial is complete.
+    budget : int
+        The number of trials that the optimizer may propose.
+    complete, running, pending, failed, cancelled : int
+        The numbers of trials in each state.
+    created_at : datetime
+        The time of the study's creation, by the database's clock, as a datetime with a time zone.
+    seconds : float
+        The time from the creation of the study to its end or to now, in seconds.
+    archived : bool
+        Whether the study is archived.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> (study,) = ledger.list_studies(name="parabola")
+    >>> study.state, study.complete
+    ('complete', 6)
+    """
+
+    name: str
+    state: str
+    tags: tuple[str, ...]
+    direction: Direction
+    best_value: float | None
+    budget: int
+    complete: int
+    running: int
+    pending: int
+    failed: int
+    cancelled: int
+    created_at: datetime
+    seconds: float
+    archived: bool
+
+
+@known_keywords
+def list_studies(
+    *,
+    state: str | Collection[str] = (),
+    tag: str | Collection[str] = (),
+    name: str | None = None,
+    objective: str | None = None,
+    dataset: str | None = None,
+    newer: Age | None = None,
+    older: Age | None = None,
+    archived: bool | None = False,
+    sort: Order = "created",
+    reverse: bool = False,
+    limit: int | None = None,
+    database: str | None = None,
+) -> list[StudySummary]:
+    """List the studies of the ledger, as `ledger study list` does.
+
+    Parameters
+    ----------
+    state : str or collection of str
+        List only the studies in this state, or in one of these states.
+    tag : str or collection of str
+        List only the studies with this tag, or with all of these tags.
+    name, objective, dataset : str, optional
+        List only the studies whose name, objective or dataset fits this pattern. In a pattern, ``*`` stands for any
+        characters, and ``?`` stands for one character.
+    newer, older : timedelta, float or str, optional
+        List only the studies of at most or of at least this age. A number is a number of seconds. A text is a number
+        with a unit, such as "36h" or "7d".
+    archived : bool or None
+        Whether to list the archived studies or the other studies. None lists both.
+    sort : {"created", "name", "best", "trials", "seconds"}
+        The order. The oldest study, the first name, the lowest loss, the fewest ended trials or the shortest time comes
+        first.
+    reverse : bool
+        Whether to reverse the order.
+    limit : int, optional
+        The maximum number of studies, at least 1.
+    database : str, optional
+        The PostgreSQL database of the ledger, as in `load_study`.
+
+    Returns
+    -------
+    list of StudySummary
+
+    Raises
+    ------
+    UsageError
+        An argument is not valid.
+    LedgerError
+        The ledger does not exist, or the database is unavailable.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> [study.name for study in ledger.list_studies(name="para*", state="complete")]
+    ['parabola']
+    >>> ledger.list_studies(sort="size")
+    Traceback (most recent call last):
+    ledger.errors.UsageError: sort: there is no order "size"; there are created, name, best, trials, seconds
+    """
+    if sort not in study_list.ORDERS:
+        raise UsageError(f"sort: there is no order {show(sort)}{nearest(sort, study_list.ORDERS)}")
+    if limit is not None and not (isinstance(limit, int) and 1 <= limit < 2**31):
+        raise UsageError(f"limit: {show(limit)} is no number of studies: give an integer of at least 1")
+    chosen = StudyFilter(
+        states=[state] if isinstance(state, str) else list(state),
+        tags=[tag] if isinstance(tag, str) else list(tag),
+        name=name,
+        objective=objective,
+        dataset=dataset,
+        newer=None if newer is None else study_list.age(newer, "newer"),
+        older=None if older is None else study_list.age(older, "older"),
+        archived=archived,
+    )
+    with connected(settings_of(database)) as connection:
+        rows = study_list.read(connection, chosen, sort, reverse=reverse, limit=limit)
+    return [
+        StudySummary(
+            name=row.study,
+            state=row.state,
+            tags=tuple(row.tags),
+            direction=_direction(row.direction),
+            best_value=row.best_value,
+            budget=row.budget,
+            complete=row.complete,
+            running=row.running,
+            pending=row.pending,
+            failed=row.failed,
+            cancelled=row.cancelled,
+            created_at=row.created_at,
+            seconds=row.elapsed.total_seconds(),
+            archived=row.archived_at is not None,
+        )
+        for row in rows
+    ]
+
+
+def _direction(text: str) -> Literal["minimize", "maximize"]:
+    return "maximize" if text == "maximize" else "minimize"

@@ -1,0 +1,62 @@
+-- Change the tags, the note and the user attributes of a trial. The ledger accepts annotations of a trial in any state,
+-- because the annotation of a trial has its own row, and the row of an ended trial does not change. The ledger records
+-- who changed the annotation last, and when. Answers:
+--   annotated: the function changed the annotation.
+--   unchanged: the annotation already had the given tags, note and attributes.
+--   unknown: no such trial exists.
+-- Arguments, which are the same as the arguments of ledger.annotate_study:
+--   tags, untag: the tags to add, and the tags to remove.
+--   note: the new note. Null keeps the note, and an empty text removes the note.
+--   attributes: an object with the user attributes to set.
+--   remove: the names of the user attributes to remove.
+-- The function waits at most half a second for another transaction that annotates the same trial. After this time, the
+-- function raises the error lock_not_available.
+create or replace function ledger.annotate_trial(
+  study_id int, trial int, tags text[] default '{}', untag text[] default '{}', note text default null,
+  attributes jsonb default '{}', remove text[] default '{}')
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
+as $$
+#variable_conflict use_column
+declare
+  known ledger.trial_annotation;
+  wanted ledger.trial_annotation;
+begin
+  perform from ledger.trial
+  where study_id = annotate_trial.study_id and number = annotate_trial.trial
+  for key share;
+  if not found then
+    return 'unknown';
+  end if;
+  -- The row of the annotation must exist before the function can lock the row. If another transaction removes the row
+  -- in between, the function inserts the row again.
+  loop
+    insert into ledger.trial_annotation (study_id, trial, annotated_by, annotated_at)
+    values (annotate_trial.study_id, annotate_trial.trial, session_user, ledger.clock())
+    on conflict do nothing;
+    select * into known
+    from ledger.trial_annotation
+    where study_id = annotate_trial.study_id and trial = annotate_trial.trial
+    for no key update;
+    exit when found;
+  end loop;
+  wanted := known;
+  wanted.tags := ledger.merged_tags(known.tags, annotate_trial.tags, annotate_trial.untag);
+  wanted.note := ledger.merged_note(known.note, annotate_trial.note);
+  wanted.attributes := ledger.merged_attributes(known.attributes, annotate_trial.attributes, annotate_trial.remove);
+  if wanted.tags = '{}' and wanted.note is null and wanted.attributes = '{}' then
+    -- An empty annotation has no row.
+    delete from ledger.trial_annotation
+    where study_id = annotate_trial.study_id and trial = annotate_trial.trial;
+  elsif wanted is distinct from known then
+    update ledger.trial_annotation
+    set tags = wanted.tags, note = wanted.note, attributes = wanted.attributes, annotated_by = session_user,
+        annotated_at = ledger.clock()
+    where study_id = annotate_trial.study_id and trial = annotate_trial.trial;
+  end if;
+  return case when wanted is distinct from known then 'annotated' else 'unchanged' end;
+end
+$$;
+
+comment on function ledger.annotate_trial is
+  'Change the tags, the note and the user attributes of a trial. Answers annotated, unchanged or unknown.';
