@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
 
-SUFFIXES = (".css", ".env", ".html", ".ini", ".js", ".mako", ".md", ".py", ".sh", ".sql", ".toml", ".yaml", ".yml")
+SUFFIXES = (
+    *(".css", ".env", ".html", ".ini", ".ipynb", ".js", ".mako", ".md", ".py", ".sh", ".sql", ".toml", ".yaml", ".yml"),
+)
 NAMES = (".ci/run", "Dockerfile", "Makefile")
 # Generated from sources that are checked, or recorded from older versions.
 GENERATED = ("benchmarks/RESULTS.md", "benchmarks/results/*", "docs/reference/*", "tests/integration/revisions/*")

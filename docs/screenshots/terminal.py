@@ -1,9 +1,8 @@
-"""Picture docs/images/terminal.svg: the live view of a small study while most workers are training."""
+"""Pictures docs/images/terminal*.svg: the live view of a small study while most workers train, and the study's end."""
 
 import inspect
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ import time
 from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
@@ -65,18 +64,25 @@ def main() -> None:
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         environment["LEDGER_HOME"] = str(home)
         command = [sys.executable, "-m", *COMMAND.split()]
-        run = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+        run = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         try:
-            status = watch(home)
+            save("terminal", StatusPanel(watch(home)))
+            outcome, _ = run.communicate()
         finally:
-            run.send_signal(signal.SIGINT)
+            run.terminate()
             run.wait()
+    save("terminal-end", Text(outcome.rstrip()))
+
+
+def save(name: str, shown: RenderableType) -> None:
+    """Save what a terminal shows after the command."""
     console = Console(record=True, width=84, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {COMMAND}"))
-    console.print(StatusPanel(status))
-    console.save_svg(
-        str(ROOT / "docs" / "images" / "terminal.svg"), title="ledger", code_format=NO_FONTS, unique_id="terminal"
-    )
+    console.print(shown)
+    file = ROOT / "docs" / "images" / f"{name}.svg"
+    console.save_svg(str(file), title="ledger", code_format=NO_FONTS, unique_id=name)
 
 
 main()

@@ -2,9 +2,11 @@
 
 A page keeps its place in the repository, and README.md is the first. Its copy in build/pages has three differences:
 docstrings replace their marks, a link to a file of another kind leads to a page that shows the file, and a diagram has
-the script that draws it. The navigation is the list of docs/README.md. A broken link ends the build.
+the script that draws it. A notebook is a page with the texts and the code of its cells. The navigation is the list of
+docs/README.md. A broken link ends the build.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -30,6 +32,7 @@ PACKAGES = {
     "iframe-worker.js": ("iframe-worker@1.0.4", "package/shim/index.js"),
 }
 IMAGES = (".png", ".svg")
+NOTEBOOK = ".ipynb"
 
 _FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[((?:[^][]|\[[^]]*\])*)\]\(([^)#\s]+)(#[^)]*)?\)")
@@ -60,14 +63,14 @@ def write_pages() -> None:
         written.add(source)
         place = PAGES / source.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
-        if source.suffix == ".md":
+        if source.suffix in (".md", NOTEBOOK):
             page = Page(source)
-            place.write_text(page.text(), encoding="utf-8")
+            page_of(place).write_text(page.text(), encoding="utf-8")
             waiting |= page.targets - written
         elif source.suffix in IMAGES:
             shutil.copy(source, place)
         else:
-            place.with_name(f"{place.name}.md").write_text(listing(source), encoding="utf-8")
+            page_of(place).write_text(listing(source), encoding="utf-8")
     assets = PAGES / "assets"
     assets.mkdir()
     shutil.copy(HERE / "site.css", assets)
@@ -75,8 +78,13 @@ def write_pages() -> None:
         (assets / name).write_bytes(script(package, member))
 
 
+def page_of(place: Path) -> Path:
+    """Return the place of the page that shows a file."""
+    return place if place.suffix == ".md" else place.with_name(f"{place.name}.md")
+
+
 class Page:
-    """A page of the repository, and the files of the repository that it links to."""
+    """A page or a notebook of the repository, and the files of the repository that it links to."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -84,7 +92,8 @@ class Page:
 
     def text(self) -> str:
         """Return the page as it is on the site."""
-        text = _API.sub(r"::: \1", self._source.read_text(encoding="utf-8"))
+        text = self._source.read_text(encoding="utf-8")
+        text = cells(text) if self._source.suffix == NOTEBOOK else _API.sub(r"::: \1", text)
         # Every second part is code.
         parts = _FENCED.split(text)
         parts[::2] = [_LINK.sub(self._link, part) for part in parts[::2]]
@@ -113,6 +122,18 @@ class Page:
 def _framed(diagram: str) -> str:
     """Put a frame around a diagram, in which it scrolls where the screen is narrow (site.css)."""
     return f'<div class="diagram" tabindex="0" markdown>\n\n{diagram}\n\n</div>'
+
+
+def cells(notebook: str) -> str:
+    """Return the cells of a notebook as Markdown."""
+    parts = []
+    for cell in json.loads(notebook)["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            is_shell = text.startswith(("!", "%%sh"))
+            text = f"```{'console' if is_shell else 'python'}\n{text}\n```"
+        parts.append(text)
+    return "\n\n".join(parts) + "\n"
 
 
 def listing(source: Path) -> str:
@@ -148,7 +169,7 @@ def navigation() -> list[dict[str, Any]]:
         for title, target, _ in _LINK.findall(line) if re.match(r"- |\d+\. ", line) else ():
             page = (CONTENTS.parent / target).resolve()
             listed.add(page)
-            groups[-1][1].append({title[0].upper() + title[1:]: page.relative_to(ROOT).as_posix()})
+            groups[-1][1].append({title[0].upper() + title[1:]: page_of(page).relative_to(ROOT).as_posix()})
     missing = [str(page.relative_to(ROOT)) for page in CONTENTS.parent.rglob("*.md") if page not in listed]
     if missing:
         sys.exit(f"{', '.join(sorted(missing))}: not in the list of {CONTENTS.relative_to(ROOT)}; add a line there")

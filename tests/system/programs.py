@@ -172,3 +172,12 @@ def example_programs(names: Sequence[str]) -> list[Any]:
     """Return the parameters of a test of the programs in examples/. The programs without the ledger are slow tests."""
     of_ledger = ("ledger_search", "ported", "native")
     return [name if name.endswith(of_ledger) else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def lines_of_code(file: Path) -> list[str]:
+    """Return the lines of a program or of a notebook's code, without empty lines, comments and the docstring."""
+    text = file.read_text()
+    if file.suffix == ".ipynb":
+        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        text = "\n".join("".join(source) for source in cells)
+    return [line for line in text.splitlines() if line.strip() and not line.startswith(('"""', "#"))]

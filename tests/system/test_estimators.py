@@ -8,7 +8,7 @@ import pytest
 from ledger import embedded
 from ledger.access import database
 from ledger.settings import Settings
-from tests.system.programs import Program, example_programs
+from tests.system.programs import Program, example_programs, lines_of_code
 from tests.system.test_own_work import python
 
 OWN = """
@@ -167,6 +167,5 @@ def test_an_example_finds_a_good_model(example, tmp_path, root):
 def test_the_page_counts_the_lines_of_the_examples(root):
     page = (root / "docs" / "estimators.md").read_text()
     for example in EXAMPLES:
-        text = (root / "examples" / f"{example}.py").read_text()
-        code = [line for line in text.splitlines() if line.strip() and not line.startswith('"""')]
-        assert f"[{len(code)}](../examples/{example}.py)" in page
+        count = len(lines_of_code(root / "examples" / f"{example}.py"))
+        assert f"[{count}](../examples/{example}.py)" in page

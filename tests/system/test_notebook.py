@@ -1,7 +1,10 @@
 """Searches in a real Jupyter kernel."""
 
 import json
+import os
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +28,19 @@ result = ledger.minimize(bowl, {"x<i>": (-5.0, 5.0), "kind": ["a&b", None]}, tri
 
 def executed(program: Program, monkeypatch: pytest.MonkeyPatch, *cells: str) -> list[list[Any]]:
     """Run the cells in a kernel, and return the outputs of each cell."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    execute(program, monkeypatch, notebook, program.folder)
+    return [cell.outputs for cell in notebook.cells]
+
+
+def execute(program: Program, monkeypatch: pytest.MonkeyPatch, notebook: Any, folder: Path) -> None:
+    """Run a notebook in a kernel of the program's environment, in a folder."""
     for name, value in program.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("IPYTHONDIR", str(program.folder / "ipython"))
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(program.folder)}}).execute()
-    return [cell.outputs for cell in notebook.cells]
+    # A notebook calls the program `ledger`, as in an activated virtual environment.
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(folder)}}).execute()
 
 
 def text_of(html: str) -> str:
@@ -84,3 +94,55 @@ if __name__ == "__main__":
     lines = error.splitlines()
     assert lines[-1].startswith("lines complete: 6 of 6 trials, 3 iterations told")
     assert 2 <= len(lines) <= 5
+
+
+# Each notebook of the examples with a text that its outputs contain, and with its studies.
+NOTEBOOKS = {
+    "first-search": ("24 complete", {"digits": 24}),
+    "own-data": ("customers.html", {"customers": 8, "customers-forest": 8}),
+    "pipeline": ("mean_test_roc_auc", {"Pipeline-42-": 6}),
+    "from-optuna": ("12 finished trials are imported", {"neighbours": 12, "ported": 12, "moved": 24}),
+}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_of_the_examples_runs_whole_and_again(
+    name: str, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The notebook is in the same place as in a clone, because it reads a file of the documentation.
+    folder = tmp_path / "clone" / "examples" / "notebooks"
+    folder.mkdir(parents=True)
+    (tmp_path / "clone" / "docs").symlink_to(root / "docs")
+    source = shutil.copy(root / "examples" / "notebooks" / f"{name}.ipynb", folder)
+    program = Program(tmp_path)
+    said, studies = NOTEBOOKS[name]
+    first = nbformat.read(source, as_version=4)
+    execute(program, monkeypatch, first, folder)
+    outputs = json.dumps([cell.outputs for cell in first.cells if cell.cell_type == "code"])
+    assert said in outputs
+    assert '"text/plain": "False"' not in outputs, "each comparison is true"
+    before = complete_trials(program)
+    assert {re.sub(r"(?<=-42-).*", "", study): count for study, count in before.items()} == studies
+
+    execute(program, monkeypatch, nbformat.read(source, as_version=4), folder)
+    assert complete_trials(program) == before, "a second run trains no trial"
+
+
+def complete_trials(program: Program) -> dict[str, int]:
+    listed = json.loads(program.run("study", "list", "--json"))
+    assert {study["state"] for study in listed} == {"complete"}
+    return {study["study"]: study["complete"] for study in listed}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_of_the_examples_is_stored_without_outputs(name: str, root: Path) -> None:
+    notebook = nbformat.read(root / "examples" / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds == ["markdown", "code"] * (len(kinds) // 2), "a line of text stands above each cell of code"
+    for cell in notebook.cells[1::2]:
+        assert (cell.outputs, cell.execution_count) == ([], None)
+
+
+def test_each_notebook_of_the_examples_is_tested(root: Path) -> None:
+    assert {file.stem for file in (root / "examples" / "notebooks").glob("*.ipynb")} == {*NOTEBOOKS}

@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from ledger.access import database
 from ledger.settings import Settings
 from ledger.sklearn import LedgerSearchCV
-from tests.system.programs import Program, example_programs, wait_until
+from tests.system.programs import Program, example_programs, lines_of_code, wait_until
 
 # An estimator of the script itself. Each fit adds a line to the file whose name is in the environment.
 SCRIPT = """
@@ -204,7 +204,5 @@ def test_an_example_finds_a_good_model(example: str, tmp_path: Path, root: Path)
 
 def test_the_page_counts_the_lines_of_the_examples(root: Path) -> None:
     page = (root / "docs" / "sklearn.md").read_text()
-    for example in EXAMPLES:
-        text = (root / "examples" / f"{example}.py").read_text()
-        code = [line for line in text.splitlines() if line.strip() and not line.startswith('"""')]
-        assert f"[{len(code)}](../examples/{example}.py)" in page
+    for example in [*(f"{example}.py" for example in EXAMPLES), "notebooks/pipeline.ipynb"]:
+        assert f"[{len(lines_of_code(root / 'examples' / example))}](../examples/{example})" in page

@@ -1,5 +1,6 @@
 """Pages of the documentation site, and the list of the Python API."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -58,11 +59,26 @@ def test_a_file_is_shown_with_its_fences(build, write):
     )
 
 
+def test_a_notebook_is_a_page_with_its_texts_and_its_code(build, write, tmp_path):
+    write("docs/other.md", "")
+    cells = [
+        {"cell_type": "markdown", "source": ["# First\n", "[page](../docs/other.md)"]},
+        {"cell_type": "code", "source": ["search(\n", ")"]},
+        {"cell_type": "code", "source": ["!ledger best first"]},
+    ]
+    page = build["Page"](write("examples/first.ipynb", json.dumps({"cells": cells})))
+    assert page.text() == (
+        "# First\n[page](../docs/other.md)\n\n```python\nsearch(\n)\n```\n\n```console\n!ledger best first\n```\n"
+    )
+    assert {target.relative_to(tmp_path).as_posix() for target in page.targets} == {"docs/other.md"}
+    assert build["page_of"](Path("a/first.ipynb")) == Path("a/first.ipynb.md")
+
+
 def test_the_navigation_is_the_page_of_contents(build, write):
     write("docs/one.md", "")
-    write("docs/README.md", "# Pages\n\n## Begin\n\n- [one](one.md): first\n1. [Two](sub/two.md)\n")
+    write("docs/README.md", "# Pages\n\n## Begin\n\n- [one](one.md): x\n1. [Two](sub/two.md)\n- [Three](three.ipynb)\n")
     write("docs/sub/two.md", "")
-    begin = {"Begin": [{"One": "docs/one.md"}, {"Two": "docs/sub/two.md"}]}
+    begin = {"Begin": [{"One": "docs/one.md"}, {"Two": "docs/sub/two.md"}, {"Three": "docs/three.ipynb.md"}]}
     assert build["navigation"]() == [{"Trial ledger": "README.md"}, begin]
     write("docs/three.md", "")
     with pytest.raises(
