@@ -1,9 +1,10 @@
 """The results of a study for Python programs, as `load_study` reads them from the ledger."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
@@ -19,6 +20,8 @@ from ledger.study.python_values import ordered_params
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ledger.result_plots import ResultPlots
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
 # Largest number of trials in a notebook's list of the best trials.
@@ -127,6 +130,8 @@ class StudyResult:
     budget: int
     spec: dict[str, Any]
     trials: tuple[Trial, ...]
+    # The settings name the ledger from which `plot`, `refit` and `best_code` read more of the study.
+    _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     @property
     def best_trial(self) -> Trial:
@@ -218,6 +223,105 @@ class StudyResult:
         loss = self.best_trial.loss
         assert loss is not None
         return loss
+
+    @property
+    def best_code(self) -> str:
+        """Python code that builds the estimator with the best parameters, and trains it on all the data of the study.
+
+        The code needs neither the ledger nor its database. For a study that trains on a data file, the code reads the
+        file from the current folder, and needs pandas. A data file's rows are training rows, and the rows of a hold-out
+        file are not.
+
+        Raises
+        ------
+        UsageError
+            The objective is a function or a command.
+        LedgerError
+            No trial is complete, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").best_code
+        Traceback (most recent call last):
+        ledger.errors.UsageError: best_code: the objective of study parabola is a function, ...
+        """
+        from ledger.best_code import best_code
+        from ledger.refitting import training_form
+
+        training_form(self.name, self.spec["objective"], "best_code")
+        best = self.best_trial
+        return best_code(self.name, self.spec, best.number, self.best_value, best.params, self._contents())
+
+    @cached_property
+    def plot(self) -> "ResultPlots":
+        """The plots of the study as Plotly figures, such as ``plot.convergence()``.
+
+        The first plot reads the study from the ledger again. If the study is still running, the plots can show more
+        trials than `trials`.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").plot
+        <plots of study parabola: convergence, slice, contour, parallel, importance, timeline>
+        """
+        from ledger.result_plots import ResultPlots
+
+        return ResultPlots(self.name, self._settings)
+
+    def refit(self, *, threads: int = 1, allow: Collection[str] = ()) -> Any:
+        """Train the model or the estimator of the study with the best parameters on all the data of the study.
+
+        The training uses the class weights, the weights of the rows and the seed of the best trial. The rows of a
+        hold-out file are not training rows, so the hold-out file can still score the estimator. If the data file
+        contains text, the features of the estimator are those of the ledger: a column of numbers is one feature, and a
+        column of text has one feature for each text, in sorted order. The classes are the integers from 0, in the
+        sorted order of the names.
+
+        Parameters
+        ----------
+        threads : int
+            The number of threads that train the estimator, from 1 to 1,024. The trials of the study used the threads of
+            their worker, which are 1 by default.
+        allow : collection of str
+            Packages of your own estimators that the call may run. The estimators of scikit-learn, XGBoost and LightGBM
+            need no permission.
+
+        Returns
+        -------
+        scikit-learn estimator
+            The trained estimator. If the data have missing numbers, the estimator is a pipeline that replaces them.
+
+        Raises
+        ------
+        UsageError
+            The objective is a function or a command, an argument is invalid, or the study trains an estimator that
+            `allow` does not permit.
+        LedgerError
+            No trial is complete, the estimator cannot be imported, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").refit()
+        Traceback (most recent call last):
+        ledger.errors.UsageError: refit: the objective of study parabola is a function, ...
+        """
+        from ledger.refitting import refit, training_form
+
+        training_form(self.name, self.spec["objective"], "refit")
+        best = self.best_trial
+        return refit(self.name, self.spec, best.number, best.params, self._contents(), threads, allow)
+
+    def _contents(self) -> list[bytes]:
+        from ledger.objectives.form import dataset_reference
+        from ledger.refitting import stored_contents
+
+        if dataset_reference(self.spec["objective"]) is None:
+            return []
+        with connected(self._settings) as connection:
+            return stored_contents(connection, self.spec["objective"])
 
     def trials_dataframe(self) -> "pd.DataFrame":
         """Return the trials as a pandas data frame.
@@ -330,11 +434,14 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     Traceback (most recent call last):
     ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
     """
-    with connected(settings_of(database)) as connection:
+    settings = settings_of(database)
+    # The program may change its current folder later.
+    settings = replace(settings, home=settings.home.absolute())
+    with connected(settings) as connection:
         snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     study = snapshot.study
     trials = tuple(trial_of(row, study.spec["space"]) for row in snapshot.trials)
-    return StudyResult(study.name, study.state, study.reason, study.budget, study.spec, trials)
+    return StudyResult(study.name, study.state, study.reason, study.budget, study.spec, trials, settings)
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]]) -> Trial:
