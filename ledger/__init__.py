@@ -4,7 +4,8 @@
 `objective` declares that a function is an objective. The function `command` returns an objective that runs a program,
 and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
 `Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
-itself. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's `Trial` objects. An
+itself. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's `Trial` objects. `compare`
+compares studies, and returns a `StudyComparison`, whose `StudyGroup` objects have a `ComparedStudy` for each study. An
 objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A `StudyFailedError`
 is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that reports an invalid
 request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AskedTrial",
+    "ComparedStudy",
     "Context",
     "EstimatorObjective",
     "LedgerError",
@@ -30,12 +32,15 @@ __all__ = [
     "RunningSearch",
     "SearchSpace",
     "Study",
+    "StudyComparison",
     "StudyFailedError",
+    "StudyGroup",
     "StudyResult",
     "Trial",
     "UsageError",
     "__version__",
     "command",
+    "compare",
     "estimator",
     "load_study",
     "maximize",
@@ -52,9 +57,11 @@ if TYPE_CHECKING:
     from ledger.api import Study
     from ledger.asking import AskedTrial
     from ledger.background import RunningSearch
+    from ledger.comparison import StudyComparison, compare
     from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
     from ledger.one_call import maximize, minimize
+    from ledger.report.comparison import ComparedStudy, StudyGroup
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.command import command
     from ledger.study.decorator import objective
@@ -65,6 +72,7 @@ else:
 
     _MODULES = {
         "AskedTrial": "ledger.asking",
+        "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",
         "EstimatorObjective": "ledger.study.estimator",
         "LedgerError": "ledger.errors",
@@ -73,11 +81,14 @@ else:
         "RunningSearch": "ledger.background",
         "SearchSpace": "ledger.study.arguments",
         "Study": "ledger.api",
+        "StudyComparison": "ledger.comparison",
         "StudyFailedError": "ledger.errors",
+        "StudyGroup": "ledger.report.comparison",
         "StudyResult": "ledger.study_result",
         "Trial": "ledger.study_result",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
+        "compare": "ledger.comparison",
         "estimator": "ledger.study.estimator",
         "load_study": "ledger.study_result",
         "maximize": "ledger.one_call",

@@ -25,14 +25,14 @@ from ledger.objectives.command_template import pattern_of
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.objective_code import code_of_pickled
 from ledger.observers import ProgramObserver
-from ledger.settings import Settings
+from ledger.settings import Settings, settings_of
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
 from ledger.study.callables import CallableName, name_of, space_of
 from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study_result import StudyResult, Trial, load_study, settings_of
+from ledger.study_result import StudyResult, Trial, load_study
 from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
 

@@ -15,7 +15,7 @@ from ledger.errors import LedgerError
 from ledger.keywords import known_keywords
 from ledger.notebook.html import listing, study_result
 from ledger.objectives import Direction, value_scale
-from ledger.settings import Settings
+from ledger.settings import Settings, settings_of
 from ledger.study.python_values import ordered_params
 
 if TYPE_CHECKING:
@@ -448,9 +448,3 @@ def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]]) -> Trial:
     """Convert a row of the ledger into a trial, with parameters in Python's types and in the order of the space."""
     same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in ("params", "metrics")}
     return Trial(**same, params=ordered_params(row.params, space), metrics=row.metrics or {})
-
-
-def settings_of(database: str | None) -> Settings:
-    """Return the settings from the environment variables. A given database URL replaces the URL of the environment."""
-    settings = Settings.from_environment()
-    return settings if database is None else replace(settings, database_url=database)
