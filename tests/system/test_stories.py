@@ -15,6 +15,7 @@ STORIES = {
     "epoch-loop": ("accuracy", 0.9, 1.0),
     "time-budget": ("value", 0.0, 20.0),
     "maximise": ("profit", 15_000.0, 40_000.0),
+    "compare-two-studies": ("value", 0.0, 30.0),
     "none-and-tuples": ("accuracy", 0.9, 1.0),
 }
 EXAMPLES = [f"{story}/{library}_search" for story in STORIES for library in ("ledger", "optuna")]

@@ -30,6 +30,8 @@ CALLABLES: list[Callable[..., Any]] = [
     ledger.minimize,
     ledger.maximize,
     ledger.load_study,
+    ledger.compare,
+    ledger.StudyComparison.write_html,
     ledger.space.from_any,
     ledger.StudyResult.trials_dataframe,
     ledger.StudyResult.refit,
@@ -38,11 +40,14 @@ CALLABLES: list[Callable[..., Any]] = [
 ]
 CLASSES: list[type] = [
     ledger.AskedTrial,
+    ledger.ComparedStudy,
     ledger.Context,
     ledger.EstimatorObjective,
     ledger.LedgerError,
     ledger.LimitOptions,
     ledger.OptimizerOptions,
+    ledger.StudyComparison,
+    ledger.StudyGroup,
     ledger.StudyResult,
     ledger.Trial,
     ledger.UsageError,
