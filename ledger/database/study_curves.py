@@ -10,7 +10,6 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select, text
 
 from ledger.database import overview, trials, views
-from ledger.database.overview import SHOWN
 from ledger.database.rows import ProgressRow, StudyRow, TrialRow
 from ledger.database.selecting import fetch_one, rows_of
 from ledger.database.status import Improvement
@@ -47,9 +46,9 @@ class StudyCurve:
     best : TrialRow or None
         The complete trial with the lowest loss.
     by_trial : sequence of Improvement
-        The trials that are better than all trials with a lower number, or at most `SHOWN` of these trials.
+        The trials that are better than all trials with a lower number, or at most `overview.SHOWN` of these trials.
     by_time : sequence of TimedImprovement
-        The trials that are better than all trials that had ended before. If the study has more than `SHOWN` trials, the
+        The trials that are better than all trials that had ended before. If the study has more than `overview.SHOWN` trials, the
         times come from a selection of the trials.
     last_trial : int
         The highest number of a complete trial. The number is 0 without a complete trial.
@@ -92,7 +91,8 @@ def read(connection: Connection, study: StudyRow) -> StudyCurve:
         code = connection.scalar(_LATEST_CODE, of_study)
     count = 0 if last_trial is None else last_trial + 1
     kept = {each.trial for each in improvements}
-    numbers = range(count) if count <= SHOWN else {*lowest, *kept, *overview.spread(count, lowest, SHOWN - len(lowest))}
+    others = overview.spread(count, lowest, overview.SHOWN - len(lowest))
+    numbers = range(count) if count <= overview.SHOWN else {*lowest, *kept, *others}
     return StudyCurve(
         at=at,
         study=now,
@@ -102,7 +102,7 @@ def read(connection: Connection, study: StudyRow) -> StudyCurve:
         by_trial=improvements,
         by_time=_by_time(connection, now, sorted(numbers)),
         last_trial=last or 0,
-        is_sampled=count > SHOWN,
+        is_sampled=count > overview.SHOWN,
     )
 
 
