@@ -4,13 +4,13 @@
 `objective` declares that a function is an objective. The function `command` returns an objective that runs a program,
 and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
 `Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
-itself. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's `Trial` objects. `compare`
-compares studies, and returns a `StudyComparison`, whose `StudyGroup` objects have a `ComparedStudy` for each study. An
-objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A `StudyFailedError`
-is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that reports an invalid
-request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type
-checker can check the arguments that a program passes to this package. The module `space` makes a search space from the
-dimensions of other packages.
+itself. `load_study` reads a study from the ledger, and returns a `StudyResult` with the study's `Trial` objects.
+`compare` compares studies, and returns a `StudyComparison`, whose `StudyGroup` objects have a `ComparedStudy` for each
+study. An objective may take a `Context` as its second argument. A `LedgerError` has a message for the user. A
+`StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError` that
+reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
+`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
+search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.

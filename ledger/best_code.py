@@ -163,7 +163,9 @@ def _read_file(code: _Code, form: TrainingForm, dataset: DatasetArrays) -> str |
     code.use_module("import pandas as pd")
     if file.format == "csv":
         typed = [*texts, *([roles.target] if encoding.has_text_labels else [])]
-        spellings = sorted({spelled for text in MISSING for spelled in (text, text.upper(), text.capitalize(), _nan(text))})
+        spellings = sorted(
+            {spelled for text in MISSING for spelled in (text, text.upper(), text.capitalize(), _nan(text))}
+        )
         code.lines.append(f"missing = {spellings!r}")
         code.lines.append(
             f"table = pd.read_csv({file.name!r}, {f'dtype=dict.fromkeys({typed!r}, str), ' if typed else ''}"
@@ -181,7 +183,9 @@ def _read_file(code: _Code, form: TrainingForm, dataset: DatasetArrays) -> str |
     if dataset.labels is None:
         code.lines.append(f"targets = {target}.astype(float)")
     else:
-        code.lines.append(f"targets = {target}.map({({label: index for index, label in enumerate(dataset.labels)})!r})")
+        code.lines.append(
+            f"targets = {target}.map({ ({label: index for index, label in enumerate(dataset.labels)})!r})"
+        )
     return None if roles.weight is None else f"table[{roles.weight!r}]"
 
 

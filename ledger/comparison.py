@@ -14,7 +14,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.export.files import check_folder, whole_file
 from ledger.keywords import known_keywords
 from ledger.report.comparison import ComparedStudy, StudyGroup, group_studies
-from ledger.settings import Settings, settings_of
+from ledger.settings import settings_of
 from ledger.text import show
 
 # Largest number of studies in a comparison.

@@ -1,5 +1,6 @@
 """The plots of a study for Python programs: `StudyResult.plot` returns the figures of the report."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,6 @@ class ResultPlots:
         >>> ledger.load_study("parabola").plot.slice("x").layout.xaxis.title.text
         'x'
         """
-        from dataclasses import replace
-
         section = self._section("parameters")
         names = self._content.study.space.names
         for name in parameters:
@@ -123,7 +122,7 @@ class ResultPlots:
         >>> import ledger
         >>> ledger.load_study("parabola").plot.contour()
         Traceback (most recent call last):
-        ledger.errors.LedgerError: ... A contour plot needs two numeric parameters, but the space has 1 numeric parameter.
+        ledger.errors.LedgerError: ... A contour plot needs two numeric parameters, but the space has 1 ...
         """
         if (first is None) != (second is None):
             raise UsageError("contour needs two parameters, but one is named: name both parameters, or none")

@@ -6,6 +6,7 @@ The number of rows that one study needs is limited, as in `ledger.database.overv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
@@ -48,8 +49,8 @@ class StudyCurve:
     by_trial : sequence of Improvement
         The trials that are better than all trials with a lower number, or at most `overview.SHOWN` of these trials.
     by_time : sequence of TimedImprovement
-        The trials that are better than all trials that had ended before. If the study has more than `overview.SHOWN` trials, the
-        times come from a selection of the trials.
+        The trials that are better than all trials that had ended before. If the study has more than `overview.SHOWN`
+        trials, the times come from a selection of the trials.
     last_trial : int
         The highest number of a complete trial. The number is 0 without a complete trial.
     is_sampled : bool
@@ -107,7 +108,7 @@ def read(connection: Connection, study: StudyRow) -> StudyCurve:
 
 
 def _by_time(connection: Connection, study: StudyRow, numbers: Sequence[int]) -> list[TimedImprovement]:
-    found = []
+    found: list[Any] = []
     for page in overview.pages(numbers):
         statement = select(_trials.c.finished_at, _trials.c.number, _trials.c.loss, _trials.c.value).where(
             _trials.c.study_id == study.id, _trials.c.number.in_(page), text("state = 'complete'")

@@ -224,11 +224,11 @@ class Surrogate:
             columns[up] = np.full(len(columns[across]), value)
             of_points = self._means(self._columns.rows(columns))
             means.append(of_points.reshape(len(grids[0]), JOINT_AVERAGED).mean(axis=1))
-        values = [
+        of_first, of_second = (
             [varying[index].from_skopt(value) for value in grid]
             for index, grid in zip((across, up), grids, strict=True)
-        ]
-        return JointDependence(*values, mean=self._values(np.array(means)))
+        )
+        return JointDependence(of_first, of_second, self._values(np.array(means)))
 
     def importances(self) -> dict[str, ParameterImportance]:
         """Return the Sobol indices of the surrogate's mean.

@@ -162,7 +162,9 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
                     " a group of its own with --set-apart (Python: set_apart=True)"
                 )
         groups.setdefault(tuple(fact.identity for fact in facts.values()), []).append(index)
-    return tuple(_group([curves[index] for index in each], [specs[index] for index in each]) for each in groups.values())
+    return tuple(
+        _group([curves[index] for index in each], [specs[index] for index in each]) for each in groups.values()
+    )
 
 
 class _Fact(NamedTuple):

@@ -57,9 +57,9 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
 
 
 class _Curve(NamedTuple):
-    """The best value so far of the study with the given index in its group."""
+    """The best value so far of the study with the index `study` in its group."""
 
-    index: int
+    study: int
     points: list[tuple[float, float]]
 
 

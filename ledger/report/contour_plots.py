@@ -48,7 +48,9 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
         raise UsageError(f"contour needs two different parameters, but both are {names[0]!r}: name another one")
     if len(numeric) < 2:
         count = labels.plural(len(numeric), "numeric parameter", "numeric parameters")
-        return ReportSection("contour", _TITLE, f"A contour plot needs two numeric parameters, but the space has {count}.")
+        return ReportSection(
+            "contour", _TITLE, f"A contour plot needs two numeric parameters, but the space has {count}."
+        )
     if content.surrogate is None:
         return ReportSection("contour", _TITLE, why_no_surrogate(content))
     shown = names or sorted(numeric, key=lambda name: -content.importances[name].total)[:PAIRED]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-from ledger.report.content import ReportContent
 from ledger.report.contour_plots import contour
 from ledger.report.section import ReportSection
 from ledger.report.surrogate_plots import dependence, importance

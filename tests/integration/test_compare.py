@@ -23,7 +23,7 @@ from tests.integration.ledgers import claim_one, managed
 def ledger(url, capsys):
     def run(*arguments: str) -> str:
         program.main([*arguments, "--database-url", url], standalone_mode=False)
-        return capsys.readouterr().out
+        return str(capsys.readouterr().out)
 
     return run
 
@@ -40,7 +40,7 @@ def search(db: Any, connection: Any, name: str, **settings: Any) -> None:
     managed(db, register(db, assemble(table)), work).run()
 
 
-def test_the_command_compares_studies_in_the_terminal_as_json_and_as_a_page(db, connection, ledger, tmp_path):
+def test_studies_are_compared_in_the_terminal_as_json_and_as_a_page(db, connection, ledger, tmp_path):
     search(db, connection, "a")
     search(db, connection, "b", base_estimator="RF", seed=8)
     out = ledger("compare", "a", "b")

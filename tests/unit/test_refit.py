@@ -188,7 +188,11 @@ def test_two_classes_with_one_name_stay_apart(tmp_path, monkeypatch):
         "from sklearn.preprocessing import MinMaxScaler\n\n\nclass StandardScaler(MinMaxScaler):\n    pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    steps = [["a", "sklearn.preprocessing:StandardScaler"], ["b", "own_scaler:StandardScaler"], ["c", "sklearn.svm:SVC"]]
+    steps = [
+        ["a", "sklearn.preprocessing:StandardScaler"],
+        ["b", "own_scaler:StandardScaler"],
+        ["c", "sklearn.svm:SVC"],
+    ]
     code = best_code("s", spec_of({"steps": steps, "dataset": "iris"}), 0, 0.5, {"c__C": 2.0}, [])
     kinds = [type(step).__module__.partition(".")[0] for _, step in run(code)["model"].steps]
     assert kinds == ["sklearn", "own_scaler", "sklearn"]

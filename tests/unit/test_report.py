@@ -407,7 +407,10 @@ def test_contours_show_the_pairs_of_the_most_important_parameters():
     content = ReportContent(studied(10, 4))
     section = contour(content)
     numeric = sorted(("C", "depth", "shift"), key=lambda name: -content.importances[name].total)
-    pairs = [tuple(axis.title.text for axis in (plot.figure.layout.xaxis, plot.figure.layout.yaxis)) for plot in section.plots]
+    pairs = [
+        tuple(axis.title.text for axis in (plot.figure.layout.xaxis, plot.figure.layout.yaxis))
+        for plot in section.plots
+    ]
     assert pairs == [(numeric[0], numeric[1]), (numeric[0], numeric[2]), (numeric[1], numeric[2])]
     surface, trials, best = section.plots[0].figure.data
     assert surface.z.shape == (len(surface.y), len(surface.x))
@@ -454,7 +457,7 @@ def test_a_study_without_contours_gives_the_reason(space, modelled, said):
     ("names", "said"),
     [
         (["C", "kernel"], "study s has no numeric parameter 'kernel'; there are C, depth, shift"),
-        (["C", "shft"], "no numeric parameter 'shft'; did you mean 'shift'?"),
+        (["C", "shifted"], "no numeric parameter 'shifted'; did you mean 'shift'?"),
         (["C", "C"], "contour needs two different parameters, but both are 'C'"),
     ],
 )
