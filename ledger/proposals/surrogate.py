@@ -27,7 +27,7 @@ GRID, AVERAGED = 40, 256
 SAMPLED = 2048
 # The joint dependence on two parameters is computed at up to `JOINT_GRID` values of each parameter, and averaged over
 # `JOINT_AVERAGED` combinations of values of the other parameters.
-JOINT_GRID, JOINT_AVERAGED = 24, 64
+JOINT_GRID, JOINT_AVERAGED = 20, 32
 # The surrogate's mean counts as flat if the standard deviation of this mean over the search space is at most `FLAT`
 # times the range of the losses.
 FLAT = 1e-9
