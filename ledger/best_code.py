@@ -15,7 +15,8 @@ from ledger.objectives.estimators import own_references, weights_argument
 from ledger.objectives.fitting import has_missing
 from ledger.objectives.form import TrainingForm
 from ledger.objectives.loading import as_floats, load_builder, load_dataset
-from ledger.objectives.table_columns import MISSING
+from ledger.objectives.table_cells import csv_rows, parquet_rows
+from ledger.objectives.table_columns import MISSING, parse_number
 from ledger.objectives.tabular import DatasetArrays
 from ledger.refitting import training_form
 from ledger.seeds import derive
@@ -66,7 +67,7 @@ def best_code(
     form = training_form(study, spec["objective"], "best_code")
     dataset = load_dataset(form, contents)
     code = _Code()
-    weights = _data(code, form, dataset)
+    weights = _data(code, form, dataset, contents)
     seed, every = derive(spec["seed"], "trial", trial), {**as_floats(form.params), **as_floats(params)}
     if own_references(form.steps):
         argument = _own_estimator(code, form, every, seed)
@@ -135,14 +136,14 @@ class _Code:
         return f"{start}\n{''.join(lines)}{' ' * indent}{end}"
 
 
-def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays) -> str | None:
+def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays, contents: Sequence[bytes]) -> str | None:
     """Add the lines that read the data. Return the expression of the rows' weights, or None without weights."""
     if form.data is None:
         load = code.use("sklearn.datasets", f"load_{form.dataset}")
         code.lines.append(f"features, targets = {load}(return_X_y=True)")
         weights = None
     else:
-        weights = _read_file(code, form, dataset)
+        weights = _read_file(code, form, dataset, contents[0])
     if form.class_weights is not None:
         named: Any = form.class_weights
         if isinstance(named, Mapping):
@@ -154,39 +155,47 @@ def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays) -> str | None
     return weights
 
 
-def _read_file(code: _Code, form: TrainingForm, dataset: DatasetArrays) -> str | None:
+def _read_file(code: _Code, form: TrainingForm, dataset: DatasetArrays, content: bytes) -> str | None:
     assert form.data is not None
     assert dataset.encoding is not None
     encoding, roles, file = dataset.encoding, form.data.roles, form.data.file
     texts = [name for name in encoding.features if name in encoding.codes]
     numbers = [name for name in encoding.features if name not in encoding.codes]
+    has_numeric_times = roles.time is not None and _are_numbers(content, file.format, roles.time)
     code.use_module("import pandas as pd")
     if file.format == "csv":
-        typed = [*texts, *([roles.target] if encoding.has_text_labels else [])]
-        spellings = sorted(
-            {spelled for text in MISSING for spelled in (text, text.upper(), text.capitalize(), _nan(text))}
-        )
-        code.lines.append(f"missing = {spellings!r}")
-        code.lines.append(
-            f"table = pd.read_csv({file.name!r}, {f'dtype=dict.fromkeys({typed!r}, str), ' if typed else ''}"
-            f"keep_default_na=False,\n    na_values=dict.fromkeys({numbers!r}, missing), skipinitialspace=True,"
-            " float_precision='round_trip')"
-        )
+        numbers += [roles.weight] if roles.weight is not None else []
+        numbers += [roles.target] if not encoding.has_text_labels else []
+        numbers += [roles.time] if roles.time is not None and has_numeric_times else []
+        missing = f"(?i)^({'|'.join(sorted(filter(None, MISSING)))})?$"
+        code.lines += [
+            f"table = pd.read_csv({file.name!r}, dtype=str, keep_default_na=False)",
+            "table = table.rename(columns=str.strip).apply(lambda column: column.str.strip())",
+            f"numbers = {numbers!r}",
+            f"table[numbers] = table[numbers].replace({missing!r}, 'nan', regex=True).astype(float)",
+        ]
     else:
         code.lines.append(f"table = pd.read_parquet({file.name!r})")
         if texts:
             code.lines.append(f"table[{texts!r}] = table[{texts!r}].astype(object).fillna('')")
     if roles.time is not None:
-        code.lines.append(f"table = table.sort_values({roles.time!r}, kind='stable')")
+        key = "" if has_numeric_times else ", key=lambda times: pd.to_datetime(times, format='ISO8601', utc=True)"
+        code.lines.append(f"table = table.sort_values({roles.time!r}, kind='stable'{key})")
     code.lines.append(f"features = table[{encoding.features!r}]")
     target = f"table[{roles.target!r}]"
     if dataset.labels is None:
         code.lines.append(f"targets = {target}.astype(float)")
     else:
-        code.lines.append(
-            f"targets = {target}.map({ ({label: index for index, label in enumerate(dataset.labels)})!r})"
-        )
+        codes = {label: index for index, label in enumerate(dataset.labels)}
+        code.lines.append(f"targets = {target}.map({codes!r})")
     return None if roles.weight is None else f"table[{roles.weight!r}]"
+
+
+def _are_numbers(content: bytes, file_format: str, column: str) -> bool:
+    """Return whether all cells of a column are numbers."""
+    names, rows = csv_rows(content, "") if file_format == "csv" else parquet_rows(content, "", column)
+    index = names.index(column)
+    return all(parse_number(cells[index]) is not None for _, cells in rows())
 
 
 def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argument: str) -> str:
@@ -250,10 +259,6 @@ def _runs(names: Iterable[str], texts: Mapping[str, Any]) -> list[tuple[list[str
             runs.append(([], name in texts))
         runs[-1][0].append(name)
     return runs
-
-
-def _nan(text: str) -> str:
-    return "NaN" if text == "nan" else text
 
 
 def _public_name(kind: type) -> tuple[str, str]:
