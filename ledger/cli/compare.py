@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "ledger compare svm-42-341b3e svm-42-9c2d71",
         "ledger compare svm-42-341b3e svm-42-9c2d71 --output comparison.html",
-        "ledger compare svm-42-341b3e svm-42-9c2d71 --json | jq .groups[0].differences",
+        "ledger compare svm-42-341b3e svm-42-9c2d71 --json | jq .groups",
     )
 )
 @click.argument("names", nargs=-1, required=True, type=STUDY, metavar="NAME...")

@@ -78,7 +78,7 @@ def test_the_command_refuses_an_unlike_study(db, connection, ledger, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a", "a"], "study 'a' is given twice"),
+        (["a", "a"], 'study "a" is given twice'),
         (["a", "none"], "there is no study 'none'"),
         (["a", "--output", "missing/c.html"], "missing is not a folder"),
     ],

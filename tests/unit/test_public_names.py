@@ -31,7 +31,6 @@ CALLABLES: list[Callable[..., Any]] = [
     ledger.maximize,
     ledger.load_study,
     ledger.compare,
-    ledger.StudyComparison.write_html,
     ledger.space.from_any,
     ledger.StudyResult.trials_dataframe,
     ledger.StudyResult.refit,
