@@ -217,15 +217,14 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
                 how = "'passthrough'"
             parts.append(f"    ({how}, {names!r}),\n")
         code.lines.append(f"encode = {transformer}(\n{''.join(parts)})")
-        steps.append("encode")
+        steps.append("('encode', encode)")
     if len(form.steps) < 2 and has_missing(dataset):
         imputer = code.use("sklearn.impute", "SimpleImputer")
-        steps.append(f"{imputer}(strategy='median', keep_empty_features=True)")
+        steps.append(f"('impute', {imputer}(strategy='median', keep_empty_features=True))")
     if not steps:
         return argument
     make = code.use("sklearn.pipeline", "Pipeline")
-    named = [f"('prepare{index}', {step})" for index, step in enumerate(steps)]
-    code.lines.append(f"model = {make}([{', '.join(named)}, ('model', model)])")
+    code.lines.append(f"model = {make}([{', '.join(steps)}, ('model', model)])")
     return f"model__{argument}"
 
 

@@ -35,7 +35,10 @@ def param_rows(group: StudyGroup) -> dict[str, list[str]]:
     """Return the values of each parameter in the best trials of the studies, as texts."""
     names = dict.fromkeys(name for study in group.studies for name in study.best_params)
     return {
-        name: [labels.value(study.best_params[name]) if name in study.best_params else "-" for study in group.studies]
+        name: [
+            cell(labels.value(study.best_params[name]) if name in study.best_params else None)
+            for study in group.studies
+        ]
         for name in names
     }
 
