@@ -5,11 +5,12 @@
 and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
 `Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
 itself. `list_studies` lists the studies. `load_study` reads a study from the ledger, and returns a `StudyResult` with
-the study's `Trial` objects. An objective may take a `Context` as its second argument. A `LedgerError` has a message for
-the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a `LedgerError`
-that reports an invalid request, such as an invalid argument. With the types `SearchSpace`, `OptimizerOptions` and
-`LimitOptions`, a type checker can check the arguments that a program passes to this package. The module `space` makes a
-search space from the dimensions of other packages.
+the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`, whose `StudyGroup` objects
+have a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `LedgerError` has a
+message for the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a
+`LedgerError` that reports an invalid request, such as an invalid argument. With the types `SearchSpace`,
+`OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to this package. The
+module `space` makes a search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AskedTrial",
+    "ComparedStudy",
     "Context",
     "EstimatorObjective",
     "LedgerError",
@@ -30,13 +32,16 @@ __all__ = [
     "RunningSearch",
     "SearchSpace",
     "Study",
+    "StudyComparison",
     "StudyFailedError",
+    "StudyGroup",
     "StudyResult",
     "StudySummary",
     "Trial",
     "UsageError",
     "__version__",
     "command",
+    "compare",
     "estimator",
     "list_studies",
     "load_study",
@@ -54,9 +59,11 @@ if TYPE_CHECKING:
     from ledger.api import Study
     from ledger.asking import AskedTrial
     from ledger.background import RunningSearch
+    from ledger.comparison import StudyComparison, compare
     from ledger.errors import LedgerError, StudyFailedError, UsageError
     from ledger.objectives.context import Context
     from ledger.one_call import maximize, minimize
+    from ledger.report.comparison import ComparedStudy, StudyGroup
     from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
     from ledger.study.command import command
     from ledger.study.decorator import objective
@@ -68,6 +75,7 @@ else:
 
     _MODULES = {
         "AskedTrial": "ledger.asking",
+        "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",
         "EstimatorObjective": "ledger.study.estimator",
         "LedgerError": "ledger.errors",
@@ -76,12 +84,15 @@ else:
         "RunningSearch": "ledger.background",
         "SearchSpace": "ledger.study.arguments",
         "Study": "ledger.api",
+        "StudyComparison": "ledger.comparison",
         "StudyFailedError": "ledger.errors",
+        "StudyGroup": "ledger.report.comparison",
         "StudyResult": "ledger.study_result",
         "StudySummary": "ledger.study_listing",
         "Trial": "ledger.study_result",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
+        "compare": "ledger.comparison",
         "estimator": "ledger.study.estimator",
         "list_studies": "ledger.study_listing",
         "load_study": "ledger.study_result",

@@ -26,14 +26,14 @@ from ledger.objectives.command_template import pattern_of
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.objective_code import code_of_pickled
 from ledger.observers import ProgramObserver
-from ledger.settings import Settings
+from ledger.settings import Settings, settings_of
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
 from ledger.study.callables import CallableName, name_of, space_of
 from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study_result import StudyResult, Trial, annotate, load_study, settings_of
+from ledger.study_result import StudyResult, Trial, annotate, load_study
 from ledger.worker import credentials
 from ledger.worker.trainer import INSIDE
 
@@ -477,7 +477,7 @@ class Study:
         >>> study.annotate(untag=["demo"], note="")
         """
         change = AnnotationChange(tags, untag, note, attributes or {}, remove)
-        annotate(self.name, self._database, trial, change)
+        annotate(self.name, settings_of(self._database), trial, change)
 
     def close(self) -> None:
         """Give back each trial that `ask` has returned and the program has not told. Stop managing the study.

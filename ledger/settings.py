@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -129,3 +129,9 @@ class Settings:
         An empty environment variable counts as unset.
         """
         return cls(database_url=os.environ.get("DATABASE_URL") or None, home=find_home().folder)
+
+
+def settings_of(database: str | None) -> Settings:
+    """Return the settings from the environment variables. A given database URL replaces the URL of the environment."""
+    settings = Settings.from_environment()
+    return settings if database is None else replace(settings, database_url=database)

@@ -11,7 +11,7 @@ from ledger.database.study_list import Order, StudyFilter
 from ledger.errors import UsageError
 from ledger.keywords import known_keywords
 from ledger.objectives import Direction
-from ledger.study_result import settings_of
+from ledger.settings import settings_of
 from ledger.text import nearest, show
 
 Age = timedelta | float | str

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
@@ -15,12 +16,14 @@ from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.notebook.html import listing, study_result
 from ledger.objectives import Direction, value_scale
-from ledger.settings import Settings
+from ledger.settings import Settings, settings_of
 from ledger.study.python_values import ordered_params
 from ledger.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ledger.result_plots import ResultPlots
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
 # Attributes of a trial that a data frame shows as one column for each key.
@@ -149,8 +152,8 @@ class StudyResult:
     tags: tuple[str, ...] = ()
     note: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    # The argument `database` of `load_study`. Without a type annotation, the dataclass has no field for it.
-    _database = None
+    # The settings name the ledger from which `plot`, `refit` and `best_code` read more of the study.
+    _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     @property
     def best_trial(self) -> Trial:
@@ -243,6 +246,105 @@ class StudyResult:
         assert loss is not None
         return loss
 
+    @property
+    def best_code(self) -> str:
+        """Python code that builds the estimator with the best parameters, and trains it on all the data of the study.
+
+        The code needs neither the ledger nor its database. For a study that trains on a data file, the code reads the
+        file from the current folder, and needs pandas. A data file's rows are training rows, and the rows of a hold-out
+        file are not.
+
+        Raises
+        ------
+        UsageError
+            The objective is a function or a command.
+        LedgerError
+            No trial is complete, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").best_code
+        Traceback (most recent call last):
+        ledger.errors.UsageError: best_code: the objective of study parabola is a function, ...
+        """
+        from ledger.best_code import best_code
+        from ledger.refitting import training_form
+
+        training_form(self.name, self.spec["objective"], "best_code")
+        best = self.best_trial
+        return best_code(self.name, self.spec, best.number, self.best_value, best.params, self._contents())
+
+    @cached_property
+    def plot(self) -> "ResultPlots":
+        """The plots of the study as Plotly figures, such as ``plot.convergence()``.
+
+        The first plot reads the study from the ledger again. If the study is still running, the plots can show more
+        trials than `trials`.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").plot
+        <plots of study parabola: convergence, slice, contour, parallel, importance, timeline>
+        """
+        from ledger.result_plots import ResultPlots
+
+        return ResultPlots(self.name, self._settings)
+
+    def refit(self, *, threads: int = 1, allow: Collection[str] = ()) -> Any:
+        """Train the model or the estimator of the study with the best parameters on all the data of the study.
+
+        The training uses the class weights, the weights of the rows and the seed of the best trial. The rows of a
+        hold-out file are not training rows, so the hold-out file can still score the estimator. If the data file
+        contains text, the features of the estimator are those of the ledger: a column of numbers is one feature, and a
+        column of text has one feature for each text, in sorted order. The classes are the integers from 0, in the
+        sorted order of the names.
+
+        Parameters
+        ----------
+        threads : int
+            The number of threads that train the estimator, from 1 to 1,024. The trials of the study used the threads of
+            their worker, which are 1 by default.
+        allow : collection of str
+            Packages of your own estimators that the call may run. The estimators of scikit-learn, XGBoost and LightGBM
+            need no permission.
+
+        Returns
+        -------
+        scikit-learn estimator
+            The trained estimator. If the data have missing numbers, the estimator is a pipeline that replaces them.
+
+        Raises
+        ------
+        UsageError
+            The objective is a function or a command, an argument is invalid, or the study trains an estimator that
+            `allow` does not permit.
+        LedgerError
+            No trial is complete, the estimator cannot be imported, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").refit()
+        Traceback (most recent call last):
+        ledger.errors.UsageError: refit: the objective of study parabola is a function, ...
+        """
+        from ledger.refitting import refit, training_form
+
+        training_form(self.name, self.spec["objective"], "refit")
+        best = self.best_trial
+        return refit(self.name, self.spec, best.number, best.params, self._contents(), threads, allow)
+
+    def _contents(self) -> list[bytes]:
+        from ledger.objectives.form import dataset_reference
+        from ledger.refitting import stored_contents
+
+        if dataset_reference(self.spec["objective"]) is None:
+            return []
+        with connected(self._settings) as connection:
+            return stored_contents(connection, self.spec["objective"])
+
     @known_keywords
     def annotate(
         self,
@@ -295,8 +397,8 @@ class StudyResult:
         ()
         """
         change = AnnotationChange(tags, untag, note, attributes or {}, remove)
-        annotate(self.name, self._database, trial, change)
-        return load_study(self.name, self._database)
+        annotate(self.name, self._settings, trial, change)
+        return _read(self.name, self._settings)
 
     def trials_dataframe(self) -> "pd.DataFrame":
         """Return the trials as a pandas data frame.
@@ -416,18 +518,24 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     Traceback (most recent call last):
     ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
     """
-    with connected(settings_of(database)) as connection:
+    settings = settings_of(database)
+    # The program may change its current folder later.
+    return _read(name, replace(settings, home=settings.home.absolute()))
+
+
+def _read(name: str, settings: Settings) -> StudyResult:
+    with connected(settings) as connection:
         snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
         annotated = {row.trial: row for row in annotations.of_all(connection, snapshot.study.id)}
     study = snapshot.study
     known = tuple(trial_of(row, study.spec["space"], annotated.get(row.number)) for row in snapshot.trials)
     parts = _parts_of(annotated.get(None))
-    result = StudyResult(study.name, study.state, study.reason, study.budget, study.spec, known, **parts)
-    object.__setattr__(result, "_database", database)
-    return result
+    return StudyResult(
+        study.name, study.state, study.reason, study.budget, study.spec, known, **parts, _settings=settings
+    )
 
 
-def annotate(name: str, database: str | None, trial: int | None, change: AnnotationChange) -> None:
+def annotate(name: str, settings: Settings, trial: int | None, change: AnnotationChange) -> None:
     """Change the annotation of a study or of one trial.
 
     Raises
@@ -439,7 +547,7 @@ def annotate(name: str, database: str | None, trial: int | None, change: Annotat
     """
     if change.is_empty:
         raise UsageError("annotate: say what to change: give tags, untag, note, attributes or remove")
-    with connected(settings_of(database)) as connection:
+    with connected(settings) as connection:
         study = studies.get(connection, name)
         if trial is None:
             word = annotations.annotate_study(connection, study.id, change)
@@ -462,9 +570,3 @@ def _parts_of(annotation: AnnotationRow | None) -> dict[str, Any]:
     if annotation is None:
         return {}
     return {"tags": tuple(annotation.tags), "note": annotation.note, "attributes": annotation.attributes}
-
-
-def settings_of(database: str | None) -> Settings:
-    """Return the settings from the environment variables. A given database URL replaces the URL of the environment."""
-    settings = Settings.from_environment()
-    return settings if database is None else replace(settings, database_url=database)

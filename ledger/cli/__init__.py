@@ -26,6 +26,10 @@ COMMANDS = {
         "Continue a paused, interrupted or failed study, raise its budget, or change its batch size.",
     ),
     "best": ("ledger.cli.best:best", "Print the best parameters of a study, to paste into a program or a file."),
+    "compare": (
+        "ledger.cli.compare:compare",
+        "Compare studies of one objective: their course, best parameters and different settings.",
+    ),
     "where": ("ledger.cli.where:where", "Say which database the commands use in the current folder, and why."),
     "status": ("ledger.cli.status:status", "Show the progress, best value, workers and failures of a study."),
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
@@ -55,7 +59,7 @@ COMMANDS = {
 # The sections in which `ledger --help` shows the commands.
 SECTIONS = {
     "Search": ("run", "manager", "worker", "resume"),
-    "Look at studies": ("status", "best", "study", "trial", "report", "dashboard", "query", "where"),
+    "Look at studies": ("status", "best", "compare", "study", "trial", "report", "dashboard", "query", "where"),
     "Keep and move studies": ("verify", "export", "import"),
     "Set up": ("db", "access", "optuna", "completion"),
 }

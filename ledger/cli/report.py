@@ -13,7 +13,7 @@ from ledger.settings import Settings
 
 # Names of the plots, as in ledger.report.plots.PLOTS. This module does not import PLOTS, because the slow import would
 # delay the help text of the command.
-NAMES = ("convergence", "parallel", "parameters", "dependence", "importance", "timeline")
+NAMES = ("convergence", "parallel", "parameters", "dependence", "contour", "importance", "timeline")
 
 
 @click.command(
@@ -47,9 +47,10 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
 
     The first plot on the page shows the value of each trial. Another plot on the page shows all trials in parallel
     coordinates. For each parameter, a plot shows the values of the trials against the parameter. One section of the
-    page shows how the surrogate's estimate of the value depends on each parameter. Another section of the page shows
-    the estimated importance of each parameter. A timeline shows the attempts of the workers, and a table lists the
-    trials. The report also contains the best parameters and the study's specification. The study may be running.
+    page shows how the surrogate's estimate of the value depends on each parameter, and on pairs of numeric parameters.
+    Another section of the page shows the estimated importance of each parameter. A timeline shows the attempts of the
+    workers, and a table lists the trials. The report also contains the best parameters and the study's specification.
+    The study may be running.
     """
     from ledger.database import overview, studies
     from ledger.export.files import check_folder, whole_file

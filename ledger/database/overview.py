@@ -219,18 +219,16 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         last_iteration = connection.scalar(
             select(func.max(_iterations.c.number)).where(_iterations.c.study_id == study.id)
         )
-        lowest = connection.scalars(
-            select(_trials.c.number).where(*complete).order_by(_trials.c.loss, _trials.c.number).limit(SHOWN // 2)
-        ).all()
+        best = lowest(connection, study.id)
         worst = connection.execute(
             select(_trials.c.loss, _trials.c.value).where(*complete).order_by(_trials.c.loss.desc()).limit(1)
         ).one_or_none()
-        improvements = [Improvement(*row) for row in connection.execute(_IMPROVEMENTS, of_study)]
+        improved = improvements(connection, study.id)
         code_versions = codes.read_versions(connection, study.id)
     count = 0 if last_trial is None else last_trial + 1
     iterations = 0 if last_iteration is None else last_iteration + 1
     ended = progress.complete + progress.failed + progress.cancelled
-    shown = range(count) if count <= SHOWN else [*lowest, *_spread(count, lowest, SHOWN - len(lowest))]
+    shown = range(count) if count <= SHOWN else [*best, *spread(count, best, SHOWN - len(best))]
     observed = _observed(connection, study.id, count, ended)
     rows = {row.number: row for row in _rows(connection, study.id, {*shown, *observed})}
     overview = StudyOverview(
@@ -238,10 +236,10 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         study=now,
         progress=progress,
         trials=count,
-        best=trials.get(connection, now, lowest[0]) if lowest else None,
+        best=trials.get(connection, now, best[0]) if best else None,
         highest_loss=None if worst is None else worst.loss,
         worst_value=None if worst is None else worst.value,
-        improvements=improvements,
+        improvements=improved,
         last_complete=last_complete,
         shown=[rows[number] for number in sorted(shown) if number in rows],
         observed=[rows[number] for number in sorted(observed) if number in rows and not rows[number].is_open],
@@ -260,7 +258,24 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
     return overview
 
 
-def _spread(count: int, without: Collection[int], wanted: int) -> list[int]:
+def lowest(connection: Connection, study_id: int) -> Sequence[int]:
+    """Return the numbers of the trials with the best values, at most `SHOWN` // 2, the best trial first."""
+    of_complete = select(_trials.c.number).where(_trials.c.study_id == study_id, text("state = 'complete'"))
+    return connection.scalars(of_complete.order_by(_trials.c.loss, _trials.c.number).limit(SHOWN // 2)).all()
+
+
+def improvements(connection: Connection, study_id: int) -> list[Improvement]:
+    """Return the complete trials that are better than all trials with a lower number."""
+    return [Improvement(*row) for row in connection.execute(_IMPROVEMENTS, {"study": study_id})]
+
+
+def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
+    """Return at most `SHOWN` improvements and the last improvement."""
+    kept = improved[:: 1 + len(improved) // SHOWN]
+    return kept if not improved or kept[-1] == improved[-1] else [*kept, improved[-1]]
+
+
+def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
     # Without the integers in `without`, the integer at the position k is k plus the count of smaller integers in
     # `without`.
@@ -281,11 +296,11 @@ def _observed(connection: Connection, study_id: int, count: int, ended: int) -> 
     of_complete = of_ended.where(text("state = 'complete'"))
     with connection.begin():
         chosen |= set(connection.scalars(of_complete.order_by(_trials.c.loss, _trials.c.number).limit(quarter)))
-    return chosen | set(_spread(count, chosen, OBSERVED - len(chosen)))
+    return chosen | set(spread(count, chosen, OBSERVED - len(chosen)))
 
 
 def _rows(connection: Connection, study_id: int, numbers: Collection[int]) -> Iterator[TrialRow]:
-    for page in _pages(sorted(numbers)):
+    for page in pages(sorted(numbers)):
         of_page = rows_of(TrialRow).where(_trials.c.study_id == study_id, _trials.c.number.in_(page))
         with connection.begin():
             rows = fetch(connection, TrialRow, of_page)
@@ -294,7 +309,7 @@ def _rows(connection: Connection, study_id: int, numbers: Collection[int]) -> It
 
 def _means(connection: Connection, study_id: int, iterations: int) -> list[IterationMean]:
     found: list[Any] = []
-    for page in _pages(range(0, iterations, 1 + iterations // SHOWN)):
+    for page in pages(range(0, iterations, 1 + iterations // SHOWN)):
         with connection.begin():
             found += connection.execute(
                 select(_iterations.c.number, _iterations.c.first_trial, _iterations.c.size, _iterations.c.mean_value)
@@ -424,6 +439,7 @@ def _counted(connection: Connection, name: str, count: int, **parameters: object
         yield from rows
 
 
-def _pages(numbers: Sequence[int]) -> Iterator[list[int]]:
+def pages(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the numbers in lists of at most `PAGE` numbers."""
     for first in range(0, len(numbers), PAGE):
         yield list(numbers[first : first + PAGE])

@@ -46,7 +46,7 @@ class FittingObjective:
         self._form, self._dataset, self._builder, self._threads = form, dataset, builder, threads
         self._score = metrics.scorer(form.metric)
         self._class_weights = _class_weights(form.class_weights, dataset)
-        self._imputes = len(form.steps) < 2 and _has_missing(dataset)
+        self._imputes = len(form.steps) < 2 and has_missing(dataset)
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Train and score the estimator with the parameters of a trial."""
@@ -56,11 +56,7 @@ class FittingObjective:
             x_train, x_test = (
                 _imputed(train.features, test.features) if self._imputes else (train.features, test.features)
             )
-            weights = self._training_weights(train.targets, train.weights)
-            options = {} if weights is None else {str(estimators.weights_argument(estimator)): weights}
-            started = time.perf_counter()
-            estimator.fit(x_train, train.targets, **options)
-            seconds += time.perf_counter() - started
+            seconds += self._fit(estimator, x_train, train.targets, train.weights)
             scores.append(self._score(estimator, x_test, test.targets, test.weights))
         mean = sum(scores) / len(scores)
         result: dict[str, Any] = {"loss": metrics.loss(form.metric, mean), form.metric: mean, "fit_seconds": seconds}
@@ -68,6 +64,26 @@ class FittingObjective:
             deviation = (sum((value - mean) ** 2 for value in scores) / len(scores)) ** 0.5
             result |= {f"{form.metric}_std": deviation, f"{form.metric}_folds": scores}
         return result
+
+    def refit(self, params: Mapping[str, Any], seed: int) -> Any:
+        """Return an estimator that is trained on all rows of the dataset, except the rows of a hold-out file.
+
+        If the objective replaces missing numbers, the estimator is a pipeline whose first step replaces them.
+
+        Parameters
+        ----------
+        params : mapping
+            The parameters of a trial.
+        seed : int
+            The seed of the trial.
+        """
+        estimator, dataset = self._builder.build(params, seed, self._threads), self._dataset
+        if self._imputes:
+            from sklearn.pipeline import make_pipeline
+
+            estimator = make_pipeline(_imputer(), estimator)
+        self._fit(estimator, dataset.features, dataset.targets, dataset.weights)
+        return estimator
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
         """Check the estimator, points of the search space and all splits before the study is recorded.
@@ -99,6 +115,14 @@ class FittingObjective:
                 " predict_proba; use another metric such as balanced_accuracy, or another estimator"
             )
         check_splits(self._dataset, seed, form.folds, form.repeats, form.metric)
+
+    def _fit(self, estimator: Any, features: Any, targets: Any, weights: Any) -> float:
+        """Train an estimator, and return the training time in seconds."""
+        weights = self._training_weights(targets, weights)
+        options = {} if weights is None else {str(estimators.weights_argument(estimator)): weights}
+        started = time.perf_counter()
+        estimator.fit(features, targets, **options)
+        return time.perf_counter() - started
 
     def _training_weights(self, targets: Any, weights: Any) -> Any:
         if self._class_weights is None:
@@ -155,17 +179,22 @@ def _class_weights(weights: Any, dataset: DatasetArrays) -> Any:
     return {code_of[name]: float(weight) for name, weight in weights.items()}
 
 
-def _has_missing(dataset: DatasetArrays) -> bool:
+def has_missing(dataset: DatasetArrays) -> bool:
+    """Return whether a number is missing in the rows of a dataset or of its hold-out file."""
     import numpy as np
 
     tables = [dataset] if dataset.holdout is None else [dataset, dataset.holdout]
     return any(bool(np.isnan(table.features).any()) for table in tables)
 
 
-def _imputed(x_train: Any, x_test: Any) -> tuple[Any, Any]:
+def _imputer() -> Any:
     from sklearn.impute import SimpleImputer
 
     # The option keep_empty_features is needed, because all values of a column may be missing in the training rows of a
     # fold.
-    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    return SimpleImputer(strategy="median", keep_empty_features=True)
+
+
+def _imputed(x_train: Any, x_test: Any) -> tuple[Any, Any]:
+    imputer = _imputer()
     return imputer.fit_transform(x_train), imputer.transform(x_test)

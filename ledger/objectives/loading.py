@@ -49,7 +49,7 @@ class LoadedObjective:
             The objective returned no valid result. The method does not catch the exceptions of the objective.
         """
         with _thread_pools(len(sys.modules)).limit(limits=self._threads):
-            returned = self._function(_as_floats(params), context)
+            returned = self._function(as_floats(params), context)
         return to_result(returned, self._scale)
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
@@ -64,6 +64,12 @@ class LoadedObjective:
         """
         if isinstance(self._function, FittingObjective):
             self._function.check(points, seed)
+
+    def refit(self, params: Mapping[str, Any], seed: int) -> Any:
+        """Return the estimator of an objective that trains one, trained as in `FittingObjective.refit`."""
+        assert isinstance(self._function, FittingObjective)
+        with _thread_pools(len(sys.modules)).limit(limits=self._threads):
+            return self._function.refit(as_floats(params), seed)
 
 
 def runs_users_code(objective: Mapping[str, Any]) -> bool:
@@ -137,15 +143,22 @@ def load(
     if "command" in objective:
         return LoadedObjective(load_command(objective, host or CommandHost()), threads, value_scale(objective))
     form = read_form(objective)
-    builder = (
-        EstimatorBuilder(form.steps, _as_floats(form.params), allowed, folder)
-        if form.model is None
-        else ModelBuilder(form.model, form.task, _as_floats(form.params))
-    )
-    return LoadedObjective(FittingObjective(form, _dataset(form, contents), builder, threads), threads)
+    builder = load_builder(form, allowed, folder)
+    return LoadedObjective(FittingObjective(form, load_dataset(form, contents), builder, threads), threads)
 
 
-def _dataset(form: TrainingForm, contents: Sequence[bytes]) -> DatasetArrays:
+def load_builder(
+    form: TrainingForm, allowed: Collection[str], folder: str | None = None
+) -> ModelBuilder | EstimatorBuilder:
+    """Return the source of the estimators of an objective. `load` describes the parameters and the errors."""
+    params = as_floats(form.params)
+    if form.model is None:
+        return EstimatorBuilder(form.steps, params, allowed, folder)
+    return ModelBuilder(form.model, form.task, params)
+
+
+def load_dataset(form: TrainingForm, contents: Sequence[bytes]) -> DatasetArrays:
+    """Return the dataset of an objective. `load` describes the contents and the errors."""
     if form.data is None:
         assert form.dataset is not None
         return datasets.load(form.dataset)
@@ -177,7 +190,8 @@ def _thread_pools(_modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _as_floats(params: Mapping[str, Any]) -> dict[str, Any]:
+def as_floats(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial, in which each integer of more than 64 bits is a float."""
     return {name: _as_float(value) for name, value in params.items()}
 
 

@@ -19,7 +19,8 @@ from ledger.text import nearest, show
 # free text. A model cannot learn from names or free text.
 MOST_TEXTS = 100
 
-_MISSING = frozenset({"", "na", "nan", "null"})
+# The texts, in lower case, of a missing number.
+MISSING = frozenset({"", "na", "nan", "null"})
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
@@ -180,7 +181,7 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    if cell.lower() in _MISSING:
+    if cell.lower() in MISSING:
         return math.nan
     try:
         return None if "_" in cell else float(cell)
@@ -272,7 +273,7 @@ def task_of(column: ColumnSummary) -> str:
         return CLASSIFICATION
     if column.first_fraction is not None:
         return REGRESSION
-    present = {cell for cell in column.texts if cell.lower() not in _MISSING}
+    present = {cell for cell in column.texts if cell.lower() not in MISSING}
     return REGRESSION if len({parse_whole(cell) for cell in present}) > MOST_CLASSES else CLASSIFICATION
 
 

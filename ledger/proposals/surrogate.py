@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 GRID, AVERAGED = 40, 256
 # The code estimates the Sobol indices from two sets of `SAMPLED` points each.
 SAMPLED = 2048
+# The joint dependence on two parameters is computed at up to `JOINT_GRID` values of each parameter, and averaged over
+# `JOINT_AVERAGED` combinations of values of the other parameters.
+JOINT_GRID, JOINT_AVERAGED = 20, 32
 # The surrogate's mean counts as flat if the standard deviation of this mean over the search space is at most `FLAT`
 # times the range of the losses.
 FLAT = 1e-9
@@ -54,6 +57,30 @@ class PartialDependence:
     values: list[Any]
     mean: Array
     deviation: Array
+
+
+@dataclass(frozen=True)
+class JointDependence:
+    """The dependence of a trial's predicted value on two parameters, averaged over the values of all other parameters.
+
+    Attributes
+    ----------
+    first, second : list
+        The values of the two parameters at which the dependence was computed, as in `PartialDependence.values`.
+    mean : array of shape (second, first)
+        The mean that the surrogate predicts for the averaged value, in the unit of the trials' values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> joint = JointDependence(first=[1, 2, 3], second=[0.1, 0.2], mean=np.array([[0.5, 0.4, 0.6], [0.3, 0.2, 0.9]]))
+    >>> joint.mean[1, 2]  # at first = 3 and second = 0.2
+    np.float64(0.9)
+    """
+
+    first: list[Any]
+    second: list[Any]
+    mean: Array
 
 
 @dataclass(frozen=True)
@@ -169,10 +196,39 @@ class Surrogate:
                 groups.append(self._columns.rows(points))
             mean, deviation = self._averages(np.array(groups))
             values = [dimension.from_skopt(value) for value in grid]
-            losses = self._best + self._span * mean
-            of_values = self._scale.loss_of_zero - losses if self._scale.is_maximised else losses
-            dependences[dimension.name] = PartialDependence(values, of_values, self._span * deviation)
+            dependences[dimension.name] = PartialDependence(values, self._values(mean), self._span * deviation)
         return dependences
+
+    def joint_dependence(self, first: str, second: str) -> JointDependence:
+        """Return the joint dependence on two different parameters, each of which has more than one value.
+
+        The value is averaged over points that are sampled from the priors of the other parameters.
+
+        Parameters
+        ----------
+        first, second : str
+            The names of the parameters.
+        """
+        varying = self._searched.varying
+        drawn = qmc.Sobol(len(varying), rng=self._seed).random(JOINT_AVERAGED)
+        points = [dimension.quantiles(drawn[:, column]) for column, dimension in enumerate(varying)]
+        names = [dimension.name for dimension in varying]
+        across, up = names.index(first), names.index(second)
+        grids = [varying[index].grid(JOINT_GRID) for index in (across, up)]
+        columns = [np.tile(values, len(grids[0])) for values in points]
+        columns[across] = np.repeat(grids[0], JOINT_AVERAGED)
+        means = []
+        # The surrogate predicts one row of the grid at a time, because the kernel matrix of all rows could be very
+        # large.
+        for value in grids[1]:
+            columns[up] = np.full(len(columns[across]), value)
+            of_points = self._means(self._columns.rows(columns))
+            means.append(of_points.reshape(len(grids[0]), JOINT_AVERAGED).mean(axis=1))
+        of_first, of_second = (
+            [varying[index].from_skopt(value) for value in grid]
+            for index, grid in zip((across, up), grids, strict=True)
+        )
+        return JointDependence(of_first, of_second, self._values(np.array(means)))
 
     def importances(self) -> dict[str, ParameterImportance]:
         """Return the Sobol indices of the surrogate's mean.
@@ -216,6 +272,11 @@ class Surrogate:
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
             importances[dimension.name] = ParameterImportance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
         return importances
+
+    def _values(self, means: Array) -> Array:
+        """Return the values that belong to means of the scaled losses."""
+        losses = self._best + self._span * means
+        return self._scale.loss_of_zero - losses if self._scale.is_maximised else losses
 
     def _means(self, rows: Array) -> Array:
         if isinstance(self._model, GaussianProcessRegressor):

@@ -13,16 +13,24 @@ LOGARITHMIC_RATIO = 50
 
 def value_axis(content: ReportContent) -> dict[str, Any]:
     """Return the layout of the axis of values. At least one trial must be complete."""
-    if is_logarithmic(content):
-        lowest, highest = content.values
+    return axis_of_values(content.value_name, *content.values)
+
+
+def axis_of_values(name: str, lowest: float, highest: float) -> dict[str, Any]:
+    """Return the layout of an axis of values with the given name, from the lowest to the highest value."""
+    if is_wide(lowest, highest):
         decades = math.log10(highest) - math.log10(lowest)
-        return {"title": {"text": f"{content.value_name} (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
-    return {"title": {"text": content.value_name}}
+        return {"title": {"text": f"{name} (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
+    return {"title": {"text": name}}
 
 
 def is_logarithmic(content: ReportContent) -> bool:
     """Return whether the values are drawn on a logarithmic axis."""
-    lowest, highest = content.values
+    return is_wide(*content.values)
+
+
+def is_wide(lowest: float, highest: float) -> bool:
+    """Return whether numbers from `lowest` to `highest` are drawn on a logarithmic axis."""
     return lowest > 0 and highest / lowest >= LOGARITHMIC_RATIO
 
 

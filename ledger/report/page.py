@@ -3,20 +3,17 @@
 import json
 import pprint
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import plotly
-from plotly.offline import get_plotlyjs, get_plotlyjs_version
+from plotly.offline import get_plotlyjs_version
 
 from ledger import __version__
 from ledger.database.overview import StudyOverview
 from ledger.database.rows import AnnotationRow, TrialRow
 from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched
-from ledger.report import theme
 from ledger.report.content import ReportContent
+from ledger.report.html import duration, moment, page_of
 from ledger.report.plots import PLOTS
 from ledger.study.objective import FileDataset
 from ledger.study.python_values import ordered_params
@@ -25,7 +22,6 @@ from ledger.text import last_line, one_line
 # Largest number of metrics that get a column in the table of trials, and largest number of changes of the package
 # versions that the page shows.
 METRICS, ENVIRONMENTS = 8, 100
-_FOLDER = Path(__file__).parent / "page"
 
 
 def render(ledger: StudyOverview) -> str:
@@ -43,30 +39,17 @@ def render(ledger: StudyOverview) -> str:
     metrics = _metrics(content)
     rows = [_row(content.study.space.names, metrics, trial) for trial in _by_loss(content.shown)]
     sections = [plot(content) for plot in PLOTS.values()]
-    figures = {
-        f"{section.name}-{index}": plot.figure.to_plotly_json()
-        for section in sections
-        for index, plot in enumerate(section.plots)
-    }
-    drawn = {"figures": figures, "templates": {scheme: theme.template(scheme) for scheme in ("light", "dark")}}
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return templates.get_template("page.html").render(
+    return page_of(
+        "page.html",
+        sections,
+        title=f"{ledger.study.name}: report",
         study=ledger.study,
-        at=_moment(ledger.at),
+        at=moment(ledger.at),
         tiles=_tiles(content),
         best=content.best,
         value_name=content.value_name,
         is_maximised=content.is_maximised,
         best_params=None if content.best is None else _python_dict(content, content.best),
-        sections=sections,
-        figures=_script(json.dumps(drawn, cls=plotly.utils.PlotlyJSONEncoder)),
-        plotly=_script_text(get_plotlyjs()),
         columns=[
             (name, any(row[index][1] is not None for row in rows)) for index, name in enumerate(_columns(content))
         ],
@@ -100,7 +83,7 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
             if content.is_steady
             else f"{told:,} finished iterations, {_batch_size(ledger)}",
         ),
-        ("Elapsed", _duration(end - ledger.study.created_at), f"since {_moment(ledger.study.created_at)}"),
+        ("Elapsed", duration(end - ledger.study.created_at), f"since {moment(ledger.study.created_at)}"),
     ]
 
 
@@ -133,8 +116,8 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
         ("Surrogate", study.optimizer.base_estimator),
         ("Acquisition function", study.optimizer.acq_func),
         ("Random points first", str(study.resolved.initial_points)),
-        ("Begun", _moment(content.ledger.study.created_at)),
-        ("Ended", _moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
+        ("Begun", moment(content.ledger.study.created_at)),
+        ("Ended", moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
         *_annotation(content.ledger.annotation),
     ]
 
@@ -270,26 +253,3 @@ def _cell(value: Any) -> tuple[str, float | None]:
 
 def _by_loss(trials: Sequence[TrialRow]) -> list[TrialRow]:
     return sorted(trials, key=lambda trial: (trial.loss is None, trial.loss or 0.0, trial.number))
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _duration(time: timedelta) -> str:
-    seconds = max(time.total_seconds(), 0.0)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
-
-
-def _script(text: str) -> Any:
-    """Return the JSON `text` with escapes, so that the JSON cannot end the surrounding HTML script element."""
-    return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
-
-
-def _script_text(text: str) -> Any:
-    import markupsafe
-
-    return markupsafe.Markup(text)  # noqa: S704, Plotly's own, or escaped by the caller

@@ -26,7 +26,7 @@ def dependence(content: ReportContent) -> ReportSection:
     """
     title = "Partial dependence"
     if content.surrogate is None:
-        return ReportSection("dependence", title, _why_no_surrogate(content))
+        return ReportSection("dependence", title, why_no_surrogate(content))
     dependences = content.dependences
     lows = [float((curve.mean - 2 * curve.deviation).min()) for curve in dependences.values()]
     highs = [float((curve.mean + 2 * curve.deviation).max()) for curve in dependences.values()]
@@ -37,7 +37,7 @@ def dependence(content: ReportContent) -> ReportSection:
         if dimension.name in dependences
     ]
     caption = (
-        f"Each plot shows the {content.value_name} that {_surrogate_name(content)} expects for each value of one"
+        f"Each plot shows the {content.value_name} that {surrogate_name(content)} expects for each value of one"
         f" parameter. The expected {content.value_name} is averaged over all other parameters. The interval around the"
         f" expected {content.value_name} extends two standard deviations in each direction. "
         f"{_DEVIATION_OF_FOREST if content.surrogate.estimator != 'GP' else ''}"
@@ -54,10 +54,10 @@ def importance(content: ReportContent) -> ReportSection:
     """
     title = "Importance of the parameters"
     if content.surrogate is None:
-        return ReportSection("importance", title, _why_no_surrogate(content))
+        return ReportSection("importance", title, why_no_surrogate(content))
     ranking = sorted(content.importances.items(), key=lambda item: item[1].total)
     if not any(shares.total for _, shares in ranking):
-        name = _surrogate_name(content)
+        name = surrogate_name(content)
         same = f"{name[0].upper()}{name[1:]} expects the same {content.value_name} for all points."
         return ReportSection("importance", title, same)
     figure = go.Figure(
@@ -93,7 +93,7 @@ def importance(content: ReportContent) -> ReportSection:
     )
     parameter, shares = ranking[-1]
     caption = (
-        f"According to {_surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
+        f"According to {surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
         f" of the variance of the {content.value_name} over the whole space. This parameter explains"
         f" {shares.first:.0%} of the variance alone, and {shares.total:.0%} together with its interactions. The bars"
         " show the first-order and the total Sobol index of each parameter, for the surrogate's mean. The report"
@@ -129,7 +129,8 @@ def _dependence(
     )
 
 
-def _why_no_surrogate(content: ReportContent) -> str:
+def why_no_surrogate(content: ReportContent) -> str:
+    """Return the reason why the content has no surrogate, as the caption of a section."""
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
@@ -143,7 +144,8 @@ def _why_no_surrogate(content: ReportContent) -> str:
     )
 
 
-def _surrogate_name(content: ReportContent) -> str:
+def surrogate_name(content: ReportContent) -> str:
+    """Return the kind of the surrogate and the number of its trials. The content must have a surrogate."""
     assert content.surrogate is not None
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]

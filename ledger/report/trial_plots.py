@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ledger.database.overview import SHOWN
+from ledger.database.overview import SHOWN, thinned
 from ledger.database.rows import TrialRow
 from ledger.report import axes, labels
 from ledger.report.content import ReportContent
@@ -194,11 +194,8 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
     The curve has a point for each trial whose value is better than all earlier values, and for the last complete trial.
     """
-    improvements = content.ledger.improvements
     # If a study has very many improvements, the curve has a point for only some of them.
-    kept = improvements[:: 1 + len(improvements) // SHOWN]
-    if kept[-1] != improvements[-1]:
-        kept = [*kept, improvements[-1]]
+    kept = thinned(content.ledger.improvements)
     numbers, values = [each.trial for each in kept], [each.value for each in kept]
     last = content.ledger.last_complete
     if last is not None and numbers[-1] != last:

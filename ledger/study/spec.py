@@ -298,7 +298,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
             f"trials: the study has {recorded.budget}, but {asked.budget} is requested (the budget of a study cannot be"
             " reduced)"
         )
-    before, now = _flat(recorded), _flat(asked)
+    before, now = flat_settings(recorded), flat_settings(asked)
     for place, old, new in _files(recorded, asked):
         if old is not None and new is not None and old.sha256 != new.sha256:
             lines.append(_changed_file(old, new))
@@ -314,7 +314,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _files(
     recorded: StudySpec, asked: StudySpec
 ) -> Iterator[tuple[str, FileDataset | HoldoutFile | None, FileDataset | HoldoutFile | None]]:
-    """For each kind of data file, yield its place in `_flat`, the recorded file and the requested file."""
+    """For each kind of data file, yield its place in `flat_settings`, the recorded file and the requested file."""
     old, new = recorded.objective.data, asked.objective.data
     yield "objective.data", old, new
     yield "objective.data.holdout", old and old.holdout, new and new.holdout
@@ -327,10 +327,14 @@ def _changed_file(recorded: FileDataset | HoldoutFile, asked: FileDataset | Hold
     )
 
 
-def _flat(study: StudySpec) -> dict[str, str]:
+def flat_settings(study: StudySpec) -> dict[str, str]:
     """Return a dict that maps the path of each requested setting to the setting's value as text.
 
-    For example, the key "optimizer.acq_func" has the value "EI".
+    Examples
+    --------
+    >>> from ledger.study.file import assemble
+    >>> flat_settings(assemble({"model": "svm"}))["optimizer.acq_func"]
+    'EI'
     """
     asked = study.asked()
     # The order of the dimensions is part of the study, because the optimizer samples random values in this order.

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "worker list": [],
     "status": ["s"],
     "best": ["s"],
+    "compare": ["s"],
     "where": [],
     "verify": ["s"],
     "optuna status": [],

@@ -2,11 +2,13 @@
 
 import pytest
 
+from ledger.report.comparison_page import render_comparison
 from ledger.report.page import render
 from tests import browser
 from tests.system.programs import PATIENCE
 from tests.unit.overviews import overview
-from tests.unit.snapshots import SPACE, snapshot
+from tests.unit.snapshots import BEGUN, SPACE, snapshot
+from tests.unit.test_comparison import compared, curve
 from tests.unit.test_report import HOSTILE, HOSTILE_SPACE
 
 SPACES = [*SPACE, *HOSTILE_SPACE]
@@ -27,12 +29,22 @@ def chromium():
         yield running
 
 
+@pytest.fixture(scope="module")
+def comparison_url(tmp_path_factory):
+    """URL of the page of a comparison of twelve studies in two groups, with hostile names."""
+    studies = [curve(f"study {number}", space=SPACES, batch_size=2 + number % 3) for number in range(10)]
+    studies += [curve(HOSTILE[:60], space=SPACES), curve("other", objective={"model": "svm", "dataset": "iris"})]
+    file = tmp_path_factory.mktemp("comparison") / "comparison.html"
+    file.write_text(render_comparison(compared(*studies, set_apart=True).groups, BEGUN))
+    return file.as_uri()
+
+
 @pytest.fixture
 def look(chromium, page_url):
     """Return a function that opens the page with browser settings. The page must send no request and log no error."""
     contexts, heard = [], []
 
-    def look(**reader):
+    def look(page_url=page_url, **reader):
         context = chromium.new_context(offline=True, **reader)
         contexts.append(context)
         context.set_default_timeout(1_000 * PATIENCE)
@@ -80,7 +92,8 @@ def sum_of(colour):
 def test_the_page_draws_everything_asks_for_nothing_and_follows_the_scheme(look):
     page = look(viewport={"width": 1280, "height": 900}, color_scheme="light")
     plots = page.locator(".plot")
-    count = 1 + 1 + len(SPACES) * 2 + 1 + 1
+    pairs = 3  # the contours of the three most important numeric parameters
+    count = 1 + 1 + len(SPACES) * 2 + pairs + 1 + 1
     assert plots.count() == count
     assert page.locator(".plot .main-svg").count() >= count
     assert page.locator(".convergence .point").count() > 20
@@ -142,3 +155,14 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(look):
     assert overflow(page) == [0, []]
     assert page.locator(".modebar-btn:visible").count() == 0
     assert page.locator(".parameters, #parameters .plot").first.bounding_box()["width"] > 300
+
+
+@pytest.mark.parametrize("width", [1000, 390])
+def test_a_comparison_is_drawn_and_is_no_wider_than_the_screen(look, comparison_url, width):
+    page = look(comparison_url, viewport={"width": width, "height": 900})
+    assert page.locator(".plot .main-svg").count() >= 4
+    assert page.locator("#trials-0-0 .scatterlayer .trace").count() == 11
+    assert page.locator(".plot a[href], .plot img").count() == 0
+    assert overflow(page) == [0, []]
+    assert page.locator("#studies-0 tbody tr").count() == 11
+    assert page.locator("#studies-0 tr.best").count() == 1

@@ -96,6 +96,24 @@ def a_result_has_typed_trials() -> None:
     assert_type(result.best_trial.finished_at, datetime | None)
 
 
+def a_result_has_plots_and_a_model() -> None:
+    result = ledger.load_study("s")
+    result.plot.slice("x").write_html("slice.html")
+    result.plot.contour("x", "y")
+    model: Any = result.refit(threads=2, allow=["my_package"])
+    assert_type(model.predict([[1.0]]), Any)
+    assert_type(result.best_code, str)
+
+
+def studies_are_compared() -> None:
+    comparison = ledger.compare("a", "b", set_apart=True, database="postgresql:///ledger")
+    assert_type(comparison, ledger.StudyComparison)
+    assert_type(comparison.best, ledger.ComparedStudy)
+    assert_type(comparison.groups, tuple[ledger.StudyGroup, ...])
+    assert_type(comparison.best.by_time, tuple[tuple[float, float], ...])
+    comparison.write_html(Path("comparison.html"))
+
+
 def errors_are_exceptions() -> None:
     try:
         ledger.load_study("s")

@@ -20,6 +20,8 @@ def unknown_names() -> None:
     ledger.load_study("s", databse="postgresql:///ledger")  # type: ignore[call-arg]
     ledger.estimator("svm", datast="iris")  # type: ignore[call-arg]
     ledger.objective(spcae={"x": (0.0, 1.0)})  # type: ignore[call-overload]
+    ledger.compare("s", apart=True)  # type: ignore[call-arg]
+    ledger.load_study("s").plot.contours()  # type: ignore[attr-defined]
     ledger.load_study("s").best_param  # type: ignore[attr-defined]  # noqa: B018
 
 

@@ -11,7 +11,7 @@ import pytest
 from ledger.cli import program
 
 # Commands with these names list something, and have --json. The others do something.
-LISTINGS = {"best", "where", "list", "show", "source", "check", "current", "verify", "status", "query"}
+LISTINGS = {"best", "compare", "where", "list", "show", "source", "check", "current", "verify", "status", "query"}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
     *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),

@@ -14,9 +14,10 @@ from numpy.testing import assert_allclose
 
 from ledger.cli.report import NAMES
 from ledger.database.overview import BARS, SHOWN, WORKERS, StudyOverview
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
 from ledger.report import theme
 from ledger.report.content import ReportContent
+from ledger.report.contour_plots import contour
 from ledger.report.image import png
 from ledger.report.page import render
 from ledger.report.plots import PLOTS
@@ -400,3 +401,66 @@ def test_the_page_names_the_batch_sizes_of_all_iterations():
     assert "3 finished iterations, batch size 2<" in render(overview(ledger))
     grown = replace(ledger, study=replace(ledger.study, changed_batch_size=16))
     assert "3 finished iterations, batch size 16 (before: 2)<" in render(overview(grown))
+
+
+def test_contours_show_the_pairs_of_the_most_important_parameters():
+    content = ReportContent(studied(10, 4))
+    section = contour(content)
+    numeric = sorted(("C", "depth", "shift"), key=lambda name: -content.importances[name].total)
+    pairs = [
+        tuple(axis.title.text for axis in (plot.figure.layout.xaxis, plot.figure.layout.yaxis))
+        for plot in section.plots
+    ]
+    assert pairs == [(numeric[0], numeric[1]), (numeric[0], numeric[2]), (numeric[1], numeric[2])]
+    surface, trials, best = section.plots[0].figure.data
+    assert surface.z.shape == (len(surface.y), len(surface.x))
+    assert len(trials.x) == 40
+    assert content.best is not None
+    assert (best.x[0], best.y[0]) == tuple(content.best.params[name] for name in pairs[0])
+
+
+def test_the_mean_of_a_contour_is_the_partial_dependence():
+    content = ReportContent(studied(10, 4, space=[SPACE[0], SPACE[3]]))
+    surface = contour(content, ["C", "shift"]).plots[0].figure.data[0]
+    assert content.surrogate is not None
+    curve = content.dependences["C"]
+    # With two parameters, the mean of a column over the other parameter is the partial dependence.
+    column = surface.z.mean(axis=0)
+    expected = [curve.mean[min(range(len(curve.values)), key=lambda at: abs(curve.values[at] - x))] for x in surface.x]
+    assert_allclose(column, expected, atol=0.15 * (curve.mean.max() - curve.mean.min()))
+
+
+def test_contours_of_a_maximised_study_are_the_negative():
+    maximised = ReportContent(studied(10, objective={"function": "my.code:profit", "direction": "maximize"}))
+    minimised = ReportContent(studied(10, objective={"function": "my.code:loss"}))
+    first, second = (contour(each, ["C", "shift"]).plots[0] for each in (maximised, minimised))
+    assert_allclose(first.figure.data[0].z, -second.figure.data[0].z)
+    assert "highest expected value" in first.caption
+    assert (first.figure.layout.coloraxis.reversescale, second.figure.layout.coloraxis.reversescale) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("space", "modelled", "said"),
+    [
+        (SPACE[2:], True, "A contour plot needs two numeric parameters, but the space has 1 numeric parameter."),
+        (SPACE[2:3], True, "but the space has 0 numeric parameters."),
+        (SPACE, False, "There is no surrogate yet"),
+    ],
+)
+def test_a_study_without_contours_gives_the_reason(space, modelled, said):
+    section = contour(ReportContent(studied(space=space, modelled=modelled)))
+    assert not section.plots
+    assert said in section.caption
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["C", "kernel"], "study s has no numeric parameter 'kernel'; there are C, depth, shift"),
+        (["C", "shifted"], "no numeric parameter 'shifted'; did you mean 'shift'?"),
+        (["C", "C"], "contour needs two different parameters, but both are 'C'"),
+    ],
+)
+def test_wrong_parameters_of_a_contour_are_refused(names, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        contour(ReportContent(studied()), names)

@@ -32,7 +32,7 @@
     }
   });
 
-  const table = document.querySelector("table");
+  const table = document.querySelector("table.sorted");
   const heads = table ? [...table.tHead.rows[0].cells] : [];
   const compare = (a, b, index, sign) => {
     const [first, second] = [a.cells[index], b.cells[index]];

@@ -1,0 +1,186 @@
+"""Compares studies of one objective: the course of each study, the best parameters, and the settings that differ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from ledger.access import connected
+from ledger.database import studies, study_curves
+from ledger.errors import LedgerError, UsageError
+from ledger.export.files import check_folder, whole_file
+from ledger.keywords import known_keywords
+from ledger.report.comparison import ComparedStudy, StudyGroup, group_studies
+from ledger.settings import settings_of
+from ledger.text import show
+
+# Largest number of studies in a comparison.
+MOST_STUDIES = 12
+
+
+@dataclass(frozen=True)
+class StudyComparison:
+    """A comparison of studies, as `compare` has read them from the ledger.
+
+    Attributes
+    ----------
+    groups : tuple of StudyGroup
+        The studies in groups with the same objective, dataset, metric and direction. Without ``set_apart=True``, the
+        comparison has one group.
+    at : datetime
+        The time at which the studies were read, by the database's clock, as a datetime with a time zone.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> ledger.compare("parabola")
+    <comparison of 1 study: parabola>
+    """
+
+    groups: tuple[StudyGroup, ...]
+    at: datetime
+
+    @property
+    def studies(self) -> tuple[ComparedStudy, ...]:
+        """The studies of all groups.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> [study.name for study in ledger.compare("parabola").studies]
+        ['parabola']
+        """
+        return tuple(study for group in self.groups for study in group.studies)
+
+    @property
+    def best(self) -> ComparedStudy:
+        """The study with the best value.
+
+        Raises
+        ------
+        LedgerError
+            No trial is complete, or the comparison has several groups, whose values have different meanings.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.compare("parabola").best.name
+        'parabola'
+        """
+        if len(self.groups) > 1:
+            raise LedgerError("the groups of the comparison have no common best study: use groups[0].best")
+        best = self.groups[0].best
+        if best is None:
+            raise LedgerError("no study of the comparison has a complete trial yet: compare the studies again later")
+        return best
+
+    def write_html(self, path: str | Path) -> None:
+        """Write the comparison as one HTML page, which needs no network.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file to write. The file appears only when it is complete.
+
+        Raises
+        ------
+        LedgerError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.compare("parabola").write_html("none/comparison.html")
+        Traceback (most recent call last):
+        ledger.errors.UsageError: none is not a folder: make it first
+        """
+        from ledger.report.comparison_page import render_comparison
+
+        file = Path(path)
+        check_folder(file.parent)
+        page = render_comparison(self.groups, self.at)
+        with whole_file(file) as opened:
+            opened.write(page)
+
+    def _repr_html_(self) -> str:
+        """Return the comparison as HTML, which a notebook shows."""
+        from ledger.notebook.html import listing
+        from ledger.report.comparison_tables import STUDY_COLUMNS, param_rows, setting_rows, study_rows
+
+        parts = []
+        for group in self.groups:
+            names = [study.name for study in group.studies]
+            parts.append(f"<div><b>{escape(group.title)}</b></div>{listing(STUDY_COLUMNS, study_rows(group))}")
+            for title, rows in (("parameter", param_rows(group)), ("setting that differs", setting_rows(group))):
+                if rows:
+                    parts.append(listing([title, *names], [[name, *values] for name, values in rows.items()]))
+        return f'<div style="overflow-x:auto">{"".join(parts)}</div>'
+
+    def __repr__(self) -> str:
+        count = len(self.studies)
+        names = ", ".join(study.name for study in self.studies)
+        return f"<comparison of {count} {'study' if count == 1 else 'studies'}: {names}>"
+
+
+@known_keywords
+def compare(*names: str, set_apart: bool = False, database: str | None = None) -> StudyComparison:
+    """Compare studies with the same objective, dataset, metric and direction.
+
+    Parameters
+    ----------
+    names : str
+        The names of 1 to 12 different studies.
+    set_apart : bool
+        Whether studies with another objective, dataset, metric or direction form groups of their own. By default, the
+        function refuses such studies.
+    database : str, optional
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the same database as
+        a `Study` without the argument `database`.
+
+    Returns
+    -------
+    StudyComparison
+        The comparison. A study with more than 2,000 trials is read as a selection of its trials, as in a report.
+
+    Raises
+    ------
+    UsageError
+        The number of names is not from 1 to 12, a name occurs twice, or a study is unlike the first study.
+    LedgerError
+        A study or the ledger does not exist, or the database is unavailable.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> comparison = ledger.compare("parabola")
+    >>> comparison.best.best_value == ledger.load_study("parabola").best_value
+    True
+    >>> ledger.compare("parabola", "parabula")
+    Traceback (most recent call last):
+    ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
+    """
+    check_names(names)
+    with connected(settings_of(database)) as connection:
+        return read_comparison(connection, names, set_apart=set_apart)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise a UsageError if a comparison cannot have these studies."""
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"compare: the name of a study is a text, but {show(name)} is given; pass result.name")
+    if not 1 <= len(names) <= MOST_STUDIES:
+        raise UsageError(f"compare: {len(names)} studies are given; give 1 to {MOST_STUDIES} studies")
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise UsageError(f"compare: study {show(name)} is given twice; give each study once")
+
+
+def read_comparison(connection: Connection, names: Sequence[str], *, set_apart: bool) -> StudyComparison:
+    """Read a comparison from the ledger. `compare` describes the parameters and the errors."""
+    rows = [studies.get(connection, name) for name in names]
+    curves = [study_curves.read(connection, row) for row in rows]
+    return StudyComparison(group_studies(curves, set_apart=set_apart), max(curve.at for curve in curves))

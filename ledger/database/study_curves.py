@@ -1,0 +1,126 @@
+"""The course of a study for comparisons: the best value so far, against the trials and against the time.
+
+The number of rows that one study needs is limited, as in `ledger.database.overview`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, text
+
+from ledger.database import overview, trials, views
+from ledger.database.rows import ProgressRow, StudyRow, TrialRow
+from ledger.database.selecting import fetch_one, rows_of
+from ledger.database.status import Improvement
+from ledger.errors import LedgerError
+
+_studies, _trials = views.studies, views.trials
+_LATEST_CODE = text("select sha256 from ledger.code_versions where study_id = :study order by number desc limit 1")
+
+
+@dataclass(frozen=True)
+class TimedImprovement:
+    """A complete trial that has a better value than all trials that had ended before.
+
+    `seconds` is the time from the creation of the study to the end of the trial.
+    """
+
+    seconds: float
+    trial: int
+    value: float
+
+
+@dataclass(frozen=True)
+class StudyCurve:
+    """The course of a study.
+
+    Attributes
+    ----------
+    at : datetime
+        The time at which the study was read, by the database's clock.
+    study : StudyRow
+    progress : ProgressRow
+    code : str or None
+        The SHA-256 of the last recorded version of the objective's code.
+    best : TrialRow or None
+        The complete trial with the lowest loss.
+    by_trial : sequence of Improvement
+        The trials that are better than all trials with a lower number, or at most `overview.SHOWN` of these trials.
+    by_time : sequence of TimedImprovement
+        The trials that are better than all trials that had ended before. If the study has more than `overview.SHOWN`
+        trials, the times come from a selection of the trials.
+    last_trial : int
+        The highest number of a complete trial. The number is 0 without a complete trial.
+    is_sampled : bool
+        Whether `by_time` comes from a selection of the trials.
+    """
+
+    at: datetime
+    study: StudyRow
+    progress: ProgressRow
+    code: str | None
+    best: TrialRow | None
+    by_trial: Sequence[Improvement]
+    by_time: Sequence[TimedImprovement]
+    last_trial: int
+    is_sampled: bool
+
+
+def read(connection: Connection, study: StudyRow) -> StudyCurve:
+    """Read the course of a study.
+
+    Raises
+    ------
+    LedgerError
+        The study was deleted.
+    """
+    of_study = {"study": study.id}
+    with connection.begin():
+        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        now = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study.id))
+        if now is None:
+            raise LedgerError(f"study {study.name} was deleted while it was read")
+        at = connection.execute(text("select ledger.clock()")).scalar_one()
+        progress = fetch_one(connection, ProgressRow, rows_of(ProgressRow).where(views.progress.c.study == now.name))
+        assert progress is not None
+        last = connection.scalar(text("select last_complete from ledger.counts where study_id = :study"), of_study)
+        last_trial = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
+        lowest = overview.lowest(connection, study.id)
+        improvements = overview.thinned(overview.improvements(connection, study.id))
+        code = connection.scalar(_LATEST_CODE, of_study)
+    count = 0 if last_trial is None else last_trial + 1
+    kept = {each.trial for each in improvements}
+    others = overview.spread(count, lowest, overview.SHOWN - len(lowest))
+    numbers = range(count) if count <= overview.SHOWN else {*lowest, *kept, *others}
+    return StudyCurve(
+        at=at,
+        study=now,
+        progress=progress,
+        code=code,
+        best=trials.get(connection, now, lowest[0]) if lowest else None,
+        by_trial=improvements,
+        by_time=_by_time(connection, now, sorted(numbers)),
+        last_trial=last or 0,
+        is_sampled=count > overview.SHOWN,
+    )
+
+
+def _by_time(connection: Connection, study: StudyRow, numbers: Sequence[int]) -> list[TimedImprovement]:
+    found: list[Any] = []
+    for page in overview.pages(numbers):
+        statement = select(_trials.c.finished_at, _trials.c.number, _trials.c.loss, _trials.c.value).where(
+            _trials.c.study_id == study.id, _trials.c.number.in_(page), text("state = 'complete'")
+        )
+        with connection.begin():
+            found += connection.execute(statement).all()
+    best: float | None = None
+    improvements = []
+    for finished_at, number, loss, value in sorted(found):
+        if best is None or loss < best:
+            best = loss
+            # An imported trial can have ended before the study was created.
+            seconds = max(0.0, (finished_at - study.created_at).total_seconds())
+            improvements.append(TimedImprovement(seconds, number, value))
+    return improvements

@@ -1,0 +1,91 @@
+"""Trains the estimator of a study with the parameters of one trial on all the data of the study."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ledger.database import datasets
+from ledger.errors import UsageError
+from ledger.objectives import load
+from ledger.objectives.estimators import own_references
+from ledger.objectives.form import TrainingForm, dataset_reference, read_form
+from ledger.seeds import derive
+
+# Largest number of threads that train an estimator.
+MOST_THREADS = 1_024
+
+
+def training_form(study: str, objective: Mapping[str, Any], request: str) -> TrainingForm:
+    """Return the form of an objective that trains an estimator.
+
+    Parameters
+    ----------
+    study : str
+        The name of the study, for the message.
+    objective : mapping
+        The objective of the study's spec.
+    request : str
+        What needs the estimator, for the message.
+
+    Raises
+    ------
+    UsageError
+        The objective is a function or a command, which the ledger cannot train.
+    """
+    for kind in ("function", "command"):
+        if kind in objective:
+            raise UsageError(
+                f"{request}: the objective of study {study} is a {kind}, and the ledger does not know what the {kind}"
+                " trains; train with best_params in your own code"
+            )
+    return read_form(objective)
+
+
+def stored_contents(connection: Connection, objective: Mapping[str, Any]) -> list[bytes]:
+    """Return the contents of the data files on which an objective trains, in the order that `load` expects."""
+    data = dataset_reference(objective)
+    files = () if data is None else data.files
+    return [b"".join(datasets.pieces(connection, file.sha256)) for file in files]
+
+
+def refit(
+    study: str,
+    spec: Mapping[str, Any],
+    trial: int,
+    params: Mapping[str, Any],
+    contents: list[bytes],
+    threads: int,
+    allowed: Collection[str],
+) -> Any:
+    """Return an estimator with the parameters of a trial, trained on all rows of the study's data.
+
+    The rows of a hold-out file are not among the training rows. The seed is the seed of the trial.
+
+    Parameters
+    ----------
+    study, spec : str, mapping
+        The name and the spec of the study.
+    trial, params : int, mapping
+        The number and the parameters of the trial.
+    contents : list of bytes
+        The result of `stored_contents`.
+    threads : int
+        The number of threads that train the estimator.
+    allowed : collection of str
+        Packages whose estimators this process may run.
+    """
+    form = training_form(study, spec["objective"], "refit")
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"refit: threads must be an integer from 1 to {MOST_THREADS:,}, but it is {threads!r}")
+    if isinstance(allowed, str):
+        raise UsageError(f"refit: allow must be a list of packages, such as [{allowed!r}]")
+    for reference in own_references(form.steps):
+        package = reference.partition(":")[0].partition(".")[0]
+        if not {package, reference.partition(":")[0]} & {*allowed}:
+            raise UsageError(
+                f"refit: study {study} trains {reference}, which this call does not permit; pass allow=[{package!r}] if"
+                " you trust the code"
+            )
+    objective = load(spec["objective"], allowed, threads=threads, contents=contents)
+    return objective.refit(params, derive(spec["seed"], "trial", trial))

@@ -1,0 +1,249 @@
+"""Groups of studies that a comparison shows together, because the studies have the same objective."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ledger.database.study_curves import StudyCurve
+from ledger.errors import UsageError
+from ledger.objectives import Direction, metrics
+from ledger.study.objective import Objective
+from ledger.study.python_values import ordered_params
+from ledger.study.spec import StudySpec, flat_settings
+from ledger.text import one_line
+
+# Longest text of an objective or a dataset in a message.
+_LONGEST = 200
+
+
+@dataclass(frozen=True)
+class ComparedStudy:
+    """One study of a comparison.
+
+    Attributes
+    ----------
+    name : str
+        The study's name.
+    state : {"running", "paused", "complete", "failed", "cancelled"}
+        The study's state.
+    complete : int
+        The number of complete trials.
+    best_trial : int or None
+        The number of the trial with the best value. None if no trial is complete.
+    best_value : float or None
+        The best value. None if no trial is complete.
+    best_params : dict
+        The parameters of the best trial, in the order of the search space. The dictionary is empty if no trial is
+        complete.
+    best_seconds : float or None
+        The time in seconds from the creation of the study to the end of the best trial. If another trial with the same
+        value ended earlier, its end counts. None if no trial is complete.
+    elapsed_seconds : float
+        The time in seconds from the creation of the study to its end, or until now.
+    last_trial : int
+        The highest number of a complete trial, or 0 without a complete trial.
+    by_trial : tuple of (int, float)
+        The best value so far against the trials: the number and the value of each trial that is better than all trials
+        with a lower number.
+    by_time : tuple of (float, float)
+        The best value so far against the time: the seconds since the creation of the study, and the best value since
+        then.
+    is_sampled : bool
+        Whether `by_time` comes from a selection of the trials, because the study has more than 2,000 trials.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> study = ledger.compare("parabola").studies[0]
+    >>> study.by_trial[-1][1] == study.by_time[-1][1] == study.best_value
+    True
+    """
+
+    name: str
+    state: str
+    complete: int
+    best_trial: int | None
+    best_value: float | None
+    best_params: dict[str, Any]
+    best_seconds: float | None
+    elapsed_seconds: float
+    last_trial: int
+    by_trial: tuple[tuple[int, float], ...]
+    by_time: tuple[tuple[float, float], ...]
+    is_sampled: bool
+
+
+@dataclass(frozen=True)
+class StudyGroup:
+    """Studies with the same objective, dataset, metric and direction.
+
+    Attributes
+    ----------
+    objective : str
+        The function, the command, the model or the estimators of the studies.
+    dataset : str or None
+        The dataset of the studies. None for a function or a command.
+    metric : str or None
+        The metric of the studies. None for a function or a command.
+    direction : {"minimize", "maximize"}
+        Whether the lowest or the highest value is best.
+    studies : tuple of ComparedStudy
+        The studies, in the requested order.
+    differences : dict
+        For each setting that differs between the studies, the value of the setting in each study as text, or None if a
+        study does not have the setting. The order of the values is the order of the studies.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> group = ledger.compare("parabola").groups[0]
+    >>> group.direction, group.differences
+    ('minimize', {})
+    """
+
+    objective: str
+    dataset: str | None
+    metric: str | None
+    direction: Direction
+    studies: tuple[ComparedStudy, ...]
+    differences: dict[str, tuple[str | None, ...]]
+
+    @property
+    def title(self) -> str:
+        """The objective, the dataset, the metric and the direction as one text."""
+        on = f" on {self.dataset}" if self.dataset is not None else ""
+        metric = f", {self.metric}" if self.metric is not None else ""
+        return f"{one_line(self.objective, _LONGEST)}{one_line(on, _LONGEST)}{metric}, {self.direction}"
+
+    @property
+    def value_name(self) -> str:
+        """The name of the values, which is the metric for a model or an estimator."""
+        return self.metric or "value"
+
+    @property
+    def best(self) -> ComparedStudy | None:
+        """The study with the best value. None if no trial is complete.
+
+        If several studies have the same best value, the first of these studies is best.
+        """
+        valued = [study for study in self.studies if study.best_value is not None]
+        sign = -1 if self.direction == "maximize" else 1
+        return min(valued, key=lambda study: sign * (study.best_value or 0.0)) if valued else None
+
+
+def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[StudyGroup, ...]:
+    """Return the studies in groups with the same objective, dataset, metric and direction.
+
+    Parameters
+    ----------
+    curves : sequence of StudyCurve
+        At least one study.
+    set_apart : bool
+        Whether the studies may form several groups.
+
+    Raises
+    ------
+    UsageError
+        A study is unlike the first study, and `set_apart` is false.
+    LedgerError
+        This version of the ledger cannot read the spec of a study.
+    """
+    specs = [StudySpec.from_spec(curve.study.name, curve.study.budget, curve.study.spec) for curve in curves]
+    groups: dict[tuple[str | None, ...], list[int]] = {}
+    first = _facts(specs[0].objective)
+    for index, spec in enumerate(specs):
+        facts = _facts(spec.objective)
+        for what, expected in first.items():
+            if facts[what].identity != expected.identity and not set_apart:
+                raise UsageError(
+                    f"study {spec.name} has another {what} ({one_line(str(facts[what].shown), _LONGEST)}) than study"
+                    f" {specs[0].name} ({one_line(str(expected.shown), _LONGEST)}); leave the study out, or show it in"
+                    " a group of its own with --set-apart (Python: set_apart=True)"
+                )
+        groups.setdefault(tuple(fact.identity for fact in facts.values()), []).append(index)
+    return tuple(
+        _group([curves[index] for index in each], [specs[index] for index in each]) for each in groups.values()
+    )
+
+
+class _Fact(NamedTuple):
+    """A fact that the studies of a group have in common, and the text that names the fact."""
+
+    identity: str | None
+    shown: str | None
+
+
+def _facts(objective: Objective) -> dict[str, _Fact]:
+    if objective.command is not None:
+        named = objective.title
+    else:
+        references = ", ".join(f"{name} {reference}".strip() for name, reference in objective.references)
+        named = objective.function or objective.model or references
+    metric = (objective.metric or metrics.DEFAULT) if objective.trains else None
+    direction = objective.scale.direction
+    return {
+        "objective": _Fact(named, named),
+        "dataset": _dataset(objective) if objective.trains else _Fact(None, None),
+        "metric": _Fact(metric, metric),
+        "direction": _Fact(direction, direction),
+    }
+
+
+def _dataset(objective: Objective) -> _Fact:
+    data = objective.data
+    if data is None:
+        return _Fact(objective.dataset, objective.dataset)
+    # Two files with the same content can have different names.
+    identity = json.dumps([data.target_column, *(file.sha256 for file in data.files)])
+    return _Fact(identity, " and ".join(f"{file.name} (SHA-256 {file.sha256[:12]})" for file in data.files))
+
+
+def _group(curves: Sequence[StudyCurve], specs: Sequence[StudySpec]) -> StudyGroup:
+    facts = _facts(specs[0].objective)
+    return StudyGroup(
+        objective=str(facts["objective"].shown),
+        dataset=facts["dataset"].shown,
+        metric=facts["metric"].shown,
+        direction=specs[0].objective.scale.direction,
+        studies=tuple(map(_compared, curves)),
+        differences=_differences(curves, specs),
+    )
+
+
+def _compared(curve: StudyCurve) -> ComparedStudy:
+    best = curve.best
+    return ComparedStudy(
+        name=curve.study.name,
+        state=curve.study.state,
+        complete=curve.progress.complete,
+        best_trial=None if best is None else best.number,
+        best_value=None if best is None else best.value,
+        best_params={} if best is None else ordered_params(best.params, curve.study.spec["space"]),
+        best_seconds=curve.by_time[-1].seconds if curve.by_time else None,
+        elapsed_seconds=curve.progress.elapsed.total_seconds(),
+        last_trial=curve.last_trial,
+        by_trial=tuple((each.trial, each.value) for each in curve.by_trial),
+        by_time=tuple((each.seconds, each.value) for each in curve.by_time),
+        is_sampled=curve.is_sampled,
+    )
+
+
+def _differences(curves: Sequence[StudyCurve], specs: Sequence[StudySpec]) -> dict[str, tuple[str | None, ...]]:
+    every = [_settings(curve, spec) for curve, spec in zip(curves, specs, strict=True)]
+    names = dict.fromkeys(name for settings in every for name in settings)
+    values = {name: tuple(settings.get(name) for settings in every) for name in names}
+    return {name: of_studies for name, of_studies in values.items() if len(set(of_studies)) > 1}
+
+
+def _settings(curve: StudyCurve, spec: StudySpec) -> dict[str, str]:
+    study = curve.study
+    others = {
+        "trials": study.budget,
+        "target": study.target,
+        "patience": study.patience,
+        "timeout": study.timeout_seconds,
+        "code": None if curve.code is None else f"SHA-256 {curve.code[:12]}",
+    }
+    flat = flat_settings(spec.model_copy(update={"batch_size": study.batch_size}))
+    return flat | {name: str(value) for name, value in others.items() if value is not None}

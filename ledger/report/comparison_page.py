@@ -1,0 +1,76 @@
+"""Renders a comparison of studies as one HTML page that needs no other file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ledger.report import labels
+from ledger.report.comparison import StudyGroup
+from ledger.report.comparison_plots import colour, comparison_sections
+from ledger.report.comparison_tables import STUDY_COLUMNS, best_of, cell, param_rows, setting_rows, study_rows
+from ledger.report.html import moment, page_of
+from ledger.text import one_line
+
+
+@dataclass(frozen=True)
+class _Column:
+    text: str
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    cells: Sequence[str]
+    colour: str = ""
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class _Table:
+    columns: Sequence[_Column]
+    rows: Sequence[_Row] = field(default_factory=list)
+
+
+def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
+    """Return the page of a comparison as HTML.
+
+    The page contains Plotly's JavaScript and loads nothing from the network. All text that comes from the studies is
+    escaped.
+
+    Parameters
+    ----------
+    groups : sequence of StudyGroup
+    at : datetime
+        The time at which the studies were read.
+    """
+    of_groups = [comparison_sections(group, number) for number, group in enumerate(groups)]
+    studies = sum(len(group.studies) for group in groups)
+    return page_of(
+        "comparison.html",
+        [section for sections in of_groups for section in sections],
+        title=f"Comparison of {labels.plural(studies, 'study', 'studies')}",
+        at=moment(at),
+        groups=[_content(group, sections) for group, sections in zip(groups, of_groups, strict=True)],
+    )
+
+
+def _content(group: StudyGroup, sections: Sequence[Any]) -> dict[str, Any]:
+    rows = [
+        _Row(study.name, [cell(value) for value in row[1:]], colour(index), study is group.best)
+        for index, (study, row) in enumerate(zip(group.studies, study_rows(group), strict=True))
+    ]
+    named = [_Column(one_line(study.name, 60), colour(index)) for index, study in enumerate(group.studies)]
+    return {
+        "title": group.title,
+        "best": best_of(group),
+        "studies": _Table([_Column(name) for name in STUDY_COLUMNS], rows),
+        "sections": sections,
+        "params": _table("parameter", named, param_rows(group)),
+        "settings": _table("setting", named, setting_rows(group)),
+    }
+
+
+def _table(name: str, named: Sequence[_Column], rows: dict[str, list[str]]) -> _Table:
+    return _Table([_Column(name), *named], [_Row(one_line(key, 120), values) for key, values in rows.items()])

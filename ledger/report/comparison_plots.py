@@ -1,0 +1,96 @@
+"""Plots of a comparison, which show the best value so far of each study against the trials and against the time."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from ledger.database.overview import SHOWN
+from ledger.report import labels
+from ledger.report.axes import axis_of_values, is_wide
+from ledger.report.comparison import StudyGroup
+from ledger.report.section import CaptionedFigure, ReportSection
+from ledger.report.theme import AZURE, BROWN, GREEN, GREY, ORANGE, PURPLE, VERMILLION
+from ledger.text import one_line
+
+# Each study has one of the colours. If a comparison has more studies than colours, the later studies have dashed lines.
+_COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
+_DASHES = ("solid", "dash", "dot")
+# Shortest time in the plot against the time, in seconds.
+_SHORTEST = 1e-3
+
+
+def colour(index: int) -> str:
+    """Return the colour of the study with the given index in its group."""
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
+    """Return the plots of a group of studies.
+
+    Parameters
+    ----------
+    group : StudyGroup
+    number : int
+        The number of the group, from 0, which is a part of the names of the sections.
+    """
+    by_trial, by_time = [], []
+    for index, study in enumerate(group.studies):
+        if study.by_trial and study.by_time:
+            by_trial.append(_Curve(index, [*study.by_trial, (study.last_trial, study.by_trial[-1][1])]))
+            end = max(study.elapsed_seconds, study.by_time[-1][0])
+            # A logarithmic axis cannot show 0.
+            points = [(max(seconds, _SHORTEST), value) for seconds, value in study.by_time]
+            by_time.append(_Curve(index, [*points, (max(end, _SHORTEST), study.by_time[-1][1])]))
+    sampled = ""
+    if any(study.is_sampled for study in group.studies):
+        sampled = f" The line of a study with more than {SHOWN:,} trials comes from a selection of its trials."
+    ends = [curve.points[-1][0] for curve in by_time]
+    seconds: dict[str, Any] = {"title": {"text": "seconds since the creation of the study"}}
+    if ends and is_wide(min(ends), max(ends)):
+        seconds |= {"title": {"text": "seconds since the creation of the study (log)"}, "type": "log"}
+    trial = {"title": {"text": "trial"}}
+    return [
+        _section(group, f"trials-{number}", "Best value against the trials", by_trial, trial, ""),
+        _section(group, f"seconds-{number}", "Best value against the time", by_time, seconds, sampled),
+    ]
+
+
+class _Curve(NamedTuple):
+    """The best value so far of the study with the index `study` in its group."""
+
+    study: int
+    points: list[tuple[float, float]]
+
+
+def _section(
+    group: StudyGroup, name: str, title: str, curves: Sequence[_Curve], axis: dict[str, Any], note: str
+) -> ReportSection:
+    best = group.best
+    if best is None:
+        return ReportSection(name, title, "No trial is complete yet.")
+    traces = []
+    for index, points in curves:
+        study = labels.escaped(group.studies[index].name, 40)
+        traces.append(
+            go.Scatter(
+                x=[x for x, _ in points],
+                y=[value for _, value in points],
+                mode="lines",
+                name=study,
+                line={"color": colour(index), "width": 2.5, "shape": "hv", "dash": _DASHES[index // len(_COLOURS)]},
+                hovertemplate=f"{study}<br>%{{x:.6g}}: {group.value_name} %{{y:.6g}}<extra></extra>",
+            )
+        )
+    values = [value for curve in curves for _, value in curve.points]
+    layout = {
+        "height": 380,
+        "showlegend": True,
+        "xaxis": axis,
+        "yaxis": axis_of_values(group.value_name, min(values), max(values)),
+    }
+    caption = (
+        f"Each line shows the best {group.value_name} so far of one study. The best {group.value_name} of all studies"
+        f" is {labels.number(best.best_value or 0.0)}, in study {one_line(best.name, 60)}.{note}"
+    )
+    return ReportSection(name, title, caption, [CaptionedFigure(go.Figure(traces, layout), caption)])

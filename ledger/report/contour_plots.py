@@ -1,0 +1,120 @@
+"""Contour plots of a study's surrogate. A contour plot shows how the value depends on two numeric parameters."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import plotly.graph_objects as go
+
+from ledger.errors import UsageError
+from ledger.report import labels
+from ledger.report.content import ReportContent
+from ledger.report.parameter_axes import parameter_axis
+from ledger.report.section import CaptionedFigure, ReportSection
+from ledger.report.surrogate_plots import surrogate_name, why_no_surrogate
+from ledger.report.theme import ORANGE
+from ledger.study.dimensions import Categorical, Dimension
+from ledger.text import nearest, one_line
+
+# The report shows the pairs of the `PAIRED` most important numeric parameters.
+PAIRED = 3
+_TITLE = "Contours"
+
+
+def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
+    """Return one contour plot for each pair of the most important numeric parameters.
+
+    Parameters
+    ----------
+    content : ReportContent
+    names : sequence of str
+        The names of two parameters. The section then has one plot of these two parameters.
+
+    Raises
+    ------
+    UsageError
+        A name in `names` is not the name of a numeric parameter with more than one value, or both names are equal.
+    """
+    numeric = {
+        dimension.name: dimension
+        for dimension in content.study.space.dimensions
+        if not isinstance(dimension, Categorical) and dimension.size() != 1
+    }
+    for name in names:
+        if name not in numeric:
+            raise UsageError(
+                f"contour: study {content.ledger.study.name} has no numeric parameter {name!r}{nearest(name, numeric)}"
+            )
+    if len(names) != len(set(names)):
+        raise UsageError(f"contour needs two different parameters, but both are {names[0]!r}: name another one")
+    if len(numeric) < 2:
+        count = labels.plural(len(numeric), "numeric parameter", "numeric parameters")
+        return ReportSection(
+            "contour", _TITLE, f"A contour plot needs two numeric parameters, but the space has {count}."
+        )
+    if content.surrogate is None:
+        return ReportSection("contour", _TITLE, why_no_surrogate(content))
+    shown = names or sorted(numeric, key=lambda name: -content.importances[name].total)[:PAIRED]
+    plots = [_contour(content, numeric[first], numeric[second]) for first, second in combinations(shown, 2)]
+    caption = (
+        f"The colour shows the {content.value_name} that {surrogate_name(content)} expects for each pair of values. The"
+        f" expected {content.value_name} is averaged over all other parameters. Each point is a complete trial, and the"
+        " star is the best trial."
+    )
+    if len(numeric) > len(shown) and not names:
+        caption += f" The plots show the {PAIRED} most important numeric parameters."
+    return ReportSection("contour", _TITLE, caption, plots, (480, 380))
+
+
+def _contour(content: ReportContent, first: Dimension, second: Dimension) -> CaptionedFigure:
+    assert content.surrogate is not None
+    assert content.best is not None
+    joint = content.surrogate.joint_dependence(first.name, second.name)
+    across, up = parameter_axis(first).layout(), parameter_axis(second).layout()
+    shown = [trial for trial in content.shown if trial.state == "complete"]
+    first_name, second_name = (labels.escaped(each.name, 40) for each in (first, second))
+    figure = go.Figure(
+        [
+            go.Contour(
+                x=joint.first,
+                y=joint.second,
+                z=joint.mean,
+                ncontours=16,
+                line={"width": 0.5},
+                coloraxis="coloraxis",
+                hovertemplate=f"{first_name} %{{x:.6g}}<br>{second_name} %{{y:.6g}}"
+                "<br>expected value %{z:.6g}<extra></extra>",
+            ),
+            go.Scatter(
+                x=[trial.params[first.name] for trial in shown],
+                y=[trial.params[second.name] for trial in shown],
+                mode="markers",
+                marker={"color": "white", "size": 5, "line": {"width": 1, "color": "black"}},
+                customdata=[[trial.number, trial.result] for trial in shown],
+                hovertemplate=f"trial %{{customdata[0]}}<br>{content.value_name} %{{customdata[1]:.6g}}<extra></extra>",
+            ),
+            go.Scatter(
+                x=[content.best.params[first.name]],
+                y=[content.best.params[second.name]],
+                mode="markers",
+                marker={"color": ORANGE, "size": 15, "symbol": "star", "line": {"width": 1, "color": "black"}},
+                hovertemplate=f"best: trial {content.best.number}<br>{content.value_name}"
+                f" {content.best.result:.6g}<extra></extra>",
+            ),
+        ],
+        {
+            **across,
+            "height": 330,
+            "yaxis": up["xaxis"],
+            # The best value has the colour with the most contrast, in both directions.
+            "coloraxis": {"reversescale": not content.is_maximised},
+        },
+    )
+    best = joint.mean.max() if content.is_maximised else joint.mean.min()
+    row, column = (int(index[0]) for index in (joint.mean == best).nonzero())
+    extreme = "highest" if content.is_maximised else "lowest"
+    return CaptionedFigure(
+        figure,
+        f"{one_line(first.name, 60)} and {one_line(second.name, 60)}: {extreme} expected {content.value_name}"
+        f" {labels.number(float(best))}, at {labels.value(joint.first[column])} and"
+        f" {labels.value(joint.second[row])}.",
+    )
