@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @click.command(
     cls=SectionedCommand,
     epilog=examples(
-        "ledger study annotate svm-42-341b3e --tag paper --note 'the run of table 2'",
-        "ledger study annotate svm-42-341b3e --untag paper --attribute ticket=117",
+        "ledger study annotate svm-42-341b3e --tag paper --note 'for table 2'",
+        "ledger study annotate svm-42-341b3e --attribute ticket=117",
     ),
 )
 @click.argument("name", type=STUDY)

@@ -194,8 +194,8 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
 
 @trial.command(
     epilog=examples(
-        "ledger trial annotate svm-42-341b3e 3 --tag suspicious --note 'the loss is too low'",
-        "ledger trial annotate svm-42-341b3e 3 --untag suspicious --attribute reviewed=true",
+        "ledger trial annotate svm-42-341b3e 3 --tag odd --note 'too good'",
+        "ledger trial annotate svm-42-341b3e 3 --attribute reviewed=true",
     )
 )
 @click.argument("name", type=STUDY)

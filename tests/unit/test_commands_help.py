@@ -1,4 +1,4 @@
-"""The help of every command ends with examples, and every listing has --json."""
+"""The help of every command has examples and a last section for the ledger's settings; every listing has --json."""
 
 import re
 import shlex
@@ -9,14 +9,18 @@ import click
 import pytest
 
 from ledger.cli import program
+from ledger.cli.sections import TITLE, SettingsOption
 
 # Commands with these names list something, and have --json. The others do something.
 LISTINGS = {"best", "compare", "where", "list", "show", "source", "check", "current", "verify", "status", "query"}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
     *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),
-    *("view", "pg_dump", "pg_restore", "add", "remove", "accept"),
+    *("view", "pg_dump", "pg_restore", "add", "remove", "accept", "annotate", "rename", "archive", "unarchive"),
 }
+
+# Options of nearly every command, in the last section of its help.
+SETTINGS = ["database-url", "database-url-file", "log-format", "log-level", "give-up-after", "statement-timeout"]
 
 
 def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -40,6 +44,9 @@ def examples_of(command: click.Command, path: tuple[str, ...]) -> list[str]:
     with click.Context(command, info_name=" ".join(path), **program.context_settings) as context:
         _, heading, after = command.get_help(context).partition("  Examples:\n")
     assert heading, f"{' '.join(path)} has no examples: give it epilog=examples(...)"
+    after, _, settings = after.partition(f"\n{TITLE}:\n")
+    assert bool(settings) == any(isinstance(each, SettingsOption) for each in command.params), "the last section"
+    assert re.findall(r"^  --([a-z-]+)", settings, re.MULTILINE) == (SETTINGS if settings else [])
     return after.strip("\n").splitlines()
 
 
@@ -58,7 +65,7 @@ def parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", commands(), ids=" ".join)
-def test_every_help_ends_with_examples_that_click_can_parse(path, monkeypatch, tmp_path):
+def test_every_help_has_examples_and_ends_with_the_settings(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("study.json", "known.csv"):
         (tmp_path / name).touch()
