@@ -10,6 +10,7 @@ from ledger.access import connected
 from ledger.cli import document, table
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedCommand
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=SectionedCommand,
     epilog=examples(
         "ledger compare svm-42-341b3e svm-42-9c2d71",
         "ledger compare svm-42-341b3e svm-42-9c2d71 --output comparison.html",
         "ledger compare svm-42-341b3e svm-42-9c2d71 --json | jq .groups",
-    )
+    ),
 )
 @click.argument("names", nargs=-1, required=True, type=STUDY, metavar="NAME...")
 @click.option(

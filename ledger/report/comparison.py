@@ -112,9 +112,9 @@ class StudyGroup:
     @property
     def title(self) -> str:
         """The objective, the dataset, the metric and the direction as one text."""
-        on = f" on {self.dataset}" if self.dataset is not None else ""
+        on = f" on {one_line(self.dataset, _LONGEST)}" if self.dataset is not None else ""
         metric = f", {self.metric}" if self.metric is not None else ""
-        return f"{one_line(self.objective, _LONGEST)}{one_line(on, _LONGEST)}{metric}, {self.direction}"
+        return f"{one_line(self.objective, _LONGEST)}{on}{metric}, {self.direction}"
 
     @property
     def value_name(self) -> str:

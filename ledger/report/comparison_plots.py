@@ -42,17 +42,17 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
             # A logarithmic axis cannot show 0.
             points = [(max(seconds, _SHORTEST), value) for seconds, value in study.by_time]
             by_time.append(_Curve(index, [*points, (max(end, _SHORTEST), study.by_time[-1][1])]))
-    sampled = ""
+    note = " The seconds count from the creation of each study."
     if any(study.is_sampled for study in group.studies):
-        sampled = f" The line of a study with more than {SHOWN:,} trials comes from a selection of its trials."
+        note += f" The line of a study with more than {SHOWN:,} trials comes from a selection of its trials."
     ends = [curve.points[-1][0] for curve in by_time]
-    seconds: dict[str, Any] = {"title": {"text": "seconds since the creation of the study"}}
+    seconds: dict[str, Any] = {"title": {"text": "seconds"}, "rangemode": "tozero"}
     if ends and is_wide(min(ends), max(ends)):
-        seconds |= {"title": {"text": "seconds since the creation of the study (log)"}, "type": "log"}
+        seconds = {"title": {"text": "seconds (log)"}, "type": "log"}
     trial = {"title": {"text": "trial"}}
     return [
         _section(group, f"trials-{number}", "Best value against the trials", by_trial, trial, ""),
-        _section(group, f"seconds-{number}", "Best value against the time", by_time, seconds, sampled),
+        _section(group, f"seconds-{number}", "Best value against the time", by_time, seconds, note),
     ]
 
 
