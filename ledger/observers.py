@@ -110,22 +110,23 @@ class ProgramObserver(SearchObserver):
     def _read(self, reading: int) -> None:
         with open(reading, encoding="utf-8", errors="backslashreplace") as lines:
             for line in lines:
-                level, message = _parsed(line)
+                level, message, is_record = _parsed(line)
                 if level >= logging.WARNING:
                     self.last_problem = one_line(message)
-                if self._view is not None:
+                # The view shows the progress itself, so it leaves out the workers' log records about the progress.
+                if self._view is not None and (not is_record or level >= logging.WARNING):
                     self._view.add_output(message)
                 _worker_log.log(level, "%s", message)
 
 
-def _parsed(line: str) -> tuple[int, str]:
-    """Return the log level and the message of one line of a worker's output.
+def _parsed(line: str) -> tuple[int, str, bool]:
+    """Return the log level and the message of one line of a worker's output, and whether the line is a log record.
 
     A line that is not a JSON log record is either output of an objective or an error message of a worker.
     """
     try:
         record = json.loads(line)
-        return logging.getLevelNamesMapping()[record["level"].upper()], str(record["message"])
+        return logging.getLevelNamesMapping()[record["level"].upper()], str(record["message"]), True
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         is_error = line.startswith("ledger: ")
-        return logging.ERROR if is_error else logging.INFO, line.rstrip("\n")
+        return logging.ERROR if is_error else logging.INFO, line.rstrip("\n"), False

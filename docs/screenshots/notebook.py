@@ -50,7 +50,10 @@ def run(folder: Path) -> tuple[list[Any], list[Any]]:
             running = cells
         time.sleep(0.05)
     thread.join()
-    if not running:
+    if running:
+        # The cell has no number while it runs.
+        running[-1].execution_count = None
+    else:
         sys.exit(f"no display showed {ENDED} ended trials while the search ran")
     done = notebook.cells[search : search + 1] + notebook.cells[result - 1 : result + 1]
     return running, done

@@ -78,7 +78,7 @@ def main() -> None:
 
 def save(name: str, shown: RenderableType) -> None:
     """Save what a terminal shows after the command."""
-    console = Console(record=True, width=84, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
+    console = Console(record=True, width=92, height=30, file=StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text(f"$ {COMMAND}"))
     console.print(shown)
     file = ROOT / "docs" / "images" / f"{name}.svg"
