@@ -13,6 +13,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from ledger.access import database
+from ledger.settings import Settings
 from tests.system.programs import Program
 
 SEARCH = """
@@ -117,16 +119,18 @@ def test_a_notebook_of_the_examples_runs_whole_and_again(
     source = shutil.copy(root / "examples" / "notebooks" / f"{name}.ipynb", folder)
     program = Program(tmp_path)
     said, studies = NOTEBOOKS[name]
-    first = nbformat.read(source, as_version=4)
-    execute(program, monkeypatch, first, folder)
-    outputs = json.dumps([cell.outputs for cell in first.cells if cell.cell_type == "code"])
-    assert said in outputs
-    assert '"text/plain": "False"' not in outputs, "each comparison is true"
-    before = complete_trials(program)
-    assert {re.sub(r"(?<=-42-).*", "", study): count for study, count in before.items()} == studies
+    # Without this server, each cell that uses the ledger would start and stop a server.
+    with database(Settings(home=program.home), create=True):
+        first = nbformat.read(source, as_version=4)
+        execute(program, monkeypatch, first, folder)
+        outputs = json.dumps([cell.outputs for cell in first.cells if cell.cell_type == "code"])
+        assert said in outputs
+        assert '"text/plain": "False"' not in outputs, "each comparison is true"
+        before = complete_trials(program)
+        assert {re.sub(r"(?<=-42-).*", "", study): count for study, count in before.items()} == studies
 
-    execute(program, monkeypatch, nbformat.read(source, as_version=4), folder)
-    assert complete_trials(program) == before, "a second run trains no trial"
+        execute(program, monkeypatch, nbformat.read(source, as_version=4), folder)
+        assert complete_trials(program) == before, "a second run trains no trial"
 
 
 def complete_trials(program: Program) -> dict[str, int]:
