@@ -18,6 +18,8 @@ _USES_LEDGER = (
     "ledger.minimize(",
     "ledger.maximize(",
     "load_study(",
+    "list_studies(",
+    ".annotate(",
     "storage(",
     "search.fit(",
 )
