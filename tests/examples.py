@@ -20,6 +20,7 @@ _USES_LEDGER = (
     "load_study(",
     "list_studies(",
     "ledger.compare(",
+    ".annotate(",
     "storage(",
     "search.fit(",
 )

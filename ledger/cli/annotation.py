@@ -75,7 +75,7 @@ def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
     if row is None:
         return {}
     lines = {
-        "tags": ", ".join(row.tags),
+        "tags": one_line(", ".join(row.tags), _LONGEST),
         "note": one_line(row.note or "", _LONGEST),
         "attributes": one_line(json.dumps(row.attributes, ensure_ascii=False), _LONGEST) if row.attributes else "",
     }

@@ -130,7 +130,8 @@ def _with_states(application: Application) -> Application:
         parts = application(environ, lambda status, headers, *_: answered.append((status, headers)))
         body = b"".join(parts)
         (status, headers), *_ = answered
-        if status.startswith("200"):
+        types = [value for name, value in headers if name.lower() == "content-type"]
+        if status.startswith("200") and types == ["application/json"]:
             body = _with_facts(body)
         length = ("Content-Length", str(len(body)))
         start_response(

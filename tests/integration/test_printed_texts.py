@@ -154,6 +154,11 @@ def filled(db, connection) -> list[str]:
                 *(ESCAPES, odd),
             ),
         )
+        for table, trial in (("study_annotation", ""), ("trial_annotation", "0, ")):
+            connection.execute(
+                f"insert into ledger.{table} values (%s, {trial}'{{tag}}', %s, %s, %s, now())",
+                (study, ESCAPES, odd, ESCAPES),
+            )
         connection.execute(
             "insert into ledger.manager (study_id, claim, name, claimed_at, lease, lease_until)"
             " values (%s, gen_random_uuid(), %s, now(), '1 h', now() + interval '1 h')",
@@ -192,7 +197,14 @@ def test_no_reading_command_prints_a_raw_escape(url, connection, filled, tmp_pat
     monkeypatch.chdir(tmp_path)
     assert unfilled(connection) == PLAIN, "a new text column needs escapes here"
     commands = [
-        *(["worker", "list"], ["study", "list"], ["db", "check"], ["db", "current"], ["access", "list"]),
+        *(
+            ["worker", "list"],
+            ["study", "list"],
+            ["study", "delete", "--name", "*", "--dry-run"],
+            ["db", "check"],
+            ["db", "current"],
+            ["access", "list"],
+        ),
         *(["optuna", "enable"], ["optuna", "status"], ["query", "--list"]),
         *(["query", name] for name in queries.known()),
     ]
@@ -204,6 +216,7 @@ def test_no_reading_command_prints_a_raw_escape(url, connection, filled, tmp_pat
             *(["export", name, "--format", "csv", "--spreadsheet"], ["export", name], ["status", name, "--watch"]),
         ]
     commands.remove(["status", "open", "--watch"])  # does not end
+    commands += [["study", "annotate", "ended", "--tag", "a"], ["trial", "annotate", "open", "0", "--tag", "a"]]
     commands += [["trial", "cancel", "ended", "0"], ["trial", "retry", "open", "0"], ["study", "cancel", "open"]]
     for command in commands:
         code, out, error = run(command, {"DATABASE_URL": url, "LEDGER_HOME": str(tmp_path / "home")})

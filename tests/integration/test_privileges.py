@@ -92,6 +92,16 @@ HIDDEN = {
     "attempt": {"claim"},
     "dataset": {"content"},
 }
+# the name in the view of a column that has another name in the table
+RENAMED = {
+    ("study", "id"): "study_id",
+    ("study", "name"): "study",
+    ("manager", "name"): "manager",
+    ("iteration", "number"): "iteration",
+    ("trial", "number"): "trial",
+    ("attempt", "number"): "attempt",
+    ("worker", "name"): "worker",
+}
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +212,7 @@ def test_readers_and_managers_read_the_views_and_no_role_writes_them(of, owner, 
     writes += [f"update ledger.{view} set {columns[1]} = {columns[1]}" for view, columns in views.items()]
     left = not_refused(of(role), writes)
     assert {reason for _, reason in left} <= {"ObjectNotInPrerequisiteState"}
-    assert not any("studies" in statement for statement, _ in left)
+    assert not any("sources" in statement for statement, _ in left), "this view is not read-only"
 
 
 @pytest.mark.parametrize("role", OTHERS)
@@ -393,11 +403,14 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "dataset": "datasets",
         "code_version": "code_versions",
         "source": "sources",
+        "study_annotation": "studies",
+        "trial_annotation": "annotations",
     }
     # a cancellation that waits for a lock is internal
     assert {*named, "cancellation"} == {table.name for table in metadata.tables.values()}
     for table, view in named.items():
-        assert set(tables[table]) - HIDDEN.get(table, set()) <= set(views[view]), view
+        shown = {RENAMED.get((table, column), column) for column in set(tables[table]) - HIDDEN.get(table, set())}
+        assert shown <= set(views[view]), view
 
 
 def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
