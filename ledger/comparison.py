@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 from ledger.access import connected
 from ledger.database import studies, study_curves
 from ledger.errors import LedgerError, UsageError
-from ledger.export.files import check_folder, whole_file
+from ledger.export.files import whole_file
 from ledger.keywords import known_keywords
 from ledger.report.comparison import ComparedStudy, StudyGroup, group_studies
 from ledger.settings import settings_of
-from ledger.text import show
+from ledger.text import one_line, show
 
 # Largest number of studies in a comparison.
 MOST_STUDIES = 12
@@ -87,6 +87,8 @@ class StudyComparison:
 
         Raises
         ------
+        UsageError
+            The folder of the file does not exist.
         LedgerError
             The file cannot be written.
 
@@ -95,12 +97,13 @@ class StudyComparison:
         >>> import ledger
         >>> ledger.compare("parabola").write_html("none/comparison.html")
         Traceback (most recent call last):
-        ledger.errors.UsageError: none is not a folder: make it first
+        ledger.errors.UsageError: write_html: none is not a folder; make the folder first
         """
         from ledger.report.comparison_page import render_comparison
 
         file = Path(path)
-        check_folder(file.parent)
+        if not file.parent.is_dir():
+            raise UsageError(f"write_html: {one_line(str(file.parent))} is not a folder; make the folder first")
         page = render_comparison(self.groups, self.at)
         with whole_file(file) as opened:
             opened.write(page)

@@ -16,6 +16,9 @@ from ledger.text import one_line
 # Each study has one of the colours. If a comparison has more studies than colours, the later studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
+# If the values after the share `_EARLY` of the trials cover less than the share `_NARROW` of the range of all values, the
+# axis shows only the range of these values. Otherwise, a very bad first trial would hide the differences of the studies.
+_EARLY, _NARROW = 0.1, 0.33
 # Shortest time in the plot against the time, in seconds.
 _SHORTEST = 1e-3
 
@@ -83,14 +86,29 @@ def _section(
             )
         )
     values = [value for curve in curves for _, value in curve.points]
-    layout = {
-        "height": 380,
-        "showlegend": True,
-        "xaxis": axis,
-        "yaxis": axis_of_values(group.value_name, min(values), max(values)),
-    }
+    value_axis = axis_of_values(group.value_name, min(values), max(values))
+    shown = _range_after_start(group)
+    if shown is not None and "type" not in value_axis:
+        value_axis["range"] = shown
+        note += f" The axis does not show the worst values of the first {_EARLY:.0%} of the trials."
+    layout = {"height": 380, "showlegend": True, "xaxis": axis, "yaxis": value_axis}
     caption = (
         f"Each line shows the best {group.value_name} so far of one study. The best {group.value_name} of all studies"
         f" is {labels.number(best.best_value or 0.0)}, in study {one_line(best.name, 60)}.{note}"
     )
     return ReportSection(name, title, caption, [CaptionedFigure(go.Figure(traces, layout), caption)])
+
+
+def _range_after_start(group: StudyGroup) -> list[float] | None:
+    """Return the range of the best values after the start of the studies, or None for the range of all values."""
+    late, every = [], []
+    for study in group.studies:
+        if study.by_trial:
+            every += [value for _, value in study.by_trial]
+            reached = [value for trial, value in study.by_trial if trial <= _EARLY * study.last_trial]
+            late += [reached[-1] if reached else study.by_trial[0][1], study.by_trial[-1][1]]
+    # The code halves the values first, because the difference between two large values could exceed the largest float.
+    length = max(late) / 2 - min(late) / 2
+    if not 0 < length < _NARROW * (max(every) / 2 - min(every) / 2):
+        return None
+    return [min(late) - length / 10, max(late) + length / 10]

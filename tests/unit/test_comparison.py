@@ -169,3 +169,14 @@ def test_a_notebook_shows_escaped_tables():
     assert "&lt;b&gt;a&lt;/b&gt;" in shown
     assert "<b>a</b>" not in shown
     assert re.search(r"batch_size</td><td[^>]*>4</td><td[^>]*>2<", shown)
+
+
+def test_a_bad_first_trial_does_not_hide_the_differences():
+    first, second = curve("a"), curve("b")
+    (group,) = compared(first, second).groups
+    values = ((0, 20.0), (1, 1.5), (20, 1.0)), ((0, 1.8), (12, 1.2))
+    studies = [replace(study, by_trial=points) for study, points in zip(group.studies, values, strict=True)]
+    section = comparison_sections(replace(group, studies=tuple(studies)), 0)[0]
+    low, high = section.plots[0].figure.layout.yaxis.range
+    assert 0.9 < low < 1.0 < 1.8 < high < 1.9
+    assert "does not show the worst values of the first 10% of the trials" in section.caption
