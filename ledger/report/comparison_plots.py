@@ -16,8 +16,9 @@ from ledger.text import one_line
 # Each study has one of the colours. If a comparison has more studies than colours, the later studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
-# If the values after the share `_EARLY` of the trials cover less than the share `_NARROW` of the range of all values, the
-# axis shows only the range of these values. Otherwise, a very bad first trial would hide the differences of the studies.
+# If the values after the share `_EARLY` of the trials cover less than the share `_NARROW` of the range of all values,
+# the axis shows only the range of these values. Otherwise, a very bad first trial would hide the differences of the
+# studies.
 _EARLY, _NARROW = 0.1, 0.33
 # Shortest time in the plot against the time, in seconds.
 _SHORTEST = 1e-3
