@@ -78,11 +78,12 @@ def register(
     recorded = StudySpec.from_spec(row.name, row.budget, row.spec)
     differing = differences(recorded.model_copy(update={"batch_size": row.batch_size}), study)
     if differing:
-        option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
-        raise LedgerError(
-            f"study {row.name} exists with different settings ({'; '.join(differing)}): choose another --name, or"
-            f" continue the existing study with `ledger resume {row.name}{option}`"
-        )
+        way_out = "choose another --name"
+        # A study with another space or another objective is another search.
+        if not any(difference.startswith(("space", "objective")) for difference in differing):
+            option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
+            way_out += f", or continue the existing study with `ledger resume {row.name}{option}`"
+        raise LedgerError(f"study {row.name} exists with different settings ({'; '.join(differing)}): {way_out}")
     if code is not None:
         versions = codes.versions_of(connection, row.id)
         changed = changed_parts(versions[-1], code) if versions else []

@@ -131,8 +131,13 @@ class StudyTable(SettingsModel):
 
     @property
     def budget(self) -> int:
-        """The budget as a number of trials."""
-        return self.trials or self.iterations * self.batch_size
+        """The budget as a number of trials. If only a timeout or a patience is set, the budget is the largest one."""
+        if self.trials is not None:
+            return self.trials
+        is_limited = self.timeout is not None or self.patience is not None
+        if is_limited and "iterations" not in self.model_fields_set:
+            return LARGEST_BUDGET
+        return self.iterations * self.batch_size
 
 
 class ObjectiveTable(ObjectiveSettings):

@@ -88,7 +88,8 @@ def test_a_changed_code_is_refused_in_one_line_with_the_ways_out(db, connection,
         register(db, asked, coded(100))
     assert str(refused.value) == (
         "study s has another objective than the recorded one (module value `SCALE` (0, now 100)): choose another name,"
-        ' or accept the new code for the following trials by --accept-change (in Python, if_changed="accept")'
+        ' or accept the new code for the following trials by --accept-change (in Python, if_changed="accept"; a new'
+        ' study begins with if_changed="new")'
     )
     assert len(versions(db)) == 1
 

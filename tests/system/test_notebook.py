@@ -102,9 +102,9 @@ if __name__ == "__main__":
 # Each notebook of the examples with a text that its outputs contain, and with its studies.
 NOTEBOOKS = {
     "first-search": ("24 complete", {"digits": 24}),
-    "own-data": ("customers.html", {"customers": 8, "customers-forest": 8}),
+    "own-data": ("customers.html", {"boosted-customers": 8, "customers-forest": 8}),
     "pipeline": ("mean_test_roc_auc", {"Pipeline-42-": 6}),
-    "from-optuna": ("12 finished trials are imported", {"neighbours": 12, "ported": 12, "moved": 24}),
+    "from-optuna": ("12 finished trials are imported", {"neighbours": 12, "kept": 12, "moved": 24}),
 }
 
 
