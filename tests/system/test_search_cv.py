@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from ledger.access import database
 from ledger.settings import Settings
@@ -171,17 +171,41 @@ def test_failed_fits_have_the_warnings_and_errors_of_sklearn(program: Program) -
     assert all("2 of 2 fits failed, the first with ValueError: Solver lbfgs" in error for (error,) in errors)
 
 
+# The checks of scikit-learn that fit a search with valid data, invalid data or other kinds of data. The unit tests run
+# all checks with studies in one process, because a fit with real workers takes some seconds.
+CHECKS = {
+    "check_classifiers_classes",
+    "check_classifiers_train",
+    "check_dict_unchanged",
+    "check_estimators_dtypes",
+    "check_estimators_nan_inf",
+    "check_estimators_pickle",
+    "check_fit2d_1sample",
+    "check_fit_score_takes_y",
+    "check_methods_subset_invariance",
+    "check_pipeline_consistency",
+}
+SEARCH = LedgerSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2, n_trials=2)
+FITS = {
+    check.func.__name__: (search, check)
+    for search, check in estimator_checks_generator(SEARCH, legacy=True)
+    if isinstance(check, partial) and check.func.__name__ in CHECKS
+}
+
+
+def test_each_check_with_real_workers_exists() -> None:
+    assert set(FITS) == CHECKS
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([LedgerSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2, n_trials=2)])
+@pytest.mark.parametrize("name", sorted(CHECKS))
 def test_a_search_with_real_workers_passes_the_checks_of_sklearn(
-    estimator: LedgerSearchCV,
-    check: Callable[[LedgerSearchCV], None],
-    program: Program,
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEDGER_HOME", str(program.home))
-    check(estimator)
+    search, check = FITS[name]
+    check(search)
 
 
 EXAMPLES = ["search-cv/ledger_search", "search-cv/skopt_search", "search-cv/optuna_search"]
