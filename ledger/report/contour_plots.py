@@ -18,6 +18,8 @@ from ledger.text import nearest, one_line
 
 # The report shows the pairs of the `PAIRED` most important numeric parameters.
 PAIRED = 3
+# Number of levels between the lowest and the highest value of all plots.
+LINES = 16
 _TITLE = "Contours"
 
 
@@ -65,7 +67,7 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
     caption = (
         f"The colour shows the {content.value_name} that {surrogate_name(content)} expects for each pair of values. The"
         f" expected {content.value_name} is averaged over all other parameters. Each point is a complete trial, and the"
-        " star is the best trial. All plots have the same scale of colours."
+        " star is the best trial. All plots have the same scale of colours and the same lines."
     )
     if len(numeric) > len(shown) and not names:
         caption += f" The plots show the {PAIRED} most important numeric parameters."
@@ -89,9 +91,8 @@ def _contour(
                 x=joint.first,
                 y=joint.second,
                 z=joint.mean,
-                ncontours=16,
                 # With the other kinds of colouring, each plot would have its own scale of colours.
-                contours={"coloring": "heatmap"},
+                contours={"coloring": "heatmap", **_levels(*value_range)},
                 line={"width": 0.5},
                 coloraxis="coloraxis",
                 hovertemplate=f"{first_name} %{{x:.6g}}<br>{second_name} %{{y:.6g}}"
@@ -136,3 +137,9 @@ def _contour(
         f" {labels.number(float(best))}, at {labels.value(joint.first[column])} and"
         f" {labels.value(joint.second[row])}.",
     )
+
+
+def _levels(lowest: float, highest: float) -> dict[str, float]:
+    """Return the levels of the lines. Without different values, Plotly chooses the levels."""
+    size = highest / LINES - lowest / LINES
+    return {"start": lowest, "end": highest, "size": size} if size > 0 else {}
