@@ -6,6 +6,7 @@ from itertools import combinations
 import plotly.graph_objects as go
 
 from ledger.errors import UsageError
+from ledger.proposals.surrogate import JointDependence
 from ledger.report import labels
 from ledger.report.content import ReportContent
 from ledger.report.parameter_axes import parameter_axis
@@ -17,6 +18,8 @@ from ledger.text import nearest, one_line
 
 # The report shows the pairs of the `PAIRED` most important numeric parameters.
 PAIRED = 3
+# Number of levels between the lowest and the highest value of all plots.
+LINES = 16
 _TITLE = "Contours"
 
 
@@ -54,21 +57,31 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
     if content.surrogate is None:
         return ReportSection("contour", _TITLE, why_no_surrogate(content))
     shown = names or sorted(numeric, key=lambda name: -content.importances[name].total)[:PAIRED]
-    plots = [_contour(content, numeric[first], numeric[second]) for first, second in combinations(shown, 2)]
+    pairs = list(combinations(shown, 2))
+    joints = [content.surrogate.joint_dependence(*pair) for pair in pairs]
+    value_range = (min(float(joint.mean.min()) for joint in joints), max(float(joint.mean.max()) for joint in joints))
+    plots = [
+        _contour(content, numeric[first], numeric[second], joint, value_range)
+        for (first, second), joint in zip(pairs, joints, strict=True)
+    ]
     caption = (
         f"The colour shows the {content.value_name} that {surrogate_name(content)} expects for each pair of values. The"
         f" expected {content.value_name} is averaged over all other parameters. Each point is a complete trial, and the"
-        " star is the best trial."
+        " star is the best trial. All plots have the same scale of colours and the same lines."
     )
     if len(numeric) > len(shown) and not names:
         caption += f" The plots show the {PAIRED} most important numeric parameters."
     return ReportSection("contour", _TITLE, caption, plots, (480, 380))
 
 
-def _contour(content: ReportContent, first: Dimension, second: Dimension) -> CaptionedFigure:
-    assert content.surrogate is not None
+def _contour(
+    content: ReportContent,
+    first: Dimension,
+    second: Dimension,
+    joint: JointDependence,
+    value_range: tuple[float, float],
+) -> CaptionedFigure:
     assert content.best is not None
-    joint = content.surrogate.joint_dependence(first.name, second.name)
     across, up = parameter_axis(first).layout(), parameter_axis(second).layout()
     shown = [trial for trial in content.shown if trial.state == "complete"]
     first_name, second_name = (labels.escaped(each.name, 40) for each in (first, second))
@@ -78,7 +91,8 @@ def _contour(content: ReportContent, first: Dimension, second: Dimension) -> Cap
                 x=joint.first,
                 y=joint.second,
                 z=joint.mean,
-                ncontours=16,
+                # With the other kinds of colouring, each plot would have its own scale of colours.
+                contours={"coloring": "heatmap", **_levels(*value_range)},
                 line={"width": 0.5},
                 coloraxis="coloraxis",
                 hovertemplate=f"{first_name} %{{x:.6g}}<br>{second_name} %{{y:.6g}}"
@@ -106,7 +120,12 @@ def _contour(content: ReportContent, first: Dimension, second: Dimension) -> Cap
             "height": 330,
             "yaxis": up["xaxis"],
             # The best value has the colour with the most contrast, in both directions.
-            "coloraxis": {"reversescale": not content.is_maximised},
+            "coloraxis": {
+                "reversescale": not content.is_maximised,
+                "cmin": value_range[0],
+                "cmax": value_range[1],
+                "colorbar": {"title": {"text": content.value_name}},
+            },
         },
     )
     best = joint.mean.max() if content.is_maximised else joint.mean.min()
@@ -118,3 +137,9 @@ def _contour(content: ReportContent, first: Dimension, second: Dimension) -> Cap
         f" {labels.number(float(best))}, at {labels.value(joint.first[column])} and"
         f" {labels.value(joint.second[row])}.",
     )
+
+
+def _levels(lowest: float, highest: float) -> dict[str, float]:
+    """Return the levels of the lines. Without different values, Plotly chooses the levels."""
+    size = highest / LINES - lowest / LINES
+    return {"start": lowest, "end": highest, "size": size} if size > 0 else {}

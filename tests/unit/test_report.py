@@ -412,6 +412,9 @@ def test_contours_show_the_pairs_of_the_most_important_parameters():
         for plot in section.plots
     ]
     assert pairs == [(numeric[0], numeric[1]), (numeric[0], numeric[2]), (numeric[1], numeric[2])]
+    scales = {(plot.figure.layout.coloraxis.cmin, plot.figure.layout.coloraxis.cmax) for plot in section.plots}
+    means = [plot.figure.data[0].z for plot in section.plots]
+    assert scales == {(min(mean.min() for mean in means), max(mean.max() for mean in means))}
     surface, trials, best = section.plots[0].figure.data
     assert surface.z.shape == (len(surface.y), len(surface.x))
     assert len(trials.x) == 40
