@@ -124,7 +124,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
         type=click.Choice(["text", "json"]),
         default=Settings.log_format,
         show_default=True,
-        help="Format of log lines. The format text is for people, and the format json is for programs.",
+        help="Format of log lines: text for people, or json for programs.",
     )
     @click.option(
         "--log-level",

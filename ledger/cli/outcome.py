@@ -88,9 +88,9 @@ def warn_of_locked(name: str, later: Sequence[int]) -> None:
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
         click.echo(
-            f"ledger: the cancellation of {which} of study {name} is recorded, and takes effect at the next call of the"
-            " trial's worker, because another session has locked the trial's row: `ledger db check` names the session"
-            " that holds the lock",
+            f"ledger: the cancellation of {which} of study {name} is recorded. Another session has locked the trial's"
+            " row, so the cancellation takes effect when the trial's worker next calls the database: `ledger db check`"
+            " names the session that holds the lock",
             err=True,
         )
 

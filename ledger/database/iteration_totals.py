@@ -59,8 +59,8 @@ def columns() -> list[Column[Any]]:
 def indexes() -> list[Index]:
     """Return new indexes for the columns.
 
-    Each index is partial. Each index begins with the study's id. If it were not partial, PostgreSQL could use it
-    instead of the primary key in a plan for few rows, and would then read all iterations of the study.
+    Each index is partial, and begins with the study's id. If PostgreSQL expects few rows, PostgreSQL could use a full
+    index instead of the primary key. The query would then read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),

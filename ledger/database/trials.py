@@ -320,8 +320,8 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
     given trials that the function could not cancel immediately.
 
     If another session has locked the row of a trial, the function only records the cancellation of the trial. A
-    recorded cancellation takes effect at the next call of the trial's worker, or when a manager finds that the trial's
-    row is unlocked.
+    recorded cancellation takes effect when the trial's worker next calls the database, or when a manager finds that the
+    trial's row is unlocked.
 
     Raises
     ------

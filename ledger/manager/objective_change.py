@@ -62,8 +62,8 @@ def refusal(study: StudyRow, changed: list[str]) -> LedgerError:
     """Return the error that tells the user what has changed, and how to continue."""
     return LedgerError(
         f"study {study.name} has another objective than the recorded one ({'; '.join(changed)}): choose another name,"
-        ' or accept the new code for the following trials by --accept-change (in Python, if_changed="accept"; a new'
-        ' study begins with if_changed="new")'
+        ' use --accept-change (in Python, if_changed="accept") to run the following trials with the new code, or, in'
+        ' Python, use if_changed="new" to start a new study'
     )
 
 

@@ -6,7 +6,7 @@
 --   target: a complete trial has a value that is at least as good as the target.
 --   patience: at least `patience` trials have ended without a better value. A trial counts only if the optimizer
 --     proposed the trial after the optimizer had received the best value. In batch mode, the optimizer knows the results of all
---     earlier iterations. In steady mode, the optimizer knows the results of the trials in the column seen. Cancelled
+--     earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer knows. Cancelled
 --     and imported trials do not count.
 --   timeout: managers have held the study for `timeout_seconds` in total. Time without a manager does not count.
 -- The criteria target and patience depend only on recorded results. In batch mode, the function checks target and

@@ -88,8 +88,8 @@ def test_a_changed_code_is_refused_in_one_line_with_the_ways_out(db, connection,
         register(db, asked, coded(100))
     assert str(refused.value) == (
         "study s has another objective than the recorded one (module value `SCALE` (0, now 100)): choose another name,"
-        ' or accept the new code for the following trials by --accept-change (in Python, if_changed="accept"; a new'
-        ' study begins with if_changed="new")'
+        ' use --accept-change (in Python, if_changed="accept") to run the following trials with the new code, or, in'
+        ' Python, use if_changed="new" to start a new study'
     )
     assert len(versions(db)) == 1
 

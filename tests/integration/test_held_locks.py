@@ -284,7 +284,7 @@ def test_the_commands_say_that_a_cancellation_waits_for_a_lock(url, db, holder, 
     held_by(holder)
     code, out, error = run(["trial", "cancel", "s", "0"], {"DATABASE_URL": url})
     assert (code, out) == (0, "")
-    assert "the cancellation of trial 0 of study s is recorded, and takes effect at the next call" in error
+    assert "the cancellation of trial 0 of study s is recorded. Another session has locked the trial's row" in error
     assert "`ledger db check` names the session" in error
     code, out, error = run(["study", "cancel", "s"], {"DATABASE_URL": url})
     assert (code, out) == (0, "study s is cancelled\n")
