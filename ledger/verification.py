@@ -449,7 +449,7 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         ]
         ended = sum(trial.state in ("complete", "failed") for trial in after)
         if ended < limit:
-            yield f"the study stopped after its patience of {limit} trials, but only {ended} trials ended after the best"
+            yield f"the study stopped after its patience of {limit} trials, but only {ended} trials followed the best"
 
 
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
