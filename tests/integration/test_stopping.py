@@ -351,7 +351,7 @@ def test_criteria_are_shown_and_moved(run, db, url, connection, monkeypatch, tmp
     [
         ({"target": 0.9}, "the study was stopped by its target 0.9, but no trial has reached this value"),
         ({"target": None}, "the study was stopped by its target, but has no target"),
-        ({"stopped_by": "patience", "patience": 3}, "stopped after its patience of 3 trials, but only 0 trials followed"),
+        ({"stopped_by": "patience", "patience": 3}, "after its patience of 3 trials, but only 0 trials followed"),
         ({"stopping_at": None}, "the criterion stopped_by is target, but stopping_at is None"),
         ({"stopped_by": None, "stopping_at": None}, "the state is complete, but only 2 of 100 trials were proposed"),
     ],

@@ -642,11 +642,25 @@ def test_a_model_of_an_option_replaces_the_function_with_its_direction():
 
 
 def test_criteria_of_a_file_do_not_make_another_study(write: Any) -> None:
-    study = assemble({"patience": 3}, write("[study]\ntarget = 1\ntimeout = 60.0\npatience = 9\n"))
+    study = assemble({"patience": 3}, write("[study]\niterations = 3\ntarget = 1\ntimeout = 60.0\npatience = 9\n"))
     assert study.criteria == StoppingCriteria(1.0, 3, 60.0)
     assert study.spec() == assemble({}).spec()
     assert study.spec_hash == assemble({}).spec_hash
     assert differences(assemble({}), study) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "budget"),
+    [
+        ({"timeout": 60.0}, 1_000_000),
+        ({"patience": 9}, 1_000_000),
+        ({"timeout": 60.0, "iterations": 3}, 6),
+        ({"patience": 9, "trials": 5}, 5),
+        ({"target": 1.0}, 6),
+    ],
+)
+def test_a_timeout_or_a_patience_alone_is_the_only_limit(settings: dict[str, Any], budget: int) -> None:
+    assert assemble(settings).budget == budget
 
 
 def test_a_changed_data_file_is_one_difference(tmp_path: Path) -> None:
