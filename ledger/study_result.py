@@ -336,6 +336,13 @@ class StudyResult:
         best = self.best_trial
         return refit(self.name, self.spec, best.number, best.params, self._contents(), threads, allow)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # The settings can contain a password. A pickled result therefore reads the ledger that the environment names.
+        return {name: value for name, value in vars(self).items() if name not in ("_settings", "plot")}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state, _settings=Settings.from_environment())
+
     def _contents(self) -> list[bytes]:
         from ledger.objectives.form import dataset_reference
         from ledger.refitting import stored_contents

@@ -1,6 +1,7 @@
 """The estimator of a study with the best parameters: trained on all data, and as Python code."""
 
 import csv
+import pickle
 import random
 from typing import Any
 
@@ -14,7 +15,9 @@ from ledger.objectives import load, metrics
 from ledger.objectives.context import Context
 from ledger.refitting import refit
 from ledger.seeds import derive
+from ledger.settings import Settings
 from ledger.study.file import assemble
+from ledger.study_result import StudyResult
 
 SEED, TRIAL = 7, 3
 BUNDLED: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -209,3 +212,11 @@ def test_other_data_than_those_of_the_study_are_refused(tmp_path):
     study = assemble({"model": "svm", "data": str(tmp_path / "data.csv"), "target_column": "target"})
     with pytest.raises(LedgerError, match="does not have the SHA-256 that the study has recorded"):
         refit("s", spec_of(study.spec()["objective"]), 0, {}, [b"a,b\n1,2\n"], 1, ())
+
+
+def test_a_pickled_result_contains_no_password():
+    settings = Settings(database_url="postgresql://reader:secret-word@localhost/ledger")
+    result = StudyResult("s", "complete", None, 0, {}, (), _settings=settings)
+    pickled = pickle.dumps(result)
+    assert b"secret-word" not in pickled
+    assert pickle.loads(pickled) == result
