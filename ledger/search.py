@@ -185,8 +185,9 @@ def resume(
     UsageError
         The caller gives both `iterations` and `trials`.
     LedgerError
-        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. The docstring
-        of `run` lists other causes of a LedgerError.
+        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. A LedgerError
+        also occurs if the function would start workers, and the workers of this machine cannot load the objective. In
+        these cases, the study is unchanged. The docstring of `run` lists other causes of a LedgerError.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; leave one out")
@@ -194,6 +195,9 @@ def resume(
         row = studies.get(connection, name)
         if row.state == "cancelled":
             raise LedgerError(f"study {name} was cancelled, which is final: start a study with a new --name")
+        code = None
+        if workers.count and runs_users_code(row.spec["objective"]):
+            code = check_objective(_with_contents(connection, row), workers.allowed, workers.commands, account=account)
         if batch_size is not None:
             set_batch_size(connection, row, batch_size)
         budget = trials if iterations is None else iterations * (batch_size or row.batch_size)
@@ -201,10 +205,9 @@ def resume(
             extend(connection, row, budget)
         set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
-        # The user has corrected an objective that failed in every trial.
-        is_corrected = another_round and runs_users_code(row.spec["objective"]) and workers.count > 0
-        if is_corrected and recorded_trials.best(connection, row.id) is None:
-            accept_code(connection, name, workers.allowed, workers.commands, account)
+        if another_round and code is not None and recorded_trials.best(connection, row.id) is None:
+            # The user has corrected an objective that failed in every trial.
+            accept(connection, row, code)
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
     return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)

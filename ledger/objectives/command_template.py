@@ -30,6 +30,7 @@ ANY_ARGUMENTS = "{...}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "yash", "zsh")
 _SHELL_OPTIONS_WITH_VALUE = ("--rcfile", "--init-file")
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./{}-]+", re.ASCII)
 _NEGATIVE_NUMBER = re.compile(r"-([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -251,9 +252,10 @@ def pattern_of(arguments: Sequence[str]) -> str:
     Examples
     --------
     >>> pattern_of(["./train", "--name", "two words", "{lr}"])
-    "./train --name 'two words' '{lr}'"
+    "./train --name 'two words' {lr}"
     """
-    return shlex.join(arguments)
+    # A pattern is no line of a shell, so braces need no quotes.
+    return " ".join(argument if _PLAIN_WORD.fullmatch(argument) else shlex.quote(argument) for argument in arguments)
 
 
 def pattern_words(pattern: str) -> list[str]:

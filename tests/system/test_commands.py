@@ -430,7 +430,7 @@ def test_a_c_program_is_tuned_in_one_line(tmp_path):
 def test_a_worker_runs_a_command_only_with_permission(tmp_path):
     study(tmp_path, ["bash", "-c", "touch ran; echo 0.5", "bash", "{x}"], batch_size=2)
     program = Program(tmp_path)
-    refusal = "this worker has no permission to run the command bash -c 'touch ran; echo 0.5' bash '{x}'; permit"
+    refusal = "this worker has no permission to run the command bash -c 'touch ran; echo 0.5' bash {x}; permit"
     assert refusal in program.run("run", "own.toml", "--workers", "1", code=1)
     manager = program.start("manager", "own.toml")
     wait_until(lambda: program.query("select from ledger.trials"))
@@ -445,6 +445,8 @@ def test_a_worker_runs_a_command_only_with_permission(tmp_path):
     assert manager.returncode == 0, error
     assert "trials      2 complete" in out
     resumed = ["resume", "own", "--trials", "4", "--workers", "1"]
+    assert refusal in program.run(*resumed, code=1)
+    assert program.query("select budget from ledger.studies") == [(2,)]
     assert "trials      4 complete" in program.run(*resumed, "--allow-command", "bash {...}")
 
 
