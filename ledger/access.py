@@ -56,7 +56,7 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
         Whether to create the embedded database if the embedded database does not exist. The function never creates or
         migrates a database whose URL is in the settings.
     migrate : bool
-        Whether to migrate the embedded database. The function ignores `migrate` if `create` is false.
+        Whether to migrate the embedded database if necessary. The function ignores `migrate` if `create` is false.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
             from ledger.database import migration
 
             with engine(url, statement_seconds=MIGRATION_SECONDS).connect() as connection:
-                migration.upgrade(connection)
+                migration.upgrade_if_needed(connection)
         yield url
 
 

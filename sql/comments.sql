@@ -29,5 +29,4 @@ begin
 end
 $$;
 
-comment on table ledger.alembic_version is 'The revision of the schema, as alembic records it.';
 comment on column ledger.alembic_version.version_num is 'The revision.';

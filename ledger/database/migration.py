@@ -1,5 +1,6 @@
 """Functions that upgrade and downgrade the schema, and that check the schema's revision."""
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
@@ -42,6 +43,22 @@ def upgrade(connection: Connection, to: str = "head") -> None:
     revision.refuse_newer(current(connection))
     with refused_if_locked("a table or view of the ledger"):
         command.upgrade(_configuration(connection), to)
+
+
+def upgrade_if_needed(connection: Connection) -> None:
+    """Upgrade the ledger unless the last upgrade was to this package's revision, with this package's files of sql/.
+
+    A command on an embedded server therefore does not replace every function and view at each start.
+
+    Raises
+    ------
+    LedgerError
+        One of the causes of a LedgerError of `upgrade`.
+    """
+    with connection.begin():
+        recorded = connection.scalar(text("select obj_description(to_regclass('ledger.alembic_version'), 'pg_class')"))
+    if recorded != _description() or current(connection) != revision.head():
+        upgrade(connection)
 
 
 def downgrade(connection: Connection, to: str) -> None:
@@ -96,12 +113,21 @@ def check(connection: Connection) -> None:
 
 
 def run_repeatable_files(connection: Connection) -> None:
-    """Create or replace the functions and views from sql/, and set the comments and privileges."""
+    """Create or replace the functions and views from sql/, set the comments and privileges, and record the files."""
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
         # If `execute` gets no parameters, psycopg accepts a text with several statements and with the character %.
         connection.connection.cursor().execute(file.read_text())
+    connection.exec_driver_sql(f"comment on table ledger.alembic_version is '{_description()}'")
+
+
+def _description() -> str:
+    """Return the comment on the table ledger.alembic_version, which identifies the contents of sql/."""
+    contents = hashlib.sha256()
+    for file in sorted(folder("sql").rglob("*.sql")):
+        contents.update(file.read_bytes())
+    return f"The revision of the schema, as alembic records it. SHA-256 of the files in sql/: {contents.hexdigest()}"
 
 
 def _configuration(connection: Connection) -> "Config":

@@ -68,6 +68,26 @@ def test_up_then_down_then_up(empty):
     migration.check(empty)
 
 
+def test_an_upgrade_runs_only_if_the_files_of_sql_or_the_revision_changed(empty):
+    def newest_function():
+        with empty.begin():
+            return empty.scalar(text("select max(xmin::text::bigint) from pg_proc where proname = 'claim'"))
+
+    migration.upgrade_if_needed(empty)
+    first = newest_function()
+    migration.upgrade_if_needed(empty)
+    assert newest_function() == first
+    with empty.begin():
+        empty.execute(text("comment on table ledger.alembic_version is 'other files'"))
+    migration.upgrade_if_needed(empty)
+    second = newest_function()
+    assert second > first
+    migration.downgrade(empty, REVISIONS[0])
+    migration.upgrade_if_needed(empty)
+    assert migration.current(empty) == REVISIONS[-1]
+    assert newest_function() > second
+
+
 def test_models_and_migrations_agree(server, empty):
     migration.upgrade(empty)
     with empty.begin():
