@@ -169,9 +169,15 @@ def children_of(parent: int) -> Iterator[int]:
 
 
 def example_programs(names: Sequence[str]) -> list[Any]:
-    """Return the parameters of a test of the programs in examples/. The programs without the ledger are slow tests."""
-    of_ledger = ("ledger_search", "ported", "native")
-    return [name if name.endswith(of_ledger) else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    """Return the parameters of a test of the programs in examples/.
+
+    The programs without the ledger are slow tests, and so is the program that creates 300 studies.
+    """
+    of_ledger, many = ("ledger_search", "ported", "native"), "many-studies/"
+    return [
+        name if name.endswith(of_ledger) and not name.startswith(many) else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
 
 
 def lines_of_code(file: Path) -> list[str]:
