@@ -79,6 +79,7 @@ def targets(folder: Path, trials: int) -> list[Target]:
         # the start of the program
         Target(("db", "current")),
         Target(("study", "list")),
+        Target(("study", "list", "--state", "running", "--sort", "best", "--limit", "10")),
         *(Target((*command, study)) for study in STUDIES for command in (("status",), ("study", "show"))),
         Target(page),
         Target((*page, "--after", str(trials - 1001))),
@@ -88,6 +89,8 @@ def targets(folder: Path, trials: int) -> list[Target]:
         Target(("export", "batches", "--format", "json", *output("study.json")), None),
         Target(("report", "batches", *output("batches.html")), 20, 500),
         Target(("report", "steady", *output("steady.html")), 20, 500),
+        Target(("compare", "batches", "steady"), 20),
+        Target(("compare", "batches", "steady", *output("comparison.html")), 20, 500),
     ]
 
 
