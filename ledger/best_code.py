@@ -12,7 +12,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from ledger.objectives.estimators import own_references, weights_argument
-from ledger.objectives.fitting import has_missing
+from ledger.objectives.fitting import class_weights, imputes
 from ledger.objectives.form import TrainingForm
 from ledger.objectives.loading import as_floats, load_builder, load_dataset
 from ledger.objectives.table_cells import csv_rows, parquet_rows
@@ -145,12 +145,8 @@ def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays, contents: Seq
     else:
         weights = _read_file(code, form, dataset, contents[0])
     if form.class_weights is not None:
-        named: Any = form.class_weights
-        if isinstance(named, Mapping):
-            codes = {str(label): number for number, label in enumerate(dataset.labels or ())}
-            named = {codes[name]: float(weight) for name, weight in named.items()}
         compute = code.use("sklearn.utils.class_weight", "compute_sample_weight")
-        of_classes = f"{compute}({named!r}, targets)"
+        of_classes = f"{compute}({class_weights(form, dataset)!r}, targets)"
         weights = of_classes if weights is None else f"{weights} * {of_classes}"
     return weights
 
@@ -218,7 +214,7 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
             parts.append(f"    ({how}, {names!r}),\n")
         code.lines.append(f"encode = {transformer}(\n{''.join(parts)})")
         steps.append("('encode', encode)")
-    if len(form.steps) < 2 and has_missing(dataset):
+    if imputes(form, dataset):
         imputer = code.use("sklearn.impute", "SimpleImputer")
         steps.append(f"('impute', {imputer}(strategy='median', keep_empty_features=True))")
     if not steps:

@@ -45,8 +45,8 @@ class FittingObjective:
     ) -> None:
         self._form, self._dataset, self._builder, self._threads = form, dataset, builder, threads
         self._score = metrics.scorer(form.metric)
-        self._class_weights = _class_weights(form.class_weights, dataset)
-        self._imputes = len(form.steps) < 2 and has_missing(dataset)
+        self._class_weights = class_weights(form, dataset)
+        self._imputes = imputes(form, dataset)
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Train and score the estimator with the parameters of a trial."""
@@ -168,8 +168,9 @@ class ModelBuilder:
         parameters.check(self._model, points[0] if points else (), task)
 
 
-def _class_weights(weights: Any, dataset: DatasetArrays) -> Any:
+def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
     """Return the argument `class_weight` of `compute_sample_weight`, or None without class weights."""
+    weights: Any = form.class_weights
     if weights is None or weights == BALANCED:
         return weights
     code_of = {str(label): code for code, label in enumerate(dataset.labels or ())}
@@ -179,8 +180,13 @@ def _class_weights(weights: Any, dataset: DatasetArrays) -> Any:
     return {code_of[name]: float(weight) for name, weight in weights.items()}
 
 
-def has_missing(dataset: DatasetArrays) -> bool:
-    """Return whether a number is missing in the rows of a dataset or of its hold-out file."""
+def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
+    """Return whether the objective replaces missing numbers in the rows of a dataset or of its hold-out file.
+
+    A pipeline of the user must itself replace missing numbers.
+    """
+    if len(form.steps) > 1:
+        return False
     import numpy as np
 
     tables = [dataset] if dataset.holdout is None else [dataset, dataset.holdout]
