@@ -1,12 +1,13 @@
 """Python code that builds and trains the estimator of a study with the best parameters.
 
-The code needs neither the ledger nor its database. With the same packages, the estimator is equal to the result of
-`ledger.refitting.refit`, apart from the encoding of a data file, which is a part of the estimator.
+The code needs neither the ledger nor its database. With the same packages, the code trains the same estimator as
+`ledger.refitting.refit`. If the data file contains text, the estimator of the code also encodes the text.
 """
 
 import importlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -68,9 +69,9 @@ def best_code(
     dataset = load_dataset(form, contents)
     code = _Code()
     weights = _data(code, form, dataset, contents)
-    seed, every = derive(spec["seed"], "trial", trial), {**as_floats(form.params), **as_floats(params)}
+    seed = derive(spec["seed"], "trial", trial)
     if own_references(form.steps):
-        argument = _own_estimator(code, form, every, seed)
+        argument = _own_estimator(code, form, as_floats({**form.params, **params}), seed)
     else:
         estimator = load_builder(form, ()).build(as_floats(params), seed, 1)
         argument = str(weights_argument(estimator))
@@ -78,7 +79,7 @@ def best_code(
     argument = _preprocess(code, form, dataset, argument)
     fitted = "" if weights is None else f", {argument}={weights}"
     code.lines.append(f"model.fit(features, targets{fitted})")
-    title = f"# study {one_line(study, 200)}, trial {trial}, {form.metric} {value!r}"
+    title = f"# study {one_line(study)}, trial {trial}, {form.metric} {value!r}"
     return "\n".join([title, *code.imports(), "", *code.lines])
 
 
@@ -205,7 +206,9 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
         transformer = code.use("sklearn.compose", "make_column_transformer")
         encoder = code.use("sklearn.preprocessing", "OneHotEncoder")
         parts = []
-        for names, is_text in _runs(encoding.features, encoding.codes):
+        # Each run has neighbouring columns that are all of text, or all of numbers.
+        for is_text, run in groupby(encoding.features, key=encoding.codes.__contains__):
+            names = list(run)
             if is_text:
                 categories = [sorted(encoding.codes[name]) for name in names]
                 how = f"{encoder}(categories={categories!r}, handle_unknown='ignore', sparse_output=False)"
@@ -224,36 +227,21 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
     return f"model__{argument}"
 
 
-def _own_estimator(code: _Code, form: TrainingForm, params: Mapping[str, Any], seed: int) -> str:
+def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed: int) -> str:
     """Add the lines that create an estimator of the user's own code, which this process does not run."""
-    created = [(name, f"{code.use(*_split(reference))}()") for name, reference in form.steps]
+    created = [(name, f"{code.use(*reference.split(':'))}()") for name, reference in form.steps]
     if len(created) == 1:
         code.lines.append(f"model = {created[0][1]}")
     else:
         make = code.use("sklearn.pipeline", "Pipeline")
         code.lines.append(f"model = {make}([{', '.join(f'({name!r}, {create})' for name, create in created)}])")
-    code.lines.append(f"model.set_params(**{dict(params)!r})")
+    code.lines.append(f"model.set_params(**{params!r})")
     code.lines.append(
         "for name in model.get_params():\n"
         "    if name.rpartition('__')[2] == 'random_state':\n"
         f"        model.set_params(**{{name: {seed}}})"
     )
     return "sample_weight" if len(created) == 1 else f"{created[-1][0]}__sample_weight"
-
-
-def _split(reference: str) -> tuple[str, str]:
-    module, _, name = reference.partition(":")
-    return module, name
-
-
-def _runs(names: Iterable[str], texts: Mapping[str, Any]) -> list[tuple[list[str], bool]]:
-    """Return the names in runs of columns of text and of numbers, in their order."""
-    runs: list[tuple[list[str], bool]] = []
-    for name in names:
-        if not runs or runs[-1][1] != (name in texts):
-            runs.append(([], name in texts))
-        runs[-1][0].append(name)
-    return runs
 
 
 def _public_name(kind: type) -> tuple[str, str]:
