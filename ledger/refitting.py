@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from ledger.database import datasets
 from ledger.errors import UsageError
-from ledger.objectives import load
+from ledger.objectives import load, references
 from ledger.objectives.estimators import own_references
 from ledger.objectives.form import TrainingForm, dataset_reference, read_form
 from ledger.seeds import derive
@@ -81,11 +81,11 @@ def refit(
     if isinstance(allowed, str):
         raise UsageError(f"refit: allow must be a list of packages, such as [{allowed!r}]")
     for reference in own_references(form.steps):
-        package = reference.partition(":")[0].partition(".")[0]
-        if not {package, reference.partition(":")[0]} & {*allowed}:
+        module = reference.partition(":")[0]
+        if not references.is_in(module, allowed):
             raise UsageError(
-                f"refit: study {study} trains {reference}, which this call does not permit; pass allow=[{package!r}] if"
-                " you trust the code"
+                f"refit: study {study} trains {reference}, which this call does not permit; pass"
+                f" allow=[{module.partition('.')[0]!r}] if you trust the code"
             )
     objective = load(spec["objective"], allowed, threads=threads, contents=contents)
     return objective.refit(params, derive(spec["seed"], "trial", trial))

@@ -186,6 +186,19 @@ def test_an_estimator_of_own_code_needs_a_permission(tmp_path, monkeypatch):
     assert_array_equal(predictions(fitted, ran["features"]), predictions(ran["model"], ran["features"]))
 
 
+def test_a_permission_of_a_package_includes_its_modules(tmp_path, monkeypatch):
+    (tmp_path / "own_package" / "models").mkdir(parents=True)
+    (tmp_path / "own_package" / "models" / "nearest.py").write_text(
+        "from sklearn.neighbors import KNeighborsClassifier\n\n\nclass Nearest(KNeighborsClassifier):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    own = spec_of({"estimator": "own_package.models.nearest:Nearest", "dataset": "iris"})
+    with pytest.raises(UsageError, match=r"pass allow=\['own_package'\] if"):
+        refit("s", own, 0, {}, [], 1, ["own"])
+    for allowed in ("own_package", "own_package.models"):
+        assert type(refit("s", own, 0, {}, [], 1, [allowed])).__name__ == "Nearest"
+
+
 def test_two_classes_with_one_name_stay_apart(tmp_path, monkeypatch):
     (tmp_path / "own_scaler.py").write_text(
         "from sklearn.preprocessing import MinMaxScaler\n\n\nclass StandardScaler(MinMaxScaler):\n    pass\n"
