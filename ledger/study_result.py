@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
-from ledger.database import annotations, studies, transfer, trials
+from ledger.database import annotations, studies, transfer
 from ledger.database.annotations import AnnotationChange
 from ledger.database.rows import AnnotationRow, TrialRow
 from ledger.database.status import Improvement
@@ -555,14 +555,7 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
     if change.is_empty:
         raise UsageError("annotate: say what to change: give tags, untag, note, attributes or remove")
     with connected(settings) as connection:
-        study = studies.get(connection, name)
-        if trial is None:
-            word = annotations.annotate_study(connection, study.id, change)
-        else:
-            trials.get(connection, study, trial)
-            word = annotations.annotate_trial(connection, study.id, trial, change)
-    if word == "unknown":
-        raise LedgerError(f"study {name} was deleted")
+        annotations.annotate(connection, studies.get(connection, name), trial, change)
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:

@@ -38,9 +38,7 @@ def annotate(name: str, settings: Settings, **given: Any) -> None:
     change = annotation.change_of(given)
     with connected(settings) as connection:
         row = studies.get(connection, name)
-        word = annotations.annotate_study(connection, row.id, change)
-        if word == "unknown":
-            raise LedgerError(f"study {name} was deleted")
+        word = annotations.annotate(connection, row, None, change)
         now = annotations.of_study(connection, row.id)
     annotation.show(f"study {name}", now, word)
 

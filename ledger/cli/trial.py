@@ -207,15 +207,12 @@ def annotate(name: str, number: int, settings: Settings, **given: Any) -> None:
 
     The trial may have ended, because an annotation changes no result.
     """
-    from ledger.database import annotations, studies, trials
+    from ledger.database import annotations, studies
 
     change = annotation.change_of(given)
     with connected(settings) as connection:
         study = studies.get(connection, name)
-        trials.get(connection, study, number)
-        word = annotations.annotate_trial(connection, study.id, number, change)
-        if word == "unknown":
-            raise LedgerError(f"study {name} was deleted")
+        word = annotations.annotate(connection, study, number, change)
         now = annotations.of_trial(connection, study.id, number)
     annotation.show(f"trial {number} of study {name}", now, word)
 

@@ -13,7 +13,7 @@ from psycopg.errors import InvalidParameterValue
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from ledger.database import views
+from ledger.database import trials, views
 from ledger.database.bounds import (
     LARGEST_ATTRIBUTES,
     LONGEST_NAME,
@@ -25,9 +25,9 @@ from ledger.database.bounds import (
     text_fault,
 )
 from ledger.database.connection import refused_if_locked, to_json
-from ledger.database.rows import AnnotationRow
+from ledger.database.rows import AnnotationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
-from ledger.errors import UsageError
+from ledger.errors import LedgerError, UsageError
 from ledger.text import show
 
 # Maximum number of annotations in one page.
@@ -108,6 +108,26 @@ class AnnotationChange:
     def is_empty(self) -> bool:
         """Whether the change changes nothing."""
         return self.note is None and not any((self.tags, self.untag, self.attributes, self.remove))
+
+
+def annotate(connection: Connection, study: StudyRow, trial: int | None, change: AnnotationChange) -> str:
+    """Change the annotation of a study, or of the trial with the number `trial`. Return "annotated" or "unchanged".
+
+    Raises
+    ------
+    UsageError
+        The changed annotation would exceed a bound, such as the number of tags.
+    LedgerError
+        The trial does not exist, the study was deleted, or another session has locked the annotation.
+    """
+    if trial is None:
+        word = annotate_study(connection, study.id, change)
+    else:
+        trials.get(connection, study, trial)
+        word = annotate_trial(connection, study.id, trial, change)
+    if word == "unknown":
+        raise LedgerError(f"study {study.name} was deleted")
+    return word
 
 
 def annotate_study(connection: Connection, study_id: int, change: AnnotationChange) -> str:
