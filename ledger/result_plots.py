@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
-from ledger.database import studies
+from ledger.database import overview, studies
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import nearest
@@ -126,7 +126,7 @@ class ResultPlots:
         """
         if (first is None) != (second is None):
             raise UsageError("contour needs two parameters, but one is named: name both parameters, or none")
-        return self._figure("contour", *(() if first is None else ((first, second),)))
+        return self._figure("contour", () if first is None else (first, second))
 
     def parallel(self) -> "go.Figure":
         """Return the complete trials in parallel coordinates, with an axis for each parameter and for the value.
@@ -178,7 +178,6 @@ class ResultPlots:
 
     @cached_property
     def _content(self) -> "ReportContent":
-        from ledger.database import overview
         from ledger.report.content import ReportContent
 
         with connected(self._settings) as connection:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import cast
 
 from ledger.access import connected
 from ledger.database import study_list
@@ -151,7 +151,7 @@ def list_studies(
             name=row.study,
             state=row.state,
             tags=tuple(row.tags),
-            direction=_direction(row.direction),
+            direction=cast("Direction", row.direction),
             best_value=row.best_value,
             budget=row.budget,
             complete=row.complete,
@@ -165,7 +165,3 @@ def list_studies(
         )
         for row in rows
     ]
-
-
-def _direction(text: str) -> Literal["minimize", "maximize"]:
-    return "maximize" if text == "maximize" else "minimize"
