@@ -152,7 +152,7 @@ class StudyResult:
     tags: tuple[str, ...] = ()
     note: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    # The settings name the ledger from which `plot`, `refit` and `best_code` read more of the study.
+    # The settings name the ledger that `annotate` changes, and from which `plot`, `refit` and `best_code` read more.
     _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     @property
@@ -251,8 +251,7 @@ class StudyResult:
         """Python code that builds the estimator with the best parameters, and trains it on all the data of the study.
 
         The code needs neither the ledger nor its database. For a study that trains on a data file, the code reads the
-        file from the current folder, and needs pandas. A data file's rows are training rows, and the rows of a hold-out
-        file are not.
+        file from the current folder, and needs pandas. The rows of a hold-out file are not training rows.
 
         Raises
         ------

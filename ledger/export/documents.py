@@ -39,9 +39,9 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
     of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
     versions of the objective's code, and the object "sources" contains the source texts by their SHA-256. The list
-    "annotations" contains the annotation of the study, and the annotations of the trials. If the study
-    trains on a data file, the key "dataset" contains the whole content of this file in base64. The key "holdout"
-    contains the hold-out file of the study in the same form.
+    "annotations" contains the annotation of the study, and the annotations of the trials. If the study trains on a data
+    file, the key "dataset" contains the whole content of this file in base64. The key "holdout" contains the hold-out
+    file of the study in the same form.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)

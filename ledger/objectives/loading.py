@@ -66,7 +66,7 @@ class LoadedObjective:
             self._function.check(points, seed)
 
     def refit(self, params: Mapping[str, Any], seed: int) -> Any:
-        """Return the estimator of an objective that trains one, trained as in `FittingObjective.refit`."""
+        """Train the estimator of the objective on all rows, and return it, as `FittingObjective.refit` describes."""
         assert isinstance(self._function, FittingObjective)
         with _thread_pools(len(sys.modules)).limit(limits=self._threads):
             return self._function.refit(as_floats(params), seed)

@@ -131,7 +131,7 @@ class StudyTable(SettingsModel):
 
     @property
     def budget(self) -> int:
-        """The budget as a number of trials. If only a timeout or a patience is set, the budget is the largest one."""
+        """The budget as a number of trials. With only a timeout or a patience, it is `LARGEST_BUDGET`."""
         if self.trials is not None:
             return self.trials
         is_limited = self.timeout is not None or self.patience is not None
