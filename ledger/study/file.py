@@ -21,6 +21,7 @@ from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
 from ledger.study.arguments import Mode
 from ledger.study.criteria import StoppingCriteria
+from ledger.study.names import name_fault
 from ledger.study.objective import KINDS, Objective, ObjectiveSettings
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.space import Space
@@ -37,7 +38,6 @@ from ledger.study.spec import (
 )
 from ledger.text import nearest, one_line, show
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 T = TypeVar("T", bound=SettingsModel)
 
 
@@ -106,11 +106,8 @@ class StudyTable(SettingsModel):
     @field_validator("name")
     @classmethod
     def _well_formed(cls, value: str | None) -> str | None:
-        if value is not None and not _NAME.fullmatch(value):
-            raise ValueError(
-                f"name {show(value)} must consist of 1 to 100 letters, digits, dots, underscores or hyphens, "
-                "and must begin with a letter or digit"
-            )
+        if value is not None and (fault := name_fault(value)):
+            raise ValueError(fault)
         return value
 
     @model_validator(mode="after")

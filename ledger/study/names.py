@@ -1,9 +1,21 @@
-"""The check of a study's name."""
+"""The rule for the name of a study."""
 
-from pydantic import ValidationError
+import re
 
 from ledger.errors import UsageError
-from ledger.study.file import StudyTable
+from ledger.text import show
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def name_fault(name: str) -> str | None:
+    """Describe what is wrong with the name of a study, or return None if a study can have the name."""
+    if _NAME.fullmatch(name):
+        return None
+    return (
+        f"name {show(name)} must consist of 1 to 100 letters, digits, dots, underscores or hyphens, and must begin with"
+        " a letter or digit"
+    )
 
 
 def check_name(name: str) -> None:
@@ -16,7 +28,5 @@ def check_name(name: str) -> None:
     Traceback (most recent call last):
     ledger.errors.UsageError: name "two words" must consist of 1 to 100 letters, digits, ...
     """
-    try:
-        StudyTable(name=name)
-    except ValidationError as error:
-        raise UsageError(str(error.errors()[0]["ctx"]["error"])) from None
+    if fault := name_fault(name):
+        raise UsageError(fault)
