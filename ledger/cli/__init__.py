@@ -9,8 +9,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from ledger import __version__
+from ledger.cli.sections import SectionedGroup
 from ledger.errors import LedgerError, StudyFailedError
-from ledger.text import nearest, one_line, printable_line, show
+from ledger.text import nearest, one_line, printable_line
 from ledger.worker import credentials
 
 # Maximum length of an error message, in characters. A message can quote a very long text from the user.
@@ -69,7 +70,7 @@ SECTIONS = {
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(SectionedGroup):
     """The command group `ledger`, which imports the module of a subcommand only when the user calls the subcommand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -91,28 +92,16 @@ class _LazyGroup(click.Group):
             if name.startswith(incomplete)
         ] + click.Command.shell_complete(self, ctx, incomplete)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"there is no command {show(args[0])}{_similar(args[0])}", ctx)
-        return super().resolve_command(ctx, args)
+    def suggestion(self, ctx: click.Context, word: str) -> str:
+        """Suggest the commands of the other groups with this name. Without such a command, suggest the nearest one."""
+        groups = {name: command for name in COMMANDS if isinstance(command := self.get_command(ctx, name), click.Group)}
+        meant = [f"`ledger {name} {word}`" for name, group in groups.items() if word in group.commands]
+        return f"; did you mean {', '.join(meant)}?" if meant else nearest(word, COMMANDS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         for title, names in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
-
-
-def _similar(word: str) -> str:
-    """Return the end of the error message for an unknown command, with the commands that the user may mean."""
-    groups = {
-        name: command
-        for name in COMMANDS
-        if isinstance(command := program.get_command(click.Context(program), name), click.Group)
-    }
-    meant = [f"`ledger {name} {word}`" for name, group in groups.items() if word in group.commands]
-    return f"; did you mean {', '.join(meant)}?" if meant else nearest(word, COMMANDS)
 
 
 _EXAMPLES = """\b

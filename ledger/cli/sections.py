@@ -51,7 +51,9 @@ class SectionedGroup(SectionedCommand, click.Group):
         """Find the command that the first argument names."""
         is_known = not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None
         if not is_known and not ctx.resilient_parsing:
-            raise click.UsageError(
-                f"there is no command {show(args[0])}{nearest(args[0], self.list_commands(ctx))}", ctx
-            )
+            raise click.UsageError(f"there is no command {show(args[0])}{self.suggestion(ctx, args[0])}", ctx)
         return super().resolve_command(ctx, args)
+
+    def suggestion(self, ctx: click.Context, word: str) -> str:
+        """Return the end of the error message for an unknown command, with the commands that the user may mean."""
+        return nearest(word, self.list_commands(ctx))
