@@ -1,15 +1,10 @@
 """Screenshots docs/images/comparison*.png: the page of a comparison, in light mode, in dark mode and on a phone."""
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tests import browser  # noqa: E402
+from pages import PHONE, opened, run
 
 STUDY = """
 [study]
@@ -31,32 +26,24 @@ STUDIES = {
     "forest": ["--seed", "4", "--base-estimator", "RF"],
     "steady": ["--seed", "5", "--mode", "steady"],
 }
-PICTURES = {
+PICTURES: dict[str, dict[str, Any]] = {
     "comparison": {"viewport": {"width": 1000, "height": 900}},
     "comparison-dark": {"viewport": {"width": 1000, "height": 900}, "color_scheme": "dark"},
-    "comparison-phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
+    "comparison-phone": PHONE,
 }
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "LEDGER_HOME": f"{folder}/home", "LEDGER_LOG_LEVEL": "warning"}
-        environment.pop("DATABASE_URL", None)
-        file, output = Path(folder, "study.toml"), Path(folder, "comparison.html")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file, output = folder / "study.toml", folder / "comparison.html"
         file.write_text(STUDY)
-        commands = [["run", str(file), "--workers", "2", "--name", name, *options] for name, options in STUDIES.items()]
-        for words in (*commands, ["compare", *STUDIES, "--output", str(output)]):
-            command = [sys.executable, "-m", "ledger", *words]
-            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        with browser.chromium() as running:
-            for name, reader in PICTURES.items():
-                page = running.new_page(**reader)  # type: ignore[arg-type]
-                page.goto(output.as_uri())
-                page.wait_for_selector("html[data-drawn]")
-                page.evaluate("() => new Promise((done) => setTimeout(done, 1000))")
-                picture = ROOT / "docs" / "images" / f"{name}.png"
-                page.screenshot(path=picture, full_page=True)
-                sys.stdout.write(f"{picture.relative_to(ROOT)}: {picture.stat().st_size:,} bytes\n")
+        for study, options in STUDIES.items():
+            run(folder, "run", str(file), "--workers", "2", "--name", study, *options)
+        run(folder, "compare", *STUDIES, "--output", str(output))
+        for page, picture in opened(output, PICTURES):
+            page.evaluate("() => new Promise((done) => setTimeout(done, 1000))")
+            page.screenshot(path=picture, full_page=True)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def display_of(cell: Any) -> str:
 def run(folder: Path) -> tuple[list[Any], list[Any]]:
     """Run the notebook, and return the cells of the two pictures."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    search = next(at for at, cell in enumerate(notebook.cells) if cell.source.find(SEARCH) >= 0)
+    search = next(at for at, cell in enumerate(notebook.cells) if SEARCH in cell.source)
     result = next(at for at, cell in enumerate(notebook.cells) if cell.source == RESULT)
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}})
     thread = threading.Thread(target=client.execute)
@@ -59,11 +59,11 @@ def run(folder: Path) -> tuple[list[Any], list[Any]]:
     return running, done
 
 
-def save(cells: list[Any], folder: Path, name: str, theme: str = "light") -> None:
+def save(cells: list[Any], folder: Path, name: str) -> None:
     """Draw the cells, and save the picture."""
     file = folder / f"{name}.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), file)
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", f"--HTMLExporter.theme={theme}", str(file)]
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(file)]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     page_file = file.with_suffix(".html")
     # JupyterLab shows a star beside a cell that runs.
