@@ -13,6 +13,8 @@ from ledger.best_code import best_code
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import load, metrics
 from ledger.objectives.context import Context
+from ledger.objectives.form import read_form
+from ledger.objectives.loading import load_dataset
 from ledger.refitting import refit
 from ledger.seeds import derive
 from ledger.settings import Settings
@@ -41,6 +43,14 @@ BUNDLED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 def spec_of(objective: dict[str, Any]) -> dict[str, Any]:
     return {"seed": SEED, "objective": objective}
+
+
+def with_contents(settings: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    """The objective of a study that trains on data files, and the contents of these files."""
+    study = assemble({"target_column": "target", **settings})
+    assert study.objective.data is not None
+    contents = [file.content for file in study.objective.data.files if file.content is not None]
+    return study.spec()["objective"], contents
 
 
 def run(code: str) -> dict[str, Any]:
@@ -97,24 +107,19 @@ def test_the_code_reads_the_data_file_of_the_study(tmp_path, monkeypatch, text_t
 
         table = pandas.read_csv(tmp_path / "data.csv")
         table.to_parquet(tmp_path / "data.parquet")
-    study = assemble(
+    objective, contents = with_contents(
         {
             "model": model,
             "data": str(tmp_path / f"data.{kind}"),
-            "target_column": "target",
             "time_column": "month",
             "weight_column": "importance",
             **({} if text_target else {"task": "regression"}),
         }
     )
-    data = study.objective.data
-    assert data is not None
-    assert data.content is not None
     params = {"max_depth": 3, "n_estimators": 9} if model == "xgb" else {"C": 2.0}
-    objective = study.spec()["objective"]
-    fitted = refit("s", spec_of(objective), TRIAL, params, [data.content], 1, ())
+    fitted = refit("s", spec_of(objective), TRIAL, params, contents, 1, ())
     monkeypatch.chdir(tmp_path)
-    code = best_code("s", spec_of(objective), TRIAL, 0.5, params, [data.content])
+    code = best_code("s", spec_of(objective), TRIAL, 0.5, params, contents)
     ran = run(code)
     numbers = ran["model"][0].transform(ran["features"])
     assert numbers.shape == (120, 1 + 3 + 1)
@@ -124,24 +129,12 @@ def test_the_code_reads_the_data_file_of_the_study(tmp_path, monkeypatch, text_t
 def test_a_hold_out_file_scores_the_refitted_estimator(tmp_path):
     for name, seed in (("data.csv", 1), ("new.csv", 2)):
         write(tmp_path / name, NAMES, rows_of(90, seed, text_target=True))
-    study = assemble(
-        {
-            "model": "lgbm",
-            "data": str(tmp_path / "data.csv"),
-            "holdout": str(tmp_path / "new.csv"),
-            "target_column": "target",
-        }
-    )
-    data = study.objective.data
-    assert data is not None
-    contents = [file.content for file in data.files if file.content is not None]
-    objective, params = study.spec()["objective"], {"n_estimators": 12, "subsample": 0.7}
+    files = {"data": str(tmp_path / "data.csv"), "holdout": str(tmp_path / "new.csv")}
+    objective, contents = with_contents({"model": "lgbm", **files})
+    params = {"n_estimators": 12, "subsample": 0.7}
     evaluate = load(objective, (), contents=contents)
     result = evaluate(params, Context("s", TRIAL, 1, derive(SEED, "trial", TRIAL), SEED))
     fitted = refit("s", spec_of(objective), TRIAL, params, contents, 1, ())
-    from ledger.objectives.form import read_form
-    from ledger.objectives.loading import load_dataset
-
     holdout = load_dataset(read_form(objective), contents).holdout
     assert holdout is not None
     score = metrics.scorer("accuracy")(fitted, holdout.features, holdout.targets, None)
@@ -150,11 +143,8 @@ def test_a_hold_out_file_scores_the_refitted_estimator(tmp_path):
 
 def test_missing_numbers_are_replaced_by_the_refitted_estimator(tmp_path):
     write(tmp_path / "data.csv", NAMES, rows_of(60, 1, text_target=True))
-    study = assemble({"model": "svm", "data": str(tmp_path / "data.csv"), "target_column": "target"})
-    data = study.objective.data
-    assert data is not None
-    assert data.content is not None
-    fitted = refit("s", spec_of(study.spec()["objective"]), TRIAL, {"C": 1.0}, [data.content], 1, ())
+    objective, contents = with_contents({"model": "svm", "data": str(tmp_path / "data.csv")})
+    fitted = refit("s", spec_of(objective), TRIAL, {"C": 1.0}, contents, 1, ())
     assert set(fitted.predict(np.full((2, fitted.n_features_in_), np.nan))) <= {0, 1}
 
 
@@ -222,9 +212,9 @@ def test_the_number_of_threads_is_bounded(threads):
 
 def test_other_data_than_those_of_the_study_are_refused(tmp_path):
     write(tmp_path / "data.csv", NAMES, rows_of(60, 1, text_target=True))
-    study = assemble({"model": "svm", "data": str(tmp_path / "data.csv"), "target_column": "target"})
+    objective, _ = with_contents({"model": "svm", "data": str(tmp_path / "data.csv")})
     with pytest.raises(LedgerError, match="does not have the SHA-256 that the study has recorded"):
-        refit("s", spec_of(study.spec()["objective"]), 0, {}, [b"a,b\n1,2\n"], 1, ())
+        refit("s", spec_of(objective), 0, {}, [b"a,b\n1,2\n"], 1, ())
 
 
 def test_a_pickled_result_contains_no_password():
