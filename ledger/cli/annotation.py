@@ -84,10 +84,9 @@ def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
 
 def facts_of(row: "AnnotationRow | None") -> dict[str, Any]:
     """Return the parts of an annotation for the option --json."""
-    names = ("tags", "note", "attributes", "annotated_by", "annotated_at")
     if row is None:
         return {"tags": [], "note": None, "attributes": {}, "annotated_by": None, "annotated_at": None}
-    return document.pick(row, *names)
+    return document.pick(row, "tags", "note", "attributes", "annotated_by", "annotated_at")
 
 
 def show(title: str, row: "AnnotationRow | None", word: str) -> None:

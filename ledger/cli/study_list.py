@@ -126,7 +126,16 @@ def list_(
     settings: Settings,
 ) -> None:
     """List the studies. By default, the oldest study comes first, and archived studies are left out."""
-    chosen = study_list.StudyFilter(states, tags, pattern, objective, dataset, newer, older, archived)
+    chosen = study_list.StudyFilter(
+        states=states,
+        tags=tags,
+        name=pattern,
+        objective=objective,
+        dataset=dataset,
+        newer=newer,
+        older=older,
+        archived=archived,
+    )
     with connected(settings) as connection:
         rows = study_list.read(connection, chosen, order, reverse=reverse, limit=None if limit is None else limit + 1)
     has_more = limit is not None and len(rows) > limit

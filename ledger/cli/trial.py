@@ -156,9 +156,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         outputs = trials.outputs(connection, study.id, number)
     if as_json:
         listed = [{**document.pick(attempt, *_ATTEMPT), "output": outputs.get(attempt.number)} for attempt in attempts]
-        document.write(
-            {"study": name, **_facts(row), **annotation.facts_of(annotated), "attempt_list": listed},
-        )
+        document.write({"study": name, **_facts(row), **annotation.facts_of(annotated), "attempt_list": listed})
         return
     facts = {
         "trial": f"{number} of study {name}, iteration {row.iteration}, round {row.round}",

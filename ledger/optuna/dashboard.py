@@ -147,7 +147,7 @@ def _with_facts(body: bytes) -> bytes:
     document = json.loads(body)
     for study in document["study_summaries"]:
         facts = {each["key"]: each["value"] for each in study["user_attrs"]}
-        shown = [facts[name] for name in ("state",) if name in facts]
+        shown = [facts["state"]] if "state" in facts else []
         if "best_value" in facts:
             shown.append(f"best {float(facts['best_value']):.6g}")
         study["study_name"] += f" ({', '.join(shown)})" if shown else ""

@@ -1,7 +1,7 @@
 """Renders a comparison of studies as one HTML page that needs no other file."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from ledger.report.comparison import StudyGroup
 from ledger.report.comparison_plots import colour, comparison_sections
 from ledger.report.comparison_tables import STUDY_COLUMNS, best_of, cell, param_rows, setting_rows, study_rows
 from ledger.report.html import moment, page_of
+from ledger.report.section import ReportSection
 from ledger.text import one_line
 
 
@@ -30,7 +31,7 @@ class _Row:
 @dataclass(frozen=True)
 class _Table:
     columns: Sequence[_Column]
-    rows: Sequence[_Row] = field(default_factory=list)
+    rows: Sequence[_Row]
 
 
 def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
@@ -56,7 +57,7 @@ def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
     )
 
 
-def _content(group: StudyGroup, sections: Sequence[Any]) -> dict[str, Any]:
+def _content(group: StudyGroup, sections: Sequence[ReportSection]) -> dict[str, Any]:
     rows = [
         _Row(study.name, [cell(value) for value in row[1:]], colour(index), study is group.best)
         for index, (study, row) in enumerate(zip(group.studies, study_rows(group), strict=True))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +56,6 @@ def page_of(template: str, sections: Sequence[ReportSection], **values: Any) -> 
 def moment(time: datetime) -> str:
     """Return a time as text, in UTC."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
-
-
-def duration(time: timedelta) -> str:
-    """Return a duration as text, in the largest suitable unit."""
-    seconds = max(time.total_seconds(), 0.0)
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 def _script(text: str) -> markupsafe.Markup:

@@ -3,6 +3,7 @@
 import json
 import pprint
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import plotly
@@ -13,7 +14,7 @@ from ledger.database.overview import StudyOverview
 from ledger.database.rows import AnnotationRow, TrialRow
 from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched
 from ledger.report.content import ReportContent
-from ledger.report.html import duration, moment, page_of
+from ledger.report.html import moment, page_of
 from ledger.report.plots import PLOTS
 from ledger.study.objective import FileDataset
 from ledger.study.python_values import ordered_params
@@ -83,8 +84,17 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
             if content.is_steady
             else f"{told:,} finished iterations, {_batch_size(ledger)}",
         ),
-        ("Elapsed", duration(end - ledger.study.created_at), f"since {moment(ledger.study.created_at)}"),
+        ("Elapsed", _duration(end - ledger.study.created_at), f"since {moment(ledger.study.created_at)}"),
     ]
+
+
+def _duration(time: timedelta) -> str:
+    """Return a duration as text, in the largest suitable unit."""
+    seconds = max(time.total_seconds(), 0.0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 def _batch_size(ledger: StudyOverview) -> str:
