@@ -16,7 +16,7 @@ class SectionedCommand(click.Command):
     """A click command whose help text ends with a section of the options of the class `SettingsOption`."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write all other options."""
+        """Write the options that are not of the class `SettingsOption`."""
         self._write(ctx, formatter, "Options", are_settings=False)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -41,7 +41,7 @@ class SectionedGroup(SectionedCommand, click.Group):
     command_class = SectionedCommand
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write all other options, and the commands of the group."""
+        """Write the options that are not of the class `SettingsOption`, and the commands of the group."""
         super().format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
 

@@ -104,8 +104,8 @@ def delete(
 ) -> None:
     """Delete studies with their trials, attempts, losses and annotations.
 
-    The user names the studies, or chooses them by --name or --tag. A choice includes archived studies. The command
-    deletes the studies one after the other. If a study cannot be deleted, the command stops at this study.
+    The user names the studies, or chooses them by --name or --tag. --name and --tag also choose archived studies. The
+    command deletes the studies one after the other. If a study cannot be deleted, the command stops at this study.
     """
     from ledger.database import studies, study_list
 
@@ -143,8 +143,10 @@ def _archive(names: Sequence[str], settings: Settings, *, archived: bool) -> Non
     with connected(settings) as connection:
         for row in [studies.get(connection, name) for name in dict.fromkeys(names)]:
             _refuse(studies.archive(connection, row, archived=archived), row.name, "archive")
-            way_back = f": `ledger study unarchive {row.name}` lists it again" if archived else ""
-            click.echo(f"study {row.name} is {'archived' if archived else 'not archived'}{way_back}")
+            state = (
+                f"archived: `ledger study unarchive {row.name}` lists it again" if archived else "out of the archive"
+            )
+            click.echo(f"study {row.name} is {state}")
 
 
 def _refuse(word: str, name: str, verb: str) -> None:

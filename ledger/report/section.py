@@ -23,7 +23,8 @@ class ReportSection:
     Attributes
     ----------
     name : str
-        Name of the section, as in `ledger report --plot NAME`.
+        Name of the section, which is the id of the section on the page. `ledger report --plot` takes the names of the
+        sections of a report.
     title, caption : str
     plots : sequence of CaptionedFigure
         The plots, in the order in which the page shows the plots. A section may have no plots.

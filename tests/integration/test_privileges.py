@@ -212,7 +212,7 @@ def test_readers_and_managers_read_the_views_and_no_role_writes_them(of, owner, 
     writes += [f"update ledger.{view} set {columns[1]} = {columns[1]}" for view, columns in views.items()]
     left = not_refused(of(role), writes)
     assert {reason for _, reason in left} <= {"ObjectNotInPrerequisiteState"}
-    assert not any("sources" in statement for statement, _ in left), "this view is not read-only"
+    assert not any("sources" in statement for statement, _ in left), "this view is writable: its privileges refuse"
 
 
 @pytest.mark.parametrize("role", OTHERS)

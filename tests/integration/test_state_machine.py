@@ -515,7 +515,7 @@ class Histories(RuleBasedStateMachine):
         self.tags[number] = after
 
     @rule(archived=st.booleans())
-    def people_keep_house(self, archived: bool) -> None:
+    def people_rename_and_archive(self, archived: bool) -> None:
         """The owner renames the study, and archives it or takes it out of the archive."""
         name = f"s{uuid.uuid4().hex[:8]}"
         answer = studies.rename(self.db, self.study, name)
