@@ -25,6 +25,7 @@ from ledger.objectives import Direction, pickled, runs_users_code, search_path
 from ledger.objectives.command_template import pattern_of
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.objective_code import code_of_pickled
+from ledger.objectives.reporting import INSIDE
 from ledger.observers import ProgramObserver
 from ledger.settings import Settings, settings_of
 from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
@@ -35,7 +36,6 @@ from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
 from ledger.study_result import StudyResult, Trial, annotate, load_study
 from ledger.worker import credentials
-from ledger.worker.trainer import INSIDE
 
 
 class Study:

@@ -64,6 +64,22 @@ class ResultPlots:
         """
         return self._figure("convergence")
 
+    def curves(self) -> "go.Figure":
+        """Return the learning curves: the values that some trials reported during the training.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.load_study("parabola").plot.curves()
+        Traceback (most recent call last):
+        ledger.errors.LedgerError: ... The objective has reported no values during the trainings.
+        """
+        return self._figure("curves")
+
     def slice(self, *parameters: str) -> "go.Figure":
         """Return one plot for each parameter, with the value of each trial against the parameter.
 
@@ -174,7 +190,7 @@ class ResultPlots:
         return self._figure("timeline")
 
     def __repr__(self) -> str:
-        return f"<plots of study {self._study}: convergence, slice, contour, parallel, importance, timeline>"
+        return f"<plots of study {self._study}: convergence, curves, slice, contour, parallel, importance, timeline>"
 
     @cached_property
     def _content(self) -> "ReportContent":

@@ -16,6 +16,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.keywords import known_keywords
 from ledger.notebook.html import listing, study_result
 from ledger.objectives import Direction, value_scale
+from ledger.result_frames import pandas_for, reports_frame
 from ledger.settings import Settings, settings_of
 from ledger.study.python_values import ordered_params
 from ledger.text import one_line
@@ -285,7 +286,7 @@ class StudyResult:
         --------
         >>> import ledger
         >>> ledger.load_study("parabola").plot
-        <plots of study parabola: convergence, slice, contour, parallel, importance, timeline>
+        <plots of study parabola: convergence, curves, slice, contour, parallel, importance, timeline>
         """
         from ledger.result_plots import ResultPlots
 
@@ -431,12 +432,7 @@ class StudyResult:
         >>> len(frame), "params_x" in frame.columns
         (6, True)
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise LedgerError(
-                "trials_dataframe() needs pandas, which is not installed: pip install 'trial-ledger[pandas]'"
-            ) from None
+        pd = pandas_for("trials_dataframe()")
         rows = []
         for trial in self.trials:
             row = {name: value for name, value in vars(trial).items() if name not in _EXPANDED}
@@ -459,6 +455,38 @@ class StudyResult:
                 column = f"params_{dimension['name']}"
                 frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
         return frame.set_index("number")
+
+    def reports(self, trial: int | None = None) -> "pd.DataFrame":
+        """Read the values that the objective reported during the trainings, as a pandas data frame.
+
+        The method reads the present reports from the ledger.
+
+        Parameters
+        ----------
+        trial : int, optional
+            The number of a trial. By default, the method reads the reports of all trials.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A data frame with one row for each report, ordered by trial, attempt and step. The column ``value`` is NaN
+            if the reported value was NaN or an infinity. The column ``seconds`` contains the seconds from the claim of
+            the attempt to the report. A column ``metrics_NAME`` contains each metric.
+
+        Raises
+        ------
+        LedgerError
+            The study does not exist, the database is unavailable, or pandas is not installed.
+            ``pip install 'trial-ledger[pandas]'`` installs pandas.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> frame = ledger.load_study("parabola").reports()
+        >>> frame.columns.tolist()
+        ['trial', 'attempt', 'step', 'value', 'seconds', 'reported_at']
+        """
+        return reports_frame(self.name, self._settings, trial)
 
     def _repr_html_(self) -> str:
         """Return the study as HTML, which a notebook shows."""

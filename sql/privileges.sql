@@ -23,6 +23,7 @@ begin
       ledger.complete,
       ledger.fail,
       ledger.release,
+      ledger.report,
       ledger.refuse,
       ledger.accept,
       ledger.announce,
@@ -111,6 +112,7 @@ begin
       'ledger.progress, '
       'ledger.refusals, '
       'ledger.regret, '
+      'ledger.reports, '
       'ledger.sources, '
       'ledger.studies, '
       'ledger.trial_times, '

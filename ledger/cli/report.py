@@ -13,7 +13,7 @@ from ledger.settings import Settings
 
 # Names of the plots, as in ledger.report.plots.PLOTS. This module does not import PLOTS, because the slow import would
 # delay the help text of the command.
-NAMES = ("convergence", "parallel", "parameters", "dependence", "contour", "importance", "timeline")
+NAMES = ("convergence", "curves", "parallel", "parameters", "dependence", "contour", "importance", "timeline")
 
 
 @click.command(

@@ -1,4 +1,4 @@
-"""The commands list, show, annotate, enqueue, retry and cancel of the group `ledger trial`."""
+"""The group `ledger trial`, with the commands list, show, annotate, enqueue, retry and cancel."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from ledger.cli.file_content import FileContentType
 from ledger.cli.names import STUDY
 from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
 from ledger.cli.sections import SectionedGroup
+from ledger.cli.trial_reports import reports
 from ledger.database.rows import TRIAL_STATES, AttemptRow, TrialRow, columns
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
@@ -42,6 +43,9 @@ _ATTEMPT = tuple(name for name in columns(AttemptRow) if name != "trial")
 )
 def trial() -> None:
     """Show, enqueue, retry and cancel trials."""
+
+
+trial.add_command(reports)
 
 
 @trial.command(
@@ -145,7 +149,7 @@ def list_(
 @settings_options
 def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
     """Show one trial and its attempts, with each attempt's error and last lines of output."""
-    from ledger.database import annotations, studies, trials
+    from ledger.database import annotations, reports, studies, trials
     from ledger.study.python_values import ordered_params
 
     with connected(settings) as connection:
@@ -154,8 +158,16 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         annotated = annotations.of_trial(connection, study.id, number)
         attempts = trials.attempts(connection, study.id, number)
         outputs = trials.outputs(connection, study.id, number)
+        reported = reports.of_attempts(connection, study.id, number)
     if as_json:
-        listed = [{**document.pick(attempt, *_ATTEMPT), "output": outputs.get(attempt.number)} for attempt in attempts]
+        listed = [
+            {
+                **document.pick(attempt, *_ATTEMPT),
+                "output": outputs.get(attempt.number),
+                "reports": reported[attempt.number].count if attempt.number in reported else 0,
+            }
+            for attempt in attempts
+        ]
         document.write({"study": name, **_facts(row), **annotation.facts_of(annotated), "attempt_list": listed})
         return
     facts = {
@@ -185,6 +197,9 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         outcome = attempt.outcome or "under way"
         worker = one_line(attempt.worker)
         click.echo(f"attempt {attempt.number}: {outcome}{seconds} by worker {worker}{value}{ended}")
+        if (last := reported.get(attempt.number)) is not None:
+            reports_of = "1 report" if last.count == 1 else f"{last.count} reports"
+            click.echo(f"  {reports_of}, the last at step {last.step}: {_reported(last.value)}")
         for line in (attempt.error or "").strip().splitlines():
             click.echo(f"  {printable_line(line)}")
         _show_output(outputs.get(attempt.number, ""))
@@ -300,6 +315,10 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
         if number not in later:
             click.echo(f"trial {number} of study {name} is cancelled")
     outcome.warn_of_locked(name, later)
+
+
+def _reported(value: float | None) -> str:
+    return "not finite" if value is None else f"value {value!r}"
 
 
 def _show_output(output: str) -> None:

@@ -34,6 +34,12 @@ LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
 # Maximum sizes of a JSON document, in bytes of the text that PostgreSQL writes for the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
+# Bounds of the reports of trials: the numbers of steps in one call and of one attempt, the largest step, and the size
+# of the metrics of one report in bytes.
+MOST_REPORTS_OF_CALL = int(_BOUNDS["most_reports_of_call"])
+MOST_REPORTS = int(_BOUNDS["most_reports"])
+LARGEST_STEP = int(_BOUNDS["largest_step"])
+LARGEST_REPORT = int(_BOUNDS["largest_report"])
 # Maximum nesting depth of a value in a JSON document.
 DEEPEST_JSON = int(_BOUNDS["deepest_json"])
 LONGEST_SECONDS = float(_BOUNDS["longest_seconds"])

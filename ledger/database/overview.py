@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
-from ledger.database import annotations, codes, studies, trials, views
+from ledger.database import annotations, codes, curves, studies, trials, views
+from ledger.database.curves import LearningCurve
 from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
 from ledger.database.selecting import fetch, fetch_one, query, rows_of
 from ledger.database.status import Improvement
@@ -170,6 +171,8 @@ class StudyOverview:
         The versions of the objective's code, in the order of their numbers.
     annotation : AnnotationRow or None
         The tags, the note and the user attributes of the study.
+    curves : sequence of LearningCurve
+        The learning curves of some of the trials in `shown`.
     """
 
     at: datetime
@@ -192,6 +195,7 @@ class StudyOverview:
     code_versions: Sequence[CodeVersionRow]
     timeline: AttemptTimeline
     annotation: AnnotationRow | None = None
+    curves: Sequence[LearningCurve] = ()
 
 
 def read(connection: Connection, study: StudyRow) -> StudyOverview:
@@ -231,6 +235,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
     shown = range(count) if count <= SHOWN else [*best, *spread(count, best, SHOWN - len(best))]
     observed = _observed(connection, study.id, count, ended)
     rows = {row.number: row for row in _rows(connection, study.id, {*shown, *observed})}
+    known = [rows[number] for number in sorted(shown) if number in rows]
     overview = StudyOverview(
         at=at,
         study=now,
@@ -241,7 +246,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         worst_value=None if worst is None else worst.value,
         improvements=improved,
         last_complete=last_complete,
-        shown=[rows[number] for number in sorted(shown) if number in rows],
+        shown=known,
         observed=[rows[number] for number in sorted(observed) if number in rows and not rows[number].is_open],
         ended=ended,
         means=_means(connection, study.id, iterations),
@@ -252,6 +257,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         code_versions=code_versions,
         timeline=_timeline(connection, study.id, count, progress.attempts, at),
         annotation=annotations.of_study(connection, study.id),
+        curves=curves.read(connection, study.id, known),
     )
     if studies.find(connection, now.name) is None:
         raise LedgerError("the study was deleted while it was read")

@@ -120,6 +120,22 @@ def heartbeat(connection: Connection[Any], held: ClaimedTrial) -> bool:
     return bool(_value(connection, "select ledger.heartbeat(%s, %s, %s)", held.study_id, held.trial, held.claim))
 
 
+def report(
+    connection: Connection[Any], held: ClaimedTrial, steps: Sequence[int], losses: Sequence[float | None]
+) -> str:
+    """Record intermediate values of a trial in training. Return "continue", "stale" or "unknown".
+
+    Parameters
+    ----------
+    steps : sequence of int
+        At most `MOST_REPORTS_OF_CALL` steps. If the ledger already has a report of a step, the first report stays.
+    losses : sequence of float or None
+        The loss at each step, or None for a value that is not finite.
+    """
+    statement = "select ledger.report(%s, %s, %s, %s::bigint[], %s::float8[])"
+    return str(_value(connection, statement, held.study_id, held.trial, held.claim, list(steps), list(losses)))
+
+
 def complete(
     connection: Connection[Any], held: ClaimedTrial, loss: float, metrics: Mapping[str, Any], seconds: float
 ) -> str:

@@ -198,6 +198,24 @@ class AnnotationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportRow:
+    """A report of an intermediate value, as a row of the view ledger.reports.
+
+    `value` and `loss` are None if the reported value was NaN or an infinity. `seconds` is the time from the claim of
+    the attempt to the report.
+    """
+
+    trial: int
+    attempt: int
+    step: int
+    value: float | None = field(metadata=_DERIVED)
+    loss: float | None
+    metrics: dict[str, Any] | None
+    seconds: float | None = field(metadata=_COMPUTED)
+    reported_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker, as a row of the view ledger.workers.
 
@@ -261,7 +279,7 @@ class ProgressRow:
     tags: list[str]
 
 
-Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionRow | AnnotationRow
+Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionRow | AnnotationRow | ReportRow
 
 
 def recorded(row: Row) -> dict[str, Any]:

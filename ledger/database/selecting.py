@@ -13,6 +13,7 @@ from ledger.database.rows import (
     IterationRow,
     ProgressRow,
     RefusalRow,
+    ReportRow,
     StudyRow,
     TrialRow,
     WorkerRow,
@@ -32,6 +33,7 @@ _VIEWS: dict[type, TableClause] = {
     WorkerRow: views.workers,
     RefusalRow: views.refusals,
     ProgressRow: views.progress,
+    ReportRow: views.reports,
 }
 
 

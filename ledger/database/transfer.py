@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Insert, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ledger.database import annotation_tables, code_tables, codes, datasets, studies, tables, views
+from ledger.database import annotation_tables, code_tables, codes, datasets, report_tables, studies, tables, views
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     OPEN_STATES,
@@ -67,6 +67,7 @@ class ImportedStudy:
     sources: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[StoredDataset] = ()
     annotations: Iterable[Mapping[str, Any]] = ()
+    reports: Iterable[Mapping[str, Any]] = ()
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
@@ -200,6 +201,7 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         insert(tables.attempt),
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
+    _insert(connection, insert(report_tables.report), ({**row, **of_study} for row in recorded.reports))
     annotations = list(recorded.annotations)
     of_the_study = ({**_without_trial(row), **of_study} for row in annotations if row["trial"] is None)
     _insert(connection, insert(annotation_tables.study_annotation), of_the_study)

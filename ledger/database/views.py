@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from ledger.database import annotation_tables, code_tables, tables
+from ledger.database import annotation_tables, code_tables, report_tables, tables
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
@@ -43,6 +43,7 @@ annotations = _view("annotations", annotation_tables.trial_annotation)
 iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "best_value"), number="iteration")
 trials = _view("trials", tables.trial, *_of_values("value", "seconds"), number="trial")
 attempts = _view("attempts", tables.attempt, *_of_values("value"), number="attempt")
+reports = _view("reports", report_tables.report, *_of_values("value", "seconds"))
 workers = _view(
     "workers",
     tables.worker,

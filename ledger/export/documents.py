@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from sqlalchemy import Connection
 
-from ledger.database import annotations, codes, datasets, studies, transfer, trials
+from ledger.database import annotations, codes, datasets, reports, studies, transfer, trials
 from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns, exported
 from ledger.study.choices import choice_key, choice_texts
 from ledger.text import printable
@@ -39,9 +39,9 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
     of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
     versions of the objective's code, and the object "sources" contains the source texts by their SHA-256. The list
-    "annotations" contains the annotation of the study, and the annotations of the trials. If the study trains on a data
-    file, the key "dataset" contains the whole content of this file in base64. The key "holdout" contains the hold-out
-    file of the study in the same form.
+    "reports" contains the reports of all attempts. The list "annotations" contains the annotation of the study, and the
+    annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole content of this
+    file in base64. The key "holdout" contains the hold-out file of the study in the same form.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)
@@ -53,6 +53,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
         "attempts": lambda: map(exported, _attempts(connection, study, workers)),
         "workers": lambda: map(exported, chain.from_iterable(transfer.worker_pages(connection, workers))),
         "code_versions": lambda: map(exported, versions),
+        "reports": lambda: map(exported, chain.from_iterable(reports.pages(connection, study.id))),
         "annotations": lambda: map(exported, annotations.of_all(connection, study.id)),
     }
     for name, rows in lists.items():

@@ -1,6 +1,7 @@
 """Export of a study as small JSON files.
 
-Each trial has a file with the trial's parameters, and each complete trial also has a file with the trial's results.
+Each trial has a file with the trial's parameters. Each complete trial also has a file with the trial's results. Each
+trial with reports also has a file with the reports.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ledger.database import trials
+from ledger.database import reports, trials
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError
 
@@ -21,11 +22,12 @@ from ledger.errors import LedgerError, UsageError
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
     """For each trial, write a file with the trial's parameters.
 
-    For each complete trial, the function also writes a file with the trial's results.
+    For each complete trial, the function also writes a file with the trial's results. For each trial whose last attempt
+    has reports, the function also writes a file with a list of these reports.
 
-    The names of the files are ``hyperparams_<iteration>_<i>.json`` and ``results_<iteration>_<i>.json``. In the name of
-    a file, `i` is the number of the trial within the iteration, counted from 0. The function returns the number of
-    files that it has written.
+    The names of the files are ``hyperparams_<iteration>_<i>.json``, ``results_<iteration>_<i>.json`` and
+    ``reports_<iteration>_<i>.json``. In the name of a file, `i` is the number of the trial within the iteration,
+    counted from 0. The function returns the number of files that it has written.
 
     Raises
     ------
@@ -36,12 +38,18 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
     written = 0
     iteration, index = -1, 0
     for page in trials.pages(connection, study.id):
+        reported = reports.of_trials(connection, study.id, page[0].number, page[-1].number)
         for trial in page:
             index = index + 1 if trial.iteration == iteration else 0
             iteration = trial.iteration
-            contents = {"hyperparams": trial.params}
+            contents: dict[str, Any] = {"hyperparams": trial.params}
             if trial.state == "complete":
                 contents["results"] = {"value": trial.value, "loss": trial.loss, **(trial.metrics or {})}
+            if trial.number in reported:
+                contents["reports"] = [
+                    {**(report.metrics or {}), "step": report.step, "value": report.value}
+                    for report in reported[trial.number]
+                ]
             for kind, content in contents.items():
                 with whole_file(folder / f"{kind}_{iteration}_{index}.json") as file:
                     json.dump(content, file)

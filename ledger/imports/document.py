@@ -22,7 +22,16 @@ from pydantic_core.core_schema import no_info_after_validator_function
 from sqlalchemy import Connection
 
 from ledger.database import transfer
-from ledger.database.bounds import LONGEST_ERROR, LONGEST_NOTE, LONGEST_SOURCE, json_fault, moment_fault, text_fault
+from ledger.database.bounds import (
+    LARGEST_REPORT,
+    LARGEST_STEP,
+    LONGEST_ERROR,
+    LONGEST_NOTE,
+    LONGEST_SOURCE,
+    json_fault,
+    moment_fault,
+    text_fault,
+)
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     SOURCES,
@@ -30,6 +39,7 @@ from ledger.database.rows import (
     AttemptRow,
     CodeVersionRow,
     IterationRow,
+    ReportRow,
     StudyRow,
     TrialRow,
     WorkerRow,
@@ -69,6 +79,8 @@ def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
 Moment = Annotated[AwareDatetime, Field(strict=False), _checked(moment_fault)]
 Json = Annotated[dict[str, Any], _checked(json_fault)]
 Note = Annotated[str, _checked(partial(text_fault, longest=LONGEST_NOTE))]
+ReportMetrics = Annotated[dict[str, Any], _checked(partial(json_fault, largest=LARGEST_REPORT))]
+Step = Annotated[int, Field(ge=0, le=LARGEST_STEP)]
 Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 
 
@@ -132,6 +144,7 @@ class StudyDocument(_ExportModel):
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
+    reports: list[Annotated[ReportRow, _RowSchema({"seconds": None}, step=Step, metrics=ReportMetrics | None)]] = []
     annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
     sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]
     dataset: DatasetRecord | None = None
@@ -199,6 +212,13 @@ def read(place: str, content: bytes) -> StudyDocument:
     data = study.objective.data
     _check_file(place, "dataset", document.dataset, data)
     _check_file(place, "holdout", document.holdout, None if data is None else data.holdout)
+    attempts = {(attempt.trial, attempt.number) for attempt in document.attempts}
+    for index, report in enumerate(document.reports):
+        if (report.trial, report.attempt) not in attempts:
+            raise UsageError(
+                f"{place} is damaged at reports[{index}]: trial {report.trial} has no attempt {report.attempt}; export"
+                " the study again"
+            )
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
             f"{place} contains contradictory records, {difference}: the file is damaged, or was written while the study"
@@ -234,6 +254,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         code_versions=map(recorded, document.code_versions),
         sources=document.sources,
         annotations=map(recorded, document.annotations),
+        reports=map(recorded, document.reports),
         files=document.kept(),
     )
     row = transfer.restore(connection, whole)

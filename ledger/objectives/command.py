@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
-from ledger.objectives.command_result import LARGEST_RESULT, from_file, from_output
+from ledger.objectives.command_result import LARGEST_RESULT, ReportLines, from_file, from_output
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
 from ledger.objectives.context import Context
 from ledger.objectives.result import InvalidResultError
@@ -42,7 +42,8 @@ class CommandFailedError(LedgerError):
     Attributes
     ----------
     code : int or None
-        The exit code, or the negative number of the signal. None means that the command did not start.
+        The exit code, or the negative number of the signal. None means that the command did not start, or reported too
+        many values.
     detail : str
         The end of the command's standard error, for the lines before the message. The text is empty if the standard
         error has at most one line.
@@ -185,15 +186,16 @@ class CommandObjective:
                 facts["params_file"] = _write(Path(folder, "params.json"), as_json)
             else:
                 facts["params"] = as_json
-            output = self._run(self._template.render(params, facts), facts)
+            output = self._run(self._template.render(params, facts), facts, context)
             try:
                 result = from_file(facts["result_file"])
                 return from_output(bytes(output.tail), output.size) if result is None else result
             except InvalidResultError as error:
                 raise CommandFailedError(str(error), 0) from None
 
-    def _run(self, arguments: Sequence[str], facts: Mapping[str, str]) -> "_Output":
-        """Run the command, and return its standard output."""
+    def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_Output":
+        """Run the command, pass its reports to the context, and return its standard output."""
+        reports = _Reports(context)
         # If the command of another trial has started this worker, the environment contains the variables of that trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
@@ -213,7 +215,7 @@ class CommandObjective:
             processes.stop()
             raise CommandFailedError(self._describe_start(error)) from None
         try:
-            output, error_output = self._read(process)
+            output, error_output = self._read(process, reports)
         finally:
             # Processes that the command has started may still run, and may keep the command's pipes open.
             has_ended = processes.end(())
@@ -226,17 +228,27 @@ class CommandObjective:
         for stream in (output, error_output):
             stream.read(_LARGEST_REST)
             stream.pipe.close()
+        reports.read(b"\n")  # The last line may have no end.
+        if reports.fault is not None:
+            process.poll()
+            raise CommandFailedError(reports.fault)
         if process.returncode != 0:
             text = error_output.tail[-_ERROR_KEPT:].decode(errors="replace").strip()
             detail = f"{text}\n" if "\n" in text else ""
             raise CommandFailedError(_describe_end(process.returncode, text), process.returncode, detail)
         return output
 
-    def _read(self, process: "subprocess.Popen[bytes]") -> "tuple[_Output, _Output]":
-        """Copy the output of the command to the streams of this process until the command ends."""
+    def _read(self, process: "subprocess.Popen[bytes]", reports: "_Reports") -> "tuple[_Output, _Output]":
+        """Copy the output of the command to the streams of this process until the command ends.
+
+        The method also returns if the command has reported too many values.
+        """
         assert process.stdout is not None
         assert process.stderr is not None
-        streams = _Output(process.stdout, sys.stdout, LARGEST_RESULT), _Output(process.stderr, sys.stderr, _ERROR_KEPT)
+        streams = (
+            _Output(process.stdout, sys.stdout, LARGEST_RESULT, reports.read),
+            _Output(process.stderr, sys.stderr, _ERROR_KEPT),
+        )
         poll = select.poll()
         is_open = {stream.pipe.fileno(): stream for stream in streams}
         exit_descriptor = os.pidfd_open(process.pid) if sys.platform == "linux" else None
@@ -246,7 +258,7 @@ class CommandObjective:
             # The end of the pipes does not show the end of the command: the command can close its pipes before it ends,
             # and background processes can keep the pipes open.
             has_ended = False
-            while not has_ended:
+            while not has_ended and reports.fault is None:
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
                     if descriptor != exit_descriptor and not is_open[descriptor].read(_READ_SIZE):
                         poll.unregister(descriptor)
@@ -268,6 +280,29 @@ class CommandObjective:
         return f"the command {program} cannot start ({one_line(reason)}): make it a program that this user can run"
 
 
+class _Reports:
+    """Passes the reports in the standard output of a command to the context of the trial.
+
+    Attributes
+    ----------
+    fault : str or None
+        The reason why the context refused a report, as one line.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._lines = context, ReportLines()
+        self.fault: str | None = None
+
+    def read(self, data: bytes) -> None:
+        """Report each value whose line ends in `data`, the next part of the output."""
+        for step, value in self._lines.read(data) if self.fault is None else ():
+            try:
+                self._context.report(value, step)
+            except ValueError as error:
+                self.fault = str(error)
+                return
+
+
 class _Output:
     """The output that a command writes to one pipe.
 
@@ -279,6 +314,8 @@ class _Output:
         The stream of this process to which `read` copies the output.
     kept : int
         `tail` contains at least the last `kept` bytes of the output.
+    handle : callable
+        Function that also gets each part of the output.
 
     Attributes
     ----------
@@ -288,9 +325,11 @@ class _Output:
         The number of bytes in the whole output.
     """
 
-    def __init__(self, pipe: IO[bytes], stream: Any, kept: int) -> None:
+    def __init__(
+        self, pipe: IO[bytes], stream: Any, kept: int, handle: Callable[[bytes], object] = lambda _data: None
+    ) -> None:
         self.pipe, self.tail, self.size = pipe, bytearray(), 0
-        self._stream, self._kept = stream, kept
+        self._stream, self._kept, self._handle = stream, kept, handle
         os.set_blocking(pipe.fileno(), False)
 
     def read(self, most: int) -> bool:
@@ -311,6 +350,7 @@ class _Output:
                 del self.tail[: -self._kept]
             self._stream.buffer.write(data)
             self._stream.flush()
+            self._handle(data)
         return True
 
 

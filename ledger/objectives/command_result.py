@@ -1,4 +1,4 @@
-"""Reads the result of a command from the command's standard output or from a file.
+"""Reads the result of a command from the command's standard output or from a file, and the reports from the output.
 
 All bytes that a command writes are untrusted input.
 """
@@ -10,7 +10,7 @@ import re
 import stat
 from typing import Any
 
-from ledger.database.bounds import LARGEST_JSON
+from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP
 from ledger.objectives.result import InvalidResultError
 from ledger.text import one_line, show
 
@@ -22,7 +22,53 @@ _OUTPUT, _FILE = "standard output", "the result file"
 # not finite is an error. If the ledger skipped a line with such a text, an earlier line could become the result.
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
 _LINE_END = re.compile(rb"[\r\n]+")
+# A line of a report has at most LONGEST_REPORT bytes.
+LONGEST_REPORT = 1_000
 _WANTED = 'a number or a JSON object with "value"'
+
+
+class ReportLines:
+    """Finds the reports in the standard output of a command, while the command runs.
+
+    A line is a report if it is a JSON object with the keys "step" and "value", the step is an integer from 0 to
+    `LARGEST_STEP`, and the value is a number. The class ignores all other lines, and the other keys of the object. A
+    line ends with a line feed, a carriage return or both.
+
+    Examples
+    --------
+    >>> lines = ReportLines()
+    >>> lines.read(b'epoch 1\\n{"step": 1, "value": 0.5}\\n{"step": 2, "va')
+    [(1, 0.5)]
+    >>> lines.read(b'lue": 0.25}\\n0.25\\n')
+    [(2, 0.25)]
+    """
+
+    def __init__(self) -> None:
+        # The beginning of a line whose end has not arrived yet, with at most LONGEST_REPORT + 1 bytes.
+        self._partial = b""
+
+    def read(self, data: bytes) -> list[tuple[int, float]]:
+        """Return the step and the value of each report whose line ends in `data`, the next part of the output."""
+        first, *others = _LINE_END.split(data)
+        lines = [self._partial + first, *others]
+        self._partial = lines.pop()[: LONGEST_REPORT + 1]
+        return [report for line in lines if (report := _report(line)) is not None]
+
+
+def _report(line: bytes) -> tuple[int, float] | None:
+    # Most lines are no reports. The first two tests are much faster than the parser of JSON.
+    if len(line) > LONGEST_REPORT or b'"step"' not in line:
+        return None
+    try:
+        content = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or type(step := content.get("step")) is not int:
+        return None
+    value = content.get("value")
+    if not 0 <= step <= LARGEST_STEP or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return step, value
 
 
 def from_output(tail: bytes, size: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ledger.objectives import reporting
+
 
 @dataclass(frozen=True)
 class Context:
@@ -47,3 +49,50 @@ class Context:
     attempt: int
     seed: int
     study_seed: int
+
+    def report(self, value: float, step: int) -> None:
+        """Report an intermediate value during the training, such as the validation loss after an epoch.
+
+        The ledger records the first value of each step of an attempt. The value at the end is the value that the
+        objective returns, and not the last reported value. The training does not wait for the database. If the call
+        runs outside of a trial, such as in a test of the objective, the method only checks the arguments.
+
+        Parameters
+        ----------
+        value : float
+            The value at the step, any real number. Like the value that the objective returns, the value is high or low
+            as the study maximises or minimises. NaN and the infinities are recorded as a missing value.
+        step : int
+            The step of the training, such as the number of the epoch, from 0 to 10**15. An attempt can report at most
+            100,000 values.
+
+        Raises
+        ------
+        TypeError
+            `value` is no real number, or `step` is no integer.
+        ValueError
+            `step` is outside its range, or the attempt has reported too many values.
+        RuntimeError
+            Another process than the process of the objective has called the method, or the trial has ended.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> @ledger.objective(space={"rate": (0.01, 0.5)})
+        ... def descent(params, context):
+        ...     x = 1.0
+        ...     for epoch in range(20):
+        ...         x -= params["rate"] * 2 * x
+        ...         context.report(x**2, epoch)
+        ...     return x**2
+        >>> descent({"rate": 0.5}, ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42))
+        0.0
+        """
+        reporting.report(self, value, step)
+
+    def should_prune(self) -> bool:
+        """Return whether the objective should end the training of this trial early.
+
+        The method returns False, because a study has no rule that ends a training early.
+        """
+        return False

@@ -1,16 +1,17 @@
 """Export of a study as an Optuna storage. The storage is an SQLite file, with which Optuna can continue the study."""
 
 import json
+import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from ledger.database import annotations, trials
-from ledger.database.rows import AnnotationRow, StudyRow, TrialRow
+from ledger.database import annotations, reports, trials
+from ledger.database.rows import AnnotationRow, ReportRow, StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.export.files import whole_path
 from ledger.objectives import value_scale
@@ -169,14 +170,20 @@ def _trials(
 ) -> "Iterator[FrozenTrial]":
     space = distributions(study.spec["space"])
     for page in trials.pages(connection, study.id):
+        reported = reports.of_trials(connection, study.id, page[0].number, page[-1].number)
         for row in page:
             try:
-                yield _trial(row, space, annotated.get(row.number))
+                yield _trial(row, space, annotated.get(row.number), reported.get(row.number, ()))
             except ValueError as error:
                 raise LedgerError(f"Optuna refuses trial {row.number} of study {study.name}: {error}") from None
 
 
-def _trial(row: TrialRow, space: "dict[str, BaseDistribution]", annotation: AnnotationRow | None) -> "FrozenTrial":
+def _trial(
+    row: TrialRow,
+    space: "dict[str, BaseDistribution]",
+    annotation: AnnotationRow | None,
+    reported: Sequence[ReportRow],
+) -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
     # Optuna's distribution converts each value to the parameter's type, because JSON does not distinguish 1 from 1.0.
@@ -199,6 +206,7 @@ def _trial(row: TrialRow, space: "dict[str, BaseDistribution]", annotation: Anno
     trial = create_trial(
         state=TrialState[_STATES[row.state]],
         value=row.value,
+        intermediate_values={report.step: math.nan if report.value is None else report.value for report in reported},
         params=params,
         distributions=space,
         user_attrs=_with_attributes({**shown, **metrics}, {**facts, **metrics}, annotation),

@@ -39,7 +39,8 @@ def render(ledger: StudyOverview) -> str:
     content = ReportContent(ledger)
     metrics = _metrics(content)
     rows = [_row(content.study.space.names, metrics, trial) for trial in _by_loss(content.shown)]
-    sections = [plot(content) for plot in PLOTS.values()]
+    # Most objectives report no values, and their pages need no section without curves.
+    sections = [plot(content) for name, plot in PLOTS.items() if name != "curves" or ledger.curves]
     return page_of(
         "page.html",
         sections,

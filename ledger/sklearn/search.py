@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 
 import ledger
 from ledger.keywords import known_keywords
+from ledger.objectives.reporting import INSIDE
 from ledger.sklearn.digest import digest
 from ledger.sklearn.distributions import read_distributions
 from ledger.sklearn.fit_file import SharedContent
@@ -25,7 +26,6 @@ from ledger.sklearn.fits import FitBackend
 from ledger.sklearn.objective import CandidateFits, has_ended_search, make_objective, recorded_results
 from ledger.sklearn.scores import failed_fits
 from ledger.text import last_line
-from ledger.worker.trainer import INSIDE
 
 # The seed of a search without a random state. A search with the same seed continues after an interruption.
 _SEED = 42

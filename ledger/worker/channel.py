@@ -6,7 +6,9 @@ remaining tokens, from the same socket as the trainer. The trainer writes answer
 supervisor can read the answers even after the trainer's death. The trainer writes one byte to a second pipe to wake the
 supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may be full, and after an
 urgent answer. The trainer does not wake the supervisor after each answer, so several short trials need only one context
-switch.
+switch. The trainer writes a report at once if the pipe of answers has room. Without room, a thread of the trainer
+writes the report later, so the objective never waits for the supervisor. After a report, the trainer wakes the
+supervisor at most once in `REPORT_SECONDS` seconds.
 
 The objective can change the state of each open file that the trainer inherits, but no such change may block the
 supervisor:
@@ -21,12 +23,14 @@ supervisor:
 """
 
 import json
+import math
 import os
 import queue
 import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -41,6 +45,8 @@ _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without this limit, an objective
 # that writes without end could keep the supervisor from sending heartbeats.
 _READS = 16
+# Shortest time in seconds between two wake-ups of the supervisor for reports.
+REPORT_SECONDS = 0.2
 
 
 class SupervisorChannel:
@@ -214,6 +220,17 @@ class TrainerChannel:
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
+        # Reports for which the pipe of answers had no room, and the time of the last wake-up for reports.
+        self._unwritten = bytearray()
+        self._woken_at = -math.inf
+        # Whether a thread waits for room in the pipe of answers, and writes the reports then.
+        self._is_emptying = False
+        # An objective may report from several threads.
+        self._lock = threading.Lock()
+        self._answer_poll = select.poll()
+        self._answer_poll.register(self._answers, select.POLLOUT)
+        # A library for tests may replace `time.monotonic` while the objective runs.
+        self._clock = time.monotonic
         self.at_end: Callable[[], object] = lambda: None
         threading.Thread(target=self._receive_batches, daemon=True).start()
 
@@ -240,16 +257,53 @@ class TrainerChannel:
         """Write an answer. An urgent answer wakes the supervisor."""
         # Without ensure_ascii=False, escape sequences could make the metrics longer than `LARGEST_ANSWER` allows.
         line = json.dumps(content, ensure_ascii=False).encode() + b"\n"
-        for start in range(0, len(line), _PIPE_ROOM):
-            part = line[start : start + _PIPE_ROOM]
-            # A wake-up makes the supervisor empty the pipe of answers, so the next write to the pipe of answers cannot
-            # block forever.
-            if self._unannounced + len(part) > _PIPE_ROOM:
+        with self._lock:
+            data, self._unwritten = bytes(self._unwritten) + line, bytearray()
+            for start in range(0, len(data), _PIPE_ROOM):
+                self._write(data[start : start + _PIPE_ROOM])
+            if urgent:
                 self._wake_supervisor()
-            os.write(self._answers, part)
-            self._unannounced += len(part)
-        if urgent:
+
+    def report(self, content: Mapping[str, Any]) -> None:
+        """Write a report without waiting for the supervisor.
+
+        If the pipe of answers has no room, the method keeps the report, and a thread writes the report later.
+        """
+        with self._lock:
+            self._unwritten += json.dumps(content).encode() + b"\n"
+            self._write_reports()
+            if self._unwritten and not self._is_emptying:
+                self._is_emptying = True
+                threading.Thread(target=self._empty, daemon=True).start()
+            if (now := self._clock()) >= self._woken_at + REPORT_SECONDS:
+                self._woken_at = now
+                self._wake_supervisor()
+
+    def _write_reports(self) -> None:
+        """Write as many of the unwritten reports as the pipe of answers has room for."""
+        # If the poll finds room, the pipe accepts `_PIPE_ROOM` bytes without blocking.
+        while self._unwritten and self._answer_poll.poll(0):
+            self._write(bytes(self._unwritten[:_PIPE_ROOM]))
+            del self._unwritten[:_PIPE_ROOM]
+
+    def _empty(self) -> None:
+        """Write the unwritten reports, and wait each time until the pipe of answers has room."""
+        poll = select.poll()
+        poll.register(self._answers, select.POLLOUT)
+        while self._is_emptying:
+            poll.poll()
+            with self._lock:
+                self._write_reports()
+                self._is_emptying = bool(self._unwritten)
+
+    def _write(self, part: bytes) -> None:
+        """Write at most `_PIPE_ROOM` bytes to the pipe of answers."""
+        # A wake-up makes the supervisor empty the pipe of answers, so the next write to the pipe of answers cannot
+        # block forever.
+        if self._unannounced + len(part) > _PIPE_ROOM:
             self._wake_supervisor()
+        os.write(self._answers, part)
+        self._unannounced += len(part)
 
     def _wake_supervisor(self) -> None:
         os.write(self._wake_ups, b"\n")

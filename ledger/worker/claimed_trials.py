@@ -10,12 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from ledger.database import protocol
+from ledger.database.bounds import MOST_REPORTS_OF_CALL
 from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
 from ledger.objectives import value_scale
 from ledger.text import last_line, one_line
-from ledger.worker.outcome import AttemptOutcome
+from ledger.worker.outcome import AttemptOutcome, Report
 
 _log = logging.getLogger("ledger.worker")
 
@@ -24,6 +25,10 @@ _log = logging.getLogger("ledger.worker")
 # If the worker never released claimed trials, a trial could wait for a long time until the worker has finished an
 # unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
+# After a report of the trial in training has arrived, the worker writes the report to the ledger within
+# `REPORT_SECONDS` seconds, together with the reports that arrive meanwhile. The time is longer than the time between
+# two wake-ups by the trainer (`channel.REPORT_SECONDS`), so that a write also contains the reports after the wake-up.
+REPORT_SECONDS = 0.25
 
 # Type of the methods `call` and `try_call` of a `ReconnectingSession`, which call a function of the module `protocol`.
 Call = Callable[..., Any]
@@ -54,8 +59,14 @@ class ClaimedTrials:
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, AttemptOutcome]] = []
+        # Reports that the worker has not yet written to the ledger, in the order of the reports.
+        self._reports: list[tuple[ClaimedTrial, list[Report]]] = []
+        # Time before which the worker does not try again to reach the database, as a value of `time.monotonic`.
+        self._postponed_until = 0.0
         # Claims of all attempts whose outcome the database has refused.
         self._refused: set[UUID] = set()
+        # Claims that were no longer valid when the worker wrote reports.
+        self._gone: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
         self._heartbeat_at = now + claimed[0].heartbeat_seconds
@@ -83,7 +94,19 @@ class ClaimedTrials:
 
         The method keeps `outcome` until `deliver` writes this outcome to the ledger.
         """
+        self._add_reports(outcome.reports)
         self._undelivered.append((self._end_first(), outcome))
+
+    def keep_reports(self, reports: Sequence[Report]) -> None:
+        """Keep reports of the trial in training until `deliver` or `maintain` writes the reports to the ledger.
+
+        While other claimed trials wait, the worker writes the reports together with the outcomes of these trials.
+        """
+        if not reports:
+            return
+        self._add_reports(reports)
+        if len(self._unfinished) == 1:
+            self.due_at = min(self.due_at, max(time.monotonic() + REPORT_SECONDS, self._postponed_until))
 
     def withdraw(self, count: int) -> None:
         """Record that the supervisor has withdrawn the last `count` trials from the trainer."""
@@ -120,8 +143,9 @@ class ClaimedTrials:
         self.deliver(call)
         self.release(call)
         current = self._unfinished[0]
-        if time.monotonic() >= self._heartbeat_at:
-            if not call(protocol.heartbeat, current):
+        is_gone = current.claim in self._gone
+        if is_gone or time.monotonic() >= self._heartbeat_at:
+            if is_gone or not call(protocol.heartbeat, current):
                 message = ": the claim is no longer valid, so the worker stops the training"
                 self._log("claim gone", [current], message, level=logging.WARNING)
                 self._end_first()
@@ -132,7 +156,7 @@ class ClaimedTrials:
 
     def postpone(self, seconds: float) -> None:
         """Set `due_at` to the current time plus `seconds`, because the database is unavailable."""
-        self.due_at = time.monotonic() + seconds
+        self.due_at = self._postponed_until = time.monotonic() + seconds
 
     def release(self, call: Call) -> None:
         """Release all unfinished trials, except those that the trainer has or that the worker keeps for the trainer.
@@ -140,6 +164,7 @@ class ClaimedTrials:
         A worker can claim a released trial again at once, unless the trial was released too often
         (ledger.release_pause). The ledger does not count a released attempt as failed or lost.
         """
+        self._write_reports(call)
         waiting = list(self._unfinished)[self._in_trainer :]
         if not waiting:
             return
@@ -161,11 +186,13 @@ class ClaimedTrials:
         self._unfinished.popleft()
 
     def deliver(self, call: Call) -> None:
-        """Write the outcomes to the ledger.
+        """Write the reports and the outcomes to the ledger.
 
-        The method writes all results in one statement, and each failure in a separate statement. If the database
-        refuses a result, the attempt fails with the reason of the refusal.
+        The method writes the reports of a trial before the trial's outcome. The method writes all results in one
+        statement, and each failure in a separate statement. If the database refuses a result, the attempt fails with
+        the reason of the refusal.
         """
+        self._write_reports(call)
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
@@ -187,6 +214,31 @@ class ClaimedTrials:
                 continue
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
+
+    def _add_reports(self, reports: Sequence[Report]) -> None:
+        """Keep reports of the first unfinished trial."""
+        if self._reports and self._reports[-1][0] is self._unfinished[0]:
+            self._reports[-1][1].extend(reports)
+        elif reports:
+            self._reports.append((self._unfinished[0], list(reports)))
+
+    def _write_reports(self, call: Call) -> None:
+        """Write the reports to the ledger, in the order of the reports."""
+        while self._reports:
+            trial, reports = self._reports[0]
+            if trial.claim not in self._gone:
+                some = reports[:MOST_REPORTS_OF_CALL]
+                try:
+                    answer = call(protocol.report, trial, [each.step for each in some], [each.loss for each in some])
+                except ValuesRefused as refusal:
+                    message = f": the database refused {len(some)} reports ({one_line(str(refusal))})"
+                    self._log("reports refused", [trial], message, level=logging.WARNING)
+                else:
+                    if answer != "continue":
+                        self._gone.add(trial.claim)
+                del reports[:MOST_REPORTS_OF_CALL]
+            if not reports or trial.claim in self._gone:
+                del self._reports[0]
 
     def _complete(self, results: Sequence[tuple[ClaimedTrial, AttemptOutcome]], call: Call) -> None:
         """Write results to the ledger in one statement."""

@@ -6,11 +6,11 @@ therefore does not trust the answers, and checks every answer.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ledger.database.bounds import LARGEST_JSON, LONGEST_ERROR
+from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP, LONGEST_ERROR
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
@@ -20,6 +20,22 @@ from ledger.text import one_line, show
 # code of an objective contains no metrics. The list of parts and all source texts of a code together have at most
 # `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
+
+
+@dataclass(frozen=True)
+class Report:
+    """An intermediate value that the objective reported during the training.
+
+    Attributes
+    ----------
+    step : int
+        The step of the training, from 0.
+    loss : float or None
+        The finite loss at the step, or None if the value was NaN or an infinity.
+    """
+
+    step: int
+    loss: float | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +61,8 @@ class AttemptOutcome:
     output : str
         The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets this
         attribute, because an answer does not contain the output.
+    reports : sequence of Report
+        The reports of the attempt that the supervisor has not yet taken, in the order of the reports.
     """
 
     kind: str
@@ -53,11 +71,14 @@ class AttemptOutcome:
     metrics: Mapping[str, Any] | None = None
     error: str | None = None
     output: str = ""
+    reports: Sequence[Report] = ()
 
 
 # An answer does not contain the attempt's output, because the supervisor reads the output from the trainer's streams.
-_FIELDS = {field.name for field in fields(AttemptOutcome)} - {"output"}
+# The trainer sends each report in a separate answer.
+_FIELDS = {field.name for field in fields(AttemptOutcome)} - {"output", "reports"}
 _LOADED_FIELDS = {"loaded", "code", "differing"}
+_REPORT_FIELDS = {"step", "loss"}
 
 
 def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
@@ -98,13 +119,13 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    content : AttemptOutcome or LoadedCode
-        Outcome of the job, or the message that the trainer process has loaded the objective and that the job has not
-        ended.
+    content : AttemptOutcome, LoadedCode or Report
+        Outcome of the job, the message that the trainer process has loaded the objective, or a report of the objective.
+        Only an outcome ends the job.
     """
 
     job: int
-    content: AttemptOutcome | LoadedCode
+    content: AttemptOutcome | LoadedCode | Report
 
 
 def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
@@ -129,6 +150,8 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     >>> parse_answer(b'{"job": 3, "loss": NaN}', trains=True)
     Traceback (most recent call last):
     ledger.worker.outcome.MalformedAnswerError: NaN is not a number of JSON
+    >>> parse_answer(b'{"job": 3, "step": 1, "loss": 0.5}', trains=True)
+    TrainerAnswer(job=3, content=Report(step=1, loss=0.5))
     """
     try:
         content = json.loads(line, parse_constant=_refuse_constant)
@@ -141,6 +164,8 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
         raise MalformedAnswerError("the number of the job is not an integer")
     if content.get("loaded") is True and set(content) == _LOADED_FIELDS:
         return TrainerAnswer(job, _loaded(content["code"], content["differing"]))
+    if set(content) == _REPORT_FIELDS and trains:
+        return TrainerAnswer(job, _report(content["step"], content["loss"]))
     if set(content) != _FIELDS:
         raise MalformedAnswerError(f"the answer has the fields {one_line(', '.join(content))}")
     return TrainerAnswer(job, _outcome(content, trains=trains))
@@ -155,6 +180,12 @@ def _loaded(code: object, differing: object) -> LoadedCode:
         return LoadedCode(ObjectiveCode.from_json(code), differing)
     except ValueError as error:
         raise MalformedAnswerError(str(error)) from None
+
+
+def _report(step: object, loss: object) -> Report:
+    if type(step) is not int or not 0 <= step <= LARGEST_STEP:
+        raise MalformedAnswerError(f"step {show(step)} is not an integer from 0 to {LARGEST_STEP}")
+    return Report(step, None if loss is None else _finite("loss", loss))
 
 
 def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:

@@ -320,6 +320,7 @@ class Supervisor:
                     continue  # The job has only loaded the objective.
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
+            trials.keep_reports(self._trainer.take_reports())
             if first.study_id in self._refusals and self._trainer.training_since is not None:
                 self._accept(first)
             if differing := self._trainer.take_differing():

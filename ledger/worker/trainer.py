@@ -20,11 +20,13 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any
 
+from ledger.database.bounds import MOST_REPORTS
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import Context
 from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.objectives.command import remove_folder
 from ledger.objectives.fingerprint import ObjectiveCode
+from ledger.objectives.reporting import INSIDE
 from ledger.text import last_line
 from ledger.worker import credentials, interpreter
 from ledger.worker.cgroup import TrainerCgroup
@@ -33,6 +35,7 @@ from ledger.worker.outcome import (
     AttemptOutcome,
     LoadedCode,
     MalformedAnswerError,
+    Report,
     TrainerAnswer,
     parse_answer,
 )
@@ -42,10 +45,6 @@ from ledger.worker.system_user import SystemUser
 # Environment variables that set a library's thread count. The parent process sets these variables for the child
 # process, because some libraries read their variable only during their import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-# Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
-# variable LEDGER_INSIDE_TRAINER. The trainer therefore runs no study when the trainer imports a module that calls
-# `Study.run`.
-INSIDE = "LEDGER_INSIDE_TRAINER"
 _POLL_SECONDS = 0.002
 
 
@@ -122,6 +121,10 @@ class TrainerHandle:
         # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel does not
         # always close when the child exits, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
+        # `_reports` contains the reports of the first unfinished job that the supervisor has not taken, and `_reported`
+        # is the number of all reports of this job.
+        self._reports: list[Report] = []
+        self._reported = 0
         # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
         # Time at which the supervisor began to wait for the first unfinished job, as a value of `time.monotonic`.
@@ -283,6 +286,11 @@ class TrainerHandle:
         (outcome,) = self._with_outputs([AttemptOutcome("timeout", 0.0)])
         return outcome.output
 
+    def take_reports(self) -> list[Report]:
+        """Return the reports of the job in training that have arrived since the last call."""
+        reports, self._reports = self._reports, []
+        return reports
+
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
 
@@ -383,6 +391,12 @@ class TrainerHandle:
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.content
+        if isinstance(outcome, Report):
+            self._reported += 1
+            if self._reported > MOST_REPORTS:
+                raise MalformedAnswerError(f"the attempt has reported more than {MOST_REPORTS:,} values")
+            self._reports.append(outcome)
+            return []
         # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
         # of the objective could end the worker.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
@@ -399,13 +413,19 @@ class TrainerHandle:
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
-        return [replace(outcome, seconds=seconds)]
+        return [replace(outcome, seconds=seconds, reports=self._end_reports())]
+
+    def _end_reports(self) -> tuple[Report, ...]:
+        """Return the reports of the first unfinished job that the supervisor has not taken, because the job ends."""
+        self._reported = 0
+        return tuple(self.take_reports())
 
     def _end_first(self, kind: str, describe: Callable[[], str]) -> list[AttemptOutcome]:
         """End the child, and return the outcome of the job in training."""
         seconds, has_job = time.monotonic() - self._since, self.jobs > 0
         error = describe()
-        return [AttemptOutcome(kind, seconds, error=error)] if has_job else []
+        reports = self._end_reports()
+        return [AttemptOutcome(kind, seconds, error=error, reports=reports)] if has_job else []
 
     def _spawn(self) -> SupervisorChannel:
         channel = SupervisorChannel()
@@ -497,6 +517,7 @@ class TrainerHandle:
         self._channel.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
+        self._reported = 0
         self._process = self._channel = self._pidfd = self._loaded = self._fault = None
         self.code = self._compared = self._differing = None
         self._end = self._first

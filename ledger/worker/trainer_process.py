@@ -20,10 +20,11 @@ from typing import Any
 
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
-from ledger.objectives import Context, load, runs_users_code, search_path
+from ledger.objectives import Context, ValueScale, load, runs_users_code, search_path, value_scale
 from ledger.objectives.command import CommandFailedError, CommandHost, RemainingProcessesError
 from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
+from ledger.objectives.reporting import receive_reports
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
 from ledger.text import one_line
@@ -89,7 +90,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
                 raise LedgerError(refusal)
             if job["objective"] != loaded:
                 objective = json.loads(job["objective"])
-                evaluate = _load(objective, options, folder, host)
+                evaluate, scale = _load(objective, options, folder, host), value_scale(objective)
                 message = _checked_code(objective, job, options, folder)
                 if "command" in objective:
                     channel.at_end = lambda: _end_command(host)
@@ -101,7 +102,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         else:
             received.clear()
             if "params" in job:
-                outcome = _train(evaluate, job, options["memory_limit"], received)
+                outcome = _train(evaluate, job, options["memory_limit"], received, scale, channel)
             elif "space" in job:
                 outcome = _check(evaluate, job)
             else:
@@ -206,14 +207,25 @@ def _check(evaluate: LoadedObjective, job: Mapping[str, Any]) -> AttemptOutcome:
 
 
 def _train(
-    evaluate: LoadedObjective, job: Mapping[str, Any], memory_limit: int | None, received: Collection[int]
+    evaluate: LoadedObjective,
+    job: Mapping[str, Any],
+    memory_limit: int | None,
+    received: Collection[int],
+    scale: ValueScale,
+    channel: TrainerChannel,
 ) -> AttemptOutcome:
+    context = Context(**job["context"])
+
+    def send(step: int, loss: float | None) -> None:
+        channel.report({"job": job["job"], "step": step, "loss": loss})
+
     # This module imports the function `perf_counter` itself, because a library for tests may replace
     # `time.perf_counter`.
     started = perf_counter()
     try:
         params = python_params(job["params"], job.get("tuples", ()))
-        result = evaluate(params, Context(**job["context"]))
+        with receive_reports(context, scale, send):
+            result = evaluate(params, context)
     except RemainingProcessesError as error:
         # After the end of this process, the supervisor ends the cgroup of this process.
         sys.exit(str(error))

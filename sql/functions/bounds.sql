@@ -89,6 +89,34 @@ return 10000;
 comment on function ledger.largest_attributes is
   'The maximum size of the document with the user attributes of a study or a trial, in bytes.';
 
+-- The bounds of the reports of trials. A call must be short, because a worker renews its lease between two calls. A
+-- report page and an export read the reports of many trials, so the number of reports and their metrics must be small.
+create or replace function ledger.most_reports_of_call() returns int
+language sql immutable parallel safe
+return 1000;
+comment on function ledger.most_reports_of_call is
+  'The maximum number of steps that one call of ledger.report records.';
+
+create or replace function ledger.most_reports() returns int
+language sql immutable parallel safe
+return 100000;
+comment on function ledger.most_reports is
+  'The maximum number of steps that one attempt of a trial can report.';
+
+create or replace function ledger.largest_report() returns int
+language sql immutable parallel safe
+return 10000;
+comment on function ledger.largest_report is
+  'The maximum size of the metrics of one report, in bytes.';
+
+-- The maximum step of a report. A double can represent each integer up to this step, so every reader reads the same
+-- step.
+create or replace function ledger.largest_step() returns bigint
+language sql immutable parallel safe
+return 1000000000000000;
+comment on function ledger.largest_step is
+  'The maximum step of a report.';
+
 -- The maximum depth of a value in a JSON document. Python and other readers refuse a document that is nested too
 -- deeply.
 create or replace function ledger.deepest_json() returns int

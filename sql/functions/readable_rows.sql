@@ -316,6 +316,35 @@ $$;
 comment on function ledger.refuse_unreadable_annotation is
   'Trigger: refuse an annotation that a reader could not read.';
 
+create or replace function ledger.refuse_unreadable_report() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.trial, new.attempt)),
+    case when new.step not between 0 and ledger.largest_step()
+         then format('the step: %s is not a step; give a step from 0 to %s', new.step, ledger.largest_step()) end,
+    ledger.loss_fault('the loss', new.loss),
+    case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
+    ledger.json_fault('the metrics', new.metrics, ledger.largest_report()),
+    ledger.moment_fault('reported_at', new.reported_at));
+begin
+  if fault is null and octet_length(new.metrics::text) > ledger.longest_name() then
+    select ledger.text_fault('the name of a metric', name) into fault
+    from jsonb_object_keys(new.metrics) as name
+    where length(name) > ledger.longest_name()
+    limit 1;
+  end if;
+  if fault is not null then
+    raise exception 'the report of trial % at step %, %', new.trial, new.step, fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_report is
+  'Trigger: refuse a report that a reader could not read.';
+
 create or replace trigger studies_are_readable before insert or update on ledger.study
   for each row execute function ledger.refuse_unreadable_study();
 create or replace trigger iterations_are_readable before insert or update on ledger.iteration
@@ -339,6 +368,8 @@ create or replace trigger code_versions_are_readable before insert on ledger.cod
   for each row execute function ledger.refuse_unreadable_code_version();
 create or replace trigger sources_are_readable before insert on ledger.source
   for each row execute function ledger.refuse_unreadable_source();
+create or replace trigger reports_are_readable before insert on ledger.report
+  for each row execute function ledger.refuse_unreadable_report();
 create or replace trigger annotations_are_readable before insert or update on ledger.study_annotation
   for each row execute function ledger.refuse_unreadable_annotation();
 create or replace trigger annotations_are_readable before insert or update on ledger.trial_annotation
@@ -355,5 +386,6 @@ alter table ledger.manager enable always trigger managers_are_readable;
 alter table ledger.dataset enable always trigger datasets_are_readable;
 alter table ledger.code_version enable always trigger code_versions_are_readable;
 alter table ledger.source enable always trigger sources_are_readable;
+alter table ledger.report enable always trigger reports_are_readable;
 alter table ledger.study_annotation enable always trigger annotations_are_readable;
 alter table ledger.trial_annotation enable always trigger annotations_are_readable;

@@ -1,15 +1,6 @@
--- Empty views for data that Optuna reads but the ledger does not have, such as intermediate values.
+-- Empty views for data that Optuna reads but the ledger does not have, such as heartbeats of trials.
 create or replace view optuna.trial_system_attributes as
 select 0 as trial_system_attribute_id, 0 as trial_id, ''::varchar as key, '' as value_json where false;
-
-create or replace view optuna.trial_intermediate_values as
-select
-  0 as trial_intermediate_value_id,
-  0 as trial_id,
-  0 as step,
-  0::float8 as intermediate_value,
-  'FINITE'::optuna.trialintermediatevaluetype as intermediate_value_type
-where false;
 
 create or replace view optuna.trial_heartbeats as
 select 0 as trial_heartbeat_id, 0 as trial_id, localtimestamp as heartbeat where false;

@@ -128,6 +128,37 @@ cross join lateral (
   end as score) as scored
 where trial.trial_id is not null and trial.loss is not null;
 
+-- Earlier versions of the ledger created an empty view with a column step of type integer. PostgreSQL cannot change the
+-- type of a view's column.
+do $$
+begin
+  if exists (
+    select from pg_attribute
+    where attrelid = to_regclass('optuna.trial_intermediate_values') and attname = 'step' and atttypid = 'int'::regtype)
+  then
+    drop view optuna.trial_intermediate_values cascade;
+  end if;
+end
+$$;
+
+-- The reports of each trial's last attempt. The view computes the value as ledger.value does.
+create or replace view optuna.trial_intermediate_values as
+select
+  trial.trial_id * 1048576::bigint + reported.place as trial_intermediate_value_id,
+  trial.trial_id,
+  reported.step,
+  case when study.direction <> 'maximize' then reported.loss else study.loss_of_zero - reported.loss end
+    as intermediate_value,
+  case when reported.loss is null then 'NAN' else 'FINITE' end::optuna.trialintermediatevaluetype
+    as intermediate_value_type
+from optuna.ledger_trials as trial
+join ledger.study on study.id = trial.study_id
+cross join lateral (
+  select report.step, report.loss, row_number() over (order by report.step) as place
+  from ledger.report
+  where report.study_id = trial.study_id and report.trial = trial.number and report.attempt = trial.attempts) as reported
+where trial.trial_id is not null;
+
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
 -- trial. The name of a metric gets the prefix metrics_, as in a CSV export. If a fact of the ledger or a metric has the
 -- name of a user's attribute, the name of the user's attribute gets the prefix attributes_.

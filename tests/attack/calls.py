@@ -62,6 +62,9 @@ _STATEMENTS = (
     "select content from ledger.dataset",
     "update ledger.code_version set parts = '[]'",
     "delete from ledger.source",
+    "insert into ledger.report (study_id, trial, attempt, step, reported_at) values (1, 0, 1, 0, now())",
+    "update ledger.report set loss = 0",
+    "delete from ledger.report",
     "explain analyze select ledger.delete_study(1)",
     "explain analyze select ledger.rename_study(1, 'mine')",
     "explain analyze select ledger.archive_study(1)",
@@ -108,6 +111,14 @@ class Calls:
             self._tally.tried("flood of announcements")
             with suppress(psycopg.Error):
                 connection.execute("select ledger.announce(%s, 'host', 1)", [f"flood-{number}-{self._rng.random()}"])
+        for number in range(100):
+            self._tally.tried("flood of reports")
+            with suppress(psycopg.Error):
+                connection.execute(
+                    "select ledger.report(study_id, trial, %s, array(select generate_series(%s, %s)::bigint),"
+                    " array_fill(0.5::float8, array[1000])) from ledger.claim(%s, %s::uuid[], 'attacker')",
+                    [claim := uuid.UUID(int=self._rng.getrandbits(128)), number, number + 999, NAME, [claim]],
+                )
         for _ in range(50):
             self._tally.tried("flood of claims and releases")
             claim = uuid.UUID(int=self._rng.getrandbits(128))

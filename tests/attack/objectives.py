@@ -169,6 +169,43 @@ def hostile_json(params):
     return 1.0
 
 
+def hostile_reports(params, context):
+    """Report values and steps that are no numbers, or are out of bounds."""
+    values = (Odd(), math.nan, 10**5_000, Fraction(1, 3), "x", True, 1.7e308, -0.0, [1])
+    steps = (Odd(), -1, 10**5_000, 2**63, math.nan, "x", True, 0, 10**15)
+    for value in values:
+        for step in steps:
+            with suppress(Exception):
+                context.report(value, step)
+    return 1.0
+
+
+def hostile_flood_of_reports(params, context):
+    for step in range(10**9):
+        context.report(0.5, step)
+
+
+def hostile_reports_of_a_copy(params, context):
+    if os.fork() == 0:
+        for step in range(100_000):
+            context.report(-1.0, step)
+    context.report(0.5, 0)
+    return 1.0
+
+
+def hostile_late_reports(params, context):
+    """Report from a thread after the end of the trial, and during later trials."""
+
+    def report():
+        for step in range(100):
+            time.sleep(0.01)
+            with suppress(RuntimeError):
+                context.report(0.5, step)
+
+    threading.Thread(target=report).start()
+    return 1.0
+
+
 def hostile_pipes(params):
     _write_everywhere(random.Random(params["x"]), 60)
     return 1.0
@@ -340,6 +377,9 @@ MESSAGES = (
     b'{"job": %d, "loaded": true, "code": null, "differing": null}\n',
     b'{"job": %d, "loaded": true, "code": {"parts": [{"kind": 7}]}, "differing": null}\n',
     b'{"job": %d, "kind": "result", "loss": 1e999, "seconds": 1.0, "metrics": []}\n',
+    b'{"job": %d, "step": 3, "loss": 0.5}\n',
+    b'{"job": %d, "step": -1, "loss": 0.5}\n',
+    b'{"job": %d, "step": 1e3, "loss": "x"}\n',
     b'{"job": "x"}\n',
     b"[1]\n",
     b"null\n",

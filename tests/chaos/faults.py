@@ -136,7 +136,7 @@ class Injector:
         self._for(fault, seconds, where)
 
     def lose_answer(self, fault: Fault) -> None:
-        fault.what = self._random.choice(["claim", "complete", "complete", "complete", "heartbeat", "commit"])
+        fault.what = self._random.choice(["claim", "complete", "complete", "report", "report", "heartbeat", "commit"])
         where = _written_and_committed() if fault.what == "commit" else _calls(f"ledger.{fault.what}(")
         trap = self._proxy.lose_answer(where)
 

@@ -5,9 +5,12 @@ import os
 import random
 import time
 
+# Number of reports of each trial.
+STEPS = 4
+
 
 def rugged(params, context):
-    """Return a value that depends only on the parameters and the trial's seed."""
+    """Return a value that depends only on the parameters and the trial's seed, and report the steps of a curve."""
     noise = random.Random(context.seed)
     x, y = params["x"], params["y"]
     hills = 20 + x**2 + y**2 - 10 * (math.cos(2 * math.pi * x) + math.cos(2 * math.pi * y))
@@ -18,5 +21,7 @@ def rugged(params, context):
     loss += 1.0 if params["pair"] is None else params["pair"][0]
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
-    time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]))
+    for step in range(STEPS):
+        time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]) / STEPS)
+        context.report(x + step, step)
     return {"value": -loss - noise.gauss(0, 0.1), "times": times}

@@ -20,6 +20,7 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
         "results recorded twice": counts["doubled"],
         "complete trials without a complete attempt": counts["without_attempt"],
         "trials that differ from the undisturbed study": differing + abs(len(soaked.undisturbed) - len(soaked.results)),
+        "complete attempts without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
         "iterations not told": counts["untold"],
         "failures of machines that were counted as failures of the objective": counts["failures"],
         "attempts that never ended": soaked.attempts["open"],

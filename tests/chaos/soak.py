@@ -14,6 +14,7 @@ import psycopg
 
 from tests.chaos.faults import Fault, Injector
 from tests.chaos.fleet import Fleet
+from tests.chaos.objective import STEPS
 from tests.chaos.studies import NAME, Plan, Result, program, results
 from tests.system.programs import Program
 from tests.system.proxy import Proxy
@@ -40,7 +41,12 @@ select
                                                              and attempt.outcome = 'complete'
                                                              and attempt.loss = trial.loss
    where attempt.claim is null) as without_attempt,
-  (select count(*) from ledger.iteration where told_at is null) as untold
+  (select count(*) from ledger.iteration where told_at is null) as untold,
+  (select count(*) from ledger.attempt join ledger.trial on trial.claim = attempt.claim
+   where outcome = 'complete' and %(steps)s <> (
+     select count(*) from ledger.reports
+     where reports.study_id = attempt.study_id and reports.trial = attempt.trial and reports.attempt = attempt.number
+       and step < %(steps)s and value = (params ->> 'x')::float8 + step)) as without_reports
 """
 _ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts from ledger.attempt group by outcome"
 
@@ -59,7 +65,8 @@ class Soaked:
         The budget at the end.
     counts : mapping
         Numbers of rows in the ledger: trials, complete, failures (trials with a counted failure), doubled (trials with
-        several complete attempts), without_attempt (complete trials without a complete attempt), untold (iterations).
+        several complete attempts), without_attempt (complete trials without a complete attempt), untold (iterations),
+        without_reports (complete attempts of the objective `rugged` without all of its reports).
     attempts : Counter
         Attempts by outcome; "open" for attempts without one.
     left : list of str
@@ -153,7 +160,7 @@ def soak(
         with ThreadPoolExecutor(1) as pool:
             undisturbed = pool.submit(calm, fleet.iterations)
             verify = _verify(ledger)
-        (counts,) = _query(server, _COUNTS)
+        (counts,) = _query(server, _COUNTS, steps=STEPS)
         return Soaked(
             seconds=lasted,
             faults=injector.injected,
@@ -202,6 +209,6 @@ def _verify(ledger: Program) -> str:
     return "" if process.returncode == 0 else f"exit code {process.returncode}: {out}{error}".strip()
 
 
-def _query(server: Server, statement: str) -> list[dict[str, Any]]:
+def _query(server: Server, statement: str, **parameters: object) -> list[dict[str, Any]]:
     with psycopg.connect(server.url, row_factory=psycopg.rows.dict_row) as connection:
-        return connection.execute(statement).fetchall()
+        return connection.execute(statement, parameters or None).fetchall()

@@ -21,6 +21,7 @@ from ledger.database.rows import (
     CodeVersionRow,
     IterationRow,
     ProgressRow,
+    ReportRow,
     StudyRow,
     TrialRow,
     WorkerRow,
@@ -460,7 +461,7 @@ def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any])
 
 def test_no_view_fails_for_any_row_that_the_tables_accept(url):
     accepted = dict.fromkeys(("study", "worker", "manager", "code_version", "iteration", "trial", "attempt"), 0)
-    accepted |= {"study_annotation": 0, "trial_annotation": 0}
+    accepted |= {"study_annotation": 0, "trial_annotation": 0, "report": 0}
     known = queries.known()
     with engine(url).connect() as db:
         connection = driver(db)
@@ -613,6 +614,15 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                             "seconds": draw(st.none() | seconds),
                         }
                         add("attempt", {**of_study, **of_trial})
+                        report = {
+                            "trial": number,
+                            "attempt": place,
+                            "step": draw(mostly(st.integers(0, 10**15), st.sampled_from([-1, 10**15 + 1]))),
+                            "loss": draw(floats),
+                            "metrics": draw(st.none() | metrics),
+                            "reported_at": draw(moments),
+                        }
+                        add("report", {**of_study, **report})
 
         def annotation(draw: Any) -> dict[str, Any]:
             return {
@@ -628,7 +638,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 connection.execute(sql.SQL("select * from {}").format(sql.Identifier(*view))).fetchall()
             for each in known.values():
                 connection.execute(each.with_values({})).fetchall()
-            for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow, AnnotationRow):
+            for row in (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow, AnnotationRow, ReportRow):
                 fetch(db, row, rows_of(row))
             for version in fetch(db, CodeVersionRow, rows_of(CodeVersionRow)):
                 watched(parts_from_json(version.parts))

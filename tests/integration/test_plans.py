@@ -148,6 +148,8 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
             measured["claim"] = shown(connection, plans)
             assert protocol.heartbeat(connection, held[0])
             measured["heartbeat"] = shown(connection, plans)
+            assert protocol.report(connection, held[0], [0, 1], [0.5, None]) == "continue"
+            measured["report"] = shown(connection, plans)
             answer = finish(held)
             expected = {"complete": ["recorded"] * len(held), "fail": "retry", "release": {each.claim for each in held}}
             assert answer == expected[end]
@@ -155,6 +157,7 @@ def test_the_functions_of_the_hot_path_keep_their_indexes(explained, end, severa
     # the statements in each function, and the statement that called it
     check(measured["claim"], 5, MOST_BUFFERS * (1 + len(held)))
     check(measured["heartbeat"], 3)
+    check(measured["report"], 5)
     check(measured[end], 4, MOST_BUFFERS * (1 + len(held)))
     (found,) = [plan for plan in measured["claim"] if "for no key update" in plan]
     assert "using trial_pending" in found
@@ -304,7 +307,7 @@ def _blocks(own: Any, observer: psycopg.Connection[Any]) -> int:
 
 
 def test_every_function_of_the_hot_path_is_explained_here():
-    explained_here = {"claim", "heartbeat", "complete", "fail", "release", "reap"}
+    explained_here = {"claim", "heartbeat", "report", "complete", "fail", "release", "reap"}
     # the functions of the last line within those that call them
     explained_here |= {"claim_study", "leave_study", "propose", "tell", "stop", "finish"}
     explained_here |= {"current_code", "held_study", "lock_trial", "mark_told", "next_trial"}
@@ -365,6 +368,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "terminal_rows",
         "unchanging_code",
         "unchanging_datasets",
+        "unchanging_reports",
         "value",
     }
     assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others

@@ -39,11 +39,12 @@ OTHERS = ROLES[1:]
 VIEWS = {
     *("annotations", "attempts", "best_trials", "code_versions", "convergence", "counts", "datasets", "improvements"),
     *("iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals", "regret"),
+    "reports",
     *("sources", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
 PROTOCOL = {
-    *("claim", "heartbeat", "complete", "fail", "release", "refuse", "accept", "announce", "dataset", "ended"),
-    *("objective_code", "report_code", "revision"),
+    *("claim", "heartbeat", "report", "complete", "fail", "release", "refuse", "accept", "announce", "dataset"),
+    *("ended", "objective_code", "report_code", "revision"),
 }
 FUNCTIONS = {
     "ledger_manager": {
@@ -357,6 +358,7 @@ def test_a_claim_that_is_guessed_changes_nothing(of, owner):
             assert not protocol.heartbeat(stranger, guessed)
             assert not protocol.release(stranger, guessed)
             assert not protocol.refuse(stranger, guessed, "broken by a stranger")
+            assert protocol.report(stranger, guessed, [0], [0.0]) == "unknown"
             assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
             assert protocol.fail(stranger, guessed, "broken by a stranger", 0.0) == "unknown"
             for nothing in (None, uuid.UUID(int=0)):
@@ -405,6 +407,7 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "source": "sources",
         "study_annotation": "studies",
         "trial_annotation": "annotations",
+        "report": "reports",
     }
     # a cancellation that waits for a lock is internal
     assert {*named, "cancellation"} == {table.name for table in metadata.tables.values()}

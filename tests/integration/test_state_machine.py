@@ -5,7 +5,7 @@ Each answer follows the protocol, and the ledger stays consistent. The workers u
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -97,6 +97,7 @@ class Attempt:
     held: ClaimedTrial
     outcome: str | None = None
     loss: float | None = None
+    reports: dict[int, float | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -203,7 +204,7 @@ class Histories(RuleBasedStateMachine):
             self.fail(list(self.attempts.values())[-1], data)
 
     def say_anything(self, data: st.DataObject) -> None:
-        words = [self.heartbeat, self.complete, self.fail, self.release, self.refuse, self.claim_again]
+        words = [self.heartbeat, self.report, self.complete, self.fail, self.release, self.refuse, self.claim_again]
         words.append(self.a_claim_that_never_was)
         for _ in range(data.draw(st.integers(1, 4))):
             attempt = data.draw(st.sampled_from(list(self.attempts.values())))
@@ -246,6 +247,15 @@ class Histories(RuleBasedStateMachine):
         assert self.any_worker(data).heartbeat(attempt.held) == mine
         if mine:  # the claim is valid again if it was taken back and not replaced
             trial.state, trial.leased_at = "running", self.now
+
+    def report(self, attempt: Attempt, data: st.DataObject) -> None:
+        """Report some steps. The first report of each step stays."""
+        losses = st.none() | st.floats(-1e9, 1e9)
+        reports = data.draw(st.dictionaries(st.sampled_from([0, 1, 2, 10**15]), losses, max_size=3))
+        _, mine = self.of(attempt)
+        assert self.any_worker(data).report(attempt.held, reports) == ("continue" if mine else "stale")
+        if mine:
+            attempt.reports = {**reports, **attempt.reports}
 
     def complete(self, attempt: Attempt, data: st.DataObject) -> None:
         """Complete this claim, and maybe others in the same statement. Each answer is the same as for a single call."""
@@ -306,6 +316,7 @@ class Histories(RuleBasedStateMachine):
         worker = self.any_worker(data)
         assert worker.complete([(stranger, 0.5)]) == ["unknown"]
         assert worker.fail(stranger, "it broke", "failed") == "unknown"
+        assert worker.report(stranger, {0: 0.5}) == "unknown"
         assert not worker.heartbeat(stranger)
         assert not worker.release(stranger)
         assert not worker.refuse(stranger, "no package")
@@ -576,6 +587,12 @@ class Histories(RuleBasedStateMachine):
         kept = self.connection.execute("select claim, trial, outcome, loss from ledger.attempt").fetchall()
         assert {claim: tuple(rest) for claim, *rest in kept} == {
             claim: (attempt.held.trial, attempt.outcome, attempt.loss) for claim, attempt in self.attempts.items()
+        }
+        reported = self.connection.execute("select trial, attempt, step, loss from ledger.report").fetchall()
+        assert {(trial, attempt, step): loss for trial, attempt, step, loss in reported} == {
+            (attempt.held.trial, attempt.held.attempt, step): loss
+            for attempt in self.attempts.values()
+            for step, loss in attempt.reports.items()
         }
 
     @invariant()

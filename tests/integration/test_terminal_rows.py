@@ -17,7 +17,18 @@ END = {
     "timeout": lambda connection, held: protocol.fail(connection, held, "error", 1.0, "timeout"),
     "released": lambda connection, held: protocol.release(connection, held),
 }
-TABLES = ("study", "iteration", "trial", "attempt", "cancellation", "worker", "dataset", "code_version", "source")
+TABLES = (
+    "study",
+    "iteration",
+    "trial",
+    "attempt",
+    "cancellation",
+    "worker",
+    "dataset",
+    "code_version",
+    "source",
+    "report",
+)
 
 
 @pytest.fixture(params=["superuser", "superuser in a replica's session", "owner", "holder of every privilege"])
@@ -139,6 +150,23 @@ def test_what_studies_train_on_does_not_change(db, connection, someone):
     ):
         with pytest.raises(psycopg.errors.RestrictViolation, match="what studies train on does not change"):
             someone.execute(change)
+
+
+def test_a_report_does_not_change_and_goes_with_its_study(db, connection, someone):
+    rows = [make_study(db, name) for name in ("s", "t")]
+    for row in rows:
+        assert protocol.report(connection, take(connection, row.name), [0, 1], [0.5, None]) == "continue"
+    for change in (
+        "update ledger.report set loss = 0",
+        "delete from ledger.report",
+        "truncate ledger.report",
+        "insert into ledger.report select * from ledger.report"
+        " on conflict (study_id, trial, attempt, step) do update set loss = 0",
+    ):
+        with pytest.raises(psycopg.errors.RestrictViolation, match="what was reported does not change"):
+            someone.execute(change)
+    assert studies.delete(db, rows[0]) == "deleted"
+    assert connection.execute("select distinct study_id from ledger.report").fetchall() == [(rows[1].id,)]
 
 
 SOURCES = {"a.py": hashlib.sha256(b"x = 1").hexdigest()}

@@ -38,12 +38,15 @@ def asked(server: str, template: str) -> Iterator[psycopg.Connection[Any]]:
               (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome, loss)
             select claim, study_id, number, 1, 'w', now(), now(), 'complete', loss from ledger.trial where study_id > 1;
             insert into ledger.trial_annotation (study_id, trial, note, annotated_by, annotated_at)
-            select study_id, number, 'a note', 'me', now() from ledger.trial where study_id > 1
+            select study_id, number, 'a note', 'me', now() from ledger.trial where study_id > 1;
+            insert into ledger.report (study_id, trial, attempt, step, loss, reported_at)
+            select study_id, number, 1, 0, 0.5, now() from ledger.trial where study_id > 1
             """,
             {"spec": known_study.SPEC},
         )
         connection.execute(
-            "vacuum (analyze) ledger.study, ledger.iteration, ledger.trial, ledger.attempt, ledger.trial_annotation"
+            "vacuum (analyze) ledger.study, ledger.iteration, ledger.trial, ledger.attempt, ledger.trial_annotation,"
+            " ledger.report"
         )
         yield connection
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -18,6 +18,7 @@ class Worker(Protocol):
 
     def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[ClaimedTrial]: ...
     def heartbeat(self, held: ClaimedTrial) -> bool: ...
+    def report(self, held: ClaimedTrial, reports: Mapping[int, float | None]) -> str: ...
     def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]: ...
     def fail(self, held: ClaimedTrial, error: str, outcome: str) -> str: ...
     def release(self, held: ClaimedTrial) -> bool: ...
@@ -34,6 +35,9 @@ class PackageWorker:
 
     def heartbeat(self, held: ClaimedTrial) -> bool:
         return protocol.heartbeat(self._connection, held)
+
+    def report(self, held: ClaimedTrial, reports: Mapping[int, float | None]) -> str:
+        return protocol.report(self._connection, held, list(reports), list(reports.values()))
 
     def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]:
         completed = [CompletedTrial(held, loss, {"from": "Python"}, 1.0) for held, loss in results]
@@ -79,6 +83,12 @@ class PsqlWorker:
 
     def heartbeat(self, held: ClaimedTrial) -> bool:
         return self._of(held, f"select ledger.heartbeat({self._THE});") == "t"
+
+    def report(self, held: ClaimedTrial, reports: Mapping[int, float | None]) -> str:
+        steps = ",".join(map(str, reports))
+        losses = ",".join("null" if loss is None else repr(loss) for loss in reports.values())
+        statement = f"select ledger.report({self._THE}, :'steps', :'losses');"
+        return self._of(held, statement, steps=f"{{{steps}}}", losses=f"{{{losses}}}")
 
     def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]:
         rows = [f"({held.study_id}, {held.trial}, '{held.claim}'::uuid, {loss!r}::float8)" for held, loss in results]

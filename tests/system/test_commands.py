@@ -108,6 +108,35 @@ def test_a_program_in_any_language_is_an_objective(folder, language):
     assert [one.metrics for one in ended] == [{"name": "two words; $(exit 1) é"}, {"name": ""}]
 
 
+def test_lines_with_a_step_and_a_value_are_reports(trainer):
+    lines = """for n in 1 2 3; do printf '{"step": %d, "value": 0.%d}\\n' $n $n; done"""
+    ended = bash(trainer, lines + """; echo '{"step": 4, "value": NaN}'; echo 0.5""")
+    assert (ended.error, ended.loss) == (None, 0.5)
+    assert [(each.step, each.loss) for each in ended.reports] == [(1, 0.1), (2, 0.2), (3, 0.3), (4, None)]
+
+
+def test_reports_of_a_command_arrive_while_it_runs(trainer, folder):
+    begin, end = """echo '{"step": 1, "value": 0.5}'""", """printf '{"step": 2, "value": 3}'"""
+    script = f"{begin}; while [ ! -e go ]; do sleep 0.02; done; {end}".replace("{", "{{").replace("}", "}}")
+    trainer.start({"command": ["bash", "-c", script]}, [({}, Context("s", 0, 1, 70, 7))])
+    while not (taken := trainer.take_reports()):
+        assert trainer.wait(None) == []
+    (folder / "go").touch()
+    while trainer.jobs:
+        ended = trainer.wait(None)
+    # the line of the result can also be a report, even without a line end
+    assert [each.step for each in (*taken, *ended[0].reports)] == [1, 2]
+    assert (ended[0].loss, ended[0].metrics) == (3.0, {"step": 2})
+
+
+def test_a_command_with_too_many_reports_is_ended(trainer):
+    script = 'n = 0\nwhile True:\n print(\'{"step": %d, "value": 1}\' % n)\n n += 1'
+    ended = outcome(trainer, *PYTHON, "-c", script.replace("{", "{{").replace("}", "}}"))
+    assert ended.kind == "failed"
+    assert ended.error == "the objective reports more than 100,000 values: report fewer steps, such as every tenth step"
+    assert len(ended.reports) <= 100_000
+
+
 # What a command gets
 
 SHOWS = """

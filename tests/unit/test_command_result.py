@@ -1,13 +1,14 @@
 """The result of a command: what it prints, and the file that it writes. Both are foreign input."""
 
 import json
+import math
 import os
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.objectives.command_result import LARGEST_RESULT, from_file, from_output
+from ledger.objectives.command_result import LARGEST_RESULT, ReportLines, from_file, from_output
 from ledger.objectives.result import InvalidResultError, to_result
 
 
@@ -159,3 +160,51 @@ def test_a_result_file_that_is_no_regular_file_blocks_nothing(tmp_path):
     for name in ("pipe", "link", "folder"):
         with pytest.raises(InvalidResultError, match=r"^the result file .* regular file$"):
             from_file(str(tmp_path / name))
+
+
+def test_reports_are_lines_with_a_step_and_a_value():
+    lines = ReportLines()
+    assert lines.read(b'{"step": 0, "value": 1}\n{"value": -2.5, "step": 7, "rate": 0.1}\r') == [(0, 1), (7, -2.5)]
+    assert lines.read(b'\nepoch 8: {"step": 8, "value": 1}\n{"step": 9') == []
+    assert lines.read(b', "value": ') == []
+    assert lines.read(b"1e-3}\n") == [(9, 0.001)]
+    ((step, value),) = lines.read(b'{"step": 10, "value": NaN}\n')
+    assert (step, math.isnan(value)) == (10, True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"step": -1, "value": 1}',
+        b'{"step": 1.0, "value": 1}',
+        b'{"step": "1", "value": 1}',
+        b'{"step": true, "value": 1}',
+        b'{"step": 1, "value": "1"}',
+        b'{"step": 1, "value": true}',
+        b'{"step": 1, "value": null}',
+        b'{"step": 10000000000000000, "value": 1}',
+        b'{"step": 1}',
+        b'[{"step": 1, "value": 1}]',
+        b'"step"',
+        b'{"step": 1, "value": 1',
+        b'{"step": 1, "value": \xff}',
+        b'{"step": ' + b"[" * 900,
+        b'{"step": 1, "value": 1, "more": "' + b"x" * 1_000 + b'"}',
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+def test_another_line_is_no_report_however_it_arrives(line, piece):
+    lines = ReportLines()
+    output = line + b'\n{"step": 3, "value": 0.5}\n'
+    found = []
+    for start in range(0, len(output), piece):
+        found += lines.read(output[start : start + piece])
+    assert found == [(3, 0.5)]
+
+
+@given(st.lists(st.binary(max_size=30) | st.sampled_from([b'{"step": 1, "value": 2}', b"\n"]), max_size=20))
+def test_any_output_is_searched_for_reports(parts):
+    lines = ReportLines()
+    for part in parts:
+        for step, _ in lines.read(part):
+            assert step >= 0

@@ -234,7 +234,7 @@ def test_any_other_command_is_refused_with_the_pattern_that_allows_it(patterns):
     with pytest.raises(LedgerError) as refused:
         fixed_arguments(COMMAND, patterns)
     message = str(refused.value)
-    assert message.startswith("this worker has no permission to run the command python train.py --lr '{lr}'; permit")
+    assert message.startswith("this worker has no permission to run the command python train.py --lr {lr}; permit")
     (pattern,) = shlex.split(message.partition("--allow-command ")[2])
     fixed_arguments(COMMAND, [pattern])
 

@@ -12,7 +12,9 @@ from ledger.cli import program
 from ledger.cli.sections import TITLE, SettingsOption
 
 # Commands with these names list something, and have --json. The others do something.
-LISTINGS = {"best", "compare", "where", "list", "show", "source", "check", "current", "verify", "status", "query"}
+LISTINGS = {
+    *("best", "compare", "where", "list", "show", "source", "check", "current", "verify", "status", "query", "reports"),
+}
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
     *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),

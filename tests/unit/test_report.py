@@ -13,11 +13,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from ledger.cli.report import NAMES
+from ledger.database.curves import LearningCurve
 from ledger.database.overview import BARS, SHOWN, WORKERS, StudyOverview
 from ledger.errors import LedgerError, UsageError
 from ledger.report import theme
 from ledger.report.content import ReportContent
 from ledger.report.contour_plots import contour
+from ledger.report.curve_plots import curves
 from ledger.report.image import png
 from ledger.report.page import render
 from ledger.report.plots import PLOTS
@@ -181,6 +183,36 @@ def test_a_study_without_a_surrogate_gives_the_reason():
         section = plot(ReportContent(studied(modelled=False)))
         assert not section.plots
         assert "There is no surrogate yet: the first 4 points are random" in section.caption
+
+
+def test_the_learning_curves_mark_the_best_trial_and_open_trials():
+    studied_ = studied()
+    best, other = studied_.best, next(trial for trial in studied_.shown if trial.loss is not None)
+    assert best is not None
+    assert best != other
+    running = replace(other, loss=None, value=None, state="running")
+    shown = [
+        LearningCurve(best, True, [0, 1], [0.5, None], 2),
+        LearningCurve(other, False, list(range(100)), [0.5] * 100, 400),
+        LearningCurve(running, False, [0], [1.5], 1),
+    ]
+    section = curves(ReportContent(replace(studied_, curves=shown)))
+    (plot,) = section.plots
+    others, dotted, last = plot.figure.data
+    assert (last.line.color, last.line.width, list(last.y)) == (theme.ORANGE, 3, [0.5, None])
+    assert (others.line.dash, dotted.line.dash, others.mode, dotted.mode) == ("solid", "dot", "lines", "lines+markers")
+    assert "running" in dotted.hovertemplate
+    assert "3 trials have reported" in section.caption
+    assert f"the orange curve is the best trial {best.number}" in section.caption
+
+
+def test_a_page_without_reports_has_no_section_for_learning_curves():
+    plain = studied()
+    assert "has reported no values" in curves(ReportContent(plain)).caption
+    assert "Learning curves" not in render(plain)
+    assert plain.best is not None
+    shown = [LearningCurve(plain.best, True, [0], [0.5], 1)]
+    assert "Learning curves" in render(replace(plain, curves=shown))
 
 
 def test_the_timeline_has_rows_for_workers_and_colours_for_outcomes():

@@ -39,8 +39,8 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 import ledger
+from ledger.objectives.reporting import INSIDE
 from ledger.sklearn import LedgerSearchCV
-from ledger.worker.trainer import INSIDE
 from tests.unit.in_process_study import InProcessStudies
 
 X, y = make_classification(90, 5, n_informative=3, n_redundant=0, random_state=1)

@@ -101,7 +101,14 @@ def test_the_contents_name_every_page_of_the_docs(build):
 def test_the_reference_of_python_has_every_public_name(root):
     page = (root / "docs" / "reference" / "python.md").read_text()
     marked = re.findall(r"^<!-- api: (\S+) -->$", page, re.MULTILINE)
-    others = ["ledger.optimizer.Optimizer", "ledger.optuna.storage", "ledger.sklearn.LedgerSearchCV"]
+    others = [
+        "ledger.integrations.lightgbm.ReportCallback",
+        "ledger.integrations.sklearn.fit_in_epochs",
+        "ledger.integrations.xgboost.ReportCallback",
+        "ledger.optimizer.Optimizer",
+        "ledger.optuna.storage",
+        "ledger.sklearn.LedgerSearchCV",
+    ]
     assert sorted(marked) == sorted([f"ledger.{name}" for name in ledger.__all__ if name != "__version__"] + others)
     for name in marked:
         assert f"`{name}`" in page

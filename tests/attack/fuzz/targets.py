@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ledger.database.bounds import LARGEST_STEP
 from ledger.errors import LedgerError, UsageError
 from ledger.imports import document
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
 from ledger.objectives import tabular
-from ledger.objectives.command_result import from_output
+from ledger.objectives.command_result import ReportLines, from_output
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.objectives.table_checks import check_rows
 from ledger.objectives.table_columns import ColumnRoles
@@ -127,7 +128,12 @@ def dataset(content: bytes) -> None:
 
 
 def command_output(content: bytes) -> None:
-    """The standard output of a command is a result that the ledger can store, or is refused in one line."""
+    """The standard output of a command is a result that the ledger can store, or is refused in one line.
+
+    Each report in the output has a step that the ledger can store.
+    """
+    for step, _ in ReportLines().read(content):
+        assert 0 <= step <= LARGEST_STEP
     try:
         result = to_result(from_output(content, len(content)))
     except InvalidResultError as refused:

@@ -1,0 +1,76 @@
+"""Learning curves for reports: the values that the objective reported during the training of some trials.
+
+The size of the learning curves does not grow with the number of trials or of reports.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import Connection, text
+
+from ledger.database.rows import TrialRow
+from ledger.database.selecting import query
+
+# Largest number of curves, number of curves of the trials with the best values, and largest number of points of a
+# curve.
+CURVES, BEST, POINTS = 20, 5, 200
+
+# The primary key of the table ledger.report finds out quickly whether a trial has a report.
+_REPORTED = text(
+    "select trial from unnest(cast(:trials as int[])) as asked (trial)"
+    " where exists (select from ledger.reports where reports.study_id = :study and reports.trial = asked.trial)"
+)
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """The reported values of one trial, or an evenly spaced selection of them.
+
+    Attributes
+    ----------
+    trial : TrialRow
+    is_best : bool
+        Whether the trial is one of the `BEST` shown trials with the best values.
+    steps : sequence of int
+    values : sequence of float or None
+        The value at each step; None for a value that was NaN or an infinity.
+    reports : int
+        Number of all reports of the trial's last attempt.
+    """
+
+    trial: TrialRow
+    is_best: bool
+    steps: Sequence[int]
+    values: Sequence[float | None]
+    reports: int
+
+
+def read(connection: Connection, study_id: int, shown: Sequence[TrialRow]) -> list[LearningCurve]:
+    """Return the learning curves of up to `CURVES` of the given trials.
+
+    The function chooses the trials with the best values, and an evenly spaced selection of the other trials. The order
+    of the curves is the order of the trials.
+    """
+    asked = {"study": study_id, "trials": [trial.number for trial in shown]}
+    with connection.begin():
+        reported = set(connection.scalars(_REPORTED, asked))
+    if not reported:
+        return []
+    trials = [trial for trial in shown if trial.number in reported]
+    complete = [(trial.loss, trial.number) for trial in trials if trial.loss is not None]
+    best = {number for _, number in sorted(complete)[:BEST]}
+    others = [trial.number for trial in trials if trial.number not in best]
+    wanted = CURVES - len(best)
+    chosen = best | {others[index * len(others) // wanted] for index in range(min(wanted, len(others)))}
+    known = {trial.number: trial for trial in trials}
+    with connection.begin():
+        points = connection.execute(
+            query("curve_points"), {"study": study_id, "trials": sorted(chosen), "points": POINTS}
+        ).all()
+    curves = []
+    for number, rows in groupby(points, key=lambda row: row.trial):
+        of_trial = list(rows)
+        steps, values = [row.step for row in of_trial], [row.value for row in of_trial]
+        curves.append(LearningCurve(known[number], number in best, steps, values, of_trial[0].reports))
+    return curves

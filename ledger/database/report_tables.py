@@ -1,0 +1,39 @@
+"""The table of the reports of trials, as SQLAlchemy metadata.
+
+The table has no foreign keys. A foreign key would check and lock a row of another table for each report. A trigger
+deletes the reports of a deleted study (sql/functions/unchanging_reports.sql).
+"""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, Table
+from sqlalchemy.dialects.postgresql import JSONB
+
+from ledger.database.schema import metadata, moment
+
+report = Table(
+    "report",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
+    Column("trial", Integer, primary_key=True, autoincrement=False, comment="The number of the trial."),
+    Column("attempt", Integer, primary_key=True, autoincrement=False, comment="Number of the attempt, from 1."),
+    Column(
+        "step",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="Step of the training, such as an epoch, from 0.",
+    ),
+    Column(
+        "loss",
+        Double,
+        comment="Loss of the value that the objective reported at the step; null if the value was NaN or an infinity.",
+    ),
+    Column(
+        "metrics",
+        JSONB(none_as_null=True),
+        comment="Metrics at the step, as an object of at most 10,000 bytes; null without metrics.",
+    ),
+    moment("reported_at", nullable=False, comment="Time when the report was recorded, by the database's clock."),
+    CheckConstraint("step >= 0", name="step_is_not_negative"),
+    comment="One row for each report of an intermediate value. A report never changes. Read the table through the "
+    "view ledger.reports.",
+)

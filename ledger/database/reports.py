@@ -1,0 +1,87 @@
+"""Functions that read the reports of trials."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Select, text, tuple_
+
+from ledger.database import views
+from ledger.database.rows import ReportRow
+from ledger.database.selecting import fetch, rows_of
+
+# Maximum number of reports in one page.
+PAGE = 5_000
+
+_reports = views.reports
+_OF_ATTEMPTS = text(
+    "select attempt, count(*), max(step), (array_agg(value order by step desc))[1] from ledger.reports"
+    " where study_id = :study and trial = :trial group by attempt"
+)
+_ORDER = (_reports.c.trial, _reports.c.attempt, _reports.c.step)
+
+
+@dataclass(frozen=True)
+class AttemptReports:
+    """The number of reports of an attempt, and the report with the last step."""
+
+    count: int
+    step: int
+    value: float | None
+
+
+def pages(
+    connection: Connection, study_id: int, *, trial: int | None = None, attempt: int | None = None
+) -> Iterator[list[ReportRow]]:
+    """Yield the reports of a study in pages, in the order of the trials, the attempts and the steps.
+
+    The function reads each page in a separate transaction.
+
+    Parameters
+    ----------
+    trial : int, optional
+        Read only the reports of this trial.
+    attempt : int, optional
+        Read only the reports of the attempts with this number.
+    """
+    chosen = rows_of(ReportRow).where(_reports.c.study_id == study_id)
+    if trial is not None:
+        chosen = chosen.where(_reports.c.trial == trial)
+    if attempt is not None:
+        chosen = chosen.where(_reports.c.attempt == attempt)
+    yield from _pages(connection, chosen)
+
+
+def of_trials(connection: Connection, study_id: int, first: int, last: int) -> dict[int, list[ReportRow]]:
+    """Return the reports of each trial from `first` to `last`. Only the reports of the trial's last attempt count."""
+    trials = views.trials
+    chosen = (
+        rows_of(ReportRow)
+        .join(trials, (trials.c.study_id == _reports.c.study_id) & (trials.c.number == _reports.c.trial))
+        .where(_reports.c.study_id == study_id, _reports.c.trial.between(first, last))
+        .where(_reports.c.attempt == trials.c.attempts)
+    )
+    reports: dict[int, list[ReportRow]] = {}
+    for page in _pages(connection, chosen):
+        for row in page:
+            reports.setdefault(row.trial, []).append(row)
+    return reports
+
+
+def of_attempts(connection: Connection, study_id: int, trial: int) -> dict[int, AttemptReports]:
+    """Return the number of reports and the last report of each attempt of a trial that has reports."""
+    with connection.begin():
+        rows = connection.execute(_OF_ATTEMPTS, {"study": study_id, "trial": trial}).all()
+    return {attempt: AttemptReports(*facts) for attempt, *facts in rows}
+
+
+def _pages(connection: Connection, chosen: Select[tuple[object, ...]]) -> Iterator[list[ReportRow]]:
+    page_of = chosen.order_by(*_ORDER).limit(PAGE)
+    after = None
+    while True:
+        with connection.begin():
+            page = fetch(connection, ReportRow, page_of if after is None else page_of.where(tuple_(*_ORDER) > after))
+        if page:
+            yield page
+        if len(page) < PAGE:
+            return
+        after = tuple_(page[-1].trial, page[-1].attempt, page[-1].step)

@@ -1,0 +1,64 @@
+"""Reports of trainings with LightGBM."""
+
+from lightgbm.callback import CallbackEnv, EarlyStopException
+
+from ledger.objectives import Context
+
+
+class ReportCallback:
+    """Reports a metric of a validation set after each boosting round.
+
+    If `context.should_prune` returns True, the callback ends the training.
+
+    Parameters
+    ----------
+    context : Context
+        The context of the trial.
+    metric : str
+        Name of the validation set and of the metric, such as ``"valid_0-binary_logloss"``. The ledger records the value
+        of the metric unchanged. Therefore the study must minimise if a low metric is good, and maximise if a high
+        metric is good.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> import lightgbm
+    >>> from ledger.integrations.lightgbm import ReportCallback
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.model_selection import train_test_split
+    >>> def loss(params, context):
+    ...     split = train_test_split(*load_breast_cancer(return_X_y=True), random_state=context.study_seed)
+    ...     X_train, X_test, y_train, y_test = split
+    ...     train = lightgbm.Dataset(X_train, y_train)
+    ...     valid = lightgbm.Dataset(X_test, y_test, reference=train)
+    ...     settings = {"objective": "binary", "num_threads": 1, "verbose": -1, **params}
+    ...     report = ReportCallback(context, "valid_0-binary_logloss")
+    ...     model = lightgbm.train(settings, train, 5, valid_sets=[valid], callbacks=[report])
+    ...     return float(model.best_score["valid_0"]["binary_logloss"])
+    >>> loss({"max_depth": 2}, ledger.Context("s", 0, 1, 7, 42)) < 1
+    True
+    """
+
+    def __init__(self, context: Context, metric: str) -> None:
+        self._context, self._metric = context, metric
+        # LightGBM calls the callbacks in this order. `lightgbm.record_evaluation` has the order 20, and
+        # `lightgbm.early_stopping` has the order 30.
+        self.order = 25
+
+    def __call__(self, env: CallbackEnv) -> None:
+        """Report the metric of a round. LightGBM calls this method.
+
+        Raises
+        ------
+        ValueError
+            The training has no metric with the given name.
+        """
+        # In a cross-validation, LightGBM also gives the standard deviation.
+        results = env.evaluation_result_list or []
+        found = {f"{result[0]}-{result[1]}": float(result[2]) for result in results}
+        if self._metric not in found:
+            known = ", ".join(sorted(found)) or "none, because the training has no validation set"
+            raise ValueError(f"the training has no metric {self._metric!r}: name one of its metrics ({known})")
+        self._context.report(found[self._metric], env.iteration - env.begin_iteration)
+        if self._context.should_prune():
+            raise EarlyStopException(env.iteration, results)

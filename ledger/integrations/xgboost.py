@@ -1,0 +1,65 @@
+"""Reports of trainings with XGBoost."""
+
+from typing import Any
+
+from xgboost.callback import TrainingCallback
+
+from ledger.objectives import Context
+
+
+class ReportCallback(TrainingCallback):  # type: ignore[misc]
+    """Reports a metric of an evaluation set after each boosting round.
+
+    If `context.should_prune` returns True, the callback ends the training.
+
+    Parameters
+    ----------
+    context : Context
+        The context of the trial.
+    metric : str
+        Name of the evaluation set and of the metric, such as ``"validation_0-logloss"``. The ledger records the value
+        of the metric unchanged. Therefore the study must minimise if a low metric is good, and maximise if a high
+        metric is good.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> from ledger.integrations.xgboost import ReportCallback
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import train_test_split
+    >>> from xgboost import XGBClassifier
+    >>> def loss(params, context):
+    ...     split = train_test_split(*load_iris(return_X_y=True), random_state=context.study_seed)
+    ...     X_train, X_test, y_train, y_test = split
+    ...     report = ReportCallback(context, "validation_0-mlogloss")
+    ...     model = XGBClassifier(n_estimators=5, n_jobs=1, callbacks=[report], **params)
+    ...     model.fit(X_train, y_train, eval_set=[(X_test, y_test)], verbose=False)
+    ...     return model.evals_result()["validation_0"]["mlogloss"][-1]
+    >>> loss({"max_depth": 2}, ledger.Context("s", 0, 1, 7, 42)) < 1
+    True
+    """
+
+    def __init__(self, context: Context, metric: str) -> None:
+        super().__init__()
+        self._context, self._metric = context, metric
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
+        """Report the metric of a round. XGBoost calls this method.
+
+        Raises
+        ------
+        ValueError
+            The training has no metric with the given name.
+        """
+        found = {f"{of}-{name}": values for of, metrics in evals_log.items() for name, values in metrics.items()}
+        if self._metric not in found:
+            known = ", ".join(sorted(found)) or "none, because the training has no evaluation set"
+            raise ValueError(f"the training has no metric {self._metric!r}: name one of its metrics ({known})")
+        value = found[self._metric][-1]
+        # In a cross-validation, XGBoost gives the mean and the standard deviation.
+        self._context.report(value[0] if isinstance(value, tuple) else value, epoch)
+        if not self._context.should_prune():
+            return False
+        # A cross-validation that a callback has ended reads this attribute.
+        model.set_attr(best_iteration=str(epoch))
+        return True

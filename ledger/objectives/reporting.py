@@ -1,0 +1,104 @@
+"""Checks the values that an objective reports during the training, and passes these values to the trainer process."""
+
+import math
+import numbers
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ledger.database.bounds import LARGEST_STEP, MOST_REPORTS
+from ledger.objectives.value_scale import ValueScale
+from ledger.text import show
+
+if TYPE_CHECKING:
+    from ledger.objectives.context import Context
+
+# Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
+# variable LEDGER_INSIDE_TRAINER. The trainer therefore runs no study when the trainer imports a module that calls
+# `Study.run`. The processes that an objective starts have the variable, too.
+INSIDE = "LEDGER_INSIDE_TRAINER"
+
+# Function that sends a step and the loss at the step to the supervisor. The loss is None if the value was not finite.
+Send = Callable[[int, float | None], object]
+
+
+@dataclass
+class _Receiver:
+    """The receiver of the reports of the trial in training."""
+
+    context: "Context"
+    scale: ValueScale
+    send: Send
+    process_id: int
+    count: int = 0
+
+
+_receiver: _Receiver | None = None
+
+
+@contextmanager
+def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterator[None]:
+    """Pass the reports of a trial to `send` during the ``with`` block, in which the objective evaluates the trial.
+
+    Parameters
+    ----------
+    context : Context
+        The context of the trial.
+    scale : ValueScale
+        The relation between the value and the loss.
+    send : callable
+        Function that takes the step and the loss of each report.
+    """
+    global _receiver
+    _receiver = _Receiver(context, scale, send, os.getpid())
+    try:
+        yield
+    finally:
+        _receiver = None
+
+
+def report(context: "Context", value: Any, step: Any) -> None:
+    """Check a report, and pass the report to the receiver of the trial. `Context.report` describes the parameters."""
+    number, at = _real("value", value), _step(step)
+    receiver = _receiver
+    if receiver is None:
+        if os.environ.get(INSIDE):
+            raise _misplaced()
+        return
+    if receiver.process_id != os.getpid() or receiver.context != context:
+        raise _misplaced()
+    receiver.count += 1
+    if receiver.count > MOST_REPORTS:
+        raise ValueError(
+            f"the objective reports more than {MOST_REPORTS:,} values: report fewer steps, such as every tenth step"
+        )
+    loss = receiver.scale.loss(number)
+    receiver.send(at, loss if math.isfinite(loss) else None)
+
+
+def _real(name: str, value: Any) -> float:
+    # Python treats a bool as a number. However, a bool is probably the result of a comparison by mistake.
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"the reported {name} is {show(value)}, which is no number: report a real number")
+    try:
+        return float(value)
+    except (ArithmeticError, ValueError):  # An integer or a fraction may be outside the range of a float.
+        return math.nan
+
+
+def _step(step: Any) -> int:
+    if isinstance(step, bool) or not isinstance(step, numbers.Integral):
+        raise TypeError(f"the step of the report is {show(step)}, which is no integer: report an integer from 0")
+    number = int(step)
+    if not 0 <= number <= LARGEST_STEP:
+        raise ValueError(f"the step of the report is {show(number)}: report an integer from 0 to {LARGEST_STEP}")
+    return number
+
+
+def _misplaced() -> RuntimeError:
+    return RuntimeError(
+        "the report does not belong to the trial in training: call context.report in the process that calls the"
+        " objective, before the objective returns"
+    )

@@ -1,0 +1,69 @@
+"""The learning curves of a report, which show the values that the objective reported during the trainings."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from ledger.database.curves import LearningCurve
+from ledger.report import labels
+from ledger.report.axes import LOGARITHMIC_RATIO
+from ledger.report.content import ReportContent
+from ledger.report.section import CaptionedFigure, ReportSection
+from ledger.report.theme import BLUE, GREY, ORANGE, SKY
+
+TITLE = "Learning curves"
+
+
+def curves(content: ReportContent) -> ReportSection:
+    """Return a plot of the reported values of some trials against the step."""
+    shown = content.ledger.curves
+    if not shown:
+        return ReportSection("curves", TITLE, "The objective has reported no values during the trainings.")
+    best = None if content.best is None else content.best.number
+    # Plotly draws a later curve over an earlier curve, so the curves of the best trials stay visible.
+    ordered = sorted(shown, key=lambda curve: (curve.trial.number == best, curve.is_best))
+    figure = go.Figure(
+        [_trace(curve, best) for curve in ordered],
+        {
+            "height": 400,
+            "xaxis": {"title": {"text": "step"}},
+            "yaxis": _value_axis(content, shown),
+            "showlegend": False,
+        },
+    )
+    leading = sum(curve.is_best for curve in shown)
+    caption = (
+        f"The plot shows the values that {labels.plural(len(shown), 'trial has', 'trials have')} reported during the"
+        f" training. The dark curves are the {labels.plural(leading, 'trial', 'trials')} with the best values"
+        f"{f', and the orange curve is the best trial {best}' if any(c.trial.number == best for c in shown) else ''}."
+        " The light curves are a selection of the other trials. A dotted curve is a trial without a value."
+    )
+    return ReportSection("curves", TITLE, caption, [CaptionedFigure(figure, caption)])
+
+
+def _trace(curve: LearningCurve, best: int | None) -> go.Scatter:
+    trial = curve.trial
+    colour = ORANGE if trial.number == best else BLUE if curve.is_best else SKY
+    if trial.loss is None:
+        colour = GREY
+    return go.Scatter(
+        x=curve.steps,
+        y=curve.values,
+        mode="lines+markers" if len(curve.steps) < 30 else "lines",
+        line={
+            "color": colour,
+            "width": 3 if trial.number == best else 2 if curve.is_best else 1,
+            "dash": "dot" if trial.loss is None else "solid",
+        },
+        marker={"size": 4},
+        opacity=1.0 if curve.is_best else 0.6,
+        hovertemplate=f"trial {trial.number}, {trial.state}<br>step %{{x}}: %{{y:.6g}}<extra></extra>",
+    )
+
+
+def _value_axis(content: ReportContent, shown: Sequence[LearningCurve]) -> dict[str, object]:
+    values = [value for curve in shown for value in curve.values if value is not None]
+    name = f"reported {content.value_name}"
+    if values and min(values) > 0 and max(values) / min(values) >= LOGARITHMIC_RATIO:
+        return {"title": {"text": f"{name} (log)"}, "type": "log"}
+    return {"title": {"text": name}}

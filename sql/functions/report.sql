@@ -1,0 +1,68 @@
+-- Record intermediate values of a trial in training. The function records each step of an attempt at most once: if the
+-- ledger already has a report of the step, the first report stays. Therefore a worker can repeat a call if the worker
+-- did not receive the answer. The function does not renew the lease, because ledger.heartbeat renews the lease.
+--   steps: the steps of the training, such as epochs, from 0. One call has at most ledger.most_reports_of_call() steps,
+--     and one attempt has at most ledger.most_reports() steps.
+--   losses: the loss of the value at each step. A loss that is null, NaN or infinite is recorded as null.
+--   metrics: null, or an object or null for each step.
+-- Answers:
+--   continue: the function recorded the reports, and the training goes on.
+--   stale: another worker has claimed the trial, or the trial has ended. The function recorded nothing.
+--   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
+create or replace function ledger.report(
+  study_id int, trial int, claim uuid, steps bigint[], losses float8[], metrics jsonb[] default null)
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  moment timestamptz := ledger.clock();
+  known int;
+begin
+  perform ledger.lock_trial(report.study_id, report.trial, report.claim);
+  if greatest(array_ndims(report.steps), array_ndims(report.losses), array_ndims(report.metrics)) > 1
+     or cardinality(report.steps) is distinct from cardinality(report.losses)
+     or cardinality(report.steps) <> cardinality(report.metrics)
+     or array_position(report.steps, null) is not null then
+    raise exception 'the reports: steps, losses and metrics are not lists of the same length; give one loss for each step'
+      using errcode = 'invalid_parameter_value';
+  end if;
+  if cardinality(report.steps) > ledger.most_reports_of_call() then
+    raise exception 'the reports: % steps are too many for one call; give at most % steps', cardinality(report.steps),
+      ledger.most_reports_of_call() using errcode = 'invalid_parameter_value';
+  end if;
+  select attempt.number into known
+  from ledger.trial
+  join ledger.attempt on attempt.claim = trial.claim
+  where trial.study_id = report.study_id and trial.number = report.trial and trial.claim = report.claim
+    and trial.finished_at is null
+    and not exists (
+      select from ledger.cancellation
+      where cancellation.study_id = trial.study_id and cancellation.trial = trial.number);
+  if found then
+    insert into ledger.report as kept (study_id, trial, attempt, step, loss, metrics, reported_at)
+    select report.study_id, report.trial, known, given.step,
+           case when given.loss > '-infinity' and given.loss < 'infinity' then given.loss end, given.metrics, moment
+    from unnest(report.steps, report.losses, report.metrics) with ordinality as given (step, loss, metrics, place)
+    order by given.place
+    on conflict do nothing;
+    if (select count(*) from ledger.report as kept
+        where kept.study_id = report.study_id and kept.trial = report.trial and kept.attempt = known)
+       > ledger.most_reports() then
+      raise exception 'the reports: an attempt may report at most % steps; report fewer steps', ledger.most_reports()
+        using errcode = 'invalid_parameter_value';
+    end if;
+    return 'continue';
+  end if;
+
+  -- If the table cancellation contains the trial, ledger.end_cancelled cancels the trial now.
+  perform ledger.end_cancelled(report.study_id, report.trial);
+  perform from ledger.attempt
+  where attempt.claim = report.claim and attempt.study_id = report.study_id and attempt.trial = report.trial;
+  return case when found then 'stale' else 'unknown' end;
+end
+$$;
+
+comment on function ledger.report is
+  'Record intermediate values of a trial in training: the steps, and the loss at each step. Answers continue, stale or '
+  'unknown.';

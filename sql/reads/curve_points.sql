@@ -1,0 +1,15 @@
+-- The reports of the last attempts of some trials, at most about `points` reports of each trial. The query leaves out
+-- reports at equal distances, and keeps the last report. `reports` is the number of all reports of the attempt.
+select trial, step, value, reports
+from (
+  select
+    report.trial, report.step, report.value,
+    row_number() over in_order as place,
+    count(*) over (partition by report.trial) as reports
+  from unnest(cast(:trials as int[])) as wanted (trial)
+  join ledger.trials on trials.study_id = :study and trials.trial = wanted.trial
+  join ledger.reports as report
+    on report.study_id = :study and report.trial = wanted.trial and report.attempt = trials.attempts
+  window in_order as (partition by report.trial order by report.step)) as numbered
+where (place - 1) % ceil(reports / cast(:points as float8))::int = 0 or place = reports
+order by trial, step

@@ -1,0 +1,24 @@
+-- The intermediate values that the attempts of all trials reported during the training.
+create or replace view ledger.reports as
+select
+  report.study_id,
+  study.name as study,
+  report.trial,
+  report.attempt,
+  report.step,
+  report.loss,
+  ledger.value(report.loss, study.direction, study.loss_of_zero) as value,
+  report.metrics,
+  extract(epoch from report.reported_at - attempt.claimed_at)::double precision as seconds,
+  report.reported_at
+from ledger.report
+join ledger.study on study.id = report.study_id
+left join ledger.attempt
+  on attempt.study_id = report.study_id and attempt.trial = report.trial and attempt.number = report.attempt;
+
+comment on view ledger.reports is
+  'Reports: the intermediate values of trials, one row for each step that an attempt reported.';
+comment on column ledger.reports.study is 'Name of the study.';
+comment on column ledger.reports.value is
+  'Value that the objective reported at the step; null if the value was NaN or an infinity.';
+comment on column ledger.reports.seconds is 'Seconds from the claim of the attempt to the report.';
