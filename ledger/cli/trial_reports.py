@@ -19,7 +19,7 @@ _COLUMNS = tuple(name for name in columns(ReportRow) if name != "trial")
         "ledger trial reports svm-42-341b3e 3",
         "ledger trial reports svm-42-341b3e 3 --attempt 2",
         "ledger trial reports svm-42-341b3e 3 --json | jq '.[].value'",
-    )
+    ),
 )
 @click.argument("name", type=STUDY)
 @click.argument("number", type=click.IntRange(0, LARGEST_INTEGER))
