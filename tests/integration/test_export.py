@@ -40,7 +40,7 @@ def text(write, db, study):
 def test_the_json_document_says_what_the_ledger_holds(db, study, connection):
     written = text(write_json, db, study)
     document = json.loads(written)
-    lists = ["iterations", "trials", "attempts", "workers", "code_versions", "annotations"]
+    lists = ["iterations", "trials", "attempts", "workers", "code_versions", "reports", "annotations"]
     assert list(document) == ["format", "version", "study", *lists, "sources"]
     assert document["study"]["name"] == "s"
     assert [row["size"] for row in document["iterations"]] == [2, 2]

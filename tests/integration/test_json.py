@@ -32,6 +32,7 @@ ARGUMENTS = {
     "study source": ["s"],
     "trial list": ["s"],
     "trial show": ["s", "0"],
+    "trial reports": ["s", "0"],
     "worker list": [],
     "status": ["s"],
     "best": ["s"],
@@ -57,7 +58,9 @@ def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
     codes.record(db, studies.get(db, "s").id, None, CODE)
     protocol.announce(connection, "w", "host", 7, {"python": "3"})
     protocol.fail(connection, take(connection), "the trainer process died", 0.5, "crashed")
-    protocol.complete(connection, take(connection), 0.25, {"accuracy": 0.75}, 1.5)
+    held = take(connection)
+    protocol.report(connection, held, [0], [0.5])
+    protocol.complete(connection, held, 0.25, {"accuracy": 0.75}, 1.5)
     take(connection)
     return run
 

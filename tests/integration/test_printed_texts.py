@@ -125,6 +125,11 @@ def filled(db, connection) -> list[str]:
                     *(f"Error{ESCAPES}", f"output{ESCAPES}\n{ESCAPES}"),
                 ),
             )
+            connection.execute(
+                "insert into ledger.report (study_id, trial, attempt, step, loss, metrics, reported_at)"
+                " values (%s, %s, 1, 0, 0.5, %s, now())",
+                (study, number, odd),
+            )
         if state == "running":
             connection.execute(
                 "insert into ledger.cancellation (study_id, trial, reason, asked_at) values (%s, 2, %s, now())",

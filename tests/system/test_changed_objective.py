@@ -258,7 +258,7 @@ def test_a_changed_script_of_a_command_is_noticed(program):
     assert [trial["loss"] >= 100 for trial in document["trials"]] == [False, False, True, True]
     assert sorted(document["sources"].values()) == sorted([TRAIN, changed])
     shown = program.run("study", "source", "command", "--number", "0")
-    assert shown.startswith(f"# {sys.executable} train.py --x '{{x}}'\n")
+    assert shown.startswith(f"# {sys.executable} train.py --x {{x}}\n")
     assert shown.endswith(f"\n{TRAIN}")
     assert "the records of study command are consistent" in program.run("verify", "command")
 

@@ -38,6 +38,7 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
         ("trials lost", {"counts": {"complete": 15}}),
         ("results recorded twice", {"counts": {"doubled": 1}}),
         ("complete trials without a complete attempt", {"counts": {"without_attempt": 1}}),
+        ("complete attempts without all reports", {"counts": {"without_reports": 1}}),
         ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.6)]}),
         ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5)]}),
         ("iterations not told", {"counts": {"untold": 1}}),
@@ -52,6 +53,7 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
 def test_a_soak_that_breaks_a_promise_says_which(what, changed):
     calm = [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.25)]
     counts = {"trials": 16, "complete": 16, "failures": 0, "doubled": 0, "without_attempt": 0, "untold": 0}
+    counts["without_reports"] = 0
     kept = Soaked(
         seconds=1.0,
         faults=[],

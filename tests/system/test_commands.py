@@ -475,7 +475,7 @@ def test_a_worker_runs_a_command_only_with_permission(tmp_path):
     assert "trials      2 complete" in out
     resumed = ["resume", "own", "--trials", "4", "--workers", "1"]
     assert refusal in program.run(*resumed, code=1)
-    assert program.query("select budget from ledger.studies") == [(2,)]
+    assert [study["budget"] for study in json.loads(program.run("study", "list", "--json"))] == [2]
     assert "trials      4 complete" in program.run(*resumed, "--allow-command", "bash {...}")
 
 

@@ -39,6 +39,7 @@ def overview(ledger: StudySnapshot) -> StudyOverview:
     surrogates = [iteration.surrogate for iteration in ledger.iterations if iteration.surrogate is not None]
     return StudyOverview(
         at=ledger.at,
+        curves=[],
         study=ledger.study,
         progress=_progress(ledger),
         trials=len(ledger.trials),
