@@ -2,6 +2,7 @@
 
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
+from ledger.integrations.metric import value_of
 from ledger.objectives import Context
 
 
@@ -56,9 +57,7 @@ class ReportCallback:
         # In a cross-validation, LightGBM also gives the standard deviation.
         results = env.evaluation_result_list or []
         found = {f"{result[0]}-{result[1]}": float(result[2]) for result in results}
-        if self._metric not in found:
-            known = ", ".join(sorted(found)) or "none, because the training has no validation set"
-            raise ValueError(f"the training has no metric {self._metric!r}: name one of its metrics ({known})")
-        self._context.report(found[self._metric], env.iteration - env.begin_iteration)
+        value = value_of(self._metric, found, "validation set")
+        self._context.report(value, env.iteration - env.begin_iteration)
         if self._context.should_prune():
             raise EarlyStopException(env.iteration, results)

@@ -4,6 +4,7 @@ from typing import Any
 
 from xgboost.callback import TrainingCallback
 
+from ledger.integrations.metric import value_of
 from ledger.objectives import Context
 
 
@@ -52,10 +53,7 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
             The training has no metric with the given name.
         """
         found = {f"{of}-{name}": values for of, metrics in evals_log.items() for name, values in metrics.items()}
-        if self._metric not in found:
-            known = ", ".join(sorted(found)) or "none, because the training has no evaluation set"
-            raise ValueError(f"the training has no metric {self._metric!r}: name one of its metrics ({known})")
-        value = found[self._metric][-1]
+        value = value_of(self._metric, found, "evaluation set")[-1]
         # In a cross-validation, XGBoost gives the mean and the standard deviation.
         self._context.report(value[0] if isinstance(value, tuple) else value, epoch)
         if not self._context.should_prune():

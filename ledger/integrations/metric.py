@@ -1,0 +1,34 @@
+"""The metric that a callback reports."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+def value_of(metric: str, found: Mapping[str, Value], source: str) -> Value:
+    """Return the value of a metric of the training.
+
+    Parameters
+    ----------
+    metric : str
+        The name of the metric.
+    found : mapping
+        The value of each metric of the training.
+    source : str
+        What a training needs to have metrics, such as "validation set".
+
+    Raises
+    ------
+    ValueError
+        The training has no metric with this name. The message is one line.
+
+    Examples
+    --------
+    >>> value_of("valid_0-auc", {"valid_0-auc": 0.75}, "validation set")
+    0.75
+    """
+    if metric not in found:
+        known = ", ".join(sorted(found)) or f"none, because the training has no {source}"
+        raise ValueError(f"the training has no metric {metric!r}: name one of its metrics ({known})")
+    return found[metric]
