@@ -26,6 +26,10 @@ $$"""
 _BECOME_OWNER = """
 select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = 'ledger'"""
 
+_ROLES = """
+select coalesce(string_agg(rolname, ', ' order by rolname), 'none') from pg_roles
+where rolname in ('ledger_manager', 'ledger_reader', 'ledger_worker')"""
+
 
 def upgrade(connection: Connection, to: str = "head") -> None:
     """In one transaction, migrate to a revision, replace the functions and views, and set the privileges.
@@ -46,7 +50,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def upgrade_if_needed(connection: Connection) -> None:
-    """Upgrade the ledger unless the last upgrade was to this package's revision, with this package's files of sql/.
+    """Upgrade the ledger unless the last upgrade was to this package's revision, with this package's files of sql/ and
+    with the roles that exist now.
 
     A command on an embedded server therefore does not replace every function and view at each start.
 
@@ -57,7 +62,8 @@ def upgrade_if_needed(connection: Connection) -> None:
     """
     with connection.begin():
         recorded = connection.scalar(text("select obj_description(to_regclass('ledger.alembic_version'), 'pg_class')"))
-    if recorded != _description() or current(connection) != revision.head():
+        description = _description(connection)
+    if recorded != description or current(connection) != revision.head():
         upgrade(connection)
 
 
@@ -119,15 +125,20 @@ def run_repeatable_files(connection: Connection) -> None:
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
         # If `execute` gets no parameters, psycopg accepts a text with several statements and with the character %.
         connection.connection.cursor().execute(file.read_text())
-    connection.exec_driver_sql(f"comment on table ledger.alembic_version is '{_description()}'")
+    connection.exec_driver_sql(f"comment on table ledger.alembic_version is '{_description(connection)}'")
 
 
-def _description() -> str:
-    """Return the comment on the table ledger.alembic_version, which identifies the contents of sql/."""
+def _description(connection: Connection) -> str:
+    """Return the comment on the table ledger.alembic_version, which identifies the contents of sql/ and the roles.
+
+    The roles belong to the comment because an upgrade sets their privileges.
+    """
+    roles = connection.exec_driver_sql(_ROLES).scalar()
     contents = hashlib.sha256()
     for file in sorted(folder("sql").rglob("*.sql")):
         contents.update(file.read_bytes())
-    return f"The revision of the schema, as alembic records it. SHA-256 of the files in sql/: {contents.hexdigest()}"
+    files = f"SHA-256 of the files in sql/: {contents.hexdigest()}"
+    return f"The revision of the schema, as alembic records it. {files}. Roles: {roles}"
 
 
 def _configuration(connection: Connection) -> "Config":

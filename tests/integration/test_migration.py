@@ -21,6 +21,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.resources import folder
 from tests.databases import new_database
 from tests.integration.ledgers import claim_one, make_study, tell
+from tests.roles import make_roles
 
 REVISIONS = revision.known()
 
@@ -86,6 +87,14 @@ def test_an_upgrade_runs_only_if_the_files_of_sql_or_the_revision_changed(empty)
     migration.upgrade_if_needed(empty)
     assert migration.current(empty) == REVISIONS[-1]
     assert newest_function() > second
+
+
+def test_an_upgrade_runs_after_the_roles_are_created(empty_url, empty):
+    migration.upgrade_if_needed(empty)
+    make_roles(empty_url)
+    migration.upgrade_if_needed(empty)
+    with empty.begin():
+        assert empty.scalar(text("select has_schema_privilege('ledger_worker', 'ledger', 'usage')"))
 
 
 def test_models_and_migrations_agree(server, empty):
