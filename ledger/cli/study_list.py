@@ -8,9 +8,10 @@ import click
 
 from ledger.access import connected
 from ledger.cli import document, table
-from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
+from ledger.cli.options import LARGEST_INTEGER, TextType, examples, settings_options
 from ledger.cli.sections import SectionedCommand
 from ledger.database import study_list
+from ledger.database.bounds import LONGEST_NAME, LONGEST_TAG, text_fault
 from ledger.database.rows import STUDY_STATES, ProgressRow, columns
 from ledger.errors import UsageError
 from ledger.settings import Settings
@@ -36,13 +37,29 @@ class AgeType(click.ParamType[timedelta]):
             self.fail(f"{str(error).removeprefix('age: ')}.", param, ctx)
 
 
+class BoundedTextType(TextType):
+    """A click parameter type for a text of at most `longest` characters."""
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx)
+        if fault := text_fault(text, self._longest):
+            self.fail(f"{fault}.", param, ctx)
+        return text
+
+
+_PATTERN, _TAG = BoundedTextType(LONGEST_NAME), BoundedTextType(LONGEST_TAG)
+
+
 def filter_options(command: F) -> F:
     """Add the options that choose studies by their tags and names. The command receives `tags` and `pattern`."""
     for option in (
         click.option(
             "--name",
             "pattern",
-            type=TEXT,
+            type=_PATTERN,
             metavar="PATTERN",
             help="Only studies whose name fits the pattern, such as 'svm-*'. * stands for any characters, and ? stands"
             " for one character.",
@@ -51,7 +68,7 @@ def filter_options(command: F) -> F:
             "--tag",
             "tags",
             multiple=True,
-            type=TEXT,
+            type=_TAG,
             metavar="TAG",
             help="Only studies with this tag. If the option is repeated, a study needs all tags.",
         ),
@@ -80,13 +97,13 @@ def filter_options(command: F) -> F:
 @filter_options
 @click.option(
     "--objective",
-    type=TEXT,
+    type=_PATTERN,
     metavar="PATTERN",
     help="Only studies whose objective fits the pattern, such as svm, 'sklearn.*' or 'my_package.*'.",
 )
 @click.option(
     "--dataset",
-    type=TEXT,
+    type=_PATTERN,
     metavar="PATTERN",
     help="Only studies whose dataset or data file fits the pattern, such as digits or '*.csv'.",
 )

@@ -201,6 +201,7 @@ OPTIONS = [(words, option) for words in COMMANDS for option in options(words)]
 @example(chosen=(["worker"], "--study"), value="\udcff", joined=False)
 @example(chosen=(["run"], "--name"), value="a\nledger: forged", joined=False)
 @example(chosen=(["run"], "--model"), value="\x1b[31m", joined=False)
+@example(chosen=(["study", "list"], "--tag"), value="t" * 101, joined=False)
 def test_any_value_of_an_option_is_accepted_or_refused_by_its_name(chosen, value, joined):
     words, option = chosen
     code, _, error = run([*words, *([f"{option}={value}"] if joined else [option, value])], NOWHERE)
