@@ -1,5 +1,6 @@
 """A user's function as an objective. A reference of the form package.module:function names the function."""
 
+import dis
 import inspect
 from collections.abc import Callable, Collection
 from typing import Any
@@ -58,6 +59,11 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
         signature = inspect.signature(function)
     except ValueError:  # Some functions written in C have no signature.
         return lambda params, _: function(params)
+    if call := _optuna_call(function, next(iter(signature.parameters), "")):
+        raise LedgerError(
+            f"objective {reference!r} calls {call}, but gets a dict of parameters instead of an Optuna trial: read"
+            ' params["x"], or call the function with optuna.trial.FixedTrial(params)'
+        )
     others = list(signature.parameters.values())[1:]
     is_named = any(
         other.name == "context" and other.kind in (other.POSITIONAL_OR_KEYWORD, other.KEYWORD_ONLY) for other in others
@@ -78,3 +84,18 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
         raise LedgerError(
             f"objective {reference!r} must take a dict of parameters, and may also take a context ({error})"
         ) from error
+
+
+def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
+    """Return the first call by which a function asks its parameter for a value as if it were an Optuna trial."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if not inspect.iscode(code):
+        return None
+    loaded: Any = None
+    for instruction in dis.get_instructions(code):
+        value = instruction.argval
+        if loaded == parameter and instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and value.startswith("suggest_"):
+            return f"{parameter}.{value}"
+        # One instruction of Python 3.13 can load two variables.
+        loaded = value[-1] if isinstance(value, tuple) and value else value
+    return None

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_info
 number = 0.5
 
 def plain(params): return params["x"]
+def suggested(params): return params.get("suggest_x", params["x"])
 def second(params, context): return {"loss": params["x"], "trial": context.trial}
 def other_name(params, ctx): return ctx.seed
 def optional(params, context=None): return context.attempt
@@ -29,6 +30,7 @@ def keyword_after_others(params, folds=5, context=None): return folds + context.
 def positional_only(params, context, /): return context.trial
 def keyword_optional(params, *, folds=5): return folds
 def rest(params, *args, **kwargs): return len(args) + len(kwargs)
+def of_optuna(trial): return max(1, trial.suggest_float("x", 0, 1))
 def no_parameters(): return 1
 def three(params, context, more): return 1
 def needs_keyword(params, *, folds): return 1
@@ -43,8 +45,10 @@ class WithoutSignature(dict): pass
 class Instance:
     def __call__(self, params): return 4
     def method(self, params, context): return context.trial
+    def of_optuna(self, trial, start=0.0): return self.low(start, trial.suggest_int("x", 0, 1))
 instance = Instance()
 method = instance.method
+method_of_optuna = instance.of_optuna
 partial = functools.partial(second, context=None)
 cached = functools.lru_cache(second)
 wrapped = functools.wraps(second)(lambda *args: second(*args))
@@ -95,6 +99,7 @@ def evaluate(name, params=None, **options):
     ("name", "result"),
     [
         ("plain", ObjectiveResult(0.25, {})),
+        ("suggested", ObjectiveResult(0.25, {})),
         ("second", ObjectiveResult(0.25, {"trial": 3})),
         ("other_name", ObjectiveResult(99.0, {})),
         ("optional", ObjectiveResult(2.0, {})),
@@ -219,6 +224,8 @@ def test_a_failed_import_is_reported_in_one_line(reference, message):
             r"must take a dict of parameters, and may also take a context \(missing a required argument: 'more'",
         ),
         ("needs_keyword", r"must take a dict of parameters, and may also take a context \(missing a required"),
+        ("of_optuna", r"calls trial.suggest_float, but gets a dict of parameters instead of an Optuna trial: read"),
+        ("method_of_optuna", r"calls trial.suggest_int, but gets a dict of parameters"),
     ],
 )
 def test_a_function_with_a_wrong_signature_is_refused_when_loaded(name, message):
