@@ -39,9 +39,12 @@ class ProgressDisplay(SearchObserver):
             self._view.__enter__()
 
     @property
-    def worker_output(self) -> int | None:
-        """File descriptor to which workers write the log lines that appear above the live view."""
-        return None if self._view is None else self._view.output
+    def worker_output(self) -> int:
+        """File descriptor of the workers' output and log lines, which appear above the live view or on standard error.
+
+        Standard output has the outcome of the study, and nothing else.
+        """
+        return 2 if self._view is None else self._view.output
 
     def stopped(self) -> None:
         """Remove the view."""
