@@ -19,15 +19,13 @@ def show(connection: Connection, row: StudyRow) -> None:
     from ledger.study.python_values import ordered_params
 
     progress = reads.progress(connection, row.name)[0]
-    counts = ", ".join(
-        f"{getattr(progress, state)} {state}"
-        for state in ("complete", "running", "pending", "failed", "cancelled")
-        if getattr(progress, state)
-    )
+    states = {state: getattr(progress, state) for state in ("complete", "running", "pending", "failed", "cancelled")}
+    counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
+    others = sum(states.values()) - progress.proposed
     lines = {
         "study": row.name,
         "state": row.state + (f": {one_line(row.reason, 1_000)}" if row.reason else ""),
-        "budget": f"{progress.ended} of {row.budget} trials",
+        "budget": f"{progress.ended} of {row.budget} trials" + (f", and {others} outside the budget" if others else ""),
         **_criteria(row),
         "iterations": f"{progress.iterations_told} told",
         "trials": counts or "none yet",
