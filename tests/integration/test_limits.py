@@ -48,9 +48,10 @@ def test_20000_announcements_leave_no_more_workers_than_the_ledger_keeps(db, con
     held = take(connection, worker="busy")
     # the rows of 20,000 announcements, and one more announcement
     connection.execute(
-        "insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at, stopped_at)"
+        "with clock as materialized (select ledger.clock() as now)"
+        " insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at, stopped_at)"
         " select 'w' || n, 'host', 1, '{}', moment, moment, case when n % 2 = 0 then moment end"
-        " from generate_series(1, 20000) as n, lateral (select ledger.clock() - n * interval '1 ms' as moment) as at"
+        " from clock, generate_series(1, 20000) as n, lateral (select now - n * interval '1 ms' as moment) as at"
     )
     protocol.announce(connection, "new", "host", 1, {"python": "3"})
     names = {name for (name,) in connection.execute("select name from ledger.worker").fetchall()}
