@@ -5,12 +5,12 @@
 and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
 `Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
 itself. `list_studies` lists the studies. `load_study` reads a study from the ledger, and returns a `StudyResult` with
-the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`, whose `StudyGroup` objects
-have a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `LedgerError` has a
-message for the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a
-`LedgerError` that reports an invalid request, such as an invalid argument. With the types `SearchSpace`,
-`OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to this package. The
-module `space` makes a search space from the dimensions of other packages.
+the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `compare` compares studies, and returns a
+`StudyComparison`, whose `StudyGroup` objects have a `ComparedStudy` for each study. An objective may take a `Context`
+as its second argument. A `LedgerError` has a message for the user. A `StudyFailedError` is a `LedgerError` with the
+traceback of the objective. A `UsageError` is a `LedgerError` that reports an invalid request, such as an invalid
+argument. With the types `SearchSpace`, `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments
+that a program passes to this package. The module `space` makes a search space from the dimensions of other packages.
 
 The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
 loads no third-party package.
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "Artifact",
     "AskedTrial",
     "ComparedStudy",
     "Context",
@@ -57,6 +58,7 @@ logging.getLogger("ledger").addHandler(logging.NullHandler())
 if TYPE_CHECKING:
     from ledger import space
     from ledger.api import Study
+    from ledger.artifacts import Artifact
     from ledger.asking import AskedTrial
     from ledger.background import RunningSearch
     from ledger.comparison import StudyComparison, compare
@@ -74,6 +76,7 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "Artifact": "ledger.artifacts",
         "AskedTrial": "ledger.asking",
         "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",

@@ -10,6 +10,8 @@ from typing import Literal
 
 # Name of the folder of an embedded server.
 HOME = ".ledger"
+# Environment variable that names the store of artifacts.
+STORE_VARIABLE = "LEDGER_STORE"
 # Largest number of folders in which `ledgers_below` looks, and largest number of ledgers that it finds.
 _MOST_FOLDERS, _MOST_LEDGERS = 1_000, 5
 
@@ -108,6 +110,9 @@ class Settings:
         Number of seconds for which the database may be unavailable before a command ends with an error.
     statement_timeout : float
         Time limit for one SQL statement, in seconds.
+    store : str or None
+        Place of the contents of artifacts: a folder, a URL or the word "ledger". None selects the default place
+        (`ledger.store.chosen`).
 
     Examples
     --------
@@ -121,14 +126,19 @@ class Settings:
     log_level: str = "info"
     give_up_after: float = 30.0
     statement_timeout: float = 10.0
+    store: str | None = None
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return settings with the database of the variable DATABASE_URL, and with the folder that `find_home` finds.
+        """Return settings with the values of DATABASE_URL and LEDGER_STORE, and with the folder of `find_home`.
 
         An empty environment variable counts as unset.
         """
-        return cls(database_url=os.environ.get("DATABASE_URL") or None, home=find_home().folder)
+        return cls(
+            database_url=os.environ.get("DATABASE_URL") or None,
+            home=find_home().folder,
+            store=os.environ.get(STORE_VARIABLE) or None,
+        )
 
 
 def settings_of(database: str | None) -> Settings:

@@ -36,6 +36,8 @@ class WorkerOptions:
         trainer.
     commands : collection of str
         Patterns of the commands that the worker may run, in the form of `command_template.pattern_words`.
+    store : str or None
+        URL of the store that keeps the contents of artifacts. None stands for the ledger itself.
     exit_on_eof : bool
         Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that a worker
         stops when its parent process ends.
@@ -51,4 +53,5 @@ class WorkerOptions:
     memory_limit: int | None = None
     trainer_account: SystemUser | None = None
     commands: Collection[str] = ()
+    store: str | None = None
     exit_on_eof: bool = False
