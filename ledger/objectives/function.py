@@ -87,15 +87,22 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
 
 
 def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
-    """Return the first call by which a function asks its parameter for a value as if it were an Optuna trial."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    """Return the first call by which a function asks its parameter for a value as if it were an Optuna trial.
+
+    A function that assigns another value to its parameter may have made a trial of it, and has no such call.
+    """
+    code = getattr(function, "__code__", None)
     if not inspect.iscode(code):
         return None
-    loaded: Any = None
+    call = loaded = None
     for instruction in dis.get_instructions(code):
         value = instruction.argval
-        if loaded == parameter and instruction.opname in ("LOAD_ATTR", "LOAD_METHOD") and value.startswith("suggest_"):
-            return f"{parameter}.{value}"
-        # One instruction of Python 3.13 can load two variables.
-        loaded = value[-1] if isinstance(value, tuple) and value else value
-    return None
+        # One instruction of Python 3.13 can name two variables.
+        names = value if isinstance(value, tuple) else (value,)
+        if instruction.opname.startswith("STORE_") and parameter in names:
+            return None
+        is_attribute = instruction.opname in ("LOAD_ATTR", "LOAD_METHOD")
+        if call is None and is_attribute and loaded == parameter and value.startswith("suggest_"):
+            call = f"{parameter}.{value}"
+        loaded = names[-1] if names else None
+    return call

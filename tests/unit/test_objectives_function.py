@@ -30,6 +30,14 @@ def keyword_after_others(params, folds=5, context=None): return folds + context.
 def positional_only(params, context, /): return context.trial
 def keyword_optional(params, *, folds=5): return folds
 def rest(params, *args, **kwargs): return len(args) + len(kwargs)
+class Fixed:
+    def __init__(self, params): self.params = params
+    def suggest_float(self, name, low, high): return self.params[name]
+def makes_a_trial(trial):
+    trial = Fixed(trial)
+    return trial.suggest_float("x", 0, 1)
+def of_trial(trial): return trial.suggest_float("x", 0, 1)
+adapted = functools.wraps(of_trial)(lambda params: of_trial(Fixed(params)))
 def of_optuna(trial): return max(1, trial.suggest_float("x", 0, 1))
 def no_parameters(): return 1
 def three(params, context, more): return 1
@@ -100,6 +108,8 @@ def evaluate(name, params=None, **options):
     [
         ("plain", ObjectiveResult(0.25, {})),
         ("suggested", ObjectiveResult(0.25, {})),
+        ("makes_a_trial", ObjectiveResult(0.25, {})),
+        ("adapted", ObjectiveResult(0.25, {})),
         ("second", ObjectiveResult(0.25, {"trial": 3})),
         ("other_name", ObjectiveResult(99.0, {})),
         ("optional", ObjectiveResult(2.0, {})),
