@@ -363,8 +363,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("worker", "study_id", name=op.f("refusal_pkey")),
         schema="ledger",
-        comment="One row for each worker and each study that the worker refuses, until the worker loads the objective "
-        "or stops. Read the table through the view ledger.refusals.",
+        comment="The studies that each worker refuses. The row of a refusal is deleted when the worker can load the "
+        "objective, or stops. Read the table through the view ledger.refusals.",
     )
     op.create_table(
         "iteration",

@@ -102,7 +102,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
                 write(connection, study, file)
 
 
-class _TerminalStream:
+class _EscapingStream:
     """A text stream that writes to a terminal, and escapes unprintable characters.
 
     Without the escapes, the texts of a study could change the state of the terminal.
@@ -113,7 +113,7 @@ class _TerminalStream:
 
 
 def _standard_output() -> TextIO:
-    return cast(TextIO, _TerminalStream()) if sys.stdout.isatty() else sys.stdout
+    return cast(TextIO, _EscapingStream()) if sys.stdout.isatty() else sys.stdout
 
 
 def _check_parquet(output: Path | None) -> None:

@@ -54,8 +54,8 @@ refusal = Table(
     ),
     Column("reason", Text, nullable=False, comment="Reason of the refusal, at most 1000 characters."),
     moment("refused_at", nullable=False, comment="Time of the worker's last refusal of the study."),
-    comment="One row for each worker and each study that the worker refuses, until the worker loads the objective or "
-    "stops. Read the table through the view ledger.refusals.",
+    comment="The studies that each worker refuses. The row of a refusal is deleted when the worker can load the "
+    "objective, or stops. Read the table through the view ledger.refusals.",
 )
 
 dataset = Table(

@@ -185,8 +185,8 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # The authentication methods in `access` apply only to a server that another program starts with the new data. The
-    # embedded server itself uses the pg_hba.conf of this package.
+    # initdb writes these authentication methods into the data folder's pg_hba.conf. The embedded server ignores that
+    # file, and uses the pg_hba.conf of this package.
     access = ["--auth-local=trust", "--auth-host=reject"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)

@@ -116,5 +116,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # psycopg accepts several statements and the character % in one text only if `execute` gets no parameters.
+        # `execute` gets no parameters. With parameters, psycopg would accept only one statement, and interpret each %.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

@@ -20,7 +20,7 @@ LARGEST_GAP = 1 / 2_000
 
 
 @dataclass(frozen=True)
-class _Bar:
+class _TimelineBar:
     """A bar of the timeline, in the row of its worker."""
 
     row: int
@@ -83,12 +83,12 @@ def timeline(content: ReportContent) -> ReportSection:
     return ReportSection("timeline", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + height))
 
 
-def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Bar]:
+def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_TimelineBar]:
     """Return the bars of one worker, in the order of their start times."""
-    bars: list[_Bar] = []
+    bars: list[_TimelineBar] = []
     for _, several in groupby(sorted(groups, key=lambda group: group.slot), key=lambda group: group.slot):
         bars += _bars_of_slot(row, sorted(several, key=lambda group: list(OUTCOMES).index(group.outcome)))
-    merged: list[_Bar] = []
+    merged: list[_TimelineBar] = []
     for bar in sorted(bars, key=lambda bar: (bar.start, bar.group.first_trial)):
         last = merged[-1] if merged else None
         if (
@@ -97,13 +97,13 @@ def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Bar]:
             and (bar.start - last.end).total_seconds() <= gap
         ):
             seconds = max(last.seconds, (bar.end - last.start).total_seconds())
-            merged[-1] = _Bar(row, last.start, seconds, last.group.with_more(bar.group))
+            merged[-1] = _TimelineBar(row, last.start, seconds, last.group.with_more(bar.group))
         else:
             merged.append(bar)
     return merged
 
 
-def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_Bar]:
+def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_TimelineBar]:
     """Return a bar for each outcome in one part of the time.
 
     If the part has several outcomes, the bars stand beside each other, and the length of each bar is the total time of
@@ -114,13 +114,13 @@ def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_Bar]:
     length = max(0.0, (max(group.ended_at for group in groups) - start).total_seconds())
     total = sum(group.busy.total_seconds() for group in groups)
     scale = min(1.0, length / total) if total > 0 else 1.0
-    bars: list[_Bar] = []
+    bars: list[_TimelineBar] = []
     for group in groups:
-        bars.append(_Bar(row, bars[-1].end if bars else start, group.busy.total_seconds() * scale, group))
+        bars.append(_TimelineBar(row, bars[-1].end if bars else start, group.busy.total_seconds() * scale, group))
     return bars
 
 
-def _traces(bars: Sequence[_Bar], *, is_summed: bool) -> list[go.Bar]:
+def _traces(bars: Sequence[_TimelineBar], *, is_summed: bool) -> list[go.Bar]:
     """Return one Plotly trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
     by_outcome = {outcome: [bar for bar in bars if bar.group.outcome == outcome] for outcome in OUTCOMES}
     is_crowded = len(bars) > 300
@@ -148,7 +148,7 @@ def _traces(bars: Sequence[_Bar], *, is_summed: bool) -> list[go.Bar]:
     ]
 
 
-def _hover_text(bar: _Bar) -> str:
+def _hover_text(bar: _TimelineBar) -> str:
     group = bar.group
     worker = labels.escaped(group.worker, 60)
     if group.attempts > 1:

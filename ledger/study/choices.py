@@ -65,7 +65,7 @@ def _checked(value: Any, choice: Any, depth: int) -> Any:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f'choice {show(choice)} is not finite; write a finite number, or a text such as "inf"')
+            raise ValueError(f'choice {show(choice)} is not finite; use a finite number, or the text "inf" in quotes')
         if abs(value) >= 1e16:
             raise ValueError(
                 f"choice {show(choice)} is a float that PostgreSQL returns as an integer; write an integer"

@@ -456,7 +456,7 @@ class Categorical(Dimension):
 
 
 def plain_number(value: Any) -> Any:
-    """Return a number of numpy as a number of Python, and any other value unchanged.
+    """Convert a NumPy number into a Python number, and return any other value unchanged.
 
     Examples
     --------

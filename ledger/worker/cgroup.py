@@ -93,7 +93,7 @@ def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
     Returns
     -------
     list of Path
-        One folder for each mounted file system that shows the process's cgroup of version 2.
+        The folders of the process's cgroup, of version 2: one for each mount of the cgroup file system.
 
     Examples
     --------

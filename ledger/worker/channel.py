@@ -95,7 +95,7 @@ class SupervisorChannel:
         return self._wake_ups
 
     def input_fileno(self) -> int:
-        """Return a descriptor that becomes writable when `read` can send more of the unsent jobs."""
+        """Return a descriptor that is writable when there is room for more jobs, which `read` then sends."""
         return self._socket.fileno()
 
     @property

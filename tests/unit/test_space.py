@@ -139,7 +139,7 @@ def jsonb(value: Any) -> Any:
         ),
         ({"k": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}, '{"b": 2, "a": 1} are equal; leave one out'),
         ({"k": [None, None]}, "[space] k: choices null and null are equal; leave one out"),
-        ({"k": [[math.inf]]}, "[space] k: choice [Infinity] is not finite; write a finite number, or a text"),
+        ({"k": [[math.inf]]}, "[space] k: choice [Infinity] is not finite; use a finite number, or the text"),
         ({"k": [{1: "a"}]}, '[space] k: choice {"1": "a"} has the key 1, which is not a string'),
         ({"k": [["a", ["\0"]]]}, "contains a NUL character"),
         ({"k": [{"\ud800": 1}]}, "is not valid Unicode"),
