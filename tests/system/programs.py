@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import psycopg
-import pytest
 
 from ledger import embedded
 from tests import variables
 from tests.databases import upgrade
 from tests.fuzz import run
+from tests.system import preloaded
 
 # Longer than any test waits for what it expects, on a machine that is busy with other work too.
 PATIENCE = 300.0  # seconds
@@ -53,9 +53,14 @@ class Program:
         return dict(self._environment)
 
     def start(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
-        """Start a command in a new process group. Its output goes to pipes, or to the log file."""
-        return subprocess.Popen(
-            [*self._prefix, sys.executable, "-m", "ledger", *arguments],
+        """Start a command in a new session. Its output goes to pipes, or to the log file."""
+        return self.start_python("-m", "ledger", *arguments, log=log)
+
+    def start_python(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
+        """Start Python with a script or a module in a new session. Its output goes to pipes, or to the log file."""
+        is_forked = not self._prefix and preloaded.can_start(arguments, self._environment)
+        return (preloaded.Process if is_forked else subprocess.Popen)(
+            list(arguments) if is_forked else [*self._prefix, sys.executable, *arguments],
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -67,10 +72,11 @@ class Program:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run a command to its end. Returns its standard output, or its standard error if it must fail."""
-        process = self.start(*arguments)
-        out, error = process.communicate()
-        assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{error}"
-        return error if code else out
+        return _output(self.start(*arguments), code)
+
+    def run_python(self, *arguments: str, code: int = 0) -> str:
+        """Run Python with a script or a module to its end. Returns what `run` returns."""
+        return _output(self.start_python(*arguments), code)
 
     def document(self, study: str) -> dict[str, Any]:
         """Return a study's export, which this process makes: to start another takes most of a second."""
@@ -83,6 +89,12 @@ class Program:
         """Run a query on the embedded server, which must be running."""
         with psycopg.connect(embedded.url(self.home), autocommit=True) as connection:
             return connection.execute(statement).fetchall()
+
+
+def _output(process: "subprocess.Popen[str]", code: int) -> str:
+    out, error = process.communicate()
+    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{error}"
+    return error if code else out
 
 
 def copy_data(home: Path) -> None:
@@ -166,18 +178,6 @@ def children_of(parent: int) -> Iterator[int]:
                 continue
             if of == parent:
                 yield int(folder.name)
-
-
-def example_programs(names: Sequence[str]) -> list[Any]:
-    """Return the parameters of a test of the programs in examples/.
-
-    The programs without the ledger are slow tests, and so is the program that creates 300 studies.
-    """
-    of_ledger, many = ("ledger_search", "ported", "native"), "many-studies/"
-    return [
-        name if name.endswith(of_ledger) and not name.startswith(many) else pytest.param(name, marks=pytest.mark.slow)
-        for name in names
-    ]
 
 
 def lines_of_code(file: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 from functools import partial
 
@@ -157,15 +156,7 @@ for scale, centre, way in json.loads(sys.argv[1]):
 def run_notebook(program, *cells, text=NOTEBOOK):
     """Run the text once with the scale, the centre and the way of each cell. Return the lines of the output."""
     (program.folder / "notebook.py").write_text(text)
-    process = subprocess.run(
-        [sys.executable, "notebook.py", json.dumps(cells or [(0, 1, "refuse")])],
-        cwd=program.folder,
-        env=program.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return process.stdout.splitlines()
+    return program.run_python("notebook.py", json.dumps(cells or [(0, 1, "refuse")])).splitlines()
 
 
 def test_a_changed_function_of_a_notebook_is_noticed(program):
@@ -198,21 +189,13 @@ def test_a_changed_function_of_a_notebook_is_noticed(program):
 def test_only_the_hash_of_a_secret_source_is_kept(program):
     text = NOTEBOOK.replace('name="notebook"', 'name="secret"')
     (program.folder / "secret.py").write_text(text)
-    command = [sys.executable, "secret.py", json.dumps([(5, 7, "refuse")])]
-    subprocess.run(command, cwd=program.folder, env=program.environment, check=True, capture_output=True)
+    program.run_python("secret.py", json.dumps([(5, 7, "refuse")]))
     document = program.document("secret")
     assert document["sources"] == {}
     assert [part.get("shown") for part in document["code_versions"][0]["parts"]] == [None] * 4
     assert "# the ledger has no text" in program.run("study", "source", "secret")
-    changed = subprocess.run(
-        [*command[:2], json.dumps([(6, 7, "refuse")])],
-        cwd=program.folder,
-        env=program.environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert "(module value `scale`): choose another name" in changed.stdout
+    changed = program.run_python("secret.py", json.dumps([(6, 7, "refuse")]))
+    assert "(module value `scale`): choose another name" in changed
 
 
 def test_a_study_created_without_the_module_records_the_source_that_it_may(program):
@@ -314,10 +297,7 @@ for call in calls:
 def test_each_way_to_search_from_python_notices_the_change(program, first):
     def ran(*calls, way="refuse", text=CALLS):
         (program.folder / "calls.py").write_text(text)
-        command = [sys.executable, "calls.py", way, *calls]
-        folder, environment = program.folder, program.environment
-        process = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
-        return process.stdout.splitlines()
+        return program.run_python("calls.py", way, *calls).splitlines()
 
     done = {"minimize": "calls complete", "start": "calls complete", "ask": "told"}
     assert ran(first, *done) == [done[first], *done.values()]
@@ -370,6 +350,7 @@ target_column = "kind"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameter", "estimator", "changed"),
     [

@@ -14,17 +14,12 @@ def name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-# The pages that a new reader follows. The commands of the other pages need minutes.
-FIRST = {"README.md", "docs/quick-start.md"}
-
-
 def run_pages():
-    for page in PAGES:
-        if any(block.is_run for block in blocks(page.read_text())):
-            yield pytest.param(page, id=name(page), marks=[] if name(page) in FIRST else [pytest.mark.slow])
+    return [page for page in PAGES if any(block.is_run for block in blocks(page.read_text()))]
 
 
-@pytest.mark.parametrize("page", list(run_pages()))
+@pytest.mark.slow
+@pytest.mark.parametrize("page", run_pages(), ids=name)
 def test_the_commands_of_a_page_do_what_it_shows(page, tmp_path):
     text = page.read_text()
 

@@ -8,8 +8,10 @@ import pytest
 from ledger import embedded
 from ledger.access import database
 from ledger.settings import Settings
-from tests.system.programs import Program, example_programs, lines_of_code
-from tests.system.test_own_work import python
+from tests.system.programs import Program, lines_of_code
+
+# Each test trains real estimators in several processes.
+pytestmark = pytest.mark.slow
 
 OWN = """
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -70,16 +72,8 @@ def losses(program, name):
     ("name", "options"),
     [
         ("groups", ["--data", "flats.csv", "--group-column", "owner", "--cv", "3", "--repeats", "2"]),
-        pytest.param(
-            "times",
-            ["--data", "flats.csv", "--time-column", "day", "--cv", "3", "--weight-column", "share"],
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "held-out",
-            ["--data", "flats.csv", "--holdout", "later.csv", "--metric", "neg_mean_absolute_error"],
-            marks=pytest.mark.slow,
-        ),
+        ("times", ["--data", "flats.csv", "--time-column", "day", "--cv", "3", "--weight-column", "share"]),
+        ("held-out", ["--data", "flats.csv", "--holdout", "later.csv", "--metric", "neg_mean_absolute_error"]),
     ],
 )
 def test_a_pipeline_gives_the_same_study_on_any_number_of_workers(program, name, options):
@@ -112,8 +106,7 @@ def test_an_estimator_of_a_user_runs_if_its_package_is_allowed(program):
 
 def test_an_estimator_is_searched_from_python(program):
     url = embedded.url(program.home)
-    out = python(
-        program,
+    out = program.run_python(
         "-c",
         "import ledger\n"
         "from sklearn.ensemble import GradientBoostingRegressor\n"
@@ -151,11 +144,11 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("example", example_programs(EXAMPLES))
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_finds_a_good_model(example, tmp_path, root):
     """An example runs in an empty folder without a server, and prints nothing of its own library."""
     program = Program(tmp_path, is_new=True)
-    first, second = python(program, str(root / "examples" / f"{example}.py")).splitlines()
+    first, second = program.run_python(str(root / "examples" / f"{example}.py")).splitlines()
     assert first.startswith("best parameters {'")
     metric, _, score = second.partition(" ")
     assert float(score) > {"r2": 0.35, "accuracy": 0.93}[metric]

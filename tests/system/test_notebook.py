@@ -17,6 +17,9 @@ from ledger.access import database
 from ledger.settings import Settings
 from tests.system.programs import Program
 
+# Each test starts Jupyter kernels.
+pytestmark = pytest.mark.slow
+
 SEARCH = """
 import ledger
 

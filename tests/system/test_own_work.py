@@ -4,8 +4,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
-import sys
 
 import psycopg
 import pyarrow as pa
@@ -18,6 +16,9 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from tests.system.programs import Program, wait_until
 
+# Each test trains models on a user's data in several processes.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
@@ -26,20 +27,6 @@ def program(tmp_path_factory):
     made = Program(folder)
     with database(Settings(home=made.home), create=True):
         yield made
-
-
-def python(program, *arguments, code=0):
-    process = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=program.folder,
-        env=program._environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == code, process.stdout + process.stderr
-    return process.stderr if code else process.stdout
 
 
 def test_workers_elsewhere_fetch_the_data_of_a_file_from_the_ledger(program, root):
@@ -196,7 +183,7 @@ print(result)
 
 
 def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
-    assert "<study notebook: complete, 2 of 2 trials complete>" in python(program, "-c", NOTEBOOK)
+    assert "<study notebook: complete, 2 of 2 trials complete>" in program.run_python("-c", NOTEBOOK)
     program.query(
         "with again as (update ledger.study set state = 'running', finished_at = null where name = 'notebook'"
         " returning id) insert into ledger.trial"
@@ -227,7 +214,7 @@ print(len({trial.metrics["seen"] for trial in result.trials}), result.best_param
 
 
 def test_an_objective_gets_none_and_tuples_as_the_user_wrote_them(program):
-    assert python(program, "-c", TYPES) == "15 (64, (32,))\n"
+    assert program.run_python("-c", TYPES) == "15 (64, (32,))\n"
     assert "the records of study types are consistent" in program.run("verify", "types")
 
 
@@ -236,7 +223,7 @@ def test_what_cannot_be_searched_from_python_is_refused_by_name(program, monkeyp
         "import ledger\n@ledger.objective(space={'x': (0.0, 1.0)})\ndef loss(params):\n    return params['x']\n"
         "ledger.Study(loss, name='unguarded').run(workers=1)\n"
     )
-    error = python(program, "-c", "import unguarded", code=1)
+    error = program.run_python("-c", "import unguarded", code=1)
     assert 'put run() under if __name__ == "__main__":' in error.splitlines()[-1]
 
     monkeypatch.setattr(os, "environ", program.environment)

@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,7 @@ def program(tmp_path: Path) -> Program:
 def start(program: Program, script: str, *arguments: str) -> "subprocess.Popen[str]":
     file = program.folder / "script.py"
     file.write_text(HEAD + script)
-    return subprocess.Popen(
-        [sys.executable, str(file), *arguments],
-        cwd=program.folder,
-        env=program.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return program.start_python(str(file), *arguments)
 
 
 def lines(process: "subprocess.Popen[str]") -> list[object]:

@@ -11,6 +11,9 @@ from tests.unit.snapshots import BEGUN, SPACE, snapshot
 from tests.unit.test_comparison import compared, curve
 from tests.unit.test_report import HOSTILE, HOSTILE_SPACE
 
+# Each test starts a browser.
+pytestmark = pytest.mark.slow
+
 SPACES = [*SPACE, *HOSTILE_SPACE]
 
 

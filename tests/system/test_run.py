@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -205,15 +203,8 @@ if __name__ == "__main__":
 
 def test_a_failed_study_raises_the_traceback_in_python_and_runs_again(program):
     (program.folder / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=program.folder,
-        env=program.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.splitlines() == ["TypeError 5 True True True"] * 2 + ["complete"], done.stderr
+    done = program.run_python("script.py")
+    assert done.splitlines() == ["TypeError 5 True True True"] * 2 + ["complete"]
     assert len(program.document("two")["trials"]) == 6
 
 

@@ -16,7 +16,10 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from ledger.access import database
 from ledger.settings import Settings
 from ledger.sklearn import LedgerSearchCV
-from tests.system.programs import Program, example_programs, lines_of_code, wait_until
+from tests.system.programs import Program, lines_of_code, wait_until
+
+# Each test fits estimators in several processes.
+pytestmark = pytest.mark.slow
 
 # An estimator of the script itself. Each fit adds a line to the file whose name is in the environment.
 SCRIPT = """
@@ -197,7 +200,6 @@ def test_each_check_with_real_workers_exists() -> None:
     assert set(FITS) == CHECKS
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(CHECKS))
 def test_a_search_with_real_workers_passes_the_checks_of_sklearn(
@@ -212,7 +214,7 @@ EXAMPLES = ["search-cv/ledger_search", "search-cv/skopt_search", "search-cv/optu
 EXAMPLES += ["pipeline/ledger_search", "pipeline/optuna_search"]
 
 
-@pytest.mark.parametrize("example", example_programs(EXAMPLES))
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_finds_a_good_model(example: str, tmp_path: Path, root: Path) -> None:
     """An example runs in an empty folder without a server, and prints nothing of its own library."""
     program = Program(tmp_path, is_new=True)

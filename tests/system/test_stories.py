@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.programs import Program, example_programs, lines_of_code
+from tests.system.programs import Program, lines_of_code
 
 # Each story with the name and the bounds of the best value.
 STORIES = {
@@ -36,19 +36,14 @@ def code(root: Path, example: str) -> list[str]:
     return lines_of_code(root / "examples" / f"{example}.py")
 
 
-@pytest.mark.parametrize("example", example_programs([*EXAMPLES, *PORTS]))
+@pytest.mark.slow
+@pytest.mark.parametrize("example", [*EXAMPLES, *PORTS])
 def test_a_story_finds_good_parameters(example: str, tmp_path: Path, root: Path) -> None:
     program = Program(tmp_path, is_new=True)
-    ended = subprocess.run(
-        [sys.executable, str(root / "examples" / f"{example}.py")],
-        cwd=tmp_path,
-        env=program.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    *before, parameters, best = ended.stdout.splitlines()
+    process = program.start_python(str(root / "examples" / f"{example}.py"))
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    *before, parameters, best = out.splitlines()
     if example.startswith("change-of-code"):
         refusal, another = before
         assert refusal.startswith("study flat has another objective than the recorded one")
@@ -62,10 +57,11 @@ def test_a_story_finds_good_parameters(example: str, tmp_path: Path, root: Path)
     assert name == expected
     assert low <= float(value) <= high
     if "ledger" in example or example.endswith(("ported", "native")):
-        assert ended.stderr == "", "the library prints nothing"
+        assert error == "", "the library prints nothing"
 
 
-@pytest.mark.parametrize("library", ["ledger", pytest.param("optuna", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["ledger", "optuna"])
 def test_a_story_continues_on_more_machines(library: str, tmp_path: Path, root: Path) -> None:
     program = Program(tmp_path)
     for file in MACHINES[library]:
