@@ -96,7 +96,8 @@ def add(
     """Create a login with the rights of one of the four roles of sql/roles.sql, and with the time limits of `LIMITS`.
 
     The login gets its own settings and does not use the settings of its role, because another member of the role may
-    have changed the role's settings.
+    have changed the role's settings. The settings hold in all databases of the server, because a login belongs to the
+    whole server.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
 
@@ -149,11 +150,10 @@ def add(
         if kind == "owner":
             # With the setting `role`, each object that the login creates belongs to ledger_owner.
             settings.append(("role", role))
+        # A login belongs to the whole server, so its settings must hold in each database with a ledger.
         for setting, value in settings:
             connection.execute(
-                sql.SQL("alter role {} in database {} set {} = {}").format(
-                    login, sql.Identifier(connection.info.dbname), sql.Identifier(setting), sql.Literal(value)
-                )
+                sql.SQL("alter role {} set {} = {}").format(login, sql.Identifier(setting), sql.Literal(value))
             )
 
 

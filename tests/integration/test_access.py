@@ -21,9 +21,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ledger import embedded
 from ledger.database import protocol
 from ledger.database.connection import ServerUnreachable, connect, engine
+from ledger.database.login_kinds import KINDS, LIMITS
 from ledger.errors import UsageError
 from ledger.resources import folder
-from tests.databases import upgrade
+from tests.databases import new_database, upgrade
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
 from tests.roles import LOGINS, PASSWORD, make_roles
@@ -119,6 +120,24 @@ def test_a_given_password_is_stored_and_not_shown(ledger, access, name, option, 
     assert (code, out) == (0, f"login {name} is created with the rights of ledger_reader\n"), error
     assert "correct horse" not in out + error
     assert verifies(stored(ledger, name), "correct horse")
+
+
+def test_a_login_has_its_limits_in_each_ledger_of_the_server(ledger, server, access):
+    with new_database(server) as second:
+        make_roles(second)
+        upgrade(second)
+        for kind in KINDS:
+            name = f"worker-{uuid.uuid4().hex[:8]}"
+            assert access("add", name, "--as", kind)[0] == 0
+            for url in (ledger, second):
+                with psycopg.connect(as_login(url, name)) as session:
+                    # transaction_timeout exists since PostgreSQL 17
+                    known = "select name, current_setting(name) from pg_settings where name = any (%s)"
+                    shown: dict[str, str] = dict(session.execute(known, (list(LIMITS[kind]),)).fetchall())
+                    assert shown == {limit: LIMITS[kind][limit] for limit in shown}
+                    assert {"idle_in_transaction_session_timeout", "lock_timeout"} <= set(shown)
+                    acts_as = "ledger_owner" if kind == "owner" else name
+                    assert session.execute("select current_user").fetchone() == (acts_as,)
 
 
 def test_what_an_owners_login_creates_belongs_to_ledger_owner(ledger, access, name):
