@@ -177,7 +177,8 @@ def test_a_login_is_added_once_and_named_in_the_list(access, name):
     assert access("add", name, "--as", "manager")[0] == 0
     code, _, error = access("add", name, "--as", "manager")
     assert (code, error.count("\n")) == (1, 1)
-    assert f"the role {name} exists already" in error
+    said = f"the login {name} exists already with the rights of ledger_manager, and is valid for every ledger of this"
+    assert f"{said} server: choose another name, or remove this login by `ledger access remove {name}`" in error
     (listed,) = [login for login in json.loads(access("list", "--json")[1]) if login["name"] == name]
     assert listed == {"name": name, "kind": "manager", "sessions": 0, "settings": [], "is_removable": True}
     assert [line.split() for line in access("list")[1].splitlines() if name in line] == [[name, "manager", "0", "-"]]
@@ -326,9 +327,15 @@ def test_a_removed_login_has_no_session_any_more(ledger, access, name):
 def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
     with psycopg.connect(ledger, autocommit=True) as superuser:
         superuser.execute(sql.SQL("create role {} login in role ledger_reader").format(sql.Identifier(name)))
+        code, _, error = access("add", name, "--as", "worker")
+        assert (code, error.count("\n")) == (1, 1)
+        assert f"the login {name} exists already with the rights of ledger_reader" in error
         code, _, error = access("remove", name)
         assert code == 1
         assert f"the role {name} was not removed, because `ledger access add` did not make this role" in error
+        superuser.execute(sql.SQL("revoke ledger_reader from {}").format(sql.Identifier(name)))
+        error = access("add", name, "--as", "worker")[2]
+        assert f"the role {name} exists already, but is no login of the ledger: choose another name, or drop" in error
         superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
@@ -340,7 +347,8 @@ def test_a_login_that_owns_objects_is_locked_out_and_named(ledger, access, name)
         code, _, error = access("remove", name)
         assert (code, error.count("\n")) == (1, 1)
         assert f"the login {name} was disabled but not dropped, because it owns objects" in error
-        superuser.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+        superuser.execute(sql.SQL("drop owned by {}").format(role))
+    assert access("remove", name)[:2] == (0, f"login {name} is removed\n")
 
 
 def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
