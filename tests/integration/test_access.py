@@ -18,7 +18,6 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ledger import embedded
 from ledger.database import protocol
 from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.database.login_kinds import KINDS, LIMITS
@@ -252,49 +251,49 @@ def older(superuser: psycopg.Connection[Any]) -> None:
     superuser.execute("grant ledger_worker to older")
 
 
-def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, monkeypatch):
+def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, monkeypatch, own_server):
     """On a separate server, because the test repairs roles and databases of the whole server."""
     monkeypatch.chdir(tmp_path)
-    with embedded.running(tmp_path / "home", create=True) as maintenance:
-        with psycopg.connect(maintenance, autocommit=True) as superuser:
-            superuser.execute("create database theirs")
-            superuser.execute("create role older login")
-        url = make_conninfo(maintenance, dbname="theirs")
-        upgrade(url)
-        assert warned(url) == [], "without the roles, only the administrator can use the ledger"
-        of = make_roles(url)
-        (elsewhere,) = warned(url)
-        assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, where it")
-        with psycopg.connect(url, autocommit=True) as superuser:
-            for statement in re.findall(r"`(revoke [^`]+)`", elsewhere):
-                superuser.execute(statement)
-            assert warned(url) == []
-            for database in ("ledger", "postgres", "template1"):
-                with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-                    psycopg.connect(make_conninfo(of("ledger_worker"), dbname=database))
+    with psycopg.connect(own_server.url, autocommit=True) as superuser:
+        superuser.execute("create database ledger")
+        superuser.execute("create database theirs")
+        superuser.execute("create role older login")
+    url = make_conninfo(own_server.url, dbname="theirs")
+    upgrade(url)
+    assert warned(url) == [], "without the roles, only the administrator can use the ledger"
+    of = make_roles(url)
+    (elsewhere,) = warned(url)
+    assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, where it")
+    with psycopg.connect(url, autocommit=True) as superuser:
+        for statement in re.findall(r"`(revoke [^`]+)`", elsewhere):
+            superuser.execute(statement)
+        assert warned(url) == []
+        for database in ("ledger", "postgres", "template1"):
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(make_conninfo(of("ledger_worker"), dbname=database))
 
-            superuser.execute("grant execute on function lo_create(oid), pg_advisory_lock(bigint) to public")
-            (functions,) = warned(url)
-            assert functions == (
-                "every role can fill the server's lock table or disk with 2 functions of PostgreSQL (lo_create,"
-                " pg_advisory_lock): run `ledger db psql -f sql/roles.sql` as a superuser"
-            )
-            older(superuser)
-            (fault, _) = warned(url)
-            assert fault.startswith(
-                "role ledger_worker can log in and has a password and has settings of its own, and each member of"
-                " the role can change the password and the settings of the role: give each service a login by `ledger"
-                " access add`, and then run"
-            )
-            superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
-            assert warned(url) == [functions]
+        superuser.execute("grant execute on function lo_create(oid), pg_advisory_lock(bigint) to public")
+        (functions,) = warned(url)
+        assert functions == (
+            "every role can fill the server's lock table or disk with 2 functions of PostgreSQL (lo_create,"
+            " pg_advisory_lock): run `ledger db psql -f sql/roles.sql` as a superuser"
+        )
+        older(superuser)
+        (fault, _) = warned(url)
+        assert fault.startswith(
+            "role ledger_worker can log in and has a password and has settings of its own, and each member of"
+            " the role can change the password and the settings of the role: give each service a login by `ledger"
+            " access add`, and then run"
+        )
+        superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
+        assert warned(url) == [functions]
 
-            older(superuser)
-            superuser.execute((folder("sql") / "roles.sql").read_text())
-            assert warned(url) == []
-            if superuser.info.server_version >= 160000:
-                asked = "select bool_or(set_option) from pg_auth_members where roleid = 'ledger_worker'::regrole"
-                assert superuser.execute(asked).fetchone() == (False,)
+        older(superuser)
+        superuser.execute((folder("sql") / "roles.sql").read_text())
+        assert warned(url) == []
+        if superuser.info.server_version >= 160000:
+            asked = "select bool_or(set_option) from pg_auth_members where roleid = 'ledger_worker'::regrole"
+            assert superuser.execute(asked).fetchone() == (False,)
 
 
 def test_a_login_has_at_most_its_number_of_connections(ledger, access, name):
@@ -351,10 +350,9 @@ def test_a_login_that_owns_objects_is_locked_out_and_named(ledger, access, name)
     assert access("remove", name)[:2] == (0, f"login {name} is removed\n")
 
 
-def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
+def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch, own_server):
     monkeypatch.chdir(tmp_path)
-    with embedded.running(tmp_path / "home", create=True) as url:
-        code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": url})
+    code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": own_server.url})
     assert (code, error.count("\n")) == (1, 1)
     assert "create the four roles of the ledger by `ledger db psql -f sql/roles.sql`" in error
 
@@ -368,36 +366,37 @@ def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access,
         assert "needs CREATEROLE, and on PostgreSQL 16 or newer also ADMIN OPTION on ledger_worker" in error
 
 
-def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch):
+def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch, own_server):
     """A role with CREATEROLE that is no superuser; and the server's log has no password."""
     monkeypatch.chdir(tmp_path)
-    with embedded.running(tmp_path / "home", create=True) as url:
-        with psycopg.connect(url, autocommit=True) as superuser:
-            superuser.execute("create role admin login createrole")
-            superuser.execute("create database theirs owner admin")
-            superuser.execute("alter system set log_statement = 'all'")
-            superuser.execute("select pg_reload_conf()")
-        theirs = make_conninfo(url, dbname="theirs", user="admin")
-        of = make_roles(theirs)
-        upgrade(of("ledger_owner"))
-        database = {"DATABASE_URL": theirs}
-        for kind in ("owner", "manager", "worker", "reader"):
-            words = ["access", "add", f"a-{kind}", "--as", kind, "--password-stdin"]
-            said = run_with_input(words, database, "correct horse")
-            assert said[:2] == (0, f"login a-{kind} is created with the rights of ledger_{kind}\n"), said
-        with psycopg.connect(make_conninfo(theirs, user="a-worker"), autocommit=True) as worker:
-            assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
-            assert run(["access", "remove", "a-worker"], database)[:2] == (
-                0,
-                "login a-worker is removed, and the command ended 1 of its sessions\n",
-            )
-        listed = json.loads(run(["access", "list", "--json"], database)[1])
-        removable = {login["name"]: login["is_removable"] for login in listed}
-        of_make_roles = {name: True for role, name in LOGINS.items() if name != role}
-        assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False} | of_make_roles
-    logs = [file.read_text(errors="replace") for file in (tmp_path / "home").rglob("*log*") if file.is_file()]
-    assert any("create role" in log for log in logs), "the server has logged the statements"
-    assert not any("correct horse" in log for log in logs)
+    with psycopg.connect(own_server.url, autocommit=True) as superuser:
+        superuser.execute("create role admin login createrole")
+        superuser.pgconn.change_password(b"admin", PASSWORD.encode())
+        superuser.execute("create database theirs owner admin")
+        superuser.execute("alter system set log_statement = 'all'")
+        superuser.execute("select pg_reload_conf()")
+    theirs = make_conninfo(own_server.url, dbname="theirs", user="admin", password=PASSWORD)
+    of = make_roles(theirs)
+    upgrade(of("ledger_owner"))
+    database = {"DATABASE_URL": theirs}
+    for kind in ("owner", "manager", "worker", "reader"):
+        words = ["access", "add", f"a-{kind}", "--as", kind, "--password-stdin"]
+        said = run_with_input(words, database, "correct horse")
+        assert said[:2] == (0, f"login a-{kind} is created with the rights of ledger_{kind}\n"), said
+    as_worker = make_conninfo(theirs, user="a-worker", password="correct horse")
+    with psycopg.connect(as_worker, autocommit=True) as worker:
+        assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
+        assert run(["access", "remove", "a-worker"], database)[:2] == (
+            0,
+            "login a-worker is removed, and the command ended 1 of its sessions\n",
+        )
+    listed = json.loads(run(["access", "list", "--json"], database)[1])
+    removable = {login["name"]: login["is_removable"] for login in listed}
+    of_make_roles = {name: True for role, name in LOGINS.items() if name != role}
+    assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False} | of_make_roles
+    log = own_server.log.read_text(errors="replace")
+    assert "create role" in log, "the server has logged the statements"
+    assert "correct horse" not in log
 
 
 def own_settings(url: str, name: str, *settings: str) -> None:
