@@ -3,11 +3,10 @@
 from collections.abc import Callable
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ledger.database import logins
-from ledger.database.login_kinds import KINDS, LIMITS
+from ledger.database.login_kinds import KINDS
 from ledger.resources import folder
 
 # A server that asks for no password ignores it.
@@ -27,26 +26,10 @@ def make_roles(url: str) -> Url:
     with psycopg.connect(url, autocommit=True, client_encoding="UTF8") as administrator:
         for _ in range(2):
             administrator.execute((folder("sql") / "roles.sql").read_text())
+        known = {login.name for login in logins.all_of(administrator)}
         for kind, role in KINDS.items():
             login = LOGINS[role]
-            if kind != "owner":
-                _add(administrator, login, kind)
+            if kind != "owner" and login not in known:
+                logins.add(administrator, login, kind, PASSWORD, connection_limit=100)
             administrator.pgconn.change_password(login.encode(), PASSWORD.encode())
     return lambda role: make_conninfo(url, user=LOGINS[role], password=PASSWORD)
-
-
-def _add(administrator: psycopg.Connection[tuple[object, ...]], login: str, kind: str) -> None:
-    if all(known.name != login for known in logins.all_of(administrator)):
-        logins.add(administrator, login, kind, PASSWORD, connection_limit=100)
-        return
-    known_settings = administrator.execute("select name from pg_settings").fetchall()
-    for name, value in LIMITS[kind].items():
-        if (name,) in known_settings:
-            administrator.execute(
-                sql.SQL("alter role {} in database {} set {} = {}").format(
-                    sql.Identifier(login),
-                    sql.Identifier(administrator.info.dbname),
-                    sql.Identifier(name),
-                    sql.Literal(value),
-                )
-            )

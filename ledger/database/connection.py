@@ -90,7 +90,7 @@ _NOT_NOW = {
     "server is in hot standby mode": "this server is a standby: name the primary server, or several hosts, in"
     " DATABASE_URL",
 }
-_OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset all`"
+_OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset NAME`"
 # If an error message contains a key of _NOT_BY_ITSELF, a user or an administrator must correct the cause of the error.
 # Each value of _NOT_BY_ITSELF is advice for the user.
 _NOT_BY_ITSELF = {

@@ -27,8 +27,10 @@ _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
 # The query _LOGINS returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the
-# settings of the login. The query _LOGINS omits superusers. If a role without superuser rights ran sql/roles.sql, the
-# query _LOGINS returns this role, too, because the role is a member of ledger_owner.
+# settings of the login. The function `remove` disables a login before it drops the login. A login that was disabled but
+# not dropped is still in the result, so that `remove` can drop it later. The query _LOGINS omits superusers. If a role
+# without superuser rights ran sql/roles.sql, the query _LOGINS returns this role, too, because the role is a member of
+# ledger_owner.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -41,7 +43,8 @@ select login.rolname as name, kind.rolname as role, coalesce(shobj_description(l
 from pg_auth_members
 join pg_roles as kind on kind.oid = pg_auth_members.roleid
 join pg_roles as login on login.oid = pg_auth_members.member
-where kind.rolname = any (%s) and login.rolcanlogin and not login.rolsuper
+where kind.rolname = any (%s) and not login.rolsuper
+  and (login.rolcanlogin or shobj_description(login.oid, 'pg_authid') = %s)
   and pg_has_role(login.oid, kind.oid, 'usage')
 group by login.oid, login.rolname, kind.rolname
 order by login.rolname, kind.rolname"""
@@ -96,7 +99,8 @@ def add(
     """Create a login with the rights of one of the four roles of sql/roles.sql, and with the time limits of `LIMITS`.
 
     The login gets its own settings and does not use the settings of its role, because another member of the role may
-    have changed the role's settings.
+    have changed the role's settings. The settings hold in all databases of the server, because a login belongs to the
+    whole server.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
 
@@ -126,10 +130,15 @@ def add(
                 f"the role {role} does not exist: as a superuser, create the four roles of the ledger by `ledger db"
                 " psql -f sql/roles.sql`"
             )
+        if rights := [KINDS[known.kind] for known in all_of(connection) if known.name == name]:
+            raise LedgerError(
+                f"the login {name} exists already with the rights of {' and '.join(rights)}, and is valid for every"
+                f" ledger of this server: choose another name, or remove this login by `ledger access remove {name}`"
+            )
         if _exists(connection, name):
             raise LedgerError(
-                f"the role {name} exists already: choose another name, or remove this role by `ledger access remove"
-                f" {name}`"
+                f"the role {name} exists already, but is no login of the ledger: choose another name, or drop the role"
+                " in psql by `drop role`"
             )
         most = CONNECTION_LIMITS[kind] if connection_limit is None else connection_limit
         connection.execute(
@@ -149,11 +158,10 @@ def add(
         if kind == "owner":
             # With the setting `role`, each object that the login creates belongs to ledger_owner.
             settings.append(("role", role))
+        # A login belongs to the whole server, so its settings must hold in each database with a ledger.
         for setting, value in settings:
             connection.execute(
-                sql.SQL("alter role {} in database {} set {} = {}").format(
-                    login, sql.Identifier(connection.info.dbname), sql.Identifier(setting), sql.Literal(value)
-                )
+                sql.SQL("alter role {} set {} = {}").format(login, sql.Identifier(setting), sql.Literal(value))
             )
 
 
@@ -169,7 +177,7 @@ def set_password(connection: psycopg.Connection[Any], name: str, password: str) 
 def all_of(connection: psycopg.Connection[Any]) -> list[Login]:
     """Return all logins in the order of their names. A login with the rights of two roles is in the list twice."""
     kinds = {role: kind for kind, role in KINDS.items()}
-    rows = connection.execute(_LOGINS, (MARK, list(kinds))).fetchall()
+    rows = connection.execute(_LOGINS, (MARK, list(kinds), MARK)).fetchall()
     found = []
     for name, role, is_removable, sessions, settings in rows:
         if name not in kinds:

@@ -21,6 +21,8 @@ MOST_TEXTS = 100
 
 # The texts, in lower case, of a missing number.
 MISSING = frozenset({"", "na", "nan", "null"})
+# The first letters, in both cases, of the texts of `MISSING`, and of "inf" and "nan", which `float` accepts.
+_LETTERS_OF_NUMBERS = frozenset("iInN")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
@@ -60,7 +62,7 @@ class ColumnRoles:
                 yield column, role if role == "target" else f"{role} column"
 
 
-@dataclass
+@dataclass(slots=True)
 class ColumnSummary:
     """The counts and the kinds of the cells in one column of a csv or parquet file.
 
@@ -168,7 +170,7 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
                 )
             else:
                 column.numbers += 1
-                if column.first_fraction is None and not (_WHOLE.fullmatch(cell) or number.is_integer()):
+                if column.first_fraction is None and not number.is_integer():
                     column.first_fraction = (place, cell)
                 if column.first_negative is None and number < 0:
                     column.first_negative = (place, cell)
@@ -181,12 +183,15 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    if cell.lower() in MISSING:
-        return math.nan
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
+    # In a file with a hundred thousand columns, an exception for each text takes too long. The comparison with ":" is
+    # the fastest test for most numbers, because ":" follows the digits and the signs in ASCII.
+    if cell > ":" and cell[0].isalpha() and cell[0] not in _LETTERS_OF_NUMBERS:
         return None
+    try:
+        number = float(cell)
+    except ValueError:
+        return math.nan if cell.lower() in MISSING else None
+    return None if "_" in cell else number
 
 
 def parse_whole(cell: str) -> int:
@@ -196,21 +201,20 @@ def parse_whole(cell: str) -> int:
 
 def check_feature(column: ColumnSummary, file: str) -> None:
     """Raise a UsageError if a feature is empty, mixes numbers with text, or has too many different texts."""
-    where = f"column {show(column.name)}"
     if column.missing == column.cells:
-        raise UsageError(f"{file}: {where} has no value in any row; leave the column out")
+        raise UsageError(f"{file}: column {show(column.name)} has no value in any row; leave the column out")
     if column.first_text is None:
         return
-    place, text = column.first_text
     if column.numbers > (column.cells - column.missing) / 2:
+        place, text = column.first_text
         raise UsageError(
-            f"{file}: {place}, {where}: {show(text)} is text in a column of numbers; correct the text, or leave the"
-            " cell empty if the number is missing"
+            f"{file}: {place}, column {show(column.name)}: {show(text)} is text in a column of numbers; correct"
+            " the text, or leave the cell empty if the number is missing"
         )
     if len(column.texts) > MOST_TEXTS:
         raise UsageError(
-            f"{file}: {where} has more than {MOST_TEXTS} different texts, such as names or free text; leave the column"
-            " out, or put the texts into groups"
+            f"{file}: column {show(column.name)} has more than {MOST_TEXTS} different texts, such as names or free"
+            " text; leave the column out, or put the texts into groups"
         )
 
 

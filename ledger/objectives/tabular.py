@@ -270,34 +270,39 @@ def _build(names: Sequence[str], rows: Rows, encoding: TableEncoding, file: str)
     """Return the dataset as arrays. `inspect` has already read all rows once, and `_build` reads all rows again."""
     import numpy as np  # A manager imports this module without NumPy.
 
-    roles, values = encoding.roles, {name: array("d") for name in names}
+    # One array for all cells, because a file can have a hundred thousand columns.
+    roles, numbers = encoding.roles, array("d")
     readers = [_reader(name, encoding) for name in names]
-    columns = [values[name] for name in names]
     for place, cells in rows():
-        for name, cell, read_cell, column in zip(names, cells, readers, columns, strict=True):
+        for name, cell, read_cell in zip(names, cells, readers, strict=True):
             number = read_cell(cell)
             if number is None:
                 raise UsageError(f"{file}: {place}, column {show(name)}: {_unreadable(cell, name, encoding)}")
-            column.append(number)
-    features = []
+            numbers.append(number)
+    values, place_of = np.frombuffer(numbers).reshape(-1, len(names)), {name: at for at, name in enumerate(names)}
+    places: list[int] = []
+    # The code of the text that a feature stands for, or NaN for a feature of numbers.
+    text_codes: list[float] = []
     for name in encoding.features:
-        numbers = np.frombuffer(values[name])
-        codes = encoding.codes.get(name)
-        features.append(numbers[:, None] if codes is None else numbers[:, None] == np.arange(len(codes)))
-    targets = np.frombuffer(values[roles.target])
+        codes = encoding.codes.get(name, {name: math.nan}).values()
+        places += [place_of[name]] * len(codes)
+        text_codes += sorted(codes)
+    features, of_text = values.take(places, axis=1), ~np.isnan(text_codes)
+    features[:, of_text] = features[:, of_text] == np.array(text_codes)[of_text]
+    targets = values[:, place_of[roles.target]]
     arrays: dict[str, Any] = {
-        "features": np.hstack([feature.astype(float, copy=False) for feature in features]),
+        "features": features,
         "targets": targets.copy() if encoding.labels is None else targets.astype(np.intp),
     }
     if roles.group is not None:
-        arrays["groups"] = np.frombuffer(values[roles.group]).astype(np.intp)
+        arrays["groups"] = values[:, place_of[roles.group]].astype(np.intp)
     if roles.weight is not None:
-        arrays["weights"] = np.frombuffer(values[roles.weight]).copy()
+        arrays["weights"] = values[:, place_of[roles.weight]].copy()
         if not np.any(arrays["weights"]):
             raise UsageError(f"{file}: column {show(roles.weight)}: each weight is 0; write a positive weight")
     if roles.time is not None:
-        order = np.argsort(np.frombuffer(values[roles.time]), kind="stable")
-        arrays = {name: values[order] for name, values in arrays.items()}
+        order = np.argsort(values[:, place_of[roles.time]], kind="stable")
+        arrays = {name: values_of[order] for name, values_of in arrays.items()}
     for array_ in arrays.values():
         array_.flags.writeable = False
     return DatasetArrays(**arrays, labels=encoding.labels, is_ordered=roles.time is not None, encoding=encoding)

@@ -18,12 +18,12 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ledger import embedded
 from ledger.database import protocol
 from ledger.database.connection import ServerUnreachable, connect, engine
+from ledger.database.login_kinds import KINDS, LIMITS
 from ledger.errors import UsageError
 from ledger.resources import folder
-from tests.databases import upgrade
+from tests.databases import new_database, upgrade
 from tests.fuzz import run
 from tests.integration.ledgers import make_study, take
 from tests.roles import LOGINS, PASSWORD, make_roles
@@ -121,6 +121,24 @@ def test_a_given_password_is_stored_and_not_shown(ledger, access, name, option, 
     assert verifies(stored(ledger, name), "correct horse")
 
 
+def test_a_login_has_its_limits_in_each_ledger_of_the_server(ledger, server, access):
+    with new_database(server) as second:
+        make_roles(second)
+        upgrade(second)
+        for kind in KINDS:
+            name = f"worker-{uuid.uuid4().hex[:8]}"
+            assert access("add", name, "--as", kind)[0] == 0
+            for url in (ledger, second):
+                with psycopg.connect(as_login(url, name)) as session:
+                    # transaction_timeout exists since PostgreSQL 17
+                    known = "select name, current_setting(name) from pg_settings where name = any (%s)"
+                    shown: dict[str, str] = dict(session.execute(known, (list(LIMITS[kind]),)).fetchall())
+                    assert shown == {limit: LIMITS[kind][limit] for limit in shown}
+                    assert {"idle_in_transaction_session_timeout", "lock_timeout"} <= set(shown)
+                    acts_as = "ledger_owner" if kind == "owner" else name
+                    assert session.execute("select current_user").fetchone() == (acts_as,)
+
+
 def test_what_an_owners_login_creates_belongs_to_ledger_owner(ledger, access, name):
     assert access("add", name, "--as", "owner")[0] == 0
     with psycopg.connect(as_login(ledger, name), autocommit=True) as owner:
@@ -158,7 +176,8 @@ def test_a_login_is_added_once_and_named_in_the_list(access, name):
     assert access("add", name, "--as", "manager")[0] == 0
     code, _, error = access("add", name, "--as", "manager")
     assert (code, error.count("\n")) == (1, 1)
-    assert f"the role {name} exists already" in error
+    said = f"the login {name} exists already with the rights of ledger_manager, and is valid for every ledger of this"
+    assert f"{said} server: choose another name, or remove this login by `ledger access remove {name}`" in error
     (listed,) = [login for login in json.loads(access("list", "--json")[1]) if login["name"] == name]
     assert listed == {"name": name, "kind": "manager", "sessions": 0, "settings": [], "is_removable": True}
     assert [line.split() for line in access("list")[1].splitlines() if name in line] == [[name, "manager", "0", "-"]]
@@ -232,49 +251,49 @@ def older(superuser: psycopg.Connection[Any]) -> None:
     superuser.execute("grant ledger_worker to older")
 
 
-def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, monkeypatch):
+def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, monkeypatch, own_server):
     """On a separate server, because the test repairs roles and databases of the whole server."""
     monkeypatch.chdir(tmp_path)
-    with embedded.running(tmp_path / "home", create=True) as maintenance:
-        with psycopg.connect(maintenance, autocommit=True) as superuser:
-            superuser.execute("create database theirs")
-            superuser.execute("create role older login")
-        url = make_conninfo(maintenance, dbname="theirs")
-        upgrade(url)
-        assert warned(url) == [], "without the roles, only the administrator can use the ledger"
-        of = make_roles(url)
-        (elsewhere,) = warned(url)
-        assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, where it")
-        with psycopg.connect(url, autocommit=True) as superuser:
-            for statement in re.findall(r"`(revoke [^`]+)`", elsewhere):
-                superuser.execute(statement)
-            assert warned(url) == []
-            for database in ("ledger", "postgres", "template1"):
-                with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-                    psycopg.connect(make_conninfo(of("ledger_worker"), dbname=database))
+    with psycopg.connect(own_server.url, autocommit=True) as superuser:
+        superuser.execute("create database ledger")
+        superuser.execute("create database theirs")
+        superuser.execute("create role older login")
+    url = make_conninfo(own_server.url, dbname="theirs")
+    upgrade(url)
+    assert warned(url) == [], "without the roles, only the administrator can use the ledger"
+    of = make_roles(url)
+    (elsewhere,) = warned(url)
+    assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, where it")
+    with psycopg.connect(url, autocommit=True) as superuser:
+        for statement in re.findall(r"`(revoke [^`]+)`", elsewhere):
+            superuser.execute(statement)
+        assert warned(url) == []
+        for database in ("ledger", "postgres", "template1"):
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(make_conninfo(of("ledger_worker"), dbname=database))
 
-            superuser.execute("grant execute on function lo_create(oid), pg_advisory_lock(bigint) to public")
-            (functions,) = warned(url)
-            assert functions == (
-                "every role can fill the server's lock table or disk with 2 functions of PostgreSQL (lo_create,"
-                " pg_advisory_lock): run `ledger db psql -f sql/roles.sql` as a superuser"
-            )
-            older(superuser)
-            (fault, _) = warned(url)
-            assert fault.startswith(
-                "role ledger_worker can log in and has a password and has settings of its own, and each member of"
-                " the role can change the password and the settings of the role: give each service a login by `ledger"
-                " access add`, and then run"
-            )
-            superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
-            assert warned(url) == [functions]
+        superuser.execute("grant execute on function lo_create(oid), pg_advisory_lock(bigint) to public")
+        (functions,) = warned(url)
+        assert functions == (
+            "every role can fill the server's lock table or disk with 2 functions of PostgreSQL (lo_create,"
+            " pg_advisory_lock): run `ledger db psql -f sql/roles.sql` as a superuser"
+        )
+        older(superuser)
+        (fault, _) = warned(url)
+        assert fault.startswith(
+            "role ledger_worker can log in and has a password and has settings of its own, and each member of"
+            " the role can change the password and the settings of the role: give each service a login by `ledger"
+            " access add`, and then run"
+        )
+        superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
+        assert warned(url) == [functions]
 
-            older(superuser)
-            superuser.execute((folder("sql") / "roles.sql").read_text())
-            assert warned(url) == []
-            if superuser.info.server_version >= 160000:
-                asked = "select bool_or(set_option) from pg_auth_members where roleid = 'ledger_worker'::regrole"
-                assert superuser.execute(asked).fetchone() == (False,)
+        older(superuser)
+        superuser.execute((folder("sql") / "roles.sql").read_text())
+        assert warned(url) == []
+        if superuser.info.server_version >= 160000:
+            asked = "select bool_or(set_option) from pg_auth_members where roleid = 'ledger_worker'::regrole"
+            assert superuser.execute(asked).fetchone() == (False,)
 
 
 def test_a_login_has_at_most_its_number_of_connections(ledger, access, name):
@@ -307,9 +326,15 @@ def test_a_removed_login_has_no_session_any_more(ledger, access, name):
 def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
     with psycopg.connect(ledger, autocommit=True) as superuser:
         superuser.execute(sql.SQL("create role {} login in role ledger_reader").format(sql.Identifier(name)))
+        code, _, error = access("add", name, "--as", "worker")
+        assert (code, error.count("\n")) == (1, 1)
+        assert f"the login {name} exists already with the rights of ledger_reader" in error
         code, _, error = access("remove", name)
         assert code == 1
         assert f"the role {name} was not removed, because `ledger access add` did not make this role" in error
+        superuser.execute(sql.SQL("revoke ledger_reader from {}").format(sql.Identifier(name)))
+        error = access("add", name, "--as", "worker")[2]
+        assert f"the role {name} exists already, but is no login of the ledger: choose another name, or drop" in error
         superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 
@@ -321,13 +346,13 @@ def test_a_login_that_owns_objects_is_locked_out_and_named(ledger, access, name)
         code, _, error = access("remove", name)
         assert (code, error.count("\n")) == (1, 1)
         assert f"the login {name} was disabled but not dropped, because it owns objects" in error
-        superuser.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+        superuser.execute(sql.SQL("drop owned by {}").format(role))
+    assert access("remove", name)[:2] == (0, f"login {name} is removed\n")
 
 
-def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch):
+def test_a_ledger_without_the_four_roles_gets_no_login(tmp_path, monkeypatch, own_server):
     monkeypatch.chdir(tmp_path)
-    with embedded.running(tmp_path / "home", create=True) as url:
-        code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": url})
+    code, _, error = run(["access", "add", "w", "--as", "worker"], {"DATABASE_URL": own_server.url})
     assert (code, error.count("\n")) == (1, 1)
     assert "create the four roles of the ledger by `ledger db psql -f sql/roles.sql`" in error
 
@@ -341,36 +366,37 @@ def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access,
         assert "needs CREATEROLE, and on PostgreSQL 16 or newer also ADMIN OPTION on ledger_worker" in error
 
 
-def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch):
+def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypatch, own_server):
     """A role with CREATEROLE that is no superuser; and the server's log has no password."""
     monkeypatch.chdir(tmp_path)
-    with embedded.running(tmp_path / "home", create=True) as url:
-        with psycopg.connect(url, autocommit=True) as superuser:
-            superuser.execute("create role admin login createrole")
-            superuser.execute("create database theirs owner admin")
-            superuser.execute("alter system set log_statement = 'all'")
-            superuser.execute("select pg_reload_conf()")
-        theirs = make_conninfo(url, dbname="theirs", user="admin")
-        of = make_roles(theirs)
-        upgrade(of("ledger_owner"))
-        database = {"DATABASE_URL": theirs}
-        for kind in ("owner", "manager", "worker", "reader"):
-            words = ["access", "add", f"a-{kind}", "--as", kind, "--password-stdin"]
-            said = run_with_input(words, database, "correct horse")
-            assert said[:2] == (0, f"login a-{kind} is created with the rights of ledger_{kind}\n"), said
-        with psycopg.connect(make_conninfo(theirs, user="a-worker"), autocommit=True) as worker:
-            assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
-            assert run(["access", "remove", "a-worker"], database)[:2] == (
-                0,
-                "login a-worker is removed, and the command ended 1 of its sessions\n",
-            )
-        listed = json.loads(run(["access", "list", "--json"], database)[1])
-        removable = {login["name"]: login["is_removable"] for login in listed}
-        of_make_roles = {name: True for role, name in LOGINS.items() if name != role}
-        assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False} | of_make_roles
-    logs = [file.read_text(errors="replace") for file in (tmp_path / "home").rglob("*log*") if file.is_file()]
-    assert any("create role" in log for log in logs), "the server has logged the statements"
-    assert not any("correct horse" in log for log in logs)
+    with psycopg.connect(own_server.url, autocommit=True) as superuser:
+        superuser.execute("create role admin login createrole")
+        superuser.pgconn.change_password(b"admin", PASSWORD.encode())
+        superuser.execute("create database theirs owner admin")
+        superuser.execute("alter system set log_statement = 'all'")
+        superuser.execute("select pg_reload_conf()")
+    theirs = make_conninfo(own_server.url, dbname="theirs", user="admin", password=PASSWORD)
+    of = make_roles(theirs)
+    upgrade(of("ledger_owner"))
+    database = {"DATABASE_URL": theirs}
+    for kind in ("owner", "manager", "worker", "reader"):
+        words = ["access", "add", f"a-{kind}", "--as", kind, "--password-stdin"]
+        said = run_with_input(words, database, "correct horse")
+        assert said[:2] == (0, f"login a-{kind} is created with the rights of ledger_{kind}\n"), said
+    as_worker = make_conninfo(theirs, user="a-worker", password="correct horse")
+    with psycopg.connect(as_worker, autocommit=True) as worker:
+        assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
+        assert run(["access", "remove", "a-worker"], database)[:2] == (
+            0,
+            "login a-worker is removed, and the command ended 1 of its sessions\n",
+        )
+    listed = json.loads(run(["access", "list", "--json"], database)[1])
+    removable = {login["name"]: login["is_removable"] for login in listed}
+    of_make_roles = {name: True for role, name in LOGINS.items() if name != role}
+    assert removable == {"a-manager": True, "a-owner": True, "a-reader": True, "admin": False} | of_make_roles
+    log = own_server.log.read_text(errors="replace")
+    assert "create role" in log, "the server has logged the statements"
+    assert "correct horse" not in log
 
 
 def own_settings(url: str, name: str, *settings: str) -> None:

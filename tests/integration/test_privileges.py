@@ -18,7 +18,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
-from ledger import embedded
 from ledger.database import annotations, managing, protocol, reads, studies, transfer, trials
 from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
@@ -438,22 +437,22 @@ def test_a_ledger_that_a_superuser_made_becomes_the_owners(server):
         assert owners == [("ledger_owner",)]
 
 
-def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(tmp_path):
+def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(own_server):
     """A separate server without roles."""
-    with embedded.running(tmp_path / "home", create=True) as url:
-        with psycopg.connect(url, autocommit=True) as superuser:
-            superuser.execute("create role admin login createrole")
-            superuser.execute("create database theirs owner admin")
-        theirs = make_conninfo(url, dbname="theirs", user="admin")
-        upgrade(theirs)
-        of = make_roles(theirs)
-        upgrade(of("ledger_owner"))
-        with engine(of("ledger_manager")).connect() as connection:
-            make_study(connection)
-        with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
-            take(connection)
-        # only a superuser can revoke these functions
-        assert "functions of PostgreSQL (lo_close, lo_creat, lo_create and" in said(theirs, "db", "check")
+    with psycopg.connect(own_server.url, autocommit=True) as superuser:
+        superuser.execute("create role admin login createrole")
+        superuser.pgconn.change_password(b"admin", PASSWORD.encode())
+        superuser.execute("create database theirs owner admin")
+    theirs = make_conninfo(own_server.url, dbname="theirs", user="admin", password=PASSWORD)
+    upgrade(theirs)
+    of = make_roles(theirs)
+    upgrade(of("ledger_owner"))
+    with engine(of("ledger_manager")).connect() as connection:
+        make_study(connection)
+    with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
+        take(connection)
+    # only a superuser can revoke these functions
+    assert "functions of PostgreSQL (lo_close, lo_creat, lo_create and" in said(theirs, "db", "check")
 
 
 def test_the_logins_have_time_limits_that_an_administrator_can_change(fresh, server):

@@ -9,7 +9,9 @@ import pytest
 
 from ledger.access import database
 from ledger.settings import Settings
+from tests.databases import new_database
 from tests.system.programs import Program
+from tests.system.servers import EMBEDDED, VERSIONS
 
 PLANTED = """
 import pathlib, sys
@@ -54,11 +56,11 @@ def plant(folder, executed, names=NAMES):
 
 
 class Planted:
-    """A folder with planted modules, and a ledger with one embedded server for all tests of this file."""
+    """A folder with planted modules, and a ledger with an embedded server or with the database of DATABASE_URL."""
 
-    def __init__(self, folder: Path) -> None:
-        self._program = Program(folder)
-        self.folder, self._executed = folder / "shared", folder / "executed"
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.folder, self._executed = program.folder / "shared", program.folder / "executed"
         self.folder.mkdir()
         self.home = self._program.home
 
@@ -91,9 +93,21 @@ class Planted:
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    made = Planted(tmp_path_factory.mktemp("planted"))
+    """Yield a folder with one embedded server for all tests of this file."""
+    made = Planted(Program(tmp_path_factory.mktemp("planted")))
     with database(Settings(home=made.home), create=True):
         yield made
+
+
+@pytest.fixture(params=VERSIONS)
+def on_each_server(request, tmp_path, servers):
+    """Yield the folder of `planted`, or a folder with a database of the container."""
+    if request.param == EMBEDDED:
+        yield request.getfixturevalue("planted")
+        return
+    server = servers.url("container")
+    with new_database(server, servers.template(server)) as url:
+        yield Planted(Program(tmp_path, DATABASE_URL=url))
 
 
 def check_files(planted, metrics):
@@ -101,14 +115,16 @@ def check_files(planted, metrics):
     assert not [file for file in metrics["files"] if str(planted.folder) in file]
 
 
-def test_run_and_its_workers_run_no_module_of_the_current_folder(planted):
+def test_run_and_its_workers_run_no_module_of_the_current_folder(on_each_server):
+    planted = on_each_server
     planted.plant()
     (planted.folder / "own.toml").write_text(STUDY)
     planted.ledger("run", "own.toml", "--allow", "mine", "--workers", "1")
     check_files(planted, planted.metrics("own"))
 
 
-def test_a_worker_without_permission_runs_no_module_of_the_current_folder(planted):
+def test_a_worker_without_permission_runs_no_module_of_the_current_folder(on_each_server):
+    planted = on_each_server
     planted.plant()
     planted.ledger("study", "create", "--model", "svm", "--dataset", "iris", "--iterations", "1", "--name", "iris")
     planted.ledger("trial", "enqueue", "iris", "C=1.0", "gamma=0.01")

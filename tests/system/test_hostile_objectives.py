@@ -398,9 +398,9 @@ def test_detached_processes_end_with_their_trial_and_a_pool_does_not(trainer, tm
 
 
 @linux
-def test_the_time_limit_ends_processes_in_a_session_of_their_own(tmp_path):
+def test_the_time_limit_ends_processes_in_a_session_of_their_own(tmp_path, url):
     own_study(tmp_path, LEFT, "left_in_a_study", 1, max_failures=1, trial_timeout=6.0)
-    program = Program(tmp_path)
+    program = Program(tmp_path, DATABASE_URL=url)
     assert "not done within 6 s" in program.run("run", "own.toml", "--allow", "mine", "--workers", "1", code=1)
     for name in ("child", "detached"):
         assert not alive(pid_in(tmp_path / name))

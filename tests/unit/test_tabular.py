@@ -1,5 +1,6 @@
 """Datasets from files: read, or refused in one line with the place and the way out."""
 
+import cProfile
 import io
 import math
 from datetime import UTC, date, datetime
@@ -52,6 +53,17 @@ def test_the_check_of_column_names_does_not_compare_all_pairs():
     check_names(names, ColumnRoles("c1999"), "t.csv", "line 1: ")
     # a search in all earlier names would need two million comparisons
     assert Counted.compared < 10 * len(names)
+
+
+@pytest.mark.parametrize("cell", ["1", "-2.5", "red"])
+def test_a_wide_file_is_read_with_few_calls_per_cell(cell):
+    columns, rows = 1_000, 4
+    body = "".join(",".join([cell] * (columns - 1) + [str(row % 2)]) + "\n" for row in range(rows))
+    content = f"{','.join(f'c{index}' for index in range(columns))}\n{body}".encode()
+    profile = cProfile.Profile()
+    profile.runcall(read, content, "csv", ColumnRoles(f"c{columns - 1}"), "t.csv")
+    # with 21 calls, a file with 100,000 columns and 4 rows took 3 s
+    assert sum(entry.callcount for entry in profile.getstats()) < 16 * columns * rows
 
 
 def test_a_hundred_thousand_columns_are_read_or_refused_in_one_line():
