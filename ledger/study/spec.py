@@ -65,8 +65,8 @@ class OptimizerSettings(SettingsModel):
             # factorisation fails in discrete spaces and with equal losses.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
-                "PVRS": "skopt's PVRS needs minutes for each point, and fails in discrete spaces, with equal losses and "
-                "with forests",
+                "PVRS": "skopt's PVRS needs minutes for each point, and fails in discrete spaces, with equal losses"
+                " and with forests",
             },
         ),
     ] = Field(default="EI", description="The acquisition function.")
