@@ -228,7 +228,7 @@ class CommandObjective:
         for stream in (output, error_output):
             stream.read(_LARGEST_REST)
             stream.pipe.close()
-        reports.read(b"\n")  # The last line may have no end.
+        reports.read(b"\n")  # The last line may lack its newline.
         if reports.fault is not None:
             process.poll()
             raise CommandFailedError(reports.fault)

@@ -104,7 +104,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     """
     lines = _LINE_END.split(tail)
     if len(tail) < size and len(lines) > 1:
-        lines[0] = b""  # The line has lost its beginning.
+        lines[0] = b""  # `tail` contains only the end of the first line.
     elif len(tail) < size:
         raise InvalidResultError(
             f"the last line of standard output has more than {LARGEST_RESULT:,} bytes: print {_WANTED} as the last line"

@@ -89,7 +89,8 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
 def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
     """Return the first call by which a function asks its parameter for a value as if it were an Optuna trial.
 
-    A function that assigns another value to its parameter may have made a trial of it, and has no such call.
+    The result is None for a function that assigns another value to its parameter. Such a function may have created an
+    Optuna trial from the parameters.
     """
     code = getattr(function, "__code__", None)
     if not inspect.iscode(code):

@@ -1,7 +1,7 @@
 """The control group (cgroup, version 2) of a trainer, on Linux.
 
-The kernel can end all processes of a cgroup at once. No process can outrun this end by a fork. A process stays in its
-cgroup when the process creates its own session, or when its parent ends.
+The kernel can end all processes of a cgroup at once, also those that fork at this moment. A process stays in its cgroup
+when the process creates its own session, or when its parent ends.
 """
 
 import fcntl

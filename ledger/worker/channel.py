@@ -155,8 +155,8 @@ class SupervisorChannel:
         """
         if self._unsent:
             self._send_rest()
-        # `read` reads the wake-ups before the answers. A wake-up that arrives after the read of the wake-ups makes the
-        # pipe of wake-ups readable again.
+        # `read` reads the wake-ups before the answers. If another wake-up arrives later, the pipe of wake-ups becomes
+        # readable again, and the supervisor calls `read` again.
         received = None
         for _ in range(_READS):
             if not (received := _read(self._wake_ups)):

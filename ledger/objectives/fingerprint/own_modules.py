@@ -19,7 +19,7 @@ class OwnModules:
 
     A module beside the package belongs to the user's code if the module is in the same folder, such as ``helpers.py``
     beside ``objective.py``. If the folder contains installed packages, the module must belong to the same distribution.
-    On every machine, the same modules therefore belong to the user's code. The ledger's own modules never belong to
+    This rule selects the same modules on every machine. The ledger's own modules never belong to
     the user's code.
 
     Parameters

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The ledger ends a git process that runs for more than this number of seconds, for example on a slow disk.
 _GIT_SECONDS = 10.0
-# Number of digits of a hash in a repository of git's usual format. The hashes of the newer format are SHA-256.
+# Number of digits of a SHA-1 hash, as in most git repositories. Repositories of git's newer format use SHA-256.
 _SHA1_DIGITS = 40
 # Largest number of recorded versions. The ledger accepts at most 10,000 bytes of versions.
 _MOST_VERSIONS = 150

@@ -215,7 +215,7 @@ class CodeTracer:
         if name not in self._own:
             self.packages.add(name.partition(".")[0])
         elif not attributes:
-            # The code passes the module on, so any part of the module may be used.
+            # The code passes the module itself to other code, which may use any part of the module.
             self._file(name)
         else:
             self._variable(vars(module), attributes[0], {attributes[1:]})

@@ -112,7 +112,7 @@ class ValueHasher:
         if isinstance(value, set | frozenset):
             return "set", *sorted(self._hash(item, depth) for item in value)
         if isinstance(value, dict | types.MappingProxyType):
-            # The factory of a defaultdict.
+            # A defaultdict also has a factory, which creates the missing values.
             factory = self._hash(getattr(value, "default_factory", None), depth)
             return "dict", factory, *self._mapping(value, depth)
         if kind.__module__.partition(".")[0] in ("numpy", "pandas"):
@@ -162,7 +162,7 @@ class ValueHasher:
         if dataclasses.is_dataclass(value):
             state = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         elif callable(getattr(kind, "get_params", None)) and callable(getattr(kind, "fit", None)):
-            # An estimator. The attributes that `fit` adds are no settings.
+            # The value is an estimator. Its hash ignores the attributes that `fit` adds.
             state = value.get_params(deep=False)
         elif isinstance(value, types.SimpleNamespace) or (self._is_own(kind) and hasattr(value, "__dict__")):
             state = vars(value)
