@@ -11,8 +11,7 @@ from (
   from (
     select
       study.id as study_id, study.name as study, trial.number as trial, trial.iteration, trial.loss,
-      ledger.value(
-        trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value
+      ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value
     from ledger.study
     join ledger.iteration on iteration.study_id = study.id
     cross join unnest(iteration.improvements) as improvement (number)
@@ -21,7 +20,7 @@ from (
     union all
     select
       study.id, study.name, trial.number, trial.iteration, trial.loss,
-      ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric))
+      ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric)
     from ledger.study
     join ledger.iteration on iteration.study_id = study.id
     cross join lateral (
