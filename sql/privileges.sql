@@ -43,7 +43,7 @@ begin
     grant usage on schema ledger to ledger_reader;
     grant execute on function
       ledger.announced_recently, ledger.clock, ledger.data_files, ledger.dataset, ledger.difference,
-      ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.value
+      ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.trial_value, ledger.value
     to ledger_reader;
   end if;
 
@@ -87,6 +87,7 @@ begin
       ledger.set_criteria,
       ledger.stop,
       ledger.tell,
+      ledger.trial_value,
       ledger.value
     to ledger_manager;
   end if;

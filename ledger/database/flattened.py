@@ -36,7 +36,7 @@ _FIXED = {
     "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
     "state": ("trial.state", "State of the trial (pending, running, complete, failed or cancelled)."),
     "value": (
-        "ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric))",
+        "ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric)",
         "Value that the objective returned; null unless the trial is complete.",
     ),
     "loss": ("trial.loss", "Finite loss, which the optimizer minimises; null unless the trial is complete."),

@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
-from sqlalchemy import Connection, func, select, text, tuple_
+from sqlalchemy import Connection, DateTime, func, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, views
@@ -28,6 +29,8 @@ PAGE, METRICS_PAGE = 1000, 10_000
 # trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
+# Lengths of the text of a time in UTC, with six digits of the fraction and without a fraction.
+_WITH_MICROSECONDS, _WITH_SECONDS = len("2026-01-31T12:00:00.000000+00:00"), len("2026-01-31T12:00:00+00:00")
 
 _trials, _attempts = views.trials, views.attempts
 
@@ -98,18 +101,22 @@ def pages(
         left = None if left is None else left - len(page)
 
 
-def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
-    """Yield the exported columns of all trials of a study in pages, ordered by number.
+def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[Sequence[Any]]]:
+    """Yield the exported columns of all trials of a study in pages, ordered by the number of the trial.
 
-    A row contains the columns ``export_columns(TrialRow)`` in this order. Such a row is faster to read than a
-    `TrialRow`, because the database computes the column `seconds` of a `TrialRow` from the attempts. The function reads
-    each page in a separate transaction.
+    A page contains the columns ``export_columns(TrialRow)`` in this order. A column contains the value of each trial of
+    the page. A time is a text in the form of `datetime.isoformat`. Such a page is faster to read than a list of
+    `TrialRow`, because the database computes the column `seconds` of a `TrialRow` from the attempts, and because the
+    function creates no `datetime`. The function reads each page in a separate transaction.
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
+    moments = [place for place, name in enumerate(names) if isinstance(_trials.c[name].type, DateTime)]
+    # Unlike a cast to text, the function to_json returns the same text with each setting of DateStyle.
+    shown = {**dict.fromkeys(documents, "{}::text"), **dict.fromkeys(moments, "to_json({})::text")}
     chosen = sql.SQL("select {} from ledger.trials where study_id = %s and trial > %s order by trial limit %s").format(
         sql.SQL(", ").join(
-            sql.SQL("{}::text" if place in documents else "{}").format(sql.Identifier(_trials.c[name].name))
+            sql.SQL(shown.get(place, "{}")).format(sql.Identifier(_trials.c[name].name))
             for place, name in enumerate(names)
         )
     )
@@ -117,15 +124,24 @@ def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> I
     last = -1
     while True:
         with connection.begin():
-            page = [list(row) for row in cursor(connection).execute(chosen, (study_id, last, size))]
-        if page:
+            rows = cursor(connection).execute(chosen, (study_id, last, size)).fetchall()
+        if rows:
+            page: list[Sequence[Any]] = list(zip(*rows, strict=True))
             for place in documents:
-                for row, value in zip(page, from_json_texts([row[place] for row in page]), strict=True):
-                    row[place] = value
+                page[place] = from_json_texts(page[place])
+            for place in moments:
+                page[place] = [None if each is None else _iso_text(each) for each in page[place]]
             yield page
-            last = page[-1][number]
-        if len(page) < size:
+            last = rows[-1][number]
+        if len(rows) < size:
             return
+
+
+def _iso_text(text: str) -> str:
+    """Return the text of a time in the form of `datetime.isoformat`, from the JSON text of the time in UTC."""
+    moment = text[1:-1]
+    # PostgreSQL omits the zeros at the end of a fraction. The function `isoformat` omits only a fraction of 0.
+    return moment if len(moment) in (_WITH_MICROSECONDS, _WITH_SECONDS) else datetime.fromisoformat(moment).isoformat()
 
 
 def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:

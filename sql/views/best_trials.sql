@@ -12,7 +12,7 @@ select
   ranked.number as trial,
   trial.iteration,
   trial.loss,
-  ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
+  ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value,
   ledger.number(trial.metrics -> scored.metric) as score,
   trial.params,
   trial.metrics,

@@ -21,7 +21,7 @@ from (
     trial.number as trial,
     trial.iteration,
     trial.loss,
-    ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
+    ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value,
     min(trial.loss) over (partition by study.name order by trial.number) as best_loss,
     trial.source
   from ledger.trial

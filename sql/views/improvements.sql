@@ -11,8 +11,7 @@ from (
   from (
     select
       study.id as study_id, study.name as study, trial.number as trial, trial.iteration, trial.loss,
-      ledger.value(
-        trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value
+      ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value
     from ledger.study
     join ledger.iteration on iteration.study_id = study.id
     cross join unnest(iteration.improvements) as improvement (number)
@@ -21,17 +20,23 @@ from (
     union all
     select
       study.id, study.name, trial.number, trial.iteration, trial.loss,
-      ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric))
+      ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric)
     from ledger.study
     join ledger.iteration on iteration.study_id = study.id
     cross join lateral (
-      select trial.number, trial.iteration, trial.loss, trial.metrics
-      from ledger.trial
-      where trial.study_id = iteration.study_id and trial.number >= iteration.first_trial
-        and trial.number < iteration.first_trial + iteration.size
+      -- A trial that is not better than all earlier trials of its iteration is no improvement. The index returns the
+      -- trials of an iteration in their order. This filter therefore spares the sort of all trials of a large iteration.
+      select local.*
+      from (
+        select trial.number, trial.iteration, trial.loss, trial.metrics,
+          min(trial.loss) over (order by trial.number rows between unbounded preceding and 1 preceding) as lowest
+        from ledger.trial
+        where trial.study_id = iteration.study_id and trial.number >= iteration.first_trial
+          and trial.number < iteration.first_trial + iteration.size) as local
+      where local.loss < coalesce(local.lowest, 'infinity')
       -- Without the clause "offset 0", the planner could read all trials of the study.
       offset 0) as trial
-    where iteration.told is null and trial.loss is not null) as candidate) as compared
+    where iteration.told is null) as candidate) as compared
 where lowest is null or loss < lowest;
 
 comment on view ledger.improvements is

@@ -6,7 +6,7 @@ select
   trial.iteration,
   trial.state,
   trial.loss,
-  ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
+  ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value,
   chosen.parameter,
   chosen.kind,
   chosen.number,

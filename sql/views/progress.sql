@@ -39,7 +39,7 @@ left join lateral (
     trial.loss,
     scored.metric,
     ledger.number(trial.metrics -> scored.metric) as score,
-    ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value
+    ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value
   from ledger.trial
   cross join lateral (select case when trial.metrics ? study.metric then study.metric end as metric) as scored
   where trial.study_id = study.id and trial.state = 'complete'

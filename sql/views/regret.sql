@@ -19,7 +19,7 @@ from (
     study.direction,
     study.loss_of_zero,
     trial.loss,
-    ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
+    ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value,
     min(trial.loss) over (partition by study.name order by trial.number) as best_loss,
     min(trial.loss) over (partition by study.name) as study_best
   from ledger.trial

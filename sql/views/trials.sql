@@ -12,7 +12,7 @@ select
   trial.params,
   trial.state,
   trial.loss,
-  ledger.value(trial.loss, study.direction, study.loss_of_zero, ledger.number(trial.metrics -> study.metric)) as value,
+  ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value,
   trial.metrics,
   -- PostgreSQL runs the subquery of the column seconds only if a query selects this column.
   (select max(attempt.seconds)

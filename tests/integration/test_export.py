@@ -8,9 +8,11 @@ import pty
 import subprocess
 import sys
 import tracemalloc
+from datetime import datetime
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from ledger.database import protocol, studies, trials
 from ledger.errors import UsageError
@@ -64,6 +66,51 @@ def test_jsonl_is_a_trial_a_line_and_csv_a_column_a_parameter(db, study):
     assert [float(row["params_C"]) for row in rows] == [line["params"]["C"] for line in lines]
     assert [row["metrics_accuracy"] for row in rows] == ["0.75", "0.5", "", ""]
     assert [row["loss"] for row in rows] == ["0.25", "0.5", "", ""]
+
+
+def test_the_cells_of_a_csv_are_those_of_the_module_csv(db, study, connection):
+    metrics = {
+        "text": 'a "b", c\nd\re',
+        "list": [1, {"a": "b,c"}],
+        "bool": True,
+        "big": 10**30,
+        "float": 1e22,
+        "small": 1e-7,
+        "none": None,
+        "": "",
+    }
+    moments = ("2026-01-31 12:00:00+00", "2026-01-31 12:00:00.5+00", "2026-01-31 12:00:00.123450+01", "1970-01-02+00")
+    protocol.complete(connection, take(connection), 3.0, metrics, 1.0)
+    for number, moment in enumerate(moments):
+        # A complete trial cannot change. A trial that has not ended may have any time of its availability.
+        connection.execute(
+            "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, error, worker)"
+            " values (%s, %s, 1, 0, 'proposed', %s, %s, %s, %s)",
+            (study.id, 10 + number, Jsonb({"C": 1 + number}), moment, "a,b\n" * number, '"w"' * number),
+        )
+    lines = text(write_csv, db, study)
+    header, *rows = csv.reader(io.StringIO(lines, newline=""))
+    expected = io.StringIO()
+    writer = csv.writer(expected, lineterminator="\n")
+    writer.writerow(header)
+    for trial in trials.all_of(db, study.id):
+        documents = {"params": trial.params, "metrics": trial.metrics or {}}
+        values = [
+            documents[kind].get(key) if kind in documents else getattr(trial, name)
+            for name, (kind, _, key) in zip(header, (name.partition("_") for name in header), strict=True)
+        ]
+        writer.writerow(
+            value.isoformat()
+            if isinstance(value, datetime)
+            else json.dumps(value)
+            if isinstance(value, bool | list)
+            else value
+            for value in values
+        )
+    assert lines == expected.getvalue()
+    assert len(rows) == 8
+    exported = [json.loads(line)["available_at"] for line in text(write_jsonl, db, study).splitlines()]
+    assert exported == [trial.available_at.isoformat() for trial in trials.all_of(db, study.id)]
 
 
 def test_a_csv_for_a_spreadsheet_or_a_terminal_is_harmless(db, study, connection, url, tmp_path):

@@ -366,6 +366,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "shortened",
         "spec_fault",
         "terminal_rows",
+        "trial_value",
         "unchanging_code",
         "unchanging_datasets",
         "unchanging_reports",

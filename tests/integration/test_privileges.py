@@ -76,13 +76,14 @@ FUNCTIONS = {
             "set_criteria",
             "stop",
             "tell",
+            "trial_value",
             "value",
         ),
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
         *("announced_recently", "clock", "data_files", "dataset", "difference", "lease_ended", "number", "revision"),
-        *("session_ended", "value"),
+        *("session_ended", "trial_value", "value"),
     },
 }
 # columns that no view shows
@@ -385,7 +386,8 @@ def test_functions_that_run_as_the_owner_find_only_what_they_name(of, owner):
     definers = owner.execute(
         "select proname, proconfig from pg_proc where pronamespace = 'ledger'::regnamespace and prosecdef"
     ).fetchall()
-    of_views = {"announced_recently", "clock", "data_files", "difference", "lease_ended", "number", "value"}
+    of_views = {"announced_recently", "clock", "data_files", "difference", "lease_ended", "number"}
+    of_views |= {"trial_value", "value"}
     of_managers = FUNCTIONS["ledger_manager"] - of_views
     assert {name for name, _ in definers} == PROTOCOL | of_managers | {"iteration_ended"}
     assert all("search_path=pg_catalog, pg_temp" in settings for _, settings in definers)

@@ -145,6 +145,29 @@ def test_a_number_of_json_is_a_double_or_null(asked, value, number):
     assert asked.execute("select ledger.number(%s::jsonb) as n", (value,)).fetchone() == {"n": number}
 
 
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+@pytest.mark.parametrize("zero", [0.0, 1.0])
+@pytest.mark.parametrize("metrics", ["{}", '{"auc": 0.9}', '{"auc": 0.8}', '{"auc": "0.9"}', '{"auc": 1e400}', None])
+@pytest.mark.parametrize("loss", [1 - 0.9, -0.9, 0.25, None])
+def test_the_value_of_a_trial_is_the_value_of_its_loss_and_score(asked, loss, metrics, zero, direction):
+    answer = asked.execute(
+        "select ledger.trial_value(loss, direction, zero, metrics, metric) as of_trial,"
+        " ledger.value(loss, direction, zero, ledger.number(metrics -> metric)) as of_score"
+        " from (select %s::float8 as loss, %s as direction, %s::float8 as zero, %s::jsonb as metrics, 'auc' as metric"
+        " offset 0) as trial",
+        (loss, direction, zero, metrics),
+    ).fetchone()
+    assert answer is not None
+    assert answer["of_trial"] == answer["of_score"]
+
+
+@pytest.mark.parametrize("view", ["best_trials", "improvements", "parameters", "progress", "regret", "trials"])
+def test_the_values_of_a_view_need_no_call_of_a_function(asked, view):
+    column = "best_value" if view == "progress" else "value"
+    plan = asked.execute(f"explain (verbose, format json) select {column} from ledger.{view}").fetchone()
+    assert "ledger.trial_value" not in str(plan)
+
+
 def test_losses_that_are_further_apart_than_a_double_can_say_break_no_view(connection):
     connection.execute(
         """
