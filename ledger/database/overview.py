@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, select, text
 from ledger.database import annotations, codes, curves, studies, trials, views
 from ledger.database.curves import LearningCurve
 from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
-from ledger.database.selecting import fetch, fetch_one, query, rows_of
+from ledger.database.selecting import fetch, fetch_one, last_number, query, rows_of
 from ledger.database.status import Improvement
 from ledger.errors import LedgerError
 
@@ -219,10 +219,8 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         last_complete = connection.scalar(
             text("select last_complete from ledger.counts where study_id = :study"), of_study
         )
-        last_trial = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
-        last_iteration = connection.scalar(
-            select(func.max(_iterations.c.number)).where(_iterations.c.study_id == study.id)
-        )
+        last_trial = last_number(connection, _trials, study.id)
+        last_iteration = last_number(connection, _iterations, study.id)
         best = lowest(connection, study.id)
         worst = connection.execute(
             select(_trials.c.loss, _trials.c.value).where(*complete).order_by(_trials.c.loss.desc()).limit(1)

@@ -54,6 +54,17 @@ def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R
     return None if each is None else row(*each)
 
 
+def last_number(connection: Connection, view: TableClause, study_id: int) -> int | None:
+    """Return the highest number of a study's trials or iterations, in the connection's current transaction.
+
+    Return None if the study has no rows in the view. The aggregate max would read the numbers of all rows, because the
+    view has a join.
+    """
+    numbers = select(view.c.number).where(view.c.study_id == study_id).order_by(view.c.number.desc())
+    found: int | None = connection.scalar(numbers.limit(1))
+    return found
+
+
 @cache
 def query(name: str) -> TextClause:
     """Return the query `name` of sql/reads, in which ``:parameter`` stands for the value of a parameter."""

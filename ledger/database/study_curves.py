@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, select, text
 
 from ledger.database import overview, trials, views
 from ledger.database.rows import ProgressRow, StudyRow, TrialRow
-from ledger.database.selecting import fetch_one, rows_of
+from ledger.database.selecting import fetch_one, last_number, rows_of
 from ledger.database.status import Improvement
 from ledger.errors import LedgerError
 
@@ -86,7 +86,7 @@ def read(connection: Connection, study: StudyRow) -> StudyCurve:
         progress = fetch_one(connection, ProgressRow, rows_of(ProgressRow).where(views.progress.c.study == now.name))
         assert progress is not None
         last = connection.scalar(text("select last_complete from ledger.counts where study_id = :study"), of_study)
-        last_trial = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
+        last_trial = last_number(connection, _trials, study.id)
         lowest = overview.lowest(connection, study.id)
         improvements = overview.thinned(overview.improvements(connection, study.id))
         code = connection.scalar(_LATEST_CODE, of_study)

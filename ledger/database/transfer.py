@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Insert, func, insert, select, text
+from sqlalchemy import Connection, Insert, insert, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -23,7 +23,7 @@ from ledger.database.rows import (
     TrialRow,
     WorkerRow,
 )
-from ledger.database.selecting import fetch, fetch_one, rows_of
+from ledger.database.selecting import fetch, fetch_one, last_number, rows_of
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
@@ -91,10 +91,8 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
         untold = {
             row.number: row for row in fetch(connection, IterationRow, of_study.where(_iterations.c.told.is_(None)))
         }
-        last_iteration = connection.scalar(
-            select(func.max(_iterations.c.number)).where(_iterations.c.study_id == study_id)
-        )
-        last_trial = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study_id))
+        last_iteration = last_number(connection, _iterations, study_id)
+        last_trial = last_number(connection, _trials, study_id)
     iterations: list[IterationRow] = []
     for page in studies.iteration_pages(connection, study_id):
         iterations += (

@@ -14,13 +14,13 @@ from typing import Any
 
 from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
-from sqlalchemy import Connection, DateTime, func, select, text, tuple_
+from sqlalchemy import Connection, DateTime, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, views
 from ledger.database.connection import cursor, from_json_texts, to_json
 from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
-from ledger.database.selecting import answer, fetch, fetch_one, query, rows_of
+from ledger.database.selecting import answer, fetch, fetch_one, last_number, query, rows_of
 from ledger.errors import LedgerError
 
 # Maximum number of rows in one page, and number of trials whose metrics one statement reads.
@@ -181,7 +181,7 @@ def get(connection: Connection, study: StudyRow, number: int) -> TrialRow:
             rows_of(TrialRow).where(_trials.c.study_id == study.id, _trials.c.number == number),
         )
         if row is None:
-            last = connection.scalar(select(func.max(_trials.c.number)).where(_trials.c.study_id == study.id))
+            last = last_number(connection, _trials, study.id)
             has = "no trials yet" if last is None else f"trials 0 to {last}"
             raise LedgerError(f"there is no trial {number}: study {study.name} has {has}")
     return row
