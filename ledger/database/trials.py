@@ -4,6 +4,7 @@ Each function runs one transaction on the given connection. A function that yiel
 page.
 """
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ PAGE, METRICS_PAGE = 1000, 10_000
 # trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
+# A result of PostgreSQL has at most 1,664 columns.
+_COLUMNS = 1_600
+# The form of `datetime.isoformat` for the function to_char. The time zone of each session is UTC.
+_ISO_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
 # Lengths of the text of a time in UTC, with six digits of the fraction and without a fraction.
 _WITH_MICROSECONDS, _WITH_SECONDS = len("2026-01-31T12:00:00.000000+00:00"), len("2026-01-31T12:00:00+00:00")
 
@@ -135,6 +140,75 @@ def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> I
             last = rows[-1][number]
         if len(rows) < size:
             return
+
+
+def cell_pages(
+    connection: Connection,
+    study_id: int,
+    params: Mapping[str, Sequence[tuple[Any, str]]],
+    metrics: Sequence[str],
+    size: int = PAGE,
+) -> Iterator[Sequence[Sequence[str | None]]]:
+    """Yield the cells of a table of all trials of a study in pages, ordered by the number of the trial.
+
+    The database converts each value to a text, which takes a third of the time of a conversion in Python. The columns
+    are ``export_columns(TrialRow)``. One column for each parameter replaces the column `params`, and one column for
+    each metric replaces the column `metrics`. The function reads each page in a separate transaction.
+
+    Parameters
+    ----------
+    params : mapping of str to sequence of tuple
+        The name of each parameter, with the pairs of a choice and the choice's text.
+    metrics : sequence of str
+        The names of the metrics.
+
+    Yields
+    ------
+    sequence of sequence of str or None
+        The cells of each trial of a page. A cell without a value is None.
+    """
+    cells: list[sql.Composable] = []
+    for name in export_columns(TrialRow):
+        column = sql.Identifier(_trials.c[name].name)
+        if name == "params":
+            cells += [_cell_of_choice(column, name, texts) for name, texts in params.items()]
+        elif name == "metrics":
+            cells += [sql.SQL("{} ->> {}").format(column, sql.Literal(metric)) for metric in metrics]
+        elif isinstance(_trials.c[name].type, DateTime):
+            cells.append(sql.SQL("to_char({}, {})").format(column, sql.Literal(_ISO_FORMAT)))
+        else:
+            cells.append(sql.SQL("{}::text").format(column))
+    groups = [sql.SQL(", ").join(cells[first : first + _COLUMNS]) for first in range(0, len(cells), _COLUMNS)]
+    number, last = export_columns(TrialRow).index("number"), -1
+    while True:
+        # Without the name of the view, "order by" would order by the text of the column.
+        page = sql.SQL("from ledger.trials where study_id = {} and trial > {} order by trials.trial limit {}").format(
+            study_id, last, size
+        )
+        with connection.begin():
+            connection.execute(text("set transaction isolation level repeatable read, read only"))
+            # The statement has no separate parameters, so psycopg does not interpret a % in the name of a metric.
+            parts = [
+                cursor(connection).execute(sql.SQL("select {} {}").format(group, page)).fetchall() for group in groups
+            ]
+        rows = parts[0] if len(parts) == 1 else [list(chain.from_iterable(each)) for each in zip(*parts, strict=True)]
+        if rows:
+            yield rows
+            last = int(rows[-1][number])
+        if len(rows) < size:
+            return
+
+
+def _cell_of_choice(column: sql.Composable, name: str, texts: Sequence[tuple[Any, str]]) -> sql.Composable:
+    """Return the SQL expression for the text of a parameter. A value that is no choice has its usual text."""
+    usual = sql.SQL("{} ->> {}").format(column, sql.Literal(name))
+    if not texts:
+        return usual
+    cases = [
+        sql.SQL("when {}::jsonb then {}").format(sql.Literal(json.dumps(choice)), sql.Literal(shown))
+        for choice, shown in texts
+    ]
+    return sql.SQL("case {} -> {} {} else {} end").format(column, sql.Literal(name), sql.SQL(" ").join(cases), usual)
 
 
 def _iso_text(text: str) -> str:

@@ -7,9 +7,8 @@ import csv
 import json
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from io import StringIO
 from itertools import chain
 from typing import Any, TextIO
 
@@ -17,17 +16,13 @@ from sqlalchemy import Connection
 
 from ledger.database import annotations, codes, datasets, reports, studies, transfer, trials
 from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns, exported
-from ledger.study.choices import choice_key, choice_texts
+from ledger.study.choices import choice_texts
 from ledger.text import printable
 
 _TRIAL = export_columns(TrialRow)
 # Name and version of the format of the json document that `ledger import` reads. The version increases when the
 # document's keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
-# The types of the values in a column of numbers and in a column of texts. A value of type bool is no number.
-_NUMERIC, _TEXTUAL = frozenset({int, float, type(None)}), frozenset({str, type(None)})
-# The characters for which a csv file may need quotes around a cell.
-_SPECIAL = re.compile(r'[,"\n\r]')
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With the
 # settings for a language such as Japanese, a spreadsheet also accepts the full-width forms of =, +, - and @. A
@@ -92,27 +87,20 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
     choice as the text from `ledger.study.choices.choice_texts`, such as ``null`` or ``[64, 64]``. `ledger import`
     converts this text into the choice. If `spreadsheet` is true, the function converts each text by `spreadsheet_text`.
     """
-    texts = {dimension["name"]: _choice_texts(dimension) for dimension in study.spec["space"] if "choices" in dimension}
-    convert = spreadsheet_text if spreadsheet else str
-    # The columns that the export replaces by one column for each key, with these keys.
-    expanded = {
-        "params": [dimension["name"] for dimension in study.spec["space"]],
-        "metrics": list(trials.metric_names(connection, study.id)),
-    }
-    header: list[str] = []
+    choices = {dimension["name"]: dimension.get("choices", []) for dimension in study.spec["space"]}
+    params = {name: list(zip(values, choice_texts(values), strict=True)) for name, values in choices.items()}
+    metrics = list(trials.metric_names(connection, study.id))
+    # The columns that the export replaces by one column for each key.
+    expanded = {"params": list(params), "metrics": metrics}
+    header: list[str | None] = []
     for name in _TRIAL:
         header += [f"{name}_{key}" for key in expanded[name]] if name in expanded else [name]
-    output.write(",".join(_cells(header, convert)) + "\n")
-    for page in trials.recorded_pages(connection, study.id):
-        columns: list[Sequence[str]] = []
-        for name, values in zip(_TRIAL, page, strict=True):
-            if name in expanded:
-                texts_of_keys = texts if name == "params" else {}
-                documents = [_with_texts(each or {}, texts_of_keys) for each in values]
-                columns += [_cells([each.get(key) for each in documents], convert) for key in expanded[name]]
-            else:
-                columns.append(_cells(values, convert))
-        output.write("\n".join(map(",".join, zip(*columns, strict=True))) + "\n")
+    writer = csv.writer(output, lineterminator="\n")
+    for page in chain([[header]], trials.cell_pages(connection, study.id, params, metrics)):
+        if spreadsheet:
+            writer.writerows([None if cell is None else spreadsheet_text(cell) for cell in row] for row in page)
+        else:
+            writer.writerows(page)
 
 
 DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
@@ -150,52 +138,6 @@ def _attempts(connection: Connection, study: StudyRow, workers: set[str]) -> Ite
 
 def _json(value: Any) -> str:
     return json.dumps(value, default=_moment)
-
-
-def _choice_texts(dimension: Mapping[str, Any]) -> dict[str, str]:
-    choices = dimension["choices"]
-    return dict(zip(map(choice_key, choices), choice_texts(choices), strict=True))
-
-
-def _with_texts(values: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]]) -> Mapping[str, Any]:
-    """Return the values, with the text of each choice instead of the choice.
-
-    The keys of `texts` are the names of the parameters with choices.
-    """
-    if not texts:
-        return values
-    found = {name: values[name] for name in texts if name in values}
-    return {**values, **{name: texts[name].get(choice_key(value), value) for name, value in found.items()}}
-
-
-def _cells(values: Sequence[Any], convert: Callable[[str], str]) -> Sequence[str]:
-    """Return the text of each value as a cell of a csv file. The function converts each text by `convert`.
-
-    The module csv looks at each character of each cell, and would need a quarter of the time of an export. Therefore
-    only a text with a special character goes through the module csv.
-    """
-    types = set(map(type, values))
-    if types <= _NUMERIC:
-        return ["" if value is None else repr(value) for value in values]
-    if types <= _TEXTUAL:
-        cells = ["" if value is None else convert(value) for value in values]
-    else:
-        cells = [repr(value) if type(value) in (int, float) else _text(value, convert) for value in values]
-    return [_quoted(cell) if cell else cell for cell in cells] if _SPECIAL.search("".join(cells)) else cells
-
-
-def _text(value: Any, convert: Callable[[str], str]) -> str:
-    if value is None:
-        return ""
-    return convert(value if type(value) is str else json.dumps(value))
-
-
-def _quoted(cell: str) -> str:
-    if not _SPECIAL.search(cell):
-        return cell
-    line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow([cell])
-    return line.getvalue().removesuffix("\n")
 
 
 def _moment(value: Any) -> str:
