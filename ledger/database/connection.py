@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict, timeout_from_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 
 from ledger.database.login_kinds import GROUP_ROLES
@@ -219,6 +219,13 @@ def connect(
         connection.execute(_SET, (list(own), list(own.values())))
     except psycopg.Error as error:
         connection.close()
+        if isinstance(error, errors.QueryCanceled) and "statement_timeout" not in options:
+            # The role's own statement_timeout is too short even for this statement. A setting in the options of the URL
+            # holds from the start of the session. Other connections have no such options, because some poolers refuse
+            # options.
+            options += f" -c statement_timeout={own['statement_timeout']}"
+            patient = make_conninfo(url, options=options)
+            return connect(patient, role, statement_seconds=statement_seconds, writes=writes, prepares=prepares)
         raise ServerUnreachable(
             f"cannot connect to {place(url)}: {reason(error)}; {WAY_OUT}; {_OWN_SETTINGS}", not_now=True
         ) from None

@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ledger.database import connection as connections
 from ledger.database import protocol
 from ledger.database.connection import ServerUnreachable, connect, engine
 from ledger.database.login_kinds import KINDS, LIMITS
@@ -440,6 +441,16 @@ def test_a_session_sets_what_it_depends_on(ledger, access, name):
         assert protocol.complete(worker, take(worker), 0.1, {}, 1.0) == "recorded"
     (listed,) = [login for login in json.loads(access("list", "--json")[1]) if login["name"] == name]
     assert "default_transaction_read_only=on" in listed["settings"], "the list shows the cause to an administrator"
+
+
+def test_a_login_whose_own_timeout_is_too_short_for_a_session_connects(ledger, access, name, monkeypatch):
+    access("add", name, "--as", "worker")
+    own_settings(ledger, name, "statement_timeout = '50ms'")
+    # the first statement of a session takes longer than the timeout
+    slow = "select pg_sleep(0.2), set_config(key, value, false) from unnest(%s::text[], %s::text[]) as one(key, value)"
+    monkeypatch.setattr(connections, "_SET", slow)
+    with connect(as_login(ledger, name), writes=True) as worker:
+        assert worker.execute("show statement_timeout").fetchone() == ("10s",)
 
 
 def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, access, name):
