@@ -38,8 +38,8 @@ class StudyFilter:
     tags : collection of str
         Tags that each study must have.
     name, objective, dataset : str or None
-        Pattern of the name, of the objective and of the dataset. In a pattern, ``*`` stands for any characters, and
-        ``?`` stands for one character.
+        Patterns that the name, the objective and the dataset of each study must match. In a pattern, ``*`` stands for
+        any characters, and ``?`` stands for one character.
     newer, older : timedelta or None
         Highest and lowest age of the studies, by the database's clock.
     archived : bool or None

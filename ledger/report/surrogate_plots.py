@@ -19,10 +19,9 @@ _DEVIATION_OF_FOREST = (
 
 
 def dependence(content: ReportContent) -> ReportSection:
-    """Return one plot for each parameter. For each value of the parameter, the plot shows the value that the surrogate
-    expects of a trial.
+    """Return one plot for each parameter. The plot shows how the surrogate's predicted value depends on the parameter.
 
-    The expected value is averaged over the other parameters.
+    The predicted value is averaged over the other parameters.
     """
     title = "Partial dependence"
     if content.surrogate is None:

@@ -31,7 +31,7 @@ def to_metrics(results: Sequence[Mapping[str, Any]], longest_error: int) -> dict
     -------
     dict
         The scores and times of each split, and their means and standard deviations over the splits. JSON has no NaN, so
-        None stands for NaN. A text stands for an infinite score.
+        None stands for NaN, and the texts "Infinity" and "-Infinity" stand for infinite scores.
 
     Examples
     --------

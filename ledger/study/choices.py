@@ -203,7 +203,7 @@ def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Return a choice with each tuple as a list.
+    """Convert each tuple in a choice into a list, and return the choice.
 
     Examples
     --------

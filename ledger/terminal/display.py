@@ -10,8 +10,8 @@ from ledger.terminal.live import can_draw, console, live
 
 
 class TerminalDisplay:
-    """Shows a search as a view that it updates on the terminal. If the stream is no terminal, it writes one line for
-    each iteration.
+    """Shows a search as a view that it updates on the terminal. On another stream, the display writes one line for each
+    iteration.
 
     Parameters
     ----------

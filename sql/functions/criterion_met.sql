@@ -9,7 +9,7 @@
 --     earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer knows. Cancelled
 --     and imported trials do not count.
 --   timeout: managers have held the study for `timeout_seconds` in total. Time without a manager does not count.
--- The criteria target and patience depend only on recorded results. In batch mode, the function checks target and
+-- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks target and
 -- patience only if the optimizer has received the results of every iteration. Therefore a study in batch mode ends after
 -- the same trials on any number of workers.
 create or replace function ledger.criterion_met(parent ledger.study, out met text, out reason text)
