@@ -90,11 +90,11 @@ class Process(subprocess.Popen[str]):
 def can_start(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Whether the template can run this program, and has read the same variables at its start as a new process would.
 
-    A run that measures the coverage needs new processes.
+    The template needs Linux. A run that measures the coverage needs new processes.
     """
     is_known = list(arguments[:2]) == _LEDGER or not arguments[0].startswith("-")
     is_measured = "COVERAGE_PROCESS_CONFIG" in os.environ
-    return is_known and not is_measured and _at_start(environment) == _at_start(os.environ)
+    return sys.platform == "linux" and is_known and not is_measured and _at_start(environment) == _at_start(os.environ)
 
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:
