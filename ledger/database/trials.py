@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -34,8 +33,6 @@ CANCEL_POLL = 0.02
 _COLUMNS = 1_600
 # The form of `datetime.isoformat` for the function to_char. The time zone of each session is UTC.
 _ISO_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
-# Lengths of the text of a time in UTC, with six digits of the fraction and without a fraction.
-_WITH_MICROSECONDS, _WITH_SECONDS = len("2026-01-31T12:00:00.000000+00:00"), len("2026-01-31T12:00:00+00:00")
 
 _trials, _attempts = views.trials, views.attempts
 
@@ -106,22 +103,18 @@ def pages(
         left = None if left is None else left - len(page)
 
 
-def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[Sequence[Any]]]:
-    """Yield the exported columns of all trials of a study in pages, ordered by the number of the trial.
+def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
+    """Yield the exported columns of all trials of a study in pages, ordered by number.
 
-    A page contains the columns ``export_columns(TrialRow)`` in this order. A column contains the value of each trial of
-    the page. A time is a text in the form of `datetime.isoformat`. Such a page is faster to read than a list of
-    `TrialRow`, because the database computes the column `seconds` of a `TrialRow` from the attempts, and because the
-    function creates no `datetime`. The function reads each page in a separate transaction.
+    A row contains the columns ``export_columns(TrialRow)`` in this order. Such a row is faster to read than a
+    `TrialRow`, because the database computes the column `seconds` of a `TrialRow` from the attempts. The function reads
+    each page in a separate transaction.
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
-    moments = [place for place, name in enumerate(names) if isinstance(_trials.c[name].type, DateTime)]
-    # Unlike a cast to text, the function to_json returns the same text with each setting of DateStyle.
-    shown = {**dict.fromkeys(documents, "{}::text"), **dict.fromkeys(moments, "to_json({})::text")}
     chosen = sql.SQL("select {} from ledger.trials where study_id = %s and trial > %s order by trial limit %s").format(
         sql.SQL(", ").join(
-            sql.SQL(shown.get(place, "{}")).format(sql.Identifier(_trials.c[name].name))
+            sql.SQL("{}::text" if place in documents else "{}").format(sql.Identifier(_trials.c[name].name))
             for place, name in enumerate(names)
         )
     )
@@ -129,16 +122,14 @@ def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> I
     last = -1
     while True:
         with connection.begin():
-            rows = cursor(connection).execute(chosen, (study_id, last, size)).fetchall()
-        if rows:
-            page: list[Sequence[Any]] = list(zip(*rows, strict=True))
+            page = [list(row) for row in cursor(connection).execute(chosen, (study_id, last, size))]
+        if page:
             for place in documents:
-                page[place] = from_json_texts(page[place])
-            for place in moments:
-                page[place] = [None if each is None else _iso_text(each) for each in page[place]]
+                for row, value in zip(page, from_json_texts([row[place] for row in page]), strict=True):
+                    row[place] = value
             yield page
-            last = rows[-1][number]
-        if len(rows) < size:
+            last = page[-1][number]
+        if len(page) < size:
             return
 
 
@@ -171,7 +162,7 @@ def cell_pages(
     for name in export_columns(TrialRow):
         column = sql.Identifier(_trials.c[name].name)
         if name == "params":
-            cells += [_cell_of_choice(column, name, texts) for name, texts in params.items()]
+            cells += [_cell_of_choice(column, param, texts) for param, texts in params.items()]
         elif name == "metrics":
             cells += [sql.SQL("{} ->> {}").format(column, sql.Literal(metric)) for metric in metrics]
         elif isinstance(_trials.c[name].type, DateTime):
@@ -209,13 +200,6 @@ def _cell_of_choice(column: sql.Composable, name: str, texts: Sequence[tuple[Any
         for choice, shown in texts
     ]
     return sql.SQL("case {} -> {} {} else {} end").format(column, sql.Literal(name), sql.SQL(" ").join(cases), usual)
-
-
-def _iso_text(text: str) -> str:
-    """Return the text of a time in the form of `datetime.isoformat`, from the JSON text of the time in UTC."""
-    moment = text[1:-1]
-    # PostgreSQL omits the zeros at the end of a fraction. The function `isoformat` omits only a fraction of 0.
-    return moment if len(moment) in (_WITH_MICROSECONDS, _WITH_SECONDS) else datetime.fromisoformat(moment).isoformat()
 
 
 def attempt_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[list[AttemptRow]]:

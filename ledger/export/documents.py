@@ -124,9 +124,8 @@ def spreadsheet_text(text: str) -> str:
 
 
 def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]:
-    for page in trials.recorded_pages(connection, study.id):
-        for row in zip(*page, strict=True):
-            yield dict(zip(_TRIAL, row, strict=True))
+    for row in chain.from_iterable(trials.recorded_pages(connection, study.id)):
+        yield dict(zip(_TRIAL, row, strict=True))
 
 
 def _attempts(connection: Connection, study: StudyRow, workers: set[str]) -> Iterator[AttemptRow]:
