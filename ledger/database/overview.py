@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, select, text
 from ledger.database import annotations, codes, curves, studies, trials, views
 from ledger.database.curves import LearningCurve
 from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
-from ledger.database.selecting import fetch, fetch_one, last_number, query, rows_of
+from ledger.database.selecting import begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.database.status import Improvement
 from ledger.errors import LedgerError
 
@@ -209,7 +209,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
     of_study = {"study": study.id}
     complete = (_trials.c.study_id == study.id, text("state = 'complete'"))
     with connection.begin():
-        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        begin_snapshot(connection)
         now = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study.id))
         if now is None:
             raise LedgerError("the study was deleted while it was read")

@@ -54,6 +54,11 @@ def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R
     return None if each is None else row(*each)
 
 
+def begin_snapshot(connection: Connection) -> None:
+    """Let all following statements of the connection's current transaction read the same state of the database."""
+    connection.execute(text("set transaction isolation level repeatable read, read only"))
+
+
 def last_number(connection: Connection, view: TableClause, study_id: int) -> int | None:
     """Return the highest number of a study's trials or iterations, in the connection's current transaction.
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from ledger.database import overview, trials, views
 from ledger.database.rows import ProgressRow, StudyRow, TrialRow
-from ledger.database.selecting import fetch_one, last_number, rows_of
+from ledger.database.selecting import begin_snapshot, fetch_one, last_number, rows_of
 from ledger.database.status import Improvement
 from ledger.errors import LedgerError
 
@@ -78,7 +78,7 @@ def read(connection: Connection, study: StudyRow) -> StudyCurve:
     """
     of_study = {"study": study.id}
     with connection.begin():
-        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        begin_snapshot(connection)
         now = fetch_one(connection, StudyRow, rows_of(StudyRow).where(_studies.c.id == study.id))
         if now is None:
             raise LedgerError(f"study {study.name} was deleted while it was read")

@@ -23,7 +23,7 @@ from ledger.database.rows import (
     TrialRow,
     WorkerRow,
 )
-from ledger.database.selecting import fetch, fetch_one, last_number, rows_of
+from ledger.database.selecting import begin_snapshot, fetch, fetch_one, last_number, rows_of
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
@@ -132,7 +132,7 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
 def _reading(connection: Connection) -> Iterator[None]:
     """Run the statements of the ``with`` block in a read-only transaction with one snapshot."""
     with connection.begin():
-        connection.execute(text("set transaction isolation level repeatable read, read only"))
+        begin_snapshot(connection)
         yield
 
 

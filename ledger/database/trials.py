@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from ledger.database import managing, views
 from ledger.database.connection import cursor, from_json_texts, to_json
 from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
-from ledger.database.selecting import answer, fetch, fetch_one, last_number, query, rows_of
+from ledger.database.selecting import answer, begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.errors import LedgerError
 
 # Maximum number of rows in one page, and number of trials whose metrics one statement reads.
@@ -177,7 +177,7 @@ def cell_pages(
             study_id, last, size
         )
         with connection.begin():
-            connection.execute(text("set transaction isolation level repeatable read, read only"))
+            begin_snapshot(connection)
             # The statement has no separate parameters, so psycopg does not interpret a % in the name of a metric.
             parts = [
                 cursor(connection).execute(sql.SQL("select {} {}").format(group, page)).fetchall() for group in groups
