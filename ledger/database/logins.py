@@ -130,10 +130,14 @@ def add(
                 f"the role {role} does not exist: as a superuser, create the four roles of the ledger by `ledger db"
                 " psql -f sql/roles.sql`"
             )
-        if rights := [KINDS[known.kind] for known in all_of(connection) if known.name == name]:
+        if found := [known for known in all_of(connection) if known.name == name]:
+            rights = " and ".join(KINDS[known.kind] for known in found)
+            way_out = "drop the role in psql by `drop role`"
+            if found[0].is_removable:
+                way_out = f"remove this login by `ledger access remove {name}`"
             raise LedgerError(
-                f"the login {name} exists already with the rights of {' and '.join(rights)}, and is valid for every"
-                f" ledger of this server: choose another name, or remove this login by `ledger access remove {name}`"
+                f"the login {name} exists already with the rights of {rights}, and is valid for every ledger of this"
+                f" server: choose another name, or {way_out}"
             )
         if _exists(connection, name):
             raise LedgerError(
