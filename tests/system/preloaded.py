@@ -19,11 +19,12 @@ import sys
 import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# What a manager imports. A process of another command has modules in memory that it would not import.
+# The modules of the usual commands. So a process can have modules in memory that its own command would not import.
 MODULES = (
     *("ledger.cli.search", "ledger.cli.status", "ledger.cli.study", "ledger.cli.trial", "ledger.cli.worker"),
     *("ledger.cli.export", "ledger.cli.verify", "ledger.cli.query", "ledger.search", "ledger.manager.loop"),
@@ -105,15 +106,12 @@ class _Template:
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            theirs.set_inheritable(True)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", __file__, str(theirs.fileno())],
-                env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-                | {"PYTHONPATH": str(_ROOT)},
+                env={**os.environ, "PYTHONPATH": str(_ROOT)},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-
         atexit.register(self._close)
 
     def _close(self) -> None:
@@ -125,17 +123,13 @@ class _Template:
         content = json.dumps(request).encode("utf-8", "surrogateescape")
         with os.fdopen(os.memfd_create("request"), "wb+") as file:
             file.write(content)
-            file.seek(0)
+            file.flush()
             socket.send_fds(self._socket, [b"x"], [file.fileno(), *descriptors])
 
 
-_templates: list[_Template] = []
-
-
+@cache
 def _template() -> _Template:
-    if not _templates:
-        _templates.append(_Template())
-    return _templates[0]
+    return _Template()
 
 
 def _serve(connection: socket.socket) -> None:
