@@ -4,7 +4,6 @@ Each function runs one transaction on the given connection. A function that yiel
 page.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -196,7 +195,7 @@ def _cell_of_choice(column: sql.Composable, name: str, texts: Sequence[tuple[Any
     if not texts:
         return usual
     cases = [
-        sql.SQL("when {}::jsonb then {}").format(sql.Literal(json.dumps(choice)), sql.Literal(shown))
+        sql.SQL("when {}::jsonb then {}").format(sql.Literal(to_json(choice)), sql.Literal(shown))
         for choice, shown in texts
     ]
     return sql.SQL("case {} -> {} {} else {} end").format(column, sql.Literal(name), sql.SQL(" ").join(cases), usual)
