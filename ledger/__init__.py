@@ -12,8 +12,8 @@ message for the user. A `StudyFailedError` is a `LedgerError` with the traceback
 `OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to this package. The
 module `space` makes a search space from the dimensions of other packages.
 
-The package loads a module only when a program first uses a name from the module. Therefore `import ledger` is fast, and
-loads no third-party package.
+The package loads a module when a program uses a name from the module for the first time. Therefore `import ledger` is
+fast, and loads no third-party package.
 """
 
 import logging

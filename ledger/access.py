@@ -92,7 +92,8 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     create : bool
         Whether to create a missing embedded database, and to migrate a new or existing embedded database.
     writes : bool
-        Whether to refuse a connection to a standby server, because a standby server is read-only.
+        Whether the caller writes to the database. If `writes` is true, the function refuses a standby server, because a
+        standby server is read-only.
 
     Raises
     ------
@@ -134,17 +135,17 @@ def read_url(path: Path) -> str:
             found = os.fstat(file.fileno())
             if stat.S_ISREG(found.st_mode):
                 if found.st_uid != os.geteuid():
-                    raise UsageError(f"{shown} belongs to another user: give --database-url-file a file of your own")
+                    raise UsageError(f"{shown} belongs to another user: pass your own file to --database-url-file")
                 if found.st_mode & 0o077:
                     raise UsageError(f"other users have access to {shown}: run `chmod 600 {shown}`")
             elif not stat.S_ISFIFO(found.st_mode):
                 raise UsageError(
-                    f"{shown} is neither a file nor a pipe: give --database-url-file a file or a pipe with the URL"
+                    f"{shown} is neither a file nor a pipe: pass a file or a pipe with the URL to --database-url-file"
                 )
             url = file.read().decode().strip()
     except OSError as error:
         raise UsageError(
-            f"{shown} cannot be read ({error.strerror}): give --database-url-file a file with the database's URL"
+            f"{shown} cannot be read ({error.strerror}): pass a file with the database's URL to --database-url-file"
         ) from None
     except ValueError:
         raise UsageError(f"{shown} is not text in UTF-8: write the database's URL into the file") from None

@@ -54,7 +54,7 @@ class Study:
         workers that `run` starts receive the callable. A program that trains the trials itself, by `ask` and `tell`,
         needs no objective. A study without an objective needs the arguments `space` and `name`.
     space : mapping, sequence or Space, optional
-        The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
+        The search space, as in `ledger.space.from_any`. By default, the study uses the space of the decorator
         `ledger.objective`, of `ledger.command` or of `ledger.estimator`.
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
@@ -69,20 +69,20 @@ class Study:
         The budget as a number of trials, 1 to 1,000,000. A caller may give either `trials` or `iterations`, but not
         both. The last batch may have fewer than `batch_size` trials.
     timeout : float, optional
-        The study ends when managers have held the study for this number of seconds, 0.01 to 31,536,000. Running trials
+        The study ends when managers have run the study for this number of seconds, 0.01 to 31,536,000. Running trials
         then have 8 seconds to end. The time between two runs does not count. By default, the time is not limited.
     target : float, optional
         The study ends when a trial has this value or a better value. By default, the study has no target.
     patience : int, optional
-        The study ends when this number of trials has brought no better value, 1 to 1,000,000. By default, the study
-        ends only when its budget is used. When `run` continues a study, `timeout`, `target` and `patience` may differ
-        from the recorded values.
+        The study ends after this number of successive trials without a better value, 1 to 1,000,000. By default, the
+        study ends only when the trials have used the budget. When `run` continues a study, `timeout`, `target` and
+        `patience` may differ from the recorded values.
     batch_size : int, optional
         The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
-        number of trials in flight. The default is 2.
+        number of pending and running trials. The default is 2.
     direction : {"minimize", "maximize"}, optional
-        Whether the study searches for the lowest value of the objective, or for the highest value. The default is
-        "minimize". The score of an estimator is always maximised, so an estimator needs no direction.
+        Whether the study searches for the lowest or for the highest value of the objective. The default is "minimize".
+        The score of an estimator is always maximised, so an estimator needs no direction.
     seed : int, optional
         The study's seed, in [0, 2**31). This package derives the seeds of the proposals and of the trials from the
         study's seed. The default is 42.
@@ -97,8 +97,8 @@ class Study:
         Limits for attempts and trials. For example, ``{"trial_timeout": 60.0}`` limits the training time of each
         attempt to 60 seconds.
     record_source : bool, optional
-        Whether the ledger keeps the source text of the objective. If false, the ledger keeps only the hashes by which
-        the ledger notices a change. The default is true.
+        Whether the ledger keeps the source text of the objective. If false, the ledger keeps only hashes of the code.
+        With the hashes, the ledger still detects a change of the code. The default is true.
     database : str, optional
         The PostgreSQL database of the ledger, as a libpq URL. The default URL is the value of the environment variable
         DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server. The environment variable
@@ -128,7 +128,7 @@ class Study:
     ledger.errors.UsageError: Study() has no argument 'iteratons'; did you mean 'iterations'?
     >>> ledger.Study(parabola, iterations=3, trials=20)
     Traceback (most recent call last):
-    ledger.errors.UsageError: [study]: iterations and trials exclude each other; leave one out
+    ledger.errors.UsageError: [study]: iterations and trials exclude each other; remove one of them
     """
 
     @known_keywords
@@ -155,7 +155,7 @@ class Study:
         self._has_objective, self._database = objective is not None, database
         self._allowed: list[str] = []
         self._commands: list[str] = []
-        # The callable that the workers of `run` get as a pickle, or None.
+        # The callable that `run` pickles for its workers, or None.
         self._pickled: Callable[..., Any] | None = None
         self._observer: ProgramObserver | None = None
         self._asker: TrialAsker | None = None
@@ -249,16 +249,17 @@ class Study:
             The number of worker processes, at least 1. By default, the method starts one worker for each core, but at
             most `batch_size` workers.
         callbacks : iterable of callable, optional
-            Functions that the method calls with each `Trial` that has ended, in this process. A callback can stop the
-            search by the method `stop`. An exception of a callback ends the search, and `run` raises this exception.
+            Functions that the method calls with each `Trial` that has ended, in this process. A callback can call the
+            method `stop` to stop the search. An exception of a callback ends the search, and `run` raises this
+            exception.
         show : bool, optional
             Whether to show the running search: in a notebook as one display that updates in place, on a terminal as the
             live view, elsewhere as one line for each iteration. By default, only a notebook shows the search.
         if_changed : {"refuse", "accept", "new"}, optional
             What to do if the ledger contains the study, but with another code of the objective. The code is the source
-            of the functions and the values that the objective uses. With "refuse", the default, the method raises an
-            error that names the changes. With "accept", the study continues, and the ledger records the number of the
-            first trial with the new code. With "new", the method runs another study, whose name ends with a part of the
+            of the functions and the values that the objective uses. By default ("refuse"), the method raises an error
+            that names the changes. With "accept", the study continues, and the ledger records the number of the first
+            trial with the new code. With "new", the method runs another study, whose name ends with a part of the
             code's hash. A later call with the same code and "new" continues this study.
 
         Returns
@@ -298,7 +299,7 @@ class Study:
         show: bool | None = None,
         if_changed: IfChanged = "refuse",
     ) -> RunningSearch:
-        """Begin the search in the background, and return without waiting for the search.
+        """Start the search in the background, and return at once.
 
         A thread of this process manages the study and calls the callbacks.
 
@@ -321,7 +322,7 @@ class Study:
         Raises
         ------
         LedgerError
-            The errors of `run`. The method `result` of the running search raises them.
+            The method `result` of the running search raises the errors that `run` raises.
 
         Examples
         --------
@@ -341,8 +342,9 @@ class Study:
     def stop(self) -> None:
         """Stop the search that `run` or `start` has begun. A callback or another thread may call this method.
 
-        The method does not wait for the end of the search. The workers have eight seconds to finish the trials that
-        they are training, and give back the trials that they do not finish. A later call of `run` continues the study.
+        The method does not wait for the end of the search. The workers have eight seconds to finish their running
+        trials. After eight seconds, the workers release their unfinished trials. A later call of `run` continues the
+        study.
 
         Examples
         --------
@@ -359,12 +361,13 @@ class Study:
 
     @known_keywords
     def ask(self, *, if_changed: IfChanged = "refuse") -> AskedTrial | None:
-        """Claim the next trial for this program, which trains the trial itself and reports the value by `tell`.
+        """Claim the next trial for this program. The program trains the trial itself, and reports the value with
+        `tell`.
 
-        While this program lives and has not told the trial, the ledger gives the trial to no other worker. A thread
-        renews the claim. If the program dies, the ledger gives the trial to another program. Several programs and
-        several threads may ask for trials of the same study at the same time. While no other program manages the study,
-        a thread of this program proposes the trials. The first call creates or continues the study.
+        No other worker can claim the trial until this program tells the trial or ends. A thread renews the claim. If
+        the program dies, another program can claim the trial. Several programs and several threads may ask for trials
+        of the same study at the same time. While no other program manages the study, a thread of this program proposes
+        the trials. The first call creates or continues the study.
 
         Parameters
         ----------
@@ -382,7 +385,7 @@ class Study:
             The study has failed. The exception has the error of the last trial.
         LedgerError
             The study was cancelled, the recorded study has different settings or a different code, the database is
-            unavailable, or the next trial depends on the values of trials that the calling thread has not told yet.
+            unavailable, or the calling thread must first tell the values of its trials.
 
         Examples
         --------
@@ -416,16 +419,16 @@ class Study:
         trial : AskedTrial or int
             The trial, or its number.
         value : real number or dict, optional
-            The value, or a dict with the value and metrics, as an objective returns it.
+            The value, or a dict with the value and metrics. An objective may return the same values and dicts.
         error : BaseException or str, optional
             The error of a failed trial, instead of `value`.
 
         Raises
         ------
         UsageError
-            The call has both `value` and `error`, or has neither of them. A UsageError also occurs if the value is not
-            valid, or if this program does not hold the trial. A trial with an invalid value stays claimed, so the
-            program can tell the trial again.
+            The caller gives both `value` and `error`, or neither `value` nor `error`. A UsageError also occurs if the
+            value is not valid, or if this program does not hold the trial. A trial with an invalid value stays claimed,
+            so the program can tell the trial again.
         LedgerError
             The claim is no longer valid, for example because a user has cancelled the trial.
 
@@ -442,7 +445,9 @@ class Study:
             raise UsageError(f"tell: give either the value or the error of trial {number}")
         asker = self._asker
         if asker is None:
-            raise UsageError(f"tell: this program holds no trial {number} of study {self.name}: ask() first")
+            raise UsageError(
+                f"tell: trial {number} of study {self.name} is not a running trial of this program: call ask() first"
+            )
         asker.tell(number, value, error)
 
     @known_keywords
@@ -458,7 +463,7 @@ class Study:
     ) -> None:
         """Change the tags, the note and the user attributes of the study, or of the trial with the number `trial`.
 
-        The study must exist in the ledger. The parameters are those of `StudyResult.annotate`.
+        The study must exist in the ledger. The parameters are the same as the parameters of `StudyResult.annotate`.
 
         Raises
         ------
@@ -480,9 +485,9 @@ class Study:
         annotate(self.name, settings_of(self._database), trial, change)
 
     def close(self) -> None:
-        """Give back each trial that `ask` has returned and the program has not told. Stop managing the study.
+        """Release each trial that `ask` has returned, but that the program has not told. Stop managing the study.
 
-        The end of the program has the same effect. A later call of `ask` continues the study.
+        The end of the program also releases the trials. A later call of `ask` continues the study.
 
         Examples
         --------
@@ -520,7 +525,7 @@ class Study:
             )
 
     def _search(self, workers: int | None, observer: ProgramObserver, if_changed: IfChanged) -> StudyResult:
-        """Run the search, and return the study as soon as it has ended or `observer` has stopped the search."""
+        """Run the search. Return the study when the study has ended, or when `observer` has stopped the search."""
         if not self._has_objective:
             raise UsageError(
                 f"study {self.name} has no objective: give Study(objective, ...), or train the trials by ask() and"
@@ -574,7 +579,8 @@ class Study:
 
         The variable PYTHONPATH contains the folders from which this process imports modules (`sys.path`), without the
         current folder. If workers cannot import the objective from a module, the variable LEDGER_PICKLED_FUNCTION names
-        a file with the pickled objective. A command gets no PYTHONPATH, because it may be a program for another Python.
+        a file with the pickled objective. A command gets no PYTHONPATH, because the command may run another Python
+        interpreter.
         """
         if self._commands:
             yield {}

@@ -39,7 +39,7 @@ from ledger.worker.registration import WorkerRegistration
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
 # Pause in seconds before this program tries again to manage a study that another program manages.
 _MANAGER_PAUSE = 1.0
-# Interval in seconds at which the thread of the heartbeats looks for a claim whose heartbeat is due.
+# Interval in seconds between two searches of the heartbeat thread for a claim whose heartbeat is due.
 _HEARTBEAT_POLL = 0.2
 
 
@@ -92,7 +92,7 @@ class _Held:
 
 
 class TrialAsker:
-    """Claims trials of one study for this program, and manages the study while no other program does.
+    """Claims trials of one study for this program. Manages the study while no other program manages the study.
 
     A thread renews the claims of the trials, and another thread proposes the trials. All methods may be called from any
     thread.
@@ -120,7 +120,8 @@ class TrialAsker:
         self._space = study.space.to_json()
         self._scale: ValueScale = value_scale(study.spec()["objective"])
         self._held: dict[int, _Held] = {}
-        # `_lock` protects the session and the held trials. The thread that reads the final row holds `_finishing`.
+        # `_lock` protects the session and the held trials. The thread that reads the final row of the study has
+        # acquired the lock `_finishing`.
         self._lock, self._finishing = threading.Lock(), threading.Lock()
         self._is_closed = False
         self._is_closing = threading.Event()
@@ -165,8 +166,7 @@ class TrialAsker:
         Raises
         ------
         LedgerError
-            The manager's thread has failed, or cannot propose the next trial before this program tells a trial that it
-            holds.
+            The manager's thread has failed, or the program must first tell one of its claimed trials.
         """
         try:
             return self._ask()
@@ -197,14 +197,17 @@ class TrialAsker:
         Raises
         ------
         UsageError
-            This program does not hold the trial, or the value is not valid. After an invalid value, the program still
-            holds the trial.
+            This program does not hold the trial, or the value is not valid. If the value is not valid, the trial stays
+            claimed.
         LedgerError
             The claim of the trial is no longer valid.
         """
         held = self._held.get(number)
         if held is None:
-            raise UsageError(f"tell: this program holds no trial {number} of study {self._study.name}: ask() first")
+            raise UsageError(
+                f"tell: trial {number} of study {self._study.name} is not a running trial of this program: call ask()"
+                " first"
+            )
         seconds = time.monotonic() - held.since
         if error is None:
             try:
@@ -223,12 +226,12 @@ class TrialAsker:
             self._held.pop(number, None)
         if answer in ("stale", "unknown"):
             raise LedgerError(
-                f"tell: the claim of trial {number} is no longer valid, because the trial was cancelled or exceeded its"
-                f" time limit, so the ledger does not use this result: `ledger trial show {self._study.name} {number}`"
+                f"tell: the ledger does not use the result of trial {number}, because the trial was cancelled or"
+                f" exceeded its time limit: `ledger trial show {self._study.name} {number}`"
             )
 
     def close(self) -> None:
-        """Give back the trials that this program holds, and stop managing the study. A second call does nothing."""
+        """Release the trials that this program has claimed, and stop managing the study. A second call does nothing."""
         if self._is_closing.is_set():
             return
         self._is_closing.set()
@@ -276,9 +279,9 @@ class TrialAsker:
                 self.close()
 
     def _check_waiting(self) -> None:
-        """Raise a LedgerError if `ask` would wait for the result of a trial that the calling thread itself holds.
+        """Raise a LedgerError if `ask` would wait for a trial of the calling thread, because the wait would never end.
 
-        If another thread holds a trial, `ask` waits until that other thread tells its trial.
+        For a trial of another thread, `ask` waits until the other thread tells the trial.
         """
         with self._lock:
             threads = [trial.thread for trial in self._held.values()]
@@ -290,13 +293,13 @@ class TrialAsker:
         (open_trials,) = self._call(_open_trials, self._study_id)
         if open_trials == held:
             raise LedgerError(
-                f"ask: study {self._study.name} proposes its next trial after the results of {held} trials that this"
-                ' program holds: tell() one of these trials first, or give the study mode="steady" or a larger'
+                f"ask: study {self._study.name} needs the results of {held} running trials of this program before its"
+                ' next proposal: tell() one of these trials first, or give the study mode="steady" or a larger'
                 " batch_size"
             )
 
     def _call(self, statement: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function of the module `protocol`, again and again while the database is unavailable."""
+        """Call a function of the module `protocol`. Repeat the call while the database is unavailable."""
         while True:
             try:
                 with self._lock:

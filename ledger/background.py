@@ -21,7 +21,7 @@ class RunningSearch:
     search : callable
         Function that runs the search until the search ends, and returns the result.
     request_stop : callable
-        Function that makes `search` return soon.
+        Function that requests the end of `search`. `search` then returns after a short time.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class RunningSearch:
         self._search, self._request_stop = search, request_stop
         self._result: StudyResult | None = None
         self._error: BaseException | None = None
-        # A thread that is no daemon would keep the program alive until the end of the study.
+        # The thread is a daemon, because the program would otherwise not exit before the end of the study.
         self._thread = threading.Thread(target=self._run, name=f"ledger study {name}", daemon=True)
         atexit.register(self.stop)
         self._thread.start()
@@ -74,8 +74,8 @@ class RunningSearch:
     def stop(self) -> None:
         """Stop the search, and return when the search has ended.
 
-        The workers have eight seconds to finish the trials that they are training, and give back the trials that they
-        do not finish. The study stays in the ledger, and a later run continues the study. If the search has already
+        The workers have eight seconds to finish their running trials. After eight seconds, the workers release their
+        unfinished trials. The study stays in the ledger, and a later run continues the study. If the search has already
         ended, the method does nothing.
 
         Examples

@@ -89,7 +89,7 @@ class _Code:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._modules: list[str] = []
-        # The module and the name of each imported object, by the name of the object in the code.
+        # For each name in the code, the module of the imported object and the name in that module.
         self._imported: dict[str, tuple[str, str]] = {}
 
     def imports(self) -> list[str]:
@@ -125,7 +125,7 @@ class _Code:
         return repr(value)
 
     def _call(self, start: str, parts: Sequence[tuple[str, Any]], end: str, indent: int) -> str:
-        """Return the parts between two brackets, on one line if the line is short."""
+        """Put the parts between two brackets, and return the text. A short text is one line."""
         line = start + ", ".join(key + self.expression(part, indent) for key, part in parts) + end
         if "\n" not in line and len(line) + indent <= _WIDTH - len("model = "):
             return line
@@ -138,7 +138,9 @@ class _Code:
 
 
 def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays, contents: Sequence[bytes]) -> str | None:
-    """Add the lines that read the data. Return the expression of the rows' weights, or None without weights."""
+    """Add the lines that read the data. Return the expression for the weights of the rows. Return None if the rows have
+    no weights.
+    """
     if form.data is None:
         load = code.use("sklearn.datasets", f"load_{form.dataset}")
         code.lines.append(f"features, targets = {load}(return_X_y=True)")
@@ -196,9 +198,9 @@ def _are_numbers(content: bytes, file_format: str, column: str) -> bool:
 
 
 def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argument: str) -> str:
-    """Add the lines that put the encoding of texts and missing numbers before the model.
+    """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model.
 
-    Return the name of the argument of the method fit that takes the weights of the rows.
+    Return the name of the argument of `fit` for the weights of the rows.
     """
     steps = []
     encoding = dataset.encoding
@@ -206,7 +208,7 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
         transformer = code.use("sklearn.compose", "make_column_transformer")
         encoder = code.use("sklearn.preprocessing", "OneHotEncoder")
         parts = []
-        # Each run has neighbouring columns that are all of text, or all of numbers.
+        # Each run consists of neighbouring columns of one kind: text or numbers.
         for is_text, run in groupby(encoding.features, key=encoding.codes.__contains__):
             names = list(run)
             if is_text:
@@ -228,7 +230,7 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
 
 
 def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed: int) -> str:
-    """Add the lines that create an estimator of the user's own code, which this process does not run."""
+    """Add the lines that create an estimator of the user. This process does not import the user's code."""
     created = [(name, f"{code.use(*reference.split(':'))}()") for name, reference in form.steps]
     if len(created) == 1:
         code.lines.append(f"model = {created[0][1]}")
@@ -245,7 +247,9 @@ def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed
 
 
 def _public_name(kind: type) -> tuple[str, str]:
-    """Return the shortest module that has a class under its name, and this name."""
+    """Return the name of the module with the shortest path from which the class can be imported, and the name of the
+    class.
+    """
     parts = kind.__module__.split(".")
     for length in range(1, len(parts)):
         module = ".".join(parts[:length])

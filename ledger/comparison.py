@@ -62,7 +62,8 @@ class StudyComparison:
         Raises
         ------
         LedgerError
-            No trial is complete, or the comparison has several groups, whose values have different meanings.
+            No trial is complete, or the comparison has several groups. The values of different groups cannot be
+            compared.
 
         Examples
         --------
@@ -71,7 +72,7 @@ class StudyComparison:
         'parabola'
         """
         if len(self.groups) > 1:
-            raise LedgerError("the groups of the comparison have no common best study: use groups[0].best")
+            raise LedgerError("the comparison has several groups, so it has no best study: use groups[0].best")
         best = self.groups[0].best
         if best is None:
             raise LedgerError("no study of the comparison has a complete trial yet: compare the studies again later")
@@ -83,7 +84,7 @@ class StudyComparison:
         Parameters
         ----------
         path : str or Path
-            The file to write. The file appears only when it is complete.
+            The file to write. A reader never sees an incomplete file.
 
         Raises
         ------
@@ -137,21 +138,23 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
     names : str
         The names of 1 to 12 different studies.
     set_apart : bool
-        Whether studies with another objective, dataset, metric or direction form groups of their own. By default, the
-        function refuses such studies.
+        Whether the comparison may have several groups. Each group then has studies with the same objective, dataset,
+        metric and direction. By default, the function refuses studies that do not fit into one group.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the same database as
-        a `Study` without the argument `database`.
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the default database
+        of `Study`.
 
     Returns
     -------
     StudyComparison
-        The comparison. A study with more than 2,000 trials is read as a selection of its trials, as in a report.
+        The comparison. From a study with more than 2,000 trials, the function reads a selection of the trials, as a
+        report does.
 
     Raises
     ------
     UsageError
-        The number of names is not from 1 to 12, a name occurs twice, or a study is unlike the first study.
+        The number of names is not from 1 to 12, a name occurs twice, or a study has another objective, dataset, metric
+        or direction than the first study.
     LedgerError
         A study or the ledger does not exist, or the database is unavailable.
 
@@ -174,7 +177,7 @@ def check_names(names: Sequence[str]) -> None:
     """Raise a UsageError if a comparison cannot have these studies."""
     for name in names:
         if not isinstance(name, str):
-            raise UsageError(f"compare: the name of a study is a text, but {show(name)} is given; pass result.name")
+            raise UsageError(f"compare: the name of a study must be a text, not {show(name)}; pass result.name")
     if not 1 <= len(names) <= MOST_STUDIES:
         raise UsageError(f"compare: {len(names)} studies are given; give 1 to {MOST_STUDIES} studies")
     for index, name in enumerate(names):

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 # First line of each traceback that Python writes.
 _TRACEBACK = "Traceback (most recent call last):\n"
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
-# A file of an installed package, of the standard library, or of the interpreter.
+# Pattern for the path of a file of an installed package, of the standard library, or of the interpreter.
 _LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3[.0-9]*/|\"<frozen ")
-# Number of frames that a command shows.
+# Largest number of traceback frames that a command shows.
 _FRAMES = 3
 
 
 class LedgerError(Exception):
     """An error with a one-line message for the user.
 
-    The message names the error, the place of the error and a solution. Unless the error is a `UsageError`, the user's
-    request is valid, but the program cannot carry out the request now. For example, the study has failed, the study
-    does not exist, or the database is unavailable. A command that ends with a LedgerError, but not with a UsageError,
-    exits with code 1.
+    The message names the error, the place of the error and a solution. A `UsageError` reports an invalid request of the
+    user. Any other LedgerError reports that the program cannot carry out a valid request now. For example, the study
+    has failed, the study does not exist, or the database is unavailable. A command that ends with a LedgerError exits
+    with code 1, or with code 2 if the error is a UsageError.
 
     Examples
     --------
@@ -97,8 +97,8 @@ class StudyFailedError(LedgerError):
         self.traceback: str | None = None
         if error is not None and _TRACEBACK in error:
             self.traceback = error.strip()
-            # The first line without indentation has the type and the message of the exception. The lines after it
-            # belong to a message of several lines, or to the notes of the exception.
+            # The first line without indentation has the type and the message of the exception. The later lines continue
+            # the message, or are notes of the exception.
             block = self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()
             named = (_EXCEPTION.match(line) for line in block[1:])
             self.exception = next((found[1] for found in named if found), None)
@@ -132,9 +132,9 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
     error : ValidationError
         The error of a pydantic model without nested models.
     place : callable
-        Function that takes the name of the faulty field, and returns the text that shows the user where the field is,
-        such as "[study] seed". `place` gets an empty name if the fault does not belong to a single field. The returned
-        message begins with the text from `place`, unless this text is empty.
+        Function with the name of the faulty field as its argument. The function returns the place of the field for the
+        message, such as "[study] seed". If the fault does not belong to a single field, the argument is an empty text.
+        The message begins with the text that `place` returns.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

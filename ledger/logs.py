@@ -8,7 +8,7 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Largest number of characters in the message of a log line in the text format. A message of this length can contain the
+# Largest number of characters in the message of a log line in the text format. The limit allows a message with the
 # values of many parameters.
 _LONGEST = 5_000
 

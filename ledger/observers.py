@@ -50,8 +50,8 @@ class ProgramObserver(SearchObserver):
         self._output: int | None = None
         self._thread: threading.Thread | None = None
         self._study: StudyRow | None = None
-        # The trials with a number below `_first`, and the trials in `_seen`, have ended and need no further call of the
-        # callbacks.
+        # The observer has called the callbacks for all trials with a number below `_first`, and for the trials in
+        # `_seen`.
         self._first = 0
         self._seen: set[int] = set()
 
@@ -89,7 +89,7 @@ class ProgramObserver(SearchObserver):
             self._view.end()
 
     def call_back(self) -> None:
-        """Call the callbacks with each trial that has ended since the previous call, in the order of the numbers."""
+        """Call the callbacks with each trial that has ended since the previous call, ordered by trial number."""
         if not self._callbacks or self._study is None:
             return
         for trial in self._take_ended():
@@ -113,14 +113,15 @@ class ProgramObserver(SearchObserver):
                 level, message, is_record = _parsed(line)
                 if level >= logging.WARNING:
                     self.last_problem = one_line(message)
-                # The view shows the progress itself, so it leaves out the workers' log records about the progress.
+                # The view shows the progress itself. Therefore the view leaves out the workers' log records about the
+                # progress.
                 if self._view is not None and (not is_record or level >= logging.WARNING):
                     self._view.add_output(message)
                 _worker_log.log(level, "%s", message)
 
 
 def _parsed(line: str) -> tuple[int, str, bool]:
-    """Return the log level and the message of one line of a worker's output, and whether the line is a log record.
+    """Parse one line of a worker's output. Return the log level, the message, and whether the line is a log record.
 
     A line that is not a JSON log record is either output of an objective or an error message of a worker.
     """

@@ -35,26 +35,27 @@ def minimize(
         a real number, or a dict with the value and metrics. To run several searches with the same function, give each
         search a different `name`.
     space : mapping, sequence or Space, optional
-        The search space, as in `ledger.space.from_any`. By default, the space is that of the decorator
+        The search space, as in `ledger.space.from_any`. By default, the search uses the space of the decorator
         `ledger.objective`.
     workers : int, optional
         The number of worker processes, at least 1. By default, the function starts one worker for each core, but at
         most `batch_size` workers. If `batch_size` is not given, the batch size is the number of workers, but at least
-        2. Therefore all workers are busy.
+        2. This batch size keeps all workers busy.
     callbacks : iterable of callable, optional
-        Functions that are called with each `Trial` that has ended.
+        Functions that the search calls with each `Trial` that has ended.
     show : bool, optional
         Whether to show the running search, as in `ledger.Study.run`. By default, only a notebook shows the search.
     if_changed : {"refuse", "accept", "new"}, optional
         What to do if the objective's code has changed since an earlier search, as in `ledger.Study.run`. By default,
-        the function refuses a changed objective, and names the change.
+        the function raises an error that names the change.
     options : StudyOptions
         The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
 
     Returns
     -------
     StudyResult
-        The study with all its trials. `best_value` and `best_params` are the lowest value and its parameters.
+        The study with all its trials. `best_value` is the lowest value, and `best_params` are the parameters of the
+        trial with this value.
 
     Raises
     ------
@@ -110,12 +111,13 @@ def maximize(
     Returns
     -------
     StudyResult
-        The study with all its trials. `best_value` and `best_params` are the highest value and its parameters.
+        The study with all its trials. `best_value` is the highest value, and `best_params` are the parameters of the
+        trial with this value.
 
     Raises
     ------
     LedgerError
-        The errors of `minimize`.
+        An error that `minimize` lists.
 
     Examples
     --------

@@ -22,11 +22,11 @@ def training_form(study: str, objective: Mapping[str, Any], request: str) -> Tra
     Parameters
     ----------
     study : str
-        The name of the study, for the message.
+        The name of the study. The error message contains the name.
     objective : mapping
         The objective of the study's spec.
     request : str
-        What needs the estimator, for the message.
+        The request that needs the estimator. The error message names the request.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def training_form(study: str, objective: Mapping[str, Any], request: str) -> Tra
     for kind in ("function", "command"):
         if kind in objective:
             raise UsageError(
-                f"{request}: the objective of study {study} is a {kind}, and the ledger does not know what the {kind}"
-                " trains; train with best_params in your own code"
+                f"{request}: the ledger does not know the model of study {study}, because the objective is a {kind};"
+                " train the model with best_params in your own code"
             )
     return read_form(objective)
 

@@ -14,7 +14,7 @@ _COLUMNS = ("trial", "attempt", "step", "value", "seconds", "reported_at")
 
 
 def pandas_for(method: str) -> Any:
-    """Return the module pandas, which the method needs. Raise a LedgerError if pandas is not installed."""
+    """Import and return the module pandas for the given method. Raise a LedgerError if pandas is not installed."""
     try:
         import pandas as pd
     except ImportError:

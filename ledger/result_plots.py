@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class ResultPlots:
     """The plots of a study as Plotly figures.
 
-    The figures are those of ``ledger report``. The first plot reads the study from the ledger, and the later plots use
-    the same data. If the study has more than 2,000 trials, the plots show a selection of the trials, as the report
-    does.
+    The command ``ledger report`` draws the same figures. The first plot reads the study from the ledger, and the later
+    plots use the same data. If the study has more than 2,000 trials, the plots show a selection of the trials, as the
+    report does.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ class ResultPlots:
         >>> import ledger
         >>> ledger.load_study("parabola").plot.curves()
         Traceback (most recent call last):
-        ledger.errors.LedgerError: ... The objective has reported no values during the trainings.
+        ledger.errors.LedgerError: ... The objective has reported no values during the training.
         """
         return self._figure("curves")
 
     def slice(self, *parameters: str) -> "go.Figure":
-        """Return one plot for each parameter, with the value of each trial against the parameter.
+        """Return one plot for each parameter. The plot shows the values of the trials over the parameter.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class ResultPlots:
         return _drawn(section)
 
     def contour(self, first: str | None = None, second: str | None = None) -> "go.Figure":
-        """Return the value that the surrogate expects for each pair of values of two numeric parameters.
+        """Return a contour plot of the value that the surrogate expects, over two numeric parameters.
 
         The expected value is averaged over all other parameters.
 
@@ -160,7 +160,7 @@ class ResultPlots:
         return self._figure("parallel")
 
     def importance(self) -> "go.Figure":
-        """Return the share of each parameter in the variance of the value that the surrogate expects.
+        """Return a bar for each parameter: the parameter's share in the variance of the surrogate's expected value.
 
         Returns
         -------

@@ -83,7 +83,7 @@ class SearchObserver:
         """The search calls `progressed` each time the manager has polled the study.
 
         If the method raises SearchStopped, the workers finish or release their trials, and the search ends. Any other
-        exception also ends the search, and the caller of the search gets this exception.
+        exception of the method also ends the search, and propagates to the caller of the search.
         """
 
     def stopped(self) -> None:
@@ -120,7 +120,7 @@ def run(
         Whether to wait while another manager runs the study. If `wait` is false, and another manager runs the study,
         the function raises an error.
     again : bool
-        Whether to resume the study if it has failed. The manager then tries one more round.
+        Whether to resume a study that has failed. The manager of a resumed study tries one more round.
 
     Returns
     -------
@@ -169,7 +169,8 @@ def resume(
         The new budget, as a number of iterations or as a number of trials. The budget as a number of trials is
         `iterations` times the study's batch size. The new budget must not be smaller than the recorded budget.
     batch_size : int, optional
-        The new batch size, which holds from the next proposal on. None keeps the recorded batch size.
+        The new batch size. The optimizer uses the new batch size from the next proposal on. None keeps the recorded
+        batch size.
     target, patience, timeout : optional
         New values of the stopping criteria. None keeps the recorded value.
     account : SystemUser, optional
@@ -185,12 +186,12 @@ def resume(
     UsageError
         The caller gives both `iterations` and `trials`.
     LedgerError
-        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. A LedgerError
-        also occurs if the function would start workers, and the workers of this machine cannot load the objective. In
-        these cases, the study is unchanged. The docstring of `run` lists other causes of a LedgerError.
+        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. If the caller
+        requests workers, a LedgerError also occurs if the workers of this machine cannot load the objective. The named
+        errors leave the study unchanged. The docstring of `run` lists other causes of a LedgerError.
     """
     if iterations is not None and trials is not None:
-        raise UsageError("iterations and trials exclude each other; leave one out")
+        raise UsageError("iterations and trials exclude each other; remove one of them")
     with opened(url, settings, writes=True) as connection:
         row = studies.get(connection, name)
         if row.state == "cancelled":
@@ -206,7 +207,7 @@ def resume(
         set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
         if another_round and code is not None and recorded_trials.best(connection, row.id) is None:
-            # The user has corrected an objective that failed in every trial.
+            # The objective failed in every trial. Therefore the user has corrected the objective.
             accept(connection, row, code)
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
@@ -229,8 +230,8 @@ def check_objective(
     """Load and check the objective as the workers of this machine do, and return the user's code.
 
     The function starts a process that imports the user's code, scikit-learn and the boosters, and reads the data files.
-    For a built-in model with a random split, the function starts no process, because the calling process can check such
-    an objective. The function does not write to the ledger.
+    For a built-in model with a random split, the function starts no process. The calling process itself checks a model
+    with a random split. The function does not write to the ledger.
 
     Returns
     -------
@@ -263,7 +264,7 @@ def check_objective(
 
 
 def check_known_objective(study: "StudySpec") -> None:
-    """Check an objective as `check_objective` does, unless the objective runs code or a program of the user.
+    """Check an objective with `check_objective`. Do nothing if the objective runs code or a program of the user.
 
     A manager needs no package and no program of the user, because only the workers run the objective.
     """
@@ -280,8 +281,8 @@ def accept_code(
 ) -> list[str]:
     """Record this machine's code of the objective as the valid code of the study. Return what has changed.
 
-    The list of changes is empty if the valid code was already equal to this machine's code, or if the ledger had no
-    code of the study.
+    The function returns an empty list in two cases: the valid code was already equal to this machine's code, or the
+    ledger had no code of the study.
 
     Raises
     ------
@@ -290,7 +291,7 @@ def accept_code(
     """
     row = studies.get(connection, name)
     if not runs_users_code(row.spec["objective"]):
-        raise LedgerError(f"study {name} trains a built-in model, so it has no code of yours to accept")
+        raise LedgerError(f"study {name} trains a built-in model, so there is no code to accept")
     code = check_objective(_with_contents(connection, row), allowed, commands, account=account)
     assert code is not None
     return accept(connection, row, code)

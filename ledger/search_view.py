@@ -34,7 +34,8 @@ class Display(Protocol):
 
 
 class SearchView:
-    """Reads the status of a study, and draws it in a notebook, on a terminal, or as one line for each iteration.
+    """Reads the status of a study, and draws the status in a notebook, on a terminal, or as one line for each
+    iteration.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class SearchView:
         self._output.append(text)
 
     def update(self) -> None:
-        """Read the status and draw it, unless the previous update was less than `_INTERVAL` seconds ago."""
+        """Read and draw the status. Do nothing if the previous update was less than `_INTERVAL` seconds ago."""
         if time.monotonic() >= self._next:
             self._draw()
             self._next = time.monotonic() + _INTERVAL

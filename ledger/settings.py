@@ -10,7 +10,7 @@ from typing import Literal
 
 # Name of the folder of an embedded server.
 HOME = ".ledger"
-# Largest number of folders in which `ledgers_below` looks, and largest number of ledgers that it finds.
+# Largest number of folders that `ledgers_below` searches, and largest number of ledgers that `ledgers_below` returns.
 _MOST_FOLDERS, _MOST_LEDGERS = 1_000, 5
 
 Origin = Literal["variable", "current", "parent", "new"]
@@ -24,9 +24,10 @@ class FoundHome:
     ----------
     folder : Path
     origin : {"variable", "current", "parent", "new"}
-        "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the current
-        folder contains the folder. "parent" means that a folder above the current folder contains the folder. If
-        several folders above contain one, the nearest one is chosen. "new" means that no such folder exists.
+        "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the server's
+        folder is in the current folder. "parent" means that the server's folder is in a folder above the current
+        folder. If several folders above contain a server's folder, the nearest folder is chosen. "new" means that no
+        server's folder exists yet.
     """
 
     folder: Path
@@ -36,8 +37,8 @@ class FoundHome:
 def find_home() -> FoundHome:
     """Find the folder of the embedded server, as git finds the folder of a repository.
 
-    Above the current folder, the function takes only a folder that belongs to the user of this process, and to which
-    no other user can write. Otherwise, another user could make this process use a ledger of that user.
+    Above the current folder, the function accepts only a folder that the user of this process owns, and that no other
+    user can write to. Otherwise, another user could make this process use a ledger of that user.
     """
     if named := os.environ.get("LEDGER_HOME"):
         return FoundHome(Path(named), "variable")
@@ -55,7 +56,7 @@ def find_home() -> FoundHome:
 
 
 def ledgers_below(folder: Path) -> list[Path]:
-    """Return ledgers in the two levels of folders below a folder, at most `_MOST_LEDGERS` ledgers."""
+    """Search the two levels of folders below a folder, and return at most `_MOST_LEDGERS` ledgers."""
     folders = [*_folders(folder)]
     folders += [inner for outer in folders[:_MOST_FOLDERS] for inner in islice(_folders(outer), _MOST_FOLDERS)]
     found = (each / HOME for each in folders[:_MOST_FOLDERS] if _is_own(each / HOME))

@@ -40,7 +40,8 @@ class StudySummary:
     created_at : datetime
         The time of the study's creation, by the database's clock, as a datetime with a time zone.
     seconds : float
-        The time from the creation of the study to its end or to now, in seconds.
+        The time in seconds from the creation of the study to the end of the study. For a study that has not ended, the
+        time from the creation to now.
     archived : bool
         Whether the study is archived.
 
@@ -96,13 +97,13 @@ def list_studies(
         List only the studies whose name, objective or dataset fits this pattern. In a pattern, ``*`` stands for any
         characters, and ``?`` stands for one character.
     newer, older : timedelta, float or str, optional
-        List only the studies of at most or of at least this age. A number is a number of seconds. A text is a number
-        with a unit, such as "36h" or "7d".
+        The largest age or the smallest age of the listed studies. An age is a number of seconds, or a text of a number
+        and a unit, such as "36h" or "7d".
     archived : bool or None
-        Whether to list the archived studies or the other studies. None lists both.
+        True for the archived studies, False for the other studies, None for all studies.
     sort : {"created", "name", "best", "trials", "seconds"}
-        The order. The oldest study, the first name, the lowest loss, the fewest ended trials or the shortest time comes
-        first.
+        The order of the studies. The first study is the oldest study, or the study with the first name, the lowest
+        loss, the fewest ended trials or the shortest time.
     reverse : bool
         Whether to reverse the order.
     limit : int, optional
@@ -133,7 +134,7 @@ def list_studies(
     if sort not in study_list.ORDERS:
         raise UsageError(f"sort: there is no order {show(sort)}{nearest(sort, study_list.ORDERS)}")
     if limit is not None and not (isinstance(limit, int) and 1 <= limit < 2**31):
-        raise UsageError(f"limit: {show(limit)} is no number of studies: give an integer of at least 1")
+        raise UsageError(f"limit: {show(limit)} is not a number of studies: give an integer of at least 1")
     chosen = StudyFilter(
         states=[state] if isinstance(state, str) else list(state),
         tags=[tag] if isinstance(tag, str) else list(tag),

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from ledger.result_plots import ResultPlots
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
-# Attributes of a trial that a data frame shows as one column for each key.
+# Names of the attributes of `Trial` that are dictionaries. A data frame of trials has one column for each key of a
+# dictionary.
 _EXPANDED = ("params", "metrics", "attributes")
 # Largest number of trials in a notebook's list of the best trials.
 _SHOWN = 5
@@ -70,8 +71,8 @@ class Trial:
     finished_at : datetime or None
         The time at which the trial ended, by the database's clock, as a datetime with a time zone.
     error : str or None
-        The last error of the trial, or the reason for which a user cancelled the trial. The value is None for a
-        complete trial, and for a trial without an error or a cancellation.
+        The last error of the trial, or the reason why a user cancelled the trial. The value is None if the trial is
+        complete. The value is also None if the trial has no error and no user has cancelled the trial.
     tags : tuple of str
         The trial's tags in alphabetical order.
     note : str or None
@@ -211,7 +212,7 @@ class StudyResult:
 
     @property
     def best_value(self) -> float:
-        """The value of `best_trial`, as the objective returned the value.
+        """The value that the objective returned for `best_trial`.
 
         Raises
         ------
@@ -297,15 +298,15 @@ class StudyResult:
 
         The training uses the class weights, the weights of the rows and the seed of the best trial. The rows of a
         hold-out file are not training rows, so the hold-out file can still score the estimator. If the data file
-        contains text, the features of the estimator are those of the ledger: a column of numbers is one feature, and a
-        column of text has one feature for each text, in sorted order. The classes are the integers from 0, in the
-        sorted order of the names.
+        contains text, the estimator gets the same features as in the trials. A column of numbers becomes one feature. A
+        column of text becomes one feature for each distinct text, in the sorted order of the texts. The classes of the
+        estimator are the integers 0, 1, 2 and so on, in the sorted order of the class names.
 
         Parameters
         ----------
         threads : int
-            The number of threads that train the estimator, from 1 to 1,024. The trials of the study used the threads of
-            their worker, which are 1 by default.
+            The number of threads that train the estimator, from 1 to 1,024. In the study, the option ``threads`` of a
+            worker set the number of threads of a trial. The default number was 1.
         allow : collection of str
             Packages of your own estimators that the call may run. The estimators of scikit-learn, XGBoost and LightGBM
             need no permission.
@@ -337,7 +338,8 @@ class StudyResult:
         return refit(self.name, self.spec, best.number, best.params, self._contents(), threads, allow)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The settings can contain a password. A pickled result therefore reads the ledger that the environment names.
+        # The settings can contain a password. Therefore a pickle does not contain the settings. An unpickled result
+        # gets its settings from the environment variables.
         return {name: value for name, value in vars(self).items() if name not in ("_settings", "plot")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -365,7 +367,7 @@ class StudyResult:
     ) -> "StudyResult":
         """Change the tags, the note and the user attributes of the study or of one trial.
 
-        The study and the trial may have ended, because an annotation changes no result.
+        The method can also annotate a study or a trial that has ended, because an annotation changes no result.
 
         Parameters
         ----------
@@ -414,9 +416,10 @@ class StudyResult:
         -------
         pandas.DataFrame
             A data frame with one row for each trial. The index contains the trials' numbers. The columns are the
-            attributes of `Trial`, except `number`. A column ``params_NAME`` for each parameter replaces `params`, and a
-            column ``metrics_NAME`` for each metric replaces `metrics`. A column ``attributes_NAME`` for each user
-            attribute replaces `attributes`.
+            attributes of `Trial`, except `number`. Instead of the column `params`, the data frame has a column
+            ``params_NAME`` for each parameter. Instead of the column `metrics`, the data frame has a column
+            ``metrics_NAME`` for each metric. Instead of the column `attributes`, the data frame has a column
+            ``attributes_NAME`` for each user attribute.
 
         Raises
         ------
@@ -459,7 +462,7 @@ class StudyResult:
     def reports(self, trial: int | None = None) -> "pd.DataFrame":
         """Read the values that the objective reported during the trainings, as a pandas data frame.
 
-        The method reads the present reports from the ledger.
+        The method reads the reports that the ledger contains at the time of the call.
 
         Parameters
         ----------
@@ -471,7 +474,7 @@ class StudyResult:
         pandas.DataFrame
             A data frame with one row for each report, ordered by trial, attempt and step. The column ``value`` is NaN
             if the reported value was NaN or an infinity. The column ``seconds`` contains the seconds from the claim of
-            the attempt to the report. A column ``metrics_NAME`` contains each metric.
+            the attempt to the report. For each metric, the data frame has a column ``metrics_NAME``.
 
         Raises
         ------
@@ -530,8 +533,8 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     name : str
         The study's name.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the same database as
-        a `Study` without the argument `database`.
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the default database
+        of `Study`.
 
     Returns
     -------
@@ -575,12 +578,12 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
     Raises
     ------
     UsageError
-        The change changes nothing, or a value exceeds its bound.
+        The requested change is empty, or a value exceeds its bound.
     LedgerError
         The study or the trial does not exist, or the database is unavailable.
     """
     if change.is_empty:
-        raise UsageError("annotate: say what to change: give tags, untag, note, attributes or remove")
+        raise UsageError("annotate: say what to change: pass tags, untag, note, attributes or remove")
     with connected(settings) as connection:
         annotations.annotate(connection, studies.get(connection, name), trial, change)
 

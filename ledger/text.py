@@ -28,8 +28,8 @@ def one_line(text: str, longest: int = 200) -> str:
     >>> one_line("abcdefghij", longest=8)
     'abc...ij'
     """
-    # The first call of `_cut` limits the work on a very long text. The second call of `_cut` limits the length of the
-    # returned line.
+    # The first call of `_cut` shortens a very long text, so that `splitlines` is fast. The second call of `_cut` limits
+    # the length of the returned line.
     line = " ".join(part.strip() for part in _cut(text, 10 * longest).splitlines() if part.strip())
     return _cut(printable(line), longest)
 

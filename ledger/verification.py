@@ -17,7 +17,7 @@ from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
 
-# For each total of an iteration, the number that a trial of the iteration adds to the total.
+# For each total of an iteration, a function that returns how much one trial adds to the total.
 _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
     "total_proposed": lambda trial, iteration: trial.source == "proposed" and trial.round == iteration.round,
     "total_complete": lambda trial, _: trial.state == "complete",
@@ -32,15 +32,15 @@ _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """What `ledger verify` has verified and recomputed for a study whose records are consistent.
+    """The result of `ledger verify` for a study with consistent records.
 
     Attributes
     ----------
     trials, attempts, iterations : int
         Number of verified trials, attempts and iterations.
     recomputed : int
-        Number of proposals for which the recomputation gave the recorded points. Each proposal belongs to one round of
-        an iteration.
+        Number of proposals whose recomputed points equal the recorded points. Each proposal belongs to one round of an
+        iteration.
     not_comparable : list of tuple of str
         Proposals that were not recomputed, because the recorded environment differs from the environment of this
         process. Each tuple contains the iteration and round of a proposal, and the differences between the recorded
@@ -103,7 +103,7 @@ def _numbers(ledger: StudySnapshot) -> Iterator[str]:
     for kind, of_kind in numbers.items():
         for expected, number in enumerate(of_kind):
             if number != expected:
-                yield f"{kind} {expected}: this {kind} is missing, and the next {kind} is {number}"
+                yield f"{kind} {expected} is missing, and the next {kind} is {number}"
     for before, trial in pairwise(ledger.trials):
         if trial.iteration < before.iteration:
             yield (
@@ -147,7 +147,7 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _values(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Yield the values that do not follow from the recorded losses.
+    """Yield the values that contradict the recorded losses.
 
     The views of the database compute the values from the losses. Therefore only an export can contain a wrong value.
     """
@@ -158,7 +158,7 @@ def _values(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     ) -> Iterator[str]:
         follows = None if loss is None else objective.value(loss, metrics)
         if value != follows:
-            yield f"{place} is {value}, but the value {follows} follows from the loss {loss}"
+            yield f"{place} is {value}, but the loss {loss} results in the value {follows}"
 
     for trial in ledger.trials:
         yield from differs(f"trial {trial.number}: the value", trial.value, trial.loss, trial.metrics)
@@ -283,7 +283,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
         yield f"the recorded size is {iteration.size}, but the iteration has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
-        yield f"the round is {iteration.round}, but the last round of the trials is {rounds}"
+        yield f"the recorded round is {iteration.round}, but the last round with a trial is {rounds}"
     proposed = sum(trial.source == "proposed" and trial.round == 0 for trial in trials)
     if (iteration.batch_size is None) != (proposed == 0):
         yield f"the batch size is {iteration.batch_size}, but {proposed} trials were proposed"
@@ -325,7 +325,7 @@ def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iter
     told = {iteration.told: iteration for iteration in ledger.iterations if iteration.told is not None}
     for position, (found, iteration) in enumerate(sorted(told.items()), start=1):
         if found != position:
-            yield f"iteration {iteration.number}: told is {found}, but no iteration has the position {position}"
+            yield f"iteration {iteration.number}: told is {found}, but no iteration has told = {position}"
             return
         own = trials[iteration.number]
         for column, count in _TOTALS.items():
@@ -384,15 +384,15 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
             return
         if not lowest <= version.first_trial <= len(ledger.trials):
             yield (
-                f"{place} holds from trial {version.first_trial}, but the study has {len(ledger.trials)} trials, and"
-                f" the previous version holds from trial {lowest}"
+                f"{place} is valid from trial {version.first_trial}, but the study has {len(ledger.trials)} trials,"
+                f" and the previous version is valid from trial {lowest}"
             )
         lowest = version.first_trial
         if version.sha256 != digest_parts(version.parts):
-            yield f"{place} has the hash {version.sha256[:8]}, but its parts have another hash"
+            yield f"{place} has the hash {version.sha256[:8]}, but the hash of its parts differs"
     for sha256, text in ledger.sources.items():
         if sha256 != hashlib.sha256(text.encode()).hexdigest():
-            yield f"a source text has another hash than {show(sha256)}"
+            yield f"the hash of a source text differs from the recorded hash {show(sha256)}"
         if not any(sha256 in version.sources.values() for version in ledger.code_versions):
             yield f"the source text {show(sha256[:8])} belongs to no code version"
 
@@ -430,17 +430,18 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     if row.stopped_by is None:
         return
     if row.has_ended and row.state != "complete":
-        yield f"the state is {row.state}, but the study was stopped by its {row.stopped_by}"
+        yield f"the state is {row.state}, but the criterion {row.stopped_by} stopped the study"
     criteria = {"target": row.target, "patience": row.patience, "timeout": row.timeout_seconds}
     limit = criteria.get(row.stopped_by)
     if limit is None:
-        yield f"the study was stopped by its {row.stopped_by}, but has no {row.stopped_by}"
+        yield f"the criterion {row.stopped_by} stopped the study, but the study has no {row.stopped_by}"
         return
     complete = [trial for trial in ledger.trials if trial.loss is not None]
     best = min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
     if row.stopped_by == "target" and (best is None or scale.loss(best.result) > scale.loss(limit)):
         yield f"the study was stopped by its target {limit}, but no trial has reached this value"
-    # In steady mode, a trial that ended after the stop can have a better value, and so can an imported trial.
+    # In steady mode, a trial can end after the stop with a better value. An imported trial can also have a better
+    # value.
     if row.stopped_by == "patience" and study.mode == "batch" and (best is None or best.source != "imported"):
         after = [
             trial
@@ -449,13 +450,13 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         ]
         ended = sum(trial.state in ("complete", "failed") for trial in after)
         if ended < limit:
-            yield f"the study stopped after its patience of {limit} trials, but only {ended} trials followed the best"
+            yield f"the patience is {limit} trials, but the study stopped {ended} trials after the best trial"
 
 
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, each iteration records the numbers of the trials whose end the manager saw since the previous
+    In steady mode, each iteration records the numbers of the trials whose end the manager saw after the previous
     iteration. The function compares the recorded numbers of trials, the budget and the state of the study with the
     study's trials.
     """
@@ -469,11 +470,11 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
                 yield f"{place}, which does not exist"
                 return
             if number in seen:
-                yield f"{place}, but an earlier iteration records this end, too"
+                yield f"{place}, but an earlier iteration also records the end of this trial"
             if trial.iteration >= iteration.number:
                 yield f"{place}, which does not belong to an earlier iteration"
-            # The verification does not check the order of the trials' end times, because the database's clock may have
-            # been set back.
+            # The verification does not check the order of the trials' end times, because an administrator may have set
+            # back the database's clock.
             if trial.finished_at is None:
                 yield f"{place}, but the trial has not ended"
             seen.add(number)
@@ -524,8 +525,8 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
                     elsewhere = (
-                        "the environment of this round is not recorded, and the previous recorded environment differs"
-                        f" from the environment of this process: {unlike}"
+                        "this round has no recorded environment, and the previous recorded environment differs from"
+                        f" the environment of this process: {unlike}"
                     )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
@@ -544,16 +545,16 @@ def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_Re
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (
-                f"{proposal.place}: {len(proposal.trials)} points are recorded, but the recomputation gives"
-                f" {len(computed.points)} points"
+                f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} points"
+                " were recomputed"
             )
         for trial, point in zip(proposal.trials, computed.points, strict=False):
             for name in dict.fromkeys([*point, *trial.params]):
                 recorded, follows = trial.params.get(name), as_json(point.get(name))
                 if recorded != follows:
                     yield (
-                        f"trial {trial.number} ({proposal.place}): {name} {show(recorded)} is recorded, but the"
-                        f" recomputation gives {show(follows)}"
+                        f"trial {trial.number} ({proposal.place}): the recorded value of {name} is {show(recorded)},"
+                        f" but the recomputed value is {show(follows)}"
                     )
         # For each iteration, the ledger records only the surrogate of the last round.
         if round == proposal.iteration.round:
@@ -564,8 +565,8 @@ def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, A
     for name in dict.fromkeys([*computed, *recorded]):
         if recorded.get(name) != computed.get(name):
             yield (
-                f"{place}: the surrogate's {name} {show(recorded.get(name))} is recorded, but the recomputation"
-                f" gives {show(computed.get(name))}"
+                f"{place}: the surrogate's recorded {name} is {show(recorded.get(name))}, but the recomputed {name}"
+                f" is {show(computed.get(name))}"
             )
 
 

@@ -21,7 +21,8 @@ def without_pandas() -> Iterator[None]:
 
     scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
     of pandas costs each process 50 MB of memory and 0.3 s. Call `without_pandas` only in processes of the program
-    `ledger`. In a program that imports pandas in a second thread, `without_pandas` would make this import fail, too.
+    `ledger`. If a second thread of another program imported pandas at the same time, the import of the second thread
+    would fail.
     """
     blocker = _PandasBlocker()
     sys.meta_path.insert(0, blocker)

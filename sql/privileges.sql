@@ -12,7 +12,7 @@ declare
   reading text;
 begin
   -- The role ledger_worker can only call the functions that a worker needs, such as ledger.claim. A worker can change a
-  -- trial only with the claim of the trial, which no other worker knows.
+  -- trial only with the claim of the trial. No other worker knows the claim.
   if to_regrole('ledger_worker') is not null then
     revoke all on all tables in schema ledger from ledger_worker;
     revoke all on all routines in schema ledger from ledger_worker;

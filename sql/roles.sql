@@ -11,9 +11,9 @@
 -- settings. If ledger_worker could log in, one worker could change the password of ledger_worker, and lock out all
 -- other workers that log in as ledger_worker. Create a separate login for each service, for example by `ledger access
 -- add worker-7 --as worker`. The login worker-7 inherits the rights of the role ledger_worker.
--- After the creation of ledger_owner, this role has no password, and cannot log in over a network. In psql, set a
--- password of ledger_owner with `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger
--- db upgrade` as ledger_owner. `ledger db upgrade` also grants the four roles their rights in the schema ledger.
+-- The role ledger_owner has no password at first, and cannot log in over a network. In psql, set a password of
+-- ledger_owner with `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger db upgrade`
+-- as ledger_owner. `ledger db upgrade` also grants the four roles their rights in the schema ledger.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -41,9 +41,9 @@ begin
       left join pg_database on pg_database.oid = setdatabase
       where setrole = to_regrole(role)
       union all
-      -- A login inherits the rights of its role, so the login does not need the permission to act as the role by `set
-      -- role`. Since version 16, PostgreSQL can grant a role without the permission for `set role`. A member with the
-      -- admin option keeps the permission for `set role`.
+      -- A login inherits the rights of its role, so the login does not need the permission for `set role`. Since
+      -- version 16, PostgreSQL can grant a role without the permission for `set role`. A member with the admin option
+      -- keeps the permission for `set role`.
       select format('grant %I to %I with set false granted by %I', role, pg_get_userbyid(member),
                     pg_get_userbyid(grantor))
       from pg_auth_members as membership
@@ -93,8 +93,8 @@ begin
 end
 $$;
 
--- The following DO block takes all object names from the system catalog and quotes the names, so no user input gets
--- into an SQL statement.
+-- The following DO block reads all object names from the system catalog, and quotes the names. Therefore no SQL
+-- statement contains user input.
 do $$
 declare
   thing text;
@@ -145,9 +145,9 @@ $$;
 -- By default, PostgreSQL lets every role call the functions for advisory locks, large objects, logical messages and
 -- exported snapshots. The following DO block revokes the right to call these functions. Sessions can fill the lock
 -- table of the whole server with advisory locks, and then no role can log in. Sessions can fill the disk with large
--- objects, logical messages and exported snapshots. The right to call a built-in function is set in each database, and
--- only a superuser can revoke this right. ledger.claim takes advisory locks with the rights of the schema's owner.
--- pg_dump and pg_restore use large objects and snapshots.
+-- objects, logical messages and exported snapshots. Each database stores the rights to call built-in functions
+-- separately. Only a superuser can revoke these rights. ledger.claim takes advisory locks with the rights of the
+-- schema's owner. pg_dump and pg_restore use large objects and snapshots.
 do $$
 declare
   found record;

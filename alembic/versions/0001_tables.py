@@ -19,7 +19,8 @@ def upgrade() -> None:
             "sha256",
             sa.Text(),
             nullable=False,
-            comment="SHA-256 of the file's content in hexadecimal, by which a study's objective refers to the file.",
+            comment="SHA-256 of the file's content, in hexadecimal. A study's objective refers to the file by this"
+            " hash.",
         ),
         sa.Column(
             "name",
@@ -55,7 +56,7 @@ def upgrade() -> None:
             sa.Integer(),
             sa.Identity(always=True),
             nullable=False,
-            comment="Number of the study, by which other tables refer to the study.",
+            comment="Number of the study. Other tables refer to the study by this number.",
         ),
         sa.Column(
             "name",
@@ -118,14 +119,14 @@ def upgrade() -> None:
             "target",
             sa.Double(),
             nullable=True,
-            comment="Value at which the study ends: at most this value if the study minimises, at least this value if "
-            "the study maximises; null without a target.",
+            comment="Value at which the study ends. A study that minimises ends at this value or a lower value. A "
+            "study that maximises ends at this value or a higher value. Null without a target.",
         ),
         sa.Column(
             "patience",
             sa.Integer(),
             nullable=True,
-            comment="Number of trials without a better value after which the study ends, at least 1; null without a "
+            comment="The study ends after this number of trials without a better value. At least 1; null without a "
             "limit.",
         ),
         sa.Column(
@@ -139,7 +140,7 @@ def upgrade() -> None:
             sa.Double(),
             server_default=sa.text("0"),
             nullable=False,
-            comment="Seconds for which managers have held the study, without the time of the present manager.",
+            comment="Seconds for which managers have held the study. The time of the current manager does not count.",
         ),
         sa.Column(
             "stopped_by",
@@ -159,38 +160,38 @@ def upgrade() -> None:
             sa.BigInteger(),
             sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
             nullable=False,
-            comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
+            comment="Seed of all random numbers of the study, from 0 to 2147483647; part of the column spec.",
         ),
         sa.Column(
             "changed_batch_size",
             sa.Integer(),
             nullable=True,
-            comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch "
-            "size of spec holds.",
+            comment="Batch size that a user has set after the creation of the study, at least 1; null if the study "
+            "uses the batch size of spec.",
         ),
         sa.Column(
             "batch_size",
             sa.Integer(),
             sa.Computed("(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))", persisted=True),
             nullable=False,
-            comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
-            "changed_batch_size, or the batch size of spec.",
+            comment="Number of trials in an iteration, at least 1. In steady mode, number of trials in flight. The "
+            "value is changed_batch_size, or the batch size of spec if changed_batch_size is null.",
         ),
         sa.Column(
             "objective",
             postgresql.JSONB(),
             sa.Computed("(spec -> 'objective')", persisted=True),
             nullable=False,
-            comment="Objective that computes a value from parameters (a model and a dataset, or a function); part "
-            "of spec.",
+            comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of "
+            "the column spec.",
         ),
         sa.Column(
             "tuples",
             postgresql.JSONB(),
             sa.Computed("(jsonb_path_query_array(spec, '$.space[*] ? (exists (@.tuples))'))", persisted=True),
             nullable=False,
-            comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part "
-            "of spec.",
+            comment="Dimensions of the space whose choices contain Python tuples. The column params stores these "
+            "tuples as arrays. Part of the column spec.",
         ),
         sa.Column(
             "direction",
@@ -202,7 +203,7 @@ def upgrade() -> None:
             ),
             nullable=False,
             comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). "
-            "The score of a model or an estimator is maximised; part of spec.",
+            "The score of a model or an estimator is maximised; part of the column spec.",
         ),
         sa.Column(
             "loss_of_zero",
@@ -213,44 +214,44 @@ def upgrade() -> None:
                 persisted=True,
             ),
             nullable=False,
-            comment="Loss of the value 0. If the direction is maximize, the loss of a value is loss_of_zero - value. "
-            "If the direction is minimize, the loss is the value itself; part of spec.",
+            comment="Loss for the value 0. If the direction is maximize, the loss for a value is loss_of_zero - "
+            "value. If the direction is minimize, the loss is the value itself; part of the column spec.",
         ),
         sa.Column(
             "metric",
             sa.Text(),
             sa.Computed("(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))", persisted=True),
             nullable=False,
-            comment="Name of the metric that is the score of a trial; part of spec. A user's own objective may "
-            "omit this metric.",
+            comment="Name of the metric that is the score of a trial; part of the column spec. A user's own "
+            "objective may omit this metric.",
         ),
         sa.Column(
             "max_failures",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_failures')::integer)", persisted=True),
             nullable=False,
-            comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
+            comment="Number of failed attempts after which a trial fails, at least 1; part of the column spec.",
         ),
         sa.Column(
             "max_crashes",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_crashes')::integer)", persisted=True),
             nullable=False,
-            comment="Number of crashed attempts after which a trial fails, at least 1; part of spec.",
+            comment="Number of crashed attempts after which a trial fails, at least 1; part of the column spec.",
         ),
         sa.Column(
             "max_lost",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_lost')::integer)", persisted=True),
             nullable=False,
-            comment="Number of lost attempts after which a trial fails, at least 1; part of spec.",
+            comment="Number of lost attempts after which a trial fails, at least 1; part of the column spec.",
         ),
         sa.Column(
             "lease",
             sa.Interval(),
             sa.Computed("(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))", persisted=True),
             nullable=False,
-            comment="Time for which a claim is valid without a heartbeat; part of spec.",
+            comment="Time for which a claim is valid without a heartbeat; part of the column spec.",
         ),
         sa.Column(
             "heartbeat",
@@ -259,7 +260,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))", persisted=True
             ),
             nullable=False,
-            comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
+            comment="Interval at which a worker renews its claim, shorter than the lease; part of the column spec.",
         ),
         sa.Column(
             "trial_timeout",
@@ -268,7 +269,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
             ),
             nullable=True,
-            comment="Maximum training time of an attempt, or null for no limit; part of spec.",
+            comment="Maximum training time of an attempt, or null for no limit; part of the column spec.",
         ),
         sa.CheckConstraint(
             "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)",
@@ -443,9 +444,9 @@ def upgrade() -> None:
             "seen",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="In steady mode, numbers of the trials whose end the manager read after the previous proposal and "
-            "before this proposal, in the order in which the trials ended. The proposals depend on this list and the "
-            "lists of earlier iterations. Null in batch mode.",
+            comment="In steady mode, numbers of the trials whose end the manager read between the previous proposal "
+            "and this proposal. The numbers are in the order in which the trials ended. The proposals depend "
+            "on this list and the lists of earlier iterations. Null in batch mode.",
         ),
         sa.Column(
             "first_trial",
@@ -458,70 +459,77 @@ def upgrade() -> None:
             sa.Integer(),
             nullable=True,
             comment="Position of the iteration in the order in which the optimizer received the losses, from 1; null "
-            "until then.",
+            "until the optimizer receives the losses.",
         ),
         sa.Column(
             "total_proposed",
             sa.Integer(),
             nullable=True,
-            comment="Number of proposed trials in this iteration and all iterations with a lower position, without the "
-            "trials of replaced rounds; null until the iteration is told.",
+            comment="Number of proposed trials in this iteration and all iterations told before, without the trials "
+            "of replaced rounds; null until the iteration is told.",
         ),
         sa.Column(
             "total_complete",
             sa.Integer(),
             nullable=True,
-            comment="Number of complete trials in these iterations; null until the iteration is told.",
+            comment="Number of complete trials in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "total_failed",
             sa.Integer(),
             nullable=True,
-            comment="Number of failed trials in these iterations; null until the iteration is told.",
+            comment="Number of failed trials in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "total_cancelled",
             sa.Integer(),
             nullable=True,
-            comment="Number of cancelled trials in these iterations; null until the iteration is told.",
+            comment="Number of cancelled trials in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "total_attempts",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of claims of the trials of these iterations; null until the iteration is told.",
+            comment="Number of claims of trials in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "total_failures",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of failed attempts of the trials of these iterations; null until the iteration is told.",
+            comment="Number of failed attempts in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "total_crashes",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of crashed attempts of the trials of these iterations; null until the iteration is told.",
+            comment="Number of crashed attempts in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "total_lost",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of lost attempts of the trials of these iterations; null until the iteration is told.",
+            comment="Number of lost attempts in this iteration and all iterations told before; null until the"
+            " iteration is told.",
         ),
         sa.Column(
             "last_complete",
             sa.Integer(),
             nullable=True,
-            comment="Highest number of a complete trial in these iterations; null until the iteration is told, or if "
-            "no trial is complete.",
+            comment="Highest number of a complete trial in this iteration and all iterations told before; null until "
+            "the iteration is told, or if no trial is complete.",
         ),
         sa.Column(
             "improvements",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
             comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was told; null before, or if no trial was better.",
+            "iteration was told; null until the iteration is told, or if no trial was better.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -594,7 +602,8 @@ def upgrade() -> None:
             "backend_pid",
             sa.Integer(),
             nullable=True,
-            comment="Process id of the manager's database session; null if unknown, as behind a transaction pooler.",
+            comment="Process id of the manager's database session; null if unknown, for example behind a transaction"
+            " pooler.",
         ),
         sa.Column(
             "backend_started_at",
@@ -623,8 +632,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", name=op.f("manager_pkey")),
         schema="ledger",
-        comment="One row for each study that a manager holds by a claim with a lease. Read the table through the "
-        "view ledger.managers.",
+        comment="One row for each study that a manager holds. The row contains the manager's claim and lease. Read "
+        "the table through the view ledger.managers.",
         postgresql_with={"fillfactor": 50},
     )
     op.create_table(
@@ -702,20 +711,20 @@ def upgrade() -> None:
             "available_at",
             sa.DateTime(timezone=True),
             nullable=False,
-            comment="Time from which workers can claim the trial, set when the trial last became pending.",
+            comment="Time from which workers can claim the trial. The time is set when the trial becomes pending.",
         ),
         sa.Column(
             "claim",
             sa.UUID(),
             nullable=True,
-            comment="Secret of the worker that holds the trial, or held it last; null before the first claim, and "
-            "after a release or a failure.",
+            comment="Secret of the current or last worker of the trial; null before the first claim, and after a "
+            "release or a failure.",
         ),
         sa.Column(
             "worker",
             sa.Text(),
             nullable=True,
-            comment="Name of the worker that holds the trial, or held it last; null before the first claim.",
+            comment="Name of the current or last worker of the trial; null before the first claim.",
         ),
         sa.Column(
             "claimed_at",
@@ -727,7 +736,7 @@ def upgrade() -> None:
             "lease_until",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the lease ends unless the worker sends a heartbeat; null unless the trial is running.",
+            comment="Time when the lease ends if the worker sends no heartbeat; null if the trial is not running.",
         ),
         sa.Column(
             "deadline_at",
@@ -899,8 +908,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss of the value that the objective returned; null without a value. The ledger ignores the loss "
-            "of a stale attempt.",
+            comment="Loss, which follows from the value that the objective returned; null without a value. The "
+            "ledger ignores the loss of a stale attempt.",
         ),
         sa.Column(
             "seconds",
@@ -952,7 +961,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("study_id", "trial", name=op.f("cancellation_pkey")),
         schema="ledger",
         comment="One row for each cancelled trial that has not ended yet, because another session had locked the "
-        "trial's row. The trial ends at the next call of its worker, or when a manager finds the row unlocked.",
+        "trial's row. The trial ends when its worker next calls the database, or when a manager finds that "
+        "the row is no longer locked.",
     )
     op.create_table(
         "code_version",
@@ -974,21 +984,23 @@ def upgrade() -> None:
             "sha256",
             sa.Text(),
             nullable=False,
-            comment="SHA-256 of the hashes in parts, in hexadecimal. Two codes with the same hash are equal.",
+            comment="SHA-256, in hexadecimal, of the hashes in the column parts. Two codes with the same hash are"
+            " equal.",
         ),
         sa.Column(
             "parts",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="List of the functions, classes, values and files that the objective uses, each with its kind and "
-            "name, the hash of its source (code) or of its value, or the type of a value that has no hash (unwatched).",
+            comment="List of the functions, classes, values and files that the objective uses. Each entry contains a "
+            "kind, a name, and the hash of a source (code) or of a value. If a value has no hash, the entry "
+            "contains the type of the value (unwatched).",
         ),
         sa.Column(
             "sources",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="Object from the name of each file to the SHA-256 of its source text. The texts are in the table "
-            "ledger.source.",
+            comment="JSON object with the SHA-256 of each source text, by the name of the file. The texts are in the "
+            "table ledger.source.",
         ),
         sa.Column(
             "git_commit",
@@ -1000,7 +1012,8 @@ def upgrade() -> None:
             "git_clean",
             sa.Boolean(),
             nullable=True,
-            comment="Whether the code's files equal those of the commit; null without a repository or files.",
+            comment="Whether the code's files equal the files in the commit; null without a repository or without"
+            " files.",
         ),
         sa.Column(
             "versions",

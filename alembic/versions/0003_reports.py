@@ -31,8 +31,8 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss of the value that the objective reported at the step; null if the value was NaN or an "
-            "infinity.",
+            comment="Loss, which follows from the value that the objective reported at the step; null if the value "
+            "was NaN or an infinity.",
         ),
         sa.Column(
             "metrics",

@@ -17,7 +17,7 @@ def search(n_trials, if_changed="refuse"):
     study = optuna.create_study(storage="sqlite:///optuna.db", study_name="flat", load_if_exists=True)
     if study.user_attrs.get("code", code) != code:
         if if_changed == "refuse":
-            raise ValueError("study flat has another objective than the recorded one")
+            raise ValueError("the objective of study flat differs from the recorded objective")
         if if_changed == "new":
             name = f"flat-{code[:6]}"
             study = optuna.create_study(storage="sqlite:///optuna.db", study_name=name, load_if_exists=True)

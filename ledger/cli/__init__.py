@@ -26,10 +26,10 @@ COMMANDS = {
         "ledger.cli.search:resume",
         "Continue a paused, interrupted or failed study, raise its budget, or change its batch size.",
     ),
-    "best": ("ledger.cli.best:best", "Print the best parameters of a study, to paste into a program or a file."),
+    "best": ("ledger.cli.best:best", "Print the best parameters of a study as text for a program or a file."),
     "compare": (
         "ledger.cli.compare:compare",
-        "Compare studies of one objective: their course, best parameters and different settings.",
+        "Compare the progress, the best parameters and the settings of studies with one objective.",
     ),
     "where": ("ledger.cli.where:where", "Say which database the commands use in the current folder, and why."),
     "status": ("ledger.cli.status:status", "Show the progress, best value, workers and failures of a study."),
@@ -85,7 +85,7 @@ class _LazyGroup(SectionedGroup):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """For shell completion, return the matching names in `COMMANDS`. Import no module of a command."""
+        """For shell completion, return the matching names in `COMMANDS`. Do not import the modules of the commands."""
         return [
             CompletionItem(name, help=summary)
             for name, (_place, summary) in COMMANDS.items()
@@ -93,7 +93,10 @@ class _LazyGroup(SectionedGroup):
         ] + click.Command.shell_complete(self, ctx, incomplete)
 
     def suggestion(self, ctx: click.Context, word: str) -> str:
-        """Suggest the commands of the other groups with this name. Without such a command, suggest the nearest one."""
+        """Suggest the commands with this name from other groups.
+
+        If no other group has a command with this name, suggest the command with the most similar name.
+        """
         groups = {name: command for name in COMMANDS if isinstance(command := self.get_command(ctx, name), click.Group)}
         meant = [f"`ledger {name} {word}`" for name, group in groups.items() if word in group.commands]
         return f"; did you mean {', '.join(meant)}?" if meant else nearest(word, COMMANDS)

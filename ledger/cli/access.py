@@ -72,7 +72,7 @@ def add(
 
     logins.check_name(name)
     if password_stdin and ask_password:
-        raise UsageError("--password-stdin and --ask-password exclude each other: leave one out")
+        raise UsageError("--password-stdin and --ask-password exclude each other: remove one of them")
     # If the ledger repeats the command after an outage of the database, the repeated command must use the same
     # password.
     context = click.get_current_context()
@@ -131,7 +131,7 @@ def remove(name: str, settings: Settings) -> None:
 
 @contextmanager
 def _connected(settings: Settings) -> "Iterator[psycopg.Connection[Any]]":
-    """Yield a writable connection in autocommit mode. The database may have no ledger."""
+    """Yield a writable connection in autocommit mode. The function also accepts a database without a ledger."""
     from ledger.database.connection import connect
 
     with (

@@ -22,7 +22,10 @@ _LONGEST = 1_000
 
 
 class AttributeType(click.ParamType[tuple[str, Any]]):
-    """A click parameter type for a user attribute, as NAME=VALUE. A value that is no JSON value is a text."""
+    """A click parameter type for a user attribute, as NAME=VALUE.
+
+    If VALUE is not valid JSON, the attribute's value is the text VALUE.
+    """
 
     name = "attribute"
 
@@ -39,7 +42,10 @@ class AttributeType(click.ParamType[tuple[str, Any]]):
 
 
 def change_options(command: F) -> F:
-    """Add the options of an annotation's change. The command receives the values of `AnnotationChange`."""
+    """Add the options with which a command changes an annotation.
+
+    The command receives the values of `AnnotationChange`.
+    """
     for option in (
         click.option(
             "--remove-attribute", "remove", multiple=True, type=TEXT, metavar="NAME", help="Remove this attribute."
@@ -66,7 +72,7 @@ def change_of(given: dict[str, Any]) -> "AnnotationChange":
 
     change = AnnotationChange(**{**given, "attributes": dict(given["attributes"])})
     if change.is_empty:
-        raise UsageError("say what to change: give --tag, --untag, --note, --attribute or --remove-attribute")
+        raise UsageError("say what to change: use --tag, --untag, --note, --attribute or --remove-attribute")
     return change
 
 
@@ -90,10 +96,10 @@ def facts_of(row: "AnnotationRow | None") -> dict[str, Any]:
 
 
 def show(title: str, row: "AnnotationRow | None", word: str) -> None:
-    """Print the outcome of a change of an annotation."""
+    """Print an annotation after a change."""
     parts = "; ".join(f"{label} {text}" for label, text in lines_of(row).items()) or "no annotation"
     click.echo(f"{title}: {parts}" + (" (unchanged)" if word == "unchanged" else ""))
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @click.option(
     "--set-apart",
     is_flag=True,
-    help="Show a study with another objective, dataset, metric or direction in a group of its own. Without this"
-    " option, the command refuses the study.",
+    help="If a study has another objective, dataset, metric or direction, show this study in a separate group. Without"
+    " this option, the command refuses the study.",
 )
 @click.option(
     "--output",
@@ -41,11 +41,12 @@ if TYPE_CHECKING:
 @document.json_option
 @settings_options
 def compare(names: tuple[str, ...], set_apart: bool, output: Path | None, as_json: bool, settings: Settings) -> None:
-    """Compare studies of one objective: their course, best parameters and different settings.
+    """Compare the progress, the best parameters and the settings of studies with one objective.
 
     The command compares at most 12 studies with the same objective, dataset, metric and direction. One table shows the
-    best value of each study, and when the study reached this value. The seconds count from the creation of a study.
-    The other tables show the parameters of each best trial, and the settings that differ. The studies may be running.
+    best value of each study, and when the study reached this value. The times are in seconds after the creation of the
+    study. The other tables show the parameters of each best trial, and the settings that differ. The studies may be
+    running.
     """
     from ledger.comparison import check_names, read_comparison
     from ledger.export.files import check_folder

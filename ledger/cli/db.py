@@ -81,9 +81,9 @@ def check(older_than: float, as_json: bool, settings: Settings) -> None:
     of the transaction and the last statement. Dead rows slow down every claim of a trial. An old snapshot prevents the
     removal of dead rows. A session, a prepared transaction or a replication slot can hold an old snapshot. The command
     warns about each old snapshot, and about sessions that are idle in a transaction. The command also warns about
-    rights with which a login could stop the server or the services of other logins. For each such right, the command
-    prints the statement that takes the right away. The exit code is 1 if PostgreSQL cannot remove dead rows, or if the
-    schema is not up to date.
+    rights with which a login could stop the server or the services of other logins. For each of these rights, the
+    command prints the SQL statement that revokes the right. The exit code is 1 if PostgreSQL cannot remove dead rows,
+    or if the schema is not up to date.
     """
     from ledger.database import health, migration, rights
     from ledger.database.connection import engine, place

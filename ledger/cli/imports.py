@@ -48,8 +48,8 @@ def import_() -> None:
 def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
-    If a trial was running during the export, the command imports the trial as pending. The running attempt of such a
-    trial is imported as released. A released attempt counts neither as a failure nor as lost. The command imports the
+    If a trial was running during the export, the command imports the trial as pending. The command imports the trial's
+    running attempt as released. A released attempt counts neither as a failure nor as lost. The command imports the
     whole study or nothing.
     """
 
@@ -67,7 +67,7 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     counts = ", ".join(f"{len(getattr(document, kind))} {kind}" for kind in ("iterations", "trials", "attempts"))
     click.echo(f"study {row.name} is imported, {row.state}: {counts}; `ledger verify {row.name}` checks the study")
     if not row.has_ended:
-        click.echo(f"`ledger resume {row.name}` continues the study; before that, stop the study in its old ledger")
+        click.echo(f"stop the study in its old ledger; `ledger resume {row.name}` then continues the study here")
 
 
 _into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="Study that gets the imported trials.")
@@ -86,13 +86,14 @@ _skip = click.option(
     "--loss",
     type=TEXT,
     metavar="COLUMN",
-    help="Column with the losses. A lower loss is better. Default: loss, unless --value is given.",
+    help="Column with the losses. A lower loss is better. Default: the column loss. With --value, this option has no"
+    " default.",
 )
 @click.option(
     "--value",
     type=TEXT,
     metavar="COLUMN",
-    help="Column with the values, instead of --loss. The study minimises or maximises the values.",
+    help="Column with the values. Use either --loss or --value. The study minimises or maximises the values.",
 )
 @click.option(
     "--ignore-extra", is_flag=True, help="Ignore each column that contains neither a parameter nor the result."
@@ -121,7 +122,7 @@ def csv(
     from ledger.objectives import value_scale
 
     if loss is not None and value is not None:
-        raise UsageError("--loss and --value exclude each other; leave one out")
+        raise UsageError("--loss and --value exclude each other; remove one of them")
     with connected(settings) as connection:
         study = studies.get(connection, into)
         scale = None if value is None else value_scale(study.spec["objective"])

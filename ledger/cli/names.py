@@ -42,7 +42,7 @@ STUDY = StudyNameType()
 
 
 def _names(url: str | None, prefix: str) -> Sequence[str]:
-    """Return the study names that begin with `prefix`. The name of the study that was created last comes first.
+    """Return the study names that begin with `prefix`. The list begins with the name of the newest study.
 
     If an error occurs, the function returns an empty list, because a completion cannot show a message.
     """

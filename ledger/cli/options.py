@@ -103,8 +103,8 @@ def _settings_options(command: F, give_up_after: float) -> F:
         metavar="URL",
         help="URL of the ledger's PostgreSQL database. Put a password into the variable DATABASE_URL or into ~/.pgpass,"
         " because other users of the machine can read a command line."
-        " Default: the embedded server in the folder that the variable LEDGER_HOME names, or in the nearest folder"
-        f" {HOME} of the current folder and the folders above. `ledger where` shows which one.",
+        " Default: the embedded server in the folder that the variable LEDGER_HOME names. Without this variable, the"
+        f" command uses the nearest folder {HOME}, in the current folder or above. `ledger where` shows the folder.",
     )
     @click.option(
         "--database-url-file",
@@ -167,7 +167,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
             if database_url is not None:
                 raise UsageError(
                     "--database-url (DATABASE_URL) and --database-url-file (LEDGER_DATABASE_URL_FILE) exclude each"
-                    " other: leave one out"
+                    " other: remove one of them"
                 )
             database_url = read_url(Path(database_url_file))
         given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
@@ -260,5 +260,5 @@ def trainer_user_option(command: F) -> F:
 def wait_option(command: F) -> F:
     """Add the option --wait, and pass the option's value to the command as `wait`."""
     return click.option(
-        "--wait", is_flag=True, help="If the study has another manager, wait for the end of that manager."
+        "--wait", is_flag=True, help="If another manager runs the study, wait until the other manager has ended."
     )(command)

@@ -42,7 +42,7 @@ class ProgressDisplay(SearchObserver):
     def worker_output(self) -> int:
         """File descriptor of the workers' output and log lines, which appear above the live view or on standard error.
 
-        Standard output has the outcome of the study, and nothing else.
+        The command writes only the outcome of the study to standard output.
         """
         return 2 if self._view is None else self._view.output
 
@@ -73,7 +73,7 @@ def best_so_far(url: str, settings: Settings, study: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        # The database may be unavailable, and the user may interrupt the command again.
+        # The database may be unavailable, or the user may press Ctrl-C a second time.
         with suppress(Exception, KeyboardInterrupt):
             opened = engine(url, "ledger command", statement_seconds=settings.statement_timeout)
             with opened.connect() as connection:

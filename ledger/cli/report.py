@@ -57,7 +57,8 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
 
     if (format_ == "png") != (plot is not None):
         raise UsageError(
-            "--plot names the one plot that --format png draws: give both options, or neither for a page of all plots"
+            "--format png and --plot belong together: use both options for an image of one plot, or neither for a page"
+            " of all plots"
         )
     check_folder(output.parent)
     if format_ == "png":

@@ -71,8 +71,9 @@ def run(
     result of the study. If the code of your own objective differs from the recorded code, the command refuses to
     continue the study.
 
-    The words after -- are a program and its arguments, which run once for each trial. A placeholder such as {lr} stands
-    for the value of a parameter. The workers of this command may run exactly this program with these arguments.
+    The words after -- are a program and its arguments. A worker runs the program once for each trial. A placeholder
+    such as {lr} stands for the value of a parameter. The workers of this command may run exactly this program with
+    these arguments.
     """
     from ledger import search
     from ledger.cli.environment import log_environment
@@ -145,7 +146,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 @study_option("batch_size", "Change the batch size from the next proposal on.")
 @study_option("timeout", "Change the timeout of the study to this number of seconds in total.")
 @study_option("target", "Change the value at which the study ends.")
-@study_option("patience", "Change the number of trials without a better value after which the study ends.")
+@study_option("patience", "Change the patience. The study ends after this number of trials without a better value.")
 @click.option(
     "--workers",
     type=click.IntRange(min=0),
@@ -184,7 +185,7 @@ def resume(
     from ledger.worker.system_user import find_system_user
 
     if iterations is not None and trials is not None:
-        raise UsageError("--iterations and --trials exclude each other; leave one out")
+        raise UsageError("--iterations and --trials exclude each other; remove one of them")
     account = None if trainer_user is None else find_system_user(trainer_user)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1

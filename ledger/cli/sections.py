@@ -33,7 +33,7 @@ class SectionedCommand(click.Command):
 
 
 class SectionedGroup(SectionedCommand, click.Group):
-    """A click group whose help text ends with the section `TITLE`, as the help texts of its commands do.
+    """A click group. The help texts of the group and of its commands end with the section `TITLE`.
 
     If the user mistypes a command of the group, the error message suggests the nearest command.
     """
@@ -55,5 +55,5 @@ class SectionedGroup(SectionedCommand, click.Group):
         return super().resolve_command(ctx, args)
 
     def suggestion(self, ctx: click.Context, word: str) -> str:
-        """Return the end of the error message for an unknown command, with the commands that the user may mean."""
+        """Return the suggestion at the end of the error message for an unknown command."""
         return nearest(word, self.list_commands(ctx))

@@ -202,8 +202,9 @@ def accept(
 ) -> None:
     """Accept the code of your own objective on this machine as the new code of a study.
 
-    The accepted code holds for all trials that workers claim from now on. Workers whose module differs from the
-    accepted code give their trials back. `ledger run --accept-change` accepts the code and continues the study.
+    The accepted code applies to all trials that workers claim from now on. If a worker's module differs from the
+    accepted code, the worker releases its trials. `ledger run --accept-change` accepts the code and continues the
+    study.
     """
     from ledger import search
     from ledger.database import codes, studies
@@ -214,7 +215,7 @@ def accept(
         changed = search.accept_code(connection, name, allow, allow_command, account)
         version = codes.versions_of(connection, studies.get(connection, name).id)[-1]
     if changed:
-        click.echo(f"study {name}: the new code holds from trial {version.first_trial} ({'; '.join(changed)})")
+        click.echo(f"study {name}: the new code is valid from trial {version.first_trial} ({'; '.join(changed)})")
     else:
         click.echo(f"study {name}: the code on this machine is the recorded code")
 
@@ -227,8 +228,8 @@ def _no_source(row: StudyRow, number: int | None, versions: int) -> str:
     if runs_users_code(row.spec["objective"]):
         return f"the ledger has no code of study {row.name} yet: the first worker of the study records the code"
     return (
-        f"study {row.name} trains a built-in model, so it has no source of yours: `ledger study show {row.name} --json`"
-        " prints the versions of the packages"
+        f"study {row.name} trains a built-in model, so the ledger has no source text of your own code: `ledger study"
+        f" show {row.name} --json` prints the versions of the packages"
     )
 
 
@@ -284,7 +285,7 @@ def cancel(name: str, settings: Settings) -> None:
     with connected(settings) as connection:
         row = studies.get(connection, name)
         if row.has_ended:
-            raise LedgerError(f"study {name} is {row.state} already, so it cannot be cancelled")
+            raise LedgerError(f"study {name} is already {row.state}, so the command cannot cancel the study")
         later = studies.cancel(connection, row.id, "cancelled by `ledger study cancel`")
     click.echo(f"study {name} is cancelled")
     outcome.warn_of_locked(name, later)

@@ -48,10 +48,10 @@ def annotate(name: str, settings: Settings, **given: Any) -> None:
 @click.argument("new_name", type=TEXT)
 @settings_options
 def rename(name: str, new_name: str, settings: Settings) -> None:
-    """Rename a study. The view of `ledger study view` gets the new name, too.
+    """Rename a study. The command also renames the view that `ledger study view` created.
 
-    Only the owner of the database can rename a study. A study with a running manager cannot be renamed. Workers that
-    the user started with --study wait for a study with the previous name, so start these workers again.
+    Only the owner of the database can rename a study. A study with a running manager cannot be renamed. Workers with
+    the option --study still look for the previous name, so start these workers again with the new name.
     """
     from ledger.database import studies
     from ledger.study.names import check_name
@@ -69,7 +69,10 @@ def rename(name: str, new_name: str, settings: Settings) -> None:
 @click.argument("names", type=STUDY, nargs=-1, required=True, metavar="NAME...")
 @settings_options
 def archive(names: Sequence[str], settings: Settings) -> None:
-    """Archive studies. `ledger study list` leaves archived studies out, and all other commands can read them."""
+    """Archive studies.
+
+    `ledger study list` does not show archived studies. All other commands can read archived studies.
+    """
     _archive(names, settings, archived=True)
 
 
@@ -110,13 +113,13 @@ def delete(
     from ledger.database import studies, study_list
 
     if bool(names) == (pattern is not None or bool(tags)):
-        raise UsageError("say which studies: give their names, or choose them by --name or --tag")
+        raise UsageError("say which studies: give the names of the studies, or select studies by --name or --tag")
     chosen = study_list.StudyFilter(tags=tags, name=pattern, archived=None)
     with connected(settings) as connection:
         if not names:
             names = [row.study for row in study_list.read(connection, chosen)]
             if not names:
-                click.echo("no study fits, so nothing is deleted")
+                click.echo("no study matches, so the command deletes nothing")
                 return
         rows = [studies.get(connection, name) for name in dict.fromkeys(names)]
         if dry_run:
@@ -144,7 +147,9 @@ def _archive(names: Sequence[str], settings: Settings, *, archived: bool) -> Non
         for row in [studies.get(connection, name) for name in dict.fromkeys(names)]:
             _refuse(studies.archive(connection, row, archived=archived), row.name, "archive")
             state = (
-                f"archived: `ledger study unarchive {row.name}` lists it again" if archived else "out of the archive"
+                f"archived: `ledger study unarchive {row.name}` lists the study again"
+                if archived
+                else "out of the archive"
             )
             click.echo(f"study {row.name} is {state}")
 

@@ -61,8 +61,8 @@ def filter_options(command: F) -> F:
             "pattern",
             type=_PATTERN,
             metavar="PATTERN",
-            help="Only studies whose name fits the pattern, such as 'svm-*'. * stands for any characters, and ? stands"
-            " for one character.",
+            help="Only studies whose name matches the pattern, such as 'svm-*'. The character * matches any text, and"
+            " the character ? matches one character.",
         ),
         click.option(
             "--tag",
@@ -70,7 +70,7 @@ def filter_options(command: F) -> F:
             multiple=True,
             type=_TAG,
             metavar="TAG",
-            help="Only studies with this tag. If the option is repeated, a study needs all tags.",
+            help="Only studies with this tag. If the option is repeated, only studies with all of these tags.",
         ),
     ):
         command = option(command)
@@ -164,9 +164,9 @@ def list_(
     elif chosen.is_empty:
         click.echo("no archived studies" if archived else "no studies yet: `ledger run` makes one")
     else:
-        click.echo("no study fits: `ledger study list` without filters shows all studies")
+        click.echo("no study matches: `ledger study list` without filters shows all studies")
     if has_more:
-        click.echo(f"ledger: more studies follow: --limit {2 * (limit or 1)} lists more of them", err=True)
+        click.echo(f"ledger: more studies follow: --limit {2 * (limit or 1)} lists more studies", err=True)
 
 
 def show(rows: Sequence[ProgressRow]) -> None:

@@ -79,7 +79,7 @@ class StudyCommand(SectionedCommand):
         options = [option for option in self.params if isinstance(option, click.Option) and not option.is_flag]
         with_value = {flag for option in options for flag in option.opts}
         for place, word in enumerate(args):
-            # If the word `--` follows an option that needs a value, the word `--` is this value.
+            # If the word `--` follows an option that needs a value, the option's value is `--`.
             if word == "--" and (place == 0 or args[place - 1] not in with_value):
                 if not args[place + 1 :]:
                     raise UsageError("no command is after --; write the program and its arguments after --")
@@ -130,7 +130,7 @@ def study_options(command: F) -> F:
         "--space",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="TOML file with the table [space] alone. This table replaces the table [space] of the study file.",
+        help="TOML file that contains only the table [space]. This table replaces the table [space] of the study file.",
     )(decorated)
     file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")
     return file(decorated)  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ MOST_PARAMS = 50
 _PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
 # Maximum length, in characters, of a value or line that the commands of `ledger trial` other than `list` print.
 LONGEST = 1_000
-# Maximum number of lines that the command `show` prints of an attempt's output.
+# Maximum number of lines of an attempt's output that the command `show` prints.
 OUTPUT_LINES = 40
 # Columns of the table that the command `list` prints, before and after the columns of the parameters.
 _FIRST = ("TRIAL", "ITERATION", "STATE", "VALUE", "SECONDS")
@@ -218,7 +218,7 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
 def annotate(name: str, number: int, settings: Settings, **given: Any) -> None:
     """Change the tags, the note and the user attributes of a trial.
 
-    The trial may have ended, because an annotation changes no result.
+    The command also changes the annotation of a trial that has ended, because an annotation does not affect a result.
     """
     from ledger.database import annotations, studies
 

@@ -60,7 +60,7 @@ def verify(name: str, as_json: bool, settings: Settings) -> None:
         f" {len(report.not_comparable)} not comparable"
     )
     for version in report.code_versions:
-        click.echo(f"code version {version.number} holds from trial {version.first_trial}: SHA-256 {version.sha256}")
+        click.echo(f"code version {version.number} is valid from trial {version.first_trial}: SHA-256 {version.sha256}")
     for reason, run in groupby(report.not_comparable, key=lambda item: item[1]):
         places = [place for place, _ in run]
         subject = f"{places[0]} is" if len(places) == 1 else f"{places[0]} to {places[-1]} are"

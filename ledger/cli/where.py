@@ -11,8 +11,8 @@ from ledger.settings import FoundHome, Settings, find_home
 
 _REASONS = {
     "variable": "the variable LEDGER_HOME names this folder",
-    "current": "this folder exists in the current folder",
-    "parent": "this folder is the nearest one in a folder above the current folder",
+    "current": "the current folder contains this folder",
+    "parent": "this folder is the nearest folder .ledger above the current folder",
     "new": "no folder .ledger exists in the current folder or above",
 }
 
@@ -48,4 +48,8 @@ def _server(found: FoundHome, *, is_running: bool) -> str:
 
     if is_running:
         return "runs"
-    return "stopped; a command starts it" if embedded.exists(found.folder) else "not created; `ledger run` creates it"
+    return (
+        "stopped; the next command starts the server"
+        if embedded.exists(found.folder)
+        else "not created; `ledger run` creates the server"
+    )

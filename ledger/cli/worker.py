@@ -69,8 +69,8 @@ from ledger.text import one_line
     type=SecondsType(min=0),
     default=8.0,
     show_default=True,
-    help="Grace time in which the worker can finish its trial after Ctrl-C or SIGTERM. At the end of the grace time, or"
-    " at a second signal, the worker releases the trial.",
+    help="Length of the grace time. After Ctrl-C or SIGTERM, the worker may finish its trial within the grace time. At"
+    " the end of the grace time, or at a second signal, the worker releases the trial.",
 )
 @click.option(
     "--trial-timeout",
@@ -153,7 +153,7 @@ def worker(
 def list_(as_json: bool, settings: Settings) -> None:
     """List the workers, the trials that they hold, and the studies that they refuse.
 
-    The worker that was last seen most recently comes first.
+    The list begins with the worker that was seen most recently.
 
     A worker is alive if the worker has not stopped and was seen in the last 30 s. A worker that holds a trial with a
     valid lease is also alive. A live worker refuses a study if the worker cannot load the study's objective.

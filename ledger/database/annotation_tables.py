@@ -7,7 +7,7 @@ from ledger.database.schema import metadata, moment
 
 
 def _parts(of: str) -> list[Column[object]]:
-    """Return the columns that both tables have. `of` is the annotated object."""
+    """Return the columns that the tables of studies and of trials have in common. `of` is the annotated object."""
     return [
         Column(
             "tags",

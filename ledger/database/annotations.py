@@ -86,7 +86,7 @@ class AnnotationChange:
         if self.note is not None:
             _check_text("the note", self.note, LONGEST_NOTE)
         if not isinstance(self.attributes, Mapping):
-            raise UsageError("the attributes are no mapping: write {name: value}")
+            raise UsageError("the attributes are not a mapping: write {name: value}")
         if len(self.tags) > MOST_TAGS:
             raise UsageError(f"{len(self.tags)} tags are too many: a study or a trial has at most {MOST_TAGS} tags")
         if len(self.attributes) > MOST_ATTRIBUTES:
@@ -100,13 +100,13 @@ class AnnotationChange:
         try:
             written = json.loads(to_json(self.attributes))
         except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"the attributes are no JSON values: {error}") from None
+            raise UsageError(f"the attributes are not JSON values: {error}") from None
         if fault := json_fault(written, LARGEST_ATTRIBUTES):
             raise UsageError(f"the attributes: {fault}")
 
     @property
     def is_empty(self) -> bool:
-        """Whether the change changes nothing."""
+        """Whether the change is empty, so that the annotation stays the same."""
         return self.note is None and not any((self.tags, self.untag, self.attributes, self.remove))
 
 
@@ -173,7 +173,9 @@ def of_trial(connection: Connection, study_id: int, trial: int) -> AnnotationRow
 
 
 def of_all(connection: Connection, study_id: int) -> Iterator[AnnotationRow]:
-    """Yield the annotation of a study, if the study has one, and then the annotations of the study's trials."""
+    """Yield the annotation of a study and the annotations of its trials. If the study has no annotation, yield only the
+    annotations of the trials.
+    """
     annotation = of_study(connection, study_id)
     if annotation is not None:
         yield annotation

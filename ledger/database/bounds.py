@@ -50,13 +50,13 @@ EARLIEST_MOMENT, LATEST_MOMENT = (
 
 
 def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
-    """Describe what is wrong with a JSON document, or return None if the ledger accepts the document.
+    """Return a description of the fault of a JSON document, or None if the ledger accepts the document.
 
     Parameters
     ----------
     value : JSON value
-        The document to check. The document may contain integers of any size, and the function refuses an integer beyond
-        the range of a double.
+        The document to check. The document may contain integers of any size. The function returns a fault for an
+        integer beyond the range of a double.
     largest : int
         The maximum size of the document, in bytes.
 
@@ -99,7 +99,7 @@ def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
 
 
 def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
-    """Describe what is wrong with a text, or return None if the ledger accepts the text.
+    """Return a description of the fault of a text, or None if the ledger accepts the text.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
 
 
 def seconds_fault(seconds: float) -> str | None:
-    """Describe what is wrong with a duration, or return None if the ledger accepts the duration.
+    """Return a description of the fault of a duration, or None if the ledger accepts the duration.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def seconds_fault(seconds: float) -> str | None:
 
 
 def moment_fault(moment: datetime) -> str | None:
-    """Describe what is wrong with a time that has a time zone, or return None if the ledger accepts the time.
+    """Return a description of the fault of a time with a time zone, or None if the ledger accepts the time.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def moment_fault(moment: datetime) -> str | None:
 
 
 def loss_fault(loss: float) -> str | None:
-    """Describe what is wrong with a loss, or return None if the ledger accepts the loss.
+    """Return a description of the fault of a loss, or None if the ledger accepts the loss.
 
     Examples
     --------

@@ -28,21 +28,22 @@ code_version = Table(
         "sha256",
         Text,
         nullable=False,
-        comment="SHA-256 of the hashes in parts, in hexadecimal. Two codes with the same hash are equal.",
+        comment="SHA-256, in hexadecimal, of the hashes in the column parts. Two codes with the same hash are equal.",
     ),
     Column(
         "parts",
         JSONB,
         nullable=False,
-        comment="List of the functions, classes, values and files that the objective uses, each with its kind and "
-        "name, the hash of its source (code) or of its value, or the type of a value that has no hash (unwatched).",
+        comment="List of the functions, classes, values and files that the objective uses. Each entry contains a "
+        "kind, a name, and the hash of a source (code) or of a value. If a value has no hash, the entry "
+        "contains the type of the value (unwatched).",
     ),
     Column(
         "sources",
         JSONB,
         nullable=False,
-        comment="Object from the name of each file to the SHA-256 of its source text. The texts are in the table "
-        "ledger.source.",
+        comment="JSON object with the SHA-256 of each source text, by the name of the file. The texts are in the "
+        "table ledger.source.",
     ),
     Column(
         "git_commit",
@@ -52,7 +53,7 @@ code_version = Table(
     Column(
         "git_clean",
         Boolean,
-        comment="Whether the code's files equal those of the commit; null without a repository or files.",
+        comment="Whether the code's files equal the files in the commit; null without a repository or without files.",
     ),
     Column(
         "versions",

@@ -36,7 +36,7 @@ def texts_of(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
 
 
 def read_texts(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
-    """Read the source texts in the connection's current transaction, and return the same as `texts_of`."""
+    """Read the source texts in the connection's current transaction. Return the same dictionary as `texts_of`."""
     chosen = select(_sources.c.sha256, _sources.c.text).where(_sources.c.sha256.in_(sorted(set(hashes))))
     return {row.sha256: row.text for row in connection.execute(chosen)}
 
@@ -47,7 +47,7 @@ def record(connection: Connection, study_id: int, known: int | None, code: Mappi
     Parameters
     ----------
     known : int or None
-        Number of the version that is valid until now, or None if the ledger has no version.
+        Number of the version that was valid before this call, or None if the ledger has no version.
     code : mapping
         The code in the form of `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
     """

@@ -33,8 +33,8 @@ PREPARE_AFTER = 5
 # the server has not answered within the client's time limit, the client closes the connection.
 PATIENCE_FACTOR = 1.5
 
-# Without client_encoding, psycopg returns the texts of an SQL_ASCII database as bytes. With the timeouts and keepalives
-# of DEFAULTS, the client detects a dead server within half a minute.
+# If client_encoding is not set, psycopg returns the texts of an SQL_ASCII database as bytes. With the timeouts and
+# keepalives of DEFAULTS, the client detects a dead server within half a minute.
 DEFAULTS: Mapping[str, Any] = {
     "client_encoding": "UTF8",
     "connect_timeout": 5,
@@ -43,9 +43,9 @@ DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# With the timeouts and keepalives of _SESSION, the server soon ends the sessions of a client machine that has failed.
-# Without timeouts and keepalives, the session of a failed machine could keep its locks for hours. The client sets the
-# parameters of _SESSION by a statement and not by start-up options, because poolers refuse start-up options.
+# If a client machine fails, the server soon ends the sessions of the machine, because of the timeouts and keepalives of
+# _SESSION. Without timeouts and keepalives, the session of a failed machine could keep its locks for hours. The client
+# sets the parameters of _SESSION by a statement and not by start-up options, because poolers refuse start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
@@ -65,8 +65,8 @@ _SESSION: Mapping[str, str] = {
 _TRANSACTION_TIMEOUT_SINCE = 170000
 # `alter role` can make the sessions of a role read-only. The second select of _SET makes a session writable if `alter
 # role` has made the session read-only. If a setting of the server or the database makes a session read-only, the
-# session must stay read-only, because an administrator has chosen this setting. Some cloud providers make a server
-# read-only when its disk is full.
+# session must stay read-only. An administrator has chosen the setting. Some cloud providers make a server read-only
+# when its disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
@@ -87,7 +87,7 @@ _NOT_NOW = {
     "server closed the connection unexpectedly": "if the server is restarting, it will accept connections again",
     "Connection reset by peer": "if the server is restarting, it will accept connections again",
     "No space left on device": FULL_DISK,
-    "server is in hot standby mode": "this server is a standby: name the primary server, or several hosts, in"
+    "server is in hot standby mode": "this server is a standby: write the primary server, or several hosts, into"
     " DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset NAME`"
@@ -127,7 +127,9 @@ class ServerUnreachable(LedgerError):
 
 
 class ConnectionWithTimeout(psycopg.Connection[Any]):
-    """A connection that waits at most `answer_seconds` seconds for an answer, because a failed server never answers."""
+    """A connection that waits at most `answer_seconds` seconds for an answer. Without a limit, the client would wait
+    forever for a failed server.
+    """
 
     answer_seconds: float | None = STATEMENT_SECONDS * PATIENCE_FACTOR
 
@@ -162,11 +164,11 @@ def connect(
         Seconds after which the server cancels a statement. A statement_timeout in the options of the URL overrides
         `statement_seconds`.
     writes : bool
-        Whether the connection must be able to write. If `writes` is true, the function refuses a standby server and a
+        Whether the caller writes to the database. If `writes` is true, the function refuses a standby server and a
         read-only server.
     prepares : bool
-        Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, a statement can reach a
-        server session in which psycopg has not prepared the statement.
+        Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, prepared statements
+        fail, because a statement can reach a server session in which the statement is not prepared.
 
     Raises
     ------
@@ -180,8 +182,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # With "read-write" as target_session_attrs, libpq would refuse a primary server if a setting of the role makes
-        # the sessions read-only.
+        # The parameter target_session_attrs must not be "read-write". Otherwise, libpq would refuse a primary server if
+        # a setting of the role makes the sessions read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = ConnectionWithTimeout.connect(
@@ -220,9 +222,9 @@ def connect(
     except psycopg.Error as error:
         connection.close()
         if isinstance(error, errors.QueryCanceled) and "statement_timeout" not in options:
-            # The role's own statement_timeout is too short even for this statement. A setting in the options of the URL
-            # holds from the start of the session. Other connections have no such options, because some poolers refuse
-            # options.
+            # The role's own statement_timeout is so short that the server has cancelled _SET. A setting in the options
+            # of the URL applies from the start of the session. Other connections have no such options, because some
+            # poolers refuse options.
             options += f" -c statement_timeout={own['statement_timeout']}"
             patient = make_conninfo(url, options=options)
             return connect(patient, role, statement_seconds=statement_seconds, writes=writes, prepares=prepares)
@@ -233,7 +235,8 @@ def connect(
         connection.close()
         raise ServerUnreachable(
             f"cannot write to {place(url)}: default_transaction_read_only is on in the settings of the server or"
-            " database, or in DATABASE_URL; remove it from DATABASE_URL, or ask an administrator to set it to off",
+            " database, or in DATABASE_URL; remove the setting from DATABASE_URL, or ask an administrator to turn"
+            " the setting off",
             not_now=True,
         )
     set_json_loads(from_json, connection)
@@ -357,19 +360,19 @@ def from_json(text: str | bytes) -> Any:
     """Parse a JSON document from the database, and return its value.
 
     The database checks that Python can read each JSON document (sql/functions/faults.sql), but the owner of the tables
-    can switch this check off. If Python cannot read a document, the function returns an object with the error under the
-    key `unreadable`. If `from_json` raised an error, one unreadable document would make the whole query fail.
+    can disable the check. If Python cannot read a document, the function returns an object with the error under the key
+    `unreadable`. The function raises no error, because one unreadable document would then make the whole query fail.
     """
     try:
-        # Without the conversion, the JSON module would guess the encoding of each document.
+        # Without the call of `decode`, the JSON module would guess the encoding of each document.
         return json.loads(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         return {"unreadable": one_line(str(error))}
 
 
 def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
-    """Decode many JSON documents. The function returns None for each None in `texts`. One call for many documents is
-    faster than a call for each one.
+    """Decode many JSON documents. For None instead of a document, the function returns None. One call for many
+    documents is faster than one call for each document.
 
     For an unreadable document, the function returns the same object as `from_json`.
     """
@@ -392,7 +395,7 @@ def place(url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of a server error or network error in one line, without the address that libpq adds."""
+    """Return the message of an error of the server or the network as one line. Remove the address that libpq adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line.rpartition("failed: ")[2] for line in lines if "failed: " in line]
     if said:

@@ -1,6 +1,6 @@
 """Learning curves for reports: the values that the objective reported during the training of some trials.
 
-The size of the learning curves does not grow with the number of trials or of reports.
+A large number of trials or reports does not increase the size of the learning curves.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,10 @@ from sqlalchemy import Connection, text
 from ledger.database.rows import TrialRow
 from ledger.database.selecting import query
 
-# Largest number of curves, number of curves of the trials with the best values, and largest number of points of a
-# curve.
+# Largest number of curves, number of curves for the best trials, and largest number of points of a curve.
 CURVES, BEST, POINTS = 20, 5, 200
 
-# The primary key of the table ledger.report finds out quickly whether a trial has a report.
+# With the primary key of the table ledger.report, PostgreSQL quickly finds out whether a trial has a report.
 _REPORTED = text(
     "select trial from unnest(cast(:trials as int[])) as asked (trial)"
     " where exists (select from ledger.reports where reports.study_id = :study and reports.trial = asked.trial)"
@@ -49,8 +48,8 @@ class LearningCurve:
 def read(connection: Connection, study_id: int, shown: Sequence[TrialRow]) -> list[LearningCurve]:
     """Return the learning curves of up to `CURVES` of the given trials.
 
-    The function chooses the trials with the best values, and an evenly spaced selection of the other trials. The order
-    of the curves is the order of the trials.
+    The function chooses the trials with the best values, and an evenly spaced selection of the other trials. The curves
+    have the same order as the given trials.
     """
     asked = {"study": study_id, "trials": [trial.number for trial in shown]}
     with connection.begin():

@@ -24,7 +24,7 @@ class StoredDataset:
 def keep(connection: Connection, files: Iterable[StoredDataset]) -> None:
     """Store data files, unless the ledger already has a file with the same content.
 
-    The transaction that stores a data file must also record a study that trains on this file.
+    The same transaction must also record a study that trains on the data file.
     """
     # All transactions lock the files in the same order, so two transactions cannot wait for each other.
     for file in sorted(files, key=lambda file: file.sha256):

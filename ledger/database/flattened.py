@@ -2,11 +2,11 @@
 
 The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
 the name of a parameter or metric is empty or already used in the view, the column is named ``param_NAME`` or
-``metric_NAME``. If ``param_NAME`` or ``metric_NAME`` is also already used, the column is named ``param_NAME~N`` or
-``metric_NAME~N``, where N is the lowest number from 2 that makes the name unique. PostgreSQL limits a name to 63 bytes.
-The module shortens a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal
-digits of the full name's MD5 hash. The columns of the parameters get their names first, in the order of the search
-space. After the columns of the parameters, the columns of the metrics get their names in alphabetical order.
+``metric_NAME``. If ``param_NAME`` is also already used, the column is named ``param_NAME~N``. The same rule applies to
+``metric_NAME``. N is the lowest number from 2 that makes the name unique. PostgreSQL limits a name to 63 bytes. The
+module shortens a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits
+of the full name's MD5 hash. The module first names the columns of the parameters, in the order of the search space.
+Then the module names the columns of the metrics, in alphabetical order.
 """
 
 import hashlib
@@ -152,15 +152,15 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
     Raises
     ------
     LedgerError
-        The study has too many parameters for a view, or another database object depends on view columns that must
-        change.
+        The study has too many parameters for a view, or the view must change a column, but another database object
+        depends on the column.
     """
     if len(_FIXED) + len(space) > MOST_COLUMNS:
         raise LedgerError(
             f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}"
             " parameters: use the view ledger.parameters, which has a row for each parameter of each trial"
         )
-    # The transaction switches to the role of the schema's owner, so that this role owns the view even if a superuser
+    # The transaction switches to the role of the schema's owner. Therefore this role owns the view even if a superuser
     # creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
@@ -259,7 +259,7 @@ def _free(kind: str, name: str, taken: set[str]) -> str:
 
 
 def _fit(name: str) -> str:
-    """Shorten a name to PostgreSQL's limit in bytes, but keep only whole characters."""
+    """Shorten a name to PostgreSQL's limit in bytes. Do not split a character."""
     data = name.encode()
     if len(data) <= LONGEST_NAME:
         return name
@@ -291,4 +291,4 @@ def _described(dimension: Mapping[str, Any]) -> str:
         bounds += f", step {dimension['step']}"
     if "powers_of" in dimension:
         bounds += f", powers of {dimension['powers_of']}"
-    return f"The parameter {dimension['name']}, {dimension['type']} from {bounds}."
+    return f"The parameter {dimension['name']}, with type {dimension['type']} and values from {bounds}."

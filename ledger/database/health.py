@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Row, text
 from ledger.database.connection import STATEMENT_SECONDS
 from ledger.text import one_line
 
-# The query _SESSIONS omits the current session, and the sessions of other databases. A snapshot in another database
-# does not affect the tables of this database. PostgreSQL hides the times of a session from a role without the necessary
-# rights, so the query _SESSIONS omits a hidden session. The query _HIDDEN counts the hidden sessions.
+# The query _SESSIONS omits the current session, and the sessions of other databases. A snapshot in another database has
+# no effect on the tables of this database. PostgreSQL hides the times of a session from a role without the necessary
+# rights. Therefore the query _SESSIONS omits hidden sessions. The query _HIDDEN counts the hidden sessions.
 _SESSIONS = text("""
     select pid, application_name, usename, state, query, xact_start as since, clock_timestamp() - xact_start as age,
       backend_xmin is not null or backend_xid is not null as pins
@@ -25,8 +25,8 @@ _SESSIONS = text("""
     order by xact_start""")
 # The query _HOLDERS returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which
 # other sessions wait. The query _HOLDERS omits a session that itself waits for a lock. Every role can read pg_locks. If
-# a role may not see a session, the start time of the session's transaction is null. If the start time of a transaction
-# is null, the virtual transaction id shows whether two executions of _HOLDERS found the same transaction.
+# a role may not see a session, the start time of the session's transaction is null. With the virtual transaction id,
+# the program can check whether two executions of _HOLDERS found the same transaction.
 _HOLDERS = text("""
     select holder.*, transaction.virtualtransaction as transaction
     from (
@@ -70,8 +70,8 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-# `LOCK_AGE` is the time limit of one statement, because a transaction of a worker or manager is usually shorter than
-# this time limit.
+# `LOCK_AGE` equals the time limit of one statement. A transaction of a worker or manager is usually shorter than this
+# time limit.
 LOCK_AGE = STATEMENT_SECONDS
 # Number of seconds after which `warnings` reports a wait for a lock.
 LOCK_PATIENCE = 1.0
@@ -96,14 +96,14 @@ class DatabaseWarnings:
 
 
 def warnings(connection: Connection, older_than: float) -> DatabaseWarnings:
-    """Find transactions that keep locks or have been open for long, and replication slots that hold a snapshot.
+    """Find long transactions, transactions that keep locks, and replication slots that keep a snapshot.
 
     Parameters
     ----------
     older_than : float
-        Minimum age, in seconds, of the open transactions that the function reports. If a transaction holds locks on
-        tables or views of the ledger, the function reports the transaction from an age of `LOCK_AGE` seconds. If other
-        sessions wait for a transaction to release a lock, the function reports the transaction at any age.
+        Minimum age, in seconds, of the open transactions that the function reports. If a transaction has locked tables
+        or views of the ledger, the minimum age is only `LOCK_AGE` seconds. If other sessions wait for a lock of a
+        transaction, the function always reports the transaction.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():

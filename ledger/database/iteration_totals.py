@@ -1,6 +1,6 @@
-"""Columns of the table iteration. They contain the counts of the trials of all told iterations.
+"""Columns of the table iteration. The columns count the trials of all told iterations.
 
-A listing reads these counts from one row of a study, so the time of the listing does not grow with the number of ended
+A listing reads the counts from one row of a study. Therefore the listing is fast even if the study has many ended
 trials. The function ledger.mark_told (sql/functions/) writes the columns, and `ledger verify` checks them.
 """
 
@@ -12,15 +12,22 @@ from sqlalchemy.dialects.postgresql import ARRAY
 _COUNTS = ("total_proposed", "total_complete", "total_failed", "total_cancelled")
 _SUMS = ("total_attempts", "total_failures", "total_crashes", "total_lost")
 _COMMENTS = {
-    "total_proposed": "Number of proposed trials in this iteration and all iterations with a lower position, without "
-    "the trials of replaced rounds; null until the iteration is told.",
-    "total_complete": "Number of complete trials in these iterations; null until the iteration is told.",
-    "total_failed": "Number of failed trials in these iterations; null until the iteration is told.",
-    "total_cancelled": "Number of cancelled trials in these iterations; null until the iteration is told.",
-    "total_attempts": "Number of claims of the trials of these iterations; null until the iteration is told.",
-    "total_failures": "Number of failed attempts of the trials of these iterations; null until the iteration is told.",
-    "total_crashes": "Number of crashed attempts of the trials of these iterations; null until the iteration is told.",
-    "total_lost": "Number of lost attempts of the trials of these iterations; null until the iteration is told.",
+    "total_proposed": "Number of proposed trials in this iteration and all iterations told before, without the trials "
+    "of replaced rounds; null until the iteration is told.",
+    "total_complete": "Number of complete trials in this iteration and all iterations told before; "
+    "null until the iteration is told.",
+    "total_failed": "Number of failed trials in this iteration and all iterations told before; "
+    "null until the iteration is told.",
+    "total_cancelled": "Number of cancelled trials in this iteration and all iterations told before; "
+    "null until the iteration is told.",
+    "total_attempts": "Number of claims of trials in this iteration and all iterations told before; "
+    "null until the iteration is told.",
+    "total_failures": "Number of failed attempts in this iteration and all iterations told before; "
+    "null until the iteration is told.",
+    "total_crashes": "Number of crashed attempts in this iteration and all iterations told before; "
+    "null until the iteration is told.",
+    "total_lost": "Number of lost attempts in this iteration and all iterations told before; "
+    "null until the iteration is told.",
 }
 
 
@@ -37,21 +44,21 @@ def columns() -> list[Column[Any]]:
             "told",
             Integer,
             comment="Position of the iteration in the order in which the optimizer received the losses, from 1; null "
-            "until then.",
+            "until the optimizer receives the losses.",
         ),
         *(Column(name, Integer, comment=_COMMENTS[name]) for name in _COUNTS),
         *(Column(name, BigInteger, comment=_COMMENTS[name]) for name in _SUMS),
         Column(
             "last_complete",
             Integer,
-            comment="Highest number of a complete trial in these iterations; null until the iteration is told, or if "
-            "no trial is complete.",
+            comment="Highest number of a complete trial in this iteration and all iterations told before; null until "
+            "the iteration is told, or if no trial is complete.",
         ),
         Column(
             "improvements",
             ARRAY(Integer),
             comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was told; null before, or if no trial was better.",
+            "iteration was told; null until the iteration is told, or if no trial was better.",
         ),
     ]
 
@@ -59,8 +66,8 @@ def columns() -> list[Column[Any]]:
 def indexes() -> list[Index]:
     """Return new indexes for the columns.
 
-    Each index is partial, and begins with the study's id. If PostgreSQL expects few rows, PostgreSQL could use a full
-    index instead of the primary key. The query would then read all iterations of the study.
+    Each index is partial, and begins with the study's id. If PostgreSQL expects few rows, it could use a full index
+    instead of the primary key. The query would then read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),

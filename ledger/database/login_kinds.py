@@ -11,13 +11,13 @@ KINDS = {
     "worker": "ledger_worker",
     "reader": "ledger_reader",
 }
-# The roles of GROUP_ROLES cannot log in, and only give their rights to logins. If a group role could log in, each
+# The roles of GROUP_ROLES cannot log in. Logins inherit the rights of a group role. If a group role could log in, each
 # member could change the password and the settings of the role, and end the sessions of the role.
 GROUP_ROLES = ("ledger_manager", "ledger_worker", "ledger_reader")
 
-# Time limits that each new login of a kind gets. A transaction that is left open keeps its locks and its snapshot. A
-# login can change its own time limits, so the programs of the ledger set the time limits of their sessions themselves.
-# The file sql/roles.sql sets the time limits of the role ledger_owner.
+# Time limits of each new login, by the kind of the login. The limits are necessary because an open transaction keeps
+# its locks and its snapshot. A login can change its own time limits. Therefore the programs of the ledger set the time
+# limits of their own sessions. The file sql/roles.sql sets the time limits of the role ledger_owner.
 LIMITS = {
     "owner": {"idle_in_transaction_session_timeout": "5min", "lock_timeout": "10s"},
     "manager": {

@@ -27,10 +27,10 @@ _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
 # The query _LOGINS returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the
-# settings of the login. The function `remove` disables a login before it drops the login. A login that was disabled but
-# not dropped is still in the result, so that `remove` can drop it later. The query _LOGINS omits superusers. If a role
-# without superuser rights ran sql/roles.sql, the query _LOGINS returns this role, too, because the role is a member of
-# ledger_owner.
+# settings of the login. The function `remove` disables a login before it drops the login. If `remove` has disabled a
+# login, but has not dropped the login, _LOGINS still returns the login. Therefore a later call of `remove` can drop the
+# login. The query _LOGINS omits superusers. If a role without superuser rights ran sql/roles.sql, the role is a member
+# of ledger_owner. Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -65,8 +65,8 @@ class Login:
     sessions : int
         Number of open sessions.
     settings : sequence of str
-        The login's own settings, such as "default_transaction_read_only=on", except the settings that the function
-        `add` makes.
+        The login's own settings, such as "default_transaction_read_only=on". The settings that `add` makes are not
+        included.
     """
 
     name: str
@@ -90,7 +90,10 @@ def check_name(name: str) -> None:
 def check_password(password: str) -> None:
     """Raise a UsageError if `password` is too short or has an unprintable character."""
     if len(password) < SHORTEST_PASSWORD or not password.isprintable():
-        raise UsageError(f"the password is not usable: choose {SHORTEST_PASSWORD} or more printable characters")
+        raise UsageError(
+            f"the password is too short, or has an unprintable character: choose {SHORTEST_PASSWORD} or more"
+            " printable characters"
+        )
 
 
 def add(
@@ -98,9 +101,8 @@ def add(
 ) -> None:
     """Create a login with the rights of one of the four roles of sql/roles.sql, and with the time limits of `LIMITS`.
 
-    The login gets its own settings and does not use the settings of its role, because another member of the role may
-    have changed the role's settings. The settings hold in all databases of the server, because a login belongs to the
-    whole server.
+    The login gets its own settings, because another member of the role may have changed the role's settings. The
+    settings apply to all databases of the server, because a login belongs to the whole server.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
 
@@ -109,11 +111,11 @@ def add(
     connection : Connection
         A connection in autocommit mode.
     name : str
-        Name of the login, which `check_name` must accept.
+        Name of the login. The function `check_name` must accept the name.
     kind : str
         "owner", "manager", "worker" or "reader".
     password : str
-        Password of the login, which `check_password` must accept.
+        Password of the login. The function `check_password` must accept the password.
     connection_limit : int or None
         Largest number of open connections of the login. None selects the limit of `CONNECTION_LIMITS`.
 
@@ -141,8 +143,8 @@ def add(
             )
         if _exists(connection, name):
             raise LedgerError(
-                f"the role {name} exists already, but is no login of the ledger: choose another name, or drop the role"
-                " in psql by `drop role`"
+                f"the role {name} exists already, but is not a login of the ledger: choose another name, or drop the"
+                " role in psql by `drop role`"
             )
         most = CONNECTION_LIMITS[kind] if connection_limit is None else connection_limit
         connection.execute(
@@ -162,7 +164,7 @@ def add(
         if kind == "owner":
             # With the setting `role`, each object that the login creates belongs to ledger_owner.
             settings.append(("role", role))
-        # A login belongs to the whole server, so its settings must hold in each database with a ledger.
+        # A login belongs to the whole server. Therefore its settings must apply to each database with a ledger.
         for setting, value in settings:
             connection.execute(
                 sql.SQL("alter role {} set {} = {}").format(login, sql.Identifier(setting), sql.Literal(value))
@@ -225,9 +227,9 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
 
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
-    # `_end_sessions` reads the process ids of the login's sessions before it ends these sessions. If a single statement
-    # read the process ids and ended the sessions, PostgreSQL could also call pg_terminate_backend for the sessions of
-    # other roles.
+    # `_end_sessions` reads the process ids of the login's sessions before it ends these sessions. A single statement
+    # that reads the process ids and ends the sessions would be unsafe. PostgreSQL could call pg_terminate_backend for
+    # the sessions of other roles.
     rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
     end = "select pg_terminate_backend(%s, %s)"
     try:

@@ -1,4 +1,4 @@
-"""Functions by which a manager polls the ledger, and calls the SQL functions of the ledger (sql/functions/).
+"""Functions with which a manager polls the ledger, and calls the SQL functions of the ledger (sql/functions/).
 
 Each function runs one transaction on the given connection. If the SQL function returns a word such as "held", the
 Python function returns the same word.
@@ -23,7 +23,7 @@ _trials, _studies, _refusals = views.trials, views.studies, views.refusals
 
 @dataclass(frozen=True)
 class ClaimedStudy:
-    """A study that a manager has claimed, with the claim that allows the manager to write."""
+    """A study that a manager has claimed, and the claim. With the claim, the manager may write to the study."""
 
     study_id: int
     claim: UUID
@@ -31,7 +31,7 @@ class ClaimedStudy:
 
 @dataclass(frozen=True)
 class ProposedBatch:
-    """The points that the optimizer proposed together, and that the ledger has to insert as trials.
+    """A batch of points that the optimizer proposed together. The ledger inserts the points as trials.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class ProposedBatch:
     known : int
         Number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials whose end the manager saw since the previous iteration; None in batch
+        In steady mode, the numbers of the ended trials that the manager saw after the previous iteration. None in batch
         mode.
     batch_size : int or None
         Batch size of the study when the manager decided the number of points. If the batch size of the study has
@@ -63,7 +63,7 @@ class ProposedBatch:
 class StudyState:
     """The columns of a study that a manager reads at each poll.
 
-    `has_criteria` says whether the study has a stopping criterion, and `has_timeout` whether it has a timeout.
+    `has_criteria` is true if the study has a stopping criterion. `has_timeout` is true if the study has a timeout.
     """
 
     state: str
@@ -97,7 +97,7 @@ _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 
 
 def claim_study(connection: Connection, held: ClaimedStudy, name: str, lease_seconds: float) -> str:
-    """Take the study for a manager, or renew the manager's lease of the study.
+    """Claim the study for a manager, or renew the manager's lease of the study.
 
     Return "held" if the manager now holds the study, "taken" if another manager holds the study, or "unknown" if the
     study does not exist.
@@ -133,7 +133,7 @@ def wait(connection: Connection, seconds: float) -> None:
 
 
 def leave_study(connection: Connection, held: ClaimedStudy) -> None:
-    """Give up the manager's claim on the study, so that another manager can take the study at once."""
+    """Give up the manager's claim on the study, so that another manager can claim the study at once."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
@@ -182,7 +182,7 @@ def stop(connection: Connection, held: ClaimedStudy) -> str:
 
 
 def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str | None:
-    """Take a trial back from its worker, because the trial's lease has expired.
+    """End the worker's claim on a trial, because the trial's lease has expired.
 
     Return "pending", "failed", "locked" or None.
     """
@@ -191,7 +191,7 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """Cancel the trials that could not be cancelled earlier, because another session had locked the trials.
+    """Cancel the trials whose cancellation failed earlier, because another session had locked the trials.
 
     Return the number of trials whose cancellation still waits for a lock.
 
@@ -261,7 +261,7 @@ def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int
         rows = connection.execute(
             select(_refusals.c.worker, _refusals.c.reason).where(_refusals.c.study_id == study_id)
         ).all()
-        # The code counts the live workers only if a worker refuses the study, because the caller does not need the
-        # count in any other case.
+        # The function counts the live workers only if a worker refuses the study. Otherwise, the caller does not need
+        # the count.
         alive = connection.scalar(text("select count(*) from ledger.workers where alive")) if rows else 0
     return {row.worker: row.reason for row in rows}, alive or 0

@@ -10,7 +10,7 @@ from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# Most commands only check the revision, which does not need Alembic.
+# Most commands only check the revision. The check of the revision does not need Alembic.
 if TYPE_CHECKING:
     from alembic.config import Config
 
@@ -50,15 +50,14 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 
 
 def upgrade_if_needed(connection: Connection) -> None:
-    """Upgrade the ledger unless the last upgrade was to this package's revision, with this package's files of sql/ and
-    with the roles that exist now.
+    """Upgrade the ledger if the revision, the files of sql/ or the roles have changed since the last upgrade.
 
-    A command on an embedded server therefore does not replace every function and view at each start.
+    Therefore an embedded server does not replace every function and view at each start of a command.
 
     Raises
     ------
     LedgerError
-        One of the causes of a LedgerError of `upgrade`.
+        The docstring of `upgrade` lists the causes.
     """
     with connection.begin():
         recorded = connection.scalar(text("select obj_description(to_regclass('ledger.alembic_version'), 'pg_class')"))
@@ -131,7 +130,7 @@ def run_repeatable_files(connection: Connection) -> None:
 def _description(connection: Connection) -> str:
     """Return the comment on the table ledger.alembic_version, which identifies the contents of sql/ and the roles.
 
-    The roles belong to the comment because an upgrade sets their privileges.
+    The comment includes the roles, because an upgrade sets the privileges of the roles.
     """
     roles = connection.exec_driver_sql(_ROLES).scalar()
     contents = hashlib.sha256()

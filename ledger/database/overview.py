@@ -2,8 +2,8 @@
 attempts.
 
 The size of an overview does not grow with the number of trials. The functions read the study in short transactions.
-Trials that had ended at the time of the overview never change. If a trial was open at this time, the overview can
-contain a later state of this trial.
+A trial that ended before the time of the overview never changes. For a trial that was open at the time of the overview,
+the overview can contain a later state.
 """
 
 from bisect import bisect
@@ -29,11 +29,11 @@ SHOWN = 2_000
 # Largest number of trials from which a report fits the surrogate.
 OBSERVED = 10_000
 # If a study has at most `BARS` attempts, each attempt has its own group. Otherwise, the time of the study is divided
-# into equal slots, and a worker's attempts with the same outcome in the same slot share a group. The overview contains
-# the attempts of the `WORKERS` workers with the most attempts. The number of slots is `BARS` divided by the number of
-# these workers, and at most `SLOTS`.
+# into equal slots. A group then contains the attempts of one worker with the same outcome in one slot. The overview
+# contains the attempts of the `WORKERS` workers with the most attempts. The number of slots is `BARS` divided by the
+# number of these workers, and at most `SLOTS`.
 BARS, WORKERS, SLOTS = 2_000, 100, 120
-# Maximum number of rows that one statement returns, and maximum number of rows that one statement counts.
+# Maximum numbers of rows that one statement returns, and that one statement counts.
 PAGE, COUNTED = 1_000, 20_000
 
 _IMPROVEMENTS = text("select trial, value, loss from ledger.improvements where study_id = :study order by trial")
@@ -52,9 +52,9 @@ class IterationMean:
 
 @dataclass(frozen=True)
 class UsedEnvironment:
-    """The environment that the iterations from `first` to `last` have recorded.
+    """An environment, which the ledger has recorded for the iterations from `first` to `last`.
 
-    Some of these iterations may have no environment, because they have no proposed trials.
+    An iteration without proposed trials has no environment.
     """
 
     first: int
@@ -81,7 +81,7 @@ class AttemptGroup:
     first_trial, last_trial : int
         Lowest and highest number of the trials to which the attempts belong.
     number, error : int or None, str or None
-        Number of the attempt within its trial, and error of the attempt. None for a group of several attempts.
+        The number of the attempt within its trial, and the error of the attempt. None for a group of several attempts.
     """
 
     worker: str
@@ -124,7 +124,7 @@ class AttemptTimeline:
     slots : int or None
         Number of slots; None if each attempt has its own group.
     groups : sequence of AttemptGroup
-        The attempts of the workers with the most attempts, at most `WORKERS` workers.
+        The attempts of the workers with the most attempts. The sequence contains at most `WORKERS` workers.
     """
 
     outcomes: Mapping[str, int]
@@ -135,7 +135,7 @@ class AttemptTimeline:
 
 @dataclass(frozen=True)
 class StudyOverview:
-    """What a report shows of a study at the time `at`.
+    """The part of a study that a report shows, at the time `at`.
 
     Attributes
     ----------
@@ -159,8 +159,8 @@ class StudyOverview:
     means : sequence of IterationMean
         The mean values of the told iterations, or an evenly spaced selection of at most `SHOWN` mean values.
     batch_sizes : sequence of int
-        The different batch sizes with which the manager has proposed iterations, each once, in the order of their first
-        use.
+        The different batch sizes of the proposed iterations, in the order of their first use. The sequence contains
+        each batch size once.
     next_iteration : int
         Number of the next iteration.
     surrogate : mapping or None
@@ -263,7 +263,9 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
 
 
 def lowest(connection: Connection, study_id: int) -> Sequence[int]:
-    """Return the numbers of the trials with the best values, at most `SHOWN` // 2, the best trial first."""
+    """Return the numbers of the trials with the best values, from the best trial on. The list has at most `SHOWN` // 2
+    numbers.
+    """
     of_complete = select(_trials.c.number).where(_trials.c.study_id == study_id, text("state = 'complete'"))
     return connection.scalars(of_complete.order_by(_trials.c.loss, _trials.c.number).limit(SHOWN // 2)).all()
 
@@ -281,8 +283,8 @@ def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
 
 def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
-    # Without the integers in `without`, the integer at the position k is k plus the count of smaller integers in
-    # `without`.
+    # After the removal of the integers in `without`, the integer at the position k is k plus the number of smaller
+    # removed integers.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
     positions = (index * left // wanted for index in range(min(wanted, left)))

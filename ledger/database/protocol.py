@@ -1,4 +1,4 @@
-"""Functions by which a worker calls the SQL functions of the ledger (sql/functions/).
+"""Functions with which a worker calls the SQL functions of the ledger (sql/functions/).
 
 Each function sends one statement in autocommit mode. If the answer of the database is lost, the worker can safely send
 the same statement with the same claim again.
@@ -30,7 +30,7 @@ class ClaimedTrial:
     Attributes
     ----------
     claim : UUID
-        Secret id that gives the worker the right to write the outcome of the attempt.
+        Secret id. Only a worker that knows the id may write the outcome of the attempt.
     study_id, trial : int
         Id of the study, and number of the trial within the study, from 0.
     attempt : int
@@ -86,8 +86,8 @@ def draw_claim() -> UUID:
     """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess the claim's 74 random bits.
 
     The UUID begins with the current time in milliseconds. New claims are next to each other in the index of claims, so
-    an insert is fast even if the index is large. No code reads the time from the UUID, so a wrong clock on this machine
-    does no harm.
+    an insert is fast even if the index is large. No code reads the time from the UUID, so the clock of this machine may
+    be wrong.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
     # The version and the variant of the UUID replace six of the 80 random bits.
@@ -128,7 +128,8 @@ def report(
     Parameters
     ----------
     steps : sequence of int
-        At most `MOST_REPORTS_OF_CALL` steps. If the ledger already has a report of a step, the first report stays.
+        At most `MOST_REPORTS_OF_CALL` steps. If the ledger already has a report of a step, the ledger keeps the first
+        report.
     losses : sequence of float or None
         The loss at each step, or None for a value that is not finite.
     """
@@ -145,7 +146,9 @@ def complete(
 
 
 def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
-    """Record the losses of several trials in one statement. For each result, return the same word as `complete`."""
+    """Record the losses of several trials in one statement. Return a list of words: the answer of `complete` for each
+    result.
+    """
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
         " from unnest(%s::int[], %s::int[], %s::uuid[], %s::float8[], %s::jsonb[], %s::float8[], %s::text[])"
@@ -182,7 +185,7 @@ def fail(
 
 
 def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
-    """Give back unfinished trials in one statement. Return the claims that were still valid."""
+    """Release unfinished trials in one statement. Return the claims that were still valid."""
     rows = connection.execute(
         "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
         " where ledger.release(study_id, trial, claim)",
@@ -192,7 +195,7 @@ def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
 
 
 def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool:
-    """Give back a trial whose objective the worker cannot load, and record the reason.
+    """Release a trial, because the worker cannot load the objective. Record the reason.
 
     Return False if the worker had already lost the claim.
     """
@@ -203,7 +206,7 @@ def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool
 
 
 def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
-    """Record that the worker has loaded an objective that the worker had refused before."""
+    """Delete the worker's earlier refusal of an objective, because the worker has now loaded the objective."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 
@@ -214,10 +217,10 @@ def objective_code(connection: Connection[Any], study_id: int, number: int) -> d
 
 
 def report_code(connection: Connection[Any], held: ClaimedTrial, code: Mapping[str, Any]) -> int | None:
-    """Record the code that the worker has loaded, if the ledger has no version of the code.
+    """If the ledger has no version of the code, record the code that the worker has loaded.
 
-    Return the number of the valid version. Return None if the ledger could not record the code now. The worker then
-    tries again with its next claim.
+    Return the number of the valid version. Return None if the ledger could not record the code now. If the result is
+    None, the worker records the code again with its next claim.
     """
     facts = {name: value for name, value in code.items() if name != "texts"}
     number = _value(

@@ -28,7 +28,7 @@ class NamedQuery:
     name : str
         Name of the query file without the suffix ``.sql``.
     about : str
-        The question that the query answers, and notes on the answer.
+        The question that the query answers, and notes on the result.
     variables : mapping
         Default value of each variable, with the name of the variable as the key.
     statement : str

@@ -22,7 +22,7 @@ def progress(connection: Connection, study: str | None = None) -> list[ProgressR
 
 
 def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
-    """Return all workers, each with the seconds since the worker's last announcement.
+    """Return all workers. Each row contains the number of seconds since the worker's last announcement.
 
     The worker with the latest announcement comes first.
     """

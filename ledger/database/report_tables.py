@@ -25,7 +25,8 @@ report = Table(
     Column(
         "loss",
         Double,
-        comment="Loss of the value that the objective reported at the step; null if the value was NaN or an infinity.",
+        comment="Loss, which follows from the value that the objective reported at the step; null if the value was"
+        " NaN or an infinity.",
     ),
     Column(
         "metrics",

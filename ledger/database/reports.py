@@ -52,7 +52,9 @@ def pages(
 
 
 def of_trials(connection: Connection, study_id: int, first: int, last: int) -> dict[int, list[ReportRow]]:
-    """Return the reports of each trial from `first` to `last`. Only the reports of the trial's last attempt count."""
+    """Return the reports of each trial from `first` to `last`. The function ignores the reports of all attempts before
+    the trial's last attempt.
+    """
     trials = views.trials
     chosen = (
         rows_of(ReportRow)
@@ -68,7 +70,7 @@ def of_trials(connection: Connection, study_id: int, first: int, last: int) -> d
 
 
 def of_attempts(connection: Connection, study_id: int, trial: int) -> dict[int, AttemptReports]:
-    """Return the number of reports and the last report of each attempt of a trial that has reports."""
+    """For each attempt of a trial with reports, return the number of reports and the last report."""
     with connection.begin():
         rows = connection.execute(_OF_ATTEMPTS, {"study": study_id, "trial": trial}).all()
     return {attempt: AttemptReports(*facts) for attempt, *facts in rows}

@@ -1,4 +1,4 @@
-"""Repeats a call while the database is unavailable, and defines how long to wait and when to give up."""
+"""Repeats a call while the database is unavailable. Defines the pauses and the end of the retries."""
 
 import logging
 import math
@@ -46,7 +46,7 @@ _WAYS_OUT = {
 
 
 class OutageTooLong(LedgerError):
-    """The database was unavailable for longer than the limit of the retry policy."""
+    """The database was unavailable for longer than the retry policy permits."""
 
 
 class RetryPolicy:
@@ -71,8 +71,8 @@ class RetryPolicy:
     def is_transient(self, error: BaseException) -> bool:
         """Return whether a retry may succeed after `error`.
 
-        Until the first connection succeeds, the address of the server may be wrong. Before the first connection, a
-        retry may succeed only if the server reports a temporary problem.
+        Until a first connection succeeds, the error may mean that the address of the server is wrong. Before the first
+        connection, a retry may succeed only if the server reports a temporary problem.
         """
         if isinstance(error, ServerUnreachable):
             return error.not_now or self._was_reached
@@ -80,7 +80,7 @@ class RetryPolicy:
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
 
     def failed(self, error: BaseException) -> float:
-        """Record a failed try, and log the reason of the failure if the reason differs from the last logged reason.
+        """Record a failed try. Log the reason of the failure if the reason differs from the last logged reason.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class RetryPolicy:
         return min(pause, self._give_up_after - seconds)
 
     def succeeded(self) -> None:
-        """Record that the database has answered. If an outage was recorded, end the outage."""
+        """Record that the database has answered. The answer of the database ends the recorded outage."""
         self._was_reached = True
         if self._outage_began is not None:
             seconds = time.monotonic() - self._outage_began

@@ -1,6 +1,7 @@
 """Comparison of a ledger's schema revision with the revisions that this package knows.
 
-Every worker uses this module. Therefore the module does not import alembic and SQLAlchemy, which workers do not need.
+Every worker uses this module. The module does not import alembic or SQLAlchemy, because workers do not need these
+packages.
 """
 
 from collections.abc import Callable

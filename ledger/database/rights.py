@@ -1,8 +1,9 @@
-"""Warnings about rights with which a login of the ledger could stop the server or the services of other logins.
+"""Warnings about dangerous rights. With a dangerous right, a login of the ledger could stop the server or the services
+of other logins.
 
 Some rights in a database allow a login to fill the server's lock table or disk. The file sql/roles.sql revokes such
-dangerous rights only in the ledger's own database. A warning appears if the ledger's roles are from an older version,
-if no superuser has run sql/roles.sql, or if every login can connect to another database of the server.
+dangerous rights only in the ledger's own database. A warning appears in three cases: the ledger's roles are from an
+older version, no superuser has run sql/roles.sql, or every login can connect to another database of the server.
 """
 
 import re
@@ -15,7 +16,8 @@ from ledger.database.login_kinds import GROUP_ROLES
 from ledger.resources import folder
 from ledger.text import one_line
 
-# Only the file sql/roles.sql defines the regular expression that matches the revoked PostgreSQL functions.
+# A regular expression in sql/roles.sql matches the revoked PostgreSQL functions. The module reads the regular
+# expression from sql/roles.sql.
 _REVOKED = re.findall(r"proname ~ '([^']+)'", (folder("sql") / "roles.sql").read_text())[0]
 _ROLES = text("""
     select rolname as role, rolcanlogin as can_log_in,
@@ -50,7 +52,7 @@ _NAMES = 3
 def warnings(connection: Connection) -> Sequence[str]:
     """Return warnings about group roles, and about dangerous rights that every role has.
 
-    A group role gets a warning if the role can log in, has a password or has settings of its own.
+    The function warns about a group role that can log in, has a password or has its own settings.
 
     A ledger without the roles of sql/roles.sql gets no warning, because only the ledger's administrator can use such a
     ledger.
@@ -90,9 +92,9 @@ def _of_role(row: Row[Any], has_password: bool) -> str:
     faults += ["has settings of its own"] * bool(row.resets)
     repairs = [f"alter role {row.role} nologin password null"] * (row.can_log_in or has_password) + row.resets
     return (
-        f"role {row.role} {' and '.join(faults)}, and each member of the role can change the password and the settings"
-        f" of the role: give each service a login by `ledger access add`, and then run `{'; '.join(repairs)}` as a"
-        " superuser"
+        f"role {row.role} {' and '.join(faults)}, and each member of the role can change the password and the"
+        " settings of the role: create a login for each service by `ledger access add`, and then run"
+        f" `{'; '.join(repairs)}` as a superuser"
     )
 
 

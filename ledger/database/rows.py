@@ -1,7 +1,7 @@
 """Typed rows of the ledger's views. The fields of each class are columns of one view.
 
 Exports, imports, listings and the Python interface use the column names of the row classes. No row contains a claim,
-because only the holder of a claim may know the claim.
+because a claim is secret.
 """
 
 from collections.abc import Collection
@@ -15,7 +15,7 @@ STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that exports omit, such as a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
-# Metadata of a column that exports contain, although its values follow from other columns of the same study.
+# Metadata of an exported column that the ledger can compute from other columns of the same study.
 _DERIVED = {"derived": True}
 
 
@@ -24,7 +24,7 @@ class StudyRow:
     """A study, as a row of the view ledger.studies.
 
     `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time for which earlier
-    managers have held the study. The time of the present manager does not count. `stopped_by` is the criterion that
+    managers have run the study. The time of the present manager does not count. `stopped_by` is the criterion that
     ended the study before its budget was used.
     """
 
@@ -62,15 +62,15 @@ class StudyRow:
 class IterationRow:
     """An iteration, as a row of the view ledger.iterations.
 
-    In steady mode, `seen` contains the numbers of the trials whose end the manager has seen since the previous
-    iteration. In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and
-    `best_loss`. `batch_size` is the batch size of the study when the iteration was proposed.
+    In steady mode, `seen` contains the numbers of the ended trials that the manager saw after the previous iteration.
+    In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and `best_loss`.
+    `batch_size` is the batch size of the study when the iteration was proposed.
 
     `told` is the iteration's position in the order in which the optimizer received the losses. The field
-    `last_complete`, and the fields whose names begin with ``total_``, cover this iteration and all iterations with a
-    lower position. `improvements` contains each trial of the iteration that is better than all trials with a lower
-    number. In steady mode, `improvements` can also contain trials that are not better than all trials with a lower
-    number. All these fields are None until the optimizer receives the losses.
+    `last_complete` and the ``total_`` fields include this iteration and all iterations with a lower position.
+    `improvements` contains each trial of the iteration that is better than all trials with a lower number. In steady
+    mode, `improvements` can also contain trials that are not better than all trials with a lower number. All these
+    fields are None until the optimizer receives the losses.
     """
 
     number: int
@@ -219,7 +219,8 @@ class ReportRow:
 class WorkerRow:
     """A worker, as a row of the view ledger.workers.
 
-    `study` and `trial` identify the trial that the worker holds now, or are None if the worker holds no trial.
+    `study` and `trial` identify the trial that the worker has claimed. If the worker has no claimed trial, `study` and
+    `trial` are None.
     """
 
     name: str

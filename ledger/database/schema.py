@@ -21,5 +21,7 @@ def moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]:
 
 
 def of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a generated column with one value of the large column `spec`, for statements that run often."""
+    """Return a generated column with one value of the large column `spec`. Frequent statements read the generated
+    column.
+    """
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)

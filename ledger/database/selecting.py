@@ -38,32 +38,34 @@ _VIEWS: dict[type, TableClause] = {
 
 
 def rows_of(row: type[R]) -> Select[Any]:
-    """Return a SELECT statement that reads the fields of the row class `row` from the view of this class."""
+    """Return a SELECT statement for the row class `row`. The statement reads the fields of the class from the view of
+    the class.
+    """
     view = _VIEWS[row]
     return select(*(view.c[name] for name in columns(row)))
 
 
 def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
-    """In the connection's current transaction, run a statement that `rows_of` made, and return the resulting rows."""
+    """Run a statement of `rows_of` in the connection's current transaction, and return the rows."""
     return [row(*each) for each in connection.execute(statement)]
 
 
 def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R | None:
-    """Run a statement that `rows_of` made. Return the only row of the result, or None if the result is empty."""
+    """Run a statement of `rows_of`. Return the only row of the result, or None if the result is empty."""
     each = connection.execute(statement).one_or_none()
     return None if each is None else row(*each)
 
 
 def begin_snapshot(connection: Connection) -> None:
-    """Let all following statements of the connection's current transaction read the same state of the database."""
+    """Make all later statements of the current transaction read the same state of the database."""
     connection.execute(text("set transaction isolation level repeatable read, read only"))
 
 
 def last_number(connection: Connection, view: TableClause, study_id: int) -> int | None:
     """Return the highest number of a study's trials or iterations, in the connection's current transaction.
 
-    Return None if the study has no rows in the view. The aggregate max would read the numbers of all rows, because the
-    view has a join.
+    Return None if the study has no rows in the view. The query does not use the aggregate max. Because the view has a
+    join, max would read the numbers of all rows.
     """
     numbers = select(view.c.number).where(view.c.study_id == study_id).order_by(view.c.number.desc())
     found: int | None = connection.scalar(numbers.limit(1))

@@ -1,6 +1,6 @@
 """A worker's database session, which opens a new connection after a failure.
 
-The session may send a statement several times, so each statement must be safe to repeat.
+The session may send a statement several times. Therefore the repetition of a statement must be harmless.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# After an error of a class in _STATEMENT_ONLY, the connection is still usable, because only the statement has failed.
+# An error of a class in _STATEMENT_ONLY fails only the statement. The connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 # The SQLSTATE classes of data exceptions, integrity constraint violations and exceeded program limits. psycopg counts
@@ -40,7 +40,7 @@ class DatabaseUnavailable(LedgerError):
 class ValuesRefused(LedgerError):
     """The database has refused the values of a statement.
 
-    The message of the exception is the reason that the database gave.
+    The message of the exception is the error message of the database.
     """
 
 

@@ -12,8 +12,9 @@ from ledger.errors import LedgerError
 from ledger.text import last_line
 
 # Parameters of the query of `read`. The query computes the rate of ended trials from the latest ended trials. The
-# number of these trials is at most max(rated, 2 * batch size), and at most `most_rated`. The query looks for the latest
-# `failures` failures in the attempts of `troubled` trials, and returns at most `improvements` improvements.
+# number of these trials is at most max(rated, 2 * batch size), and at most `most_rated`. The query searches the
+# attempts of `troubled` trials for the latest `failures` failures. The query returns at most `improvements`
+# improvements.
 LIMITS: Mapping[str, int] = {
     "rated": 20,
     "most_rated": 2_000,
@@ -25,12 +26,12 @@ LIMITS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The status of a worker that holds a trial of the study, or of a live worker that holds no trial.
+    """The status of a worker with a claimed trial of the study, or of a live worker without a claimed trial.
 
     Attributes
     ----------
     trial : int or None
-        Number of the trial that the worker holds; None if the worker is idle.
+        Number of the trial that the worker has claimed; None if the worker is idle.
     since : datetime or None
         Time when the worker claimed the trial; None if the worker is idle.
     seconds : float or None
@@ -82,8 +83,8 @@ class StudyStatus:
     budget : int
         Number of trials that the optimizer may propose.
     ended : int
-        Number of proposed trials that have ended, at most the budget. If all trials of a round failed, `ended` does not
-        count the trials of this round, because the next round replaces these trials.
+        Number of proposed trials that have ended. The number is at most the budget. If all trials of a round failed,
+        `ended` does not count the trials of this round, because the next round replaces these trials.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
     complete, running, pending, failed, cancelled : int
@@ -91,14 +92,14 @@ class StudyStatus:
     failures, crashes, lost : int
         Number of failed attempts, number of crashed attempts, and number of lost attempts.
     managed : bool
-        Whether a live manager holds the study.
+        Whether a live manager runs the study.
     trials_a_second : float or None
         Number of ended trials per second, computed from the latest ended trials. The value is None if no trial has
         ended since the oldest live worker started.
     remaining_seconds : float or None
-        Remaining time in seconds, estimated from `trials_a_second`, but at most the time that is left of the study's
-        timeout. The value is None if the study is not running, if no live manager holds the study, or if neither
-        `trials_a_second` nor a timeout is known.
+        Remaining time in seconds, estimated from `trials_a_second`. The remaining time is at most the rest of the
+        study's timeout. The value is None if the study is not running, or if no live manager runs the study. The value
+        is also None if `trials_a_second` is None and the study has no timeout.
     target, patience, timeout_seconds : float, int and float, or None
         The criteria that end the study before its budget is used.
     direction : str
@@ -106,8 +107,8 @@ class StudyStatus:
     best : mapping or None
         Number, iteration, loss, value, metric and score of the complete trial with the lowest loss.
     improvements : sequence of Improvement
-        The complete trials that have a better value than all complete trials with a lower number. Of more than 1,000
-        such trials, the sequence contains a selection with the first and the last one.
+        The complete trials that have a better value than all complete trials with a lower number. If more than 1,000
+        trials are better, the sequence contains a selection with the first and the last of these trials.
     last_complete : int or None
         Highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus

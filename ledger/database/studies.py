@@ -140,7 +140,8 @@ def set_criteria(
     patience: int | None,
     timeout_seconds: float | None,
 ) -> str:
-    """Set the criteria that end a study before its budget is used. None means no such criterion.
+    """Set the criteria that end a study before its budget is used. If an argument is None, the function removes the
+    criterion.
 
     Return "changed", "unchanged", "cancelled" or "unknown".
     """
@@ -168,7 +169,8 @@ def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
     """End a running or paused study permanently, and cancel its open trials.
 
     Return the numbers of the trials that this call could not cancel. The call cannot cancel a trial if another session
-    has locked the row of the trial. The docstring of `trials.cancel` says when a trial with a locked row ends.
+    has locked the row of the trial. The docstring of `trials.cancel` describes when the ledger cancels a trial with a
+    locked row.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)
@@ -183,7 +185,7 @@ def delete(connection: Connection, study: StudyRow) -> str:
     ------
     LedgerError
         Another session has locked a row of the study or the study's flattened view, or another database object depends
-        on this view.
+        on the flattened view.
     """
     with refused_if_locked(f"study {study.name}"), connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))
@@ -211,7 +213,7 @@ def rename(connection: Connection, study: StudyRow, name: str) -> str:
 
 
 def archive(connection: Connection, study: StudyRow, *, archived: bool = True) -> str:
-    """Archive a study, or take it out of the archive.
+    """Archive a study, or remove the study from the archive.
 
     Only the owner of the tables can archive a study. Return "archived", "restored", "unchanged", "managed" or
     "unknown".

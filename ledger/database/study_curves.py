@@ -1,6 +1,6 @@
-"""The course of a study for comparisons: the best value so far, against the trials and against the time.
+"""The course of a study for comparisons: the best value so far, by the number of trials and by the time.
 
-The number of rows that one study needs is limited, as in `ledger.database.overview`.
+The module reads a limited number of rows for each study, as `ledger.database.overview` does.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _LATEST_CODE = text("select sha256 from ledger.code_versions where study_id = :s
 
 @dataclass(frozen=True)
 class TimedImprovement:
-    """A complete trial that has a better value than all trials that had ended before.
+    """A complete trial with a better value than all trials that ended earlier.
 
     `seconds` is the time from the creation of the study to the end of the trial.
     """
@@ -49,10 +49,10 @@ class StudyCurve:
     by_trial : sequence of Improvement
         The trials that are better than all trials with a lower number, or at most `overview.SHOWN` of these trials.
     by_time : sequence of TimedImprovement
-        The trials that are better than all trials that had ended before. If the study has more than `overview.SHOWN`
+        The trials that are better than all trials that ended earlier. If the study has more than `overview.SHOWN`
         trials, the times come from a selection of the trials.
     last_trial : int
-        The highest number of a complete trial. The number is 0 without a complete trial.
+        The highest number of a complete trial. If no trial is complete, the number is 0.
     is_sampled : bool
         Whether `by_time` comes from a selection of the trials.
     """
@@ -69,7 +69,7 @@ class StudyCurve:
 
 
 def read(connection: Connection, study: StudyRow) -> StudyCurve:
-    """Read the course of a study.
+    """Read how the best value of a study improved.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _by_time(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
     for finished_at, number, loss, value in sorted(found):
         if best is None or loss < best:
             best = loss
-            # An imported trial can have ended before the study was created.
+            # The end of an imported trial can be before the creation of the study.
             seconds = max(0.0, (finished_at - study.created_at).total_seconds())
             improvements.append(TimedImprovement(seconds, number, value))
     return improvements

@@ -1,4 +1,4 @@
-"""The list of studies: filters, an order and a limit, which the database applies."""
+"""The list of studies. The database applies the filters, the order and the limit of the list."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -43,7 +43,7 @@ class StudyFilter:
     newer, older : timedelta or None
         Highest and lowest age of the studies, by the database's clock.
     archived : bool or None
-        Whether to list the archived studies or the other studies; None for both.
+        True for the archived studies, False for the other studies, None for all studies.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class StudyFilter:
             if state not in STUDY_STATES:
                 raise UsageError(f"state: there is no state {one_line(str(state), 50)!r}{nearest(state, STUDY_STATES)}")
         if len(self.tags) > MOST_TAGS:
-            raise UsageError(f"tag: {len(self.tags)} tags are too many, at most {MOST_TAGS} are possible")
+            raise UsageError(f"tag: {len(self.tags)} tags are too many; use at most {MOST_TAGS} tags")
         for tag in self.tags:
             _check("tag", tag, LONGEST_TAG)
         for name in ("name", "objective", "dataset"):
@@ -82,7 +82,7 @@ class StudyFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the filter names no property of a study. The attribute `archived` does not count."""
+        """Whether the filter names no property of a study other than `archived`."""
         texts = (self.name, self.objective, self.dataset, self.newer, self.older)
         return not self.states and not self.tags and all(each is None for each in texts)
 
@@ -120,8 +120,8 @@ def read(
     Parameters
     ----------
     order : {"created", "name", "best", "trials", "seconds"}
-        The oldest study first, the alphabetical order of the names, the lowest best loss first, the fewest ended trials
-        first, or the shortest time first. Studies without a complete trial come last in the order "best".
+        The list begins with the oldest study, the first name in alphabetical order, the lowest best loss, the fewest
+        ended trials, or the shortest time. Studies without a complete trial come last in the order "best".
     reverse : bool
         Whether to reverse the order.
     limit : int or None
@@ -133,7 +133,7 @@ def read(
         first = {"created": _studies.c.created_at, "name": _by_bytes(_studies.c.name)}[order]
         studies = studies.order_by(*_directed([first, _studies.c.id], reverse)).limit(limit)
     of = studies.subquery("chosen")
-    # Without the clause "offset 0", the planner could compute the progress of all studies of the ledger.
+    # Without the clause "offset 0", the planner of PostgreSQL could compute the progress of all studies of the ledger.
     progress = (
         select(*(_progress.c[name] for name in columns(ProgressRow)), _ended.label("all_ended"))
         .where(_progress.c.study == of.c.name)
@@ -159,7 +159,7 @@ def read(
 
 
 def like_pattern(pattern: str) -> str:
-    """Return the pattern of the SQL operator LIKE for a pattern in which ``*`` and ``?`` stand for other characters.
+    """Convert a pattern with ``*`` and ``?`` into a pattern of the SQL operator LIKE.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def age(value: object, name: str) -> timedelta:
     Parameters
     ----------
     value : timedelta, int, float or str
-        A number is a number of seconds. A text is a number with a unit, which is s, m, h, d or w.
+        A number of seconds, or a text of a number and a unit. The unit is s, m, h, d or w.
     name : str
         Name of the argument, for the error message.
 
@@ -206,7 +206,7 @@ def age(value: object, name: str) -> timedelta:
 
 
 def _by_bytes(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the order of a name that does not depend on the language of the database."""
+    """Return the SQL expression for an order by name. The order does not depend on the language of the database."""
     return column.collate("C")
 
 

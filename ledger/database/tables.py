@@ -45,7 +45,7 @@ study = Table(
         Integer,
         Identity(always=True),
         primary_key=True,
-        comment="Number of the study, by which other tables refer to the study.",
+        comment="Number of the study. Other tables refer to the study by this number.",
     ),
     Column(
         "name",
@@ -93,13 +93,13 @@ study = Table(
     Column(
         "target",
         Double,
-        comment="Value at which the study ends: at most this value if the study minimises, at least this value if the "
-        "study maximises; null without a target.",
+        comment="Value at which the study ends. A study that minimises ends at this value or a lower value. A study "
+        "that maximises ends at this value or a higher value. Null without a target.",
     ),
     Column(
         "patience",
         Integer,
-        comment="Number of trials without a better value after which the study ends, at least 1; null without a limit.",
+        comment="The study ends after this number of trials without a better value. At least 1; null without a limit.",
     ),
     Column(
         "timeout_seconds",
@@ -111,7 +111,7 @@ study = Table(
         Double,
         nullable=False,
         server_default=text("0"),
-        comment="Seconds for which managers have held the study, without the time of the present manager.",
+        comment="Seconds for which managers have held the study. The time of the current manager does not count.",
     ),
     Column(
         "stopped_by",
@@ -125,26 +125,27 @@ study = Table(
         "seed",
         BigInteger,
         "((spec ->> 'seed')::bigint)",
-        comment="Seed of all random numbers of the study, from 0 to 2147483647; part of spec.",
+        comment="Seed of all random numbers of the study, from 0 to 2147483647; part of the column spec.",
     ),
     Column(
         "changed_batch_size",
         Integer,
-        comment="Batch size that a user has set after the creation of the study, at least 1; null if the batch size of "
-        "spec holds.",
+        comment="Batch size that a user has set after the creation of the study, at least 1; null if the study uses "
+        "the batch size of spec.",
     ),
     of_spec(
         "batch_size",
         Integer,
         "(coalesce(changed_batch_size, (spec ->> 'batch_size')::integer))",
-        comment="Number of trials in an iteration, or number of trials in flight in steady mode, at least 1: "
-        "changed_batch_size, or the batch size of spec.",
+        comment="Number of trials in an iteration, at least 1. In steady mode, number of trials in flight. The value "
+        "is changed_batch_size, or the batch size of spec if changed_batch_size is null.",
     ),
     of_spec(
         "objective",
         JSONB,
         "(spec -> 'objective')",
-        comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of spec.",
+        comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of the"
+        " column spec.",
     ),
     of_spec(
         "direction",
@@ -152,66 +153,66 @@ study = Table(
         "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] then 'maximize'"
         " else coalesce(spec -> 'objective' ->> 'direction', 'minimize') end)",
         comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). The "
-        "score of a model or an estimator is maximised; part of spec.",
+        "score of a model or an estimator is maximised; part of the column spec.",
     ),
     of_spec(
         "loss_of_zero",
         Double,
         "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] and "
         "left(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'), 4) <> 'neg_' then 1 else 0 end)",
-        comment="Loss of the value 0. If the direction is maximize, the loss of a value is loss_of_zero - value. If "
-        "the direction is minimize, the loss is the value itself; part of spec.",
+        comment="Loss for the value 0. If the direction is maximize, the loss for a value is loss_of_zero - value. "
+        "If the direction is minimize, the loss is the value itself; part of the column spec.",
     ),
     of_spec(
         "tuples",
         JSONB,
         "(jsonb_path_query_array(spec, '$.space[*] ? (exists (@.tuples))'))",
-        comment="Dimensions of the space whose choices contain Python tuples, which params holds as arrays; part of "
-        "spec.",
+        comment="Dimensions of the space whose choices contain Python tuples. The column params stores these tuples "
+        "as arrays. Part of the column spec.",
     ),
     of_spec(
         "metric",
         Text,
         "(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))",
-        comment="Name of the metric that is the score of a trial; part of spec. A user's own objective may omit "
-        "this metric.",
+        comment="Name of the metric that is the score of a trial; part of the column spec. A user's own objective "
+        "may omit this metric.",
     ),
     of_spec(
         "max_failures",
         Integer,
         "((spec -> 'limits' ->> 'max_failures')::integer)",
-        comment="Number of failed attempts after which a trial fails, at least 1; part of spec.",
+        comment="Number of failed attempts after which a trial fails, at least 1; part of the column spec.",
     ),
     of_spec(
         "max_crashes",
         Integer,
         "((spec -> 'limits' ->> 'max_crashes')::integer)",
-        comment="Number of crashed attempts after which a trial fails, at least 1; part of spec.",
+        comment="Number of crashed attempts after which a trial fails, at least 1; part of the column spec.",
     ),
     of_spec(
         "max_lost",
         Integer,
         "((spec -> 'limits' ->> 'max_lost')::integer)",
-        comment="Number of lost attempts after which a trial fails, at least 1; part of spec.",
+        comment="Number of lost attempts after which a trial fails, at least 1; part of the column spec.",
     ),
     of_spec(
         "lease",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))",
-        comment="Time for which a claim is valid without a heartbeat; part of spec.",
+        comment="Time for which a claim is valid without a heartbeat; part of the column spec.",
     ),
     of_spec(
         "heartbeat",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))",
-        comment="Interval at which a worker renews its claim, shorter than the lease; part of spec.",
+        comment="Interval at which a worker renews its claim, shorter than the lease; part of the column spec.",
     ),
     of_spec(
         "trial_timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
-        comment="Maximum training time of an attempt, or null for no limit; part of spec.",
+        comment="Maximum training time of an attempt, or null for no limit; part of the column spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),
@@ -247,7 +248,8 @@ manager = Table(
     Column(
         "backend_pid",
         Integer,
-        comment="Process id of the manager's database session; null if unknown, as behind a transaction pooler.",
+        comment="Process id of the manager's database session; null if unknown, for example behind a transaction"
+        " pooler.",
     ),
     moment("backend_started_at", comment="Start time of the manager's database session; null if unknown."),
     moment("claimed_at", nullable=False, comment="Time when the manager took the study."),
@@ -255,8 +257,8 @@ manager = Table(
     moment("lease_until", nullable=False, comment="Time when the manager's lease ends unless the manager renews it."),
     CheckConstraint("lease > '0'", name="lease_is_positive"),
     postgresql_with={"fillfactor": 50},
-    comment="One row for each study that a manager holds by a claim with a lease. Read the table through the view "
-    "ledger.managers.",
+    comment="One row for each study that a manager holds. The row contains the manager's claim and lease. Read the "
+    "table through the view ledger.managers.",
 )
 
 iteration = Table(
@@ -322,9 +324,9 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, numbers of the trials whose end the manager read after the previous proposal and "
-        "before this proposal, in the order in which the trials ended. The proposals depend on this list and the lists "
-        "of earlier iterations. Null in batch mode.",
+        comment="In steady mode, numbers of the trials whose end the manager read between the previous proposal and "
+        "this proposal. The numbers are in the order in which the trials ended. The proposals depend on this "
+        "list and the lists of earlier iterations. Null in batch mode.",
     ),
     *iteration_totals.columns(),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),
@@ -414,21 +416,19 @@ trial = Table(
     moment(
         "available_at",
         nullable=False,
-        comment="Time from which workers can claim the trial, set when the trial last became pending.",
+        comment="Time from which workers can claim the trial. The time is set when the trial becomes pending.",
     ),
     Column(
         "claim",
         UUID(as_uuid=True),
-        comment="Secret of the worker that holds the trial, or held it last; null before the first claim, and "
-        "after a release or a failure.",
+        comment="Secret of the current or last worker of the trial; null before the first claim, and after a release "
+        "or a failure.",
     ),
-    Column(
-        "worker", Text, comment="Name of the worker that holds the trial, or held it last; null before the first claim."
-    ),
+    Column("worker", Text, comment="Name of the current or last worker of the trial; null before the first claim."),
     moment("claimed_at", comment="Time of the last claim; null before the first claim."),
     moment(
         "lease_until",
-        comment="Time when the lease ends unless the worker sends a heartbeat; null unless the trial is running.",
+        comment="Time when the lease ends if the worker sends no heartbeat; null if the trial is not running.",
     ),
     moment(
         "deadline_at",
@@ -544,8 +544,8 @@ attempt = Table(
     Column(
         "loss",
         Double,
-        comment="Loss of the value that the objective returned; null without a value. The ledger ignores the loss "
-        "of a stale attempt.",
+        comment="Loss, which follows from the value that the objective returned; null without a value. The ledger "
+        "ignores the loss of a stale attempt.",
     ),
     Column(
         "seconds",
@@ -593,5 +593,6 @@ cancellation = Table(
         name="cancellation_trial_fkey",
     ),
     comment="One row for each cancelled trial that has not ended yet, because another session had locked the trial's "
-    "row. The trial ends at the next call of its worker, or when a manager finds the row unlocked.",
+    "row. The trial ends when its worker next calls the database, or when a manager finds that the row is no "
+    "longer locked.",
 )

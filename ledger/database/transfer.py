@@ -36,7 +36,7 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study that existed at the time `at`, ordered by number.
+    """All rows of a study at the time `at`, ordered by number.
 
     `sources` contains the recorded source texts of the code by their SHA-256.
     """
@@ -52,7 +52,7 @@ class StudySnapshot:
 
 @dataclass(frozen=True)
 class ImportedStudy:
-    """A study to import from another ledger, with all rows that the other ledger recorded for this study.
+    """A study to import from another ledger, with all rows of the study in the other ledger.
 
     Each row has the columns of its table, except the study's id and the claim. An export never contains claims. An
     annotation whose `trial` is None is the annotation of the study.
@@ -73,9 +73,9 @@ class ImportedStudy:
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in pages, with a short read-only transaction for each page.
 
-    The snapshot contains the iterations and trials that existed at its time `at`. Trials that had ended at this time
-    never change. If a trial was open at this time, the snapshot can contain a later state of this trial. The attempts
-    of a trial always agree with the trial, because one transaction reads both.
+    The snapshot contains the iterations and trials that existed at its time `at`. A trial that ended before the time
+    `at` never changes. For a trial that was open at the time `at`, the snapshot can contain a later state. One
+    transaction reads a trial and its attempts. Therefore the attempts always agree with the trial.
 
     Raises
     ------
@@ -152,9 +152,9 @@ def restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
     A worker of the ledger that exported the study cannot end a trial in this ledger. Therefore a running trial becomes
-    pending, and the trial's open attempt gets the outcome "released". A released attempt counts neither as a failure
-    nor as lost. Only the owner of the tables can insert a study. The transaction also reads the inserted study. If the
-    database cannot return the inserted study, the transaction writes nothing.
+    pending, and the trial's open attempt gets the outcome "released". The ledger does not count a released attempt as a
+    failure or as lost. Only the owner of the tables can insert a study. The transaction also reads the inserted study.
+    If the database cannot return the inserted study, the transaction writes nothing.
 
     Raises
     ------
@@ -184,7 +184,8 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         return None
     datasets.keep(connection, recorded.files)
     of_study = {"study_id": study_id}
-    # A worker that has also worked for another study of this ledger already has a row, so the insert skips this worker.
+    # The insert skips a worker that already has a row, because the worker has also worked for another study of this
+    # ledger.
     _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))
     _insert(connection, insert(code_tables.code_version), ({**row, **of_study} for row in recorded.code_versions))
     _insert(
@@ -249,7 +250,7 @@ def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
         **attempt,
         "outcome": "released",
         "ended_at": moment,
-        "error": "imported while the attempt was running in another ledger",
+        "error": "the attempt was running in another ledger when the study was imported",
     }
 
 

@@ -22,7 +22,7 @@ from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
 from ledger.database.selecting import answer, begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.errors import LedgerError
 
-# Maximum number of rows in one page, and number of trials whose metrics one statement reads.
+# Maximum number of rows in one page, and number of trials from which one statement reads the metrics.
 PAGE, METRICS_PAGE = 1000, 10_000
 # When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock on a
 # trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
@@ -30,7 +30,8 @@ CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 # A result of PostgreSQL has at most 1,664 columns.
 _COLUMNS = 1_600
-# The form of `datetime.isoformat` for the function to_char. The time zone of each session is UTC.
+# A format for the SQL function to_char. The result has the same form as the result of `datetime.isoformat`. The time
+# zone of each session is UTC.
 _ISO_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
 
 _trials, _attempts = views.trials, views.attempts
@@ -55,7 +56,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 
 
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
-    """Return those ended trials of a study that have at least the number `first`, ordered by number."""
+    """Return the ended trials of a study whose number is at least `first`, ordered by number."""
     chosen = [_trials.c.study_id == study_id, _trials.c.number >= first]
     chosen.append(_trials.c.state.not_in(("pending", "running")))
     with connection.begin():
@@ -105,9 +106,9 @@ def pages(
 def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
     """Yield the exported columns of all trials of a study in pages, ordered by number.
 
-    A row contains the columns ``export_columns(TrialRow)`` in this order. Such a row is faster to read than a
-    `TrialRow`, because the database computes the column `seconds` of a `TrialRow` from the attempts. The function reads
-    each page in a separate transaction.
+    A row contains the columns ``export_columns(TrialRow)`` in this order. The function does not read a `TrialRow`,
+    because the database would have to compute the column `seconds` from the attempts. The function reads each page in a
+    separate transaction.
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
@@ -141,14 +142,15 @@ def cell_pages(
 ) -> Iterator[Sequence[Sequence[str | None]]]:
     """Yield the cells of a table of all trials of a study in pages, ordered by the number of the trial.
 
-    The database converts each value to a text, which takes a third of the time of a conversion in Python. The columns
-    are ``export_columns(TrialRow)``. One column for each parameter replaces the column `params`, and one column for
-    each metric replaces the column `metrics`. The function reads each page in a separate transaction.
+    The database converts each value to a text. A conversion in Python would take three times as long. The columns are
+    ``export_columns(TrialRow)``. Instead of the column `params`, the table has one column for each parameter. Instead
+    of the column `metrics`, the table has one column for each metric. The function reads each page in a separate
+    transaction.
 
     Parameters
     ----------
     params : mapping of str to sequence of tuple
-        The name of each parameter, with the pairs of a choice and the choice's text.
+        For the name of each parameter, pairs of a choice and the text of the choice.
     metrics : sequence of str
         The names of the metrics.
 
@@ -171,7 +173,7 @@ def cell_pages(
     groups = [sql.SQL(", ").join(cells[first : first + _COLUMNS]) for first in range(0, len(cells), _COLUMNS)]
     number, last = export_columns(TrialRow).index("number"), -1
     while True:
-        # Without the name of the view, "order by" would order by the text of the column.
+        # The clause "order by" needs the name of the view. Otherwise, the clause would sort the numbers as texts.
         page = sql.SQL("from ledger.trials where study_id = {} and trial > {} order by trials.trial limit {}").format(
             study_id, last, size
         )
@@ -190,7 +192,9 @@ def cell_pages(
 
 
 def _cell_of_choice(column: sql.Composable, name: str, texts: Sequence[tuple[Any, str]]) -> sql.Composable:
-    """Return the SQL expression for the text of a parameter. A value that is no choice has its usual text."""
+    """Return the SQL expression for the text of a parameter. If the value is not one of the choices, the text is the
+    usual text of the value.
+    """
     usual = sql.SQL("{} ->> {}").format(column, sql.Literal(name))
     if not texts:
         return usual
@@ -281,7 +285,8 @@ def best(connection: Connection, study_id: int) -> TrialRow | None:
             connection,
             TrialRow,
             rows_of(TrialRow)
-            # A generic plan with the state as a parameter could not use the index of complete trials.
+            # The query contains the state as a literal. With a parameter, a generic plan could not use the index of
+            # complete trials.
             .where(_trials.c.study_id == study_id, text("state = 'complete'"))
             .order_by(_trials.c.loss, _trials.c.number)
             .limit(1),
@@ -329,12 +334,12 @@ def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[
 def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[int]:
     """Retry all given trials, and return the numbers of the new trials.
 
-    If one of the given trials cannot be retried, the function retries none of the trials.
+    If the ledger refuses the retry of one trial, the function retries no trial.
 
     Raises
     ------
     LedgerError
-        One of the given trials cannot be retried. The error message says why the trial cannot be retried.
+        One of the given trials cannot be retried. The error message contains the reason.
     """
     call = text("select ledger.retry(:study, :trial)")
     with _refusals(), connection.begin():
@@ -365,8 +370,8 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
 def import_finished(connection: Connection, study_id: int, trials: Sequence[ExternalTrial], mean_loss: float) -> int:
     """Import all given trials.
 
-    If the ledger refuses one of the given trials, the function imports none of the trials. Return the number of the
-    first imported trial.
+    If the ledger refuses one of the given trials, the function imports no trial. Return the number of the first
+    imported trial.
 
     Parameters
     ----------
@@ -389,12 +394,12 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Exte
 def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason: str) -> list[int]:
     """Cancel all given trials.
 
-    If one of the given trials has already ended, the function cancels none of the trials. Return the numbers of the
-    given trials that the function could not cancel immediately.
+    If one of the given trials has already ended, the function cancels no trial. Return the numbers of the given trials
+    that the function could not cancel immediately.
 
-    If another session has locked the row of a trial, the function only records the cancellation of the trial. A
-    recorded cancellation takes effect when the trial's worker next calls the database, or when a manager finds that the
-    trial's row is unlocked.
+    If another session has locked the row of a trial, the function only records the cancellation of the trial. The
+    ledger carries out a recorded cancellation at the next call of the trial's worker, or when a manager finds the
+    trial's row unlocked.
 
     Raises
     ------

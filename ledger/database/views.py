@@ -9,14 +9,15 @@ from ledger.database import annotation_tables, code_tables, report_tables, table
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
-    """Return the metadata of a view that has the columns of the table `of` except `claim`, and the columns `more`.
+    """Return the metadata of a view. The view has the columns of the table `of`, without `claim`, and the columns
+    `more`.
 
     Parameters
     ----------
     renamed : str
-        The name in the view of each column that has another name in the table. In a view, for example, the number of a
-        trial is always the column `trial`. The metadata has the name in the table as the key of the column, so that
-        Python uses only one name.
+        For each column with different names in the table and the view, the name in the view. In a view, for example,
+        the number of a trial is always the column `trial`. In the metadata, the key of a column is its name in the
+        table. Therefore Python uses only one name.
     """
     columns = []
     for each in (*of.columns, *more):

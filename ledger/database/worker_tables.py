@@ -65,7 +65,7 @@ dataset = Table(
         "sha256",
         Text,
         primary_key=True,
-        comment="SHA-256 of the file's content in hexadecimal, by which a study's objective refers to the file.",
+        comment="SHA-256 of the file's content, in hexadecimal. A study's objective refers to the file by this hash.",
     ),
     Column(
         "name",

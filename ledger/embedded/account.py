@@ -1,4 +1,4 @@
-"""The system user that runs the embedded server for root, because PostgreSQL refuses to run as root."""
+"""The system user that runs the embedded server if this process runs as root. PostgreSQL refuses to run as root."""
 
 import fcntl
 import os
@@ -31,11 +31,11 @@ def server_account() -> tuple[int, int] | None:
     account = system_user()
     if account is not None:
         return account
-    # The ledger creates a system user that runs only the embedded server. If an existing system user such as postgres
-    # ran the server, other processes of this user could enter the socket's folder. The flock lock on /etc/passwd allows
-    # only one process of the ledger at a time to run useradd. The flock lock is necessary, because useradd checks
-    # whether the user exists before useradd takes its own lock. Without the flock lock, a second useradd process could
-    # overwrite the entry that the first useradd process has written.
+    # The ledger creates a system user that runs only the embedded server. The server does not run as an existing system
+    # user such as postgres. Other processes of such a user could enter the socket's folder. The flock lock on
+    # /etc/passwd allows only one process of the ledger at a time to run useradd. The flock lock is necessary, because
+    # useradd checks whether the user exists before useradd takes its own lock. Without the flock lock, a second useradd
+    # process could overwrite the entry that the first useradd process has written.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = system_user()
@@ -67,7 +67,7 @@ def run_as(account: tuple[int, int] | None) -> list[str]:
         return []
     # The server's home folder or the PostgreSQL programs may be in a folder that only root can enter, such as /root. A
     # Linux capability allows the server to enter a folder of root, so the permissions of the folder need no change. The
-    # capability dac_read_search is enough to enter a folder, but root in a container may have only the capability
+    # capability dac_read_search would be sufficient. However, root in a container may have only the capability
     # dac_override. The capability dac_override also allows the server to write to every file. The risk of dac_override
     # is small, because only root and the system user can connect to the server or change the server's data.
     capabilities = re.search(r"^CapEff:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)

@@ -29,7 +29,7 @@ _FIXED = {
 }
 # The data folder can also contain settings of individual databases and roles (`alter database`, `alter role`). Settings
 # of a database or a role have priority over the server's command line. The settings that `of_sessions` returns can load
-# code into a session, or switch on triggers that run at a login.
+# code into a session, or enable triggers that run at a login.
 _OF_SESSIONS = {"session_preload_libraries": "", "local_preload_libraries": "", "dynamic_library_path": "$libdir"}
 _EVENT_TRIGGERS_SINCE = 17
 
@@ -40,8 +40,8 @@ def of_sessions(version: int) -> dict[str, str]:
     Parameters
     ----------
     version : int
-        Major version of PostgreSQL. Since version 17, PostgreSQL has triggers that run at a login, and the setting
-        `event_triggers` can switch off these triggers.
+        Major version of PostgreSQL. Since version 17, PostgreSQL has triggers that run at a login. The setting
+        `event_triggers` can disable these triggers.
     """
     return {**_OF_SESSIONS, **({"event_triggers": "off"} if version >= _EVENT_TRIGGERS_SINCE else {})}
 
@@ -56,8 +56,8 @@ def options(sockets: Path, version: int) -> list[str]:
     version : int
         Major version of PostgreSQL.
     """
-    # The setting `unix_socket_directories` is a list of folders. Quotes around a folder's path allow the path to
-    # contain a comma or to begin with a space.
+    # The setting `unix_socket_directories` is a list of folders. The folder's path is in quotes, because the path may
+    # contain a comma or begin with a space.
     quoted = '"{}"'.format(str(sockets).replace('"', '""'))
     settings = {**_FIXED, **of_sessions(version), "unix_socket_directories": quoted}
     if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():

@@ -40,8 +40,8 @@ def resolved(home: Path) -> Path:
 
     If the path `home` contains a loop of symbolic links, the function does not resolve the loop.
     """
-    # In Python 3.11 and 3.12, Path.resolve raises RuntimeError for a loop of symbolic links, but os.path.realpath does
-    # not.
+    # The function does not call Path.resolve. For a loop of symbolic links, Path.resolve raises RuntimeError in Python
+    # 3.11 and 3.12.
     return Path(os.path.realpath(home))
 
 
@@ -65,8 +65,7 @@ def socket_folder(home: Path) -> Path:
     home = resolved(home)
     folder = home / "run"
     longest = 103 if sys.platform == "darwin" else 107
-    # The path of the socket's folder must not contain a comma, because libpq reads a comma as a separator between
-    # hosts.
+    # The path of the socket's folder must not contain a comma. For libpq, a comma separates hosts.
     if len(os.fsencode(socket_file(folder))) <= longest and "," not in str(folder):
         return folder
     # The socket's folder is in /tmp and not in TMPDIR, because each process can have a different value of TMPDIR.
@@ -83,7 +82,7 @@ def check_home(home: Path) -> None:
 
     A process must call `check_home` before the process uses a file in `home`.
 
-    A folder that does not exist passes the check. The function does not check the parent folders of `home`.
+    The function accepts a folder that does not exist. The function does not check the parent folders of `home`.
 
     Raises
     ------

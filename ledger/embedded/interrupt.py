@@ -1,8 +1,8 @@
 """Finds the process of the embedded server, and asks this process to stop.
 
-The file ``postmaster.pid`` does not reliably name the server's process, because another process may now have the
-process id that the file contains. On Linux, this module asks the kernel for the process that listens on the server's
-socket. Only root and the user that runs the server can create a socket in the socket's folder.
+The process id in the file ``postmaster.pid`` is not reliable, because another process may have this process id now. On
+Linux, this module asks the kernel for the process that listens on the server's socket. Only root and the user that runs
+the server can create a socket in the socket's folder.
 """
 
 import os
@@ -42,13 +42,14 @@ def interrupt(home: Path) -> bool:
     Returns
     -------
     bool
-        False if the function has sent no signal, because the server is still starting, is stopping, or has ended.
+        Whether the function has sent the signal. The function sends no signal if the server is starting, is stopping,
+        or has ended.
 
     Raises
     ------
     LedgerError
-        The process to which the function would send SIGINT is not the server of `home`, or is in another container. If
-        the function raises LedgerError, the function has sent no signal.
+        The process that would get SIGINT is not the server of `home`, or is in another container. The function raises
+        LedgerError before it sends a signal.
     """
     return _interrupt_listener(home) if sys.platform == "linux" else _interrupt_recorded(home)
 
@@ -67,9 +68,9 @@ def _interrupt_listener(home: Path) -> bool:
     except ProcessLookupError:
         return False
     try:
-        # A process descriptor (pidfd) always refers to the same process, even after the end of this process. Before the
-        # call of pidfd_open, the server may end, and a new process may get the server's process id. Therefore the code
-        # checks after the call of pidfd_open that the same process still listens on the socket.
+        # A process descriptor (pidfd) always refers to the same process, even after the end of this process. The server
+        # may end before the call of pidfd_open, and a new process may get the server's process id. Therefore the code
+        # checks, after the call of pidfd_open, whether the same process still listens on the socket.
         if _listener(home) != listener:
             return False
         data = data_folder(home)
@@ -141,8 +142,8 @@ def _interrupt_recorded(home: Path) -> bool:
     user, _, words = shown.partition(" ")
     if user != str(data.stat().st_uid) or f" -D {data} " not in f"{words} ":
         raise LedgerError(
-            f"{data / 'postmaster.pid'} names process {pid} as the server, but this process is not the server of"
-            f" {home}: find the server with `ps`, and stop the server with `kill -INT`"
+            f"{data / 'postmaster.pid'} contains the process id {pid}, but this process is not the server of {home}:"
+            " find the server with `ps`, and stop the server with `kill -INT`"
         )
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)

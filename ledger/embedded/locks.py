@@ -34,8 +34,9 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing a lock file does not always release the lock. If another thread has just forked a child process,
-            # the child process shares the open lock file until the child process calls exec.
+            # The release must be explicit, because the lock can outlast the closing of the lock file. If another thread
+            # has just forked a child process, the child process shares the open lock file until the child process calls
+            # exec.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 

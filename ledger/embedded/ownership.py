@@ -1,7 +1,7 @@
 """Checks of the owner and the permissions of the embedded server's folders and files.
 
-Other users must not be able to change the server's folders, because these folders contain the server's data, and
-settings that can make the server run programs.
+Other users must not be able to change the server's folders, because these folders contain the server's data and
+settings. Some settings can make the server run programs.
 """
 
 import errno
@@ -31,7 +31,7 @@ def system_user() -> tuple[int, int] | None:
 
 
 def check_folder(path: Path) -> None:
-    """Check the owner and the permissions of a folder of the server. A folder that does not exist passes the check.
+    """Check the owner and the permissions of a folder of the server. The function accepts a folder that does not exist.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def open_file(path: Path, flags: int) -> int:
     OSError
         The file cannot be opened.
     """
-    # Without O_NONBLOCK, a named pipe could make this process wait forever.
+    # Without O_NONBLOCK, this process could wait forever if the path is a named pipe.
     file = _open(path, flags | os.O_NONBLOCK, "a file")
     try:
         status = os.fstat(file)

@@ -65,7 +65,7 @@ def program(name: str) -> Path:
 def is_running(home: Path) -> bool:
     """Return whether a server listens on the socket of `home`.
 
-    A server that listens may still be starting, or may already be stopping.
+    A listening server may still be starting, or may already be stopping.
 
     Raises
     ------
@@ -104,15 +104,14 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     ------
     LedgerError
         `create` is False and the server's data do not exist, or another version of PostgreSQL created the data. The
-        context manager also raises LedgerError if the server does not start or stop in time. A folder of the server
-        also causes a LedgerError if this process cannot write to the folder, if the folder belongs to another user, or
-        if other users can write to the folder.
+        context manager also raises LedgerError if the server does not start or stop in time. A LedgerError also occurs
+        if this process cannot write to a folder of the server, if another user owns the folder, or if other users can
+        write to the folder.
     """
     home = resolved(home)
     with file_errors(home):
         if create:
-            # The mode 0o755 denies other users the permission to write to `home`, even if the umask would grant this
-            # permission.
+            # With the mode 0o755, other users cannot write to `home`, even if the umask permits them to write.
             home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if home.exists():
             server_account()  # The check accepts the files of the system user, so this user must exist before.
@@ -142,8 +141,8 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # A process that was killed may have left a server that is still starting or stopping. Therefore `_start`
-            # tries to connect until the server accepts a connection, or until no server process is left.
+            # If a process was killed, its server may still be starting or stopping. Therefore `_start` tries to connect
+            # until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
                 _check_settings(home)
@@ -171,8 +170,7 @@ def _launch(home: Path, log: Path) -> None:
     _remove_leftovers(home)
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
     # server would become a zombie process after the server's exit. The shell gets the server's arguments as positional
-    # parameters and not in a script, so the arguments need no quoting. With `pg_ctl -o`, the server's arguments would
-    # need quoting.
+    # parameters. Positional parameters need no quoting, unlike the arguments of a script or of `pg_ctl -o`.
     options = configuration.options(sockets, _version())
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
@@ -222,8 +220,8 @@ def _check_settings(home: Path) -> None:
         ).fetchone()
     if found is not None:
         raise LedgerError(
-            f"the data in {home} store the setting {found[0]} for a database or a role, and this setting can run code"
-            f" of the user who prepared the data: {ELSEWHERE}"
+            f"the data in {home} contain the setting {found[0]} of a database or a role, and this setting can run"
+            f" code of the user who prepared the data: {ELSEWHERE}"
         )
 
 
@@ -252,8 +250,9 @@ def _remove_leftovers(home: Path) -> None:
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # A program other than the ledger may have started a server in the folder `data`, and the removal of
-        # postmaster.pid would stop this server. After a power failure, postmaster.pid may contain arbitrary bytes.
+        # The function does not remove postmaster.pid while another program runs a server in the folder `data`. The
+        # removal of postmaster.pid would stop the server of the other program. After a power failure, postmaster.pid
+        # may contain arbitrary bytes.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
                 raise LedgerError(
@@ -313,12 +312,12 @@ def _size(log: Path) -> int:
 def _way_out() -> str:
     others = ", ".join(one_line(str(ledger), 200) for ledger in ledgers_below(Path.cwd()))
     if others:
-        return f"ledgers exist in {others}: go to the folder of one of them, or set LEDGER_HOME"
+        return f"ledgers exist in {others}: change to the folder of one ledger, or set LEDGER_HOME"
     return "create a ledger with `ledger run`, or name a server with --database-url"
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Return the last error message in the part of the log that begins at byte `start`, as one line."""
+    """Read the log from the byte `start` to the end. Return the last error message as one line."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

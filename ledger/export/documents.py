@@ -1,6 +1,6 @@
 """Exports of a study as one document in csv, json or jsonl.
 
-An export writes each part of the document before the next part of the study is read.
+An export writes each part of the document before the export reads the next part of the study.
 """
 
 import csv
@@ -24,9 +24,9 @@ _TRIAL = export_columns(TrialRow)
 # document's keys or the meanings of these keys change.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With the
-# settings for a language such as Japanese, a spreadsheet also accepts the full-width forms of =, +, - and @. A
-# spreadsheet may treat a semicolon, a tab or a line break inside a text as the end of a cell.
+# A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With Japanese
+# language settings, for example, a spreadsheet also accepts the full-width forms of =, +, - and @. A spreadsheet may
+# treat a semicolon, a tab or a line break inside a text as the end of a cell.
 _FORMULA = re.compile(r"(^|[;\t\n\r])(?=[=+\-@\t\n\r\uff1d\uff0b\uff0d\uff20])")
 
 
@@ -35,10 +35,10 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
     of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
-    versions of the objective's code, and the object "sources" contains the source texts by their SHA-256. The list
-    "reports" contains the reports of all attempts. The list "annotations" contains the annotation of the study, and the
-    annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole content of this
-    file in base64. The key "holdout" contains the hold-out file of the study in the same form.
+    versions of the objective's code. The object "sources" maps the SHA-256 of each source text to the source text. The
+    list "reports" contains the reports of all attempts. The list "annotations" contains the annotation of the study,
+    and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole content
+    of this file in base64. The key "holdout" contains the hold-out file of the study in the same form.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)
@@ -72,9 +72,9 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
 
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
-    """For each trial, write one line with a JSON object.
+    """Write one line with a JSON object for each trial.
 
-    The object of a trial is equal to the trial's object in the document of `write_json`.
+    The JSON object of a trial is the same as in the document of `write_json`.
     """
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
@@ -90,7 +90,8 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
     choices = {dimension["name"]: dimension.get("choices", []) for dimension in study.spec["space"]}
     params = {name: list(zip(values, choice_texts(values), strict=True)) for name, values in choices.items()}
     metrics = list(trials.metric_names(connection, study.id))
-    # The columns that the export replaces by one column for each key.
+    # The columns with JSON objects. The export replaces each of these columns by one column for each key of the
+    # objects.
     expanded = {"params": list(params), "metrics": metrics}
     header: list[str | None] = []
     for name in _TRIAL:
@@ -111,7 +112,7 @@ DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
 
 
 def spreadsheet_text(text: str) -> str:
-    """Return a text in a form that no spreadsheet evaluates as a formula.
+    """Return the text in a form that a spreadsheet does not evaluate as a formula.
 
     The function also escapes unprintable characters.
 

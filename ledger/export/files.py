@@ -20,7 +20,7 @@ from ledger.errors import LedgerError, UsageError
 
 
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
-    """For each trial, write a file with the trial's parameters.
+    """Write a file with the parameters of each trial.
 
     For each complete trial, the function also writes a file with the trial's results. For each trial whose last attempt
     has reports, the function also writes a file with a list of these reports.

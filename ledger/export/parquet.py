@@ -23,8 +23,8 @@ from ledger.study.space import Space
 # Number of trials in one row group of the parquet file.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# Name and type of each column that every parquet file contains. In a parquet file, the columns of the parameters and
-# the metrics stand between the columns of `_FIRST` and the columns of `_LAST`.
+# Name and type of each column that every parquet file contains. A parquet file contains first the columns of `_FIRST`,
+# then the columns of the parameters and the metrics, and last the columns of `_LAST`.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -51,19 +51,20 @@ _LAST = {
 def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
     """Write a row for each trial, with columns ``params_NAME`` and ``metrics_NAME`` as in the csv export.
 
-    The type of a parameter's column is float64, int64, bool or string, as the values of the parameter require. If the
-    choices of a parameter are integers and floats, the parameter's column is float64. If the choices of a parameter
-    have any other mix of types, or are lists or objects, the parameter's column contains each value as JSON. In every
-    column, the choice null is a missing value. The column of a metric is float64
-    if all values of the metric are numbers, bool if all values are booleans, and string if all values are strings. If
-    the values of a metric have different types, or are arrays or objects, the metric's column contains each value as
-    JSON. The metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object
-    with the study's name, state, budget, spec and versions, and with the version of trial-ledger.
+    The type of a parameter's column is float64, int64, bool or string. The type depends on the values of the parameter.
+    If the choices of a parameter are integers and floats, the parameter's column is float64. If the choices have any
+    other mix of types, or are lists or objects, the column contains each value as JSON. If a choice is null, the column
+    contains a missing value. The column of a metric is float64 if all values of the metric are numbers, bool if all
+    values are booleans, and string if all values are strings. If the values of a metric have different types, or are
+    arrays or objects, the metric's column contains each value as JSON. The metadata of the file's schema contain the
+    key `trial_ledger`. The value of `trial_ledger` is a JSON object with the study's name, state, budget, spec and
+    versions, and with the version of trial-ledger.
 
     Raises
     ------
     LedgerError
-        During the export, a worker recorded a metric whose value does not fit the type of the metric's column.
+        A worker recorded a metric during the export, and the metric's value does not fit the type of the metric's
+        column.
     """
     space = Space.from_json(study.spec["space"])
     columns = [_ParquetColumn(name, type_) for name, type_ in _FIRST.items()]

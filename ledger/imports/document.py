@@ -282,8 +282,8 @@ def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDat
         )
     if not tabular.digest(content) == data.sha256 == there.sha256:
         raise UsageError(
-            f"{place} is damaged at {key}: the content does not have the SHA-256 of the study's {key}, {data.sha256};"
-            " export the study again"
+            f"{place} is damaged at {key}: the SHA-256 of the content differs from the SHA-256 of the study's {key},"
+            f" {data.sha256}; export the study again"
         )
 
 

@@ -1,4 +1,4 @@
 """Callbacks and loops that report the progress of trainings with other libraries.
 
-The module of a library imports this library, so import only the modules that you need.
+Each module imports the library that it supports, so import only the modules that you need.
 """

@@ -54,7 +54,7 @@ class ReportCallback:
         ValueError
             The training has no metric with the given name.
         """
-        # In a cross-validation, LightGBM also gives the standard deviation.
+        # In a cross-validation, each result also contains the standard deviation of the metric.
         results = env.evaluation_result_list or []
         found = {f"{result[0]}-{result[1]}": float(result[2]) for result in results}
         value = value_of(self._metric, found, "validation set")

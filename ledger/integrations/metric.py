@@ -16,7 +16,7 @@ def value_of(metric: str, found: Mapping[str, Value], source: str) -> Value:
     found : mapping
         The value of each metric of the training.
     source : str
-        What a training needs to have metrics, such as "validation set".
+        The kind of data set for which the training computes metrics, such as "validation set".
 
     Raises
     ------
@@ -29,6 +29,6 @@ def value_of(metric: str, found: Mapping[str, Value], source: str) -> Value:
     0.75
     """
     if metric not in found:
-        known = ", ".join(sorted(found)) or f"none, because the training has no {source}"
-        raise ValueError(f"the training has no metric {metric!r}: name one of its metrics ({known})")
+        known = ", ".join(sorted(found)) or f"it has no metrics, because it has no {source}"
+        raise ValueError(f"the training has no metric {metric!r}: choose one of the training's metrics ({known})")
     return found[metric]

@@ -57,7 +57,7 @@ def fit_in_epochs(
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}: train at least 1 epoch")
-    # An epoch need not contain each class, so scikit-learn asks for all classes.
+    # The rows of a call may not contain every class, so `partial_fit` requires the list of all classes.
     classes = {"classes": np.unique(y)} if is_classifier(estimator) else {}
     train: Any = estimator
     for epoch in range(epochs):

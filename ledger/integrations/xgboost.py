@@ -54,10 +54,10 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
         """
         found = {f"{of}-{name}": values for of, metrics in evals_log.items() for name, values in metrics.items()}
         value = value_of(self._metric, found, "evaluation set")[-1]
-        # In a cross-validation, XGBoost gives the mean and the standard deviation.
+        # In a cross-validation, the value of a metric is a tuple of the mean and the standard deviation.
         self._context.report(value[0] if isinstance(value, tuple) else value, epoch)
         if not self._context.should_prune():
             return False
-        # A cross-validation that a callback has ended reads this attribute.
+        # If a callback ends a cross-validation, `xgboost.cv` reads the attribute `best_iteration`.
         model.set_attr(best_iteration=str(epoch))
         return True

@@ -6,11 +6,13 @@ from ledger.study.spec import StudySpec
 
 
 class BatchPolicy:
-    """The policy for batch mode, which proposes an iteration after the previous iteration has ended.
+    """The policy for batch mode.
+
+    In batch mode, the policy proposes an iteration after the previous iteration has ended.
 
     If all proposed trials of an iteration fail, the policy proposes another round of this iteration. An iteration has
-    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the study fails without another
-    round, because the objective probably fails for all points.
+    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the objective probably fails for
+    all points. The study then fails without another round.
 
     Parameters
     ----------
@@ -19,7 +21,7 @@ class BatchPolicy:
     history : StudyHistory
         The trials and iterations of the study.
     another_round : bool
-        Whether to allow one more round of the last iteration if every trial of this iteration has failed.
+        Whether the policy allows one more round of the last iteration if every trial of the last iteration has failed.
     """
 
     longest_poll = 0.25
@@ -43,7 +45,7 @@ class BatchPolicy:
     def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
         """Return a `ProposalRequest` for the next round or iteration, or a `StudyEnd`.
 
-        Return None if the manager must wait for the end of a trial.
+        Return None if the manager must wait until a trial has ended.
         """
         history = self._history
         if history.untold:
@@ -59,7 +61,7 @@ class BatchPolicy:
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
         """Return the end of a study whose search space has no unused points.
 
-        The manager does not need to wait for a trial, because no trial of the study is in flight.
+        The manager does not need to wait, because no trial of the study is in flight.
         """
         if request.round > 0:
             reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"

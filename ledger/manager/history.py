@@ -35,10 +35,10 @@ class StudyHistory:
     rounds : dict of int to int
         The number of the latest round of each iteration.
     untold : set of int
-        The numbers of the iterations whose results the optimizer has not received.
+        The numbers of the iterations whose results the optimizer has not yet received.
     recorded : list of int
-        In steady mode, the trial numbers from the column `seen` of all iterations, in the recorded order. The list is
-        empty in batch mode.
+        In steady mode, the trial numbers from the column `seen` of all iterations. The list has the recorded order. The
+        list is empty in batch mode.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which these trials ended.
     counted, counted_ended, counted_failed : int
@@ -83,7 +83,7 @@ class StudyHistory:
 
     def of(self, iteration: int) -> list[TrialRow]:
         """Return the trials of an iteration, ordered by number."""
-        # The trials are ordered by iteration. The loop begins at the last trial, because the manager asks for the
+        # The trials are ordered by iteration. The loop begins at the last trial, because the manager usually needs the
         # trials of the latest iterations.
         chosen: list[TrialRow] = []
         for trial in reversed(self.trials):
@@ -97,17 +97,17 @@ class StudyHistory:
         """Read each trial that has ended or was added since the last poll. Return whether any trial was read."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
-            # A user's command may have added an iteration. If an import of trials creates an iteration, this iteration
-            # already has a value in `told_at`.
+            # A user's command may have added an iteration. If an import of trials creates an iteration, the column
+            # `told_at` of the iteration already has a value.
             for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
                 self._note(iteration)
         self._add(rows, set())
         return bool(rows)
 
     def add(self, batch: managing.ProposedBatch) -> None:
-        """Add a batch of trials to this history after the manager has inserted the batch into the ledger.
+        """Add a batch of trials to this history. The manager must already have inserted the batch into the ledger.
 
-        The method then reads the trials of the batch from the ledger.
+        The method reads the trials of the batch from the ledger.
         """
         if batch.round > 0:
             # The new batch replaces the previous round of the iteration, because all trials of the previous round

@@ -35,8 +35,8 @@ SHORTEST_POLL = 0.005
 # Seconds for which a manager's claim of a study is valid without a renewal, and seconds between two renewals.
 LEASE = 30.0
 RENEWAL = 5.0
-# Time in seconds for which a new manager tries to claim the study. The claim of a killed manager may stay valid for a
-# moment.
+# Time in seconds for which a new manager tries to claim the study. The claim of a killed manager may still be valid for
+# some seconds.
 TAKE_SECONDS = 2.0
 TAKE_POLL = 0.2
 # Longest time in seconds between two checks of a study's timeout.
@@ -44,12 +44,12 @@ TIMEOUT_POLL = 0.25
 
 
 class StudyHeldError(LedgerError):
-    """Another manager holds the study."""
+    """Another manager has a valid claim of the study."""
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """The progress of a study, as the number of ended trials, the budget in trials, and the best value so far."""
+    """The progress of a study: the number of ended trials, the budget in trials, and the best value."""
 
     ended: int
     budget: int
@@ -73,12 +73,12 @@ class StudyManager:
     watch : callable, optional
         Function that the manager calls with the `StudyProgress` at every poll.
     wait : bool
-        Whether to wait while another manager holds the study.
+        Whether this manager waits if another manager has claimed the study.
 
     Raises
     ------
     StudyHeldError
-        Another manager holds the study, and `wait` is False.
+        Another manager has claimed the study, and `wait` is False.
     """
 
     def __init__(
@@ -102,7 +102,8 @@ class StudyManager:
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
-        # The last answer of the SQL function ledger.stop, and the time of the next call, by a monotonic clock.
+        # The last result of the SQL function ledger.stop, and the time of the next call as a value of a monotonic
+        # clock.
         self._answer, self._check_at = "none", 0.0
         self._since: dict[int, float] = {}
 
@@ -112,7 +113,8 @@ class StudyManager:
         Parameters
         ----------
         another_round : bool
-            Whether to propose one more round of trials if the study has failed because too many trials failed.
+            Whether the manager proposes one more round of trials if the study has failed because too many trials
+            failed.
 
         Raises
         ------
@@ -145,7 +147,7 @@ class StudyManager:
                 pause = SHORTEST_POLL
             self._say_paused(now.state == "paused")
             step: ProposalRequest | StudyEnd | None = None
-            # If another session has locked the study, the manager must still take expired claims back.
+            # Even if another session has locked the study, the manager must take expired claims back.
             with self._logged_lock():
                 self._renew()
                 for iteration in policy.to_tell():
@@ -217,8 +219,8 @@ class StudyManager:
     def _take(self, study: StudyRow, *, wait: bool) -> None:
         """Claim the study.
 
-        If another manager holds the study, repeat the request for the claim for up to TAKE_SECONDS. If `wait` is True,
-        repeat the request for the claim until the other manager has left the study.
+        If another manager has claimed the study, try again for up to TAKE_SECONDS seconds. If `wait` is True, try again
+        until the other manager has returned its claim.
         """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
@@ -227,8 +229,8 @@ class StudyManager:
                 raise LedgerError(f"study {study.name} was deleted")
             if not wait and time.monotonic() > end:
                 raise StudyHeldError(
-                    f"study {study.name} has a manager, which continues the study: see the progress by `ledger study"
-                    f" show {study.name}`, or use --wait to wait until the other manager has ended"
+                    f"study {study.name} has a manager, which continues the study: `ledger study show {study.name}`"
+                    " shows the progress; use --wait to wait until the other manager has ended"
                 )
             if wait and not is_said:
                 is_said = True
@@ -356,8 +358,8 @@ class StudyManager:
 
     def _lost(self) -> LedgerError:
         return LedgerError(
-            f"another manager has taken study {self._row.name}, so this manager stops and writes nothing more: see the"
-            f" progress by `ledger study show {self._row.name}`"
+            f"another manager has claimed study {self._row.name}, so this manager stops and writes nothing more:"
+            f" `ledger study show {self._row.name}` shows the progress"
         )
 
     def _where(self, iteration: int) -> str:

@@ -23,11 +23,11 @@ contains a part of the code's hash.
 
 
 class CodeLockedError(LedgerError):
-    """Another session is recording a code of the same study."""
+    """Another session is recording a code version of the same study."""
 
 
 def check_if_changed(value: str) -> None:
-    """Raise a UsageError unless `value` is one of the values of `IfChanged`."""
+    """Raise a UsageError if `value` is not one of the values of `IfChanged`."""
     if value not in get_args(IfChanged):
         raise UsageError(f"if_changed {value!r} is unknown{nearest(value, get_args(IfChanged))}")
 
@@ -38,7 +38,7 @@ def changed_parts(recorded: CodeVersionRow, code: ObjectiveCode) -> list[str]:
 
 
 def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list[str]:
-    """Record a code as the valid version of a study's code, unless the valid version already equals this code.
+    """Record a code as the valid version of a study's code, unless the valid version is already equal to the new code.
 
     Return the changes. The list is empty if the ledger had no version of the code, or if the valid version is equal.
     """
@@ -61,9 +61,9 @@ def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list
 def refusal(study: StudyRow, changed: list[str]) -> LedgerError:
     """Return the error that tells the user what has changed, and how to continue."""
     return LedgerError(
-        f"study {study.name} has another objective than the recorded one ({'; '.join(changed)}): choose another name,"
-        ' use --accept-change (in Python, if_changed="accept") to run the following trials with the new code, or, in'
-        ' Python, use if_changed="new" to start a new study'
+        f"the objective of study {study.name} differs from the recorded objective ({'; '.join(changed)}): choose"
+        " another name; to run the following trials with the new code, use --accept-change (in Python,"
+        ' if_changed="accept"); to start a new study in Python, use if_changed="new"'
     )
 
 
@@ -82,5 +82,5 @@ def _log_recorded(connection: Connection, study: StudyRow, changed: list[str]) -
     if not changed:
         return
     first = codes.versions_of(connection, study.id)[-1].first_trial
-    message = f"study {study.name}: the new code holds from trial {first} ({'; '.join(changed)})"
+    message = f"study {study.name}: the new code is valid from trial {first} ({'; '.join(changed)})"
     log_event(_log, "code accepted", message, study=study.name, first_trial=first, changes=changed)

@@ -44,7 +44,7 @@ class StudyEnd:
 def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
     """Return whether the objective failed in each of these trials, by exceptions or by the time limit.
 
-    The result is false for an empty collection, and if a trial failed because of crashes or lost attempts.
+    The result is False if the collection is empty, or if a trial failed because of crashes or lost attempts.
     """
     return bool(trials) and all(trial.state == "failed" and trial.failures >= limits.max_failures for trial in trials)
 
@@ -55,19 +55,21 @@ def failed_study(what: str, trial: TrialRow | None) -> StudyEnd:
     Parameters
     ----------
     what : str
-        Text that says which trials failed.
+        Text that states which trials failed.
     trial : TrialRow or None
         The last failed trial, whose error becomes a part of the reason.
     """
     if trial is None:
         return StudyEnd("failed", what)
-    return StudyEnd("failed", f"{what}; the error of the last trial, {trial.number}, is: {last_line(trial.error)}")
+    return StudyEnd(
+        "failed", f"{what}; the last failed trial is trial {trial.number}, with the error: {last_line(trial.error)}"
+    )
 
 
 class ProposalPolicy(Protocol):
     """Interface of the policies that decide what a manager proposes next.
 
-    A policy decides from the history of the study. A policy has no access to the database.
+    A policy uses only the history of the study for its decisions. A policy has no access to the database.
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class ProposalPolicy(Protocol):
         """Return the numbers of the iterations whose results the optimizer must receive now, in ascending order."""
 
     def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
-        """Return the next request, or the end of the study, or None if the manager must wait for the end of a trial."""
+        """Return the next request, the end of the study, or None if the manager must wait until a trial has ended."""
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
         """Return the state and reason with which the study ends if no unused point is left for `request`.

@@ -15,19 +15,19 @@ _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
 # A gap between two reads of the leases counts as an outage of the database only if the gap is longer than
-# `CONTACT_SECONDS`. If a lease is short, a poll of the manager may take longer than half of the lease. Without
-# `CONTACT_SECONDS`, a poll that takes longer than half a lease would count as an outage of the database.
+# `CONTACT_SECONDS`. If a lease is short, a poll of the manager may last longer than half of the lease. Without
+# `CONTACT_SECONDS`, the manager would treat such a long poll as an outage of the database.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseMonitor:
-    """Decides which leases have expired.
+    """Finds the leases that have expired.
 
-    A lease has expired if the manager has seen no heartbeat of the trial's worker for the length of one lease. After an
-    outage of the database, the manager resets the measured time without a heartbeat to zero. Therefore no lease expires
-    because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat within the length of
-    one lease after the outage of the database. The manager's monotonic clock measures the time without a heartbeat,
-    because the database's clock may jump.
+    A lease has expired if the manager has not seen a heartbeat of the trial's worker for the length of one lease. After
+    an outage of the database, the manager resets the measured time without a heartbeat to zero. Therefore no lease
+    expires because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat within the
+    length of one lease after the outage of the database. The manager's monotonic clock measures the time without a
+    heartbeat, because the database's clock may jump.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ class LeaseMonitor:
 
 
 class TrialReaper:
-    """Takes one study's trials with expired leases back from the workers.
+    """Takes trials with expired leases back from the workers, for one study.
 
     Parameters
     ----------
     connection : Connection
-        The manager's connection to the database. Create a new `TrialReaper` for each new connection, because the
-        manager may have lost the previous connection in an outage of the database.
+        The manager's connection to the database. The manager may have lost the previous connection in an outage of the
+        database. Therefore the manager must create a new `TrialReaper` for each new connection.
     held : ClaimedStudy
         The id of the study and the manager's claim of the study.
     name : str
@@ -83,8 +83,8 @@ class TrialReaper:
         # half a lease between two reads of the leases could count as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # The number and the end of the lease of each trial for which the reaper has already logged that another session
-        # has locked the trial's row.
+        # The reaper logs only once that another session has locked a trial's row. The set contains the number and the
+        # end of the lease of each trial with such a log line.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:

@@ -18,7 +18,7 @@ _SHOWN = 3
 
 
 def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
-    """If every live worker refuses the study, return the workers' different reasons as one text. Otherwise return None.
+    """Return the workers' different reasons as one text, if every live worker refuses the study. Otherwise return None.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Registration of a study.
 
-If the ledger already has the study, a registration with a larger budget extends the budget of the study, and a
-registration with other stopping criteria changes the criteria of the study.
+If the ledger already has the study, a registration can extend the study's budget and change the study's stopping
+criteria.
 """
 
 import logging
@@ -26,7 +26,7 @@ _log = logging.getLogger("ledger.manager")
 def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None = None) -> StudyRow | None:
     """Record the study, the study's data files and the code of its objective in the ledger.
 
-    Return None if the ledger already has a study with this name.
+    If the ledger already has a study with this name, return None.
     """
     data = study.objective.data
     files = [
@@ -53,23 +53,23 @@ def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None 
 def register(
     connection: Connection, study: StudySpec, code: ObjectiveCode | None = None, if_changed: IfChanged = "refuse"
 ) -> StudyRow:
-    """Record the study. If the ledger already has this study with the same settings, extend and change the study.
+    """Record the study. If the ledger already has the study with the same settings, update the study.
 
     For an existing study, the function extends the budget, and sets the stopping criteria.
 
     Parameters
     ----------
     code : ObjectiveCode, optional
-        The code of the objective on this machine. None if this machine has not loaded the objective.
+        The code of the objective on this machine. `code` is None if this machine has not loaded the objective.
     if_changed : {"refuse", "accept", "new"}
-        What to do if the code differs from the recorded code. With "refuse", the ledger accepts the new code only if no
-        trial of the study is complete.
+        The reaction of the ledger if the code differs from the recorded code. With "refuse", the ledger accepts the new
+        code only if no trial of the study is complete.
 
     Raises
     ------
     LedgerError
-        The ledger already has a study with this name, and the recorded study has different settings, a larger budget or
-        another code. The error message lists the differences between the settings, or the changed parts of the code.
+        The ledger already has a study with this name, but the settings or the code differ, or the recorded budget is
+        larger. The error message lists the differences between the settings, or the changed parts of the code.
     """
     row = record(connection, study, code)
     if row is not None:
@@ -79,7 +79,7 @@ def register(
     differing = differences(recorded.model_copy(update={"batch_size": row.batch_size}), study)
     if differing:
         way_out = "choose another --name"
-        # A study with another space or another objective is another search.
+        # If the space or the objective differs, the settings describe a different search.
         if not any(difference.startswith(("space", "objective")) for difference in differing):
             option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
             way_out += f", or continue the existing study with `ledger resume {row.name}{option}`"
@@ -90,13 +90,14 @@ def register(
         if changed and if_changed == "new":
             another = study.model_copy(update={"name": name_of_new(study.name, code)})
             return register(connection, another, code)
-        # If no trial is complete, the ledger accepts the new code, for example after a failed first batch.
+        # If no trial is complete, for example after a failed first batch, the ledger accepts the new code.
         if changed and if_changed == "refuse" and trials.best(connection, row.id) is not None:
             raise refusal(row, changed)
         try:
             accept(connection, row, code)
         except CodeLockedError:
-            # A worker is recording the first version. The next worker then compares its code with this version.
+            # A worker is recording the first version. The next worker then compares its own code with the first
+            # version.
             if versions:
                 raise
     extend(connection, row, study.budget)
@@ -124,7 +125,7 @@ def extend(connection: Connection, study: StudyRow, budget: int) -> None:
 
 
 def set_batch_size(connection: Connection, study: StudyRow, batch_size: int) -> None:
-    """Change the batch size of a study from the next proposal on.
+    """Change the batch size of a study. The next proposal uses the new batch size.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def criteria_of(study: StudyRow) -> StoppingCriteria:
 def set_criteria(connection: Connection, study: StudyRow, criteria: StoppingCriteria) -> None:
     """Set the stopping criteria of a study.
 
-    If a criterion has ended the study, and the study meets none of the new criteria, the study runs again.
+    If a criterion has ended the study, but the study does not meet any of the new criteria, the study continues.
 
     Raises
     ------

@@ -11,14 +11,14 @@ from ledger.study.spec import StudySpec
 class SteadyPolicy:
     """The policy for steady mode, which proposes a new trial for each trial that has ended.
 
-    The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. A later
-    iteration has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
+    The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
+    proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
     the order in which the trials ended. Therefore the ledger records, with each iteration, the numbers of the newly
     ended trials in the order of their ends. During a proposal, each trial in flight has the constant liar's value as
     its loss.
 
-    If the objective fails in each of the first `batch_size` trials, the study fails after the end of the trials in
-    flight, because the objective probably fails for all points.
+    If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points. The
+    study then fails after the end of the trials in flight.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ class SteadyPolicy:
     batch_size : int
         The number of trials in flight.
     another_round : bool
-        Whether to allow `batch_size` more failed trials before the study fails. If a worker has already completed a
-        trial of the study, `another_round` has no effect.
+        Whether the policy allows `batch_size` more failed trials before the study fails. If a worker has already
+        completed a trial of the study, `another_round` has no effect.
     """
 
-    # Longest time in seconds between two polls. At most `longest_poll` seconds after the end of a trial, the manager
-    # reads from the ledger that the trial has ended, and can propose a new trial.
+    # Longest time in seconds between two polls. The manager notices at most `longest_poll` seconds after the end of a
+    # trial that the trial has ended. The manager can then propose a new trial.
     longest_poll = 0.05
 
     def __init__(
@@ -45,12 +45,11 @@ class SteadyPolicy:
         self._study, self._history = study, history
         self._is_used_up = False
         self._budget = budget
-        # If `another_round` is True, the study fails again after this number of failed trials, unless a trial
-        # completes.
+        # If `another_round` is True and no trial completes, the study fails again after this number of failed trials.
         self._extended = history.counted_failed + batch_size if another_round else None
 
     def to_tell(self) -> list[int]:
-        """Return the numbers of the iterations that have ended, but whose results the optimizer has not received."""
+        """Return the numbers of the ended iterations whose results the optimizer has not yet received."""
         history = self._history
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
@@ -58,7 +57,7 @@ class SteadyPolicy:
         """Return a `ProposalRequest` for new trials, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
-        trials. The result is None if the manager must wait for the end of a trial.
+        trials. The result is None if the manager must wait until a trial has ended.
         """
         size = self._missing(budget, batch_size)
         if size > 0:
@@ -76,8 +75,8 @@ class SteadyPolicy:
         history = self._history
         left = budget - history.counted
         if not history.is_proven:
-            # Until a trial completes, the policy proposes a new trial for each failed trial, but none for a cancelled
-            # trial.
+            # Until a trial completes, the policy proposes a new trial for each failed trial. The policy does not
+            # replace a cancelled trial.
             left += history.counted_failed
             left = min(left, self._most_failures(batch_size) - history.counted_failed - len(history.open))
         return min(batch_size - len(history.open), left)

@@ -23,7 +23,7 @@ class NotebookDisplay:
         self._handle: Any = None
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:
-        """Show the search, and replace what the display has shown before."""
+        """Show the search. Replace the earlier content of the display."""
         from IPython.display import display
 
         show: Any = display
@@ -34,4 +34,4 @@ class NotebookDisplay:
             self._handle.update(content, raw=True)
 
     def end(self) -> None:
-        """Leave the last state of the search in the notebook."""
+        """Stop the display. The last state of the search stays in the notebook."""

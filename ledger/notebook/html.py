@@ -1,7 +1,7 @@
-"""HTML of a study for a notebook: the display of a running search, and the results that a cell shows.
+"""The HTML with which a notebook displays a running search and the results of a study.
 
-Each text from the ledger is escaped, because an objective or a user of the ledger has written the text. The colours are
-those of the notebook, so the HTML is readable in a light and in a dark notebook.
+Each text from the ledger is escaped, because an objective or a user of the ledger has written the text. The HTML uses
+the colours of the notebook, so the HTML is readable in a light and in a dark notebook.
 """
 
 import json
@@ -38,7 +38,7 @@ def running_search(
     best_params : mapping or None
         The parameters of the best trial.
     output : sequence of str
-        The last lines of the workers' output, which the display shows only when a user opens them.
+        The last lines of the workers' output. The display hides the lines until a user opens them.
     note : str
         An additional line, for example a note that the status is old.
     """
@@ -137,7 +137,7 @@ def convergence(improvements: Sequence[Improvement], last: int) -> str:
 
     def y(value: float) -> float:
         # The code halves the values first, because the difference between two large values could exceed the largest
-        # float. Half of the smallest float is 0.
+        # float. Half of the smallest float rounds to 0.
         length = highest / 2 - lowest / 2
         share = (value / 2 - lowest / 2) / length if length else 0.5
         return _MARGIN + up * (1 - share)

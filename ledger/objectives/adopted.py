@@ -3,9 +3,9 @@
 The supervisor adopts the processes that are detached from the trainer. The trainer adopts the processes that are
 detached from a command.
 
-A process is detached if its parent has ended, as after a double fork. The kernel gives a detached process to the
-nearest ancestor that adopts detached processes. Without adoption, the worker could not find a detached process, because
-such a process may also have its own session and its own process group.
+A process is detached if its parent has ended, as after a double fork. The nearest ancestor that adopts detached
+processes becomes the new parent of a detached process. Without adoption, the worker could not find a detached process,
+because such a process may also have its own session and its own process group.
 """
 
 import ctypes
@@ -20,8 +20,8 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 # On most kernels, the file /proc/thread-self/children exists and lists the children of the current thread.
 _LIST = Path("/proc/thread-self/children")
-# Maximum time in seconds that the supervisor waits for the end of killed processes. A killed process that waits for a
-# disk may need more time to end.
+# Maximum time in seconds for which the supervisor waits until killed processes have ended. A killed process that waits
+# for a disk may need more time to end.
 LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
 
@@ -31,7 +31,7 @@ class AdoptedProcesses:
 
     On systems other than Linux, this class does nothing.
 
-    Between `begin` and `stop`, this process must start no process except the child.
+    Between `begin` and `stop`, this process must not start any process except the child.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,10 @@ class AdoptedProcesses:
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def stop(self) -> None:
-        """End all adopted processes, and adopt no further processes. Call this method after the child's end."""
+        """End all adopted processes, and stop the adoption of detached processes.
+
+        Call this method after the child's end.
+        """
         if self._others is not None:
             self.end(())
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0)
@@ -103,8 +106,8 @@ def _children() -> set[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             with suppress(FileNotFoundError, ProcessLookupError):
-                # In /proc/PID/stat, the name of the program ends at the last closing parenthesis, and may itself
-                # contain any character.
+                # In /proc/PID/stat, the name of the program ends at the last closing parenthesis. The name may contain
+                # any character, even a parenthesis.
                 if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == own:
                     found.add(int(folder.name))
     return found

@@ -28,11 +28,11 @@ from ledger.text import last_line, one_line, show
 # The error text of an attempt contains at most the last _ERROR_KEPT bytes of the command's standard error.
 _ERROR_KEPT = 4096
 _READ_SIZE = 1 << 16
-# After the end of the command, this process reads at most about _LARGEST_REST bytes from each pipe. If more bytes
-# arrive, a process of the command still runs, because the buffer of a pipe is smaller than this limit.
+# After the end of the command, this process reads at most about _LARGEST_REST bytes from each pipe. The buffer of a
+# pipe is smaller than this limit. If more bytes arrive, a process of the command is therefore still running.
 _LARGEST_REST = 1 << 20
 # Time in milliseconds between two removals of ended processes from the kernel's table of processes. On systems other
-# than Linux, also the longest time until this process notices the end of the command.
+# than Linux, this is also the longest time until this process notices that the command has ended.
 _POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
 
 
@@ -42,7 +42,7 @@ class CommandFailedError(LedgerError):
     Attributes
     ----------
     code : int or None
-        The exit code, or the negative number of the signal. None means that the command did not start, or reported too
+        The exit code, or the negative number of the signal. `code` is None if the command did not start or reported too
         many values.
     detail : str
         The end of the command's standard error, for the lines before the message. The text is empty if the standard
@@ -90,7 +90,7 @@ class CommandHost:
         except OSError as error:
             raise LedgerError(
                 f"the folder for the files of the trial cannot be created ({error.strerror}:"
-                f" {self.folder or tempfile.gettempdir()}): let TMPDIR name a folder in which this user may write"
+                f" {self.folder or tempfile.gettempdir()}): set TMPDIR to a folder in which this user may write"
             ) from None
         try:
             yield folder
@@ -98,7 +98,7 @@ class CommandHost:
             remove_folder(folder)
 
     def remove_leftovers(self) -> None:
-        """Remove the folders of trials that were killed. No command may run."""
+        """Remove the folders that remain after the end of killed trials. No command may run."""
         if self.folder is not None:
             with suppress(OSError):
                 for folder in list(Path(self.folder).iterdir()):
@@ -111,8 +111,8 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
     Parameters
     ----------
     objective : mapping
-        The mapping has the key "command", and may have the keys "params_as", "direction" and "record_source". A role
-        that can create studies can write any JSON value as an objective, so the values may be any JSON values.
+        The mapping has the key "command", and may have the keys "params_as", "direction" and "record_source". The
+        values may be any JSON values, because a role that can create studies can write any JSON value as an objective.
     host : CommandHost
         The permissions and the resources of this process.
 
@@ -134,7 +134,8 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
     if shutil.which(template.program) is None:
         raise LedgerError(
             f"this machine has no program {show(template.program)} for the command of the study: install the program,"
-            " put its folder on PATH, or start the worker in the folder to which a relative path belongs"
+            " put its folder on PATH, or, if the path is relative, start the worker in the folder in which the path"
+            " begins"
         )
     host.remove_leftovers()
     return CommandObjective(template, params_as, host)
@@ -196,7 +197,8 @@ class CommandObjective:
     def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_Output":
         """Run the command, pass its reports to the context, and return its standard output."""
         reports = _Reports(context)
-        # If the command of another trial has started this worker, the environment contains the variables of that trial.
+        # The command of another trial may have started this worker. The environment then contains the variables of the
+        # other trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
         variables |= {names[fact]: _encode(text) for fact, text in facts.items()}
@@ -221,8 +223,8 @@ class CommandObjective:
             has_ended = processes.end(())
         if not has_ended:
             raise RemainingProcessesError(
-                f"some processes of the command have not ended within {LONGEST_WAIT:g} s after its end: let the program"
-                " end its processes"
+                f"some processes of the command still ran {LONGEST_WAIT:g} s after the command had ended: change the"
+                " program so that it ends all its processes"
             )
         processes.stop()
         for stream in (output, error_output):
@@ -255,8 +257,8 @@ class CommandObjective:
         for descriptor in (*is_open, *([] if exit_descriptor is None else [exit_descriptor])):
             poll.register(descriptor, select.POLLIN)
         try:
-            # The end of the pipes does not show the end of the command: the command can close its pipes before it ends,
-            # and background processes can keep the pipes open.
+            # This process cannot recognise the end of the command by the end of the pipes: the command can close its
+            # pipes before it ends, and background processes can keep the pipes open.
             has_ended = False
             while not has_ended and reports.fault is None:
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
@@ -277,7 +279,9 @@ class CommandObjective:
                 f"the command {program} cannot start ({reason}): pass fewer or shorter parameters, or set params_as ="
                 ' "file"'
             )
-        return f"the command {program} cannot start ({one_line(reason)}): make it a program that this user can run"
+        return (
+            f"the command {program} cannot start ({one_line(reason)}): make the file a program that this user can run"
+        )
 
 
 class _Reports:
@@ -294,7 +298,7 @@ class _Reports:
         self.fault: str | None = None
 
     def read(self, data: bytes) -> None:
-        """Report each value whose line ends in `data`, the next part of the output."""
+        """Report each value whose line is complete after `data`, the next part of the output."""
         for step, value in self._lines.read(data) if self.fault is None else ():
             try:
                 self._context.report(value, step)
@@ -315,7 +319,7 @@ class _Output:
     kept : int
         `tail` contains at least the last `kept` bytes of the output.
     handle : callable
-        Function that also gets each part of the output.
+        Function that `read` calls with each part of the output.
 
     Attributes
     ----------
@@ -355,7 +359,7 @@ class _Output:
 
 
 def remove_folder(folder: str) -> None:
-    """Remove a folder with all its content, as far as this process may remove the content."""
+    """Remove a folder with all its content, except content that this process has no permission to remove."""
     with suppress(RecursionError):  # Before Python 3.13, shutil.rmtree() calls itself for each level of folders.
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -382,7 +386,7 @@ def _describe_end(code: int, error_output: str) -> str:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         cause = f"signal {name} ended the command"
         if code == -signal.SIGKILL:
-            cause += ", which the kernel sends when memory runs out"
+            cause += " (the kernel sends SIGKILL when memory runs out)"
     else:
         cause = f"the command ended with exit code {code}"
     limit = resource.getrlimit(resource.RLIMIT_DATA)[0]

@@ -12,23 +12,23 @@ from ledger.objectives.command_template import CommandTemplate, fixed_arguments
 from ledger.objectives.fingerprint import LARGEST_TEXTS, CodePart, ObjectiveCode, bounded
 from ledger.objectives.fingerprint.provenance import git_state
 
-# A larger file is not watched, because each worker reads the watched files.
+# The ledger does not watch a larger file, because each worker would have to read the file.
 _LARGEST_FILE = 100_000_000
 
 
 def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, recordable: bool = False) -> ObjectiveCode:
     """Return the code of a command.
 
-    The first file is the program, or the script that the program runs. A worker must have the recorded script. The
-    other files count as values and not as code, because a program may also write to a file that an argument names.
+    The first file is the program, or the script that the program runs. A worker must have the recorded script. Each
+    other file that an argument names counts as a value and not as code, because the program may write to this file.
 
     Parameters
     ----------
     arguments : sequence of str
         The program and its arguments, in the form of `CommandTemplate`.
     patterns : sequence of str
-        The patterns of the allowed commands. If a pattern allows a file only by ``{...}``, the code does not contain
-        the text of the file. Otherwise the creator of a study could read any text in the folder of the worker.
+        The patterns of the allowed commands. If only the word ``{...}`` of a pattern allows a file, the code does not
+        contain the text of the file. Otherwise the creator of a study could read any text in the folder of the worker.
     recordable : bool
         Whether the code contains the git commit and the text of the script.
 
@@ -64,7 +64,7 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
 
 
 def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
-    """Yield the arguments that name a file in the current folder, each with its index."""
+    """Yield the index and the text of each argument that names a file in the current folder."""
     current = os.path.realpath(os.curdir)
     found: set[str] = set()
     for index, text in enumerate(template.texts):
@@ -91,7 +91,7 @@ def _content(name: str) -> bytes | str:
 
 
 def _text(content: bytes) -> str | None:
-    """Return a content as a text, or None for a binary file and for a text that is too long for an answer."""
+    """Return the content of a file as a text, or None if the file is binary or the text is too long for an answer."""
     try:
         text = content.decode()
     except UnicodeDecodeError:

@@ -14,12 +14,14 @@ from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP
 from ledger.objectives.result import InvalidResultError
 from ledger.text import one_line, show
 
-# A result is in the last LARGEST_RESULT bytes of standard output, or in a file of at most LARGEST_RESULT bytes. A
-# program's JSON can be longer than the ledger's JSON of the same metrics, because of spaces and escape sequences.
+# A result is in the last LARGEST_RESULT bytes of standard output, or in a file of at most LARGEST_RESULT bytes. The
+# JSON text that a program writes can contain spaces and escape sequences. Therefore this JSON text can be longer than
+# the ledger's JSON text of the same metrics.
 LARGEST_RESULT = 2 * LARGEST_JSON
 _OUTPUT, _FILE = "standard output", "the result file"
 # The pattern also matches the texts of numbers that are not finite, such as "nan" of C and "NA" of R. A result that is
-# not finite is an error. If the ledger skipped a line with such a text, an earlier line could become the result.
+# not finite is an error. If the ledger ignored a line such as "nan", the ledger could use an earlier line as the
+# result.
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
 _LINE_END = re.compile(rb"[\r\n]+")
 # A line of a report has at most LONGEST_REPORT bytes.
@@ -30,7 +32,7 @@ _WANTED = 'a number or a JSON object with "value"'
 class ReportLines:
     """Finds the reports in the standard output of a command, while the command runs.
 
-    A line is a report if it is a JSON object with the keys "step" and "value", the step is an integer from 0 to
+    A report is a line with a JSON object that has the keys "step" and "value". The step is an integer from 0 to
     `LARGEST_STEP`, and the value is a number. The class ignores all other lines, and the other keys of the object. A
     line ends with a line feed, a carriage return or both.
 
@@ -44,11 +46,11 @@ class ReportLines:
     """
 
     def __init__(self) -> None:
-        # The beginning of a line whose end has not arrived yet, with at most LONGEST_REPORT + 1 bytes.
+        # The received part of an incomplete line. The part has at most LONGEST_REPORT + 1 bytes.
         self._partial = b""
 
     def read(self, data: bytes) -> list[tuple[int, float]]:
-        """Return the step and the value of each report whose line ends in `data`, the next part of the output."""
+        """Return the step and the value of each report that is complete after `data`, the next part of the output."""
         first, *others = _LINE_END.split(data)
         lines = [self._partial + first, *others]
         self._partial = lines.pop()[: LONGEST_REPORT + 1]
@@ -56,7 +58,7 @@ class ReportLines:
 
 
 def _report(line: bytes) -> tuple[int, float] | None:
-    # Most lines are no reports. The first two tests are much faster than the parser of JSON.
+    # Most lines are not reports. The first two tests exclude most lines, and are much faster than the JSON parser.
     if len(line) > LONGEST_REPORT or b'"step"' not in line:
         return None
     try:
@@ -117,7 +119,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
         if result is not None:
             return result
     found = f"its last line is {_shown(last)}" if last else "it is empty"
-    raise InvalidResultError(f"standard output has no line that is {_WANTED}; {found}: print the result at the end")
+    raise InvalidResultError(f"no line of standard output is {_WANTED}; {found}: print the result at the end")
 
 
 def from_file(path: str) -> dict[str, Any] | None:
@@ -162,8 +164,9 @@ def from_file(path: str) -> dict[str, Any] | None:
 
 
 def _result(text: bytes, place: str) -> dict[str, Any] | None:
-    """Return the result that a text contains, or None if the text is no result. The text must have no white space at
-    its ends.
+    """Return the result in a text, or None if the text does not contain a result.
+
+    The text must not begin or end with white space.
     """
     if _NUMBER.fullmatch(text):
         return {"value": _finite(float(text) if text != b"NA" else math.nan, _shown(text), place)}
@@ -174,7 +177,7 @@ def _result(text: bytes, place: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError) as error:
         if b"value" not in text:
             return None
-        reason = "more nested levels than JSON may have" if isinstance(error, RecursionError) else one_line(str(error))
+        reason = "too many nested levels" if isinstance(error, RecursionError) else one_line(str(error))
         raise InvalidResultError(
             f'{place} ends with {_shown(text)}, which is not valid JSON ({reason}): print JSON with the key "value"'
         ) from None
@@ -184,9 +187,7 @@ def _result(text: bytes, place: str) -> dict[str, Any] | None:
     if type(value) not in (int, float):
         raise InvalidResultError(f'{place} ends with a result whose "value" is {show(value)}: print a finite number')
     if "loss" in content:
-        raise InvalidResultError(
-            f'{place} ends with a result with "value" and "loss": give the metric "loss" another name'
-        )
+        raise InvalidResultError(f'{place} ends with a result that has "value" and "loss": rename the metric "loss"')
     return {"value": _finite(value, show(value), place), **content}
 
 

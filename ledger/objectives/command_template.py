@@ -1,8 +1,8 @@
-"""The command of a study, whose arguments contain placeholders for the parameters of a trial.
+"""The command of a study. The command's arguments contain placeholders for the parameters of a trial.
 
-An argument is a text with placeholders such as ``{lr}``. A placeholder names a parameter of the space, or a fact of the
-trial such as ``{trial.seed}``. ``{{`` stands for an opening brace, and ``}}`` stands for a closing brace. No shell
-reads the arguments.
+An argument is a text with placeholders such as ``{lr}``. A placeholder contains the name of a parameter of the space,
+or of a property of the trial, such as ``{trial.seed}``. ``{{`` stands for an opening brace, and ``}}`` stands for a
+closing brace. The worker passes the arguments directly to the program, without a shell.
 """
 
 import json
@@ -75,8 +75,8 @@ class CommandTemplate:
         program = arguments[0]
         if not program or any(name is not None for _, name in self._parts[0]):
             raise UsageError(
-                f"the program {show(program)} must be a fixed text without a placeholder: name the program, or choose"
-                " between programs in a script"
+                f"the program {show(program)} must be a fixed text without a placeholder: write the name of the"
+                " program, or select the program in a script"
             )
         self._check_shell()
 
@@ -128,16 +128,16 @@ class CommandTemplate:
         Parameters
         ----------
         space : mapping
-            The names of the space's parameters. The value of a name is the sequence of the texts that this parameter
-            can have. The sequence is empty if the parameter has no texts.
+            The names of the space's parameters. Each name is mapped to the sequence of the texts that the parameter can
+            have. The sequence is empty if the parameter's values are not texts.
         params_as : {"arguments", "variable", "file"}
             How the command receives the parameters. With "arguments", each parameter must have a placeholder.
 
         Raises
         ------
         UsageError
-            A placeholder names no parameter, or a parameter has no placeholder. A UsageError also occurs if the value
-            of a parameter could become an option. The message is one line.
+            A placeholder names no parameter, or a parameter has no placeholder. The method also raises UsageError if
+            the program could interpret a parameter's value as an option. The message is one line.
 
         Examples
         --------
@@ -155,8 +155,8 @@ class CommandTemplate:
             for _, placeholder in parts:
                 if placeholder is not None and placeholder not in space and placeholder not in _NAMES:
                     raise UsageError(
-                        f"placeholder {{{one_line(placeholder, 80)}}} names no parameter of the space"
-                        f"{nearest(placeholder, (*space, *_NAMES))}; write {{{{ and }}}} for braces of another meaning"
+                        f"placeholder {{{one_line(placeholder, 80)}}} names no parameter of the"
+                        f" space{nearest(placeholder, (*space, *_NAMES))}; write {{{{ and }}}} for other braces"
                     )
         used = self.placeholders
         if "trial.params_file" in used and params_as != "file":
@@ -166,8 +166,8 @@ class CommandTemplate:
         unused = [name for name in space if name not in used]
         if unused and params_as == "arguments" and "trial.params" not in used:
             raise UsageError(
-                f"parameter {unused[0]!r} is in no argument of the command: write {{{unused[0]}}} into an argument, or"
-                ' set params_as = "variable" or "file" (--params-as) if the program reads its parameters from the'
+                f"no argument of the command contains parameter {unused[0]!r}: write {{{unused[0]}}} into an argument,"
+                ' or set params_as = "variable" or "file" (--params-as) if the program reads its parameters from the'
                 " variable LEDGER_TRIAL_PARAMS or from a file"
             )
         for argument, parts in zip(self.arguments, self._parts, strict=True):
@@ -210,17 +210,18 @@ class CommandTemplate:
                         " only points of the study's space"
                     )
             whole = "".join(texts)
-            # A role that can enqueue trials can choose any value, and must not choose an option of the program.
+            # A role that can enqueue trials can choose any value. However, the value must not become an option of the
+            # program.
             if parts and parts[0][1] is not None and _is_option(whole):
                 raise LedgerError(
-                    f"the argument {show(argument)} of the command would become the option {show(whole)}: enqueue only"
-                    " points of the study's space"
+                    f"the value of this trial turns the argument {show(argument)} of the command into the option"
+                    f" {show(whole)}: enqueue only points of the study's space"
                 )
             rendered.append(whole)
         return rendered
 
     def _check_shell(self) -> None:
-        """Refuse a placeholder in the script of a shell, because the shell would run a part of a value as a command."""
+        """Refuse a placeholder in a shell script, because the shell could run a part of the value as a command."""
         for index, argument in enumerate(self.arguments):
             if PurePath(argument).name not in _SHELLS:
                 continue
@@ -229,7 +230,7 @@ class CommandTemplate:
             if name is not None:
                 shown = f"{{{one_line(name, 80)}}}"
                 raise UsageError(
-                    f"placeholder {shown} is in the script of a shell, which could run the value as a command: write"
+                    f"placeholder {shown} is in a shell script, and the shell could run the value as a command: write"
                     f' "$1" in the script, and put the arguments sh {shown} after the script'
                 )
 
@@ -254,15 +255,15 @@ def pattern_of(arguments: Sequence[str]) -> str:
     >>> pattern_of(["./train", "--name", "two words", "{lr}"])
     "./train --name 'two words' {lr}"
     """
-    # A pattern is no line of a shell, so braces need no quotes.
+    # A pattern is not a shell command, so the function does not quote braces.
     return " ".join(argument if _PLAIN_WORD.fullmatch(argument) else shlex.quote(argument) for argument in arguments)
 
 
 def pattern_words(pattern: str) -> list[str]:
     """Return the words of the pattern of an allowed command.
 
-    A pattern is split into words as a shell splits a command line: at spaces, except in quotes. The function expands no
-    variables and no wildcards. Each word stands for one argument, as the study has recorded the argument, with its
+    A pattern is split into words as a shell splits a command line: at spaces, except in quotes. The function does not
+    expand variables or wildcards. Each word must be equal to one argument of the study's command, including the
     placeholders. If the last word is ``{...}``, the pattern also allows any further arguments.
 
     Raises
@@ -278,21 +279,19 @@ def pattern_words(pattern: str) -> list[str]:
     try:
         words = shlex.split(pattern)
     except ValueError as error:
-        raise UsageError(f"{show(pattern)} is not a pattern ({error}): close each quote") from None
+        raise UsageError(f"{show(pattern)} is not a valid pattern ({error}): close each quote") from None
     if not words or words[0] == ANY_ARGUMENTS:
         raise UsageError(
             f"{show(pattern)} names no program: write the program and its arguments, such as 'python train.py"
             f" {ANY_ARGUMENTS}'"
         )
     if ANY_ARGUMENTS in words[:-1]:
-        raise UsageError(
-            f"{show(pattern)} has {ANY_ARGUMENTS} before another word: {ANY_ARGUMENTS} must be the last word"
-        )
+        raise UsageError(f"{show(pattern)} has a word after {ANY_ARGUMENTS}: {ANY_ARGUMENTS} must be the last word")
     return words
 
 
 def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
-    """Return the number of leading arguments that a pattern names. The word ``{...}`` names no argument.
+    """Return the number of the first arguments that a pattern lists. The word ``{...}`` does not count.
 
     Raises
     ------
@@ -346,7 +345,7 @@ def _parts(argument: str) -> Iterator[tuple[str, str | None]]:
         text, name = token[0], token[1]
         if text in ("{", "}") or name == "":
             raise UsageError(
-                f"argument {show(argument)} of the command has a brace that belongs to no placeholder: write {{{{ or"
+                f"argument {show(argument)} of the command has a brace outside a placeholder: write {{{{ or"
                 " }} for a brace"
             )
         if name is not None:

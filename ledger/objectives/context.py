@@ -54,14 +54,15 @@ class Context:
         """Report an intermediate value during the training, such as the validation loss after an epoch.
 
         The ledger records the first value of each step of an attempt. The value at the end is the value that the
-        objective returns, and not the last reported value. The training does not wait for the database. If the call
-        runs outside of a trial, such as in a test of the objective, the method only checks the arguments.
+        objective returns, and not the last reported value. The training does not wait for the database. If no trial is
+        running, such as in a test of the objective, the method only checks the arguments.
 
         Parameters
         ----------
         value : float
-            The value at the step, any real number. Like the value that the objective returns, the value is high or low
-            as the study maximises or minimises. NaN and the infinities are recorded as a missing value.
+            The value at the step, any real number. The reported value has the same meaning as the value that the
+            objective returns. If the study maximises, a high value is good. NaN and the infinities are recorded as a
+            missing value.
         step : int
             The step of the training, such as the number of the epoch, from 0 to 10**15. An attempt can report at most
             100,000 values.
@@ -69,11 +70,11 @@ class Context:
         Raises
         ------
         TypeError
-            `value` is no real number, or `step` is no integer.
+            `value` is not a real number, or `step` is not an integer.
         ValueError
             `step` is outside its range, or the attempt has reported too many values.
         RuntimeError
-            Another process than the process of the objective has called the method, or the trial has ended.
+            A process other than the process of the objective has called the method, or the trial has ended.
 
         Examples
         --------

@@ -1,7 +1,7 @@
 """The datasets of scikit-learn on which a model can train.
 
-The datasets in this module are part of the scikit-learn package, so a trial on such a dataset needs no network. The
-dataset linnerud is left out, because it has three targets, and only 20 rows.
+The datasets in this module are part of the scikit-learn package, so a trial on such a dataset needs no network. This
+module does not use the dataset linnerud, because linnerud has three targets and only 20 rows.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DATASETS: tuple[str, ...] = tuple(CLASSES)
 # features and the targets of all rows. The features are a float array of shape (rows, features). Each target of a
 # classification is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {name: partial(_load_bundled, name) for name in DATASETS}
-# Largest number of folds. Each fold needs a row of each class, and the smallest class of the bundled datasets has 48
+# Largest number of folds. Each fold must contain a row of each class. The smallest class of all bundled datasets has 48
 # rows (in the dataset wine).
 MOST_FOLDS = 48
 

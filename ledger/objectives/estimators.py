@@ -23,10 +23,10 @@ PACKAGES = ("sklearn", "xgboost", "lightgbm")
 RESERVED = {
     "random_state": "the trial's own seed",
     "n_jobs": "the worker's threads",
-    "memory": "no cache, because each attempt of a trial must have the same loss",
+    "memory": "the cache is off, because each attempt of a trial must have the same loss",
     "verbosity": "silent",
 }
-# Kinds of estimators that predict no target, as scikit-learn names them.
+# Scikit-learn's names for the kinds of estimators that do not predict a target.
 _WITHOUT_TARGET = ("clusterer", "density_estimator", "outlier_detector", "transformer")
 
 # Each step has a name and a reference. A single estimator is one step with the name "".
@@ -34,20 +34,23 @@ Steps = Sequence[tuple[str, str]]
 
 
 def check_reference(reference: str) -> None:
-    """Raise a UsageError unless `reference` has the form "package.module:Class". The check imports no module."""
+    """Raise a UsageError if `reference` does not have the form "package.module:Class". The check imports no module."""
     references.check_form(reference, "estimator", "package.module:Class")
 
 
 def check_steps(steps: Sequence[Sequence[str]]) -> None:
-    """Raise a UsageError unless each step of a pipeline has a valid name and a reference."""
+    """Raise a UsageError if a step of a pipeline has no valid name or no valid reference."""
     if len(steps) < 2:
-        raise UsageError(f"a pipeline has at least two steps, but steps has {len(steps)}; use estimator instead")
+        raise UsageError(
+            f"a pipeline needs at least two steps, but the setting steps has {len(steps)}; use the"
+            " setting estimator for a single step"
+        )
     earlier: set[str] = set()
     for name, reference in steps:
         if not name.isidentifier() or "__" in name or name in ("steps", "memory", "verbose", "transform_input"):
             raise UsageError(
-                f"step {show(name)} must have a name of letters, digits and single underscores that is not a parameter"
-                " of a pipeline; rename the step"
+                f"the name {show(name)} of a step must consist of letters, digits and single underscores, and must not"
+                " be the name of a parameter of a pipeline; rename the step"
             )
         if name in earlier:
             raise UsageError(f"two steps have the name {show(name)}; rename one of the two steps")
@@ -217,19 +220,19 @@ class EstimatorBuilder:
         kind = self._kind
         if kind in _WITHOUT_TARGET:
             raise UsageError(
-                f"{self.label} predicts no target, because its kind is {kind.replace('_', ' ')}; use a classifier or a"
-                " regressor"
+                f"{self.label} is an estimator of the kind {kind.replace('_', ' ')}, and cannot predict a target; use"
+                " a classifier or a regressor"
             )
         if kind is not None and kind != task:
             noun = {CLASSIFICATION: "classifier", REGRESSION: "regressor"}
             raise UsageError(
                 f"{self.label} is a {noun[kind]}, but the task is {task}; use a {noun[task]}, or --task {kind} if the"
-                " target fits"
+                " target fits this task"
             )
 
 
 def weights_argument(estimator: Any) -> str | None:
-    """Return the name of the argument of ``fit`` that takes the weights of the rows, or None if no argument does.
+    """Return the name of the argument of ``fit`` for the weights of the rows, or None if ``fit`` has no such argument.
 
     Examples
     --------
@@ -268,7 +271,8 @@ def find_estimator(reference: str, allowed: Collection[str], folder: str | None 
         return found
     from sklearn.base import BaseEstimator
 
-    # The packages that each worker may use also contain functions that download files or delete folders.
+    # A reference to these packages must name an estimator class, because the packages also contain functions that
+    # download files or delete folders.
     if not (inspect.isclass(found) and issubclass(found, BaseEstimator)):
         raise LedgerError(
             f"estimator {reference!r} is not an estimator class; name a class such as sklearn.svm:SVC, or a function of"
@@ -315,8 +319,8 @@ def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
     estimator.set_params(**settings)
     for part in _parts(estimator, parameters):
         package = type(part).__module__.partition(".")[0]
-        # The code imports these modules by name and only here, so a program that only checks references imports neither
-        # LightGBM nor XGBoost.
+        # Only this code imports the ledger's modules for LightGBM and XGBoost. Therefore a program that only checks
+        # references does not import LightGBM or XGBoost.
         if package == "lightgbm":
             part.set_params(**importlib.import_module("ledger.objectives.lgbm").REPRODUCIBLE)
         elif package == "xgboost":
@@ -333,7 +337,7 @@ def _parts(estimator: Any, parameters: Mapping[str, Any]) -> Iterator[Any]:
 def _validate(estimator: Any) -> None:
     """Raise a UsageError if a class of scikit-learn would refuse the value of a parameter during the training."""
     for part in _parts(estimator, estimator.get_params(deep=True)):
-        # scikit-learn offers no public function for the check of the values before the training.
+        # scikit-learn has no public function that checks the parameters' values before the training.
         validate = getattr(part, "_validate_params", None)
         if validate is not None and hasattr(part, "_parameter_constraints"):
             try:
@@ -343,7 +347,10 @@ def _validate(estimator: Any) -> None:
 
 
 def _kind(reference: str, factory: Any) -> str | None:
-    """Return the task of an estimator, another kind such as "clusterer", or None if the estimator states no kind."""
+    """Return the task or the kind of an estimator, such as "clusterer".
+
+    Return None if the estimator does not define its kind.
+    """
     estimator = _create(reference, factory)
     try:
         from sklearn.utils import get_tags
@@ -354,8 +361,8 @@ def _kind(reference: str, factory: Any) -> str | None:
             kind = get_tags(estimator).estimator_type
         except Exception as error:
             raise LedgerError(
-                f"estimator {reference!r} has no tags of scikit-learn, which its scorers need; derive the class from"
-                " sklearn.base.BaseEstimator"
+                f"estimator {reference!r} has no scikit-learn tags, which the scorers of scikit-learn need; derive the"
+                " class from sklearn.base.BaseEstimator"
             ) from error
     tasks = dict(zip(("classifier", "regressor"), TASKS, strict=True))
     return None if kind is None else tasks.get(str(kind), str(kind))

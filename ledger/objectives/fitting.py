@@ -20,12 +20,12 @@ class FittingObjective:
 
     A call returns the loss, the score under the name of the metric, and the training time in seconds as
     ``fit_seconds``. With a cross-validation, the score is the mean score of the folds. The result of a cross-validation
-    also contains the list of the folds' scores as ``METRIC_folds``, and the standard deviation of these scores (ddof 0)
-    as ``METRIC_std``. METRIC stands for the name of the metric.
+    also contains ``METRIC_folds``, the list of the folds' scores, and ``METRIC_std``, the standard deviation of the
+    folds' scores (ddof 0). METRIC stands for the name of the metric.
 
-    For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is 0.5 or more,
-    ``1 - loss`` is exactly the accuracy. The docstring of `ledger.objectives.metrics` describes the loss of each
-    metric.
+    For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is at least 0.5,
+    ``1 - loss`` is exactly equal to the accuracy. The docstring of `ledger.objectives.metrics` describes the loss of
+    each metric.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ class FittingObjective:
     def refit(self, params: Mapping[str, Any], seed: int) -> Any:
         """Return an estimator that is trained on all rows of the dataset, except the rows of a hold-out file.
 
-        If the objective replaces missing numbers, the estimator is a pipeline whose first step replaces them.
+        If the objective replaces missing numbers, the estimator is a pipeline whose first step replaces missing
+        numbers.
 
         Parameters
         ----------
@@ -106,8 +107,8 @@ class FittingObjective:
         has_weights = self._dataset.weights is not None or self._class_weights is not None
         if has_weights and estimators.weights_argument(estimator) is None:
             raise UsageError(
-                f"the fit method of {self._builder.label} takes no sample_weight; leave weight_column and class_weights"
-                " out, or use another estimator"
+                f"the fit method of {self._builder.label} has no argument sample_weight; leave weight_column and"
+                " class_weights out, or use another estimator"
             )
         if metrics.needs_probabilities(form.metric) and not hasattr(estimator, "predict_proba"):
             raise UsageError(
@@ -157,19 +158,19 @@ class ModelBuilder:
 
     def build(self, params: Mapping[str, Any], seed: int, threads: int) -> Any:
         """Return an unfitted estimator with the fixed parameters and `params`."""
-        # Another program may have inserted the trial into the database without a check of the hyper-parameters' names.
-        # XGBoost and LightGBM accept any name, such as the name of an option that writes files.
+        # Another program may have inserted the trial into the database, and may not have checked the names of the
+        # hyper-parameters. XGBoost and LightGBM accept any name, such as the name of an option that writes files.
         every = {**self._fixed, **params}
         parameters.check(self._model, every, self._task)
         return self._estimator(every, seed, threads, self._task)
 
     def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
-        """Raise a UsageError if a parameter of the points is no hyper-parameter of the model."""
+        """Raise a UsageError if the model has no hyper-parameter with the name of one of the points' parameters."""
         parameters.check(self._model, points[0] if points else (), task)
 
 
 def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
-    """Return the argument `class_weight` of `compute_sample_weight`, or None without class weights."""
+    """Return the argument `class_weight` of `compute_sample_weight`, or None if the study has no class weights."""
     weights: Any = form.class_weights
     if weights is None or weights == BALANCED:
         return weights
@@ -196,8 +197,8 @@ def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
 def _imputer() -> Any:
     from sklearn.impute import SimpleImputer
 
-    # The option keep_empty_features is needed, because all values of a column may be missing in the training rows of a
-    # fold.
+    # The imputer needs the option keep_empty_features, because all values of a column may be missing in the training
+    # rows of a fold.
     return SimpleImputer(strategy="median", keep_empty_features=True)
 
 

@@ -1,7 +1,7 @@
 """The form in which a study's spec contains an objective that trains an estimator.
 
-A role that can create studies can write any JSON value as an objective, so this module accepts any value, and refuses a
-malformed value in one line.
+A role that can create studies can write any JSON value as an objective. If the value is malformed, this module raises
+an error with a one-line message.
 """
 
 import re
@@ -19,7 +19,8 @@ from ledger.objectives.tasks import CLASSIFICATION, TASKS
 from ledger.text import one_line, show
 
 MOST_REPEATS = 100
-# The value of the key "class_weights" that gives each class a weight in inverse proportion to the class's share.
+# A value of the key "class_weights". With this value, the weight of each class is inversely proportional to the share
+# of the class.
 BALANCED = "balanced"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _COLUMNS = ("group_column", "time_column", "weight_column")
@@ -59,7 +60,8 @@ class DatasetReference:
     file : StoredFile
         The file with the training rows.
     holdout : StoredFile or None
-        The file with the rows that score the model. None means that a part of the training file scores the model.
+        The file with the rows that score the model. If `holdout` is None, a part of the rows in the training file
+        scores the model.
     roles : ColumnRoles
         The columns that are not features.
     """

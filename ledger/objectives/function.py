@@ -11,7 +11,8 @@ from ledger.objectives.context import Context
 
 
 def check_reference(function: str) -> None:
-    """Raise a UsageError unless `function` has the form "package.module:function". The check imports no module."""
+    """Raise a UsageError if `function` does not have the form "package.module:function". The check imports no
+    module."""
     references.check_form(function, "objective function", "package.module:function")
 
 
@@ -28,16 +29,16 @@ def load_function(
         positional parameter, the user's function also receives the context.
     allowed : collection of str
         Names of the packages and modules whose functions this process may run. If `allowed` contains the name of a
-        package, all modules of the package are allowed, too.
+        package, this process may also use all modules of the package.
     folder : str, optional
         Additional folder in which Python searches for the module, after all folders of ``sys.path``.
 
     Raises
     ------
     LedgerError
-        The reference is invalid, the module is not in `allowed`, or the module cannot be imported. A LedgerError also
-        occurs if the module does not contain the function, or if the function cannot be called with a dict. The message
-        is one line.
+        The reference is invalid, the module is not in `allowed`, or the module cannot be imported. The function also
+        raises LedgerError if the module does not contain the user's function, or if the user's function does not accept
+        a dict. The message is one line.
     """
     return _with_context(reference, find_function(reference, allowed, folder))
 
@@ -87,9 +88,9 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
 
 
 def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
-    """Return the first call by which a function asks its parameter for a value as if it were an Optuna trial.
+    """Return the first call of a method `suggest_...` of the function's parameter. Optuna trials have such methods.
 
-    The result is None for a function that assigns another value to its parameter. Such a function may have created an
+    If the function assigns another value to its parameter, the result is None. Such a function may have created an
     Optuna trial from the parameters.
     """
     code = getattr(function, "__code__", None)
@@ -98,7 +99,7 @@ def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
     call = loaded = None
     for instruction in dis.get_instructions(code):
         value = instruction.argval
-        # One instruction of Python 3.13 can name two variables.
+        # A single bytecode instruction of Python 3.13 can refer to two variables.
         names = value if isinstance(value, tuple) else (value,)
         if instruction.opname.startswith("STORE_") and parameter in names:
             return None

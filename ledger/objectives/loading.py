@@ -53,7 +53,9 @@ class LoadedObjective:
         return to_result(returned, self._scale)
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
-        """Raise a UsageError if an objective that trains an estimator would fail in each trial of the study.
+        """Raise a UsageError if each trial of the study would fail.
+
+        The method checks only an objective that trains an estimator.
 
         Parameters
         ----------
@@ -66,7 +68,10 @@ class LoadedObjective:
             self._function.check(points, seed)
 
     def refit(self, params: Mapping[str, Any], seed: int) -> Any:
-        """Train the estimator of the objective on all rows, and return it, as `FittingObjective.refit` describes."""
+        """Train the estimator of the objective on all rows, and return the estimator.
+
+        `FittingObjective.refit` describes the details.
+        """
         assert isinstance(self._function, FittingObjective)
         with _thread_pools(len(sys.modules)).limit(limits=self._threads):
             return self._function.refit(as_floats(params), seed)
@@ -126,8 +131,8 @@ def load(
     Raises
     ------
     LedgerError
-        The objective is unknown, not allowed or not importable, or `contents` are not the files of the study. The
-        message is one line.
+        The objective is unknown, not allowed or not importable, or the files in `contents` are not the files of the
+        study. The message is one line.
 
     Examples
     --------
@@ -150,7 +155,7 @@ def load(
 def load_builder(
     form: TrainingForm, allowed: Collection[str], folder: str | None = None
 ) -> ModelBuilder | EstimatorBuilder:
-    """Return the source of the estimators of an objective. `load` describes the parameters and the errors."""
+    """Return the object that creates the estimators of an objective. `load` describes the parameters and the errors."""
     params = as_floats(form.params)
     if form.model is None:
         return EstimatorBuilder(form.steps, params, allowed, folder)
@@ -191,12 +196,12 @@ def _thread_pools(_modules: int) -> ThreadpoolController:
 
 
 def as_floats(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a trial, in which each integer of more than 64 bits is a float."""
+    """Return the parameters of a trial. Each integer of more than 64 bits is converted to a float."""
     return {name: _as_float(value) for name, value in params.items()}
 
 
 def _as_float(value: Any) -> Any:
     # PostgreSQL's jsonb returns the float 1e300 as an integer of about 300 digits. The value of an integer parameter
-    # has at most 64 bits, so a longer integer must be the value of a float parameter. XGBoost would accept an integer
-    # of more than 64 bits, but would train with a different number.
+    # has at most 64 bits. Therefore a longer integer must be the value of a float parameter. XGBoost would accept an
+    # integer of more than 64 bits, but would train with another value.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

@@ -14,8 +14,9 @@ from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import nearest, show, words
 
 DEFAULT = "accuracy"
-# The default metric of each task. R2 is the score of each regressor of scikit-learn. Like 1 - accuracy, 1 - R2 has no
-# unit, and is 0 for a perfect model. An error in the unit of the target would have a different scale in each study.
+# The default metric of each task. For each regressor of scikit-learn, the method `score` returns R2. Like 1 - accuracy,
+# 1 - R2 has no unit, and is 0 for a perfect model. In contrast, the scale of an error in the unit of the target differs
+# from study to study.
 DEFAULTS = {CLASSIFICATION: DEFAULT, REGRESSION: "r2"}
 
 
@@ -60,16 +61,16 @@ NOT_USABLE = {
     ),
     **dict.fromkeys(
         words("f1_samples jaccard_samples precision_samples recall_samples"),
-        "this metric scores several labels of a row, but a row of the data has only one class",
+        "this metric needs rows with several labels, but each row of the data has only one class",
     ),
     "positive_likelihood_ratio": "this metric has no upper bound, so the ledger cannot compute a loss",
 }
-# The metrics that scikit-learn does not compute with row weights. The second set applies only if the data have more
-# than two classes.
+# The metrics that scikit-learn does not compute with row weights. The metrics in the second set cannot use row weights
+# only if the data have more than two classes.
 _WITHOUT_WEIGHTS = words("neg_max_error neg_negative_likelihood_ratio")
 _WITHOUT_WEIGHTS_OF_MANY = words("roc_auc_ovo roc_auc_ovo_weighted")
-# The metrics that are not defined for every target. The name of each set states the condition that each value of the
-# target must meet.
+# The metrics that are not defined for every target. The name of each set is the condition that each value of the target
+# must meet.
 _NOT_NEGATIVE = words("neg_mean_poisson_deviance neg_mean_squared_log_error neg_root_mean_squared_log_error")
 _POSITIVE = words("neg_mean_gamma_deviance")
 
@@ -100,7 +101,7 @@ class MetricUse:
 
 
 def check_name(metric: str) -> None:
-    """Raise a UsageError unless at least one of the tasks can use the metric."""
+    """Raise a UsageError if none of the tasks can use the metric."""
     if metric in NOT_USABLE:
         raise UsageError(
             f"{show(metric)} cannot be used: {NOT_USABLE[metric]}; use balanced_accuracy, f1_macro or roc_auc_ovr for a"

@@ -66,10 +66,10 @@ def code_of(
 
 
 def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
-    """Return the code of a function that this process pickles for the workers under the name `name`.
+    """Return the code of a function. This process pickles the function for the workers under the name `name`.
 
-    A function of the ledger itself has an attribute ``ledger_digest``: the SHA-256 of all that the user has given to
-    the function. The code of the ledger is not a part of the user's code.
+    A function of the ledger itself has an attribute ``ledger_digest``: the SHA-256 of all data that the user has passed
+    to the function. The code of the ledger is not a part of the user's code.
     """
     digest = getattr(function, "ledger_digest", None)
     if isinstance(digest, str):
@@ -87,7 +87,7 @@ def title_of(objective: Mapping[str, Any]) -> str:
 
 
 def keeps_source(objective: Mapping[str, Any]) -> bool:
-    """Return whether the ledger keeps the source text of the objective, and not only its hash."""
+    """Return whether the ledger stores the source text of the objective in addition to the text's hash."""
     return bool(objective.get("record_source", True))
 
 
@@ -108,9 +108,9 @@ def worker_changes(
     Returns
     -------
     refused, differing : list of str
-        `refused` lists the changes with which the worker must not train. `differing` lists the values that differ on
-        this machine, but do not prevent the training. A module may compute a value from the machine, such as the number
-        of cores. A program may write to a file that an argument names.
+        `refused` lists the changes of the code because of which the worker must not train. `differing` lists the values
+        that differ on this machine, but do not prevent the training. A module may compute a value that depends on the
+        machine, such as the number of cores. A program may write to a file that an argument names.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
     if str(objective.get("function")).startswith(f"{pickled.MODULE}:"):

@@ -12,7 +12,7 @@ from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import nearest, words
 
 MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
-# For each task, the name of each model's estimator.
+# The name of each model's estimator, for each task.
 ESTIMATORS: dict[str, dict[str, str]] = {
     CLASSIFICATION: {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"},
     REGRESSION: {"svm": "SVR", "xgb": "XGBRegressor", "lgbm": "LGBMRegressor"},
@@ -69,8 +69,8 @@ ONLY: dict[str, dict[str, frozenset[str]]] = {
 _SEED = "the trial's own seed"
 _THREADS = "the worker's threads"
 _SILENT = "silent"
-_NO_STOPPING = "off, because a trial has no validation rows"
-_FIXED = "fixed, because each attempt of a trial must have the same loss"
+_NO_STOPPING = "early stopping is off, because a trial has no validation rows"
+_FIXED = "the value is fixed, because each attempt of a trial must have the same loss"
 
 # Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value that the ledger sets,
 # for error messages.
@@ -187,7 +187,8 @@ def check(model: str, wanted: Iterable[str], task: str = CLASSIFICATION) -> None
         canonical = ALIASES[model].get(name, name)
         if canonical in RESERVED[model]:
             raise UsageError(
-                f"the ledger itself sets {name!r} of {where} ({RESERVED[model][canonical]}); leave it out of the space"
+                f"the ledger itself sets {name!r} of {where} ({RESERVED[model][canonical]}); remove this parameter"
+                " from the space"
             )
         if canonical != name:
             raise UsageError(f"{name!r} is an alias of {canonical!r} in {where}; use {canonical!r}")

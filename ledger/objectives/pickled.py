@@ -1,9 +1,10 @@
-"""Objectives without a module, which `ledger.Study.run` pickles for its own workers.
+"""Objectives without a module. `ledger.Study.run` pickles these objectives for its own workers.
 
 An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
 pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
-database, because a pickle can run any code while Python loads the pickle. An environment variable names the file of the
-pickled function. A worker reads the file of a pickled function only if the worker's system user owns the file.
+database, because a pickle can run any code while Python loads the pickle. An environment variable contains the path of
+the file with the pickled function. A worker reads the file of a pickled function only if the worker's system user owns
+the file.
 """
 
 import os
@@ -19,7 +20,7 @@ from ledger.objectives import search_path
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.text import one_line
 
-# Environment variable that names the file of the pickled function.
+# Environment variable that contains the path of the file with the pickled function.
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
 # In a reference to a pickled function, such as "__main__:loss", `MODULE` replaces the module's name.
 MODULE = "__main__"
@@ -27,7 +28,7 @@ MODULE = "__main__"
 
 @dataclass(frozen=True)
 class PickledFunction:
-    """A function that `write` has written for a worker, and the function's code."""
+    """A function that `write` has written to a file for a worker, and the function's code."""
 
     function: Callable[..., Any]
     code: ObjectiveCode
@@ -36,7 +37,7 @@ class PickledFunction:
 def write(function: Callable[..., Any], name: str, file: Path, folder: str | None, code: ObjectiveCode) -> None:
     """Write a pickled function to a file.
 
-    The pickle also includes each object that the function uses, unless Python can import the object from a module.
+    The pickle also contains each object that the function uses and that Python cannot import from a module.
 
     Parameters
     ----------

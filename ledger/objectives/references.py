@@ -15,7 +15,7 @@ from ledger.text import nearest, one_line
 
 
 def check_form(reference: str, what: str, form: str) -> None:
-    """Raise a UsageError unless `reference` has the form "package.module:name". The check imports no module.
+    """Raise a UsageError if `reference` does not have the form "package.module:name". The check imports no module.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ def resolve(reference: str, what: str, allowed: Collection[str], folder: str | N
         The kind of the object for messages, such as "objective" or "estimator".
     allowed : collection of str
         Names of the packages and modules whose objects this process may use. If `allowed` contains the name of a
-        package, all modules of the package are allowed, too.
+        package, this process may also use all modules of the package.
     folder : str, optional
         Additional folder in which Python searches for the module, after all folders of ``sys.path``.
 
     Raises
     ------
     LedgerError
-        The module is not in `allowed`, or cannot be imported. A LedgerError also occurs if the module does not contain
-        the object, or if the object cannot be called. The message is one line.
+        The module is not in `allowed`, or cannot be imported. The function also raises LedgerError if the module does
+        not contain the object, or if the object is not callable. The message is one line.
     """
     module_name, _, name = reference.partition(":")
     _check_allowed(reference, what, module_name, allowed)
@@ -95,9 +95,9 @@ def is_in(module: str, packages: Collection[str]) -> bool:
 def defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
-    For a function with decorators, the result is the module of the function inside all decorators. For a bound method,
-    the result is the module of the method's function. For an object that is neither a function, a method nor a class,
-    the result is the module of the object's class.
+    For a function with decorators, the result is the module of the original function without the decorators. For a
+    bound method, the result is the module of the method's function. For an object that is neither a function, a method
+    nor a class, the result is the module of the object's class.
     """
     # The number of loop iterations is limited, because wrapper objects can refer to each other in a circle.
     for _ in range(100):
@@ -113,18 +113,21 @@ def defining_module(function: Any) -> str:
             break
         function = inner
     is_code = inspect.isroutine(function) or inspect.isclass(function)
-    # Some functions written in C have no module. A function without a module counts as a function of the module
-    # builtins.
+    # Some functions written in C have no module. The code treats a function without a module as a function of the
+    # module builtins.
     module = getattr(function, "__module__", None) if is_code else type(function).__module__
     return module if isinstance(module, str) else "builtins"
 
 
 def _hint(package: str, folder: str | None) -> str:
-    """Return a hint for an error message if Python imported another module than the module in `folder`, else ""."""
+    """Return a hint for an error message if Python did not import the module from `folder`, else ""."""
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"
-    return f", or rename the module of the current folder, because Python finds {one_line(str(file))} first"
+    return (
+        f"; Python found another module of this name first ({one_line(str(file))}), so you can also rename the module"
+        " of the current folder"
+    )
 
 
 def _way_out(what: str, module: ModuleType, name: str) -> str:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ledger.objectives.context import Context
 
 # Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
-# variable LEDGER_INSIDE_TRAINER. The trainer therefore runs no study when the trainer imports a module that calls
-# `Study.run`. The processes that an objective starts have the variable, too.
+# variable LEDGER_INSIDE_TRAINER. Therefore the trainer cannot run a study by mistake when the trainer imports a module
+# that calls `Study.run`. The processes that an objective starts inherit the variable.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 # Function that sends a step and the loss at the step to the supervisor. The loss is None if the value was not finite.
@@ -79,9 +79,10 @@ def report(context: "Context", value: Any, step: Any) -> None:
 
 
 def _real(name: str, value: Any) -> float:
-    # Python treats a bool as a number. However, a bool is probably the result of a comparison by mistake.
+    # Python treats a bool as a number. However, a reported bool is probably a mistake, such as the result of a
+    # comparison.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"the reported {name} is {show(value)}, which is no number: report a real number")
+        raise TypeError(f"the reported {name} is {show(value)}, which is not a number: report a real number")
     try:
         return float(value)
     except (ArithmeticError, ValueError):  # An integer or a fraction may be outside the range of a float.
@@ -90,7 +91,7 @@ def _real(name: str, value: Any) -> float:
 
 def _step(step: Any) -> int:
     if isinstance(step, bool) or not isinstance(step, numbers.Integral):
-        raise TypeError(f"the step of the report is {show(step)}, which is no integer: report an integer from 0")
+        raise TypeError(f"the step of the report is {show(step)}, which is not an integer: report an integer from 0")
     number = int(step)
     if not 0 <= number <= LARGEST_STEP:
         raise ValueError(f"the step of the report is {show(number)}: report an integer from 0 to {LARGEST_STEP}")
@@ -99,6 +100,6 @@ def _step(step: Any) -> int:
 
 def _misplaced() -> RuntimeError:
     return RuntimeError(
-        "the report does not belong to the trial in training: call context.report in the process that calls the"
+        "the report does not belong to the running trial: call context.report in the process that calls the"
         " objective, before the objective returns"
     )

@@ -14,12 +14,12 @@ from ledger.text import one_line
 
 
 class InvalidResultError(LedgerError):
-    """The value that the objective returned is not a valid result, so the attempt fails."""
+    """The return value of the objective is not a valid result, so the attempt fails."""
 
 
 @dataclass(frozen=True)
 class ObjectiveResult:
-    """The loss of the value that an objective returned, and the metrics that the objective returned.
+    """The loss and the metrics that the ledger computes from the return value of an objective.
 
     Attributes
     ----------
@@ -78,8 +78,8 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
     keys = [key for key in ("value", "loss") if key in returned]
     if len(keys) > 1:
         raise InvalidResultError(
-            f"the objective returned a dict with both 'value' and 'loss': {_shown(returned)}; give the metric among the"
-            " two another name"
+            f"the objective returned a dict with both 'value' and 'loss': {_shown(returned)}; keep the key of the"
+            " result, and rename the key of the metric"
         )
     if scale.is_maximised and keys != ["value"]:
         raise InvalidResultError(
@@ -100,7 +100,7 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
             length += len(text)
             if length > LARGEST_JSON:
                 break
-    # Each metric alone is valid, so the only possible fault is the total size of the metrics.
+    # The code has already checked each metric, so the only possible fault is the total size of the metrics.
     if json_fault(metrics) is not None:
         raise InvalidResultError(
             f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON (the metric {_shown(name)}"
@@ -110,8 +110,8 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
 
 
 def _finite(value: Any, where: str, scale: ValueScale) -> float:
-    # Python treats a bool as a number. However, the ledger refuses a bool as a value, because the objective has
-    # probably returned the result of a comparison by mistake.
+    # Python treats a bool as a number. However, a returned bool is probably a mistake, such as the result of a
+    # comparison. Therefore the ledger refuses a bool as a value.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         key = "value" if scale.is_maximised else "loss"
         wanted = "a finite number" if where else f"a finite number or a dict with {key!r}"
@@ -141,8 +141,8 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # An integer may have at most as many digits as Python allows by default, because the objective may have raised the
-    # limit of this process.
+    # The objective may have raised the limit of this process for the digits of an integer. Therefore the code uses
+    # Python's default limit.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"the value contains an integer of {len(digits)} digits")
     return int(digits)

@@ -1,9 +1,9 @@
 """The folders in which a trainer searches for the modules of an objective.
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
-another user could have the name of a module that the trainer imports, such as sklearn. If only the current folder
-contains the allowed package of an objective, the trainer makes an exception, and also searches in the current folder.
-The trainer then searches in the current folder after all other folders.
+another user could have the name of a module that the trainer imports, such as sklearn. There is one exception: the
+trainer also searches in the current folder if only this folder contains the allowed package of the objective. The
+trainer then searches in the current folder after all other folders.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ def append(folder: str) -> None:
 
 
 def append_for(package: str, folder: str) -> None:
-    """Make Python search in `folder` after all other folders, if no other folder contains `package`.
+    """If no other folder contains `package`, make Python search in `folder` after all other folders.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def contains(folder: str, package: str) -> bool:
 
 
 def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return the absolute paths of the folders in `path`, without the current folder.
+    """Return the absolute paths of the folders in `path`, except the current folder.
 
     The second return value is the current folder, or None if the function has not removed the current folder.
 

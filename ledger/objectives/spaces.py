@@ -25,7 +25,7 @@ DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-# A regression searches these hyper-parameters in addition to those of `DEFAULT_SPACES`.
+# The hyper-parameters that a regression searches in addition to the hyper-parameters in `DEFAULT_SPACES`.
 _REGRESSION: dict[str, dict[str, dict[str, Any]]] = {
     # The SVM gets a target that is scaled to unit variance, so an error of less than epsilon standard deviations of the
     # target has no effect.

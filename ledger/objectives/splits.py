@@ -1,10 +1,10 @@
 """The splits of a dataset into training rows and test rows.
 
-A split depends only on the dataset, the study's seed and the study's settings, so all trials of a study train and score
-on the same rows.
+A split depends only on the dataset, the study's seed and the study's settings. Therefore all trials of a study train
+and score on the same rows.
 
-- Without groups and times, a split is random. In a classification, the share of each class in the test rows is about
-  the share of this class in all rows.
+- Without groups and times, a split is random. In a classification, each class has about the same share in the test rows
+  as in all rows.
 - With groups, all rows of a group are training rows, or all rows of the group are test rows.
 - With times, each test row is at least as late as each training row.
 - With a hold-out file, all rows of the dataset are training rows, and the rows of the hold-out file are test rows.
@@ -78,7 +78,11 @@ def split(dataset: DatasetArrays, seed: int) -> tuple[Rows, Rows]:
 
 
 def check_splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int, metric: str) -> None:
-    """Raise a UsageError if a split has rows on which the model cannot train or which the metric cannot score."""
+    """Raise a UsageError if the rows of a split do not suffice.
+
+    The model must be able to train on the training rows of each split, and the metric must be able to score the test
+    rows.
+    """
     for number, (train, test) in enumerate(splits(dataset, seed, folds, repeats), 1):
         where = "the split" if folds is None else f"split {number} of {folds * repeats}"
         for part, rows in (("training", train), ("scoring", test)):
@@ -93,7 +97,7 @@ def check_splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: 
                 if missing:
                     needed = "the model" if part == "training" else metric
                     raise UsageError(
-                        f"{where}: the rows for {part} have no row of class {show(missing[0])}, which {needed} needs;"
+                        f"{where}: the rows for {part} do not contain class {show(missing[0])}, which {needed} needs;"
                         " use fewer folds, or add rows of this class"
                     )
         if dataset.labels is None and len(test.targets) < 2:
@@ -128,7 +132,8 @@ def _indices(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int)
     for repeat in range(repeats):
         of_repeat = {"shuffle": True, "random_state": derive(seed, "folds", repeat) if repeat else seed}
         if dataset.groups is not None:
-            # In a regression, all rows get the same class, so that the folds have about equal numbers of rows.
+            # In a regression, the code assigns all rows to one class, so that the folds have about equal numbers of
+            # rows.
             targets = dataset.targets if is_classification else np.zeros(len(rows), int)
             number = folds or min(_PARTS, len(set(dataset.groups.tolist())))
             found = model_selection.StratifiedGroupKFold(number, **of_repeat).split(rows, targets, dataset.groups)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. Even a csv file
-# of the largest allowed size has at most `LARGEST_TABLE` cells with content, because each cell with content takes at
-# least one character and a separator.
+# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. Each cell with
+# content needs at least one character and a separator. Therefore even the largest allowed csv file has at most
+# `LARGEST_TABLE` cells with content.
 LARGEST_TABLE = 2**25
 
 # Function that yields the place and the cells of each row. Each call of a `Rows` function begins with the first row of
@@ -85,8 +85,8 @@ def parquet_rows(content: bytes, name: str, time: str | None = None) -> tuple[li
     Raises
     ------
     UsageError
-        The package pyarrow is not installed, or the file is not parquet. A UsageError also occurs if the file has more
-        than `LARGEST_TABLE` cells, or if the type of a column is not number, text or boolean.
+        The package pyarrow is not installed, or the file is not parquet. The function also raises UsageError if the
+        file has more than `LARGEST_TABLE` cells, or if the type of a column is not number, text or boolean.
     """
     try:
         import pyarrow as pa

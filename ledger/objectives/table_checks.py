@@ -1,4 +1,4 @@
-"""Checks that a dataset has enough rows for the splits of a study. The checks need no scikit-learn."""
+"""Checks that a dataset has enough rows for the splits of a study. The checks do not import scikit-learn."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ from ledger.text import show
 
 
 def check_rows(table: DatasetArrays, folds: int | None, target: str, name: str) -> None:
-    """Raise a UsageError unless a dataset from a file has enough rows, classes and groups for training and scoring.
+    """Raise a UsageError if a dataset from a file has too few rows, classes or groups for training and scoring.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def _check_count(scored: int, table: DatasetArrays, where: str, folds: int | Non
         rows = len(table.targets)
         fewer = ", or use fewer folds" if folds else ""
         raise UsageError(
-            f"{where}: a split has only {scored} row{'' if scored == 1 else 's'} for scoring, but a regression needs 2;"
-            f" add rows to the {rows} rows{fewer}"
+            f"{where}: a split has only {scored} row{'' if scored == 1 else 's'} for scoring, but a regression needs 2"
+            f" rows; add rows to the {rows} rows{fewer}"
         )
 
 
@@ -65,8 +65,8 @@ def _check_groups(table: DatasetArrays, folds: int | None, name: str) -> None:
         raise UsageError(f"{where}: all rows belong to one group; a split needs rows of two or more groups")
     if folds is not None and number < folds:
         raise UsageError(
-            f"{where}: {number} groups are fewer than {folds} folds, but each fold needs a group; use fewer folds, or"
-            " add groups"
+            f"{where}: {number} groups are too few for {folds} folds, because each fold needs a group of its own; use"
+            " fewer folds, or add groups"
         )
     if table.labels is None:
         return
@@ -74,8 +74,8 @@ def _check_groups(table: DatasetArrays, folds: int | None, name: str) -> None:
     for code, label in enumerate(table.labels):
         if groups_of[code] < 2:
             raise UsageError(
-                f"{where}: only one group has rows of class {show(label)}, but a class needs a group for training and a"
-                " group for scoring; add groups or leave the class out"
+                f"{where}: only one group has rows of class {show(label)}, but a class needs two groups, one group for"
+                " training and one group for scoring; add groups or leave the class out"
             )
 
 
@@ -104,11 +104,13 @@ def _check_classes(table: DatasetArrays, folds: int | None, where: str) -> None:
             f"{where}: {fault}, but each of {folds} folds needs a row of this class; {way_out}, or use fewer folds"
         )
     if rows < 2:
-        raise UsageError(f"{where}: {fault}, but a class needs a row for training and a row for scoring; {way_out}")
+        raise UsageError(
+            f"{where}: {fault}, but a class needs two rows, one row for training and one row for scoring; {way_out}"
+        )
     total = len(table.targets)
     scored = math.ceil(total / 5)
     if folds is None and min(scored, total - scored) < len(table.labels):
         raise UsageError(
-            f"{where}: a fifth of {total} rows is used for scoring, but these rows are too few for {len(table.labels)}"
+            f"{where}: a fifth of {total} rows is too few for scoring {len(table.labels)}"
             " classes; add rows, or use --cv"
         )

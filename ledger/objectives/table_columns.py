@@ -21,7 +21,8 @@ MOST_TEXTS = 100
 
 # The texts, in lower case, of a missing number.
 MISSING = frozenset({"", "na", "nan", "null"})
-# The first letters, in both cases, of the texts of `MISSING`, and of "inf" and "nan", which `float` accepts.
+# The first letters, in upper and lower case, of the texts in `MISSING` and of the texts "inf" and "nan", which `float`
+# accepts.
 _LETTERS_OF_NUMBERS = frozenset("iInN")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
@@ -73,11 +74,11 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction, first_negative : (str, str) or None
-        Each attribute describes the first cell of one kind (text, missing, fractional number or negative number) by its
-        place and its content. An attribute is None if the column has no cell of the attribute's kind.
+        Place and content of the first cell of one kind. The kinds are text, missing, fractional number and negative
+        number. An attribute is None if the column has no cell of the attribute's kind.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
-        1 contents.
+        1 elements.
     """
 
     name: str
@@ -129,7 +130,7 @@ def check_names(names: Sequence[str], roles: ColumnRoles, file: str, line: str) 
             hint = (
                 f"; separate the columns by commas, not by {show(separator)}" if separator else nearest(column, names)
             )
-            raise UsageError(f"{file}: no column is named {show(column)}, which is the {role}{hint}")
+            raise UsageError(f"{file}: the {role} {show(column)} is not a column of the file{hint}")
         if column in taken:
             raise UsageError(
                 f"{file}: the column {show(column)} is the {taken[column]} and the {role}; name two different columns"
@@ -183,8 +184,9 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    # In a file with a hundred thousand columns, an exception for each text takes too long. The comparison with ":" is
-    # the fastest test for most numbers, because ":" follows the digits and the signs in ASCII.
+    # The code avoids an exception for each text, because exceptions take too long in a file with a hundred thousand
+    # columns. The comparison with ":" is the fastest test for most numbers, because ":" follows the digits and the
+    # signs in ASCII.
     if cell > ":" and cell[0].isalpha() and cell[0] not in _LETTERS_OF_NUMBERS:
         return None
     try:
@@ -221,7 +223,7 @@ def check_feature(column: ColumnSummary, file: str) -> None:
 def parse_time(cell: str) -> float | None:
     """Return the time in a cell as a number, or None if the cell contains neither a number nor a date in ISO 8601.
 
-    A date without an offset from UTC counts as a date in UTC.
+    If a date has no offset from UTC, the function treats the date as a date in UTC.
 
     Examples
     --------

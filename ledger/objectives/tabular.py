@@ -2,10 +2,10 @@
 
 A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.fitting` replaces NaN by the
 column's median over the training rows. A column of text becomes one feature for each distinct text in the column, in
-the sorted order of the texts. The feature of a text is 1 in each row with this text, and 0 in all other rows. If a row
-has no text in the column, all features of the column are 0 for the row. The classes of a classification's target, in
-sorted order, become the integers 0, 1, 2 and so on. If a file contains a fault, `read` refuses the whole file and names
-the place of the fault.
+the sorted order of the texts. The feature of a text is 1 in each row with this text, and 0 in all other rows. If a cell
+of the column is missing, all features of the column are 0 in this row. The classes of a classification's target, in
+sorted order, become the integers 0, 1, 2 and so on. If a file contains a fault, `read` raises an error that names the
+place of the fault.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ class TableEncoding:
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """A dataset as the arrays that the models take. All arrays are read-only.
+    """A dataset as arrays, from which the models are trained. All arrays are read-only.
 
     Attributes
     ----------
@@ -121,13 +121,16 @@ def read_file(path: Path) -> tuple[bytes, str]:
     Raises
     ------
     UsageError
-        The file cannot be read, is larger than `LARGEST_FILE`, or has a name that ends in none of the keys of
-        `FORMATS`.
+        The file cannot be read, the file is larger than `LARGEST_FILE`, or the ending of the file's name is not a key
+        of `FORMATS`.
     """
     name = one_line(str(path))
     file_format = FORMATS.get(path.suffix.lower())
     if file_format is None:
-        raise UsageError(f"{name}: the name must end in one of {', '.join(FORMATS)}; save the data in such a file")
+        raise UsageError(
+            f"{name}: the name must end in one of {', '.join(FORMATS)}; save the data in a file with one"
+            " of these endings"
+        )
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -202,15 +205,18 @@ def read(content: bytes, file_format: str, roles: ColumnRoles, name: str, task: 
 
 
 def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name: str) -> DatasetArrays:
-    """Read the rows of a hold-out file. Its columns are the columns of the file with the training rows, in any order.
+    """Read the rows of a hold-out file.
 
-    A text that the training rows do not contain becomes 0 in all features of the column, as a missing text does.
+    A hold-out file has the same columns as the file with the training rows. The order of the columns may differ.
+
+    If the training rows do not contain a text of the hold-out file, all features of the column are 0, as for a missing
+    text.
 
     Raises
     ------
     UsageError
-        The file contains a fault, has other columns than the file with the training rows, or contains a class that the
-        training rows do not contain. The message is one line with the first fault, its place and a remedy.
+        The file contains a fault, the columns differ from the columns of the training file, or a class does not occur
+        in the training rows. The message is one line with the first fault, its place and a remedy.
     """
     names, rows = _rows(content, file_format, encoding.roles, name)
     check_names(names, encoding.roles, name, "line 1: " if file_format == "csv" else "")
@@ -218,14 +224,14 @@ def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name
     for column in names:
         if column not in known:
             raise UsageError(
-                f"{name}: the file with the training rows has no column {show(column)}; leave this column of the"
-                " hold-out file out"
+                f"{name}: the file with the training rows has no column {show(column)}; remove this column from the"
+                " hold-out file"
             )
     for column in encoding.names:
         if column not in given:
             raise UsageError(
-                f"{name}: the hold-out file has no column {show(column)}; add this column, which the file with the"
-                " training rows has"
+                f"{name}: the hold-out file has no column {show(column)}, but the file with the training rows has this"
+                " column; add the column to the hold-out file"
             )
     columns = inspect(names, rows, encoding.roles, name)
     roles_of = dict(encoding.roles.named())
@@ -261,8 +267,8 @@ def _check_size(rows: int, encoding: TableEncoding, name: str) -> None:
     width = sum(len(encoding.codes.get(feature, " ")) for feature in encoding.features)
     if rows * width > LARGEST_TABLE:
         raise UsageError(
-            f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells, because"
-            " a column of text counts as one column for each different text; leave columns or rows out"
+            f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells (a column of"
+            " text counts as one column for each different text); leave columns or rows out"
         )
 
 
@@ -270,7 +276,7 @@ def _build(names: Sequence[str], rows: Rows, encoding: TableEncoding, file: str)
     """Return the dataset as arrays. `inspect` has already read all rows once, and `_build` reads all rows again."""
     import numpy as np  # A manager imports this module without NumPy.
 
-    # One array for all cells, because a file can have a hundred thousand columns.
+    # The code stores all cells in one array, because a file can have a hundred thousand columns.
     roles, numbers = encoding.roles, array("d")
     readers = [_reader(name, encoding) for name in names]
     for place, cells in rows():
@@ -281,7 +287,7 @@ def _build(names: Sequence[str], rows: Rows, encoding: TableEncoding, file: str)
             numbers.append(number)
     values, place_of = np.frombuffer(numbers).reshape(-1, len(names)), {name: at for at, name in enumerate(names)}
     places: list[int] = []
-    # The code of the text that a feature stands for, or NaN for a feature of numbers.
+    # The index of the text that each feature represents, or NaN for a feature with numbers.
     text_codes: list[float] = []
     for name in encoding.features:
         codes = encoding.codes.get(name, {name: math.nan}).values()

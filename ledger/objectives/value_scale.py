@@ -53,7 +53,7 @@ class ValueScale:
         ----------
         loss : float
         score : object, optional
-            The value of the study's metric. If `loss` is the loss of this number, the method returns this number.
+            The value of the study's metric. If `score` is a number with the loss `loss`, the method returns `score`.
         """
         if not self.is_maximised:
             return loss

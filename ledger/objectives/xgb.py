@@ -1,4 +1,4 @@
-"""XGBoost's classifier and regressor, with settings that make its training deterministic."""
+"""XGBoost's classifier and regressor, with settings that make the training deterministic."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int, task: str = CL
 
 
 def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with which two trainings with the parameters `params` give the same model."""
+    """Return the settings that make the training with the parameters `params` deterministic."""
     if params.get("booster") != "gblinear":
         return {"verbosity": 0}
     # The result of gblinear's default updater depends on the order in which threads run. The default updater of

@@ -1,9 +1,9 @@
 """Acquisition functions and their derivatives, computed from the mean and the deviation of a posterior.
 
 The optimizer maximises an acquisition function. Each acquisition function has the same maxima as skopt's acquisition
-function of the same name. For EI and PI, this module returns the logarithm of the acquisition function. Where an
-improvement is improbable, EI and PI themselves are flat and round to zero (Ament and others 2023, *Unexpected
-Improvements to Expected Improvement*).
+function of the same name. For EI and PI, this module returns the logarithm of the acquisition function. Without the
+logarithm, EI and PI are flat and round to zero at points where an improvement is improbable (Ament and others 2023,
+*Unexpected Improvements to Expected Improvement*).
 """
 
 import math
@@ -65,7 +65,8 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     best : float
         The lowest observed value, on the same scale as `mean`.
     xi : float
-        The minimum improvement on `best`. EI and PI ignore an improvement that is smaller than `xi`.
+        The smallest improvement on `best` that EI and PI count. EI and PI ignore an improvement that is smaller than
+        `xi`.
     kappa : float or str
         The weight of the standard deviation in LCB. If `kappa` is "inf", LCB uses only the posterior's standard
         deviation, and not the mean.

@@ -1,4 +1,4 @@
-"""Chooses the points of a batch from candidates, by the predictions of a fitted model."""
+"""Chooses the points of a batch from candidates. The choice depends on the predictions of a fitted model."""
 
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ STEPS, PASSES = 20, 3
 # points, because the surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
 # With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
-# liar alone does not keep the points of a batch apart.
+# liar alone could choose almost equal points for a batch.
 APART = 1e-3
 
 
@@ -116,7 +116,8 @@ class BatchSelector:
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
         self._excluded = are_among(candidates, rows) & self._avoids  # (m,)
-        # Without standardised losses, rounding could hide an improvement if the losses are very large or very small.
+        # The losses are standardised, because rounding could otherwise hide an improvement of very large or very small
+        # losses.
         scaled, self._mean, self._scale = standardise(values[:, 0])
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
@@ -149,7 +150,9 @@ class BatchSelector:
         return np.asarray(max((again[0], exchanged), key=lambda each: float(self._at(name, each[None, :])[0])))
 
     def add(self, row: Array, lie: Array) -> None:
-        """Add a point to the model. `lie`, of shape (outputs,), has the constant liar's value for each model output."""
+        """Add a point to the model. The array `lie`, of shape (outputs,), contains the constant liar's value for each
+        output of the model.
+        """
         self.used = np.vstack([self.used, row])
         if self._avoids:
             self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
@@ -193,8 +196,8 @@ class BatchSelector:
     def _refined(self, name: str, rows: Array) -> Array:
         """Follow the gradient of the acquisition function from all rows at once.
 
-        L-BFGS-B maximises the sum of the acquisition function over the rows. Each term of the sum depends on one row
-        only, so the gradient of the sum contains the gradient at each row.
+        L-BFGS-B maximises the sum of the acquisition function over the rows. Each term of the sum depends on only one
+        row. Therefore the gradient of the sum contains the gradient at each row.
         """
         free = self._columns.free
         if not len(free):

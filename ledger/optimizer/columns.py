@@ -93,8 +93,7 @@ class IntegerEncoding(DimensionEncoding):
 
     def draw(self, size: int, random: np.random.RandomState) -> Any:
         if self.dimension.prior == "uniform":
-            # From an integer dimension, skopt samples the lowest and the highest value half as often as any other
-            # value.
+            # skopt samples the lowest and the highest value of an integer dimension half as often as any other value.
             return random.randint(self.dimension.low, self.dimension.high + 1, size)
         return super().draw(size, random)
 
@@ -199,7 +198,7 @@ class TransformedSpace:
         return np.hstack([dimension.rows(dimension.draw(size, random)) for dimension in self._dimensions])
 
     def every(self) -> Array:
-        """Return an array of shape (points, columns), with the points of a finite space that satisfy the constraint."""
+        """Return an array with one row for each point of a finite space that satisfies the constraint."""
         points = [list(point) for point in itertools.product(*(dimension.values() for dimension in self._dimensions))]
         if self._space.constraint is not None:
             points = [point for point in points if self._space.constraint(point)]
@@ -223,7 +222,7 @@ class TransformedSpace:
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """In place, clip `rows` to the bounds of the columns and round integer values, and return `rows`."""
+        """Clip `rows` to the bounds of the columns and round integer values, both in place, and return `rows`."""
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
         for dimension in self._dimensions:
             dimension.snap(rows)
@@ -244,7 +243,7 @@ class TransformedSpace:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return, for each row of `rows`, whether at least one row of `others` is near the row of `rows`.
+    """Return True for each row of `rows` that is near at least one row of `others`, and False for the other rows.
 
     Two rows are near each other if they differ by at most `apart` in every column.
 

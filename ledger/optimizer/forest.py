@@ -1,4 +1,4 @@
-"""Predictions of a forest that learns one observation after another.
+"""Predictions of a forest to which observations are added one at a time.
 
 In a random forest, each added observation changes only the leaves. Extra trees are fitted again after each observation.
 """
@@ -63,7 +63,7 @@ class ForestPredictions:
         self._sizes[leaves] = sizes + 1
 
     def _leaves_of(self, points: Array) -> NDArray[np.intp]:
-        # The code converts the points to single precision only once, because otherwise each tree would convert the
+        # The code converts the points to single precision once for all trees. Otherwise, each tree would convert the
         # points again.
         single = np.asarray(points, dtype=np.float32)
         leaves = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
@@ -75,8 +75,8 @@ class ExtraTreesPredictions(ForestPredictions):
 
     The first prediction after an added observation fits the trees again.
 
-    Without a new fit, the constant liar's values would change only the leaves of the extra trees, and the optimizer
-    would propose worse batches.
+    Without a new fit, the constant liar's values would change only the leaves of the extra trees. The optimizer would
+    then propose worse batches.
 
     Parameters
     ----------

@@ -41,15 +41,15 @@ LONG, NOISE_LOGARITHM, NOISE = 0.1, 0.1, 30.0
 
 
 class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type: ignore[misc]
-    """A `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
+    """A subclass of `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
-    The faster code runs if `known_kernel` accepts the kernel, `noise` is "gaussian" and `alpha` is a number. Another
-    condition of the faster code is that `optimizer` is "fmin_l_bfgs_b", or that `start` is given and `optimizer` is
-    None. If a condition of the faster code is not met, skopt's own code runs. If `optimizer` is None and `start` is
-    given, the kernel is not fitted, and `start` contains the logarithms of the kernel's parameters. With
-    "fmin_l_bfgs_b", the fit maximises the likelihood, as in skopt. With a hyperprior, the fit maximises the posterior
-    density instead of the likelihood. If there are only a few points, a fit that maximises the likelihood overfits. An
-    overfitted GP is flat in one dimension and rugged in another dimension.
+    The faster code runs if `known_kernel` accepts the kernel, `noise` is "gaussian" and `alpha` is a number. In
+    addition, `optimizer` must be "fmin_l_bfgs_b", or `optimizer` must be None and `start` must be given. Otherwise the
+    regressor uses skopt's own code. If `optimizer` is None and `start` is given, the kernel is not fitted, and `start`
+    contains the logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
+    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. If there are only a few
+    points, a fit that maximises the likelihood overfits. An overfitted GP is flat in one dimension and rugged in
+    another dimension.
 
     Parameters
     ----------
@@ -79,8 +79,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Whether the kernel's parameters have a prior. Except for one weight, the prior is the weak prior of Optuna's
         GPSampler. The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of
         a dimension. In numeric dimensions, the weight against short length scales is only a tenth of Optuna's weight.
-        On the Rastrigin function, which has many local minima, searches with a tenth of Optuna's weight came closer to
-        the optimum than searches with Optuna's full weight.
+        The Rastrigin function has many local minima. On this function, searches with a tenth of Optuna's weight came
+        closer to the optimum than searches with Optuna's full weight.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
     @property
     def is_fast(self) -> bool:
-        """Whether the faster code, instead of skopt's own code, fits this model."""
+        """True if the faster code fits this model, and False if skopt's own code fits this model."""
         return (
             known_kernel(self.kernel) is not None
             and self.noise == "gaussian"
@@ -203,7 +203,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return self
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False, **gradients: Any) -> Any:
-        """Return the predicted mean and, on request, the standard deviations, the covariance or the gradients.
+        """Return the predicted mean and, if requested, the standard deviations, the covariance or the gradients.
 
         The arguments and results are the same as in skopt's `GaussianProcessRegressor.predict`.
 
@@ -246,8 +246,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _NegativeLogLikelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # If the fit has a single start value, `_maximum` does not use the likelihood `raced`, so the code computes
-        # `raced` from only one point.
+        # `_maximum` uses the likelihood `raced` only to compare several start values. For a single start value, one
+        # point is therefore enough for `raced`.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -268,7 +268,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 class _NegativeLogLikelihood:
     """The negative logarithm of a kernel's marginal likelihood, and the gradient of this logarithm.
 
-    With a hyperprior, the likelihood is multiplied by the hyperprior's density.
+    If the kernel has a hyperprior, the likelihood is multiplied by the hyperprior's density.
 
     Parameters
     ----------
@@ -284,7 +284,8 @@ class _NegativeLogLikelihood:
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs of points are in the column-major order of the elements below the diagonal of the covariance matrix.
+        # The pairs of points have the same order as the elements below the diagonal of the covariance matrix, read
+        # column by column.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
@@ -308,8 +309,8 @@ class _NegativeLogLikelihood:
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
         # Equation 5.9 of Rasmussen and Williams 2006 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta).
         # `diagonal` is the trace of the matrix M = dual dual^T - K^-1, and `inner` contains the elements of M below the
-        # diagonal. M = dual dual^T - K^-1 and dK / d theta are symmetric, so each element below the diagonal counts
-        # twice in the trace of the product of both matrices.
+        # diagonal. Both M = dual dual^T - K^-1 and dK / d theta are symmetric. Therefore the trace of their product
+        # contains each element below the diagonal twice.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)

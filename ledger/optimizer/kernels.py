@@ -29,8 +29,8 @@ class Kernel:
     value_and_slope : callable
         Returns the correlations, and the derivatives of the correlations by `t`.
     exponent : int
-        The exponent of the length scales in the scaled squared distance `t`. The exponent is -2 for the Matern kernel,
-        and 1 for the Hamming kernel, whose length scales are weights.
+        The exponent of the length scales in the scaled squared distance `t`. The exponent is -2 for the Matern kernel.
+        The exponent is 1 for the Hamming kernel, because its length scales are weights.
     against_short : float
         The weight of the hyperprior's penalty for short length scales. `GaussianProcessRegressor` describes the
         hyperprior.
@@ -51,7 +51,7 @@ class Kernel:
 
 
 def known_kernel(kernel: Any) -> Kernel | None:
-    """Return the correlation of a kernel if the kernel is one of the two kernels of skopt's `Optimizer`.
+    """Return the correlation of a kernel. The function knows the two kernels of skopt's `Optimizer`.
 
     skopt's `Optimizer` uses an amplitude times a Matern 5/2 kernel, or an amplitude times a Hamming kernel.
 
@@ -144,7 +144,7 @@ def _matern(t: Array) -> Array:
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
     # The derivative of the Matern 5/2 correlation by t is -5/6 (1 + r) exp(-r) with r^2 = 5 t. Each array has an
-    # element for each pair of points, so the code changes the arrays in place to save memory.
+    # element for each pair of points. To save memory, the code changes the arrays in place.
     root = np.sqrt(5.0 * t)
     decay = np.exp(-root)
     slope = 1.0 + root
@@ -166,8 +166,8 @@ def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
     return value, -value
 
 
-# The Hamming kernel uses absolute differences. Two values of a one-hot column differ by 0 or 1, so the squared
-# difference of the two values is equal to the absolute difference.
+# The Hamming kernel uses absolute differences. Two values of a one-hot column differ by 0 or 1. Therefore the squared
+# difference is equal to the absolute difference.
 _KNOWN = {
     Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
     HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),

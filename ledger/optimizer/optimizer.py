@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 # With the `acq_optimizer` "lbfgs", `ask` samples `CANDIDATES` candidates by default. With "sampling", `ask` samples
 # 10,000 candidates, as in skopt.
 CANDIDATES = 2_000
-# `AROUND_BEST` is the share of candidates that are sampled around the `BEST` points with the lowest losses. `SPREAD` is
+# `ask` samples the share `AROUND_BEST` of the candidates around the `BEST` points with the lowest losses. `SPREAD` is
 # the standard deviation of the random steps away from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the GP's kernel tries all start values. The section
@@ -31,7 +31,7 @@ AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 ALWAYS_RESTARTED = 32
 # The number of BLAS threads changes the rounding of sums, and therefore also the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# For each strategy of the constant liar, the function that computes the liar's value from all observed values.
+# For each strategy of the constant liar, a function that computes the constant liar's value from all observed values.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
@@ -39,8 +39,8 @@ FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegres
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     """Minimises a loss by Bayesian optimisation. The methods are `ask` and `tell`.
 
-    The class has the same arguments, attributes and types of results as `skopt.Optimizer`. The notes describe how this
-    class chooses points differently from skopt.
+    The class has the same arguments, attributes and types of results as `skopt.Optimizer`. The notes describe the
+    differences from skopt in the choice of the points.
 
     Parameters
     ----------
@@ -49,10 +49,11 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``(low, high, prior)``, a list of categories, or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
         A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
-        The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. A regressor whose method
-        `predict` has the argument `return_std` is also allowed. For skopt's own models, this class has faster code.
+        The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. The surrogate can also be
+        a regressor whose method `predict` has the argument `return_std`. For skopt's own models, this class has faster
+        code.
     n_random_starts : int, optional
-        Deprecated in skopt, which has replaced the argument by `n_initial_points`.
+        Deprecated in skopt. Use `n_initial_points` instead.
     n_initial_points : int
         The number of points that must have a value before the surrogate proposes points. Every point that `tell`
         receives counts as an initial point, even if `ask` did not return the point.
@@ -62,28 +63,30 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random, with a
-        higher probability for a function with a larger gain. "EIps" and "PIps" are EI and PI per second, and need pairs
-        of a loss and an evaluation time in seconds. With "PVRS", skopt's own code runs.
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. A function
+        with a larger gain has a higher probability. "EIps" and "PIps" are EI and PI per second, and need pairs of a
+        loss and an evaluation time in seconds. For "PVRS", this class calls skopt's own code.
     acq_optimizer : str
-        The method that maximises the acquisition function. "sampling" takes the best candidate. "lbfgs" also refines
-        the best candidates by gradients, which only a Gaussian process has. "auto" means "lbfgs" if both the surrogate
-        and the acquisition function have gradients, and "sampling" otherwise.
+        The method that maximises the acquisition function. "sampling" chooses the best candidate. "lbfgs" also refines
+        the best candidates with gradients. Only a Gaussian process has gradients. "auto" means "lbfgs" if both the
+        surrogate and the acquisition function have gradients. Otherwise, "auto" means "sampling".
     random_state : int, RandomState or None
-        The source of random numbers. Equal seeds give equal points.
+        The source of random numbers. With equal seeds, two optimizers propose equal points.
     model_queue_size : int or None
         The number of fitted models that `models` keeps. None means all models.
     space_constraint : callable, optional
-        A function that takes a point and returns whether the point is allowed.
+        A function that returns whether a given point is allowed.
     acq_func_kwargs : dict, optional
         The options of the acquisition function. ``xi`` is the minimum improvement for EI and PI, in the unit of the
         losses (0 by default). ``kappa`` is the weight of the standard deviation in LCB (1.96 by default). With "inf" as
-        ``kappa``, LCB uses only the standard deviation. ``eta`` weights the gains of "gp_hedge" (1 by default).
+        ``kappa``, LCB uses only the standard deviation. ``eta`` is the weight of the gains for "gp_hedge" (1 by
+        default).
     acq_optimizer_kwargs : dict, optional
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
         number of candidates to refine (5 by default). Only skopt's own code uses ``n_jobs``.
     avoid_duplicates : bool
-        Whether `ask` replaces a point that already has a value, or that is already in the batch, by another point.
+        Whether `ask` avoids duplicates. If true, `ask` replaces a point that already has a value, or that is already in
+        the batch.
 
     Attributes
     ----------
@@ -108,8 +111,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     Raises
     ------
     ValueError
-        An argument has a value that is not allowed. The surrogates "GBRT" and "dummy" are not allowed, because they do
-        not run with today's scikit-learn.
+        An argument has a value that is not allowed. The surrogates "GBRT" and "dummy" are not allowed, because these
+        surrogates do not run with current versions of scikit-learn.
     TypeError
         `model_queue_size` is not an integer.
 
@@ -130,20 +133,21 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point, the constant liar [1]_ adds one
       row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
-      are fitted again for each point of a batch. Without a new fit of the extra trees for each point, searches with
-      batches of 4 points ended twice as far from the optimum of the 6-dimensional Hartmann function.
+      are fitted again for each point of a batch. If extra trees were fitted only once for each batch of 4 points,
+      searches on the 6-dimensional Hartmann function ended twice as far from the optimum.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. In real
       dimensions and in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates
       together. In categorical and small integer dimensions, `ask` refines a candidate by changing the value of one
       dimension at a time. `ask` rounds each refined point to valid values, and then computes the acquisition function
       at the rounded point.
-    - EI and PI count any improvement by default. In skopt, EI and PI count only improvements of more than 0.01 by
-      default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and skopt proposes random points.
+    - By default, EI and PI count every improvement of the loss, even a very small one. In skopt, EI and PI count only
+      improvements of more than 0.01 by default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and
+      skopt proposes random points.
     - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the weak prior on its
       kernel, a GP needs fewer points to distinguish noise from the shape of the objective.
-    - `ask` also avoids duplicates among initial points and within a batch. In at least one dimension, two points of a
-      GP's batch differ by more than 0.001 of the range.
+    - `ask` also avoids duplicates among initial points and within a batch. Any two points of a GP's batch differ in at
+      least one dimension by more than 0.001 of the dimension's range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
       is the minimum of the losses and of the logarithms of the evaluation times. GP dimensions are scaled to [0, 1].
@@ -152,7 +156,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
     - If a value is not finite, `tell` raises an error, and records no point and no value of this call.
 
-    skopt's own code runs for GPs with a user's own kernel, for regressors other than GPs and forests, and for "PVRS".
+    The optimizer uses skopt's own code for GPs with a user's own kernel, for regressors other than GPs and forests, and
+    for "PVRS".
 
     References
     ----------
@@ -197,7 +202,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             # For "EIps" and "PIps", skopt does not normalise the dimensions.
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
-            # For "EIps" and "PIps", "auto" in skopt always means "lbfgs", but a forest has no gradients.
+            # For "EIps" and "PIps", skopt replaces "auto" by "lbfgs". However, a forest has no gradients.
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -309,7 +314,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             observed values, and "cl_max" the highest observed value. The strategy is used only with `n_points`.
         in_flight : sequence of points
             Points that `ask` returned before and that have no value yet. A point in flight gets the constant liar's
-            value, and `ask` does not return the point again. `in_flight` needs `n_points` and a fitted model.
+            value, and `ask` does not return the point again. If `in_flight` is not empty, `n_points` must be given and
+            the model must be fitted.
 
         Returns
         -------
@@ -428,7 +434,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return the remaining initial points, and then points that a copy of the optimizer proposes."""
+        """Return initial points and, if too few remain, also points that a copy of the optimizer proposes."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):
@@ -482,7 +488,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def _select(
         self, n_points: int, strategy: str, random: np.random.RandomState, in_flight: Sequence[Any] = ()
     ) -> list[Any]:
-        """Choose points one by one. The latest model gets the constant liar's value for each chosen point."""
+        """Choose points one by one. Update the latest model with the constant liar's value for each chosen point."""
         if not self.models:
             raise RuntimeError("Random evaluations exhausted and no model has been fit.")
         rows = self._rows()
@@ -543,7 +549,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
         # Columns of categorical and small integer dimensions have no gradient. In columns without a gradient, a third
-        # of the `moved` candidates get random values from the priors, and two thirds keep the best points' values.
+        # of the `moved` candidates get random values from the priors. The other `moved` candidates keep the values of
+        # the best points.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)

@@ -1,8 +1,8 @@
 """The posterior of a Gaussian process, the predictions of the posterior, and the gradients of the predictions.
 
 The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). One
-triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands, and
-numpy computes such an `einsum` without BLAS. Each added observation adds one row to the Cholesky factor.
+triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands. For
+three operands, numpy does not use BLAS. Each added observation adds one row to the Cholesky factor.
 """
 
 import math
@@ -18,8 +18,8 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 
 Array = NDArray[np.float64]
 
-# If a covariance matrix is not positive definite, `cholesky` adds more noise to the diagonal of the matrix. `JITTERS`
-# lists the amounts of additional noise that `cholesky` tries in turn, as multiples of the mean of the matrix's
+# If a covariance matrix is not positive definite, `cholesky` adds more noise to the diagonal of the matrix. `cholesky`
+# tries the amounts of additional noise in `JITTERS` in turn. Each amount is a multiple of the mean of the matrix's
 # diagonal.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
@@ -36,7 +36,7 @@ class Posterior:
     amplitude : float
         The amplitude of the kernel, which is the prior variance of the standardised values.
     noise : float
-        The total noise that is added to the diagonal of the covariance.
+        The total noise on the diagonal of the covariance.
     points : array of shape (n, dimensions)
     factor : array of shape (n, n)
         The lower Cholesky factor of the covariance of the points, in Fortran order.
@@ -84,7 +84,7 @@ class Posterior:
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation of the Gaussian process's average over each group of points.
+        """For each group of points, return the mean and the standard deviation of the average over the group.
 
         Parameters
         ----------
@@ -138,14 +138,14 @@ class Posterior:
         return solve(self.factor, self._covariance(points, self.points).T, overwrite=True)
 
     def in_unit(self, mean: Array, variance: Array) -> tuple[Array, Array]:
-        """Convert a standardised mean and variance to a mean and a deviation in the unit of the observed values.
+        """Convert a standardised mean and variance into a mean and a deviation in the unit of the observed values.
 
         If rounding makes the variance negative, the deviation is zero.
         """
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
 
     def extended(self, point: Array, value: float) -> "Posterior":
-        """Return the posterior after one more observation, without a change of the kernel or the standardisation.
+        """Return the posterior after one more observation. The kernel and the standardisation stay the same.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class Posterior:
         # r is the new row of the Cholesky factor.
         row = self.half(point[None, :])[:, 0]
         # Without rounding errors, `corner ** 2` would be at least the noise. If rounding makes `corner ** 2` smaller
-        # than the noise, `max` replaces `corner ** 2` by the noise.
+        # than the noise, `max` returns the noise.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -180,7 +180,7 @@ class Posterior:
     def _gradient(self, points: Array, slopes: Array) -> Array:
         """Return, for each of m points, the sum of ``slope * gradient`` over the posterior's n points.
 
-        For each pair of points, the factor `slope` is an element of `slopes`, and the factor `gradient` is the gradient
+        Each pair of points has a factor `slope`, which is an element of `slopes`. The factor `gradient` is the gradient
         of the pair's squared distance.
 
         Parameters
@@ -213,9 +213,9 @@ class GaussianProcessPredictions:
     def __init__(self, posterior: Posterior, candidates: Array) -> None:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
-        # The list `_half` contains the matrix that `Posterior.half` returns for the candidates, as blocks of rows. The
-        # first block of `_half` has one row for each point of the initial posterior. For each added observation, the
-        # list `_half` has one more block with a single row.
+        # The list `_half` contains blocks of rows. Together, the blocks are the matrix that `Posterior.half` returns
+        # for the candidates. The first block of `_half` has one row for each point of the initial posterior. For each
+        # added observation, the list `_half` has one more block with a single row.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 READ_ONLY = "the dashboard only reads this ledger: `ledger study` and `ledger trial` change the ledger"
-# For each request for a change, the method and the path of the request, and the command that makes the change.
+# The method and the path of each request that would change data, and the command that makes the same change.
 _COMMANDS = (
     ("POST", r"/api/studies", "`ledger run` or `ledger study create` makes a study"),
     ("POST", r"/api/studies/[0-9]+/rename", "`ledger study rename NAME NEW_NAME` renames a study"),
@@ -109,7 +109,7 @@ def _read_only(application: Application) -> Application:
 
 
 def _way_out(method: str, path: str) -> str:
-    """Return the reason for the refusal of a change, with the command that makes the change."""
+    """Return the reason why the dashboard refuses a change. The text names the command that makes the change."""
     for its_method, its_path, command in _COMMANDS:
         if method == its_method and re.fullmatch(its_path, path.rstrip("/")):
             return f"the dashboard only reads this ledger: {command}"
@@ -119,8 +119,7 @@ def _way_out(method: str, path: str) -> str:
 def _with_states(application: Application) -> Application:
     """Return an application that adds the state and the best value to the name on each study's card.
 
-    The list of studies shows a card for each study. The card has the name and the direction of the study, and nothing
-    else.
+    The list of studies shows a card for each study. The card shows only the name and the direction of the study.
     """
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -161,11 +160,11 @@ def _own_host(application: Application, host: str, port: int) -> Application:
     """
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
-        # A server that listens on all addresses does not know by which addresses clients reach the server. If the
-        # server runs in a container, a client may also use a port other than the server's port. Therefore a server that
-        # listens on all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is
-        # safe, because DNS rebinding needs a name. The owner of a hostile site controls which machine the name of the
-        # site leads to, but does not control which machine an IP address leads to.
+        # A server that listens on all addresses does not know which of its addresses a client uses. If the server runs
+        # in a container, a client may also use a port other than the server's port. Therefore a server that listens on
+        # all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is safe,
+        # because DNS rebinding needs a name. The owner of a hostile site can let the site's name lead to any machine,
+        # but cannot redirect an IP address.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""
@@ -182,7 +181,7 @@ def _own_host(application: Application, host: str, port: int) -> Application:
 
 
 def _split(host: str) -> tuple[str, int | None]:
-    """Return the name and the port in a header `Host`. If the header has no port, the port is 80."""
+    """Return the name and the port that a header `Host` contains. If the header has no port, the port is 80."""
     name, colon, number = host.lower().rpartition(":")
     if not colon or number.endswith("]"):
         return host.lower(), 80

@@ -106,7 +106,7 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
 
 
 def optuna_choice(choice: Any) -> Any:
-    """Return the choice of an Optuna distribution for a choice of the ledger.
+    """Convert a choice of the ledger to a choice of an Optuna distribution.
 
     Optuna's choices are None, booleans, numbers and texts. A list or an object becomes the text that PostgreSQL writes
     for the JSON value, as in the view optuna.trial_params.
@@ -141,8 +141,8 @@ def _with_attributes(
 ) -> dict[str, Any]:
     """Return the attributes that Optuna shows, together with the attributes that a user has set.
 
-    If a fact of the ledger has the name of a user's attribute, the name of the user's attribute gets the prefix
-    ``attributes_``, as in the views for Optuna.
+    If a user's attribute has the same name as a fact of the ledger, the attribute's name gets the prefix
+    ``attributes_``. The views for Optuna use the same prefix.
     """
     own = {} if annotation is None else annotation.attributes
     return {**shown, **{f"attributes_{name}" if name in facts else name: value for name, value in own.items()}}
@@ -153,7 +153,7 @@ def _tags(annotation: AnnotationRow | None) -> list[str] | None:
 
 
 def _write_notes(storage: "RDBStorage", study: str, annotated: Mapping[int | None, AnnotationRow]) -> None:
-    """Write the notes in the form in which optuna-dashboard reads the notes."""
+    """Write the notes in the format that optuna-dashboard reads."""
     study_id = storage.get_study_id_from_name(study)
     for number, annotation in annotated.items():
         if annotation.note is None:

@@ -120,8 +120,8 @@ def load(url: str, name: str) -> OptunaStudy:
             if not isinstance(trial.value, float | int):
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # The ledger's error message quotes the cause of Optuna's error, because Optuna's own message mentions a commit
-        # even if only a read has failed.
+        # Optuna's own message can be wrong, because it mentions a commit even if only a read has failed. Therefore the
+        # ledger's error message quotes the cause of Optuna's error.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None

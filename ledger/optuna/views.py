@@ -116,5 +116,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # `execute` gets no parameters. With parameters, psycopg would accept only one statement, and interpret each %.
+        # If `execute` gets no parameters, psycopg accepts a text with several statements and with the character %.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

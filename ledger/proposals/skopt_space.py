@@ -5,9 +5,9 @@ a grid, and for ordered choices, skopt receives the index of the value as an int
 values of the grid, and each such parameter has one column. skopt does not receive parameters with only one value. The
 conversion to shares and indices avoids three faults of skopt. In skopt, the rounding of a logarithm may move a real
 value past a bound of the dimension. skopt also lets numpy convert choices to other types. skopt treats two points as
-equal if these points are less than 1e-8 apart. The ledger scales integers to [0, 1]. Without this scaling of integers,
-skopt with a forest would clip the logarithm of a log-uniform integer to the integer's own bounds instead of the
-logarithms of the bounds.
+equal if these points are less than 1e-8 apart. The ledger scales integers to [0, 1]. Without the scaling, skopt with a
+forest would clip the logarithm of a log-uniform integer to wrong bounds. The bounds would be those of the integer
+instead of their logarithms.
 """
 
 import math
@@ -52,11 +52,11 @@ class SkoptDimension(ABC):
 
     @abstractmethod
     def to_skopt(self, value: Any) -> Any:
-        """Return the value that represents a parameter's value in skopt."""
+        """Convert a parameter's value to the value that skopt receives."""
 
     @abstractmethod
     def from_skopt(self, value: Any) -> Any:
-        """Return the parameter's value that a skopt value represents, in the parameter's plain Python type."""
+        """Convert a skopt value to the parameter's value, in the parameter's plain Python type."""
 
     @abstractmethod
     def quantiles(self, shares: Array) -> NDArray[Any]:

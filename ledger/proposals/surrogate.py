@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 GRID, AVERAGED = 40, 256
 # The code estimates the Sobol indices from two sets of `SAMPLED` points each.
 SAMPLED = 2048
-# The joint dependence on two parameters is computed at up to `JOINT_GRID` values of each parameter, and averaged over
-# `JOINT_AVERAGED` combinations of values of the other parameters.
+# The joint dependence on two parameters is computed at up to `JOINT_GRID` values of each parameter. For each pair of
+# values, the code averages the predicted value over `JOINT_AVERAGED` combinations of values of the other parameters.
 JOINT_GRID, JOINT_AVERAGED = 20, 32
 # The surrogate's mean counts as flat if the standard deviation of this mean over the search space is at most `FLAT`
 # times the range of the losses.
@@ -43,8 +43,8 @@ class PartialDependence:
         The values of the parameter at which the dependence was computed, in the parameter's Python type. Numbers are in
         ascending order, and choices are in the order of the study's space.
     mean, deviation : array of shape (values,)
-        For each value of the parameter, the mean and the standard deviation that the surrogate predicts for the
-        averaged value, in the unit of the trials' values.
+        The predicted mean and standard deviation of the averaged value, for each value of the parameter. Both have the
+        unit of the trials' values.
 
     Examples
     --------
@@ -68,7 +68,7 @@ class JointDependence:
     first, second : list
         The values of the two parameters at which the dependence was computed, as in `PartialDependence.values`.
     mean : array of shape (second, first)
-        The mean that the surrogate predicts for the averaged value, in the unit of the trials' values.
+        The predicted mean of the averaged value, in the unit of the trials' values.
 
     Examples
     --------
@@ -274,7 +274,7 @@ class Surrogate:
         return importances
 
     def _values(self, means: Array) -> Array:
-        """Return the values that belong to means of the scaled losses."""
+        """Convert means of scaled losses to means of the trials' values."""
         losses = self._best + self._span * means
         return self._scale.loss_of_zero - losses if self._scale.is_maximised else losses
 

@@ -25,17 +25,17 @@ def axis_of_values(name: str, lowest: float, highest: float) -> dict[str, Any]:
 
 
 def is_logarithmic(content: ReportContent) -> bool:
-    """Return whether the values are drawn on a logarithmic axis."""
+    """Return whether the plot draws the values on a logarithmic axis."""
     return is_wide(*content.values)
 
 
 def is_wide(lowest: float, highest: float) -> bool:
-    """Return whether numbers from `lowest` to `highest` are drawn on a logarithmic axis."""
+    """Return whether a plot draws numbers from `lowest` to `highest` on a logarithmic axis."""
     return lowest > 0 and highest / lowest >= LOGARITHMIC_RATIO
 
 
 def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) -> dict[str, Any]:
-    """Return the axis of values in a plot of parallel coordinates, with the position of each value on this axis."""
+    """Return the axis of values in a plot of parallel coordinates. The axis contains the positions of the values."""
     if not logarithmic:
         low, high = min(values), max(values)
         ticks = [low * (1 - quarter / 4) + high * quarter / 4 for quarter in range(5)] if high > low else [low]
@@ -48,7 +48,7 @@ def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) ->
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:
     """Return ticks at the powers of ten within the range of `logarithms`.
 
-    If fewer than three ticks would be at powers of ten, return ticks at the two ends and at the middle of the range.
+    If fewer than three powers of ten are ticks, return ticks at the two ends and at the middle of the range.
     """
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))

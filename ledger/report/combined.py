@@ -53,7 +53,7 @@ def _grid(section: ReportSection) -> tuple[go.Figure, tuple[int, int]]:
         figure.update_yaxes(plot.figure.layout.yaxis.to_plotly_json(), row=row, col=column)
         for shape in plot.figure.layout.shapes:
             figure.add_vline(x=shape.x0, line=shape.line, row=row, col=column)
-    # All plots of a section share the scale of colours.
+    # All plots of a section use the same colour scale.
     colours = section.plots[0].figure.layout.coloraxis.to_plotly_json()
     figure.update_layout(showlegend=False, coloraxis=colours)
     return figure, (width * columns, height * rows + 80)

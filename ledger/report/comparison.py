@@ -1,4 +1,4 @@
-"""Groups of studies that a comparison shows together, because the studies have the same objective."""
+"""Groups of studies with the same objective. A comparison shows the studies of a group together."""
 
 import json
 from collections.abc import Sequence
@@ -37,18 +37,19 @@ class ComparedStudy:
         The parameters of the best trial, in the order of the search space. The dictionary is empty if no trial is
         complete.
     best_seconds : float or None
-        The time in seconds from the creation of the study to the end of the best trial. If another trial with the same
-        value ended earlier, its end counts. None if no trial is complete.
+        The time in seconds from the creation of the study to the end of the best trial. If several trials have the best
+        value, the trial that ended first determines the time. None if no trial is complete.
     elapsed_seconds : float
-        The time in seconds from the creation of the study to its end, or until now.
+        The time in seconds from the creation of the study to the end of the study. For a study that has not ended, the
+        time from the creation to now.
     last_trial : int
-        The highest number of a complete trial, or 0 without a complete trial.
+        The highest number of a complete trial, or 0 if no trial is complete.
     by_trial : tuple of (int, float)
-        The best value so far against the trials: the number and the value of each trial that is better than all trials
-        with a lower number.
+        The best value so far by trial: the number and the value of each trial that is better than all trials with a
+        lower number.
     by_time : tuple of (float, float)
-        The best value so far against the time: the seconds since the creation of the study, and the best value since
-        then.
+        The best value so far by time: pairs of the seconds since the creation of the study, and the best value from
+        this time on.
     is_sampled : bool
         Whether `by_time` comes from a selection of the trials, because the study has more than 2,000 trials.
 
@@ -92,7 +93,7 @@ class StudyGroup:
         The studies, in the requested order.
     differences : dict
         For each setting that differs between the studies, the value of the setting in each study as text, or None if a
-        study does not have the setting. The order of the values is the order of the studies.
+        study does not have the setting. The values have the same order as the studies.
 
     Examples
     --------
@@ -145,7 +146,7 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
     Raises
     ------
     UsageError
-        A study is unlike the first study, and `set_apart` is false.
+        A study does not fit into the group of the first study, and `set_apart` is false.
     LedgerError
         This version of the ledger cannot read the spec of a study.
     """
@@ -168,7 +169,7 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
 
 
 class _Fact(NamedTuple):
-    """A fact that the studies of a group have in common, and the text that names the fact."""
+    """A common fact of the studies of a group, and a text that names the fact."""
 
     identity: str | None
     shown: str | None

@@ -37,8 +37,8 @@ class _Table:
 def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
     """Return the page of a comparison as HTML.
 
-    The page contains Plotly's JavaScript and loads nothing from the network. All text that comes from the studies is
-    escaped.
+    The page contains Plotly's JavaScript and loads nothing from the network. The function escapes all text of the
+    studies.
 
     Parameters
     ----------

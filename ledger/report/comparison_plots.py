@@ -1,4 +1,4 @@
-"""Plots of a comparison, which show the best value so far of each study against the trials and against the time."""
+"""Plots of a comparison. The plots show each study's best value so far, over the trials and over the time."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from ledger.text import one_line
 # Each study has one of the colours. If a comparison has more studies than colours, the later studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
-# If the values after the share `_EARLY` of the trials cover less than the share `_NARROW` of the range of all values,
-# the axis shows only the range of these values. Otherwise, a very bad first trial would hide the differences of the
-# studies.
+# The late values are the values after the share `_EARLY` of the trials. If the late values cover less than the share
+# `_NARROW` of the range of all values, the axis shows only the range of the late values. A very bad first trial would
+# otherwise hide the differences of the studies.
 _EARLY, _NARROW = 0.1, 0.33
-# Shortest time in the plot against the time, in seconds.
+# Shortest time in the plot over the time, in seconds.
 _SHORTEST = 1e-3
 
 
@@ -36,7 +36,7 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
     ----------
     group : StudyGroup
     number : int
-        The number of the group, from 0, which is a part of the names of the sections.
+        The number of the group, from 0. The names of the sections contain the number of the group.
     """
     by_trial, by_time = [], []
     for index, study in enumerate(group.studies):
@@ -46,7 +46,7 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
             # A logarithmic axis cannot show 0.
             points = [(max(seconds, _SHORTEST), value) for seconds, value in study.by_time]
             by_time.append(_Curve(index, [*points, (max(end, _SHORTEST), study.by_time[-1][1])]))
-    note = " The seconds count from the creation of each study."
+    note = " The time of each study starts at its creation."
     if any(study.is_sampled for study in group.studies):
         note += f" The line of a study with more than {SHOWN:,} trials comes from a selection of its trials."
     ends = [curve.points[-1][0] for curve in by_time]
@@ -91,11 +91,11 @@ def _section(
     shown = _range_after_start(group)
     if shown is not None and "type" not in value_axis:
         value_axis["range"] = shown
-        note += f" The axis does not show the worst values of the first {_EARLY:.0%} of the trials."
+        note += f" The plot leaves out the worst values of the first {_EARLY:.0%} of the trials."
     layout = {"height": 380, "showlegend": True, "xaxis": axis, "yaxis": value_axis}
     caption = (
-        f"Each line shows the best {group.value_name} so far of one study. The best {group.value_name} of all studies"
-        f" is {labels.number(best.best_value or 0.0)}, in study {one_line(best.name, 60)}.{note}"
+        f"Each line shows how the best {group.value_name} of one study improves. The best {group.value_name} of all"
+        f" studies is {labels.number(best.best_value or 0.0)}, in study {one_line(best.name, 60)}.{note}"
     )
     return ReportSection(name, title, caption, [CaptionedFigure(go.Figure(traces, layout), caption)])
 

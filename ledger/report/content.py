@@ -10,13 +10,13 @@ from ledger.proposals import proposal_input
 from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 from ledger.study.spec import StudySpec
 
-# The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. If the absolute value of
-# a loss were larger than `LARGEST`, the difference of two losses could exceed the largest float, which is 1.8e308.
+# The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. The difference of two
+# larger losses could exceed the largest float, which is 1.8e308.
 LARGEST = 1e300
 
 
 class ReportContent:
-    """The content of a report on the state of a study at one moment.
+    """The content of a report about a study at one moment.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class ReportContent:
 
     @cached_property
     def dependences(self) -> dict[str, PartialDependence]:
-        """The partial dependence of the value on each parameter. The mapping is empty without a surrogate."""
+        """The partial dependence of the value on each parameter. If no surrogate exists, the mapping is empty."""
         return self.surrogate.dependences() if self.surrogate else {}
 
     @cached_property
@@ -70,7 +70,7 @@ class ReportContent:
 
     @property
     def is_extreme(self) -> bool:
-        """Whether some losses are so large that the difference of two losses could exceed the largest float."""
+        """Whether the difference of two losses could exceed the largest float, because some losses are very large."""
         assert self.best is not None
         assert self.best.loss is not None
         assert self.ledger.highest_loss is not None
@@ -88,14 +88,14 @@ class ReportContent:
     def metric(self) -> str:
         """The name of the metric from which the ledger computes the loss of a model or an estimator.
 
-        If the objective is a user's own function, the report looks for a metric with the name `metric` among the
-        metrics that the function returned.
+        For a user's own function, the property is a default name. The report searches the metrics that the function
+        returned for the default name.
         """
         return self.study.objective.metric or metrics.DEFAULT
 
     @property
     def value_name(self) -> str:
-        """The name of the trials' values, which is the metric's name for a model or an estimator."""
+        """The name of the trials' values. For a model or an estimator, the property is the name of the metric."""
         return self.metric if self.study.objective.trains else "value"
 
     @property

@@ -65,9 +65,9 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
         for (first, second), joint in zip(pairs, joints, strict=True)
     ]
     caption = (
-        f"The colour shows the {content.value_name} that {surrogate_name(content)} expects for each pair of values. The"
-        f" expected {content.value_name} is averaged over all other parameters. Each point is a complete trial, and the"
-        " star is the best trial. All plots have the same scale of colours and the same lines."
+        f"The colour shows the {content.value_name} that {surrogate_name(content)} expects for each pair of values."
+        f" The expected {content.value_name} is averaged over all other parameters. Each point is a complete trial,"
+        " and the star is the best trial. All plots have the same colour scale and the same contour levels."
     )
     if len(numeric) > len(shown) and not names:
         caption += f" The plots show the {PAIRED} most important numeric parameters."
@@ -91,7 +91,7 @@ def _contour(
                 x=joint.first,
                 y=joint.second,
                 z=joint.mean,
-                # With the other kinds of colouring, each plot would have its own scale of colours.
+                # With any other colouring option of Plotly, each plot would have its own colour scale.
                 contours={"coloring": "heatmap", **_levels(*value_range)},
                 line={"width": 0.5},
                 coloraxis="coloraxis",
@@ -119,7 +119,7 @@ def _contour(
             **across,
             "height": 330,
             "yaxis": up["xaxis"],
-            # The best value has the colour with the most contrast, in both directions.
+            # In both directions, "minimize" and "maximize", the best value has the colour with the most contrast.
             "coloraxis": {
                 "reversescale": not content.is_maximised,
                 "cmin": value_range[0],
@@ -140,6 +140,6 @@ def _contour(
 
 
 def _levels(lowest: float, highest: float) -> dict[str, float]:
-    """Return the levels of the lines. Without different values, Plotly chooses the levels."""
+    """Return the levels of the lines. If all values are equal, Plotly chooses the levels."""
     size = highest / LINES - lowest / LINES
     return {"start": lowest, "end": highest, "size": size} if size > 0 else {}

@@ -1,4 +1,4 @@
-"""The learning curves of a report, which show the values that the objective reported during the trainings."""
+"""The learning curves of a report. A curve shows the values that the objective reported during a training."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,13 @@ TITLE = "Learning curves"
 
 
 def curves(content: ReportContent) -> ReportSection:
-    """Return a plot of the reported values of some trials against the step."""
+    """Return a plot of the reported values of some trials over the steps."""
     shown = content.ledger.curves
     if not shown:
-        return ReportSection("curves", TITLE, "The objective has reported no values during the trainings.")
+        return ReportSection("curves", TITLE, "The objective has reported no values during the training.")
     best = None if content.best is None else content.best.number
-    # Plotly draws a later curve over an earlier curve, so the curves of the best trials stay visible.
+    # Plotly draws later curves on top of earlier curves. The curves of the best trials come last, so that they stay
+    # visible.
     ordered = sorted(shown, key=lambda curve: (curve.trial.number == best, curve.is_best))
     figure = go.Figure(
         [_trace(curve, best) for curve in ordered],

@@ -20,8 +20,8 @@ _FOLDER = Path(__file__).parent / "page"
 def page_of(template: str, sections: Sequence[ReportSection], **values: Any) -> str:
     """Return a page as HTML.
 
-    The page contains Plotly's JavaScript. The page's content security policy forbids every connection. All texts of
-    `values` and of the sections are escaped.
+    The page contains Plotly's JavaScript. The page's content security policy forbids all network connections. The
+    function escapes all texts of `values` and of the sections.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def moment(time: datetime) -> str:
 
 
 def _script(text: str) -> markupsafe.Markup:
-    """Return the JSON `text` with escapes, so that the JSON cannot end the surrounding HTML script element."""
+    """Return the JSON `text` with escaped characters. The escaped JSON cannot end the surrounding script element."""
     return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 

@@ -23,8 +23,8 @@ def png(section: ReportSection) -> bytes:
     """
     figure, (width, height) = combined(section)
     try:
-        # MathJax is off, because the browser would load MathJax over the network. The browser loads plotly.js from the
-        # installed package plotly.
+        # The page does not use MathJax, because the browser would load MathJax over the network. The browser loads
+        # plotly.js from the installed package plotly.
         image: bytes = kaleido.calc_fig_sync(
             figure.to_dict(),
             opts={"format": "png", "width": width, "height": height, "scale": SCALE},

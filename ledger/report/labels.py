@@ -1,4 +1,4 @@
-"""Text labels of plots. The labels show numbers, parameter values, and names that users have chosen."""
+"""Text labels of plots. The labels show numbers, parameter values, and names from users."""
 
 import html
 import json

@@ -20,8 +20,8 @@ from ledger.study.objective import FileDataset
 from ledger.study.python_values import ordered_params
 from ledger.text import last_line, one_line
 
-# Largest number of metrics that get a column in the table of trials, and largest number of changes of the package
-# versions that the page shows.
+# Largest number of metrics with a column in the table of trials, and largest number of shown changes of the package
+# versions.
 METRICS, ENVIRONMENTS = 8, 100
 
 
@@ -29,7 +29,7 @@ def render(ledger: StudyOverview) -> str:
     """Return a study's report as HTML.
 
     The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
-    every connection. All text that comes from the study is escaped.
+    all network connections. The function escapes all text of the study.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def render(ledger: StudyOverview) -> str:
     content = ReportContent(ledger)
     metrics = _metrics(content)
     rows = [_row(content.study.space.names, metrics, trial) for trial in _by_loss(content.shown)]
-    # Most objectives report no values, and their pages need no section without curves.
+    # If the objective has reported no values, the page omits the section of the learning curves.
     sections = [plot(content) for name, plot in PLOTS.items() if name != "curves" or ledger.curves]
     return page_of(
         "page.html",
@@ -181,7 +181,9 @@ def _best(content: ReportContent) -> str:
 
 
 def _versions(content: ReportContent) -> list[tuple[str, str]]:
-    """Return pairs of a title, such as "iterations 0 to 2", and the package versions to show under this title."""
+    """Return pairs. Each pair contains a title, such as "iterations 0 to 2", and the package versions to show under
+    this title.
+    """
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]
     environments = content.ledger.environments
@@ -229,7 +231,7 @@ def _columns(content: ReportContent) -> list[str]:
 def _metrics(content: ReportContent) -> list[str]:
     """Return the names of the metrics that get a column in the table of trials.
 
-    The order of the names is the order in which the metrics first occur in the shown trials.
+    The names have the order in which the metrics first occur in the shown trials.
     """
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]

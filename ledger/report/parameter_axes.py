@@ -1,4 +1,4 @@
-"""Axes and traces of a parameter, with one class for each kind of dimension."""
+"""Axes and traces of a parameter. Each kind of dimension has its own class."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from ledger.report.theme import GREEN
 from ledger.study.dimensions import Categorical, Dimension, Integer, Real
 from ledger.text import one_line
 
-# Empty space at each end of a numeric axis, as a share of the length of the axis.
+# Length of the empty space at each end of a numeric axis, as a share of the length of the axis.
 _MARGIN = 0.03
 # In parallel coordinates, an integer axis has a tick at each integer if ``high - low`` is at most `_TICKED`.
 _TICKED = 12
@@ -43,7 +43,7 @@ class ParameterAxis(ABC):
         }
 
     def parallel(self, values: list[Any]) -> dict[str, Any]:
-        """Return the parameter's axis in a plot of parallel coordinates, with each value's position on this axis."""
+        """Return the parameter's axis in a plot of parallel coordinates, with the position of each value."""
         return {"label": labels.escaped(self._dimension.name, 16), **self._parallel(values)}
 
     @abstractmethod
@@ -113,8 +113,8 @@ class NumericAxis(ParameterAxis):
         low, high = self._dimension.low, self._dimension.high
         if self._is_logarithmic:
             first, last = math.log10(low), math.log10(high)
-            # If the range of a logarithmic axis spans two or more decades, the axis has about four ticks at most, and
-            # only at powers of ten.
+            # A logarithmic axis over two or more decades has ticks only at powers of ten. The axis has at most about
+            # four ticks.
             ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
             edge = _MARGIN * (last - first)
             return {"type": "log", "range": [first - edge, last + edge], **ticks}

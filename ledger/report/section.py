@@ -18,13 +18,13 @@ class CaptionedFigure:
 class ReportSection:
     """A section of a report, with plots under one title.
 
-    If there is nothing to plot, the caption gives the reason.
+    If the section has no plots, the caption contains the reason.
 
     Attributes
     ----------
     name : str
-        Name of the section, which is the id of the section on the page. `ledger report --plot` takes the names of the
-        sections of a report.
+        Name of the section, which is the id of the section on the page. The option `--plot` of `ledger report` accepts
+        the names of the sections.
     title, caption : str
     plots : sequence of CaptionedFigure
         The plots, in the order in which the page shows the plots. A section may have no plots.

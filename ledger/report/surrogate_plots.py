@@ -1,4 +1,4 @@
-"""Plots of the surrogate, which show the partial dependence and the importance of each parameter."""
+"""Plots of the surrogate. The plots show the partial dependence and the importance of each parameter."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -13,8 +13,8 @@ from ledger.study.dimensions import Dimension
 from ledger.text import one_line
 
 _DEVIATION_OF_FOREST = (
-    "The standard deviation combines the differences between the trees with the variance of the values in the leaves of"
-    " the trees. "
+    "The standard deviation has two sources: the differences between the trees, and the variance of the values in"
+    " each leaf of the trees. "
 )
 
 
@@ -49,7 +49,7 @@ def dependence(content: ReportContent) -> ReportSection:
 def importance(content: ReportContent) -> ReportSection:
     """Return a plot of the importance of each parameter.
 
-    A parameter's importance is the parameter's share in the variance of the trials' predicted value.
+    The importance of a parameter is its share in the variance of the predicted value.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:
@@ -95,8 +95,9 @@ def importance(content: ReportContent) -> ReportSection:
         f"According to {surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
         f" of the variance of the {content.value_name} over the whole space. This parameter explains"
         f" {shares.first:.0%} of the variance alone, and {shares.total:.0%} together with its interactions. The bars"
-        " show the first-order and the total Sobol index of each parameter, for the surrogate's mean. The report"
-        " estimates the indices from random points of the space (Saltelli et al. 2010, Jansen 1999)."
+        " show the first-order and the total Sobol index of each parameter. The indices describe the surrogate's"
+        " mean. The report estimates the indices from random points of the space (Saltelli et al. 2010, Jansen"
+        " 1999)."
     )
     return ReportSection(
         "importance", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + 46 * len(ranking))
@@ -129,7 +130,7 @@ def _dependence(
 
 
 def why_no_surrogate(content: ReportContent) -> str:
-    """Return the reason why the content has no surrogate, as the caption of a section."""
+    """Return the caption of a section without plots: the reason why the content has no surrogate."""
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
@@ -144,7 +145,7 @@ def why_no_surrogate(content: ReportContent) -> str:
 
 
 def surrogate_name(content: ReportContent) -> str:
-    """Return the kind of the surrogate and the number of its trials. The content must have a surrogate."""
+    """Return a text with the kind of the surrogate and the number of its trials. The content must have a surrogate."""
     assert content.surrogate is not None
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]

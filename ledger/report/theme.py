@@ -3,7 +3,7 @@
 from typing import Any
 
 # The colours come from Okabe and Ito 2008, *Color universal design*. Each colour has enough contrast with a white page
-# and with a nearly black page.
+# and also with a nearly black page.
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 # A plot with only one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
 AZURE = "#2F8FD0"
@@ -30,7 +30,7 @@ _DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 
 
 def template(scheme: str) -> dict[str, Any]:
-    """Return a Plotly template, which is the part of a figure's layout that does not depend on the data.
+    """Return a Plotly template. The template is the part of a figure's layout that is independent of the data.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Plots of a study's trials, which show convergence, parallel coordinates, and the value against each parameter."""
+"""Plots of a study's trials: the convergence, parallel coordinates, and the value over each parameter."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -94,8 +94,8 @@ def parallel(content: ReportContent) -> ReportSection:
         for dimension in content.study.space.dimensions
     ]
     dimensions.append(value_axis)
-    # A better trial has a higher colour value. Plotly draws a line with a higher colour value over a line with a lower
-    # colour value, so the lines of the best trials stay visible.
+    # A better trial has a higher colour value. Plotly draws lines with higher colour values on top. Therefore the lines
+    # of the best trials stay visible.
     colours = [sign * value for value in value_axis["values"]]
     ticks = {"tickvals": [sign * value for value in value_axis["tickvals"]], "ticktext": value_axis["ticktext"]}
     figure = go.Figure(
@@ -104,8 +104,8 @@ def parallel(content: ReportContent) -> ReportSection:
             line={"color": colours, "coloraxis": "coloraxis"},
             labelfont={"size": 13},
             tickfont={"size": 12},
-            # Plotly's labels of an axis's range are invisible, because the ticks at the ends of each axis already show
-            # the range.
+            # The plot hides Plotly's labels for the range of an axis, because the ticks at the ends of the axis already
+            # show the range.
             rangefont={"size": 1, "color": "rgba(0,0,0,0)"},
             unselected={"line": {"color": GREY, "opacity": 0.08}},
         ),
@@ -125,8 +125,8 @@ def parallel(content: ReportContent) -> ReportSection:
 
 
 def parameters(content: ReportContent) -> ReportSection:
-    """Return one plot for each parameter. The plot shows the value of each trial against the parameter's value in this
-    trial.
+    """Return one plot for each parameter. The plot has a point for each trial. The point shows the parameter and the
+    value of the trial.
     """
     title = f"Parameters against the {content.value_name}"
     if content.best is None:
@@ -194,7 +194,7 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
     The curve has a point for each trial whose value is better than all earlier values, and for the last complete trial.
     """
-    # If a study has very many improvements, the curve has a point for only some of them.
+    # If a study has very many improvements, the curve has points for a selection of the improvements.
     kept = thinned(content.ledger.improvements)
     numbers, values = [each.trial for each in kept], [each.value for each in kept]
     last = content.ledger.last_complete
@@ -219,7 +219,7 @@ def _other_states(content: ReportContent) -> str:
 
 
 def _sample_note(content: ReportContent) -> str:
-    """Return a sentence for the caption if the plot shows only some trials, and an empty text otherwise."""
+    """Return a sentence for the caption if the plot shows only some trials. Otherwise, return an empty text."""
     if len(content.shown) == content.ledger.trials:
         return ""
     return (

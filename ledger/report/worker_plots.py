@@ -13,9 +13,9 @@ from ledger.report.content import ReportContent
 from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import OUTCOMES
 
-# If a study has so many attempts that the plot cannot show a separate bar for each attempt, a worker's consecutive
-# attempts with the same outcome share a bar. In a shared bar, the gap between two consecutive groups of attempts is at
-# most `LARGEST_GAP` times the length of the timeline.
+# If a study has too many attempts for a separate bar for each attempt, a worker's consecutive attempts with the same
+# outcome share a bar. In a shared bar, the gap between two consecutive groups of attempts is at most `LARGEST_GAP`
+# times the length of the timeline.
 LARGEST_GAP = 1 / 2_000
 
 
@@ -74,9 +74,8 @@ def timeline(content: ReportContent) -> ReportSection:
     )
     if shown.slots is not None:
         caption += (
-            f" The attempts of a worker are added up in {labels.plural(shown.slots, 'part', 'parts')} of the time:"
-            " in each part, the attempts with the same outcome share a bar. Bars with a small gap between them also"
-            " share a bar."
+            f" The plot divides the time into {labels.plural(shown.slots, 'part', 'parts')}. In each part, a worker's"
+            " attempts with the same outcome share a bar. Bars with a small gap between them become one bar."
         )
     if shown.workers > len(rows):
         caption += f" The plot shows the {WORKERS} workers with the most attempts."
@@ -106,9 +105,9 @@ def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Timelin
 def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_TimelineBar]:
     """Return a bar for each outcome in one part of the time.
 
-    If the part has several outcomes, the bars stand beside each other, and the length of each bar is the total time of
-    the attempts with the bar's outcome. A worker can claim several trials together, so the sum of the times can exceed
-    the length of the part. The function then shortens all bars of the part by the same factor.
+    If the part has several outcomes, the bars are adjacent. The length of each bar is the total time of the attempts
+    with the bar's outcome. A worker can claim several trials together, so the sum of the times can exceed the length of
+    the part. The function then shortens all bars of the part by the same factor.
     """
     start = min(group.began_at for group in groups)
     length = max(0.0, (max(group.ended_at for group in groups) - start).total_seconds())
@@ -124,9 +123,8 @@ def _traces(bars: Sequence[_TimelineBar], *, is_summed: bool) -> list[go.Bar]:
     """Return one Plotly trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
     by_outcome = {outcome: [bar for bar in bars if bar.group.outcome == outcome] for outcome in OUTCOMES}
     is_crowded = len(bars) > 300
-    # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible. If bars of
-    # several outcomes stand beside each other in one part of the time, a wide outline would make each bar look too
-    # long.
+    # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible. One part of the
+    # time can contain adjacent bars of several outcomes. A wide outline would make a short bar look too long.
     outline = 0.5 if is_summed else 1
     return [
         go.Bar(

@@ -1,7 +1,7 @@
 """The digest of a search: its data, estimator, scorers and splits.
 
-Equal searches have equal digests in all processes. The digest of a function or class depends on its code. Therefore a
-search with changed code is a new search.
+Equal searches have equal digests in all processes. The digest of a function or class depends on the code of the
+function or class. Therefore a search with changed code is a new search.
 """
 
 import copyreg
@@ -20,7 +20,7 @@ from ledger.objectives.fingerprint.values import cell_contents, joined
 from ledger.text import one_line
 
 _BY_REPR = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis), type(NotImplemented))
-# Attributes of a class that do not change what its methods compute.
+# Attributes of a class that have no effect on the results of the class's methods.
 _IGNORED = frozenset(
     {"__annotate__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__module__", "__weakref__"}
     | {"__static_attributes__", "__abstractmethods__", "_abc_impl"}
@@ -32,8 +32,8 @@ def digest(value: object) -> str:
 
     The value may consist of Python's and numpy's values, of sparse matrices, of functions and classes, and of all
     objects that can be pickled, such as estimators, scorers and data frames. For a function or class of a module, the
-    hash covers the module's file, but not the other modules that the module imports. For a function or class of a
-    script or notebook, the hash covers the code, and the values to which the code refers.
+    hash depends on the module's file, but not on the other modules that the module imports. For a function or class of
+    a script or notebook, the hash depends on the code and on the values to which the code refers.
 
     Raises
     ------
@@ -51,12 +51,13 @@ def digest(value: object) -> str:
 
 
 class _Hasher:
-    """Computes hashes. A value that contains itself has a hash, too."""
+    """Computes hashes. The class can also hash a value that contains itself."""
 
     def __init__(self) -> None:
         # A mapping from the id of each object with an incomplete hash to the nesting depth of the object.
         self._open: dict[int, int] = {}
-        # The hashes of modules' files. An editor may change a file between two digests.
+        # The hashes of modules' files. Each digest reads the files again, because an editor may change a file between
+        # two digests.
         self._files: dict[str, str] = {}
 
     def hash(self, value: object) -> bytes:
@@ -101,7 +102,7 @@ class _Hasher:
             yield from self._all(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__"))
         elif _is_sparse(value):
             yield "sparse"
-            # The other attributes of a sparse matrix are caches, such as whether its indices are sorted.
+            # The other attributes of a sparse matrix are cached properties, such as whether the indices are sorted.
             triples = value.tocoo()
             yield from self._all((kind.__name__, value.shape, triples.data, *triples.coords))
         else:
@@ -126,7 +127,7 @@ class _Hasher:
             yield "bound"
             yield from self._all((value.__name__, value.__self__))
         elif not isinstance(value, FunctionType | type) or _is_importable(value, module, name):
-            # The workers are new processes, so they run the code that is in the files now.
+            # The workers are new processes. Therefore the workers run the code that the files contain now.
             classes = value.__mro__ if isinstance(value, type) else ()
             modules = dict.fromkeys((str(module), *(str(each.__module__) for each in classes)))
             yield from ("name", str(module), name, *map(self._file_hash, modules))

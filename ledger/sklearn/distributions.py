@@ -18,10 +18,10 @@ _LONGEST_LABEL = 100
 
 @dataclass(frozen=True)
 class Distributions:
-    """A search space, and the objects for which the space contains labels.
+    """A search space, and the objects that the labels in the space represent.
 
-    A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values, so a
-    text stands for each choice that is not a string, a number or a boolean.
+    A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values.
+    Therefore a text, the label, represents each choice that is not a string, a number or a boolean.
 
     Attributes
     ----------
@@ -72,8 +72,8 @@ def read_distributions(param_distributions: Any) -> Distributions:
     """
     if not isinstance(param_distributions, Mapping):
         raise UsageError(
-            f"{PLACE} {show(param_distributions)} is not a dict; write a dict from the name of each parameter to its"
-            ' distribution, such as {"C": loguniform(1e-3, 1e3)}'
+            f"{PLACE} {show(param_distributions)} is not a dict; write a dict that maps the name of each parameter to"
+            ' its distribution, such as {"C": loguniform(1e-3, 1e3)}'
         )
     tables: dict[Any, Any] = {}
     objects: dict[str, dict[str, Any]] = {}
@@ -122,7 +122,7 @@ def _choices(given: Any) -> list[Any] | None:
 
 
 def _is_of_skopt(given: Any) -> bool:
-    # A dimension of skopt exists only if the program has imported skopt.
+    # A value can be a dimension of skopt only if the program has imported skopt.
     skopt = sys.modules.get("skopt.space")
     return skopt is not None and isinstance(given, skopt.Dimension)
 
@@ -159,5 +159,5 @@ def _is_plain(value: Any) -> bool:
 def _name(value: Any) -> str:
     if isinstance(value, type) or inspect.isroutine(value):
         return str(value.__qualname__)
-    # An address differs between two runs of the same program.
+    # The memory address of an object differs between two runs of the same program.
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

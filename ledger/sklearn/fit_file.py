@@ -1,4 +1,4 @@
-"""A file from which the workers of one machine read the fits of a search and the data.
+"""A file that contains the fits and the data of a search, for the workers of one machine.
 
 The file contains a pickle of protocol 5. The file stores the buffers of arrays before the pickle, and each process maps
 the file into memory. Therefore all processes of a machine share one copy of the data, and no process reads the data
@@ -13,7 +13,7 @@ from typing import Any
 from ledger.errors import UsageError
 from ledger.text import one_line
 
-# Each buffer begins at a multiple of `_ALIGNMENT` bytes, as the buffers that numpy allocates.
+# Each buffer begins at a multiple of `_ALIGNMENT` bytes, like the buffers that numpy allocates.
 _ALIGNMENT = 64
 
 
@@ -40,8 +40,8 @@ class SharedContent:
         The object cannot be pickled. The message is one line.
     """
 
-    # The class has no attribute `__dict__`, so the path of the file is not a part of the objective's code. The path is
-    # different in each run of the same search.
+    # The class has no attribute `__dict__`, so the digest of the objective's code does not include the path of the
+    # file. The path is different in each run of the same search.
     __slots__ = ("_file", "_position", "value")
 
     def __init__(self, value: Any, file: Path) -> None:
@@ -63,7 +63,8 @@ def _write(value: Any, file: Path) -> int:
     except Exception as error:  # The method __reduce__ of a class may raise any exception.
         raise UsageError(
             f"the search cannot be pickled for the workers ({type(error).__name__}: {one_line(str(error))}): move the"
-            " estimator, the scorer or the data that cannot be pickled into a module, or replace them"
+            " object that cannot be pickled (the estimator, the scorer or the data) into a module, or use another"
+            " object"
         ) from None
     spans = []
     with file.open("wb") as out:
@@ -80,7 +81,7 @@ def _write(value: Any, file: Path) -> int:
 def _read(file: str, position: int) -> "SharedContent":
     with open(file, "rb") as opened:  # noqa: PTH123 (the path is a string)
         content = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-    # The file belongs to this search. The process of the search has written the file for its own workers.
+    # It is safe to load the pickle, because the process of this search has written the file for its own workers.
     pickled, spans = pickle.loads(content[position:])  # noqa: S301
     read: SharedContent = SharedContent.__new__(SharedContent)
     read.value = pickle.loads(pickled, buffers=[content[at : at + size] for at, size in spans])  # noqa: S301

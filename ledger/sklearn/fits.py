@@ -1,9 +1,9 @@
 """The fits of a search, which scikit-learn passes to joblib.
 
 `BaseSearchCV.fit` passes each fit of a candidate on a split to joblib, as a function and its arguments. The joblib
-backend of this module collects these calls, so that the ledger's workers can run the calls. Later, the backend answers
-the same calls with the results from the ledger. Therefore scikit-learn itself reads all arguments of a search, splits
-the data, and computes `cv_results_`. This module repeats nothing of scikit-learn's code.
+backend of this module collects these calls, so that the ledger's workers can run the calls. When scikit-learn later
+makes the same calls, the backend returns the results from the ledger. Therefore scikit-learn itself reads all arguments
+of a search, splits the data, and computes `cv_results_`. This module does not copy any code of scikit-learn.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,7 +44,7 @@ class _CallsCollectedError(Exception):
 
 
 class FitBackend(ParallelBackendBase):  # type: ignore[misc]
-    """A joblib backend that collects fits, or answers fits with recorded results. The backend runs no fit.
+    """A joblib backend that collects fits, or returns the recorded results of fits. The backend runs no fit.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
     # joblib calls the methods below.
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:  # noqa: ARG002
-        # With one job, joblib would run the fits itself, without a call of `submit`.
+        # If the number of jobs were 1, joblib would run the fits itself and would not call `submit`.
         return 2
 
     def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
@@ -108,8 +108,8 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
             result = next(self._results)
             callback(result)
             return result
-        # scikit-learn passes the search as an argument for its callbacks, but this search supports no callbacks. The
-        # search may contain a password, and the workers do not need the search.
+        # scikit-learn passes the search as an argument for callbacks, but `LedgerSearchCV` does not support callbacks.
+        # The search may contain a password, and the workers do not need the search.
         kept = {
             name: None if value is self._search else value for name, value in keywords.items() if name != "parameters"
         }

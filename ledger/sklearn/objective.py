@@ -22,7 +22,8 @@ from ledger.sklearn.fits import Fit
 from ledger.sklearn.scores import from_metrics, mean_score, to_metrics
 from ledger.text import last_line
 
-# The ledger removes the middle of a long error. The metrics of a failed candidate must stay in the first half.
+# The ledger removes the middle of a long error. Therefore the metrics of a failed candidate must be in the first half
+# of the error.
 _LONGEST_TRACEBACKS = LONGEST_ERROR // 4
 _RECORDED = re.compile(r"^cv_results (\{.*\})$", re.MULTILINE)
 
@@ -32,12 +33,15 @@ class FailedCandidateError(Exception):
 
 
 class FatalFitError(Exception):
-    """A fit has raised an exception that ends a search of scikit-learn. The cause is the exception of the fit."""
+    """A fit has raised an exception that would also end a search of scikit-learn.
+
+    The cause is the exception of the fit.
+    """
 
 
 @dataclass(frozen=True)
 class CandidateFits:
-    """All that a worker needs to evaluate the candidates of a search.
+    """The data that a worker needs to evaluate the candidates of a search.
 
     Attributes
     ----------
@@ -46,7 +50,8 @@ class CandidateFits:
     distributions : Distributions
         The search space.
     scorer : str or None
-        The name of the scorer whose mean score the search maximizes. None means the only or first scorer.
+        The name of the scorer whose mean score the search maximizes. If `scorer` is None, the search uses its only or
+        first scorer.
     """
 
     fits: Sequence[Fit]
@@ -63,8 +68,8 @@ class CandidateFits:
         FatalFitError
             A fit raised an exception that scikit-learn does not replace by `error_score`.
         """
-        # An estimator without a random state uses the global generator. Without a seed, the score would be different
-        # after a restart.
+        # An estimator without a random state uses the global random generator. Without a seed, the score would be
+        # different after a restart.
         random.seed(seed)
         np.random.seed(seed)
         candidate = self.distributions.decode(params)
@@ -129,5 +134,5 @@ def _failure(results: Sequence[Mapping[str, Any]], score: float, metrics: Mappin
     if not errors:
         return f"{recorded}the mean test score is {score}"
     first = errors[0]
-    summary = f"{len(errors)} of {len(results)} fits failed, the first with {last_line(first)}"
+    summary = f"{len(errors)} of {len(results)} fits failed; the first error is {last_line(first)}"
     return f"{recorded}{first[-_LONGEST_TRACEBACKS:]}\n{summary}"

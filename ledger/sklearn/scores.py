@@ -68,7 +68,7 @@ def mean_score(results: Sequence[Mapping[str, Any]], name: str | None) -> float:
     results : sequence of mapping
         scikit-learn's result for each split.
     name : str or None
-        The name of a scorer. If there is no scorer with this name, the mean is the mean of the first scorer.
+        The name of a scorer. If no scorer has this name, the function returns the mean score of the first scorer.
     """
     scores = []
     for result in results:
@@ -83,7 +83,7 @@ def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, An
     Raises
     ------
     ValueError
-        The metrics are not those of a search with `n_splits` splits.
+        The metrics do not come from a search with `n_splits` splits.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, An
 def failed_fits(
     error: str, n_splits: int, error_score: float, scorers: Sequence[str] | None, *, has_train_scores: bool
 ) -> list[dict[str, Any]]:
-    """For a candidate without recorded results, return scikit-learn's result of a failed fit for each split.
+    """Return scikit-learn's result of a failed fit for each split of a candidate without recorded results.
 
     Parameters
     ----------

@@ -27,9 +27,10 @@ from ledger.sklearn.objective import CandidateFits, has_ended_search, make_objec
 from ledger.sklearn.scores import failed_fits
 from ledger.text import last_line
 
-# The seed of a search without a random state. A search with the same seed continues after an interruption.
+# The default seed of a search. The search uses this seed if the user has not set `random_state`. A search with the same
+# seed continues after an interruption.
 _SEED = 42
-# A study has a part of the hash in its name.
+# The name of a study contains a part of the hash.
 _HASH_LENGTH = 12
 
 
@@ -49,18 +50,18 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     estimator : estimator
         The estimator, such as a classifier, a regressor or a pipeline.
     param_distributions : dict
-        The search space, as a dict from the name of each parameter to its values. In a pipeline, the name of a
-        parameter has the form ``step__parameter``. The values can be written in six ways.
+        The search space, as a dict that maps the name of each parameter to the values of the parameter. In a pipeline,
+        the name of a parameter has the form ``step__parameter``. The user can write the values in six ways.
 
-        - ``["rbf", "linear"]`` is a list of choices. A choice can be any object, such as None or an estimator. A numpy
-          array with one dimension is a list of choices, too.
+        - ``["rbf", "linear"]`` is a list of choices. A choice can be any object, such as None or an estimator. A
+          one-dimensional numpy array is also a list of choices.
         - ``scipy.stats.uniform``, ``loguniform`` or ``randint`` with arguments is a range of numbers.
         - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
         - ``(1, 10)`` is a range of integers, with both ends included.
         - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior.
         - ``skopt.space.Real``, ``Integer`` or ``Categorical`` is a dimension of scikit-optimize.
     n_trials : int
-        The number of candidates, from 1 to 1,000,000. A space with fewer points has fewer candidates.
+        The number of candidates, from 1 to 1,000,000. If the space has fewer points, the search has fewer candidates.
     cv : int, cross-validation generator or iterable, optional
         The splits, as in scikit-learn. The default is 5 folds. If a generator shuffles the data, an interrupted search
         can continue only if the generator's `random_state` is an integer.
@@ -74,35 +75,35 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         The number of worker processes, at least 1. By default, `fit` starts one worker for each core, but at most
         `batch_size` workers. The results do not depend on the number of workers.
     random_state : int or RandomState, optional
-        The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default is the seed
-        42. A worker also seeds the global generators of Python and numpy for each candidate.
+        The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default seed is 42. A
+        worker also seeds the global generators of Python and numpy for each candidate.
     batch_size : int
         The number of candidates that the optimizer proposes in one iteration, from 1 to 1,000,000.
     error_score : "raise" or float
         The score of a split if the fit raises an exception, as in scikit-learn. A candidate without a finite mean score
         is a failed trial. If `error_score` is "raise", `fit` repeats the failed fit after the end of the study, and
-        raises its exception.
+        raises the exception of the failed fit.
     return_train_score : bool
         Whether `cv_results_` contains the scores on the training data.
     study_name : str, optional
         The name of the study. The default name contains a hash of the data, the estimator, the splits, the scorers and
         the settings. A study with a given name cannot continue with other data.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default is the default of `ledger.Study`. The `repr`
-        of the search shows this URL. Therefore write a URL with a password into the environment variable DATABASE_URL
-        instead.
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the search uses the same database as
+        `ledger.Study`. The `repr` of the search shows this URL. If the URL contains a password, write the URL into the
+        environment variable DATABASE_URL instead.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, as in `ledger.Study`.
     limits : LimitOptions, optional
-        Limits for trials, as in `ledger.Study`. By default, a candidate whose fit raises an exception is not tried
-        again.
+        Limits for trials, as in `ledger.Study`. By default, the workers do not try a candidate again if a fit of the
+        candidate has raised an exception.
 
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        The parameters, scores and times of all candidates, in the form that scikit-learn gives.
+        The parameters, scores and times of all candidates, in the same form as in scikit-learn.
     best_estimator_ : estimator
-        The estimator with the best parameters, fitted on all data. Only if `refit` is not False.
+        The estimator with the best parameters, fitted on all data. The attribute exists only if `refit` is not False.
     best_params_, best_score_, best_index_ : dict, float, int
         The parameters, the mean test score and the index of the best candidate.
     scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
@@ -114,10 +115,10 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     ------
     UsageError
         An argument or the search space is not valid, or the estimator cannot be pickled for the workers. The method
-        `fit` raises this error, because scikit-learn's estimators check no argument before `fit`.
+        `fit` raises this error, because scikit-learn's estimators do not check arguments before `fit`.
     LedgerError
-        The study was cancelled, another program runs the study, or the database is unavailable. The error also occurs
-        if a worker of another search calls `fit`. The method `fit` raises this error.
+        The study was cancelled, another program runs the study, or the database is unavailable. The method `fit` raises
+        this error. The method `fit` also raises LedgerError if a worker of another search calls `fit`.
 
     See Also
     --------
@@ -182,7 +183,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         self.database = database
         self.optimizer = optimizer
         self.limits = limits
-        # `pre_dispatch="all"` makes joblib pass all fits to the backend before the backend answers the first fit.
+        # With `pre_dispatch="all"`, joblib passes all fits to the backend before the backend returns the result of the
+        # first fit.
         super().__init__(
             estimator,
             scoring=scoring,
@@ -247,9 +249,9 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         return self
 
     # `BaseSearchCV.fit` calls this method between the checks of the arguments and the refit. A subclass may choose the
-    # candidates in any way, as long as the subclass passes all candidates to `evaluate_candidates`. scikit-learn itself
-    # then computes `cv_results_`, chooses the best candidate and sets all attributes. Therefore the results have the
-    # form that users know, in each version of scikit-learn.
+    # candidates in any way, but must pass all candidates to `evaluate_candidates`. scikit-learn itself then computes
+    # `cv_results_`, chooses the best candidate and sets all attributes. Therefore the results have the same form as in
+    # the installed version of scikit-learn.
     def _run_search(self, evaluate_candidates: Any) -> None:
         self._until_search.close()
         fits = self._backend.collect(evaluate_candidates, self.n_splits_)
@@ -301,7 +303,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                 result = ledger.load_study(study.name, self.database)
                 if any(trial.state == "complete" for trial in result.trials):
                     # If only some candidates fail, a search of scikit-learn also returns the results of the other
-                    # candidates. If all fits failed, scikit-learn raises an error with their exceptions.
+                    # candidates. If all fits failed, scikit-learn raises an error that contains the exceptions of the
+                    # fits.
                     warnings.warn(f"the search ended early: {error}", FitFailedWarning, stacklevel=2)
                 return result
 
@@ -319,7 +322,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             return found
         if has_ended_search(trial):
             # A search of scikit-learn would raise the exception of the failed fit. Therefore this method repeats the
-            # fits, so that the failed fit raises its exception again, with a traceback for debuggers.
+            # fits. The failed fit then raises its exception again, with a traceback for debuggers.
             for fit in search.fits:
                 fit.run(search.distributions.decode(trial.params))
         if self.error_score == "raise" or has_ended_search(trial):

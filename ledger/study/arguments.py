@@ -82,8 +82,8 @@ class SkoptDimension(Protocol):
     def rvs(self, n_samples: int = 1, random_state: Any = None) -> Any: ...
 
 
-# A list of choices has the type `list[Any]`, because `list` is invariant. A type checker would not accept `list[str]`
-# as a `list[str | bool | int | float]`.
+# A list of choices has the type `list[Any]`. With the type `list[str | bool | int | float]`, a type checker would not
+# accept a `list[str]`.
 Dimension: TypeAlias = (
     tuple[float, float]
     | tuple[float, float, Prior]
@@ -103,9 +103,10 @@ Dimension: TypeAlias = (
 SearchSpace: TypeAlias = Mapping[str, Dimension]
 """The type of a search space, which maps the name of each parameter to the parameter's dimension.
 
-`ledger.objective`, `ledger.Study` and `ledger.space.from_any` take a value of this type.
+`ledger.objective`, `ledger.Study` and `ledger.space.from_any` accept a value of this type.
 
-Annotate a variable that holds a search space with this type, because type checkers do not infer the type.
+If a variable contains a search space, annotate the variable with this type, because type checkers do not infer the
+type.
 
 Examples
 --------

@@ -25,7 +25,7 @@ class CallableName:
     module : str or None
         The module from which a worker can import the objective. None means that the objective must be pickled.
     name : str
-        The name of the objective within the module. The name of a pickled objective only describes the objective.
+        The name of the objective within the module. The name of a pickled objective is only a description for users.
     """
 
     module: str | None
@@ -81,7 +81,7 @@ def name_of(objective: Any, study: str | None) -> CallableName:
 
 
 def space_of(objective: Any) -> Space | None:
-    """Return the space that `ledger.objective` has stored in a callable, or in the function inside the callable.
+    """Return the space that `ledger.objective` has stored in a callable, or in the function that the callable wraps.
 
     Examples
     --------
@@ -122,7 +122,8 @@ def _places(objective: Callable[..., Any]) -> Iterator[tuple[str, str]]:
     module, name = getattr(objective, "__module__", None), getattr(objective, "__name__", None)
     if isinstance(module, str) and isinstance(name, str):
         yield module, name
-    # A partial, a lambda or a callable object does not know the variable that contains it.
+    # A partial, a lambda or a callable object has no attribute with the name of its variable, so the code searches for
+    # the variable.
     if not isinstance(objective, MethodType):
         module = defining_module(objective)
         for name, value in list(vars(sys.modules.get(module, object)).items()):

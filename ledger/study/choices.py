@@ -17,7 +17,7 @@ from ledger.text import show
 # means that every list is a tuple.
 Tuples: TypeAlias = bool | list[list[int | str]]
 
-# A choice is nested in four other values of a study's document: the spec, the space, the dimension and the choices.
+# In a study's document, each choice is inside four other values: the spec, the space, the dimension and the choices.
 DEEPEST_CHOICE = DEEPEST_JSON - 4
 
 
@@ -42,7 +42,7 @@ def checked_choice(value: Any) -> Any:
     {'layers': (64, 64), 'rate': 0.0}
     >>> checked_choice(print)
     Traceback (most recent call last):
-    ValueError: choice print is a function, which JSON cannot hold; use the choice "print", and look the function up in a dict of names inside the objective, as in {"print": print}[params[...]]
+    ValueError: choice print is a function, which JSON cannot represent; use the choice "print", and get the function from a dict inside the objective, as in {"print": print}[params[...]]
     """  # noqa: E501
     return _checked(value, value, 0)
 
@@ -60,7 +60,7 @@ def _checked(value: Any, choice: Any, depth: int) -> Any:
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise ValueError(
-                f"choice {show(choice)} is beyond 64 bits; write a smaller integer, or make the dimension real"
+                f"choice {show(choice)} needs more than 64 bits; write a smaller integer, or make the dimension real"
             )
         return int(value)
     if isinstance(value, float):
@@ -77,7 +77,9 @@ def _checked(value: Any, choice: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise ValueError(f"choice {show(choice)} has the key {show(key)}, which is not a string; write strings")
+                raise ValueError(
+                    f"choice {show(choice)} has the key {show(key)}, which is not a string; use a string as the key"
+                )
             _check_storable(key)
         return {str.__str__(key): _checked(item, choice, depth + 1) for key, item in value.items()}
     raise ValueError(_not_json(value))
@@ -88,12 +90,12 @@ def _not_json(value: Any) -> str:
     if isinstance(name, str) and name.isidentifier() and callable(value):
         what = "class" if inspect.isclass(value) else "function"
         return (
-            f"choice {name} is a {what}, which JSON cannot hold; use the choice {json.dumps(name)}, and look the {what}"
-            f" up in a dict of names inside the objective, as in {{{json.dumps(name)}: {name}}}[params[...]]"
+            f"choice {name} is a {what}, which JSON cannot represent; use the choice {json.dumps(name)}, and get the"
+            f" {what} from a dict inside the objective, as in {{{json.dumps(name)}: {name}}}[params[...]]"
         )
     return (
-        f"choice {show(value)} is of type {type(value).__name__}, which JSON cannot hold; use a name as the choice, and"
-        " look the object up in a dict of names inside the objective"
+        f"choice {show(value)} is of type {type(value).__name__}, which JSON cannot represent; use a name as the"
+        " choice, and get the object from a dict inside the objective"
     )
 
 
@@ -103,7 +105,9 @@ def _check_storable(text: str) -> None:
     except UnicodeEncodeError:
         raise ValueError(f"choice {text!a} is not valid Unicode; remove the unpaired surrogate") from None
     if "\0" in text:
-        raise ValueError(f"choice {show(text)} contains a NUL character, which PostgreSQL cannot store; remove it")
+        raise ValueError(
+            f"choice {show(text)} contains a NUL character, which PostgreSQL cannot store; remove the character"
+        )
 
 
 def choice_key(value: Any, *, like_python: bool = False) -> str:
@@ -180,8 +184,9 @@ def tuples_in(choices: Sequence[Any]) -> Tuples:
 
 
 def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
-    """Return the choices, with a Python tuple instead of each list that a path in `tuples` leads to. Ignore a path that
-    leads to no list.
+    """Return a copy of the choices. In the copy, a Python tuple replaces each list whose path is in `tuples`.
+
+    The function ignores a path if the value at the path is not a list.
 
     Examples
     --------
@@ -219,7 +224,7 @@ def choice_texts(choices: Sequence[Any]) -> list[str]:
     """Return a distinct text for each choice, for a csv file or a command line.
 
     The text of a string is the string itself. The text of any other choice is its JSON. If a string is equal to the
-    JSON of another choice, the text of each choice is its JSON.
+    JSON of another choice, the function returns the JSON of every choice.
 
     Examples
     --------

@@ -56,8 +56,8 @@ def command(
     -------
     CommandObjective
         The argument `objective` of `ledger.Study`. The program writes the value of a trial to standard output, as a
-        line with a number, or with a JSON object that has the key "value". If several lines have this form, the last of
-        these lines counts. The other keys of this object are metrics.
+        line with a number, or with a JSON object that has the key "value". If several lines have this form, the ledger
+        uses the last of these lines. The other keys of this object are metrics.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def command(
     'shell'
     >>> ledger.command(["./train.sh"], space={"lr": (1e-4, 1.0, "log-uniform")})
     Traceback (most recent call last):
-    ledger.errors.UsageError: ledger.command: parameter 'lr' is in no argument of the command: write {lr} into an ...
+    ledger.errors.UsageError: ledger.command: no argument of the command contains parameter 'lr': write {lr} into an ...
     """
     if isinstance(arguments, str | bytes):
         raise UsageError(

@@ -52,7 +52,7 @@ def from_any(space: AnySpace, place: str = "space") -> Space:
     layers: [64], [32, 32]
     >>> from_any({"rate": scipy.stats.norm(0, 1)})
     Traceback (most recent call last):
-    ledger.errors.UsageError: space rate: "norm" of scipy.stats cannot be taken; use uniform, loguniform or randint, or write a range such as (0.0, 1.0)
+    ledger.errors.UsageError: space rate: "norm" of scipy.stats is not supported; use uniform, loguniform or randint, or write a range such as (0.0, 1.0)
     """  # noqa: E501
     if isinstance(space, Space):
         return space
@@ -64,19 +64,22 @@ def _pairs(space: Any, place: str) -> Iterator[tuple[Any, Any]]:
         getattr(space, "conditions", None) or getattr(space, "forbidden_clauses", None)
     ):
         raise UsageError(
-            f"{place}: the ConfigurationSpace has conditions or forbidden clauses, which the ledger does not have;"
-            " leave them out, and ignore the inactive parameters inside the objective"
+            f"{place}: the ConfigurationSpace has conditions or forbidden clauses, which the ledger does not support;"
+            " remove the conditions and clauses, and ignore the inactive parameters inside the objective"
         )
     if isinstance(space, Mapping):
         yield from space.items()
         return
     if package_of(space) == "skopt" and hasattr(space, "dimensions"):
         if space.constraint is not None:
-            raise UsageError(f"{place}: the skopt Space has a constraint, which the ledger does not have; leave it out")
+            raise UsageError(
+                f"{place}: the skopt Space has a constraint, which the ledger does not support; remove the constraint"
+            )
         space = space.dimensions
     if not isinstance(space, Sequence) or isinstance(space, str | bytes):
         raise UsageError(
-            f"{place} {show(space)} is not a space; write a dict from the name of each parameter to its dimension, such"
+            f"{place} {show(space)} is not a space; write a dict that maps the name of each parameter to its"
+            " dimension, such"
             ' as {"x": (0.0, 1.0)}'
         )
     for number, dimension in enumerate(space, start=1):

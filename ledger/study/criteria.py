@@ -15,9 +15,9 @@ class StoppingCriteria:
         The value at which the study ends. If the study minimises, the study ends at the first value that is at most the
         target. If the study maximises, the study ends at the first value that is at least the target.
     patience : int, optional
-        The number of trials without a better value after which the study ends, at least 1.
+        The study ends after this number of trials without a better value. The number is at least 1.
     timeout : float, optional
-        The seconds for which managers may hold the study before the study ends.
+        The maximum time for which managers hold the study, in seconds. After this time, the study ends.
 
     Examples
     --------
@@ -32,7 +32,10 @@ class StoppingCriteria:
     def changed(
         self, target: float | None = None, patience: int | None = None, timeout: float | None = None
     ) -> "StoppingCriteria":
-        """Return the criteria with the given values. None keeps the value of a criterion."""
+        """Return the criteria with the given values.
+
+        If the argument for a criterion is None, the criterion does not change.
+        """
         return StoppingCriteria(
             self.target if target is None else target,
             self.patience if patience is None else patience,

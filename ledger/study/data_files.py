@@ -83,7 +83,7 @@ def parse_holdout(data: FileDataset, rows: DatasetArrays, shown: str) -> Dataset
 
 
 def counted(data: FileDataset, rows: DatasetArrays) -> FileDataset:
-    """Return the dataset with the numbers of rows in its files."""
+    """Return a copy of the dataset that contains the number of rows of each file."""
     if data.holdout is not None and rows.holdout is not None:
         holdout = data.holdout.model_copy(update={"rows": len(rows.holdout.targets)})
         data = data.model_copy(update={"holdout": holdout})

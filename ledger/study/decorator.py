@@ -21,7 +21,7 @@ class _ContextKeywordFunction(Protocol):
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
 
-# The last two types are for a method of a class, which has `self` as its first parameter.
+# The last two types describe methods of a class, whose first parameter is `self`.
 Objective: TypeAlias = (
     Callable[[dict[str, Any]], Returned]
     | Callable[[dict[str, Any], Context], Returned]
@@ -111,7 +111,7 @@ def objective(space: Any = None) -> Any:
                 function.ledger_space = of  # type: ignore[union-attr]
             except (AttributeError, TypeError):
                 raise UsageError(
-                    f"@ledger.objective: an object of type {type(function).__name__} cannot hold a space; give the"
+                    f"@ledger.objective: an object of type {type(function).__name__} cannot store a space; pass the"
                     " space to ledger.Study(..., space={...})"
                 ) from None
         return function

@@ -1,4 +1,4 @@
-"""The forms in which a user gives a dimension: dicts, such as the tables of a study file, and short forms of Python."""
+"""Reads a dimension from a dict, such as a table of a study file, or from a short form in Python."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -91,7 +91,7 @@ class Dimension(ABC):
 
     @property
     def is_ordinal(self) -> bool:
-        """Whether the optimizer searches the indices of the values, as numbers with equal distances."""
+        """Whether the optimizer searches the values' indices instead of the values, as numbers with equal distances."""
         return False
 
     @abstractmethod
@@ -135,7 +135,7 @@ class _NumericDimension(Dimension):
         low, high = cls._bound("low", table["low"]), cls._bound("high", table["high"])
         if low == high:
             raise ValueError(
-                f"low {show(low)} is not below high {show(high)}; for a constant, write the value {show(low)} alone"
+                f"low {show(low)} is not below high {show(high)}; for a constant, write only the value {show(low)}"
             )
         if not low < high:
             raise ValueError(f"low {show(low)} is not below high {show(high)}")
@@ -156,7 +156,7 @@ class _NumericDimension(Dimension):
         if not keys:
             return None
         if len(keys) > 1:
-            raise ValueError(f"{' and '.join(keys)} exclude each other; leave one out")
+            raise ValueError(f"{' and '.join(keys)} exclude each other; remove one of them")
         kind = grids.KINDS[keys[0]]
         if table.get("prior", kind.prior) != kind.prior:
             raise ValueError(
@@ -317,7 +317,7 @@ class Integer(_NumericDimension):
     @classmethod
     def _grid(cls, low: Any, high: Any, table: Mapping[str, Any]) -> Grid | None:
         grid = super()._grid(low, high, table)
-        # Every integer of the range is a value of the grid with the step 1.
+        # A grid with the step 1 contains every integer of the range, so the grid is not necessary.
         return None if isinstance(grid, grids.StepGrid) and grid.step == 1 else grid
 
     def size(self) -> int:
@@ -389,11 +389,11 @@ class Categorical(Dimension):
         for value in choices:
             key = choice_key(value, like_python=True)
             if key in seen:
-                raise ValueError(f"choices {show(seen[key])} and {show(value)} are equal; leave one out")
+                raise ValueError(f"choices {show(seen[key])} and {show(value)} are equal; remove one of them")
             seen[key] = value
         ordered = table.get("ordered", False)
         if not isinstance(ordered, bool):
-            raise ValueError(f"ordered {show(ordered)} is not true or false")
+            raise ValueError(f"ordered {show(ordered)} is neither true nor false")
         return cls(name, tuple(with_tuples(choices, _tuples(table.get("tuples", False)))), ordered)
 
     def to_json(self) -> dict[str, Any]:
@@ -468,7 +468,7 @@ def plain_number(value: Any) -> Any:
 
 
 def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
-    """Return the list of choices, which may be given as a JSON text, because TOML has no null."""
+    """Return the list of choices. The argument may also be the JSON text of a list, because TOML has no null."""
     if isinstance(choices, str):
         try:
             listed = json.loads(choices)
@@ -485,7 +485,7 @@ def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _readings(text: str) -> Iterator[Any]:
-    """Yield the values that a text may represent, such as the text itself, JSON, or a Python tuple."""
+    """Yield the values that a text may represent, which are the text itself, a JSON value and a Python value."""
     yield text
     stripped = text.strip()
     for form in (stripped, stripped.lower()):
@@ -505,7 +505,9 @@ def _tuples(given: Any) -> Tuples:
         isinstance(path, list) and all(isinstance(part, int | str) for part in path) for path in given
     ):
         return given
-    raise ValueError(f"tuples {show(given)} is not true or false; write true if every list of the choices is a tuple")
+    raise ValueError(
+        f"tuples {show(given)} is neither true nor false; write true if each list in the choices stands for a tuple"
+    )
 
 
 def _float(value: Any) -> float:

@@ -16,7 +16,7 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class EstimatorObjective:
-    """An objective that trains an estimator. `ledger.estimator` returns the objective, and `ledger.Study` takes it.
+    """An objective that trains an estimator, for `ledger.Study`. `ledger.estimator` returns the objective.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class EstimatorObjective:
 
     @property
     def modules(self) -> list[str]:
-        """The estimators' modules that a worker may import only with permission."""
+        """The modules of the estimators that a worker may import only with permission."""
         steps = self.table.get("steps", {"": self.table["estimator"]} if "estimator" in self.table else {})
         return [module for module in estimators.modules(list(steps.items())) if not estimators.is_known(module)]
 
@@ -94,7 +94,7 @@ def estimator(
     repeats : int, optional
         Number of cross-validations, 2 to 100. Each cross-validation has different random folds.
     group_column : str, optional
-        The name of the column with the group of each row. No split separates the rows of a group.
+        The name of the column with the group of each row. All rows of a group are in the same part of a split.
     time_column : str, optional
         The name of the column with the time of each row. The rows that score the estimator are the latest rows.
     weight_column : str, optional

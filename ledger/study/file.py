@@ -47,7 +47,8 @@ class StudyTable(SettingsModel):
     Attributes
     ----------
     name : str or None
-        The name of the study, which is unique in a ledger. None means that the ledger makes the name from the settings.
+        The name of the study, which is unique in a ledger. If the value is None, the ledger makes a name from the
+        settings.
     seed : int
     iterations : int
         The budget as a number of iterations. A table that sets both `iterations` and `trials` is not valid.
@@ -79,9 +80,9 @@ class StudyTable(SettingsModel):
     mode: Annotated[Mode, AllowedTexts(MODES)] = Field(
         default="batch",
         description="In batch mode, an iteration ends before the manager proposes the next iteration. In batch mode,"
-        " the same seed gives the same study. In steady mode, the manager proposes a new trial when a trial ends, so"
-        " no worker waits for the slowest trial. In steady mode, the proposed trials depend on the order in which"
-        " trials end.",
+        " studies with the same seed and settings propose the same points. In steady mode, the manager proposes a"
+        " new trial when a trial ends, so no worker waits for the slowest trial. In steady mode, the proposed"
+        " trials depend on the order in which trials end.",
     )
     workers: Annotated[int | None, Field(ge=1, le=1_000)] = Field(
         default=None,
@@ -95,12 +96,12 @@ class StudyTable(SettingsModel):
     )
     patience: Annotated[int | None, Field(ge=1, le=LARGEST_BUDGET)] = Field(
         default=None,
-        description="The study ends when this number of trials has brought no better value. Default: no limit.",
+        description="The study ends after this number of trials without a better value. Default: no limit.",
     )
     timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
         default=None,
-        description="The study ends when managers have held it for this number of seconds. Running trials then have 8"
-        " seconds to end. Default: no limit.",
+        description="The study ends when managers have worked on the study for this number of seconds. Running trials"
+        " then have 8 seconds to end. Default: no limit.",
     )
 
     @field_validator("name")
@@ -113,7 +114,7 @@ class StudyTable(SettingsModel):
     @model_validator(mode="after")
     def _one_budget(self) -> "StudyTable":
         if {"iterations", "trials"} <= self.model_fields_set:
-            raise ValueError("iterations and trials exclude each other; leave one out")
+            raise ValueError("iterations and trials exclude each other; remove one of them")
         if self.budget > LARGEST_BUDGET:
             raise ValueError(
                 f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials; a study has at"
@@ -128,7 +129,10 @@ class StudyTable(SettingsModel):
 
     @property
     def budget(self) -> int:
-        """The budget as a number of trials. With only a timeout or a patience, it is `LARGEST_BUDGET`."""
+        """The budget as a number of trials.
+
+        If the table sets a timeout or a patience but no budget, the budget is `LARGEST_BUDGET`.
+        """
         if self.trials is not None:
             return self.trials
         is_limited = self.timeout is not None or self.patience is not None
@@ -164,18 +168,18 @@ class ObjectiveTable(ObjectiveSettings):
     holdout: str | None = Field(
         default=None,
         min_length=1,
-        description="A file with the columns of the data file, on whose rows a trial scores the model. By default, a"
-        " part of the data file's rows is for scoring.",
+        description="A file with the same columns as the data file. A trial scores the model on the rows of this file."
+        " By default, a trial scores the model on a part of the data file's rows.",
     )
     group_column: str | None = Field(
         default=None,
         min_length=1,
-        description="The data file's column with the group of each row. A split separates no rows of a group.",
+        description="The data file's column with the group of each row. A split never separates the rows of a group.",
     )
     time_column: str | None = Field(
         default=None,
         min_length=1,
-        description="The data file's column with the time of each row. The rows for scoring are the latest rows.",
+        description="The data file's column with the time of each row. A trial scores the model on the latest rows.",
     )
     weight_column: str | None = Field(
         default=None,
@@ -259,7 +263,7 @@ COMMAND = "command"
 # The option --space names a file with the table [space].
 SPACE = "space"
 
-# A mapping from a key of a study file to the other keys that this key overrides. For a key from the command line or the
+# For each key of a study file, the other keys that the key overrides. For a key from the command line or the
 # environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
 # example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
@@ -275,10 +279,10 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that the ledger ignores in the sources of lower priority if one source of settings sets `keys`.
+    """Return the keys that `keys` override, including `keys`.
 
-    The sources of settings are the command line (highest priority), the environment, and a study file (lowest
-    priority).
+    If a source of settings sets `keys`, the ledger ignores the returned keys in all sources of lower priority. The
+    sources of settings are the command line (highest priority), the environment, and a study file (lowest priority).
 
     Examples
     --------
@@ -475,7 +479,7 @@ class _SettingsReader:
         if "holdout" in paths:
             with self._at("objective", "holdout"):
                 data = data.model_copy(update={"holdout": data_files.read_holdout_content(paths["holdout"])})
-        # The code checks the settings before the content of the data file, because the content needs a longer check.
+        # The code checks the settings first, because the check of the data file's content takes longer.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = data_files.parse(data, _shown(paths["data"]), table.task)
@@ -507,7 +511,10 @@ class _SettingsReader:
                     )
 
     def space(self, objective: Objective) -> Space:
-        """Return the search space of the file of --space, else of the study file, else the model's default space."""
+        """Return the search space from the file of --space, from the study file, or from the model's defaults.
+
+        The method uses the first of these sources that exists.
+        """
         place = self._place("space", "") or "[space]"
         if self._space_file is not None:
             place = f"--space {_shown(self._space_file)}: [space]"
@@ -528,8 +535,8 @@ class _SettingsReader:
         for name in space.names:
             if name in (objective.params or {}):
                 raise UsageError(
-                    f"{place} {name}: the table [objective] has a fixed value of this parameter in params; leave one"
-                    " out"
+                    f"{place} {name}: the table [objective] has a fixed value of this parameter in params; remove one"
+                    " of them"
                 )
         if objective.model is not None:
             try:
@@ -555,8 +562,8 @@ def _read_space_file(file: Path) -> dict[str, Any]:
     for name, table in tables.items():
         if name in TABLES:
             raise UsageError(
-                f"--space {_shown(file)}: the file has the table [{name}], but --space needs a file with [space] alone;"
-                " give the study file without --space"
+                f"--space {_shown(file)}: the file has the table [{name}], but a file for --space may contain only the"
+                " table [space]; if this file is a study file, leave --space out"
             )
         if name != SPACE or not isinstance(table, dict):
             raise UsageError(

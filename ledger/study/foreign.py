@@ -40,9 +40,7 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
 
 
 def package_of(given: Any) -> str:
-    """Return the package in `PACKAGES` that defines the class or a base class of an object. Without such a package,
-    return "".
-    """
+    """Return the package in `PACKAGES` that defines the class (or a base class) of an object, or ""."""
     packages = (base.__module__.partition(".")[0] for base in type(given).__mro__)
     return next((package for package in packages if package in _READERS), "")
 
@@ -77,7 +75,7 @@ def _of_scipy(given: Any) -> dict[str, Any]:
         case "uniform":
             return _range("real", low, high)
         case "loguniform" | "reciprocal":
-            # The arguments are a, b, loc and scale.
+            # The positional arguments of the distribution are a, b, loc and scale.
             if given.kwds.get("loc", given.args[2] if len(given.args) > 2 else 0):
                 raise ValueError(f"scipy.stats.{name} with loc is not log-uniform; leave loc out")
             return _range("real", low, high, "log-uniform")
@@ -131,7 +129,7 @@ def _range(kind: str, low: Any, high: Any, prior: str = "uniform", step: Any = N
     if low == high:
         return {"type": "categorical", "choices": [float(low) if kind == "real" else low]}
     table = {"type": kind, "low": low, "high": high, "prior": prior}
-    # An integer dimension of Optuna has the step 1 by default, also with the logarithmic prior.
+    # An integer dimension of Optuna has the step 1 by default, even if its prior is logarithmic.
     return table if step is None or (kind == "integer" and step == 1) else {**table, "step": _plain(step)}
 
 
@@ -153,6 +151,6 @@ def _plain(value: Any) -> Any:
 
 def _unknown(given: Any, package: str, usable: str, name: str | None = None) -> ValueError:
     return ValueError(
-        f"{show(name or type(given).__name__)} of {package} cannot be taken; use {usable}, or write a range such as"
+        f"{show(name or type(given).__name__)} of {package} is not supported; use {usable}, or write a range such as"
         " (0.0, 1.0)"
     )

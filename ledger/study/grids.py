@@ -12,8 +12,8 @@ from ledger.text import show
 
 # A double can represent every integer up to 2**53. skopt and many JSON parsers convert integers to doubles.
 LARGEST_INTEGER = 2**53
-# Two numbers count as equal if their difference is at most `ROUNDING` times the step, or times the power of the grid.
-# Floats such as 1/3 have rounding errors.
+# Two numbers of a step grid count as equal if they differ by at most `ROUNDING` times the step. Two numbers of a power
+# grid count as equal if they differ by at most `ROUNDING` times the power. Floats such as 1/3 have rounding errors.
 ROUNDING = Fraction(1, 10**9)
 
 
@@ -51,14 +51,19 @@ class Grid(ABC):
         """Return a text that describes the grid, such as "step 0.5"."""
 
     def _index(self, number: float, guess: int, largest_error: Fraction) -> int:
-        """Limit the index `guess` to the grid, and return it if its value is near `number`. Else raise ValueError."""
+        """Clip the index `guess` to the indices of the grid.
+
+        Return the clipped index if its value is near `number`. Else raise ValueError.
+        """
         guess = min(max(guess, 0), self.size - 1)
         if abs(self.value(guess) - exact(number)) <= largest_error or float(self.value(guess)) == number:
             return guess
         kind = type(number)
         lower = guess if self.value(guess) < exact(number) else guess - 1
         near = _shown(kind, [self.value(each) for each in (lower, lower + 1) if 0 <= each < self.size])
-        raise ValueError(f"{show(number)} is not one of the values with {self}; the nearest are {' and '.join(near)}")
+        raise ValueError(
+            f"{show(number)} is not one of the values with {self}; the nearest values are {' and '.join(near)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -97,14 +102,14 @@ class StepGrid(Grid):
                 raise ValueError(f"step {show(step)} is below the precision of floats; write a larger step")
         steps = (exact(high) - exact(low)) / exact(step)
         if steps > LARGEST_INTEGER:
-            raise ValueError(f"step {show(step)} makes more than 2**53 values; write a larger step, or leave it out")
+            raise ValueError(f"step {show(step)} produces more than 2**53 values; write a larger step, or remove step")
         last = round(steps)
         if last < 1 or abs(steps - last) > ROUNDING:
             multiples = {max(math.floor(steps), 1), math.ceil(steps)}
             ends = _shown(type(low), [exact(low) + multiple * exact(step) for multiple in sorted(multiples)])
             raise ValueError(
-                f"high {show(high)} is not a multiple of step {show(step)} above low {show(low)}; write high ="
-                f" {' or '.join(ends)}"
+                f"the distance from low {show(low)} to high {show(high)} is not a multiple of step {show(step)}; write"
+                f" high = {' or '.join(ends)}"
             )
         return cls(low, high, step, last + 1)
 
@@ -150,7 +155,7 @@ class PowerGrid(Grid):
     @staticmethod
     def _exponent(key: str, bound: float, base: int) -> int:
         if bound <= 0:
-            raise ValueError(f"{key} {show(bound)} is not positive, but a power of {base} is; raise {key}")
+            raise ValueError(f"{key} {show(bound)} is not positive, but each power of {base} is positive; raise {key}")
         exponent = round(math.log(bound) / math.log(base))
         power = Fraction(base) ** exponent
         # Near 0, the relative difference between a float and the float's decimal text can exceed `ROUNDING`.
@@ -185,5 +190,5 @@ def exact(number: float) -> Fraction:
 
 
 def _shown(kind: type, numbers: Iterable[Fraction]) -> list[str]:
-    """Return the texts of numbers as ints or floats, without the numbers beyond the largest float."""
+    """Convert numbers to ints or floats, and return their texts. Leave out the numbers above the largest float."""
     return [show(kind(number)) for number in numbers if number <= sys.float_info.max]

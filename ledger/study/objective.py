@@ -1,4 +1,4 @@
-"""The objective of a study: a user's function, a command, or an estimator that trains on a dataset."""
+"""The objective of a study, which is a user's function, a command, or an estimator that trains on a dataset."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,9 +28,9 @@ from ledger.study.dimension_forms import LONGEST_NAME, is_printable
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.text import show
 
-# The keys that name what an objective runs. An objective has one of these keys.
+# Each key names what the objective runs, such as a function or a model. An objective has one of the keys.
 KINDS = ("function", "command", "model", "estimator", "steps")
-# The other keys that the objective of a user's function or command may have.
+# If an objective runs a user's function or command, the objective may also have these keys.
 _OF_OWN = ("params_as", "direction", "record_source")
 
 
@@ -156,7 +156,8 @@ class ObjectiveSettings(SettingsModel):
     )
     task: Annotated[str | None, AllowedTexts(TASKS)] = Field(
         default=None,
-        description="Whether the target holds classes or numbers. By default, text and few whole numbers are classes.",
+        description="Whether the target contains classes or numbers. By default, the target contains classes if its"
+        " values are text, or if the target has few different whole numbers.",
     )
     cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
         default=None,
@@ -175,7 +176,9 @@ class ObjectiveSettings(SettingsModel):
     class_weights: str | dict[str, float] | None = None
     function: str | None = Field(default=None, description="Your own objective, written as package.module:function.")
     command: list[str] | None = Field(
-        default=None, description="A program and its arguments, with placeholders such as {lr}, as your own objective."
+        default=None,
+        description="Your own objective, as a program and its arguments. The arguments may contain"
+        " placeholders such as {lr}.",
     )
     params_as: Annotated[ParamsAs | None, AllowedTexts(PARAMS_AS)] = Field(
         default=None,
@@ -252,14 +255,14 @@ class ObjectiveSettings(SettingsModel):
         for name, parameter in (value or {}).items():
             if not is_printable(name) or len(name) > LONGEST_NAME:
                 raise ValueError(
-                    f"{show(name)} is no name of a parameter; write 1 to {LONGEST_NAME} printable characters"
+                    f"{show(name)} is not a valid name of a parameter; write 1 to {LONGEST_NAME} printable characters"
                 )
             try:
                 fault = json_fault(json.loads(json.dumps({name: parameter}, allow_nan=False)))
             except (TypeError, ValueError, RecursionError) as error:
                 fault = str(error)
             if fault is not None:
-                raise ValueError(f"the value of {show(name)} is no JSON value ({fault}); use another value")
+                raise ValueError(f"the value of {show(name)} is not a JSON value ({fault}); use another value")
         return None if not value else {name: canonical(parameter) for name, parameter in value.items()}
 
     @field_validator("class_weights", mode="before")
@@ -290,7 +293,7 @@ class ObjectiveSettings(SettingsModel):
 
 
 class Objective(ObjectiveSettings):
-    """The objective of a study: an estimator on a dataset, or a user's function or a command without a dataset.
+    """The objective of a study. Only an estimator has a dataset, and a user's function or a command has none.
 
     Attributes
     ----------
@@ -306,24 +309,25 @@ class Objective(ObjectiveSettings):
     def _fill(cls, values: dict[str, Any]) -> dict[str, Any]:
         given = [key for key in KINDS if key in values]
         if len(given) > 1:
-            raise ValueError(f"{given[0]} and {given[1]} exclude each other; leave one out")
+            raise ValueError(f"{given[0]} and {given[1]} exclude each other; remove one of them")
         if "params_as" in values and "command" not in values:
             raise ValueError("params_as needs a command; add a command, or leave params_as out")
         is_own = bool(given) and given[0] in ("function", "command")
         direction = values.get("direction")
         if not is_own and direction == "minimize":
             raise ValueError("direction minimize: the score of a model is always maximised; leave direction out")
-        # The code removes the default direction, because this setting must not change the study's spec.
+        # The code removes the key `direction` if its value is the default, because an explicit default must not change
+        # the study's spec.
         if direction == ("minimize" if is_own else "maximize"):
             values = {key: value for key, value in values.items() if key != "direction"}
         if is_own:
             other = next((key for key in values if key not in (given[0], *_OF_OWN)), None)
             if other:
-                raise ValueError(f"{given[0]} and {other} exclude each other; leave one out")
+                raise ValueError(f"{given[0]} and {other} exclude each other; remove one of them")
             return values
         if {"data", "dataset"} <= set(values):
             raise ValueError("dataset and data exclude each other; leave one out")
-        # A setting with its default value must not change the study's spec.
+        # If the user sets a default value explicitly, the study's spec must not change.
         is_regression = values.get("task") == REGRESSION
         metric = {"metric": metrics.DEFAULTS[REGRESSION]} if is_regression else {}
         redundant = {"task": TASKS[0], "metric": metrics.DEFAULT} if not is_regression else {}
@@ -340,22 +344,26 @@ class Objective(ObjectiveSettings):
             raise ValueError("repeats needs the number of folds; add cv")
         if self.record_source is not None and self.trains and not estimators.need_permission(self.references):
             raise ValueError(
-                "record_source is a setting of your own code, but a model has no code of yours; leave it out"
+                "record_source is a setting for your own code, but the study trains an estimator of a library; remove"
+                " record_source"
             )
         if self.class_weights is not None and self.task == REGRESSION:
-            raise ValueError("class_weights is for a classification, but the task is regression; leave it out")
+            raise ValueError("class_weights is for a classification, but the task is regression; remove class_weights")
         data = self.data
         if data is None:
             return self
         if data.group_column is not None and data.time_column is not None:
-            raise ValueError("group_column and time_column exclude each other; leave one out")
+            raise ValueError("group_column and time_column exclude each other; remove one of them")
         if data.holdout is not None:
             if data.holdout.sha256 == data.sha256:
                 raise ValueError("the hold-out file has the same content as the data file; use other rows")
             splitting = {"cv": self.cv, "group_column": data.group_column, "time_column": data.time_column}
             for key, value in splitting.items():
                 if value is not None:
-                    raise ValueError(f"holdout and {key} exclude each other, because no split is needed; leave one out")
+                    raise ValueError(
+                        f"holdout and {key} exclude each other, because the hold-out file replaces the split; remove"
+                        " one of them"
+                    )
         if data.time_column is not None and self.repeats is not None:
             raise ValueError("repeats and time_column exclude each other, because a split by time is not random")
         return self
@@ -371,7 +379,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def needs_check(self) -> bool:
-        """Whether only a process that loads the estimator and the data can check the objective."""
+        """Whether a process must load the estimator and the data to check the objective."""
         return bool(self.references) or (
             self.data is not None
             and (self.data.holdout, self.data.group_column, self.data.time_column, self.data.weight_column)
@@ -382,7 +390,7 @@ class Objective(ObjectiveSettings):
     def label(self) -> str:
         """The name of the model, the last estimator, the function, or the command's main file.
 
-        The names of estimators and functions have no module.
+        The name of an estimator or a function does not include its module.
         """
         if self.command is not None:
             return CommandTemplate(self.command).label
@@ -391,7 +399,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def title(self) -> str:
-        """The user's function, the command as a line of a shell, or the model or estimators with their dataset.
+        """A title that names the user's function, the command line, or the model or the estimators with their dataset.
 
         Examples
         --------
@@ -407,9 +415,9 @@ class Objective(ObjectiveSettings):
 
 
 def canonical(value: Any) -> Any:
-    """Return a JSON value as PostgreSQL's jsonb returns the value.
+    """Return a JSON value in the form in which PostgreSQL's type jsonb returns the value.
 
-    PostgreSQL writes a large float without an exponent, as an integer, and knows no negative zero.
+    PostgreSQL writes a large float as an integer without an exponent. jsonb has no negative zero.
 
     Examples
     --------

@@ -37,7 +37,9 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
         if not equals:
             raise UsageError(f"{show(pair)} does not have the form PARAMETER=VALUE; write a pair such as C=1.0")
         if name in texts:
-            raise UsageError(f"parameter {name!r} has two values, {show(texts[name])} and {show(text)}; leave one out")
+            raise UsageError(
+                f"parameter {name!r} has two values, {show(texts[name])} and {show(text)}; remove one of them"
+            )
         texts[name] = text
     return [space.parse(texts)]
 

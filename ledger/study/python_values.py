@@ -21,8 +21,8 @@ def python_params(params: Mapping[str, Any], dimensions: Iterable[Mapping[str, A
     Returns
     -------
     dict
-        The parameters in the order of `params`. A value that is not a choice of its dimension is unchanged, because a
-        reader must be able to show every row of a ledger.
+        The parameters in the order of `params`. The function does not change or refuse a value that is not a choice of
+        its dimension, because a reader must be able to show every row of a ledger.
 
     Examples
     --------

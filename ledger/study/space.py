@@ -67,7 +67,10 @@ class Space:
         """
         for name, dimension in table.items():
             if isinstance(dimension, Mapping) and "name" in dimension:
-                raise UsageError(f"{place} {name}: unknown key 'name'; remove it, because the name is already {name!r}")
+                raise UsageError(
+                    f"{place} {name}: unknown key 'name'; remove this key, because the parameter already"
+                    f" has the name {name!r}"
+                )
         return cls.of_pairs([(name, table[name]) for name in table], place)
 
     @classmethod
@@ -157,7 +160,7 @@ class Space:
         return tuple(dimension.name for dimension in self.dimensions)
 
     def texts(self) -> dict[str, list[str]]:
-        """Return the texts among the values of each parameter. The list is empty if a parameter has no texts.
+        """Return a list of each parameter's values that are texts. The list is empty if a parameter has no texts.
 
         Examples
         --------
@@ -304,7 +307,9 @@ class Space:
         point = {}
         for dimension in self.dimensions:
             if dimension.name not in given:
-                raise UsageError(f"parameter {dimension.name!r} of the space is missing; give it a value")
+                raise UsageError(
+                    f"parameter {dimension.name!r} of the space is missing; add a value for this parameter"
+                )
             try:
                 point[dimension.name] = convert(dimension)(given[dimension.name])
             except ValueError as error:

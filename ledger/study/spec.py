@@ -51,7 +51,7 @@ class OptimizerSettings(SettingsModel):
         BaseEstimator,
         AllowedTexts(
             BASE_ESTIMATORS,
-            {"GBRT": "skopt 0.10's GBRT raises an error with today's scikit-learn", "dummy": "it fits no model"},
+            {"GBRT": "skopt 0.10's GBRT raises an error with the current scikit-learn", "dummy": "it fits no model"},
         ),
     ] = Field(
         default="GP",
@@ -92,8 +92,8 @@ class TrialLimits(SettingsModel):
     heartbeat : float
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400, and less than `lease`.
     trial_timeout : float or None
-        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. An attempt that exceeds the
-        limit ends and counts as a failure. None means no limit.
+        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. The worker ends an attempt
+        that exceeds this time limit, and the attempt counts as a failure. None means no limit.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -111,13 +111,14 @@ class TrialLimits(SettingsModel):
     def _beats_in_time(self) -> "TrialLimits":
         if self.heartbeat >= self.lease:
             raise ValueError(
-                f"heartbeat {show(self.heartbeat)} is not below lease {show(self.lease)}; set heartbeat below lease"
+                f"heartbeat {show(self.heartbeat)} is not shorter than lease {show(self.lease)}; set a shorter"
+                " heartbeat"
             )
         return self
 
 
 class DerivedSettings(SettingsModel):
-    """Settings that the ledger computes when the ledger creates the study.
+    """Settings that the ledger computes at the creation of the study.
 
     The derived settings of a study never change.
 
@@ -314,7 +315,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _files(
     recorded: StudySpec, asked: StudySpec
 ) -> Iterator[tuple[str, FileDataset | HoldoutFile | None, FileDataset | HoldoutFile | None]]:
-    """For each kind of data file, yield its place in `flat_settings`, the recorded file and the requested file."""
+    """Yield the place in `flat_settings`, the recorded file and the requested file for each kind of data file."""
     old, new = recorded.objective.data, asked.objective.data
     yield "objective.data", old, new
     yield "objective.data.holdout", old and old.holdout, new and new.holdout

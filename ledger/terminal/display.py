@@ -10,8 +10,8 @@ from ledger.terminal.live import can_draw, console, live
 
 
 class TerminalDisplay:
-    """Shows a search as a view that it updates on the terminal. On another stream, the display writes one line for each
-    iteration.
+    """Shows a search on the terminal, as a view that the display updates. On another stream, the display writes one
+    line for each iteration.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class TerminalDisplay:
         self._last: tuple[Any, ...] = ()
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:  # noqa: ARG002
-        """Show the search, and replace what the display has shown before."""
+        """Show the search. Replace the earlier content of the display."""
         if not can_draw(self._stream):
             if self._last != (status.state, status.iterations_told):
                 self._last = (status.state, status.iterations_told)
@@ -39,7 +39,7 @@ class TerminalDisplay:
         self._live.update(StatusPanel(status, note=note), refresh=True)
 
     def end(self) -> None:
-        """Leave the last state of the search on the terminal."""
+        """Stop the display. The last state of the search stays on the terminal."""
         if self._live is not None:
             with suppress(Exception):
                 self._live.stop()

@@ -9,7 +9,7 @@ from ledger.text import one_line
 def line(status: StudyStatus) -> str:
     """Return the study's progress in one line.
 
-    The line contains no timestamps and no durations, so the line changes only when the study changes.
+    The line contains no timestamps and no durations. Therefore the line changes only when the study changes.
     """
     parts = [
         f"{status.ended} of {status.budget} trials",
@@ -27,7 +27,7 @@ def line(status: StudyStatus) -> str:
 
 
 def direction(status: StudyStatus) -> str:
-    """Return the direction of the study. If the best value is a metric, the metric's name precedes the direction."""
+    """Return the direction of the study. If the best value is a metric, the text begins with the name of the metric."""
     best = status.best
     if best is None or best["score"] is None or best["score"] != best["value"]:
         return status.direction
@@ -71,7 +71,8 @@ def unsuccessful_attempts(status: StudyStatus) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as text, in whole seconds. A negative duration counts as 0.
+    """Return a duration as text, in whole seconds. The text of a negative duration is the same as the text of 0
+    seconds.
 
     Examples
     --------

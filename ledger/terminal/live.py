@@ -1,4 +1,4 @@
-"""The live view, which shows a study's status on a terminal, and updates the shown status about once per second."""
+"""The live view, which shows a study's status on a terminal. The view updates the status about once per second."""
 
 import logging
 import os
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# The live view spends at most the share `SHARE` of its time on reads from the database. If the live view read more
-# often, the reads could slow down the manager and the workers.
+# `SHARE` is the largest share of its time that the live view spends on reads from the database. More frequent reads
+# could slow down the manager and the workers.
 SHARE = 0.05
-# Largest number of bytes that one read takes from the workers' output.
+# Largest number of bytes of one read from the workers' output.
 _CHUNK = 65_536
 # Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
@@ -84,7 +84,7 @@ def follow(read: Callable[[], StudyStatus], wait: Callable[[float], object]) -> 
 
 
 def pause(took: float) -> float:
-    """Return the number of seconds to wait after a read of the status that took `took` seconds."""
+    """Return the number of seconds to wait after a read of the status. The read took `took` seconds."""
     return max(INTERVAL, took / SHARE)
 
 
@@ -137,8 +137,8 @@ class LiveView:
         try:
             self._live = live(console(self._stream), transient=True)
             self._live.start()
-            # When the live display starts, the library `rich` replaces sys.stderr. The log lines must go to the
-            # replacement of sys.stderr, so that the log lines appear above the live view.
+            # When the live display starts, the library `rich` replaces sys.stderr. If the program writes the log lines
+            # to the new sys.stderr, the log lines appear above the live view.
             _log_to(sys.stderr)
         except Exception as error:
             self._abort(error)
@@ -170,7 +170,9 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the study's status. Return an empty text after a success, or the reason why the read has failed."""
+        """Read the study's status. Return an empty text if the read was successful. Otherwise, return the reason of the
+        failure.
+        """
         import psycopg
         from sqlalchemy.exc import DBAPIError
 
@@ -182,7 +184,7 @@ class LiveView:
             self._close()
             ago = int(time.monotonic() - self._read_at)
             why = reason(getattr(error, "orig", error))
-            return f"status {ago} s old, because the database does not answer: {why}"
+            return f"the status is {ago} s old, because the database does not answer: {why}"
         except LedgerError:
             # If a user has deleted the study, `status.read` raises a LedgerError. The live view shows no message,
             # because the study's manager shows a message about the deletion.

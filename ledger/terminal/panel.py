@@ -43,8 +43,8 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # Four lines of the console show no worker: the empty line above the table of workers, the table's header,
-            # the number of omitted workers, and the line of the cursor.
+            # Four lines of the console cannot show a worker: the empty line above the table of workers, the table's
+            # header, the number of omitted workers, and the line of the cursor.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 
@@ -172,6 +172,6 @@ def _trains(worker: WorkerStatus) -> Text:
 
 
 def _cut(line: Text) -> Text:
-    """Make a narrow console cut off the end of the line instead of wrapping the line."""
+    """Do not wrap the line. A narrow console cuts off the end of the line."""
     line.no_wrap, line.overflow = True, "ellipsis"
     return line

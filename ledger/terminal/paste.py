@@ -30,7 +30,8 @@ def as_python(params: Mapping[str, Any]) -> str:
 def as_toml(params: Mapping[str, Any]) -> str:
     """Return the parameters as TOML.
 
-    TOML has no null. A parameter whose value contains null becomes a comment with the value as JSON.
+    TOML has no null. If the value of a parameter contains null, the text has a comment instead of the parameter. The
+    comment contains the value as JSON.
 
     Examples
     --------
@@ -48,8 +49,8 @@ def as_toml(params: Mapping[str, Any]) -> str:
         if name not in without
     )
 
-    # In the TOML text, each unprintable character except a line feed is inside a string, where TOML allows an escape
-    # sequence instead of the character.
+    # In the TOML text, unprintable characters other than line feeds occur only inside strings. In a string, TOML allows
+    # an escape sequence instead of the character.
     return (
         comments
         + "".join(

@@ -62,6 +62,6 @@ def _heights(values: Sequence[float]) -> list[float]:
         values = [math.log(value) for value in values]
         lowest, highest = min(values), max(values)
     # The function halves all values, because the difference of two large values could exceed the largest float. Half of
-    # the smallest float is 0.
+    # the smallest float rounds to 0.
     length = highest / 2 - lowest / 2
     return [(value / 2 - lowest / 2) / length if length else 0.0 for value in values]

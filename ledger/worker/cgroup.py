@@ -1,7 +1,7 @@
 """The control group (cgroup, version 2) of a trainer, on Linux.
 
-The kernel can end all processes of a cgroup at once, also those that fork at this moment. A process stays in its cgroup
-when the process creates its own session, or when its parent ends.
+The kernel can end all processes of a cgroup at once, including processes that fork at this moment. A process stays in
+its cgroup even if the process creates its own session, or if the parent of the process ends.
 """
 
 import fcntl
@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 _PREFIX = "ledger-trainer-"
-# Another worker can mistake a new folder for an abandoned folder, in the moment before the lock. The supervisor then
-# tries again with another folder.
+# Before this process locks the new folder, another worker can mistake the folder for an abandoned folder. The
+# supervisor then tries again with another folder.
 _TRIES = 5
-# Maximum time in seconds that this process waits for the end of the killed processes of a cgroup. A killed process that
-# waits for a disk may need more time to end. The start of another worker then removes the cgroup.
+# Maximum time in seconds for which this process waits until the killed processes of a cgroup have ended. A killed
+# process that waits for a disk may need more time to end. The start of another worker then removes the cgroup.
 _LONGEST_WAIT = 2.0
 _POLL_SECONDS = 0.002
 
@@ -28,8 +28,8 @@ class TrainerCgroup:
     The cgroup is a folder below the cgroup of this process. This process holds a lock on the folder until the cgroup is
     removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` finds the folder.
 
-    If the machine gives this process no cgroup, this class does nothing. Reasons are a system other than Linux, a
-    kernel before 5.14, a container with a read-only mount, and a worker without permission.
+    If this process cannot create a cgroup, this class does nothing. A process cannot create a cgroup on a system other
+    than Linux, with a kernel before 5.14, in a container with a read-only mount, or without permission.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class TrainerCgroup:
 
     @property
     def exists(self) -> bool:
-        """Whether the machine has given the trainer a cgroup."""
+        """Whether the trainer has its own cgroup."""
         return self._folder is not None
 
     def contain(self, pid: int) -> None:
@@ -83,7 +83,7 @@ def end_abandoned() -> None:
 
 
 def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
-    """Return each folder that shows the cgroup of a process.
+    """Return the folders under which the cgroup file system shows the cgroup of a process.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
             before, _, after = line.partition(" - ")
             if after.split(" ")[0] == "cgroup2":
                 root, point = (_unescape(field) for field in before.split(" ")[3:5])
-                # A path with ".." leads out of the cgroup namespace of the process.
+                # A path with ".." points to a folder outside the cgroup namespace of the process.
                 if PurePosixPath(own).is_relative_to(root) and ".." not in PurePosixPath(own).parts:
                     found.append(Path(point) / PurePosixPath(own).relative_to(root))
     return found
@@ -120,7 +120,7 @@ def _unescape(field: str) -> str:
 
 
 def _own_folders() -> list[Path]:
-    """Return each folder that shows the cgroup of this process, if this process may move processes in this cgroup."""
+    """Return the folders of the cgroup of this process, if this process may move processes within this cgroup."""
     try:
         mounts, cgroups = (os.fsdecode(Path("/proc/self", name).read_bytes()) for name in ("mountinfo", "cgroup"))
     except OSError:
@@ -145,7 +145,7 @@ def _create(parent: Path) -> tuple[Path, int]:
                 return folder, descriptor
         with suppress(OSError):
             folder.rmdir()
-    raise OSError("the kernel has no cgroup.kill, or other workers have removed each new folder")
+    raise OSError("the kernel does not support cgroup.kill, or other workers removed each new folder")
 
 
 def _end_abandoned(folder: Path, deadline: float) -> None:
@@ -188,7 +188,7 @@ def _remove(folder: Path, deadline: float) -> None:
     """Remove a cgroup whose processes were killed.
 
     The kernel refuses to remove a cgroup with processes. Therefore the function tries again until the processes have
-    ended, or until the deadline, which is a value of `time.monotonic`.
+    ended, or until `deadline`, a value of `time.monotonic`.
     """
     while not _is_removed(folder, deadline) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
@@ -197,7 +197,8 @@ def _remove(folder: Path, deadline: float) -> None:
 def _is_removed(folder: Path, deadline: float) -> bool:
     """Try to remove a cgroup with the cgroups below it, which an objective may have created."""
     found = [folder]
-    # Each pass of the loop can extend the list, so a cgroup comes before the cgroups below it.
+    # Each pass of the loop can append to the list. Therefore the list contains a cgroup before the cgroups below that
+    # cgroup.
     for place in found:
         if time.monotonic() > deadline:
             break

@@ -1,22 +1,22 @@
 """Messages between a supervisor and its trainer process.
 
 The supervisor sends jobs as lines of JSON through a socket pair. One line of JSON can contain several jobs. The trainer
-reads one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor itself reads the
-remaining tokens, from the same socket as the trainer. The trainer writes answers as lines of JSON to a pipe, so the
-supervisor can read the answers even after the trainer's death. The trainer writes one byte to a second pipe to wake the
-supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may be full, and after an
-urgent answer. The trainer does not wake the supervisor after each answer, so several short trials need only one context
-switch. The trainer writes a report at once if the pipe of answers has room. Without room, a thread of the trainer
-writes the report later, so the objective never waits for the supervisor. After a report, the trainer wakes the
-supervisor at most once in `REPORT_SECONDS` seconds.
+reads one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor reads the remaining
+tokens from the socket from which the trainer reads tokens. The trainer writes answers as lines of JSON to a pipe, so
+the supervisor can read the answers even after the trainer's death. The trainer writes one byte to a second pipe to wake
+the supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may be full, and after
+an urgent answer. The trainer does not wake the supervisor after each answer, so several short trials need only one
+context switch. The trainer writes a report at once if the pipe of answers has room. If the pipe is full, a thread of
+the trainer writes the report later, so the objective never waits for the supervisor. After a report, the trainer wakes
+the supervisor at most once in `REPORT_SECONDS` seconds.
 
-The objective can change the state of each open file that the trainer inherits, but no such change may block the
+The objective can change the state of each open file that the trainer inherits. Such a change must not block the
 supervisor:
 
 - The flag O_NONBLOCK belongs to an open file description, which several processes can share. The supervisor and the
-  trainer share only one open file description, which is the socket from which both read tokens. The supervisor passes
-  MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. Except for the socket of
-  the tokens, the trainer inherits none of the supervisor's ends of pipes and socket pairs.
+  trainer share only one open file description: the socket from which both processes read tokens. The supervisor passes
+  MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The trainer inherits the
+  socket of the tokens, but no other end of a pipe or socket pair of the supervisor.
 - A message through a Unix socket can pass open files, and the process that receives the message must close these files.
   If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore the
   supervisor receives nothing from a socket to which the trainer can send.
@@ -37,9 +37,9 @@ from typing import Any
 
 from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswerError
 
-# A token is the number of a job, and permits the trainer to start this job.
+# A token is the number of a job. A token permits the trainer to start the job with this number.
 _TOKEN = struct.Struct("=Q")
-# An empty pipe accepts `_PIPE_ROOM` bytes in one write without blocking.
+# A write of `_PIPE_ROOM` bytes to an empty pipe does not block.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without this limit, an objective
@@ -72,9 +72,9 @@ class SupervisorChannel:
             end.shutdown(socket.SHUT_RD)
         # The part of the last batch of jobs that the socket has not accepted yet.
         self._unsent = bytearray()
-        # Whether the supervisor can send no more jobs, because the trainer has closed its end of the socket pair.
+        # True if the trainer has closed its end of the socket pair, so that the supervisor can no longer send jobs.
         self._is_broken = False
-        # The received part of an answer that is still incomplete.
+        # The part of an incomplete answer that this process has already received.
         self._partial = bytearray()
         self.has_more = False
         self.trainer_descriptors = (
@@ -95,12 +95,12 @@ class SupervisorChannel:
         return self._wake_ups
 
     def input_fileno(self) -> int:
-        """Return a descriptor that is writable when there is room for more jobs, which `read` then sends."""
+        """Return a descriptor that becomes writable when `read` can send more jobs."""
         return self._socket.fileno()
 
     @property
     def has_unsent(self) -> bool:
-        """Whether `send` could not send all jobs at once. If `has_unsent` is True, `read` sends the remaining jobs."""
+        """Whether some jobs of the last call of `send` are not sent yet. A call of `read` sends the remaining jobs."""
         return bool(self._unsent)
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
@@ -118,7 +118,7 @@ class SupervisorChannel:
     def add_tokens(self, numbers: Iterable[int]) -> None:
         """Permit the trainer to start the jobs with the given numbers.
 
-        Before this call, the supervisor must have sent the jobs by `send`.
+        The supervisor must send the jobs by `send` before the supervisor calls this method.
 
         Raises
         ------
@@ -220,10 +220,10 @@ class TrainerChannel:
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
-        # Reports for which the pipe of answers had no room, and the time of the last wake-up for reports.
+        # Reports that did not fit into the pipe of answers, and the time of the last wake-up for reports.
         self._unwritten = bytearray()
         self._woken_at = -math.inf
-        # Whether a thread waits for room in the pipe of answers, and writes the reports then.
+        # True if a thread is waiting for room in the pipe of answers to write the reports.
         self._is_emptying = False
         # An objective may report from several threads.
         self._lock = threading.Lock()
@@ -280,8 +280,8 @@ class TrainerChannel:
                 self._wake_supervisor()
 
     def _write_reports(self) -> None:
-        """Write as many of the unwritten reports as the pipe of answers has room for."""
-        # If the poll finds room, the pipe accepts `_PIPE_ROOM` bytes without blocking.
+        """Write unwritten reports until the pipe of answers is full."""
+        # If poll() reports that the pipe is writable, the pipe accepts `_PIPE_ROOM` bytes without blocking.
         while self._unwritten and self._answer_poll.poll(0):
             self._write(bytes(self._unwritten[:_PIPE_ROOM]))
             del self._unwritten[:_PIPE_ROOM]

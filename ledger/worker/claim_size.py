@@ -44,8 +44,8 @@ class ClaimSizeEstimator:
     def observe(self, study_id: int, outcome: AttemptOutcome) -> None:
         """Update the average with the duration of one trial. For the first trial of another study, start a new average.
 
-        The duration of a failed trial counts as at least `CLAIM_SECONDS`, because the worker may have to start a new
-        trainer process after a failure.
+        If a trial fails, the worker may have to start a new trainer process. Therefore the average uses at least
+        `CLAIM_SECONDS` as the duration of a failed trial.
         """
         seconds = outcome.seconds if outcome.kind == "result" else max(outcome.seconds, CLAIM_SECONDS)
         if study_id != self._study_id:

@@ -20,14 +20,14 @@ from ledger.worker.outcome import AttemptOutcome, Report
 
 _log = logging.getLogger("ledger.worker")
 
-# `DELIVERY_SECONDS` seconds after a worker has claimed several trials together, the worker writes the outcomes of the
-# ended trials to the ledger. Together with the outcomes, the worker releases the claimed trials that have not started.
-# If the worker never released claimed trials, a trial could wait for a long time until the worker has finished an
+# A worker can claim several trials together. The worker writes the outcomes of the ended trials to the ledger
+# `DELIVERY_SECONDS` seconds after the claim. Together with the outcomes, the worker releases the claimed trials that
+# have not started. Without the release, the claimed trials would have to wait until the worker has finished an
 # unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
-# After a report of the trial in training has arrived, the worker writes the report to the ledger within
-# `REPORT_SECONDS` seconds, together with the reports that arrive meanwhile. The time is longer than the time between
-# two wake-ups by the trainer (`channel.REPORT_SECONDS`), so that a write also contains the reports after the wake-up.
+# The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. The same write
+# contains all reports that arrive in the meantime. `REPORT_SECONDS` is longer than the time between two wake-ups by the
+# trainer (`channel.REPORT_SECONDS`). Therefore a write also contains the reports after a wake-up.
 REPORT_SECONDS = 0.25
 
 # Type of the methods `call` and `try_call` of a `ReconnectingSession`, which call a function of the module `protocol`.
@@ -92,7 +92,7 @@ class ClaimedTrials:
     def finish(self, outcome: AttemptOutcome) -> None:
         """Record that the trial in training has ended.
 
-        The method keeps `outcome` until `deliver` writes this outcome to the ledger.
+        The method keeps `outcome` in memory until `deliver` writes `outcome` to the ledger.
         """
         self._add_reports(outcome.reports)
         self._undelivered.append((self._end_first(), outcome))
@@ -100,7 +100,7 @@ class ClaimedTrials:
     def keep_reports(self, reports: Sequence[Report]) -> None:
         """Keep reports of the trial in training until `deliver` or `maintain` writes the reports to the ledger.
 
-        While other claimed trials wait, the worker writes the reports together with the outcomes of these trials.
+        If other claimed trials are waiting, the worker writes the reports together with the next outcomes.
         """
         if not reports:
             return
@@ -117,7 +117,7 @@ class ClaimedTrials:
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
-        """Record that the worker will train none of the unfinished trials.
+        """Record that the worker will not train the unfinished trials.
 
         If the trainer was killed during the training of the first trial, `killed` is True.
         """
@@ -176,7 +176,7 @@ class ClaimedTrials:
         self._log("released", gone, ": the worker could not release the trial, because the claim was no longer valid")
 
     def refuse(self, call: Call, reason: str) -> None:
-        """Give the first unfinished trial back to the ledger, because this machine cannot load the trial's objective.
+        """Return the first unfinished trial to the ledger, because this machine cannot load the trial's objective.
 
         The worker keeps its other claimed trials until the next call of `release`. The ledger does not count the
         refused attempt as failed or lost.
@@ -260,8 +260,8 @@ class ClaimedTrials:
         """
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
-            # The database has refused the original outcome, and also the failure that replaced this outcome. When the
-            # lease ends, the attempt gets the outcome lost.
+            # The database has refused both the original outcome and the failure that replaced the original outcome.
+            # When the lease ends, the attempt gets the outcome lost.
             del self._undelivered[index]
             message = (
                 f": the database refused to record a result or a failure of this attempt ({refusal}); the attempt will"
@@ -278,11 +278,11 @@ class ClaimedTrials:
             )
 
     def log_abandoned(self) -> None:
-        """Log each claimed trial that the worker could not release, or whose outcome the worker could not write."""
+        """Log each trial that the worker could not release, and each trial whose outcome the worker could not write."""
         abandoned = [*self._unfinished, *(trial for trial, _ in self._undelivered)]
         message = (
-            ": the worker could neither record an outcome nor release the trial; another worker can claim the trial"
-            " after the end of the lease"
+            ": the worker could not record an outcome, and could not release the trial; another worker can claim"
+            " the trial after the end of the lease"
         )
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 

@@ -18,13 +18,14 @@ from typing import IO
 
 from ledger.errors import LedgerError
 
-# Environment variables that contain a credential, or that name a file with a credential.
+# Environment variables that contain a credential, or the path of a file with a credential.
 VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE")
-# Environment variable with the number of a file descriptor, from which a new process reads its credentials.
+# Environment variable that contains the number of a file descriptor. A new process reads its credentials from this file
+# descriptor.
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
-# `_unreadable_blocks` is the number of ``with unreadable()`` blocks that run now. `_readable_before` states whether
-# other processes could read the memory of this process before the first running ``with unreadable()`` block began.
+# `_unreadable_blocks` is the number of ``with unreadable()`` blocks that run now. `_readable_before` is True if other
+# processes could read the memory of this process before the first ``with unreadable()`` block began.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -60,7 +61,8 @@ def conceal() -> None:
 def without(environment: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of the environment without credentials.
 
-    The copy has no variable that contains a credential, or that names a file or a file descriptor with credentials.
+    The function removes each variable that contains a credential, and each variable that contains the path or the
+    descriptor of a file with credentials.
 
     Examples
     --------
@@ -118,7 +120,7 @@ def _receive() -> None:
         os.environ.update(content["environment"])
     except (OSError, ValueError, TypeError, KeyError):
         raise LedgerError(
-            f"the variable {_DESCRIPTOR}={descriptor} names no file with credentials: unset the variable"
+            f"the variable {_DESCRIPTOR}={descriptor} does not name a file with credentials: unset the variable"
         ) from None
     sys.argv[1:] = content.get("arguments", sys.argv[1:])
 
@@ -152,9 +154,9 @@ def _set_readable(readable: bool) -> bool:
 
     Return whether the other processes could read the memory before the call.
 
-    While the memory is unreadable, the kernel also writes no core dump of this process, and lets no debugger of this
-    user attach to this process. The start of another program by execve() makes the memory readable again. On systems
-    other than Linux, `_set_readable` does nothing and returns True.
+    While the memory is unreadable, the kernel does not write a core dump of this process. The kernel also refuses to
+    attach a debugger of this user to this process. If this process starts another program by execve(), the kernel makes
+    the memory readable again. On systems other than Linux, `_set_readable` does nothing and returns True.
     """
     if sys.platform != "linux":
         return True

@@ -22,7 +22,7 @@ PIECE = 1024 * 1024
 class DatasetFile:
     """An unnamed file with the dataset that a worker fetched last.
 
-    The file disappears when no process has the file open.
+    The kernel deletes the file when no process has the file open.
 
     On Linux, the file is a memory file, and no process can change the file after the fetch. If the system cannot create
     a memory file, the file is a temporary file. Other processes get only read-only descriptors of the temporary file.
@@ -58,8 +58,8 @@ class DatasetFile:
         """
         if self._sha256 == data.sha256:
             return True
-        # Each dataset has its own file, because a trainer process of an earlier study may still have the file of the
-        # earlier dataset open.
+        # Each dataset has its own file, because a trainer process of an earlier study may still read the file of the
+        # earlier dataset.
         self.close()
         try:
             return self._fetch(data, call, may_continue)
@@ -127,8 +127,8 @@ class DatasetFile:
 
 def _not_stored(name: str, error: OSError) -> ObjectiveLoadError:
     return ObjectiveLoadError(
-        f"dataset {one_line(name)} of the study cannot be stored on this machine ({error.strerror}): free memory, or"
-        " space in the folder for temporary files"
+        f"dataset {one_line(name)} of the study cannot be stored on this machine ({error.strerror}): free some"
+        " memory, or some space in the folder for temporary files"
     )
 
 
@@ -152,6 +152,6 @@ def _write(file: IO[bytes], piece: bytes) -> None:
 
 
 def _seal(descriptor: int) -> None:
-    """Make a memory file read-only for all processes, also for the processes that have already opened the file."""
+    """Make a memory file read-only for all processes, including the processes that have already opened the file."""
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

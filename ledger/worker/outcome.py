@@ -15,9 +15,9 @@ from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
 
-# Largest number of bytes in an answer. JSON escapes control characters, so a character of the error text takes at most
-# 6 bytes. The fields other than the metrics and the error text take at most 10,000 bytes together. An answer with the
-# code of an objective contains no metrics. The list of parts and all source texts of a code together have at most
+# Largest number of bytes in an answer. JSON escapes control characters. Therefore a character of the error text needs
+# at most 6 bytes. All fields except the metrics and the error text together need at most 10,000 bytes. An answer with
+# the code of an objective contains no metrics. The list of parts and all source texts of a code together have at most
 # `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
@@ -40,7 +40,7 @@ class Report:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """The result, the failure, the timeout or the refusal with which an attempt ended.
+    """The outcome of an attempt: a result, a failure, a timeout or a refusal.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class AttemptOutcome:
         The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets this
         attribute, because an answer does not contain the output.
     reports : sequence of Report
-        The reports of the attempt that the supervisor has not yet taken, in the order of the reports.
+        The reports of the attempt that the supervisor has not yet read, in the order of the reports.
     """
 
     kind: str
@@ -88,7 +88,7 @@ def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LoadedCode:
-    """The message that the trainer process has loaded an objective, and has not called the objective yet.
+    """The message that the trainer process has loaded an objective, but has not yet called the objective.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class LoadedCode:
     differing: str | None = None
 
     def to_answer(self, job: int) -> dict[str, Any]:
-        """Return the answer with this message. `parse_answer` parses the returned answer."""
+        """Return the answer that contains this message. `parse_answer` parses the returned answer."""
         code = None if self.code is None else self.code.to_json()
         return {"job": job, "loaded": True, "code": code, "differing": self.differing}
 
@@ -149,7 +149,7 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     TrainerAnswer(job=3, content=LoadedCode(code=None, differing=None))
     >>> parse_answer(b'{"job": 3, "loss": NaN}', trains=True)
     Traceback (most recent call last):
-    ledger.worker.outcome.MalformedAnswerError: NaN is not a number of JSON
+    ledger.worker.outcome.MalformedAnswerError: NaN is not a JSON number
     >>> parse_answer(b'{"job": 3, "step": 1, "loss": 0.5}', trains=True)
     TrainerAnswer(job=3, content=Report(step=1, loss=0.5))
     """
@@ -173,7 +173,7 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
 
 def _loaded(code: object, differing: object) -> LoadedCode:
     if not isinstance(differing, str | None) or (differing is not None and len(differing) > LONGEST_ERROR):
-        raise MalformedAnswerError(f"differing is not a text of at most {LONGEST_ERROR:,} characters")
+        raise MalformedAnswerError(f"the field differing is not a text of at most {LONGEST_ERROR:,} characters")
     if code is None:
         return LoadedCode(None, differing)
     try:
@@ -221,4 +221,4 @@ def _finite(name: str, value: Any) -> float:
 
 
 def _refuse_constant(name: str) -> None:
-    raise MalformedAnswerError(f"{name} is not a number of JSON")
+    raise MalformedAnswerError(f"{name} is not a JSON number")

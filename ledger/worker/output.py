@@ -23,8 +23,8 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# The worker keeps the last KEPT bytes of an attempt's output. KEPT bytes always fit into the database, because the
-# database accepts KEPT characters, and a character has at least one byte.
+# The worker keeps the last KEPT bytes of an attempt's output. The database accepts KEPT characters. A character has at
+# least one byte, so KEPT bytes always fit into the database.
 KEPT = LONGEST_OUTPUT
 # When a trainer process dies, the error text of the attempt contains at most the last _ERROR_KEPT bytes of the
 # trainer's standard error.
@@ -79,7 +79,7 @@ class ByteRateLimiter:
         return not self._is_closed
 
     def take(self, size: int, now: float) -> int:
-        """Take up to `size` bytes from the bucket at the time `now`, and return the number of bytes taken."""
+        """Remove up to `size` bytes from the bucket at the time `now`, and return the number of removed bytes."""
         if not self.is_open(now):
             return 0
         taken = min(size, int(self._bytes))
@@ -97,9 +97,9 @@ class TrainerOutputReader:
     The output of an attempt is the text that the trainer process wrote during the attempt. The trainer process may
     already write the output of the next trial while this process still waits for the outcome of an earlier trial.
     Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). The position of a mark is exact
-    only for output that goes through Python's `sys.stdout` and `sys.stderr`. If a short trial writes output that
-    bypasses `sys.stdout` and `sys.stderr`, such as output of a C library, this class may attribute the output to a
-    later trial.
+    only for output that the trial writes to Python's `sys.stdout` and `sys.stderr`. Some output, such as the output of
+    a C library, bypasses `sys.stdout` and `sys.stderr`. If a short trial writes such output, this class may attribute
+    the output to a later trial.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class TrainerOutputReader:
         # `_lock` protects all attributes that this method defines below this line. The thread releases `_lock` before
         # the thread writes output, because a slow reader of the worker's output may block the write.
         self._lock = threading.Lock()
-        # For each pipe, the received part of a mark that is still incomplete.
+        # A mark may arrive in several pieces. For each pipe, the list contains the received part of an incomplete mark.
         self._partial = [b""] * len(pipes)
         self._unmarked = _OutputTail()
         self._marked: dict[int, _OutputTail] = {}
@@ -146,13 +146,13 @@ class TrainerOutputReader:
             self._marked.clear()
 
     def take(self, jobs: Sequence[int], *, rest: bool) -> list[str]:
-        """Return the last `KEPT` bytes of the output of each ended job, and forget the outputs of these jobs.
+        """Return the last `KEPT` bytes of the output of each ended job, and delete the outputs of these jobs.
 
         Parameters
         ----------
         jobs : sequence of int
-            Numbers of the ended jobs. The sequence contains at least one number. The caller must have taken the outputs
-            of all earlier jobs.
+            Numbers of the ended jobs. The sequence contains at least one number. The caller must already have read the
+            outputs of all earlier jobs.
         rest : bool
             True if no later job is in training. All output after the last mark then belongs to the last job of `jobs`.
         """
@@ -171,8 +171,8 @@ class TrainerOutputReader:
     def last_error(self, seconds: float) -> str:
         """Return the end of the trainer's standard error.
 
-        The method waits until all processes have closed the trainer's standard output and standard error, but at most
-        `seconds` seconds.
+        The method waits at most `seconds` seconds until all processes have closed the trainer's standard output and
+        standard error.
         """
         self._thread.join(seconds)
         with self._lock:
@@ -184,8 +184,8 @@ class TrainerOutputReader:
         for descriptor in (*open_pipes, self._wake_up):
             poll.register(descriptor, select.POLLIN)
         while open_pipes:
-            # If the thread has omitted output because of the limit, poll() returns after at most one second, so that
-            # the thread can log a note about the omitted output.
+            # If the thread has omitted output because of the limit, poll() returns after at most one second. The thread
+            # can then log a note about the omitted output.
             ready = poll.poll(1000 if self._left_out else None)
             for descriptor, _event in ready:
                 if descriptor == self._wake_up:
@@ -220,7 +220,7 @@ class TrainerOutputReader:
         return not pipe.closed
 
     def _receive(self, index: int, data: bytes) -> None:
-        """Keep data from one pipe. Empty data mean that the pipe has ended."""
+        """Keep data from one pipe. If `data` is empty, the pipe has ended."""
         is_end = not data
         data = self._partial[index] + data
         self._partial[index] = b""
@@ -256,7 +256,7 @@ class TrainerOutputReader:
                 self._ends_line[index] = True
 
     def _pass_on(self, *, is_end: bool = False) -> None:
-        """Copy the trainer's output to the streams of this process, as far as the limit allows.
+        """Copy the trainer's output to the streams of this process, up to the limit.
 
         The method also logs how many bytes of output it has left out because of the limit.
         """
@@ -318,7 +318,7 @@ class OutputMarker:
 
 
 class _WriteTrackingFile(io.FileIO):
-    """A file object that records whether the program has written to it."""
+    """A file object that records whether the program has written to the file object."""
 
     has_written = False
 
@@ -379,5 +379,5 @@ def _mark_start(token: str) -> bytes:
 
 
 def _could_begin(rest: bytes, start: bytes) -> bool:
-    """Return whether `rest` can be the received part of an incomplete mark that begins with `start`."""
+    """Return whether `rest` can be the first part of a mark that begins with `start`."""
     return rest.startswith(start) if len(rest) >= len(start) else start.startswith(rest)

@@ -31,8 +31,8 @@ class WorkerProcesses:
     count : int
         Number of workers, at least 0.
     url : str
-        URL of the database. The workers receive the URL of the database in an unnamed file. Other users could read a
-        URL in a worker's command line, and objectives could read a URL in a worker's environment.
+        URL of the database. The workers receive the URL of the database in an unnamed file. Other users can read the
+        command line of a worker, and objectives can read the environment of a worker.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str
@@ -79,8 +79,8 @@ class WorkerProcesses:
         for _ in range(self._count):
             with credentials.handed_over(self._url) as (variables, descriptor):
                 self._processes.append(
-                    # Each worker runs in its own process group, so Ctrl-C reaches only the process that started the
-                    # workers. After Ctrl-C, the process that started the workers also stops the workers.
+                    # Each worker runs in its own process group. Therefore Ctrl-C interrupts only the process that
+                    # started the workers. After Ctrl-C, the process that started the workers also stops the workers.
                     subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The recorded code of objectives, with which a worker compares the code that it has loaded."""
+"""The recorded code of objectives. A worker compares the code that the worker has loaded with the recorded code."""
 
 import logging
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class RecordedCodes:
         return self._known[key]
 
     def record(self, claimed: ClaimedTrial, code: ObjectiveCode) -> int | None:
-        """Record the code that the worker has loaded, unless another worker has recorded a code of the study.
+        """Record the code that the worker has loaded, unless another worker has already recorded the code of the study.
 
         Return the number of the valid version. Return None if the ledger could not record the code.
         """

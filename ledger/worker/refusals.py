@@ -1,4 +1,4 @@
-"""The studies that a worker refuses, because the worker cannot load the objectives of these studies."""
+"""The studies that a worker refuses, because the worker cannot load their objectives."""
 
 from ledger.errors import LedgerError
 
@@ -41,7 +41,7 @@ class RefusedStudies:
         return reason != reason_before
 
     def remove(self, study_id: int) -> None:
-        """Forget the refusals of a study, because the worker has now loaded the study's objective."""
+        """Delete the recorded refusal of a study, because the worker has now loaded the study's objective."""
         del self._refused[study_id]
 
     def __contains__(self, study_id: int) -> bool:

@@ -24,8 +24,7 @@ class StopRequests:
     grace : float
         After the first request to stop, the worker has this time in seconds to finish the trial in training.
     exit_on_eof : bool
-        Whether the end of standard input counts as a request to stop. The end of standard input means that the parent
-        process has ended.
+        Whether the end of standard input counts as a request to stop. Standard input ends when the parent process ends.
 
     Attributes
     ----------
@@ -50,7 +49,7 @@ class StopRequests:
     def is_requested(self) -> bool:
         """Whether a request to stop the worker has arrived.
 
-        Each access to `is_requested` reads the requests that have arrived since the previous access to `is_requested`.
+        Each access to `is_requested` reads the requests that have arrived since the previous access.
         """
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)

@@ -42,9 +42,9 @@ _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
 # Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this additional
-# time, a trial could exceed its time limit only because a machine is slow to load modules or data.
+# time, a trial could exceed its time limit because the machine loads modules or data slowly.
 LOADING_SECONDS = 300.0
-# Longest time in seconds that the supervisor waits for the trainer. The supervisor needs `_LONGEST_WAIT`, because
+# Longest time in seconds for which the supervisor waits for the trainer. The supervisor needs `_LONGEST_WAIT`, because
 # poll() refuses a timeout of more than 24 days.
 _LONGEST_WAIT = 1e6
 
@@ -146,7 +146,7 @@ class Supervisor:
         return attempts
 
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
-        """Return one new random claim for each trial that the worker wants to claim next.
+        """Return new random claims, one for each trial that the worker wants to claim next.
 
         The worker has already made `attempts` attempts, and must not exceed its limit `max_trials`.
         """
@@ -169,8 +169,8 @@ class Supervisor:
                     if code is None:
                         continue
                     version = self._codes.record(claimed[0], code)
-                # The code calls `start` again, because the worker may have released some trials during the fetch of the
-                # dataset or the loading of the objective.
+                # The code calls `start` again, because the worker may have released some trials while the worker
+                # fetched the dataset or loaded the objective.
                 self._train(trials.start(), trials, version)
         except ObjectiveLoadError as refused:
             if self._options.study is not None:
@@ -182,19 +182,19 @@ class Supervisor:
         return trials.attempts
 
     def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
-        """Give the first unfinished trial back, because this machine cannot load the trial's objective.
+        """Return the first unfinished trial to the ledger, because this machine cannot load the trial's objective.
 
-        After this call, the worker claims no trials of the trial's study for a while. The worker logs the reason only
-        if the study's previous refusal had another reason.
+        After this call, the worker does not claim trials of the same study for some time. The worker logs the reason of
+        the refusal only if the reason differs from the reason of the study's previous refusal.
         """
         first = trials.first
         if self._refusals.add(first.study_id, reason, time.monotonic()):
             message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # The cause of a refusal may disappear. Therefore, before the worker tries the study again, a new trainer
-        # process imports all modules again, and the worker fetches the dataset again. The supervisor kills the old
-        # trainer process, because the old process may also have unfinished jobs.
+        # The cause of a refusal may disappear, for example after an installation of a missing package. Therefore the
+        # worker's next attempt at the study uses a new trainer process and fetches the dataset again. The supervisor
+        # kills the old trainer process, because the old process may also have unfinished jobs.
         self._trainer.kill()
         self._close_data_files()
         trials.refuse(self._session.call, reason)
@@ -250,7 +250,7 @@ class Supervisor:
             file.close()
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
-        """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
+        """Renew the claim of the first trial during the fetch of a dataset, if a heartbeat is due.
 
         Return False if the worker must stop the fetch of the dataset, because the claim is no longer valid or the grace
         time has ended.
@@ -268,7 +268,7 @@ class Supervisor:
         return True
 
     def _load_code(self, first: ClaimedTrial, trials: ClaimedTrials) -> ObjectiveCode | None:
-        """Load the objective of a study whose code the ledger does not have, and return the code.
+        """Load the objective of a study without recorded code, and return the code of the objective.
 
         Return None if the first trial has ended during the loading, or if the worker must stop.
         """
@@ -300,7 +300,7 @@ class Supervisor:
         return [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
 
     def _wait_for_jobs(self, first: ClaimedTrial, trials: ClaimedTrials) -> None:
-        """Wait until the trainer's jobs have ended. Meanwhile, keep the claims of the jobs' trials valid.
+        """Wait until the trainer's jobs have ended. During the wait, keep the claims of the jobs' trials valid.
 
         The first job is the job of the trial `first`.
         """
@@ -351,10 +351,10 @@ class Supervisor:
         way_out = (
             "copy the recorded files to this machine"
             if "command" in first.objective
-            else "compute a value that depends on the machine inside the objective"
+            else "if a value depends on the machine, compute the value inside the objective"
         )
         message = (
-            f"the objective of study {first.study_name} has other values on this machine than recorded: {differing};"
+            f"the values of study {first.study_name} on this machine differ from the recorded values: {differing};"
             f" {way_out}"
         )
         fields = {"worker": self.name, "study": first.study_name, "differing": differing}
@@ -378,8 +378,8 @@ class Supervisor:
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
         # The database may have sent a notification of new trials together with the answer to the last statement.
-        # If psycopg has already read a notification from the socket, the socket does not become readable again for this
-        # notification.
+        # If psycopg has already read the notification, the socket does not become readable, so a poll of the socket
+        # would not find the notification.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()

@@ -87,7 +87,7 @@ class SystemUser:
 
 
 def find_system_user(name: str) -> SystemUser:
-    """Return the system user with the given name, if this process can start the trainer as this user.
+    """Return the system user with the given name. This process must be able to start the trainer as this user.
 
     Raises
     ------

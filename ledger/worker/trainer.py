@@ -63,16 +63,16 @@ class TrainerHandle:
     threads : int
         Number of threads of one training, at least 1.
     memory_limit : int, optional
-        Number of bytes of data that the trainer process may allocate. An allocation beyond this limit fails in the
-        trainer process.
+        Number of bytes of data that the trainer process may allocate. If the trainer process tries to allocate more,
+        the allocation fails.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to the supervisor's environment variables.
     account : SystemUser, optional
         User that runs the trainer process. By default, the trainer process runs as the supervisor's user.
     adopts : bool
         Whether the supervisor adopts and ends the processes that an objective detaches from the trainer. If `adopts` is
-        True, the caller must start no other process while the trainer exists. If the machine permits, the trainer then
-        also gets its own cgroup.
+        True, the caller must not start any other process while the trainer exists. If `adopts` is True and this process
+        can create a cgroup, the trainer also gets its own cgroup.
     commands : collection of str
         Patterns of the commands that the trainer may run, in the form of `command_template.pattern_words`.
 
@@ -83,8 +83,8 @@ class TrainerHandle:
         earlier than `training_since`, by at most the time between two calls of `wait`. `training_since` is None while
         the trainer loads the objective, because loading does not count as training.
     code : ObjectiveCode or None
-        The code of the objective that the trainer process has loaded. None before the trainer has loaded an objective,
-        and for a built-in model.
+        The code of the objective that the trainer process has loaded. `code` is None until the trainer has loaded an
+        objective. For a built-in model, `code` is always None.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class TrainerHandle:
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutputReader | None = None
         self._limit = ByteRateLimiter()
-        # Number of the first job whose output `_with_outputs` has not yet taken.
+        # Number of the first job whose output `_with_outputs` has not yet returned.
         self._untaken = 0
         # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel does not
         # always close when the child exits, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
-        # `_reports` contains the reports of the first unfinished job that the supervisor has not taken, and `_reported`
-        # is the number of all reports of this job.
+        # `_reports` contains those reports of the first unfinished job that the supervisor has not read yet.
+        # `_reported` is the number of all reports of the first unfinished job.
         self._reports: list[Report] = []
         self._reported = 0
         # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
@@ -132,7 +132,7 @@ class TrainerHandle:
         # `_sent_at` is the time at which the supervisor sent the jobs, as a value of `time.monotonic`. `_seconds` is
         # the total duration of the ended jobs, in seconds.
         self._sent_at = self._seconds = 0.0
-        # Whether the jobs train trials. The job of `check` only loads and checks the objective.
+        # True if the jobs train trials. The job of `check` only loads and checks the objective.
         self._trains = True
         # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
@@ -140,7 +140,8 @@ class TrainerHandle:
         # last.
         self._loaded: str | None = None
         self._sent = ""
-        # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
+        # SHA-256 of the recorded code. The trainer process has compared the code of the loaded objective with this
+        # recorded code.
         self._compared: str | None = None
         # The differences between the values of the loaded objective and the recorded values, as one line.
         self._differing: str | None = None
@@ -171,12 +172,12 @@ class TrainerHandle:
         jobs : sequence of (params, context)
             Parameters and context of each attempt. All earlier jobs must have ended.
         open_data : sequence of callable
-            Functions that return a new read-only file descriptor of each data file that the objective names. The child
-            process inherits these file descriptors, and reads the files during the loading of the objective. Therefore
-            no message contains a data file, and no child process gets the data files of another objective.
+            Functions that return a new read-only file descriptor, one function for each data file of the objective. The
+            child process inherits these file descriptors, and reads the files during the loading of the objective.
+            Therefore no message contains a data file, and no child process gets the data files of another objective.
         tuples : sequence of mapping
-            The dimensions of the space with choices that are tuples. A job contains lists instead of these tuples,
-            because JSON has no tuples.
+            The dimensions of the search space that have tuples as choices. A job contains lists instead of these
+            tuples, because JSON has no tuples.
         recorded : mapping, optional
             The recorded code of the objective, with the keys "sha256" and "parts". If the code on this machine differs
             from the recorded code, the outcome of the first attempt is a refusal.
@@ -198,7 +199,7 @@ class TrainerHandle:
         seed: int,
         open_data: Sequence[Callable[[], int]] = (),
     ) -> ObjectiveCode | None:
-        """Load and check the objective, and return its code, or None for an objective without code of a user.
+        """Load and check the objective. Return its code, or None if the objective contains no code of a user.
 
         Parameters
         ----------
@@ -242,7 +243,7 @@ class TrainerHandle:
         -------
         list of AttemptOutcome
             The outcomes of the jobs that have ended, in the order of the jobs. If the trainer process has died during a
-            job, the last outcome is a failure with the cause of the death, and no unfinished jobs are left.
+            job, the last outcome is a failure with the cause of the death. The trainer then has no unfinished jobs.
         """
         assert self._channel is not None
         poll = select.poll()
@@ -266,7 +267,7 @@ class TrainerHandle:
             has_ended = True
         if outcomes:
             self._since = time.monotonic()
-            # When the trainer ends a job, the trainer immediately starts the next job of the same objective.
+            # When a job ends, the trainer immediately starts the next job of the same objective.
             self.training_since = self._since if self._loaded == self._sent else None
         if self._fault is not None:
             outcomes += self._end_first("failed", self._describe_fault)
@@ -275,9 +276,11 @@ class TrainerHandle:
         elif self._adopted is not None and self._process is not None:
             if self.jobs:
                 self._adopted.collect([self._process.pid])
-            # No trial is in training, so no trial needs the processes that objectives have detached from the trainer.
+            # No trial is in training. Therefore the supervisor can end the processes that objectives have detached from
+            # the trainer.
             elif not self._adopted.end([self._process.pid]) and self._cgroup is not None and self._cgroup.exists:
-                # The detached processes fork too fast, and only the end of the trainer's cgroup ends them.
+                # The detached processes fork faster than the supervisor can end them. Only a kill of the trainer's
+                # whole cgroup ends all of the detached processes.
                 self._kill()
         return self._with_outputs(outcomes)
 
@@ -343,16 +346,17 @@ class TrainerHandle:
         assert not self.jobs, "earlier jobs are unfinished"
         text = json.dumps(objective)
         if self._channel is not None and self._pidfd is not None and wait([self._pidfd], 0):
-            # The child has died between two jobs, so the child's death does not count as a failed attempt.
+            # The child has died between two jobs. Therefore the ledger does not count the child's death as a failed
+            # attempt.
             self._kill()
         elif self._channel is not None and (
             text != self._sent or self._channel.has_unsent or not self._has_compared(recorded)
         ):
-            # Each objective gets its own process. In a shared process, an objective could change imported modules, and
-            # so affect the losses of another objective. If the supervisor still has unsent data after all jobs have
-            # ended, the child has answered jobs without receiving these jobs. The supervisor then ends the child, so
-            # that the amount of unsent data does not grow without limit. If the recorded code has changed since the
-            # child compared the codes, a new child must import the modules of the objective again.
+            # Each objective gets its own process. In a shared process, an objective could change the losses of another
+            # objective, because an objective can change imported modules. If the supervisor still has unsent data after
+            # all jobs have ended, the child has answered jobs that the child has not received. The supervisor then ends
+            # the child, so that the amount of unsent data does not grow without limit. If the recorded code has changed
+            # since the child compared the codes, a new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -376,7 +380,7 @@ class TrainerHandle:
             self._fault = str(error)
 
     def _has_compared(self, recorded: Mapping[str, Any] | None) -> bool:
-        """Return whether the child has compared its code with the recorded code, or whether both codes are equal."""
+        """Return True if the child has compared its code with the recorded code, or if both codes are equal."""
         if recorded is None or self._loaded is None:
             return True
         return recorded["sha256"] in (self._compared, None if self.code is None else self.code.sha256)
@@ -398,25 +402,27 @@ class TrainerHandle:
             self._reports.append(outcome)
             return []
         # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
-        # of the objective could end the worker.
+        # of the objective could end the worker. Therefore the supervisor accepts neither of these two messages.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
         if is_loading and self.training_since is not None:
-            raise MalformedAnswerError("the answer is about the loading of the objective, which was already loaded")
+            raise MalformedAnswerError(
+                "the answer reports the loading of the objective, but the objective was already loaded"
+            )
         if isinstance(outcome, LoadedCode):
             self._loaded, self.training_since = self._sent, time.monotonic()
             self.code, self._differing = outcome.code, outcome.differing
             return []
         self._first += 1
-        # Jobs run one after the other, so the durations of the jobs together are at most the time since the supervisor
-        # sent the jobs. The duration in an answer may be longer than the time since the supervisor sent the jobs,
-        # because an objective can replace the clock function of the trainer process.
+        # Jobs run one after the other. Therefore the sum of the durations is at most the time since the supervisor sent
+        # the jobs. The duration in an answer may be longer than the time since the supervisor sent the jobs, because an
+        # objective can replace the clock function of the trainer process.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
         return [replace(outcome, seconds=seconds, reports=self._end_reports())]
 
     def _end_reports(self) -> tuple[Report, ...]:
-        """Return the reports of the first unfinished job that the supervisor has not taken, because the job ends."""
+        """Return the unread reports of the first unfinished job. Call this method when the job ends."""
         self._reported = 0
         return tuple(self.take_reports())
 
@@ -481,7 +487,7 @@ class TrainerHandle:
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
-            cause += ", which the kernel sends when memory runs out"
+            cause += " (the kernel sends SIGKILL when memory runs out)"
         return f"{stderr}\nthe trainer process died during the training: {cause}".lstrip()
 
     def _describe_fault(self) -> str:
@@ -501,8 +507,8 @@ class TrainerHandle:
         assert self._process is not None
         assert self._channel is not None
         assert self._output is not None
-        # In the cgroup, no process can outrun the end of the others by a fork. The calls below also end the processes
-        # that have left the cgroup, and cover machines without cgroups.
+        # The kernel kills all processes of the cgroup at once, so no process can escape by a fork. The calls below also
+        # end the processes that have left the cgroup. On machines without cgroups, only these calls end the processes.
         if self._cgroup is not None:
             self._cgroup.kill()
         # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
@@ -524,9 +530,9 @@ class TrainerHandle:
         return code, stderr
 
     def _wait_for_end(self) -> int:
-        """Wait for the end of the killed child, and return the child's exit code.
+        """Wait until the killed child has ended, and return the child's exit code.
 
-        If the child has not ended after `LONGEST_WAIT` seconds, leave the child to the kernel.
+        If the child has not ended after `LONGEST_WAIT` seconds, stop waiting.
         """
         assert self._process is not None
         deadline = time.monotonic() + LONGEST_WAIT

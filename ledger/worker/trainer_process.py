@@ -36,10 +36,9 @@ from ledger.worker.output import OutputMarker
 _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
-# If a service manager sends a signal to all processes of a service, this process receives the signal at most about
-# _SIGNAL_SECONDS seconds after the running command has received it. The supervisor has received the same signal, and
-# ends this process after the grace time. If this process still runs after _INTERRUPTION_SECONDS seconds, the attempt
-# fails.
+# A service manager may send a signal to all processes of a service. This process then receives the signal at most about
+# _SIGNAL_SECONDS seconds after the running command. The supervisor has received the same signal, and ends this process
+# after the grace time. If this process still runs after _INTERRUPTION_SECONDS seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
 
@@ -69,8 +68,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         except (OSError, ValueError, OverflowError) as error:
             refusal = f"--memory-limit {options['memory_limit']} cannot be set on this machine: {error}"
     # A service manager may send SIGTERM to every process of a service, but only the supervisor may end the trainer. The
-    # signal handlers are empty functions, and not SIG_IGN, because the programs that an objective starts would inherit
-    # SIG_IGN.
+    # signal handlers are empty functions. The code does not use SIG_IGN, because the programs that an objective starts
+    # would inherit SIG_IGN.
     received: set[int] = set()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: received.add(number))
@@ -108,8 +107,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             else:
                 outcome = AttemptOutcome("result", 0.0)
         if os.getpid() != process_id:
-            # The objective has forked the trainer process. This copy of the trainer process has returned from the
-            # objective, and must end.
+            # The objective has forked the trainer process. In this copy of the trainer process, the objective has
+            # returned, so the copy must end.
             os._exit(0)
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
@@ -131,15 +130,15 @@ def _load(
         except Exception as error:
             # A role that can create studies can write any JSON value as an objective.
             raise LedgerError(
-                f"the study's objective cannot be loaded ({type(error).__name__}: {one_line(str(error))}): correct the"
-                " objective in a new study"
+                f"the study's objective cannot be loaded ({type(error).__name__}: {one_line(str(error))}): correct"
+                " the objective, and start a new study"
             ) from error
 
 
 def _checked_code(
     objective: Mapping[str, Any], job: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
 ) -> LoadedCode:
-    """Compare the code of the loaded objective with the recorded code that the job contains.
+    """Compare the code of the loaded objective with the recorded code in the job.
 
     Raises
     ------
@@ -165,7 +164,7 @@ def _checked_code(
 def _die_with_parent(parent: int) -> None:
     """On Linux, make the kernel end this process when the supervisor ends.
 
-    The kernel ends this process even while the process is in a C loop that holds the GIL.
+    The kernel ends this process even if C code of this process runs in a loop and holds the GIL.
 
     This process also becomes the preferred target of the kernel's OOM killer.
     """
@@ -186,8 +185,9 @@ def _set_death_signal(number: int) -> None:
 def _end_command(host: CommandHost) -> None:
     """End the running command with all its processes, and this process, because the supervisor has ended.
 
-    The kernel would end only this process. Therefore a process that runs commands gets no death signal. This process
-    runs no code of an objective, so it can end the command itself.
+    If the supervisor ends, the kernel could end this process, but not the processes of the command. Therefore a process
+    that runs commands does not use the kernel's death signal. This process does not run an objective's code, so this
+    process can end the command itself.
     """
     host.processes.end(())
     os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -219,8 +219,7 @@ def _train(
     def send(step: int, loss: float | None) -> None:
         channel.report({"job": job["job"], "step": step, "loss": loss})
 
-    # This module imports the function `perf_counter` itself, because a library for tests may replace
-    # `time.perf_counter`.
+    # The code does not call `time.perf_counter`, because a library for tests may replace this attribute.
     started = perf_counter()
     try:
         params = python_params(job["params"], job.get("tuples", ()))
@@ -235,7 +234,7 @@ def _train(
         kind = "crashed" if error.code is not None and error.code < 0 else "failed"
         return AttemptOutcome(kind, seconds, error=_sendable(f"{error.detail}{error}"))
     except (Exception, SystemExit) as error:
-        # Another machine may have more memory, so a lack of memory counts as a crash.
+        # An attempt that runs out of memory counts as a crash, because another machine may have more memory.
         kind = "crashed" if isinstance(error, MemoryError) else "failed"
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
@@ -254,9 +253,9 @@ def _traceback(error: BaseException) -> str:
 
 
 def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -> None:
-    """If a signal has ended the command because the worker must stop, wait until the supervisor ends this process.
+    """Wait until the supervisor ends this process, if a signal has ended the command because the worker must stop.
 
-    The supervisor releases the trial then, so the attempt does not count as failed.
+    The supervisor then releases the trial. Therefore the ledger does not count the attempt as failed.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
     if not received and error.code in (*(-number for number in numbers), *(128 + number for number in numbers)):
@@ -277,8 +276,8 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without `os._exit`, Python would wait for the threads that an objective has started. If Python waited for these
-    # threads, the supervisor would notice the end of the trainer process only at the time limit of the trial.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. The supervisor would then
+    # notice only at the time limit of the trial that the trainer process has no more work.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)

@@ -1,14 +1,14 @@
 -- Insert a version of the code of a study's objective, and the source texts of this version. The answer is false if the
 -- version exists. The function waits at most half a second for another transaction that inserts the same version or the
--- same text. After this time, the function leaves the text and all following texts out, or raises the error
--- lock_not_available for the version.
+-- same text. If the wait for a text takes longer, the function does not store this text and the following texts. If the
+-- wait for the version takes longer, the function raises the error lock_not_available.
 --   number: the number of the new version.
 --   first_trial: the number of the first trial for which the version is valid.
 --   code: an object with the keys sha256, parts, sources, git_commit, git_clean and versions, which have the meanings of
 --     the columns of ledger.code_version.
---   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. In a database
---     that cannot store all characters of a text, the stored text would have another hash. If the texts together have
---     more than ledger.largest_texts() bytes, the function raises an error.
+--   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. If the
+--     encoding of the database cannot represent a character of a text, the stored text would have another hash. If the
+--     texts together have more than ledger.largest_texts() bytes, the function raises an error.
 create or replace function ledger.add_code(study_id int, number int, first_trial int, code jsonb, texts text[])
 returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'

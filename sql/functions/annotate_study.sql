@@ -5,7 +5,8 @@
 --   unknown: no such study exists.
 -- Arguments:
 --   tags, untag: the tags to add, and the tags to remove.
---   note: the new note. Null keeps the note, and an empty text removes the note.
+--   note: the new note. If the argument is null, the note does not change. If the argument is an empty text, the
+--     function removes the note.
 --   attributes: an object with the user attributes to set.
 --   remove: the names of the user attributes to remove.
 -- The function waits at most half a second for another transaction that annotates the same study. After this time, the
@@ -26,7 +27,7 @@ begin
     return 'unknown';
   end if;
   -- The row of the annotation must exist before the function can lock the row. If another transaction removes the row
-  -- in between, the function inserts the row again.
+  -- before the function locks the row, the function inserts the row again.
   loop
     insert into ledger.study_annotation (study_id, annotated_by, annotated_at)
     values (annotate_study.study_id, session_user, ledger.clock())
@@ -39,7 +40,7 @@ begin
   wanted.note := ledger.merged_note(known.note, annotate_study.note);
   wanted.attributes := ledger.merged_attributes(known.attributes, annotate_study.attributes, annotate_study.remove);
   if wanted.tags = '{}' and wanted.note is null and wanted.attributes = '{}' then
-    -- An empty annotation has no row.
+    -- The ledger stores no row for an empty annotation.
     delete from ledger.study_annotation where study_id = annotate_study.study_id;
   elsif wanted is distinct from known then
     update ledger.study_annotation

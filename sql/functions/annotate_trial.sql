@@ -1,12 +1,13 @@
--- Change the tags, the note and the user attributes of a trial. The ledger accepts annotations of a trial in any state,
--- because the annotation of a trial has its own row, and the row of an ended trial does not change. The ledger records
--- who changed the annotation last, and when. Answers:
+-- Change the tags, the note and the user attributes of a trial. A user can annotate a trial in any state. The ledger
+-- stores the annotation in a separate row, so the row of an ended trial does not change. The ledger records who changed
+-- the annotation last, and when. Answers:
 --   annotated: the function changed the annotation.
 --   unchanged: the annotation already had the given tags, note and attributes.
 --   unknown: no such trial exists.
--- Arguments, which are the same as the arguments of ledger.annotate_study:
+-- Arguments (the same as in ledger.annotate_study):
 --   tags, untag: the tags to add, and the tags to remove.
---   note: the new note. Null keeps the note, and an empty text removes the note.
+--   note: the new note. If the argument is null, the note does not change. If the argument is an empty text, the
+--     function removes the note.
 --   attributes: an object with the user attributes to set.
 --   remove: the names of the user attributes to remove.
 -- The function waits at most half a second for another transaction that annotates the same trial. After this time, the
@@ -29,7 +30,7 @@ begin
     return 'unknown';
   end if;
   -- The row of the annotation must exist before the function can lock the row. If another transaction removes the row
-  -- in between, the function inserts the row again.
+  -- before the function locks the row, the function inserts the row again.
   loop
     insert into ledger.trial_annotation (study_id, trial, annotated_by, annotated_at)
     values (annotate_trial.study_id, annotate_trial.trial, session_user, ledger.clock())
@@ -45,7 +46,7 @@ begin
   wanted.note := ledger.merged_note(known.note, annotate_trial.note);
   wanted.attributes := ledger.merged_attributes(known.attributes, annotate_trial.attributes, annotate_trial.remove);
   if wanted.tags = '{}' and wanted.note is null and wanted.attributes = '{}' then
-    -- An empty annotation has no row.
+    -- The ledger stores no row for an empty annotation.
     delete from ledger.trial_annotation
     where study_id = annotate_trial.study_id and trial = annotate_trial.trial;
   elsif wanted is distinct from known then

@@ -20,7 +20,7 @@ return case when changed is null then note else nullif(changed, '') end;
 comment on function ledger.merged_note is
   'The note of an annotation after a change: null keeps the note, and an empty text removes it. Internal.';
 
--- A change that is not an object would make the concatenation an array. Then the trigger on the table refuses the row.
+-- If the change is not an object, the concatenation is an array, and the trigger on the table refuses the row.
 create or replace function ledger.merged_attributes(attributes jsonb, more jsonb, fewer text[]) returns jsonb
 language sql immutable parallel safe
 return case

@@ -1,8 +1,8 @@
--- Archive a study, or take a study out of the archive. Listings leave archived studies out. An archived study stays
--- readable. Only the owner of the tables can archive a study. Answers:
+-- Archive a study, or take a study out of the archive. Listings do not show archived studies. Users can still read an
+-- archived study. Only the owner of the tables can archive a study. Answers:
 --   archived: the function archived the study.
 --   restored: the function took the study out of the archive.
---   unchanged: the study was already archived, or was not archived.
+--   unchanged: the study already had the state that the argument archived requests.
 --   managed: a manager holds the study, so the function did not archive the study.
 --   unknown: no such study exists.
 -- Arguments:

@@ -1,5 +1,5 @@
--- The bounds of the values that the ledger accepts. Each function in this file returns one bound, which no other file
--- defines. The module ledger/database/bounds.py reads the bounds from this file, so every client checks the same
+-- The bounds of the values that the ledger accepts. Each function in this file returns one bound. No other file defines
+-- the bounds. The module ledger/database/bounds.py reads the bounds from this file, so every client checks the same
 -- bounds.
 
 -- The maximum length of a name in characters. The maximum length of a name applies to the names of workers, hosts,
@@ -26,8 +26,8 @@ return 65536;
 comment on function ledger.longest_output is
   'The maximum length of an attempt''s output, in characters. The ledger removes the beginning of a longer output.';
 
--- The maximum length of a source text of an objective's code, in characters. The ledger does not keep a longer text, but
--- keeps its hash.
+-- The maximum length of a source text of an objective's code, in characters. If a text is longer, the ledger stores
+-- only the hash of the text.
 create or replace function ledger.longest_source() returns int
 language sql immutable parallel safe
 return 1000000;
@@ -89,8 +89,9 @@ return 10000;
 comment on function ledger.largest_attributes is
   'The maximum size of the document with the user attributes of a study or a trial, in bytes.';
 
--- The bounds of the reports of trials. A call must be short, because a worker renews its lease between two calls. A
--- report page and an export read the reports of many trials, so the number of reports and their metrics must be small.
+-- The bounds of the reports of trials. A call with reports must be short, because a worker renews its lease between two
+-- calls. A report page and an export read the reports of many trials, so the number of reports and their metrics must
+-- be small.
 create or replace function ledger.most_reports_of_call() returns int
 language sql immutable parallel safe
 return 1000;
@@ -171,8 +172,8 @@ return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
--- After a study has met its timeout, running trials have ledger.timeout_grace to end. The time is equal to the default
--- grace time of a worker that receives a stop request.
+-- After a study has met its timeout, running trials have ledger.timeout_grace to end. By default, a worker that
+-- receives a stop request has the same grace time.
 create or replace function ledger.timeout_grace() returns interval
 language sql immutable parallel safe
 return interval '8 seconds';
@@ -181,7 +182,7 @@ comment on function ledger.timeout_grace is
 
 -- After each of the first ledger.free_releases releases of a trial, a worker can claim the trial again at once. If the
 -- training of one trial is unexpectedly long, the worker releases its other claimed trials. If a cloud provider often
--- takes back the machines of workers, the workers may release a trial many times.
+-- stops the machines of workers, the workers may release a trial many times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
 return 5;

@@ -5,8 +5,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  -- After this update, no worker can claim a trial of the study. The call of ledger.cancel_trials below also cancels
-  -- the trials that a concurrent call of ledger.claim takes.
+  -- After this update, no worker can claim a trial of the study. If a concurrent call of ledger.claim still claims
+  -- trials, the call of ledger.cancel_trials below cancels these trials, too.
   update ledger.study set state = 'cancelled', reason = cancel.reason, finished_at = ledger.clock()
   where id = cancel.study_id and state in ('running', 'paused');
   if found then

@@ -15,9 +15,9 @@
 -- most its share of the pending trials. The share is the number of pending trials divided by the number of live
 -- workers. The worker calls ledger.heartbeat within every lease to renew each claim. The worker calls ledger.complete,
 -- ledger.fail or ledger.release to end each claim. In this function and in most other functions that a worker calls,
--- sequential scans are off. While the tables are small, PostgreSQL would choose plans with sequential scans, and a
--- session would keep these plans after the tables have grown. In this function, sorts are also off, because an index
--- contains the pending trials in order. A query plan with a sort would first read all ended trials.
+-- sequential scans are off. For small tables, PostgreSQL would choose plans with sequential scans. A session would
+-- still use these plans after the tables have grown. In this function, sorts are also off, because an index contains
+-- the pending trials in order. A query plan with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -87,11 +87,10 @@ begin
         limit wanted * workers) as pending;
     end if;
     -- The query stores the numbers of the trials in an array, because a subquery with "limit" and "for update" can
-    -- return more rows than its limit. The condition on the state is a literal instead of a parameter, because a
-    -- generic plan with a parameter could not use the index of pending trials.
-    -- After a release, a trial cannot be claimed until its pause ends. If the time until a trial's available_at is
-    -- longer than the whole pause, the database's clock was set back after the release, and a worker can claim the
-    -- trial at once.
+    -- return more rows than its limit. The query compares the state with a literal instead of a parameter, because a
+    -- generic plan with a parameter could not use the index of pending trials. After a release, a trial cannot be
+    -- claimed until its pause ends. If the remaining time until available_at is longer than the whole pause, the
+    -- database's clock was set back after the release. In this case, a worker can claim the trial at once.
     numbers := array(
       select trial.number
       from ledger.trial

@@ -2,10 +2,10 @@
 -- is a random UUID. The manager creates the claim, and calls this function several times within every lease.
 --   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
---   backend: the process id of the manager's session, which the manager's database driver received from the server or
---     pooler. Behind a pooler in transaction mode, the argument backend differs from the process id of the PostgreSQL
---     session. A pooler can end a session while the manager still runs. Therefore, behind a pooler, only the lease
---     decides whether the manager's claim is valid.
+--   backend: the process id of the manager's session. The manager's database driver receives this id from the server or
+--     the pooler. Behind a pooler in transaction mode, the argument backend differs from the process id of the
+--     PostgreSQL session. A pooler can end a session while the manager still runs. Therefore, behind a pooler, only the
+--     lease decides whether the manager's claim is valid.
 -- Answers:
 --   held: the caller holds the claim of the study.
 --   taken: another manager holds the claim of the study, and the lease of this claim is valid. The lease of a manager

@@ -1,8 +1,7 @@
 -- Record the loss of a trial. The loss must be a finite number. A trial has at most one recorded result. The triggers
--- of readable_rows.sql refuse metrics, a loss or seconds that a client of the database could not read, such as an
--- infinite loss. Answers:
---   recorded: the function recorded the result. The function also records the result of a trial that the manager took
---     back, if no other worker has claimed the trial.
+-- of readable_rows.sql refuse values that a client of the database could not read, such as an infinite loss. Answers:
+--   recorded: the function recorded the result. If the manager took the trial back and no other worker has claimed the
+--     trial, the function also records the result.
 --   already: an earlier call with the same claim recorded the result. A worker repeats a call if the worker did not
 --     receive the answer to the first call.
 --   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the row

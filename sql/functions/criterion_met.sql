@@ -1,5 +1,5 @@
--- Find the stopping criterion that a study meets: target, patience or timeout. A study that meets a criterion ends, even
--- if its budget is not used. The function only reads.
+-- Find the stopping criterion (target, patience or timeout) that a study meets. A study that meets a criterion ends,
+-- even if its budget is not used. The function only reads.
 --   met: the criterion, or null if the study meets no criterion.
 --   reason: the reason for users.
 -- The criteria:
@@ -40,8 +40,8 @@ begin
       return;
     end if;
     if parent.patience is not null and best.number is not null then
-      -- `informed` is the first iteration that the optimizer proposed when it knew the best value. `ended` is the
-      -- number of ended trials in this iteration and in all later iterations.
+      -- `informed` is the first iteration that the optimizer proposed after the optimizer had received the best value.
+      -- `ended` is the number of ended trials in this iteration and in all later iterations.
       informed := case when is_steady then (
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration

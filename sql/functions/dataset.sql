@@ -1,6 +1,5 @@
--- Return a piece of a file that a study trains on. If the piece would begin after the end of the file, the piece is
--- empty. If the ledger does not have the file, the answer is null. The caller joins the pieces, and checks the SHA-256
--- of the file.
+-- Return a piece of a file that a study trains on. If `first` is beyond the end of the file, the piece is empty. If the
+-- ledger does not have the file, the answer is null. The caller joins the pieces, and checks the SHA-256 of the file.
 --   sha256: the SHA-256 of the file in hexadecimal, which the study's objective contains as data.sha256.
 --   first: the number of bytes of the file that come before the piece.
 --   bytes: the maximum size of the piece in bytes.

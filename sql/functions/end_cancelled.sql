@@ -26,7 +26,8 @@ begin
       and (end_cancelled.trial is null or cancellation.trial = end_cancelled.trial)
     for no key update of trial skip locked
   loop
-    -- If the session that had locked the trial's row has ended the trial, the cancellation has no effect.
+    -- The session that had locked the trial's row may have ended the trial. In this case, the cancellation has no
+    -- effect.
     if asked.finished_at is null then
       update ledger.trial
       set state = 'cancelled', finished_at = moment, error = asked.reason, lease_until = null, deadline_at = null

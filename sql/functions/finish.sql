@@ -1,6 +1,6 @@
 -- Record the final state of a study, which is complete or failed.
---   budget: the study's budget when the manager decided to end the study. If the study's budget differs from the
---     argument budget, a user has extended the study.
+--   budget: the study's budget when the manager decided to end the study. If the study now has another budget, a user
+--     has extended the study.
 -- Answers:
 --   finished: the function recorded the state.
 --   lost: the manager no longer holds the claim on the study, so the function wrote nothing.

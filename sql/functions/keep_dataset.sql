@@ -1,6 +1,6 @@
 -- Store a data file of a study, unless the ledger already has the file. Return the SHA-256 of the file in hexadecimal.
 -- The function calls ledger.hold_dataset, so no other transaction can delete the file before the caller's transaction
--- ends. One transaction of the caller both stores the file and records a study that uses the file. If the caller
+-- ends. The caller must store the file and record the study that uses the file in one transaction. If the caller
 -- records no study, the stored file belongs to no study. The function also deletes each file that was stored more than
 -- a day ago and belongs to no study.
 create or replace function ledger.keep_dataset(name text, content bytea) returns text

@@ -1,8 +1,7 @@
--- Return whether a lease has ended. A lease also counts as ended if its end is in the future by more than twice the
--- length of the lease. If the end of a lease is too far in the future, the holder last renewed the lease before the
--- database's clock was set back. If a lease with an end too far in the future were valid, a dead worker would keep its
--- claim until the clock reaches the end of the lease again. The function accepts an end that is at most twice the
--- length of the lease in the future, so that a small correction of the clock does not end a lease.
+-- Return whether a lease has ended. A lease also counts as ended if the remaining time exceeds twice the length of the
+-- lease. A remaining time above this limit means that the database's clock was set back after the last renewal of the
+-- lease. If a lease with too much remaining time were valid, a dead worker would keep its claim for a long time. The
+-- limit is twice the length of the lease, so that a small correction of the clock does not end a lease.
 create or replace function ledger.lease_ended(lease_until timestamptz, lease interval, moment timestamptz)
 returns boolean
 language sql stable parallel safe

@@ -3,11 +3,11 @@
 -- The totals of an iteration include all iterations that were told before. Therefore a reader finds the totals of a study
 -- in the iteration that was told last, and counts only the trials of the untold iterations. In steady mode, iterations
 -- are told in any order.
--- The array `improvements` contains a trial of the iteration if the trial's loss is lower than the losses of the
--- iteration's earlier trials, and lower than the best loss of the closest earlier iteration with improvements. Every
--- trial that is better than all trials with a lower number is in such an array. In batch mode, the arrays contain no
--- other trials. In steady mode, the arrays can contain other trials, because the manager may tell the results of an
--- iteration after the results of a following iteration.
+-- The array `improvements` contains a trial of the iteration if two conditions are met. The trial's loss is lower than
+-- the losses of the iteration's earlier trials. The loss is also lower than the best loss of the closest earlier
+-- iteration with improvements. If a trial is better than all trials with a lower number, the array of its iteration
+-- contains the trial. In batch mode, the arrays contain no other trials. In steady mode, the arrays can contain other
+-- trials, because the manager may tell the results of an iteration after the results of a following iteration.
 --   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial is complete.
 create or replace function ledger.mark_told(
   study_id int, number int, moment timestamptz, mean_loss float8, best_loss float8)

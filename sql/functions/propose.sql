@@ -15,7 +15,7 @@
 --     nothing.
 --   lost: the manager does not hold the claim of the study.
 --   ended: the study has ended.
---   changed: the study got more trials or another batch size after the manager had computed the points, or the round
+--   changed: the number of trials or the batch size has changed since the manager computed the points, or the round
 --     already exists.
 create or replace function ledger.propose(
   study_id int, claim uuid, number int, round int, known int, points jsonb, surrogate jsonb, environment jsonb,

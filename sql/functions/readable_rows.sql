@@ -1,7 +1,7 @@
 -- Triggers that refuse each row with a value that a client of the database could not read. The triggers apply to every
 -- role, every function and every import. If a trigger refuses a row, the SQL statement that writes the row fails.
 -- Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise data
--- exceptions (class 22), which tell a client that the same statement will never succeed.
+-- exceptions (class 22). From the class, a client knows that the same statement will never succeed.
 --
 -- The triggers on ledger.trial and ledger.manager do not check updates of columns that only the functions of the ledger
 -- compute, such as lease_until. A heartbeat changes only the columns state and lease_until, so a heartbeat fires no
@@ -54,7 +54,8 @@ declare
     ledger.loss_fault('mean_loss', new.mean_loss),
     ledger.loss_fault('best_loss', new.best_loss),
     case when jsonb_typeof(new.surrogate) <> 'object' then 'the surrogate: it is not an object' end,
-    -- The function does not check an unchanged document again, because ledger.mark_told changes only the other columns.
+    -- The function checks the JSON documents only if they have changed, because ledger.mark_told changes only the other
+    -- columns.
     case when tg_op = 'INSERT' or new.surrogate is distinct from old.surrogate
          then ledger.json_fault('the surrogate', new.surrogate) end,
     case when jsonb_typeof(new.environment) <> 'object' then 'the environment: it is not an object' end,

@@ -1,7 +1,8 @@
 -- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). If a heartbeat has renewed
--- the lease since the manager read the lease, the function does nothing. If max_lost attempts of the trial are lost,
--- the trial becomes failed, otherwise pending. A trial that becomes pending keeps the claim of the worker that lost the
--- trial. The ledger accepts a late result of the worker that lost the trial, until another worker claims the trial.
+-- the lease since the manager read the lease, the function does nothing. If the trial has max_lost lost attempts, the
+-- trial becomes failed. Otherwise the trial becomes pending. A trial that becomes pending keeps the claim of the worker
+-- that lost the trial. The ledger accepts a late result of the worker that lost the trial, until another worker claims
+-- the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
 -- Only a running trial has a lease, so the SQL statements need no condition on the column state. With a condition on

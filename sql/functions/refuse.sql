@@ -1,8 +1,8 @@
--- Give back a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which
--- users see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause that
+-- Release a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which users
+-- see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause that
 -- ledger.release_pause returns. The released attempt counts neither as a failed nor as a lost attempt. For some time
--- after a refusal, the worker should pass the study in the argument leave_out of ledger.claim, so that the worker gets
--- no trial of the study.
+-- after a refusal, the worker should pass the id of the study in the argument leave_out of ledger.claim. The worker
+-- then gets no trial of the study.
 --   reason: the reason for the refusal, which users can read. The function stores the first 1000 characters of the
 --     reason.
 -- The ledger keeps at most one refusal for each pair of a worker and a study. The function records a refusal only if
@@ -18,7 +18,7 @@ declare
   moment timestamptz := ledger.clock();
   released boolean;
 begin
-  -- The insert into ledger.refusal locks the row of the study, because of a foreign key. The statement below locks the
+  -- Because of a foreign key, the insert into ledger.refusal locks the row of the study. The statement below locks the
   -- study first, because every function must lock the row of a study before the row of a trial.
   perform from ledger.study where id = refuse.study_id for key share;
   released := ledger.release(refuse.study_id, refuse.trial, refuse.claim);

@@ -1,7 +1,7 @@
--- Give back an unfinished trial. A worker calls this function when the worker stops, or when the worker's current
--- training delays another claimed trial for too long. Another worker can claim the trial at once, or after a pause if
--- workers have released the trial many times (ledger.release_pause). The released attempt counts neither as a failed
--- nor as a lost attempt. The answer is false if the worker had already lost the claim.
+-- Release an unfinished trial. A worker calls this function when the worker stops. A worker also calls the function
+-- if its current training delays another claimed trial for too long. Another worker can claim the trial at once, or
+-- after a pause if workers have released the trial many times (ledger.release_pause). The released attempt counts
+-- neither as a failed nor as a lost attempt. The answer is false if the worker had already lost the claim.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

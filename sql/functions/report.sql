@@ -1,10 +1,10 @@
--- Record intermediate values of a trial in training. The function records each step of an attempt at most once: if the
--- ledger already has a report of the step, the first report stays. Therefore a worker can repeat a call if the worker
--- did not receive the answer. The function does not renew the lease, because ledger.heartbeat renews the lease.
+-- Record intermediate values of a trial in training. The function records each step of an attempt at most once. If the
+-- ledger already has a report of a step, the ledger keeps the first report. Therefore a worker can repeat a call if the
+-- worker did not receive the answer. The function does not renew the lease, because ledger.heartbeat renews the lease.
 --   steps: the steps of the training, such as epochs, from 0. One call has at most ledger.most_reports_of_call() steps,
 --     and one attempt has at most ledger.most_reports() steps.
 --   losses: the loss of the value at each step. A loss that is null, NaN or infinite is recorded as null.
---   metrics: null, or an object or null for each step.
+--   metrics: null, or an array with an object or null for each step.
 -- Answers:
 --   continue: the function recorded the reports, and the training goes on.
 --   stale: another worker has claimed the trial, or the trial has ended. The function recorded nothing.

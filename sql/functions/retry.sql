@@ -3,7 +3,7 @@
 -- function ledger.join_iteration chooses the iteration of the new trial. The function sets the state of a complete or
 -- failed study to running, but a paused study stays paused.
 -- The function refuses a trial of a cancelled study, and a trial that is neither failed nor cancelled. The function
--- also refuses a trial that was already retried, because the user must retry the newer trial instead.
+-- also refuses a trial that was already retried. The user must retry the newer trial instead.
 create or replace function ledger.retry(study_id int, trial int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,5 @@
--- Change the batch size of a study. The manager uses the new batch size for the next proposal, even if the manager
--- already runs. Each iteration keeps the batch size with which it was proposed. Answers:
+-- Change the batch size of a study. The manager uses the new batch size for the next proposal. A running manager does
+-- not have to start again. The batch size of an earlier iteration does not change. Answers:
 --   changed: the function recorded the batch size.
 --   unchanged: the study already has this batch size.
 --   cancelled: the study is cancelled, so its batch size does not change.

@@ -1,6 +1,6 @@
--- Set the stopping criteria of a study. A null argument means that the study has no such criterion. If a criterion had
--- ended the study, and the study meets none of the new criteria, the study runs again. If such a study meets one of the
--- new criteria, the study does not run again, and the function records this criterion. Answers:
+-- Set the stopping criteria of a study. A null argument means that the study has no such criterion. If a criterion has
+-- ended the study, but the study meets none of the new criteria, the study runs again. If the ended study meets one of
+-- the new criteria, the study does not run again, and the function records the met criterion. Answers:
 --   changed: the function recorded the criteria.
 --   unchanged: the study already has these criteria.
 --   cancelled: the study is cancelled, so its criteria do not change.

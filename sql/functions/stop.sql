@@ -2,11 +2,11 @@
 -- calls this function before it proposes trials or ends the study. If the study has a timeout, the manager also calls
 -- the function at short intervals.
 -- If the study has no open trial, the first call completes the study. If the study has an open trial, the first call only
--- records the criterion. From then on, workers claim no more trials of the study. A later call completes the study when
--- no trial is running. After a timeout, a call also releases the trials that are still running when
--- ledger.timeout_grace() has passed. A released trial is pending, and its attempt counts neither as a failure nor as
--- lost. A pending trial of a completed study stays pending. If the study runs again, for example with a larger timeout,
--- workers claim the pending trials. Therefore the study continues as if it had never stopped.
+-- records the criterion. After the criterion is recorded, workers claim no more trials of the study. A later call
+-- completes the study when no trial is running. After a timeout, a call also releases the trials that are still running
+-- when ledger.timeout_grace() has passed. A released trial is pending, and its attempt counts neither as a failure nor
+-- as lost. A pending trial of a completed study stays pending. If the study runs again, for example with a larger
+-- timeout, workers claim the pending trials. Therefore the study continues in the same way as a study without a stop.
 -- Answers:
 --   none: the study meets no criterion, and the function wrote nothing.
 --   stopping: the study meets a criterion, but is not complete yet. The manager must not propose trials.

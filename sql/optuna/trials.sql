@@ -3,10 +3,10 @@
 -- In Optuna, the id of a trial is a 32-bit integer. No two trials have the same id, even in different studies. Within a
 -- study, the ids grow with the numbers of the trials. The view computes an id from the study's id and the trial's
 -- number. The ids are divided into three ranges, so that a ledger can contain many studies, and some studies can have
--- many trials. The first range has ids for 4,096 trials of each of the first 262,143 studies. The second range has ids
--- for more trials of the first 8,191 studies, up to 65,536 trials of each study. The third range has ids for more
--- trials of the first 511 studies, up to 1,048,576 trials of each study. A trial whose number exceeds the limit of its
--- study has no id, so Optuna does not see the trial.
+-- many trials. The first range has ids for 4,096 trials of each of the first 262,143 studies. With the second range,
+-- each of the first 8,191 studies can have up to 65,536 trials. With the third range, each of the first 511 studies can
+-- have up to 1,048,576 trials. A trial whose number exceeds the limit of its study has no id, so Optuna does not see
+-- the trial.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -59,8 +59,8 @@ where trial_id is not null;
 
 -- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
 -- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a list
--- or an object as its JSON text. A parameter with powers_of has Optuna's logarithmic distribution of all numbers in the
--- range, because Optuna has no distribution of powers.
+-- or an object as its JSON text. Optuna has no distribution of powers. Therefore the view shows a parameter with
+-- powers_of as a logarithmic distribution of all numbers in the range.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -160,8 +160,8 @@ cross join lateral (
 where trial.trial_id is not null;
 
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
--- trial. The name of a metric gets the prefix metrics_, as in a CSV export. If a fact of the ledger or a metric has the
--- name of a user's attribute, the name of the user's attribute gets the prefix attributes_.
+-- trial. The name of a metric gets the prefix metrics_, as in a CSV export. If a user's attribute has the same name as
+-- a metric or a fact of the ledger, the attribute's name gets the prefix attributes_.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,

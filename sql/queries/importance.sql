@@ -1,11 +1,11 @@
--- Which parameters matter? The query uses the ranks of the trials' values, so one huge value does not dominate the result.
--- The column spearman is the rank correlation between the parameter and the trial's value. A negative correlation means
--- that larger numbers of the parameter give lower values of the trial. The column eta_squared says which share of the
--- ranks' variance the parameter explains. To compute eta_squared, the query divides the range of a numeric parameter
--- into five parts, which have the same width on the scale of the parameter's prior. Unlike spearman, eta_squared also
--- detects an optimum in the middle of the range. The column by_chance is the expected value of eta_squared for a
--- parameter without influence. If eta_squared is not much larger than by_chance, the influence of the parameter is not
--- proven.
+-- Which parameters matter? The query uses the ranks of the trials' values, so one huge value does not dominate the
+-- result. The column spearman is the rank correlation between the parameter and the trial's value. If the correlation
+-- is negative, trials with a larger parameter usually have a lower value. The column eta_squared is the share of the
+-- ranks' variance that the parameter explains. To compute eta_squared, the query divides the range of a numeric
+-- parameter into five parts, which have the same width on the scale of the parameter's prior. Unlike spearman,
+-- eta_squared also detects an optimum in the middle of the range. The column by_chance is the expected value of
+-- eta_squared for a parameter without influence. If eta_squared is not much larger than by_chance, the influence of the
+-- parameter is not proven.
 -- psql -f sql/queries/importance.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (

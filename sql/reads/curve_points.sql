@@ -1,5 +1,6 @@
--- The reports of the last attempts of some trials, at most about `points` reports of each trial. The query leaves out
--- reports at equal distances, and keeps the last report. `reports` is the number of all reports of the attempt.
+-- The reports of the last attempts of some trials, at most about `points` reports of each trial. The query returns
+-- reports at equal distances and the last report, and leaves out all other reports. `reports` is the number of all
+-- reports of the attempt.
 select trial, step, value, reports
 from (
   select

@@ -1,10 +1,10 @@
--- The status of a study at one moment. The time of the query does not grow with the number of ended trials, with one
--- exception: for each worker in the result, the query counts the worker's complete trials in an index. The query
--- computes the rate of ended trials from the latest ended trials. The rate of ended trials ignores the time before the
--- oldest live worker started. If the rate included a pause of some hours without workers, the rate would be too low for
--- a long time. To keep the result small, the query returns the losses and the values of at most `improvements` trials.
--- Each of these trials has a lower loss than all earlier trials. The times since a claim, an announcement or a failure
--- are never negative, even if the database's clock was set back.
+-- The status of a study at one moment. With one exception, the time of the query does not grow with the number of ended
+-- trials. The exception is the number of complete trials of each worker in the result, which the query counts in an
+-- index. The query computes the rate of ended trials from the latest ended trials. The rate of ended trials does not
+-- include the time before the start of the oldest live worker. If the rate included a pause of some hours without
+-- workers, the rate would be too low for a long time. To keep the result small, the query returns the losses and the
+-- values of at most `improvements` trials. Each of these trials has a lower loss than all earlier trials. The times
+-- since a claim, an announcement or a failure are never negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where study_id = :study),
 counted as materialized (select * from ledger.counts where study_id = :study),
@@ -13,8 +13,8 @@ here as materialized (
     case when worker.study = study.study then worker.trial end as trial
   from ledger.workers as worker cross join study
   where worker.study = study.study or worker.study is null and worker.alive),
--- The trials of the latest attempts. An attempt of a trial with a lower number can end later, but such attempts are
--- rare.
+-- The trials with the highest numbers usually have the latest attempts. In rare cases, an attempt of a trial with a
+-- lower number ends later.
 latest as materialized (
   select trial.claimed_at, trial.finished_at
   from (

@@ -1,5 +1,5 @@
--- The attempts of the trials from `first` to `first + size - 1`: for each worker and outcome, the number of attempts, and
--- the time from the first claim to the last end.
+-- Count the attempts of the trials from `first` to `first + size - 1`. Each row has the number of attempts of one
+-- worker with one outcome, and the time from the first claim to the last end.
 select
   worker, coalesce(outcome, 'running') as outcome, count(*) as attempts, min(claimed_at) as began_at,
   max(coalesce(ended_at, :now)) as ended_at

@@ -1,5 +1,5 @@
--- For each complete trial, the best loss and the best value among this trial and all trials with lower numbers. The
--- rows have the order of the trials' numbers.
+-- For each complete trial, the best loss and the best value so far. Only the trial itself and the trials with lower
+-- numbers count. The rows have the order of the trials' numbers.
 create or replace view ledger.convergence as
 select
   study,

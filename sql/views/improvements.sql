@@ -25,7 +25,8 @@ from (
     join ledger.iteration on iteration.study_id = study.id
     cross join lateral (
       -- A trial that is not better than all earlier trials of its iteration is no improvement. The index returns the
-      -- trials of an iteration in their order. This filter therefore spares the sort of all trials of a large iteration.
+      -- trials of an iteration in their order. The query filters the trials here, so PostgreSQL does not have to sort
+      -- all trials of a large iteration.
       select local.*
       from (
         select trial.number, trial.iteration, trial.loss, trial.metrics,

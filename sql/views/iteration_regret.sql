@@ -31,8 +31,8 @@ from (
       study.loss_of_zero,
       trial.iteration,
       count(*) as complete,
-      -- The view computes the mean with the type numeric, because a sum of doubles can exceed the range of a double. A
-      -- mean can also be too small for a double, and then becomes 0.
+      -- The view computes the mean with the type numeric, because a sum of doubles can exceed the range of a double. If
+      -- a mean is too small for a double, the view returns 0.
       ledger.number(to_jsonb(avg(trial.loss::numeric))) as mean_loss,
       min(trial.loss) as iteration_best
     from ledger.trial

@@ -42,8 +42,7 @@ cross join lateral (
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
-  -- Without the clause "offset 0", the planner could join the studies with their dimensions before the planner joins
-  -- the trials.
+  -- Without the clause "offset 0", the planner could join the studies with their dimensions first, and then the trials.
   offset 0) as chosen;
 
 comment on view ledger.parameters is

@@ -1,9 +1,9 @@
 -- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
 -- to the end of the attempt. A worker is present for a study as soon as the worker has started and the study exists.
 -- The presence of a worker for a study ends when the worker stops or the study ends. A worker that has not stopped
--- counts as present until now if the worker has announced itself within 30 seconds, or has an open attempt. A worker
--- with neither a recent announcement nor an open attempt counts as present until the later of its last announcement and
--- the end of its last attempt. The view ignores the end of a lost attempt, because the worker did not record this end.
+-- counts as present until now if the worker has announced itself within 30 seconds, or has an open attempt. Any other
+-- worker that has not stopped counts as present until its last announcement or the end of its last attempt. The later
+-- of these two times counts. The view ignores the end of a lost attempt, because the worker did not record this end.
 create or replace view ledger.utilisation as
 select
   study,
@@ -34,8 +34,8 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- If the database's clock was set back, an attempt can end before its start, but the function tstzrange refuses
-      -- an end before the start.
+      -- If the database's clock was set back, an attempt can end before its start. The function tstzrange refuses such
+      -- an attempt.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt

@@ -33,7 +33,9 @@ def as_it_is_elsewhere(document: dict[str, Any], name: str = "s") -> dict[str, A
             trial.update(state="pending", lease_until=None, deadline_at=None)
     for attempt in expected["attempts"]:
         if attempt["outcome"] is None:
-            attempt.update(outcome="released", error="imported while the attempt was running in another ledger")
+            attempt.update(
+                outcome="released", error="the attempt was running in another ledger when the study was imported"
+            )
         if attempt["outcome"] == "released":
             attempt["ended_at"] = None
     return expected

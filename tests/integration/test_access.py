@@ -283,7 +283,7 @@ def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, mo
         (fault, _) = warned(url)
         assert fault.startswith(
             "role ledger_worker can log in and has a password and has settings of its own, and each member of"
-            " the role can change the password and the settings of the role: give each service a login by `ledger"
+            " the role can change the password and the settings of the role: create a login for each service by `ledger"
             " access add`, and then run"
         )
         superuser.execute(re.findall(r"`(alter role [^`]+)`", fault)[0])
@@ -336,7 +336,9 @@ def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
         assert f"the role {name} was not removed, because `ledger access add` did not make this role" in error
         superuser.execute(sql.SQL("revoke ledger_reader from {}").format(sql.Identifier(name)))
         error = access("add", name, "--as", "worker")[2]
-        assert f"the role {name} exists already, but is no login of the ledger: choose another name, or drop" in error
+        assert (
+            f"the role {name} exists already, but is not a login of the ledger: choose another name, or drop" in error
+        )
         superuser.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
 
 

@@ -87,9 +87,9 @@ def test_a_changed_code_is_refused_in_one_line_with_the_ways_out(db, connection,
     with pytest.raises(LedgerError) as refused:
         register(db, asked, coded(100))
     assert str(refused.value) == (
-        "study s has another objective than the recorded one (module value `SCALE` (0, now 100)): choose another name,"
-        ' use --accept-change (in Python, if_changed="accept") to run the following trials with the new code, or, in'
-        ' Python, use if_changed="new" to start a new study'
+        "the objective of study s differs from the recorded objective (module value `SCALE` (0, now 100)): choose"
+        " another name; to run the following trials with the new code, use --accept-change (in Python,"
+        ' if_changed="accept"); to start a new study in Python, use if_changed="new"'
     )
     assert len(versions(db)) == 1
 
@@ -100,7 +100,7 @@ def test_a_change_needs_no_acceptance_before_the_first_loss(db, connection, aske
     protocol.fail(connection, take(connection), "NameError", 1.0)
     with caplog.at_level("INFO"):
         register(db, asked, coded(1))
-    assert caplog.messages[-1] == "study s: the new code holds from trial 1 (module value `SCALE` (0, now 1))"
+    assert caplog.messages[-1] == "study s: the new code is valid from trial 1 (module value `SCALE` (0, now 1))"
     assert [version.sha256 for version in versions(db)] == [coded().sha256, coded(1).sha256]
 
 
@@ -110,7 +110,7 @@ def test_an_accepted_code_holds_from_the_first_open_trial(db, connection, asked,
     assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
     with caplog.at_level("INFO"):
         register(db, asked, coded(1), "accept")
-    assert caplog.messages[-1] == "study s: the new code holds from trial 1 (module value `SCALE` (0, now 1))"
+    assert caplog.messages[-1] == "study s: the new code is valid from trial 1 (module value `SCALE` (0, now 1))"
     for _ in range(2):
         assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
     register(db, asked, coded(2), "accept")
@@ -315,10 +315,10 @@ def test_the_code_moves_with_its_study(db, connection, server, template, asked):
     ("change", "said"),
     [
         (_set("code_versions", 0, "number", value=1), "code version 0 is missing, and the next code version is 1"),
-        (_set("code_versions", 1, "first_trial", value=7), "code version 1 holds from trial 7, but the study has 0"),
-        (_set("code_versions", 0, "sha256", value="0" * 64), "code version 0 has the hash 00000000, but its parts"),
-        (_set("code_versions", 0, "parts", 0, "code", value="0" * 64), "but its parts have another hash"),
-        (_set("sources", value={"0" * 64: "x"}), "a source text has another hash than"),
+        (_set("code_versions", 1, "first_trial", value=7), "code version 1 is valid from trial 7, but the study has 0"),
+        (_set("code_versions", 0, "sha256", value="0" * 64), "code version 0 has the hash 00000000, but the hash"),
+        (_set("code_versions", 0, "parts", 0, "code", value="0" * 64), "but the hash of its parts differs"),
+        (_set("sources", value={"0" * 64: "x"}), "the hash of a source text differs from the recorded hash"),
         (_set("sources", hashlib.sha256(b"x").hexdigest(), value="x"), "belongs to no code version"),
         (_set("code_versions", 0, "parts", value=[{"kind": 5}]), "is damaged at code_versions[0].parts"),
         (_set("sources", "a", value="\0"), "is damaged at sources.a"),
@@ -350,7 +350,7 @@ def test_verify_the_report_and_the_commands_name_the_code(db, url, asked):
         assert found == code, error
         return error if code else out
 
-    assert f"code version 1 holds from trial 0: SHA-256 {coded(1).sha256}" in said("verify", "s")
+    assert f"code version 1 is valid from trial 0: SHA-256 {coded(1).sha256}" in said("verify", "s")
     assert [each["number"] for each in json.loads(said("verify", "s", "--json"))["code_versions"]] == [0, 1]
     shown = said("study", "source", "s")
     for line in (
@@ -377,7 +377,7 @@ def test_a_study_without_a_source_says_why(db, url, asked):
     make_study(db, "model")
     register(db, asked)
     for name, reason in (
-        ("model", "trains a built-in model, so it has no source of yours"),
+        ("model", "trains a built-in model, so the ledger has no source text of your own code"),
         ("s", "the first worker of the study records the code"),
     ):
         code, _, error = run(["study", "source", name], {"DATABASE_URL": url})

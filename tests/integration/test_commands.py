@@ -69,7 +69,7 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["study", "list", "--database-url", "postgres:/me:secret@host"], "the database URL cannot be parsed"),
         (["export", "s", "--format", "parquet"], "name the file with --output"),
         (["report", "s"], "Missing option '--output'"),
-        (["report", "s", "--output", "r.png", "--format", "png"], "--plot names the one plot"),
+        (["report", "s", "--output", "r.png", "--format", "png"], "--format png and --plot belong together"),
         (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
         (["nonsense"], 'there is no command "nonsense"'),
     ],
@@ -186,7 +186,7 @@ def test_a_smaller_budget_is_refused(there, db):
 
 
 def test_a_budget_in_iterations_and_in_trials_is_refused(there):
-    said = "ledger: --iterations and --trials exclude each other; leave one out\n"
+    said = "ledger: --iterations and --trials exclude each other; remove one of them\n"
     assert there("resume", "svm-1", "--iterations", "9", "--trials", "90")[::2] == (2, said)
 
 

@@ -103,10 +103,10 @@ def test_exports_have_the_value_and_an_import_checks_it(run, db, url, maximised,
     copied = moved(db, document, "copy")
     assert [row.value for row in trials.all_of(db, copied.id)] == [row.value for row in rows]
     for change, said in (
-        (("trials", "value"), r"trial 0: the value is 2\.0, but the value -\S+ follows from the loss"),
-        (("attempts", "value"), r"trial 0: the value of attempt 1 is 2\.0, but the value"),
-        (("iterations", "mean_value"), r"iteration 0: mean_value is 2\.0, but the value"),
-        (("iterations", "best_value"), r"iteration 0: best_value is 2\.0, but the value"),
+        (("trials", "value"), r"trial 0: the value is 2\.0, but the loss \S+ results in the value -"),
+        (("attempts", "value"), r"trial 0: the value of attempt 1 is 2\.0, but the loss"),
+        (("iterations", "mean_value"), r"iteration 0: mean_value is 2\.0, but the loss"),
+        (("iterations", "best_value"), r"iteration 0: best_value is 2\.0, but the loss"),
     ):
         changed = json.loads(json.dumps(document))
         changed[change[0]][0][change[1]] = 2.0
@@ -135,7 +135,7 @@ def test_values_of_a_csv_file_are_imported_in_the_direction_of_the_study(run, db
         first = trials.all_of(db, row.id)[0]
         assert (first.value, first.loss) == (3.0, loss)
     code, _, error = run("import", "csv", str(file), "--into", "maximize", "--value", "profit", "--loss", "profit")
-    assert (code, error) == (2, "ledger: --loss and --value exclude each other; leave one out\n")
+    assert (code, error) == (2, "ledger: --loss and --value exclude each other; remove one of them\n")
     code, _, error = run("import", "csv", str(file), "--into", "maximize", "--value", "gain", "--ignore-extra")
     assert (code, 'old.csv:1: the value "gain" has no column' in error) == (2, True)
 

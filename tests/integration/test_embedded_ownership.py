@@ -151,7 +151,7 @@ def test_data_with_a_setting_that_loads_code_are_refused(home, monkeypatch, of, 
     with embedded.running(home, create=False) as url, psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"alter {of} set {name} = {'on' if name == 'event_triggers' else 'planted'}")
     error = refused(home, monkeypatch)
-    assert f"the data in {home} store the setting {name} for a database or a role" in error
+    assert f"the data in {home} contain the setting {name} of a database or a role" in error
     assert not embedded.is_running(home)
 
 

@@ -384,7 +384,7 @@ def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, another, con
 
     own = register(db, assemble({"name": "own"}))
     manager = managed(db, own, take_over)
-    with pytest.raises(LedgerError, match="another manager has taken study own"):
+    with pytest.raises(LedgerError, match="another manager has claimed study own"):
         manager.run()
     assert connection.execute("select claim from ledger.manager").fetchall() == [(successor[0].claim,)]
     assert connection.execute("select number, told_at from ledger.iteration").fetchall() == [(0, None)]

@@ -141,7 +141,9 @@ def test_a_first_batch_of_exceptions_fails_the_study_until_a_resume(db, workers,
     workers(lambda params: square(params) if repaired.is_set() else None)
     row = managed(db, register(db, study(tmp_path, iterations=2))).run()
     assert (row.state, len(trials.all_of(db, row.id))) == ("failed", 2)
-    assert row.reason == "every trial of the first batch failed; the error of the last trial, 1, is: ValueError: no"
+    assert row.reason == (
+        "every trial of the first batch failed; the last failed trial is trial 1, with the error: ValueError: no"
+    )
     studies.resume(db, row.id)
     again = managed(db, row).run(another_round=True)
     assert (again.state, len(trials.all_of(db, row.id))) == ("failed", 4), "a resume tries one round"
@@ -157,7 +159,7 @@ def test_three_rounds_of_crashes_fail_the_study(db, workers, tmp_path):
     workers(lambda _params: "crashed")
     row = managed(db, register(db, study(tmp_path, iterations=1, limits="max_crashes = 2"))).run()
     assert row.state == "failed"
-    assert "iteration 0: every trial of 3 rounds failed; the error of the last trial, 5" in (row.reason or "")
+    assert "iteration 0: every trial of 3 rounds failed; the last failed trial is trial 5" in (row.reason or "")
     assert len({trial.params["x"] for trial in trials.all_of(db, row.id)}) == 6, "each round has new points"
 
 
@@ -252,7 +254,7 @@ def test_a_manager_whose_study_was_taken_stops_before_it_writes(db, connection, 
         connection.execute("update ledger.manager set claim = gen_random_uuid()")
         workers(square)
 
-    with pytest.raises(LedgerError, match="another manager has taken study s, so this manager stops"):
+    with pytest.raises(LedgerError, match="another manager has claimed study s, so this manager stops"):
         managed(db, row, take).run()
     assert [iteration.told_at for iteration in studies.iterations(db, row.id)] == [None]
 

@@ -198,7 +198,7 @@ REFUSED = [
     (_set("iterations", 0, "environment", value=[]), "is damaged at iterations[0].environment"),
     (
         _drop("trials", 2),
-        "contains contradictory records, trial 2: this trial is missing, and the next trial is 3: the file is damaged",
+        "contains contradictory records, trial 2 is missing, and the next trial is 3: the file is damaged",
     ),
     (
         _drop("attempts", 0),
@@ -331,8 +331,8 @@ def test_a_study_moves_with_its_hold_out_file_or_is_refused(db, there, tmp_path)
     assert b64decode(document["holdout"]["content"]) == (tmp_path / "later.csv").read_bytes()
     for change, said in (
         (_drop("holdout"), "is damaged: the study's holdout later.csv is missing; export the study again"),
-        (_set("holdout", "sha256", value="0" * 64), "is damaged at holdout: the content does not have the SHA-256"),
-        (_set("holdout", value=document["dataset"]), "is damaged at holdout: the content does not have the SHA-256"),
+        (_set("holdout", "sha256", value="0" * 64), "is damaged at holdout: the SHA-256 of the content differs"),
+        (_set("holdout", value=document["dataset"]), "is damaged at holdout: the SHA-256 of the content differs"),
     ):
         changed = copy.deepcopy(document)
         change(changed)
@@ -351,7 +351,7 @@ def test_a_study_moves_with_the_file_that_it_trains_on_or_is_refused(db, there, 
     document = exported(db)
     assert document["dataset"]["name"] == "own.csv"
     assert b64decode(document["dataset"]["content"]) == content
-    damaged = "is damaged at dataset: the content does not have the SHA-256 of the study's dataset, "
+    damaged = "is damaged at dataset: the SHA-256 of the content differs from the SHA-256 of the study's dataset, "
     short = b64encode(content[:-1]).decode()
     for change, said in (
         (_drop("dataset"), "is damaged: the study's dataset own.csv is missing; export the study again"),
@@ -414,7 +414,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
         0,
         [
             "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` checks the study",
-            "`ledger resume s` continues the study; before that, stop the study in its old ledger",
+            "stop the study in its old ledger; `ledger resume s` then continues the study here",
         ],
     )
     assert run("verify", "s")[0] == 0

@@ -48,10 +48,13 @@ def of(file, target="y"):
             "--data or LEDGER_DATA: none.csv: No such file or directory; give the path of a csv or parquet",
         ),
         (of("folder.csv"), "--data or LEDGER_DATA: folder.csv: Is a directory; give the path of a csv or parquet file"),
-        (of("a.txt"), "a.txt: the name must end in one of .csv, .parquet, .pq; save the data in such a file"),
+        (
+            of("a.txt"),
+            "a.txt: the name must end in one of .csv, .parquet, .pq; save the data in a file with one of these endings",
+        ),
         (of("bytes.parquet"), "bytes.parquet: "),
         (of("large.csv"), "large.csv: the file is larger than 64 MB, which is the ledger's limit; leave columns"),
-        (of("good.csv", "z"), 'good.csv: no column is named "z", which is the target; there are a, y'),
+        (of("good.csv", "z"), 'good.csv: the target "z" is not a column of the file; there are a, y'),
         (
             of("text.csv"),
             'text.csv: line 3, column "a": "x" is text in a column of numbers; correct the text, or',
@@ -77,10 +80,10 @@ def of(file, target="y"):
             ["--target-column", "y"],
             "--target-column or LEDGER_TARGET_COLUMN: a target column needs a data file; add --data",
         ),
-        ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; leave one out"),
+        ([*of("good.csv"), "--dataset", "iris"], "dataset and data exclude each other; remove one of them"),
         ([*of("flats.csv", "price"), "--task", "classification"], 'column "price": 0.5 is not a whole number'),
         ([*of("flats.csv", "city"), "--task", "regression"], 'column "city": "Bern" is text, but the target of a reg'),
-        ([*of("flats.csv", "price"), "--group-column", "owners"], "which is the group column; did you mean 'owner'?"),
+        ([*of("flats.csv", "price"), "--group-column", "owners"], "is not a column of the file; did you mean 'owner'?"),
         ([*of("flats.csv", "price"), "--group-column", "owner", "--cv", "5"], "4 groups are fewer than 5 folds"),
         (
             [*of("flats.csv", "price"), "--weight-column", "below"],
@@ -89,12 +92,12 @@ def of(file, target="y"):
         ([*of("flats.csv", "price"), "--time-column", "city"], 'line 2, column "city": "Bern" is not a time; write a'),
         (
             [*of("flats.csv", "price"), "--holdout", "good.csv"],
-            'good.csv: no column is named "price", which is the tar',
+            'good.csv: the target "price" is not a column of the f',
         ),
-        ([*of("good.csv"), "--holdout", "flats.csv"], 'flats.csv: no column is named "y", which is the target'),
+        ([*of("good.csv"), "--holdout", "flats.csv"], 'flats.csv: the target "y" is not a column of the file'),
         (
             [*of("classes.csv", "y"), "--time-column", "t", "--cv", "3"],
-            'split 1 of 3: the rows for training have no row of class "b", which the model needs; use fewer folds',
+            'split 1 of 3: the rows for training do not contain class "b", which the model needs; use fewer folds',
         ),
         (
             [*of("classes.csv", "y"), "--weight-column", "w", "--time-column", "t"],
@@ -187,7 +190,7 @@ SPACE = '[space]\n{} = {{type = "real", low = 0.1, high = 10.0}}\n'
             ["--estimator", "sklearn.cluster:KMeans"],
             "tol",
             2,
-            "KMeans predicts no target, because its kind is clusterer",
+            "KMeans is an estimator of the kind clusterer, and cannot predict a target",
         ),
         (
             ["--estimator", "sklearn.svm:LinearSVC", "--metric", "neg_log_loss"],
@@ -205,7 +208,8 @@ SPACE = '[space]\n{} = {{type = "real", low = 0.1, high = 10.0}}\n'
             ],
             "p",
             2,
-            "the fit method of KNeighborsRegressor takes no sample_weight; leave weight_column and class_weights out",
+            "the fit method of KNeighborsRegressor has no argument sample_weight; leave weight_column and"
+            " class_weights out",
         ),
     ],
 )

@@ -90,8 +90,8 @@ def test_a_plot_as_a_picture(study, ledger, tmp_path, monkeypatch):
     ("arguments", "error", "said"),
     [
         (["--output", "none/r.html"], UsageError, "none is not a folder: make it first"),
-        (["--format", "png", "--output", "r.png"], UsageError, "--plot names the one plot"),
-        (["--plot", "timeline", "--output", "r.html"], UsageError, "--plot names the one plot"),
+        (["--format", "png", "--output", "r.png"], UsageError, "--format png and --plot belong together"),
+        (["--plot", "timeline", "--output", "r.html"], UsageError, "--format png and --plot belong together"),
         (["--output", "/proc/r.html"], LedgerError, "/proc/r.html cannot be written"),
     ],
 )

@@ -165,7 +165,9 @@ def test_a_steady_study_without_a_complete_trial_fails(connection, url, study):
     # while the first batch of 4 trials fails, the manager replaces each failed trial
     (count,) = connection.execute("select count(*) from ledger.trial").fetchone() or (0,)
     assert 4 <= count <= 8
-    said = f"none of {count} trials completed; the error of the last trial, {count - 1}, is: ValueError: no"
+    said = (
+        f"none of {count} trials completed; the last failed trial is trial {count - 1}, with the error: ValueError: no"
+    )
     assert row.reason == said
     verified(url)
     with engine(url).connect() as own:
@@ -196,7 +198,7 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
             "update ledger.iteration set seen = seen || 19 where number = 2",
             "records the end of trial 19, which does not b",
         ),
-        ("update ledger.iteration set seen = array[0] where number > 2", "but an earlier iteration records this end"),
+        ("update ledger.iteration set seen = array[0] where number > 2", "an earlier iteration also records the end"),
         ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, which does not exist"),
         (
             "update ledger.study set state = 'running', finished_at = null;"

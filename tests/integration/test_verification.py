@@ -164,7 +164,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("delete from ledger.trial where number = 8", "trial 8: this trial is missing, and the next trial is 9"),
+        ("delete from ledger.trial where number = 8", "trial 8 is missing, and the next trial is 9"),
         (
             f"{TRIAL} iteration = 0 where number = 9",
             "trial 9: the trial belongs to iteration 0, but the earlier trial 8 belongs to iteration 3",
@@ -243,7 +243,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ITERATION} round = 2 where number = 1",
-            "iteration 1: the round is 2, but the last round of the trials is 1",
+            "iteration 1: the recorded round is 2, but the last round with a trial is 1",
         ),
         (
             f"{ITERATION} {UNTOLD} where number = 2",
@@ -283,15 +283,15 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 8""",
-            r"trial 8 \(iteration 3\): x 0.5 is recorded, but the recomputation gives ",
+            r"trial 8 \(iteration 3\): the recorded value of x is 0.5, but the recomputed value is ",
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 2""",
-            r"trial 2 \(iteration 1, round 0\): x 0.5 is recorded, but the recomputation gives ",
+            r"trial 2 \(iteration 1, round 0\): the recorded value of x is 0.5, but the recomputed value is ",
         ),
         (
             f"{ITERATION} surrogate = null where number = 3",
-            'iteration 3: the surrogate\'s estimator null is recorded, but the recomputation gives "ET"',
+            'iteration 3: the surrogate\'s recorded estimator is null, but the recomputed estimator is "ET"',
         ),
         (
             f"{ITERATION} first_trial = 3 where number = 2",
@@ -299,7 +299,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ITERATION} told = 77 where number = 2",
-            "iteration 3: told is 4, but no iteration has the position 3",
+            "iteration 3: told is 4, but no iteration has told = 3",
         ),
         *(
             (
@@ -353,7 +353,7 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
         ("iteration 0", numpy),
         (
             "iteration 1, round 0",
-            "the environment of this round is not recorded, and the previous recorded environment differs from the"
+            "this round has no recorded environment, and the previous recorded environment differs from the"
             f" environment of this process: {numpy}",
         ),
         ("iteration 3", numpy),

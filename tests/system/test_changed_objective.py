@@ -59,7 +59,7 @@ def test_a_run_with_a_changed_objective_is_refused_until_it_is_accepted(program)
         error = program.run("run", "own.toml", *ONE_WORKER, code=1)
         assert error.count("\n") == 1 or "another objective" in error.splitlines()[-1]
         last = error.splitlines()[-1]
-        assert last.startswith(f"ledger: study own has another objective than the recorded one ({said}")
+        assert last.startswith(f"ledger: the objective of study own differs from the recorded objective ({said}")
         assert "--accept-change" in last
     assert program.run("run", "own.toml", *ONE_WORKER, "--name", "another").startswith("study       another\n")
     write(program, OBJECTIVE.replace("SCALE = 0", "SCALE = 100"))
@@ -93,7 +93,7 @@ def test_a_worker_with_another_module_gives_the_trial_back(program, tmp_path):
     assert reason in ended(stale)
     # the code of the other machine is accepted, so the first machine's worker refuses
     said = elsewhere.run("study", "accept", "own", "--allow", "mine")
-    assert said == "study own: the new code holds from trial 1 (function `helper`)\n"
+    assert said == "study own: the new code is valid from trial 1 (function `helper`)\n"
     assert elsewhere.run("study", "accept", "own", "--allow", "mine").endswith("is the recorded code\n")
     error = program.run("worker", "--study", "own", "--allow", "mine", code=1)
     assert reason in error.splitlines()[-1]
@@ -130,7 +130,7 @@ def test_a_value_that_depends_on_the_machine_is_named_and_trained(program, tmp_p
             manager = program.start("manager", "own.toml")
         error = ended(process)
     assert ended(manager)
-    assert "has other values on this machine than recorded: module value `CORES` (1, now 4)" in error
+    assert "on this machine differ from the recorded values: module value `CORES` (1, now 4)" in error
     assert sorted(trial["loss"] for trial in program.document("own")["trials"]) == [1, 4]
 
 
@@ -165,7 +165,8 @@ def test_a_changed_function_of_a_notebook_is_noticed(program):
     assert ran(text=NOTEBOOK.replace("# ", "#")) == ["notebook 2 False"]
     value, closure, unknown = ran((100, 1, "refuse"), (0, 2, "refuse"), (0, 1, "accepted"))
     assert value.startswith(
-        "study notebook has another objective than the recorded one (module value `scale` (0, now 100)): choose another"
+        "the objective of study notebook differs from the recorded objective (module value `scale` (0, now 100)):"
+        " choose another"
     )
     assert "(closure value `make.helper.centre` (1, now 2))" in closure
     assert "if_changed 'accepted' is unknown" in unknown
@@ -228,14 +229,15 @@ def test_a_changed_script_of_a_command_is_noticed(program):
     changed = TRAIN.replace("+ 0", "+ 100")
     error = ran(changed, "--iterations", "2", code=1)
     assert error.splitlines()[-1].startswith(
-        "ledger: study command has another objective than the recorded one (command file `train.py`): choose another"
+        "ledger: the objective of study command differs from the recorded objective (command file `train.py`): choose"
+        " another"
     )
     # workers that only continue the study refuse the script, too
     allowed = ("--allow-command", f"{sys.executable} train.py {{...}}")
     error = program.run("resume", "command", "--iterations", "2", "--workers", "1", *allowed, code=1)
     assert "on this machine differs from the recorded code (command file `train.py`)" in error
     said = program.run("study", "accept", "command", *allowed)
-    assert said == "study command: the new code holds from trial 2 (command file `train.py`)\n"
+    assert said == "study command: the new code is valid from trial 2 (command file `train.py`)\n"
     ran(changed, "--iterations", "2")
     document = program.document("command")
     assert [trial["loss"] >= 100 for trial in document["trials"]] == [False, False, True, True]
@@ -306,7 +308,7 @@ def test_each_way_to_search_from_python_notices_the_change(program, first):
     assert len(refused) == len(done)
     for line in refused:
         assert line.startswith(
-            "study calls has another objective than the recorded one (function `loss`): choose another name"
+            "the objective of study calls differs from the recorded objective (function `loss`): choose another name"
         )
     assert ["if_changed 'never' is unknown" in line for line in ran(*done, way="never", text=changed)] == [True] * 3
     told, line = ran("ask", "minimize", way="new", text=changed)
@@ -368,14 +370,14 @@ def test_a_changed_class_of_an_own_estimator_is_noticed(program, parameter, esti
     old, new = ("X / 1", "X / 2") if changed == "Scale" else ("[0]]", "[1]]")
     write(program, ESTIMATORS.replace(old, new))
     error = program.run("run", "own.toml", *ONE_WORKER, code=1)
-    assert "study own has another objective than the recorded one (" in error
+    assert "the objective of study own differs from the recorded objective (" in error
     # the base class wraps the method `transform`, so a change of the method is also a change of a function
     named = f"class `{changed}`"
     assert named in error.splitlines()[-1]
     error = program.run("resume", "own", *ONE_WORKER, "--trials", "4", code=1)
     assert any(named in line and "differs from the recorded code (" in line for line in error.splitlines())
     said = program.run("study", "accept", "own", "--allow", "mine")
-    assert said.startswith("study own: the new code holds from trial 2 (")
+    assert said.startswith("study own: the new code is valid from trial 2 (")
     assert named in said
     assert f"class {changed}(" in program.run("study", "source", "own", "--number", "0")
     program.run("resume", "own", *ONE_WORKER, "--trials", "4")
@@ -390,4 +392,4 @@ def test_an_estimator_of_an_installed_package_has_no_own_code(program):
     program.run("run", "own.toml", "--workers", "1")
     assert program.document("own")["code_versions"] == []
     assert "so it has no source of yours" in program.run("study", "source", "own", code=1)
-    assert "so it has no code of yours to accept" in program.run("study", "accept", "own", code=1)
+    assert "so there is no code to accept" in program.run("study", "accept", "own", code=1)

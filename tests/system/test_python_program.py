@@ -233,11 +233,11 @@ if __name__ == "__main__":
     assert out == [
         [
             "LedgerError",
-            "ask: study held proposes its next trial after the results of 2 trials that this program holds: tell() one"
+            "ask: study held needs the results of 2 running trials of this program before its next proposal: tell() one"
             ' of these trials first, or give the study mode="steady" or a larger batch_size',
         ],
         ["UsageError", "tell: trial 0: the objective returned nan; return a finite number"],
-        ["UsageError", "tell: this program holds no trial 9 of study held: ask() first"],
+        ["UsageError", "tell: trial 9 of study held is not a running trial of this program: call ask() first"],
         [
             "UsageError",
             "study held has no objective: give Study(objective, ...), or train the trials by ask() and tell()",

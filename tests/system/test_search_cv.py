@@ -171,7 +171,7 @@ def test_failed_fits_have_the_warnings_and_errors_of_sklearn(program: Program) -
     ]
     errors = program.query("select error from ledger.trials where state = 'failed' and error like '%fits failed%'")
     assert errors
-    assert all("2 of 2 fits failed, the first with ValueError: Solver lbfgs" in error for (error,) in errors)
+    assert all("2 of 2 fits failed; the first error is ValueError: Solver lbfgs" in error for (error,) in errors)
 
 
 # The checks of scikit-learn that fit a search with valid data, invalid data or other kinds of data. The unit tests run

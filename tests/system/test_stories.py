@@ -46,7 +46,7 @@ def test_a_story_finds_good_parameters(example: str, tmp_path: Path, root: Path)
     *before, parameters, best = out.splitlines()
     if example.startswith("change-of-code"):
         refusal, another = before
-        assert refusal.startswith("study flat has another objective than the recorded one")
+        assert refusal.startswith("the objective of study flat differs from the recorded objective")
         assert re.fullmatch(r"another study flat-[0-9a-f]{6}", another)
         assert "ledger" not in example or "`RENT` (1.0, now 2.0)" in refusal
     else:

@@ -48,7 +48,7 @@ def test_a_ledger_is_found_from_its_subfolders_and_a_variable_beats_it(program: 
     assert not (inner.folder / ".ledger").exists()
     found = json.loads(inner.run("where", "--json"))
     assert (found["home"], "above" in found["because"]) == (str(program.folder / ".ledger"), True)
-    assert "exists in the current folder" in program.run("where")
+    assert "the current folder contains this folder" in program.run("where")
     inner._environment = {**program.environment, "LEDGER_HOME": str(program.folder / "other")}
     assert "LEDGER_HOME names" in inner.run("where")
     assert "no ledger exists" in inner.run("study", "list", code=1)

@@ -132,7 +132,7 @@ def test_what_cannot_be_called_is_refused(wrong: Any) -> None:
 
 
 def test_what_can_hold_no_space_is_refused_with_the_way_out() -> None:
-    with pytest.raises(UsageError, match=r"cannot hold a space; give the space to ledger\.Study"):
+    with pytest.raises(UsageError, match=r"cannot store a space; pass the space to ledger\.Study"):
         ledger.objective(space={"x": (0.0, 1.0)})(len)
     with pytest.raises(UsageError, match=r"^@ledger\.objective: 3 is not a function; decorate a function$"):
         ledger.objective(space={"x": (0.0, 1.0)})(3)  # type: ignore[type-var]

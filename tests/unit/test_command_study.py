@@ -99,7 +99,7 @@ def test_the_default_of_params_as_leaves_the_study_as_it_is():
             ["--", "./train", "{x}"],
             "[space] is missing: your own objective has no default space; add the table [space]",
         ),
-        (["--space", "space.toml", "--", "./train"], "the command after --: parameter 'x' is in no argument"),
+        (["--space", "space.toml", "--", "./train"], "after --: no argument of the command contains parameter 'x'"),
         (["--space", "space.toml", "--", "./train", "{y}"], "the command after --: placeholder {y} names no parameter"),
         (["--space", "space.toml", "--", "./train", "{x"], 'the command after --: argument "{x" of the command has a'),
         (["--space", "space.toml", "--", "{x}"], 'the command after --: the program "{x}" must be a fixed text'),
@@ -171,7 +171,7 @@ def test_a_command_of_python_is_the_command_of_a_study_file():
     [
         ("./train {x}", {}, "are a text, not a list: write"),
         ([], {}, "ledger.command: command [] is not a list of texts"),
-        (["a"], {}, "ledger.command: parameter 'x' is in no argument"),
+        (["a"], {}, "ledger.command: no argument of the command contains parameter 'x'"),
         (["a", 5, "{x}"], {}, "ledger.command: argument 5 of the command: it is not a text"),
         (["a"], {"params_as": "files"}, "ledger.command: unknown params_as \"files\"; did you mean 'file'?"),
         (["a", "{x}"], {"space": {"x": (1.0, 0.0)}}, "ledger.command space: x: low 1.0 is not below high 0.0"),

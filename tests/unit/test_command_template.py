@@ -84,15 +84,15 @@ def test_a_command_without_placeholders_is_what_it_says(words):
         (["", "{x}"], 'the program "" must be a fixed text'),
         (["{x}"], 'the program "{x}" must be a fixed text without a placeholder'),
         (["./{x}", "a"], "must be a fixed text without a placeholder"),
-        (["p", "{x"], "has a brace that belongs to no placeholder: write {{ or }} for a brace"),
-        (["p", "x}"], "has a brace that belongs to no placeholder"),
-        (["p", "{}"], "has a brace that belongs to no placeholder"),
-        (["p", "{{x}"], "has a brace that belongs to no placeholder"),
-        (["p", "{{{x}}"], "has a brace that belongs to no placeholder"),
-        (["sh", "-c", "train --lr {lr}"], "placeholder {lr} is in the script of a shell"),
-        (["/bin/bash", "-euo", "pipefail", "-c", "train {lr}"], "is in the script of a shell"),
-        (["zsh", "-o", "errexit", "-ec", "train {lr}", "zsh"], "is in the script of a shell"),
-        (["timeout", "10", "bash", "-c", "train {lr}"], "is in the script of a shell"),
+        (["p", "{x"], "has a brace outside a placeholder: write {{ or }} for a brace"),
+        (["p", "x}"], "has a brace outside a placeholder"),
+        (["p", "{}"], "has a brace outside a placeholder"),
+        (["p", "{{x}"], "has a brace outside a placeholder"),
+        (["p", "{{{x}}"], "has a brace outside a placeholder"),
+        (["sh", "-c", "train --lr {lr}"], "placeholder {lr} is in a shell script"),
+        (["/bin/bash", "-euo", "pipefail", "-c", "train {lr}"], "is in a shell script"),
+        (["zsh", "-o", "errexit", "-ec", "train {lr}", "zsh"], "is in a shell script"),
+        (["timeout", "10", "bash", "-c", "train {lr}"], "is in a shell script"),
     ],
 )
 def test_a_malformed_command_is_refused_in_one_line(arguments, said):
@@ -118,15 +118,15 @@ def test_a_script_of_a_shell_takes_values_as_its_arguments():
             "arguments",
             "placeholder {lr} names no parameter of the space; there are rate, trial",
         ),
-        (["p", "{raet}"], ["rate"], "arguments", "; did you mean 'rate'?; write {{ and }} for braces"),
+        (["p", "{raet}"], ["rate"], "arguments", "; did you mean 'rate'?; write {{ and }} for other braces"),
         (["p", "{trial.sed}"], ["x"], "variable", "; did you mean 'trial.seed'?"),
         (
             ["p"],
             ["rate"],
             "arguments",
-            "parameter 'rate' is in no argument of the command: write {rate} into an argument",
+            "no argument of the command contains parameter 'rate': write {rate} into an argument",
         ),
-        (["p", "{a}"], ["a", "b"], "arguments", "parameter 'b' is in no argument"),
+        (["p", "{a}"], ["a", "b"], "arguments", "no argument of the command contains parameter 'b'"),
         (["p", "{trial.params_file}"], ["a"], "variable", 'needs params_as = "file"'),
         (["p", "{trial.params}"], ["a"], "file", "use {trial.params_file}"),
         (["p", "{...}"], ["a"], "variable", "placeholder {...} names no parameter"),
@@ -165,9 +165,9 @@ def test_no_value_makes_an_option_of_an_argument():
     assert template.render({"opt": -3, "level": "-x"}, {}) == ["gcc", "-3", "-O-x"]
     # a trial that another program has enqueued
     for value in ("--plugin=evil.so", "-", "-x", "-4oProxyCommand=id", "-0e system(q(id))", "-1e", "-1.5.2", "-1\n"):
-        with pytest.raises(LedgerError, match="would become the option"):
+        with pytest.raises(LedgerError, match=r"turns the argument .* into the option"):
             template.render({"opt": value, "level": "2"}, {})
-        with pytest.raises(LedgerError, match="would become the option"):
+        with pytest.raises(LedgerError, match=r"turns the argument .* into the option"):
             CommandTemplate(["gcc", "{a}{b}"]).render({"a": "", "b": value}, {})
 
 

@@ -75,7 +75,7 @@ def test_a_url_file_that_is_no_file_is_refused(tmp_path):
 
 def test_a_url_and_a_url_file_exclude_each_other(file):
     error = refused("study", "list", "--database-url-file", str(file), DATABASE_URL="dbname=ledger")
-    assert "exclude each other: leave one out" in error
+    assert "exclude each other: remove one of them" in error
 
 
 @pytest.mark.parametrize("command", [["worker"], ["run"], ["resume", "s"]])
@@ -135,7 +135,7 @@ def test_a_command_sees_its_arguments_and_variables_as_they_were_given(tmp_path,
 
 def test_a_wrong_descriptor_of_credentials_is_told(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["ledger", "worker"])
-    assert "names no file with credentials" in refused_with_code_1("worker", LEDGER_CREDENTIALS_FD="12345")
+    assert "does not name a file with credentials" in refused_with_code_1("worker", LEDGER_CREDENTIALS_FD="12345")
 
 
 def refused_with_code_1(*words: str, **environment: str) -> str:

@@ -98,7 +98,7 @@ def test_what_is_no_estimator_class_is_refused(estimator: Any, options: dict[str
         ({"dataset": "irsi"}, '[objective] dataset: unknown "irsi"; choose breast_cancer, iris, wine, digits, diab'),
         ({"cv": 1}, "[objective] cv: 1 must be greater than or equal to 2"),
         ({"data": "none.csv", "target_column": "y"}, "[objective] data: none.csv: No such file or directory"),
-        ({"params": {"C": enum}}, '[objective] params: the value of "C" is no JSON value'),
+        ({"params": {"C": enum}}, '[objective] params: the value of "C" is not a JSON value'),
         ({"params": {"d": 3}}, "[objective] params: SVC (model svm) has no hyper-parameter 'd'"),
     ],
 )

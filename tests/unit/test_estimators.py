@@ -161,7 +161,7 @@ def test_the_linear_booster_of_xgboost_is_reproducible_by_name():
         ("subprocess:run", "no permission to run code of this module; permit the module with --allow subprocess"),
         (f"{PACKAGE}:run", "is defined in 'subprocess', and this worker has no permission"),
         (f"{PACKAGE}:number", "is of type int; a class or a function is needed"),
-        (f"{PACKAGE}:Duck", "has no tags of scikit-learn, which its scorers need; derive the class from"),
+        (f"{PACKAGE}:Duck", "has no scikit-learn tags, which the scorers of scikit-learn need; derive the class from"),
         (f"{PACKAGE}:Quiet", "has no method get_params, which an estimator needs; name a class with the methods"),
         (f"{PACKAGE}:Needy", "cannot be created without arguments (TypeError: "),
         (f"{PACKAGE}:Broken", "get_params raised RuntimeError: no parameters; correct the method"),
@@ -201,7 +201,7 @@ def test_a_step_that_does_not_transform_is_refused():
         (SCALED, "C", "the pipeline has no parameter 'C'; did you mean 'svc__C'?"),
         (SCALED, "svc__c", "the pipeline has no parameter 'svc__c'; did you mean 'svc__C'?"),
         (SCALED, "svc__random_state", "the ledger itself sets 'svc__random_state' of the pipeline"),
-        (SCALED, "memory", "the ledger itself sets 'memory' of the pipeline (no cache"),
+        (SCALED, "memory", "the ledger itself sets 'memory' of the pipeline (the cache is off"),
         (SCALED, "svc", "'svc' of the pipeline is an estimator, not a value; set its parameters, such as svc__NAME"),
         (SCALED, "steps", "'steps' of the pipeline is an estimator, not a value"),
         (("xgboost:XGBClassifier",), "output_model", "XGBClassifier has no parameter 'output_model'"),
@@ -248,11 +248,15 @@ def test_a_value_that_the_estimator_refuses_is_found_before_the_study(steps, fix
     [
         ("sklearn.svm:SVR", CLASSIFICATION, "SVR is a regressor, but the task is classification; use a classifier"),
         ("sklearn.svm:SVC", REGRESSION, "SVC is a classifier, but the task is regression; use a regressor"),
-        ("sklearn.cluster:KMeans", CLASSIFICATION, "KMeans predicts no target, because its kind is clusterer; use a"),
+        (
+            "sklearn.cluster:KMeans",
+            CLASSIFICATION,
+            "KMeans is an estimator of the kind clusterer, and cannot predict a target; use a",
+        ),
         (
             "sklearn.ensemble:IsolationForest",
             REGRESSION,
-            "IsolationForest predicts no target, because its kind is outlier detector",
+            "IsolationForest is an estimator of the kind outlier detector, and cannot predict a target",
         ),
         ("sklearn.svm:SVC", CLASSIFICATION, None),
         ("sklearn.svm:SVR", REGRESSION, None),
@@ -309,7 +313,8 @@ def test_predictions_of_another_shape_are_refused_and_not_compared(monkeypatch):
         (
             {"estimator": "sklearn.neighbors:KNeighborsClassifier", "class_weights": "balanced"},
             [],
-            "the fit method of KNeighborsClassifier takes no sample_weight; leave weight_column and class_weights out",
+            "the fit method of KNeighborsClassifier has no argument sample_weight; leave weight_column and"
+            " class_weights out",
         ),
         ({"model": "svm", "class_weights": "balanced"}, [{"c": 1.0}], "SVC (model svm) has no hyper-parameter 'c'"),
     ],

@@ -196,7 +196,9 @@ def test_the_current_folder_is_searched_last_and_only_for_what_is_allowed(tmp_pa
     assert str(folder) not in sys.path, "another folder has the package"
     with pytest.raises(LedgerError, match="no permission to run code of this module"):
         load({"function": "own_module:own"}, [PACKAGE], folder=str(folder))
-    with pytest.raises(LedgerError, match="rename the module of the current folder, because Python finds .*statistics"):
+    with pytest.raises(
+        LedgerError, match="another module of this name first .*statistics.* rename the module of the current folder"
+    ):
         load({"function": "statistics:own"}, ["statistics"], folder=str(folder))
     assert str(folder) not in sys.path
     assert load({"function": "own_module:own"}, ["own_module"], folder=str(folder))({}, CONTEXT).loss == 0.5

@@ -144,7 +144,7 @@ def test_every_name_of_the_estimator_is_accepted(model, task):
         (
             "lgbm",
             "verbose",
-            "the ledger itself sets 'verbose' of LGBMClassifier (model lgbm) (silent); leave it out of",
+            "the ledger itself sets 'verbose' of LGBMClassifier (model lgbm) (silent); remove this parameter from",
         ),
         ("nn", "C", "unknown model 'nn'; there are svm, xgb, lgbm"),
         ("lgmb", "C", "unknown model 'lgmb'; did you mean 'lgbm'?"),

@@ -61,9 +61,9 @@ def test_what_is_wrong_with_a_value_is_one_line_with_what_is_allowed(change, sai
 
 
 def test_a_parameter_that_is_missing_or_given_twice_is_named():
-    with pytest.raises(UsageError, match="parameter 'kernel' of the space is missing; give it a value"):
+    with pytest.raises(UsageError, match="parameter 'kernel' of the space is missing; add a value for this parameter"):
         read_pairs(SPACE, ["C=1", "depth=3"])
-    with pytest.raises(UsageError, match='parameter \'C\' has two values, "1" and "2"; leave one out'):
+    with pytest.raises(UsageError, match='parameter \'C\' has two values, "1" and "2"; remove one of them'):
         read_pairs(SPACE, ["C=1", "C=2"])
 
 

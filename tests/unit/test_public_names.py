@@ -99,7 +99,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest(function: Any, argument
 
 def test_a_study_has_one_budget() -> None:
     ledger.Study(loss, trials=7, batch_size=4)
-    with pytest.raises(ledger.UsageError, match="iterations and trials exclude each other; leave one out"):
+    with pytest.raises(ledger.UsageError, match="iterations and trials exclude each other; remove one of them"):
         ledger.Study(loss, iterations=3, trials=7)
 
 

@@ -49,12 +49,12 @@ def test_a_value_that_is_not_finite_is_a_missing_loss(sent, value):
 @pytest.mark.parametrize(
     ("value", "step", "error", "message"),
     [
-        ("0.5", 0, TypeError, 'the reported value is "0.5", which is no number: report a real number'),
+        ("0.5", 0, TypeError, 'the reported value is "0.5", which is not a number: report a real number'),
         (None, 0, TypeError, "the reported value is null"),
         (True, 0, TypeError, "the reported value is true"),
-        (decimal.Decimal("0.5"), 0, TypeError, "which is no number"),
-        (np.array([0.5]), 0, TypeError, "which is no number"),
-        (0.5, 1.0, TypeError, "the step of the report is 1.0, which is no integer: report an integer from 0"),
+        (decimal.Decimal("0.5"), 0, TypeError, "which is not a number"),
+        (np.array([0.5]), 0, TypeError, "which is not a number"),
+        (0.5, 1.0, TypeError, "the step of the report is 1.0, which is not an integer: report an integer from 0"),
         (0.5, True, TypeError, "the step of the report is true"),
         (0.5, "3", TypeError, 'the step of the report is "3"'),
         (0.5, -1, ValueError, "the step of the report is -1: report an integer from 0 to 1000000000000000"),
@@ -80,7 +80,7 @@ def test_a_report_without_a_worker_is_only_checked():
 
 def test_a_report_of_another_trial_or_process_raises(monkeypatch):
     with receive_reports(CONTEXT, ValueScale(), lambda step, loss: None):
-        with pytest.raises(RuntimeError, match="does not belong to the trial in training"):
+        with pytest.raises(RuntimeError, match="does not belong to the running trial"):
             ledger.Context("s", 1, 1, 7, 42).report(0.5, 0)
         monkeypatch.setattr(os, "getpid", lambda: -1)
         with pytest.raises(RuntimeError, match="call context.report in the process that calls the objective"):

@@ -60,7 +60,7 @@ def test_a_dimension_is_written_as_in_the_ledger_scipy_or_skopt(given: Any, desc
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([{"C": [1]}], r"param_distributions \[.*\] is not a dict; write a dict from the name"),
+        ([{"C": [1]}], r"param_distributions \[.*\] is not a dict; write a dict that maps the name"),
         ({"C": scipy.stats.norm()}, "param_distributions C: the distribution norm of scipy.stats has no bounded range"),
         ({"C": ("rbf", "linear")}, "param_distributions C: low .* is not a number"),
         ({"C": []}, "param_distributions C: choices"),

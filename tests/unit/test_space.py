@@ -69,18 +69,18 @@ def jsonb(value: Any) -> Any:
         ({"C": {**REAL, "low": 1e4}}, "[space] C: low 10000.0 is not below high 1000.0"),
         (
             {"C": {**REAL, "low": 1e3}},
-            "[space] C: low 1000.0 is not below high 1000.0; for a constant, write the value 1000.0 alone",
+            "[space] C: low 1000.0 is not below high 1000.0; for a constant, write only the value 1000.0",
         ),
         ({"C": {**REAL, "step": 0}}, "[space] C: step 0 is not a positive number"),
         ({"C": {**REAL, "step": math.inf}}, "[space] C: step Infinity is not a positive number"),
         ({"C": {**REAL, "step": True}}, "[space] C: step true is not a positive number"),
         (
             {"C": {"type": "real", "low": 0, "high": 1, "step": 0.3}},
-            "[space] C: high 1.0 is not a multiple of step 0.3 above low 0.0; write high = 0.9 or 1.2",
+            "[space] C: the distance from low 0.0 to high 1.0 is not a multiple of step 0.3; write high = 0.9 or 1.2",
         ),
         (
             {"C": {"type": "real", "low": 0, "high": 1, "step": 2}},
-            "a multiple of step 2.0 above low 0.0; write high = 2.0",
+            "a multiple of step 2.0; write high = 2.0",
         ),
         ({"C": {"type": "real", "low": 1e15, "high": 1e15 + 1, "step": 0.1}}, "step 0.1 is below the precision"),
         ({"C": {"type": "real", "low": 0, "high": 1, "step": 1e-17}}, "step 1e-17 is below the precision of floats"),
@@ -98,7 +98,7 @@ def jsonb(value: Any) -> Any:
         ),
         (
             {"C": {"type": "real", "low": 0, "high": 1.7e308, "step": 1e308}},
-            "a multiple of step 1e+308 above low 0.0; write high",
+            "a multiple of step 1e+308; write high",
         ),
         ({"C": {**REAL, "powers_of": 1}}, "[space] C: powers_of 1 is not an integer of 2 or more"),
         (
@@ -106,11 +106,11 @@ def jsonb(value: Any) -> Any:
             "[space] C: low 0.001 is not a power of 2; write 0.0009765625 or 0.001953125",
         ),
         ({"n": {**INTEGER, "powers_of": 2}}, "[space] n: high 10 is not a power of 2; write 8 or 16"),
-        ({"n": {**INTEGER, "low": 0, "powers_of": 2}}, "[space] n: low 0 is not positive, but a power of 2 is"),
+        ({"n": {**INTEGER, "low": 0, "powers_of": 2}}, "[space] n: low 0 is not positive, but each power of 2 is"),
         ({"n": {**INTEGER, "step": 0.5}}, "[space] n: step 0.5 is not an integer; write an integer, or make"),
         (
             {"n": {**INTEGER, "step": 2}},
-            "[space] n: high 10 is not a multiple of step 2 above low 1; write high = 9 or 11",
+            "[space] n: the distance from low 1 to high 10 is not a multiple of step 2; write high = 9 or 11",
         ),
         ({"C": {**REAL, "high": math.inf}}, "[space] C: high Infinity is not finite"),
         ({"C": {**REAL, "high": 10**400}}, "is not finite"),
@@ -130,38 +130,53 @@ def jsonb(value: Any) -> Any:
         ),
         ({"k": {"type": "categorical", "choices": "[1"}}, 'choices "[1" must be a list of at least one value'),
         ({"k": {"type": "categorical", "choices": "{}"}}, 'choices "{}" must be a list of at least one value'),
-        ({"k": {"type": "categorical", "choices": ["a"], "ordered": 1}}, "[space] k: ordered 1 is not true or false"),
-        ({"k": {"type": "categorical", "choices": ["a"], "tuples": 1}}, "[space] k: tuples 1 is not true or false"),
-        ({"k": {"type": "categorical", "choices": ["a"], "tuples": [1]}}, "[space] k: tuples [1] is not true or false"),
+        (
+            {"k": {"type": "categorical", "choices": ["a"], "ordered": 1}},
+            "[space] k: ordered 1 is neither true nor false",
+        ),
+        (
+            {"k": {"type": "categorical", "choices": ["a"], "tuples": 1}},
+            "[space] k: tuples 1 is neither true nor false",
+        ),
+        (
+            {"k": {"type": "categorical", "choices": ["a"], "tuples": [1]}},
+            "[space] k: tuples [1] is neither true nor false",
+        ),
         (
             {"k": {"type": "categorical", "choices": [[1, True], (True, 1.0)]}},
             "choices [1, true] and [true, 1.0] are equal",
         ),
-        ({"k": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}, '{"b": 2, "a": 1} are equal; leave one out'),
-        ({"k": [None, None]}, "[space] k: choices null and null are equal; leave one out"),
+        ({"k": [{"a": 1, "b": 2}, {"b": 2, "a": 1}]}, '{"b": 2, "a": 1} are equal; remove one of them'),
+        ({"k": [None, None]}, "[space] k: choices null and null are equal; remove one of them"),
         ({"k": [[math.inf]]}, "[space] k: choice [Infinity] is not finite; use a finite number, or the text"),
         ({"k": [{1: "a"}]}, '[space] k: choice {"1": "a"} has the key 1, which is not a string'),
         ({"k": [["a", ["\0"]]]}, "contains a NUL character"),
         ({"k": [{"\ud800": 1}]}, "is not valid Unicode"),
         (
             {"k": [dict, "a"]},
-            '[space] k: choice dict is a class, which JSON cannot hold; use the choice "dict", and look the class up in'
-            ' a dict of names inside the objective, as in {"dict": dict}[params[...]]',
+            '[space] k: choice dict is a class, which JSON cannot represent; use the choice "dict", and get the class'
+            ' from a dict inside the objective, as in {"dict": dict}[params[...]]',
         ),
-        ({"k": [math.sqrt]}, '[space] k: choice sqrt is a function, which JSON cannot hold; use the choice "sqrt"'),
+        (
+            {"k": [math.sqrt]},
+            '[space] k: choice sqrt is a function, which JSON cannot represent; use the choice "sqrt"',
+        ),
         (
             {"k": [lambda: 0]},
-            "is of type function, which JSON cannot hold; use a name as the choice, and look the object",
+            "is of type function, which JSON cannot represent; use a name as the choice, and get the object",
         ),
-        ({"k": [{1, 2}]}, "is of type set, which JSON cannot hold; use a name as the choice, and look the object up"),
-        ({"k": [b"a"]}, "is of type bytes, which JSON cannot hold"),
+        (
+            {"k": [{1, 2}]},
+            "is of type set, which JSON cannot represent; use a name as the choice, and get the object from",
+        ),
+        ({"k": [b"a"]}, "is of type bytes, which JSON cannot represent"),
         ({"k": {"type": "categorical", "choices": []}}, "[space] k: choices [] must be a list of at least one value"),
         ({"k": {"type": "categorical", "choices": "ab"}}, '[space] k: choices "ab" must be a list'),
         ({"k": {"type": "categorical", "choices": ["a", "a"]}}, '[space] k: choices "a" and "a" are equal'),
         ({"k": {"type": "categorical", "choices": [1, 1.0]}}, "[space] k: choices 1 and 1.0 are equal"),
         ({"k": {"type": "categorical", "choices": [0, False]}}, "[space] k: choices 0 and false are equal"),
         ({"k": {"type": "categorical", "choices": [math.nan]}}, "[space] k: choice NaN is not finite"),
-        ({"k": {"type": "categorical", "choices": [2**63]}}, "choice 9223372036854775808 is beyond 64 bits"),
+        ({"k": {"type": "categorical", "choices": [2**63]}}, "choice 9223372036854775808 needs more than 64 bits"),
         ({"k": {"type": "categorical", "choices": [1e16]}}, "is a float that PostgreSQL returns as an integer"),
         ({"k": {"type": "categorical", "choices": ["a\0"]}}, "contains a NUL character"),
         ({"k": {"type": "categorical", "choices": ["\ud800"]}}, "is not valid Unicode"),
@@ -356,22 +371,22 @@ STEP = {"type": "real", "low": 0, "high": 1, "step": 0.25}
 @pytest.mark.parametrize(
     ("table", "value", "message"),
     [
-        (STEP, 0.3, "0.3 is not one of the values with step 0.25; the nearest are 0.25 and 0.5"),
+        (STEP, 0.3, "0.3 is not one of the values with step 0.25; the nearest values are 0.25 and 0.5"),
         (STEP, 1.25, "1.25 is not in [0.0, 1.0]"),
         (
             {"type": "integer", "low": 1, "high": 9, "step": 2},
             8,
-            "8 is not one of the values with step 2; the nearest are 7 and 9",
+            "8 is not one of the values with step 2; the nearest values are 7 and 9",
         ),
         (
             {"type": "integer", "low": 8, "high": 64, "powers_of": 2},
             9,
-            "9 is not one of the values with powers of 2; the nearest are 8 and 16",
+            "9 is not one of the values with powers of 2; the nearest values are 8 and 16",
         ),
         (
             {"type": "real", "low": 1e-3, "high": 1, "powers_of": 10},
             0.02,
-            "0.02 is not one of the values with powers of 10; the nearest are 0.01 and 0.1",
+            "0.02 is not one of the values with powers of 10; the nearest values are 0.01 and 0.1",
         ),
     ],
 )

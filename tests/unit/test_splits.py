@@ -105,13 +105,13 @@ def test_the_weights_follow_their_rows():
             table(8, labels=("a", "b"), targets=[0, 0, 0, 0, 1, 0, 1, 1], is_ordered=True),
             3,
             "accuracy",
-            'split 1 of 3: the rows for training have no row of class "b", which the model needs; use fewer folds',
+            'split 1 of 3: the rows for training do not contain class "b", which the model needs; use fewer folds',
         ),
         (
             table(8, labels=("a", "b"), targets=[0, 1, 0, 0, 1, 0, 1, 1], is_ordered=True),
             3,
             "roc_auc",
-            'split 1 of 3: the rows for scoring have no row of class "b", which roc_auc needs; use fewer folds',
+            'split 1 of 3: the rows for scoring do not contain class "b", which roc_auc needs; use fewer folds',
         ),
         (
             table(10, weights=[1] * 8 + [0, 0], is_ordered=True),

@@ -115,9 +115,9 @@ def test_the_budget_is_a_number_of_trials(write: Any, file: str, options: dict[s
         (
             "iterations = 5\ntrials = 10",
             {},
-            "study.toml: [study]: iterations and trials exclude each other; leave one out",
+            "study.toml: [study]: iterations and trials exclude each other; remove one of them",
         ),
-        ("", {"iterations": 5, "trials": 10}, "iterations and trials exclude each other; leave one out"),
+        ("", {"iterations": 5, "trials": 10}, "iterations and trials exclude each other; remove one of them"),
         ("trials = 0", {}, "study.toml: [study] trials: 0 must be greater than or equal to 1"),
         ("", {"trials": 1_000_001}, "--trials or LEDGER_TRIALS: 1000001 must be less than or equal to 1000000"),
         (
@@ -176,7 +176,7 @@ def test_each_model_has_a_space_by_default(model: str) -> None:
         ({"acq_func": "gp_hedge"}, "the ledger does not record the gains that gp_hedge needs; choose EI, "),
         ({"acq_func": "PVRS"}, "fails in discrete spaces"),
         ({"base_estimator": "SVR"}, 'unknown "SVR"; choose GP, RF, ET'),
-        ({"base_estimator": "gbrt"}, "raises an error with today's scikit-learn; choose GP, RF, ET"),
+        ({"base_estimator": "gbrt"}, "raises an error with the current scikit-learn; choose GP, RF, ET"),
         ({"base_estimator": "dummy"}, "it fits no model; choose GP, RF, ET"),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_wrong_option_is_refused_in_one_line_with_its_name(options: dict[str, 
             "[objective]\nfunction = 'a:f'",
             "study.toml: [space] is missing: your own objective has no default space",
         ),
-        ("[limits]\nlease = 5", "study.toml: [limits]: heartbeat 10.0 is not below lease 5.0"),
+        ("[limits]\nlease = 5", "study.toml: [limits]: heartbeat 10.0 is not shorter than lease 5.0"),
         ("[limits]\nlease = nan", "study.toml: [limits] lease: NaN must be"),
         ("[limits]\ntrial_timeout = 0", "study.toml: [limits] trial_timeout: 0 must be greater than or equal to 0.01"),
         ("[limits]\nmax_failures = 0", "study.toml: [limits] max_failures: 0 must be greater than or equal to 1"),
@@ -494,17 +494,29 @@ def test_an_estimator_of_an_option_replaces_the_model_of_the_file(write: Any) ->
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        ({"estimator": FOREST, "model": "svm"}, "[objective]: model and estimator exclude each other; leave one out"),
-        ({"estimator": FOREST, "steps": SCALED}, "[objective]: estimator and steps exclude each other; leave one out"),
+        (
+            {"estimator": FOREST, "model": "svm"},
+            "[objective]: model and estimator exclude each other; remove one of them",
+        ),
+        (
+            {"estimator": FOREST, "steps": SCALED},
+            "[objective]: estimator and steps exclude each other; remove one of them",
+        ),
         ({"function": "a:f", "estimator": FOREST}, "[objective]: function and estimator exclude each other"),
         ({"function": "a:f", "params": {"a": 1}}, "[objective]: function and params exclude each other"),
         ({"command": ["./a"], "estimator": FOREST}, "[objective]: command and estimator exclude each other"),
         ({"command": ["./a"], "repeats": 2}, "[objective]: command and repeats exclude each other"),
         ({"estimator": FOREST, "params_as": "file"}, "[objective] params_as: params_as needs a command; add a command"),
         ({"estimator": "sklearn.svm"}, "estimator: estimator 'sklearn.svm' must have the form package.module:Class"),
-        ({"steps": {"svr": "sklearn.svm:SVR"}}, "steps: a pipeline has at least two steps, but steps has 1; use"),
-        ({"steps": {"a__b": FOREST, "c": FOREST}}, 'step "a__b" must have a name of letters, digits and single'),
-        ({"steps": {"memory": FOREST, "c": FOREST}}, 'step "memory" must have a name of letters'),
+        (
+            {"steps": {"svr": "sklearn.svm:SVR"}},
+            "steps: a pipeline needs at least two steps, but the setting steps has 1; use",
+        ),
+        (
+            {"steps": {"a__b": FOREST, "c": FOREST}},
+            'the name "a__b" of a step must consist of letters, digits and single',
+        ),
+        ({"steps": {"memory": FOREST, "c": FOREST}}, 'the name "memory" of a step must consist of letters'),
         ({"steps": {"a": "SVR", "c": FOREST}}, "estimator 'SVR' must have the form package.module:Class"),
         ({"steps": {"a": 5, "c": FOREST}}, "[objective] steps: "),
         ({"estimator": FOREST, "dataset": "diabetes", "params": {"max_depth": 3}}, "[space] max_depth: the table [obj"),
@@ -514,9 +526,9 @@ def test_an_estimator_of_an_option_replaces_the_model_of_the_file(write: Any) ->
         ),
         (
             {"model": "xgb", "params": {"max_depth": nan}},
-            '[objective] params: the value of "max_depth" is no JSON value',
+            '[objective] params: the value of "max_depth" is not a JSON value',
         ),
-        ({"model": "xgb", "params": {"a": date(2024, 1, 1)}}, 'the value of "a" is no JSON value'),
+        ({"model": "xgb", "params": {"a": date(2024, 1, 1)}}, 'the value of "a" is not a JSON value'),
         ({"task": "regressionn"}, '[objective] task: unknown "regressionn"; choose classification, regression'),
         ({"task": "regression"}, "[objective] task: the dataset breast_cancer is for a classification; choose the dat"),
         (
@@ -582,13 +594,22 @@ def test_a_data_file_records_the_roles_of_its_columns(flats: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"group_column": "owner", "time_column": "day"}, "group_column and time_column exclude each other; leave one"),
-        ({"holdout": "later.csv", "cv": 3}, "holdout and cv exclude each other, because no split is needed; leave one"),
+        (
+            {"group_column": "owner", "time_column": "day"},
+            "group_column and time_column exclude each other; remove one",
+        ),
+        (
+            {"holdout": "later.csv", "cv": 3},
+            "holdout and cv exclude each other, because the hold-out file replaces the split; remove one",
+        ),
         ({"holdout": "later.csv", "group_column": "owner"}, "holdout and group_column exclude each other"),
         ({"holdout": "flats.csv"}, "the hold-out file has the same content as the data file; use other rows"),
         ({"holdout": "none.csv"}, "--holdout or LEDGER_HOLDOUT: none.csv: No such file or directory; give the path of"),
         ({"time_column": "day", "cv": 3, "repeats": 2}, "repeats and time_column exclude each other, because a split"),
-        ({"group_column": "owner", "cv": 11}, 'column "owner": 10 groups are fewer than 11 folds, but each fold needs'),
+        (
+            {"group_column": "owner", "cv": 11},
+            'column "owner": 10 groups are too few for 11 folds, because each fold needs',
+        ),
         ({"task": "classification"}, 'line 2, column "price": 0.5 is not a whole number, but a class must be text or'),
         ({"metric": "f1"}, '--metric or LEDGER_METRIC: "f1" scores a classification, but the task is regression; use'),
         ({"weight_column": "share", "metric": "neg_max_error"}, 'scikit-learn does not compute "neg_max_error" with'),
@@ -686,6 +707,6 @@ def test_the_source_of_a_function_is_kept_unless_the_study_says_no() -> None:
         "objective.record_source: the study has nothing, but false is requested"
     ]
     with pytest.raises(
-        UsageError, match="record_source is a setting of your own code, but a model has no code of yours"
+        UsageError, match="record_source is a setting for your own code, but the study trains an estimator of a library"
     ):
         assemble({}, tables={"objective": {"model": "svm", "record_source": False}})

@@ -67,7 +67,7 @@ def test_a_budget_of_the_command_line_overrides_all_others(tmp_path, monkeypatch
     ],
 )
 def test_two_budgets_of_one_source_are_refused(words, env):
-    with pytest.raises(UsageError, match=r"^iterations and trials exclude each other; leave one out$"):
+    with pytest.raises(UsageError, match=r"^iterations and trials exclude each other; remove one of them$"):
         parse(*words, env=env)
 
 

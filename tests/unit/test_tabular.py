@@ -93,11 +93,11 @@ def rows(*lines, header="a,y"):
     [
         ("", "t.csv: the file is empty; its first line must name the columns"),
         ("a,y\n", "t.csv: the file has no rows; add rows below the names of the columns"),
-        (rows(header="a,z"), 't.csv: no column is named "y", which is the target; there are a, z'),
-        (rows(header="a,Y"), "t.csv: no column is named \"y\", which is the target; did you mean 'Y'?"),
+        (rows(header="a,z"), 't.csv: the target "y" is not a column of the file; there are a, z'),
+        (rows(header="a,Y"), "t.csv: the target \"y\" is not a column of the file; did you mean 'Y'?"),
         (
             "a;y\n1;no\n",
-            't.csv: no column is named "y", which is the target; separate the columns by commas, not',
+            't.csv: the target "y" is not a column of the file; separate the columns by commas, not',
         ),
         (rows(header="y,y"), 't.csv: line 1: two columns have the name "y"; rename one'),
         (rows(header=",y"), "t.csv: line 1: column 1 has no name; give the column a name"),
@@ -113,16 +113,20 @@ def rows(*lines, header="a,y"):
         (rows("1,NaN"), 't.csv: line 2, column "y": the class is missing; add the class or leave the row out'),
         (
             rows("1,maybe"),
-            't.csv: column "y": class "maybe" has 1 row, but a class needs a row for training and a row for scoring',
+            't.csv: column "y": class "maybe" has 1 row, but a class needs two rows, one row for training and one row'
+            " for scoring",
         ),
         ("a,y\n1,no\n2,no\n", 't.csv: column "y": every row has the class "no"; a classifier needs two or more'),
         (
             "a,y\n1,0.5\n2,1.5\n",
-            "t.csv: a split has only 1 row for scoring, but a regression needs 2; add rows to the 2",
+            "t.csv: a split has only 1 row for scoring, but a regression needs 2 rows; add rows to the 2",
         ),
         ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave the column out'),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
-        ("a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n", 't.csv: column "y": a fifth of 8 rows is used for scoring'),
+        (
+            "a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n",
+            't.csv: column "y": a fifth of 8 rows is too few for scoring',
+        ),
         (
             "a,y\n" + "".join(f"n{row},{row % 2}\n" for row in range(101)),
             't.csv: column "a" has more than 100',
@@ -304,13 +308,13 @@ def test_parquet_may_hold_dates_only_in_the_time_column():
 @pytest.mark.parametrize(
     ("text", "roles", "task", "said"),
     [
-        (FLATS, ColumnRoles("price", group="tenants"), None, "which is the group column; did you mean 'tenant'?"),
-        (FLATS, ColumnRoles("price", time="when"), None, 'no column is named "when", which is the time column; there'),
+        (FLATS, ColumnRoles("price", group="tenants"), None, "is not a column of the file; did you mean 'tenant'?"),
+        (FLATS, ColumnRoles("price", time="when"), None, 'the time column "when" is not a column of the file; there'),
         (
             FLATS,
             ColumnRoles("price", weight="weightt"),
             None,
-            'no column is named "weightt", which is the weight column',
+            'the weight column "weightt" is not a column of the file',
         ),
         (FLATS, ColumnRoles("price", weight="price"), None, '"price" is the target and the weight column; name two'),
         (FLATS, ColumnRoles("price", weight="city"), None, 'line 2, column "city": "Chur" is not a weight; write a'),
@@ -351,16 +355,25 @@ def test_an_unusable_column_with_a_role_is_refused_with_its_place(text, roles, t
     ("columns", "folds", "said"),
     [
         ({"y": [1.5] * 10}, None, 'column "y": every row has the value 1.5; a regression needs two or more values'),
-        ({"y": [1.5, 2.5] * 3}, 4, "a split has only 1 row for scoring, but a regression needs 2; add rows to the 6"),
+        (
+            {"y": [1.5, 2.5] * 3},
+            4,
+            "a split has only 1 row for scoring, but a regression needs 2 rows; add rows to the 6",
+        ),
         ({"y": [1.5, 2.5] * 5, "g": ["a"] * 10}, None, 'column "g": all rows belong to one group; a split needs'),
-        ({"y": [1.5, 2.5] * 5, "g": ["a", "b"] * 5}, 3, 'column "g": 2 groups are fewer than 3 folds, but each fold'),
+        (
+            {"y": [1.5, 2.5] * 5, "g": ["a", "b"] * 5},
+            3,
+            'column "g": 2 groups are too few for 3 folds, because each fold',
+        ),
         (
             {"y": ["no"] * 5 + ["yes"] * 5, "g": ["a", "b", "c", "a", "b"] + ["d"] * 5},
             None,
-            'column "g": only one group has rows of class "yes", but a class needs a group for training and a group',
+            'column "g": only one group has rows of class "yes", but a class needs two groups, one group for training'
+            " and one group",
         ),
         ({"y": [1.5, 2.5, 3.5], "t": [1, 2, 3]}, 5, "3 rows are too few for a split by time into 6 parts; add rows"),
-        ({"y": [1.5, 2.5] * 4, "t": range(8)}, 6, "a split has only 1 row for scoring, but a regression needs 2"),
+        ({"y": [1.5, 2.5] * 4, "t": range(8)}, 6, "a split has only 1 row for scoring, but a regression needs 2 rows"),
     ],
 )
 def test_too_few_rows_or_groups_are_refused(columns, folds, said):
@@ -402,14 +415,14 @@ def test_the_classes_of_a_hold_out_file_are_those_of_the_training_rows():
 @pytest.mark.parametrize(
     ("text", "training", "roles", "said"),
     [
-        (FLATS.replace("area", "size"), FLATS, ROLES, 'the file with the training rows has no column "size"; leave'),
+        (FLATS.replace("area", "size"), FLATS, ROLES, 'the file with the training rows has no column "size"; remove'),
         (
             "area,city,price,tenant,share\n1,Bern,1.5,t,1\n",
             FLATS,
             ROLES,
-            'the hold-out file has no column "day"; add this column',
+            'the hold-out file has no column "day", but the file with the training rows has this column',
         ),
-        (FLATS.replace("price", "cost"), FLATS, ROLES, 'no column is named "price", which is the target'),
+        (FLATS.replace("price", "cost"), FLATS, ROLES, 'the target "price" is not a column of the file'),
         (
             FLATS.replace("40,Chur", "big,Chur"),
             FLATS,

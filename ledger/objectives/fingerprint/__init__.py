@@ -1,4 +1,4 @@
-"""The code of an objective: the functions, classes, values and files that it uses, with a hash for each of them.
+"""The code of an objective: the functions, classes, values and files that the objective uses, and a hash of each.
 
 The ledger compares two codes by their hashes to notice a change of the code.
 """
@@ -45,7 +45,7 @@ __all__ = [
 
 
 def code_of(objective: Callable[..., Any], name: str, module: str, *, is_importable: bool) -> ObjectiveCode:
-    """Return the code of an objective, without the git commit and the versions.
+    """Return the code of an objective, without the git commit and the package versions.
 
     Parameters
     ----------
@@ -82,7 +82,8 @@ def recordable_code_of(objective: Callable[..., Any], name: str, module: str, *,
 def _traced(
     objective: Callable[..., Any], name: str, module: str, *, is_importable: bool
 ) -> tuple[ObjectiveCode, "CodeTracer"]:
-    # Most processes of the ledger compute no code. Such a process has 1 MB less memory without this import.
+    # Most processes of the ledger do not compute the code of an objective. Without this import, such a process needs 1
+    # MB less memory.
     from ledger.objectives.fingerprint.tracer import CodeTracer
 
     tracer = CodeTracer(module, is_importable=is_importable)

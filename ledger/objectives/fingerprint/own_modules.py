@@ -30,7 +30,7 @@ class OwnModules:
     Attributes
     ----------
     folder : str or None
-        The absolute path of the folder that contains the package. None if the folder is unknown.
+        The absolute path of the folder that contains the package. If the folder is unknown, `folder` is None.
 
     Examples
     --------
@@ -61,7 +61,8 @@ class OwnModules:
     @cached_property
     def _distributed(self) -> set[str]:
         """The packages of the distribution that contains the objective's package."""
-        # Most objectives are in no installed distribution, and this import needs 3 MB of memory.
+        # The function imports this module only on demand. The import needs 3 MB of memory, and most objectives do not
+        # belong to an installed distribution.
         from importlib.metadata import packages_distributions
 
         found = packages_distributions()

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _GIT_SECONDS = 10.0
 # Number of digits of a SHA-1 hash, as in most git repositories. Repositories of git's newer format use SHA-256.
 _SHA1_DIGITS = 40
-# Largest number of recorded versions. The ledger accepts at most 10,000 bytes of versions.
+# Largest number of recorded versions. The ledger accepts at most 10,000 bytes for all versions together.
 _MOST_VERSIONS = 150
 
 
 def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | None]:
-    """Return the commit of the git repository that contains a folder, and whether the files equal the commit's files.
+    """Return the commit of a folder's git repository, and whether the files are equal to the files in the commit.
 
-    The function compares the files itself. The configuration of a repository can name programs, and `git status` would
-    run these programs.
+    The function itself compares the files, and does not call `git status`. The configuration of a repository can name
+    programs, and `git status` would run these programs.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | Non
     Returns
     -------
     commit : str or None
-        None if git is not installed, or if the folder is in no repository.
+        The commit, or None if git is not installed or no repository contains the folder.
     is_clean : bool or None
-        None without a commit or without files.
+        Whether the files are equal, or None if there is no commit or no file.
     """
     commit = (_git(folder, "rev-parse", "--verify", "HEAD") or "").strip()
     if not commit:
@@ -75,7 +75,7 @@ def package_versions(packages: Iterable[str]) -> dict[str, str]:
     wanted = set(packages) - sys.stdlib_module_names
     if not wanted:
         return versions
-    # A trainer that needs no versions has 3 MB less memory without this import.
+    # The function imports this module only on demand. A trainer that needs no versions then uses 3 MB less memory.
     from importlib.metadata import distributions
 
     # The metadata of a damaged installation can raise any exception.
@@ -110,8 +110,8 @@ def _is_committed(file: Path, recorded: str | None) -> bool:
 
 
 def _git(folder: str, *arguments: str) -> str | None:
-    # Variables such as GIT_DIR would make git read another repository. Without the two variables, git could fetch a
-    # missing object by a program that the configuration of the repository names.
+    # Variables such as GIT_DIR would make git read another repository. The configuration of a repository can name a
+    # program that fetches missing objects. Without the two variables, git could run this program.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
     command = ["git", "-C", folder, "-c", "core.fsmonitor=false", "--no-optional-locks", *arguments]

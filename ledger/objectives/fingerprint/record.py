@@ -13,7 +13,7 @@ KINDS = (
     *("function", "class", "closure value", "default value", "argument", "attributes", "module value", "file"),
     *("command", "command file", "search"),
 )
-# Largest number of parts of a code. The last part stands for all further parts.
+# Largest number of parts of a code. If a code has more parts, the last part represents all further parts.
 MOST_PARTS = 500
 # Largest size of all source texts of a code together, in bytes of JSON.
 LARGEST_TEXTS = 400_000
@@ -35,9 +35,11 @@ class CodePart:
     name : str
         The name of the function, the variable or the file. Within a code, no two parts have the same kind and name.
     code : str or None
-        The SHA-256 of the source, in hexadecimal. None for a value that no statement of the user's modules defines.
+        The SHA-256 of the source, in hexadecimal. `code` is None for a value that no statement of the user's modules
+        defines.
     value : str or None
-        The SHA-256 of the value, in hexadecimal. None if the part has no value, or if the value cannot be hashed.
+        The SHA-256 of the value, in hexadecimal. `value` is None if the part has no value, or if the value cannot be
+        hashed.
     shown : str or None
         The value as a short text, if the value is a number, a boolean or None.
     unwatched : str or None
@@ -68,13 +70,15 @@ class ObjectiveCode:
     parts : tuple of CodePart
         The parts of the code.
     sources : mapping of str to str
-        The SHA-256 of each source text, in hexadecimal, by the name of its file.
+        A mapping from the name of each file to the SHA-256 of the file's source text, in hexadecimal.
     texts : mapping of str to str
-        The source texts by the names of their files. A text can be missing.
+        A mapping from the name of each file to the file's source text. A text can be missing.
     git_commit : str or None
-        The commit of the git repository that contains the code. None without a repository.
+        The commit of the git repository that contains the code. `git_commit` is None if no repository contains the
+        code.
     git_clean : bool or None
-        Whether the code's files equal those of the commit. None without a repository or files.
+        Whether the code's files are equal to the files in the commit. `git_clean` is None if no repository contains the
+        code, or if the code has no files.
     versions : mapping of str to str
         The versions of Python and of the packages that the code imports.
     """
@@ -114,14 +118,15 @@ class ObjectiveCode:
         Raises
         ------
         ValueError
-            The value is not the JSON object of a code. An objective can write any answer to the pipe of its trainer.
+            The value is not the JSON object of a code. The value may be invalid, because an objective can write any
+            answer to the pipe of its trainer.
         """
         if not isinstance(value, Mapping) or not isinstance(value.get("parts"), list):
             raise ValueError("the code is not an object with a list of parts")
         sources, texts, versions = (value.get(key) for key in ("sources", "texts", "versions"))
         commit, clean = value.get("git_commit"), value.get("git_clean")
         if not (_is_texts(sources) and _is_texts(texts) and _is_texts(versions) and isinstance(commit, str | None)):
-            raise ValueError("the sources, texts, versions or the commit of the code are not texts")
+            raise ValueError("the sources, texts, versions or commit of the code have a wrong type")
         if not isinstance(clean, bool | None):
             raise ValueError("git_clean is neither a boolean nor null")
         code = cls(parts_from_json(value["parts"]), sources, texts, commit, clean, versions)
@@ -152,7 +157,7 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
     parts = []
     for part in value:
         if not _is_texts(part):
-            raise ValueError("a part of the code is not an object of texts")
+            raise ValueError("a part of the code is not an object that contains only texts")
         try:
             parts.append(CodePart(**part))
         except TypeError:
@@ -161,7 +166,10 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
 
 
 def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
-    """Make the names of the parts storable, and replace all parts after the first `MOST_PARTS` by one part."""
+    """Change the names of the parts so that PostgreSQL can store the names.
+
+    Replace all parts after the first `MOST_PARTS` by one part.
+    """
     named = [
         replace(part, name=_storable(part.name), unwatched=part.unwatched and _storable(part.unwatched))
         for part in parts
@@ -174,7 +182,7 @@ def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
 
 
 def limited(texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the first texts, which take at most `LARGEST_TEXTS` bytes together."""
+    """Return the first texts. Together, the returned texts have at most `LARGEST_TEXTS` bytes."""
     chosen, size = {}, 0
     for file, text in texts.items():
         size += len(json.dumps(text, ensure_ascii=False).encode())
@@ -256,7 +264,7 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
     ----------
     recorded, present : sequence of CodePart
     values : bool
-        Whether to compare the values, too. On another machine, a value that a module computes may differ.
+        Whether the function also compares the values. A value that a module computes may differ on another machine.
 
     Examples
     --------
@@ -273,8 +281,8 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
         if _is_changed(before[key], now[key], values=values)
     ]
     changed.sort(key=lambda pair: (_place(pair[0]), pair[0].name))
-    # If a part that is not a file has changed, the message names neither the changed files nor the parts that only one
-    # of the two codes has.
+    # If a part other than a file has changed, the message does not list changed files. The message then also does not
+    # list the parts that only one of the two codes contains.
     inner = [pair for pair in changed if pair[1].kind != "file"]
     described = [_changed(*pair) for pair in inner]
     if not inner:

@@ -1,6 +1,6 @@
 """The source of Python code as a syntax tree, and hashes of syntax trees.
 
-A hash of a syntax tree does not depend on comments, blank lines, line numbers and the version of Python.
+The hash of a syntax tree does not depend on comments, blank lines, line numbers or the version of Python.
 """
 
 import ast
@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType
 from typing import Any
 
-# Fields of a syntax tree that do not change what the code computes.
+# Fields of a syntax tree that have no effect on the result of the code.
 _IGNORED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -36,7 +36,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ast.Constant):
         return ["Constant", type(value.value).__name__, _constant(value.value)]
     if isinstance(value, ast.AST):
-        # A newer version of Python adds fields to the nodes. In code without new syntax, the new fields are empty.
+        # A newer version of Python adds fields to the nodes. If the code does not use new syntax, the new fields are
+        # empty.
         fields = {
             name: _plain(field)
             for name, field in ast.iter_fields(value)
@@ -94,7 +95,10 @@ class ModuleSyntax:
         ]
 
     def imported(self, name: str) -> tuple[str, int, str] | None:
-        """Find the ``from`` import that binds `name`. Return its module, its level and the imported name."""
+        """Find the ``from`` import that binds `name`.
+
+        Return the import's module, the import's level and the imported name.
+        """
         for statement in self.tree.body:
             if isinstance(statement, ast.ImportFrom):
                 for alias in statement.names:
@@ -103,7 +107,7 @@ class ModuleSyntax:
         return None
 
     def imports(self) -> Iterator[tuple[str, int, tuple[str, ...]]]:
-        """Yield the module, the level and the imported names of each import, also of the imports inside functions."""
+        """Yield the module, the level and the imported names of each import, including the imports inside functions."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((alias.name, 0, ()) for alias in node.names)
@@ -155,7 +159,7 @@ def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, Fu
     Returns
     -------
     tuple or None
-        None if the source is not available, or if the source has changed since Python compiled the function.
+        None means that the source is not available, or that the source has changed since Python compiled the function.
     """
     linecache.checkcache(code.co_filename)
     text = "".join(linecache.getlines(code.co_filename, variables))
@@ -194,7 +198,11 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _found(name: str) -> ModuleSpec | None:
-    """Return the spec of a module that is not imported. `importlib.util.find_spec` would import the packages above."""
+    """Return the spec of a module that is not imported.
+
+    The function does not call `importlib.util.find_spec`, because `find_spec` would import the module's parent
+    packages.
+    """
     package, *inner = name.split(".")
     spec = importlib.util.find_spec(package)
     for each in inner:
@@ -226,7 +234,8 @@ def _is_of(node: FunctionNode, code: CodeType) -> bool:
         return False
     if not isinstance(node, ast.Lambda):
         return node.name == code.co_name
-    # Several lambdas can begin on one line. The positions of a lambda's code lie inside the lambda's body.
+    # Several lambda expressions can begin on the same line. The code object of a lambda contains only positions inside
+    # the lambda's body.
     body = node.body
     positions = [
         (line, column, end_line, end_column)

@@ -1,4 +1,4 @@
-"""Finds the functions, classes and values that an objective refers to, and hashes them."""
+"""Finds and hashes the functions, classes and values to which an objective refers."""
 
 import builtins
 import dis
@@ -27,7 +27,7 @@ _GLOBAL_OPCODES = ("LOAD_GLOBAL", "LOAD_NAME")
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 _SHOWN = (type(None), bool, int, float)
 _LONGEST_SHOWN = 40
-# Largest number of wrappers around an objective that the tracer follows.
+# The tracer follows at most this number of wrappers around an objective.
 _DEEPEST = 100
 
 
@@ -41,8 +41,9 @@ class CodeTracer:
     module : str
         The name of the module that defines the objective.
     is_importable : bool
-        Whether workers import the objective from the module. If not, the module is a notebook or a script. Then the
-        tracer hashes the values of the module's variables, but not the statements that define the variables.
+        Whether workers import the objective from the module. If `is_importable` is False, the module is a notebook or a
+        script. For a notebook or a script, the tracer hashes the values of the module's variables, but not the
+        statements that define the variables.
 
     Attributes
     ----------
@@ -61,12 +62,12 @@ class CodeTracer:
         self._own = OwnModules(module)
         self.folder = self._own.folder or os.path.realpath(os.curdir)
         self._hasher = ValueHasher(self._refer, lambda kind: _module_of(kind) in self._own, self._own.folder)
-        # The found functions and classes by their id. While this dict refers to an object, no other object gets the
-        # same id.
+        # The found functions and classes by their id. The dict refers to the objects, so that Python does not reuse the
+        # id of an object.
         self._found: dict[int, tuple[object, str]] = {}
         self._names: set[tuple[int, str]] = set()
         self._modules: set[str] = set()
-        # The code whose names the tracer has not followed yet, with its global variables.
+        # The code objects whose names the tracer has not followed yet, each with its global variables.
         self._untraced: list[tuple[CodeType, dict[str, Any]]] = []
         self._text_name = ""
         self.parts: dict[tuple[str, str], CodePart] = {}
@@ -74,7 +75,7 @@ class CodeTracer:
         self.packages: set[str] = set()
 
     def trace(self, objective: Callable[..., Any], name: str) -> None:
-        """Add the parts of an objective that has the given name."""
+        """Add the parts of the objective with the given name."""
         self._text_name = name
         self._objective(objective, name, 0)
         while self._untraced:
@@ -115,7 +116,7 @@ class CodeTracer:
         self._objective(objective, name, depth + 1)
 
     def _function(self, function: FunctionType, name: str | None = None) -> str:
-        """Add a function and everything that it refers to. Return the name of the function."""
+        """Add a function and all objects to which the function refers. Return the name of the function."""
         if id(function) in self._found:
             return self._found[id(function)][1]
         is_objective = name is not None
@@ -148,7 +149,7 @@ class CodeTracer:
         return syntax.digest([syntax.without_decorators(node, lambda each: _is_own_decorator(each, variables))])
 
     def _uses(self, code: CodeType, variables: dict[str, Any]) -> None:
-        """Add the global values that a code refers to, and the modules that the code imports."""
+        """Add the global values to which a code object refers, and the modules that the code object imports."""
         used: dict[str, set[tuple[str, ...]]] = {}
         for inner in syntax.codes(code):
             for name, attributes in _global_uses(inner):
@@ -199,8 +200,9 @@ class CodeTracer:
         return source
 
     def _imported(self, variables: Mapping[str, Any], module: str, level: int, name: str) -> bool:
-        """Add a variable that a module imports from another module of the user. Return False if the other module is not
-        the user's.
+        """Add a variable that a module imports from another module of the user.
+
+        Return False if the other module does not belong to the user's code.
         """
         where = own_modules.resolved(module, level, variables)
         there = sys.modules.get(where or "")
@@ -215,7 +217,7 @@ class CodeTracer:
         if name not in self._own:
             self.packages.add(name.partition(".")[0])
         elif not attributes:
-            # The code passes the module itself to other code, which may use any part of the module.
+            # The code passes the module object to other code. The other code may use any part of the module.
             self._file(name)
         else:
             self._variable(vars(module), attributes[0], {attributes[1:]})
@@ -232,7 +234,10 @@ class CodeTracer:
                 self._file(inner)
 
     def _file(self, module: str) -> None:
-        """Add the file of a module and, unless the module is the objective's module, the files that it imports."""
+        """Add the file of a module.
+
+        If the module is not the objective's module, also add the files that the module imports.
+        """
         if module in self._modules:
             return
         self._modules.add(module)
@@ -249,7 +254,10 @@ class CodeTracer:
                 self._import(imported, names)
 
     def _refer(self, value: Any) -> str:
-        """Return the text that a hash contains for a function, class or module. Add the user's own objects as parts."""
+        """Return the text that represents a function, class or module in a hash.
+
+        Also add the user's own objects as parts.
+        """
         if isinstance(value, ModuleType):
             self._attribute(value, ())
             return f"module {value.__name__}"
@@ -270,7 +278,7 @@ class CodeTracer:
             return self._found[id(kind)][1]
         label = self._label("class", self._qualified(kind))
         self._found[id(kind)] = kind, label
-        # A part precedes the parts that it refers to.
+        # The list contains a part before the parts to which this part refers.
         self._add(CodePart("class", label))
         methods, attributes = _members(
             kind, lambda function: _module_of(function) in self._own and not self._is_generated(function)
@@ -376,7 +384,7 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _global_uses(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each global name that a code loads, with the chain of attributes that the code reads from it."""
+    """Yield each global name that a code object loads, and the chain of attributes that are read from the name."""
     instructions = list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.opname in _GLOBAL_OPCODES:
@@ -385,7 +393,7 @@ def _global_uses(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _imports(code: CodeType, variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the modules that a code imports, each with the names that the code imports from the module."""
+    """Yield each module that a code object imports, with the names that the code object imports from the module."""
     instructions = list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.opname == "IMPORT_NAME" and index >= 2:

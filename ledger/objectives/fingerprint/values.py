@@ -1,6 +1,6 @@
-"""Hashes of the values that an objective refers to, such as numbers, texts, containers and arrays.
+"""Hashes of the values to which an objective refers, such as numbers, texts, containers and arrays.
 
-Equal values have equal hashes in every process and on every machine. A hash contains no address, and does not depend on
+Equal values have equal hashes in every process and on every machine. A hash does not depend on memory addresses, or on
 the order of a set or of a dict.
 """
 
@@ -41,19 +41,18 @@ class ValueHasher:
     Parameters
     ----------
     refer : callable
-        Function that takes a function, a class or a module, and returns the text that the hash covers instead.
+        Function that takes a function, a class or a module, and returns a text. The hash is computed from this text.
     is_own : callable
-        Function that takes the class of an object, and returns whether the class belongs to the user's code. If so, the
-        attributes of the object are its value.
+        Function that takes the class of an object, and returns whether the class belongs to the user's code. If the
+        class belongs to the user's code, the value of the object consists of the object's attributes.
     folder : str or None
-        The folder of the user's code. A path in this folder has the same hash on a machine where the code is in another
-        folder.
+        The folder of the user's code. The hash of a path in this folder does not depend on the location of the folder.
     """
 
     def __init__(self, refer: Callable[[Any], str], is_own: Callable[[type], bool], folder: str | None) -> None:
         self._refer, self._is_own, self._folder = refer, is_own, folder
-        # This dict maps the id of each value to the value itself and its hash. While the dict refers to a value, no
-        # other value gets the same id.
+        # This dict maps the id of each value to the value itself and its hash. The dict refers to the values, so that
+        # Python does not reuse the id of a value.
         self._known: dict[int, tuple[object, bytes]] = {}
 
     def digest(self, value: object) -> str:
@@ -62,7 +61,7 @@ class ValueHasher:
         Raises
         ------
         UnwatchedValueError
-            The value, or a value inside it, has a type without a hash.
+            The value contains, or is, an object of a type for which the class computes no hash.
         """
         try:
             return self._hash(value, 0).hex()
@@ -84,7 +83,7 @@ class ValueHasher:
         return hashed
 
     def _content(self, value: Any, depth: int) -> Iterable[str | bytes | memoryview]:
-        """Return the parts of a value that the hash covers, beginning with the kind of the value."""
+        """Return the parts of a value from which the hash is computed. The first part is the kind of the value."""
         kind = type(value)
         if kind in _SCALARS:
             return kind.__name__, self._scalar(value)
@@ -129,8 +128,8 @@ class ValueHasher:
     def _sequence(self, value: Any, depth: int) -> Iterable[str | bytes]:
         kind = "list" if isinstance(value, list) else "tuple"
         name = kind if type(value) in (list, tuple) else self._refer(type(value))
-        # All items together become one text, because a list of numbers can be long, and a hash of each number would be
-        # slow.
+        # The code converts all items to one text, because a list of numbers can be long, and a hash of each number
+        # would be slow.
         if all(type(item) in _SCALARS for item in value):
             return name, json.dumps([self._scalar(item) for item in value])
         return name, "of", *(self._hash(item, depth) for item in value)
@@ -188,7 +187,7 @@ def joined(*parts: str | bytes | memoryview) -> bytes:
 
 
 def cell_contents(cell: types.CellType) -> tuple[Any, ...]:
-    """Return the content of a closure's cell. The result is empty if the variable has no value yet."""
+    """Return the content of a closure's cell. If the variable has no value yet, the result is empty."""
     try:
         return (cell.cell_contents,)
     except ValueError:
