@@ -1,4 +1,4 @@
-"""Predictions of a forest to which observations are added one at a time.
+"""Forests with a fast fit, and predictions of a forest to which observations are added one at a time.
 
 In a random forest, each added observation changes only the leaves. Extra trees are fitted again after each observation.
 """
@@ -6,10 +6,53 @@ In a random forest, each added observation changes only the leaves. Extra trees 
 from typing import Any
 
 import numpy as np
+import skopt.learning
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 Array = NDArray[np.float64]
+
+
+class _DirectTrees:
+    """A mix-in for a forest, which makes each unfitted tree without scikit-learn's `clone`.
+
+    `clone` takes up to half of the time of a fit, because it inspects the signature of the tree's class several times.
+    The trees get the same parameters and the same random states as the trees of scikit-learn.
+    """
+
+    estimator_: Any
+    estimator_params: tuple[str, ...]
+    estimators_: list[Any]
+
+    def _make_estimator(self, append: bool = True, random_state: Any = None) -> Any:
+        tree = object.__new__(type(self.estimator_))
+        vars(tree).update(vars(self.estimator_))
+        vars(tree).update({name: getattr(self, name) for name in self.estimator_params})
+        if random_state is not None:
+            tree.random_state = random_state.randint(np.iinfo(np.int32).max)
+        if append:
+            self.estimators_.append(tree)
+        return tree
+
+
+class RandomForestRegressor(_DirectTrees, skopt.learning.RandomForestRegressor):  # type: ignore[misc]
+    """skopt's random forest, with a faster fit."""
+
+
+class ExtraTreesRegressor(_DirectTrees, skopt.learning.ExtraTreesRegressor):  # type: ignore[misc]
+    """skopt's extra trees, with a faster fit."""
+
+
+def faster_forest(estimator: Any) -> Any:
+    """Return an unfitted forest with the parameters of a forest of skopt, and with a faster fit.
+
+    A regressor of another class is returned unchanged.
+    """
+    faster = {
+        skopt.learning.RandomForestRegressor: RandomForestRegressor,
+        skopt.learning.ExtraTreesRegressor: ExtraTreesRegressor,
+    }.get(type(estimator))
+    return estimator if faster is None else faster(**estimator.get_params(deep=False))
 
 
 class ForestPredictions:

@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 from ledger.optimizer import acquisition
 from ledger.optimizer.batch import BatchSelector
 from ledger.optimizer.columns import TransformedSpace, are_among
+from ledger.optimizer.forest import faster_forest
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
@@ -585,7 +586,7 @@ def _faster(estimator: Any) -> Any:
         return clone(estimator).set_params(estimator=_faster(estimator.estimator))
     if type(estimator) is skopt.learning.GaussianProcessRegressor:
         return GaussianProcessRegressor(**estimator.get_params(deep=False), hyperprior=True)
-    return estimator
+    return faster_forest(estimator)
 
 
 def _is_fast(estimator: Any) -> bool:

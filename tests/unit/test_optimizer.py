@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from ledger.optimizer import Optimizer, gaussian_process
 from ledger.optimizer.columns import TransformedSpace, are_among
-from ledger.optimizer.forest import ForestPredictions
+from ledger.optimizer.forest import ForestPredictions, faster_forest
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.optimizer.posterior import Posterior
 from tests.unit.estimators import small
@@ -291,6 +291,22 @@ def test_gains_of_gp_hedge_change_once_after_an_ask():
     # nothing was asked since
     optimizer.tell([0.5, 3, "a", 7], 2.0)
     np.testing.assert_array_equal(optimizer.gains_, after)
+
+
+@pytest.mark.parametrize("kind", ["RandomForestRegressor", "ExtraTreesRegressor"])
+@pytest.mark.parametrize("settings", [{}, {"max_depth": 3, "max_features": 0.5}, {"bootstrap": True, "n_jobs": 2}])
+def test_a_fast_forest_equals_that_of_skopt(kind, settings):
+    random = np.random.RandomState(0)
+    points, values, others = random.rand(40, 4), random.rand(40), random.rand(30, 4)
+    upstream = getattr(skopt.learning, kind)(n_estimators=8, min_samples_leaf=3, random_state=5, **settings)
+    forest = faster_forest(upstream)
+    assert type(forest) is not type(upstream)
+    for _ in range(2):
+        fitted = [model.fit(points, values).predict(others, return_std=True) for model in (forest, upstream)]
+        np.testing.assert_array_equal(*fitted)
+        assert [tree.get_params() for tree in forest] == [tree.get_params() for tree in upstream]
+        # A second fit uses the changed parameters.
+        forest, upstream = (model.set_params(min_samples_leaf=5, random_state=6) for model in (forest, upstream))
 
 
 def test_a_forest_learns_a_lie_without_being_grown_again():
