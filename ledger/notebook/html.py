@@ -125,7 +125,7 @@ def listing(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def convergence(improvements: Sequence[Improvement], last: int) -> str:
-    """Return the line of the best value so far as an SVG, from trial 0 to trial `last`."""
+    """Draw the best value after each trial, from trial 0 to trial `last`, as a line. Return the SVG text."""
     if not improvements:
         return ""
     values = [each.value for each in improvements]

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.objectives.command_result import LARGEST_RESULT, ReportLines, from_file, from_output
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
 from ledger.objectives.context import Context
+from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
 from ledger.objectives.result import InvalidResultError
 from ledger.objectives.value_scale import DIRECTIONS
 from ledger.text import last_line, one_line, show
@@ -59,8 +59,8 @@ class RemainingProcessesError(LedgerError):
 
 
 @dataclass(frozen=True)
-class CommandHost:
-    """The permissions and the resources with which a process runs commands.
+class CommandPermissions:
+    """The commands that a process is allowed to run, and the folder in which the commands may write files.
 
     Attributes
     ----------
@@ -69,13 +69,13 @@ class CommandHost:
     folder : str or None
         Path of the folder for the files of the trials. If the folder does not exist, the first trial creates it. None
         means the system's folder for temporary files.
-    processes : AdoptedProcesses
-        The processes of the running command.
+    orphans : OrphanReaper
+        Kills the processes that a command leaves behind.
     """
 
     patterns: Sequence[str] = ()
     folder: str | None = None
-    processes: AdoptedProcesses = field(default_factory=AdoptedProcesses)
+    orphans: OrphanReaper = field(default_factory=OrphanReaper)
 
     @contextmanager
     def trial_folder(self) -> Iterator[str]:
@@ -105,7 +105,7 @@ class CommandHost:
                     remove_folder(str(folder))
 
 
-def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObjective":
+def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) -> "CommandObjective":
     """Load the command of an objective.
 
     Parameters
@@ -113,7 +113,7 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
     objective : mapping
         The mapping has the key "command", and may have the keys "params_as", "direction" and "record_source". The
         values may be any JSON values, because a role that can create studies can write any JSON value as an objective.
-    host : CommandHost
+    permissions : CommandPermissions
         The permissions and the resources of this process.
 
     Raises
@@ -130,15 +130,15 @@ def load_command(objective: Mapping[str, Any], host: CommandHost) -> "CommandObj
         template = CommandTemplate(objective["command"])
     except UsageError as error:
         raise LedgerError(f"the study's objective is malformed ({error}): delete the study") from None
-    fixed_arguments(template.arguments, host.patterns)
+    fixed_arguments(template.arguments, permissions.patterns)
     if shutil.which(template.program) is None:
         raise LedgerError(
             f"this machine has no program {show(template.program)} for the command of the study: install the program,"
             " put its folder on PATH, or, if the path is relative, start the worker in the folder in which the path"
             " begins"
         )
-    host.remove_leftovers()
-    return CommandObjective(template, params_as, host)
+    permissions.remove_leftovers()
+    return CommandObjective(template, params_as, permissions)
 
 
 class CommandObjective:
@@ -150,12 +150,12 @@ class CommandObjective:
         The program and its arguments.
     params_as : str
         How the command receives the parameters, one of `PARAMS_AS`.
-    host : CommandHost
+    permissions : CommandPermissions
         The permissions and the resources of this process.
     """
 
-    def __init__(self, template: CommandTemplate, params_as: str, host: CommandHost) -> None:
-        self._template, self._params_as, self._host = template, params_as, host
+    def __init__(self, template: CommandTemplate, params_as: str, permissions: CommandPermissions) -> None:
+        self._template, self._params_as, self._permissions = template, params_as, permissions
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Run the command, end all its processes, and return its result.
@@ -172,7 +172,7 @@ class CommandObjective:
         RemainingProcessesError
             A process of the command has not ended in time.
         """
-        with self._host.trial_folder() as folder:
+        with self._permissions.trial_folder() as folder:
             facts = {
                 "study": context.study,
                 "study_seed": str(context.study_seed),
@@ -202,8 +202,8 @@ class CommandObjective:
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
         variables |= {names[fact]: _encode(text) for fact, text in facts.items()}
-        processes = self._host.processes
-        processes.begin()
+        orphans = self._permissions.orphans
+        orphans.begin()
         try:
             process = subprocess.Popen(
                 [_encode(argument) for argument in arguments],
@@ -214,19 +214,19 @@ class CommandObjective:
                 env=variables,
             )
         except (OSError, ValueError) as error:
-            processes.stop()
+            orphans.stop()
             raise CommandFailedError(self._describe_start(error)) from None
         try:
             output, error_output = self._read(process, reports)
         finally:
             # Processes that the command has started may still run, and may keep the command's pipes open.
-            has_ended = processes.end(())
+            has_ended = orphans.end(())
         if not has_ended:
             raise RemainingProcessesError(
                 f"some processes of the command still ran {LONGEST_WAIT:g} s after the command had ended: change the"
                 " program so that it ends all its processes"
             )
-        processes.stop()
+        orphans.stop()
         for stream in (output, error_output):
             stream.read(_LARGEST_REST)
             stream.pipe.close()
@@ -264,7 +264,7 @@ class CommandObjective:
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
                     if descriptor != exit_descriptor and not is_open[descriptor].read(_READ_SIZE):
                         poll.unregister(descriptor)
-                self._host.processes.collect([process.pid])
+                self._permissions.orphans.collect([process.pid])
                 has_ended = process.poll() is not None
         finally:
             if exit_descriptor is not None:

@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController
 
 from ledger.errors import LedgerError
 from ledger.objectives import datasets, tabular
-from ledger.objectives.command import CommandHost, load_command
+from ledger.objectives.command import CommandPermissions, load_command
 from ledger.objectives.context import Context
 from ledger.objectives.estimators import EstimatorBuilder, need_permission
 from ledger.objectives.fitting import FittingObjective, ModelBuilder
@@ -101,7 +101,7 @@ def load(
     threads: int = 1,
     contents: Sequence[bytes] = (),
     folder: str | None = None,
-    host: CommandHost | None = None,
+    permissions: CommandPermissions | None = None,
 ) -> LoadedObjective:
     """Load an objective.
 
@@ -125,8 +125,8 @@ def load(
         Contents of the files that ``"data"`` names.
     folder : str, optional
         Additional folder for the module of an allowed function. Python searches this folder last.
-    host : CommandHost, optional
-        Permissions and resources for commands. By default, no command is allowed.
+    permissions : CommandPermissions, optional
+        The allowed commands. By default, no command is allowed.
 
     Raises
     ------
@@ -146,7 +146,9 @@ def load(
         function = load_function(str(objective["function"]), allowed, folder)
         return LoadedObjective(function, threads, value_scale(objective))
     if "command" in objective:
-        return LoadedObjective(load_command(objective, host or CommandHost()), threads, value_scale(objective))
+        return LoadedObjective(
+            load_command(objective, permissions or CommandPermissions()), threads, value_scale(objective)
+        )
     form = read_form(objective)
     builder = load_builder(form, allowed, folder)
     return LoadedObjective(FittingObjective(form, load_dataset(form, contents), builder, threads), threads)

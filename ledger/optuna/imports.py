@@ -41,7 +41,10 @@ class OptunaStudy:
     others: int
 
     def rows(self, scale: ValueScale) -> Iterator[UncheckedTrial]:
-        """Yield the complete trials as rows for an import. `scale` is the value scale of the ledger's study."""
+        """Yield the complete trials as rows for an import.
+
+        `scale` converts each value of the objective to a loss of the ledger's study.
+        """
         for trial in self.trials:
             place = f"trial {trial.number} of Optuna's study {self.name}"
             yield UncheckedTrial(place, partial(self._read, trial, scale))

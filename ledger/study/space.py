@@ -133,7 +133,7 @@ class Space:
             try:
                 dimension = read_dimension(name, table)
                 if name in dimensions:
-                    raise ValueError("two dimensions have this name; give each parameter one dimension")
+                    raise ValueError("two dimensions have this name; rename or remove one of the dimensions")
             except ValueError as error:
                 shown = name if is_printable(name) and len(name) <= LONGEST_NAME else show(name)
                 raise UsageError(f"{place} {shown}: {error}") from None

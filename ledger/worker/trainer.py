@@ -23,9 +23,9 @@ from typing import Any
 from ledger.database.bounds import MOST_REPORTS
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import Context
-from ledger.objectives.adopted import LONGEST_WAIT, AdoptedProcesses
 from ledger.objectives.command import remove_folder
 from ledger.objectives.fingerprint import ObjectiveCode
+from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
 from ledger.objectives.reporting import INSIDE
 from ledger.text import last_line
 from ledger.worker import credentials, interpreter
@@ -108,7 +108,7 @@ class TrainerHandle:
             "folder": self._folder,
         }
         self._environment, self._account = environment or {}, account
-        self._adopted = AdoptedProcesses() if adopts else None
+        self._orphans = OrphanReaper() if adopts else None
         self._cgroup = TrainerCgroup() if adopts else None
         # Functions that open the data files of the objective that the supervisor has sent last.
         self._open_data: Sequence[Callable[[], int]] = ()
@@ -273,12 +273,12 @@ class TrainerHandle:
             outcomes += self._end_first("failed", self._describe_fault)
         elif has_ended and self.jobs:
             outcomes += self._end_first("crashed", self._describe_death)
-        elif self._adopted is not None and self._process is not None:
+        elif self._orphans is not None and self._process is not None:
             if self.jobs:
-                self._adopted.collect([self._process.pid])
+                self._orphans.collect([self._process.pid])
             # No trial is in training. Therefore the supervisor can end the processes that objectives have detached from
             # the trainer.
-            elif not self._adopted.end([self._process.pid]) and self._cgroup is not None and self._cgroup.exists:
+            elif not self._orphans.end([self._process.pid]) and self._cgroup is not None and self._cgroup.exists:
                 # The detached processes fork faster than the supervisor can end them. Only a kill of the trainer's
                 # whole cgroup ends all of the detached processes.
                 self._kill()
@@ -440,8 +440,8 @@ class TrainerHandle:
         options = {**self._options, "parent": os.getpid(), "data": data, "token": token}
         descriptors = channel.trainer_descriptors
         program = interpreter.command("ledger.worker.trainer_process")
-        if self._adopted is not None:
-            self._adopted.begin()
+        if self._orphans is not None:
+            self._orphans.begin()
         try:
             self._process = subprocess.Popen(
                 [*program, json.dumps(options), *map(str, descriptors)],
@@ -515,8 +515,8 @@ class TrainerHandle:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._wait_for_end()
-        if self._adopted is not None:
-            self._adopted.stop()
+        if self._orphans is not None:
+            self._orphans.stop()
         if self._cgroup is not None:
             self._cgroup.remove()
         stderr = self._output.last_error(1)
@@ -541,8 +541,8 @@ class TrainerHandle:
         while (code := self._process.poll()) is None and time.monotonic() < deadline:
             # The kernel reports the exit code of a traced process first to the tracer. The tracer may be a process that
             # the objective has detached from the child.
-            if self._adopted is not None:
-                self._adopted.end([self._process.pid])
+            if self._orphans is not None:
+                self._orphans.end([self._process.pid])
             time.sleep(_POLL_SECONDS)
         return -signal.SIGKILL if code is None else code
 

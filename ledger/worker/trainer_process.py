@@ -21,7 +21,7 @@ from typing import Any
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
 from ledger.objectives import Context, ValueScale, load, runs_users_code, search_path, value_scale
-from ledger.objectives.command import CommandFailedError, CommandHost, RemainingProcessesError
+from ledger.objectives.command import CommandFailedError, CommandPermissions, RemainingProcessesError
 from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
 from ledger.objectives.reporting import receive_reports
@@ -51,9 +51,9 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     options : mapping
         Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is the list
         of the file descriptors from which the process reads the data files. The value of "token" is the parameter
-        `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandHost`. The values of
-        "allowed", "commands", "threads" and "memory_limit" are the values of the parameters of `TrainerHandle` with the
-        same names.
+        `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandPermissions`. The values
+        of "allowed", "commands", "threads" and "memory_limit" are the values of the parameters of `TrainerHandle` with
+        the same names.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
@@ -76,7 +76,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     # The process reads the path of the current folder before the first job, because an objective may change the current
     # folder.
     folder = search_path.current_folder()
-    host = CommandHost(options["commands"], options["folder"])
+    permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
     process_id = os.getpid()
     loaded = ""
@@ -89,10 +89,10 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
                 raise LedgerError(refusal)
             if job["objective"] != loaded:
                 objective = json.loads(job["objective"])
-                evaluate, scale = _load(objective, options, folder, host), value_scale(objective)
+                evaluate, scale = _load(objective, options, folder, permissions), value_scale(objective)
                 message = _checked_code(objective, job, options, folder)
                 if "command" in objective:
-                    channel.at_end = lambda: _end_command(host)
+                    channel.at_end = lambda: _end_command(permissions)
                     _set_death_signal(0)
                 loaded = job["objective"]
                 channel.answer(message.to_answer(job["job"]), urgent=True)
@@ -115,7 +115,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
 
 def _load(
-    objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None, host: CommandHost
+    objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None, permissions: CommandPermissions
 ) -> LoadedObjective:
     # Trainers that read the same temporary file share one file position. Therefore the trainer reads with pread(),
     # which does not use the shared file position.
@@ -123,7 +123,12 @@ def _load(
     with nullcontext() if runs_users_code(objective) else without_pandas():
         try:
             return load(
-                objective, options["allowed"], threads=options["threads"], contents=contents, folder=folder, host=host
+                objective,
+                options["allowed"],
+                threads=options["threads"],
+                contents=contents,
+                folder=folder,
+                permissions=permissions,
             )
         except (LedgerError, MemoryError):
             raise
@@ -182,14 +187,14 @@ def _set_death_signal(number: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
-def _end_command(host: CommandHost) -> None:
+def _end_command(permissions: CommandPermissions) -> None:
     """End the running command with all its processes, and this process, because the supervisor has ended.
 
     If the supervisor ends, the kernel could end this process, but not the processes of the command. Therefore a process
     that runs commands does not use the kernel's death signal. This process does not run an objective's code, so this
     process can end the command itself.
     """
-    host.processes.end(())
+    permissions.orphans.end(())
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.objectives import Context, adopted
+from ledger.objectives import Context, orphans
 from ledger.objectives.form import StoredFile
 from ledger.worker import cgroup
 from ledger.worker.dataset_file import DatasetFile
@@ -384,7 +384,7 @@ def test_the_processes_of_a_trial_end_with_its_trainer_in_any_session(trainer, t
 @pytest.mark.parametrize("has_lists", [True, False])
 def test_detached_processes_end_with_their_trial_and_a_pool_does_not(trainer, tmp_path, monkeypatch, has_lists):
     if not has_lists:  # as on a kernel without the files that list the children of a process
-        monkeypatch.setattr(adopted, "_LIST", tmp_path / "none")
+        monkeypatch.setattr(orphans, "_LIST", tmp_path / "none")
     (tmp_path / "mine.py").write_text(LEFT)
     (outcome,) = outcomes(trainer, "leaves", 1, folder=str(tmp_path), ends="returns")
     assert outcome.loss == 0.5

@@ -12,7 +12,7 @@ from ledger.cli.options import allow_command_option
 from ledger.cli.study_options import StudyCommand, study_options
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import Context, load
-from ledger.objectives.command import CommandHost
+from ledger.objectives.command import CommandPermissions
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
 from tests import variables
@@ -105,7 +105,10 @@ def test_the_default_of_params_as_leaves_the_study_as_it_is():
         (["--space", "space.toml", "--", "{x}"], 'the command after --: the program "{x}" must be a fixed text'),
         (["--space", "space.toml", "--model", "svm", "--", "a", "{x}"], "command and model exclude each other"),
         (["--space", "nothing.toml", "--", "a"], "--space nothing.toml: No such file or directory; give the path"),
-        (["--space", "study.toml", "--", "a"], "--space study.toml: the file has the table [objective], but --space"),
+        (
+            ["--space", "study.toml", "--", "a"],
+            "--space study.toml: the file has the table [objective], but a file for",
+        ),
         (["--space", "flat.toml", "--", "a"], "--space flat.toml: 'x' is outside of the table [space]; write [space]"),
         (["--space", "empty.toml", "--", "a"], "--space empty.toml: the table [space] is missing"),
         (["--space", "wrong.toml", "--", "a"], "--space wrong.toml: [space] x: low 1.0 is not below high 0.0"),
@@ -203,7 +206,7 @@ CONTEXT = Context(study="s", trial=0, attempt=1, seed=7, study_seed=1)
 )
 def test_a_malformed_command_in_the_database_is_refused_in_one_line(objective):
     with pytest.raises(LedgerError, match="^the study's objective is malformed") as refused:
-        load(objective, ["ls"], host=CommandHost(["ls {...}"]))
+        load(objective, ["ls"], permissions=CommandPermissions(["ls {...}"]))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 1_000
 
@@ -212,25 +215,25 @@ def test_a_command_prints_the_value_that_its_study_maximises():
     study = parse("study.toml", "--direction", "maximize", "--", "sh", "-c", "echo 0.75", "sh", "{x}")
     objective = study.spec()["objective"]
     assert objective == {"command": ["sh", "-c", "echo 0.75", "sh", "{x}"], "direction": "maximize"}
-    host = CommandHost(["sh {...}"])
-    assert load(objective, (), host=host)({"x": 0.5}, CONTEXT).loss == -0.75
-    assert load({**objective, "direction": "minimize"}, (), host=host)({"x": 0.5}, CONTEXT).loss == 0.75
+    permissions = CommandPermissions(["sh {...}"])
+    assert load(objective, (), permissions=permissions)({"x": 0.5}, CONTEXT).loss == -0.75
+    assert load({**objective, "direction": "minimize"}, (), permissions=permissions)({"x": 0.5}, CONTEXT).loss == 0.75
     assert parse("study.toml", "--direction", "minimize").spec_hash == parse("study.toml").spec_hash
 
 
 def test_a_worker_runs_only_an_allowed_program_that_it_has():
     objective = {"command": ["no-such-program", "{x}"]}
-    for host in (None, CommandHost(), CommandHost(["no-such-program {y}"])):
+    for permissions in (None, CommandPermissions(), CommandPermissions(["no-such-program {y}"])):
         with pytest.raises(LedgerError, match="no permission to run the command no-such-program"):
-            load(objective, ["no-such-program"], host=host)
+            load(objective, ["no-such-program"], permissions=permissions)
     with pytest.raises(LedgerError, match='^this machine has no program "no-such-program"'):
-        load(objective, (), host=CommandHost(["no-such-program {...}"]))
+        load(objective, (), permissions=CommandPermissions(["no-such-program {...}"]))
     Path("no-such-program").write_text("#!/bin/sh\n")
     objective = {"command": ["./no-such-program"]}
     with pytest.raises(LedgerError, match="^this machine has no program"):  # it may not be executed
-        load(objective, (), host=CommandHost(["./no-such-program"]))
+        load(objective, (), permissions=CommandPermissions(["./no-such-program"]))
     Path("no-such-program").chmod(0o700)
-    load(objective, (), host=CommandHost(["./no-such-program"]))
+    load(objective, (), permissions=CommandPermissions(["./no-such-program"]))
 
 
 @pytest.mark.parametrize("pattern", ["", "{...}", "a 'b", "a {...} b"])

@@ -114,7 +114,7 @@ def test_a_file_is_known_by_its_content():
         ([], "0 studies are given; give 1 to 12 studies"),
         ([str(number) for number in range(MOST_STUDIES + 1)], "13 studies are given; give 1 to 12 studies"),
         (["a", "b", "a"], 'study "a" is given twice'),
-        ([None], "the name of a study is a text"),
+        ([None], "the name of a study must be a text"),
     ],
 )
 def test_the_names_are_checked_before_the_ledger_is_read(names, message):

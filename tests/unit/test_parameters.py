@@ -134,12 +134,12 @@ def test_every_name_of_the_estimator_is_accepted(model, task):
         (
             "svm",
             "random_state",
-            "the ledger itself sets 'random_state' of SVC (model svm) (the trial's own seed); leave it",
+            "the ledger itself sets 'random_state' of SVC (model svm) (the trial's own seed); remove this",
         ),
         (
             "xgb",
             "nthread",
-            "the ledger itself sets 'nthread' of XGBClassifier (model xgb) (the worker's threads); leave it",
+            "the ledger itself sets 'nthread' of XGBClassifier (model xgb) (the worker's threads); remove this",
         ),
         (
             "lgbm",

@@ -157,7 +157,7 @@ def test_the_code_of_a_user_is_not_refitted(objective, kind):
         lambda: refit("s", spec_of(objective), 0, {}, [], 1, ()),
         lambda: best_code("s", spec_of(objective), 0, 0.5, {}, []),
     ):
-        with pytest.raises(UsageError, match=f"the objective of study s is a {kind}, and the ledger does not know"):
+        with pytest.raises(UsageError, match=f"does not know the model of study s, because the objective is a {kind}"):
             call()
 
 

@@ -26,8 +26,10 @@ LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
 
 
-class AdoptedProcesses:
-    """Adopts and ends the detached processes of one child of this process. The child is a trainer or a command.
+class OrphanReaper:
+    """Kills the detached processes that a child of this process leaves behind. The child is a trainer or a command.
+
+    While the reaper is active, the kernel makes this process the new parent of each detached process.
 
     On systems other than Linux, this class does nothing.
 
