@@ -13,7 +13,6 @@ from ledger.objectives import Context, load, runs_users_code
 from ledger.objectives.estimators import EstimatorBuilder, weights_argument
 from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.study.conversion import from_any
-from tests.unit.test_objectives_models import in_a_fresh_process
 
 PACKAGE = "own_estimators"
 SOURCE = """
@@ -124,19 +123,6 @@ def test_each_part_gets_the_seed_and_only_the_outermost_pool_the_threads():
 def test_a_function_of_an_allowed_module_returns_an_estimator():
     made = builder(f"{PACKAGE}:one_vs_rest").build({"estimator__C": 0.5}, 1, 3)
     assert (made.estimator.C, made.estimator.random_state, made.n_jobs) == (0.5, 1, 3)
-
-
-@pytest.mark.parametrize("name", ["xgboost:XGBClassifier", "lightgbm:LGBMClassifier", FOREST])
-def test_an_estimator_by_name_has_the_same_loss_in_every_process(name):
-    code = (
-        "from ledger.objectives import Context, load\n"
-        f"evaluate = load({{'estimator': {name!r}, 'dataset': 'digits', 'params': {{'n_estimators': 5}}}}, [])\n"
-        "print(evaluate({'max_depth': 3}, Context('s', 0, 1, 5, 7)).loss.hex())"
-    )
-    here = load({"estimator": name, "dataset": "digits", "params": {"n_estimators": 5}}, [])
-    loss = here({"max_depth": 3}, Context("s", 0, 1, 5, 7)).loss
-    assert 0 < loss < 0.6
-    assert in_a_fresh_process(code, OMP_NUM_THREADS="3").split() == [loss.hex()]
 
 
 def test_the_linear_booster_of_xgboost_is_reproducible_by_name():

@@ -1,11 +1,6 @@
 """The built-in models: a trial has the same loss everywhere, on rows that depend on the study's seed."""
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -28,45 +23,10 @@ SMALL = {
 
 OF_CLASSES = [dataset for dataset in DATASETS if task_of(dataset) == CLASSIFICATION]
 
-# The losses of every model on every dataset, with two trials each.
-LOSSES = """
-def losses(small, datasets):
-    from ledger.objectives import Context
-    from ledger.objectives.loading import load
-    found = {}
-    for model, params in small.items():
-        for dataset in datasets:
-            task = {"task": "regression"} if dataset == "diabetes" else {}
-            objective = load({"model": model, "dataset": dataset, **task}, [])
-            for trial in range(2):
-                context = Context("s", trial, attempt=1, seed=1000 + trial, study_seed=7)
-                found[f"{model} {dataset} {trial}"] = objective(params, context).loss.hex()
-    return found
-"""
-
-
-def in_a_fresh_process(code, *arguments, **environment):
-    command = [sys.executable, "-W", "error", "-c", code, *arguments]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
-
 
 def evaluate(model, params, context=CONTEXT, dataset="breast_cancer", **options):
     task = {} if task_of(dataset) == CLASSIFICATION else {"task": task_of(dataset)}
     return load({"model": model, "dataset": dataset, **task}, [], **options)(params, context)
-
-
-def test_the_loss_is_bit_equal_in_every_process_and_thread_count():
-    here: dict[str, Any] = {}
-    exec(LOSSES, here)
-    first = here["losses"](SMALL, DATASETS)
-    there = f"{LOSSES}\nimport json, sys\nprint(json.dumps(losses(*json.loads(sys.argv[1]))))"
-    second = json.loads(in_a_fresh_process(there, json.dumps([SMALL, DATASETS]), OMP_NUM_THREADS="4"))
-    assert first == second
-    assert len(first) == len(MODELS) * len(DATASETS) * 2
-    assert len(set(first.values())) > 10, "the losses must differ, or the comparison shows nothing"
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,18 +1,13 @@
 """The promises of the optimizer beyond skopt's: few fits, no duplicates, any losses, equal points everywhere."""
 
 import copy
-import json
-import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import skopt
 import skopt.learning
 from skopt.space import Categorical, Integer, Real
-from threadpoolctl import threadpool_limits
 
 from ledger.optimizer import Optimizer, gaussian_process
 from ledger.optimizer.columns import TransformedSpace, are_among
@@ -20,38 +15,10 @@ from ledger.optimizer.forest import ForestPredictions, faster_forest
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.optimizer.posterior import Posterior
 from tests.unit.estimators import small
+from tests.unit.told import keys, loss, mixed, told
 
 estimators = pytest.mark.parametrize("estimator", ["GP", "RF", "ET"])
 ACQUISITIONS = ["EI", "PI", "LCB", "gp_hedge", "EIps", "PIps", "MES"]
-
-
-def mixed():
-    return [
-        Real(1e-5, 1.0, "log-uniform", name="rate"),
-        Integer(1, 20, name="depth"),
-        Categorical(["a", "b", "c"], name="kind"),
-        Integer(1, 5000, "log-uniform", name="size"),
-    ]
-
-
-def loss(point):
-    rate, depth, kind, size = point
-    return float((np.log10(rate) + 2) ** 2 + (depth - 7) ** 2 / 40 + "bac".index(kind) + abs(np.log(size) - 3) / 4)
-
-
-def told(estimator="GP", size=12, batches=0, dimensions=mixed, objective=loss, **settings):
-    given = {"n_initial_points": size, "random_state": 1, "model_queue_size": 1, "acq_func": "EI", **settings}
-    given.setdefault("acq_optimizer_kwargs", {"n_points": 500})
-    optimizer = Optimizer(dimensions(), small(estimator), **given)
-    times = given["acq_func"].endswith("ps")
-    for number in range(1 + batches):
-        points = optimizer.ask(size if number == 0 else 4)
-        optimizer.tell(points, [(objective(one), 1.5) if times else objective(one) for one in points])
-    return optimizer
-
-
-def keys(points):
-    return [json.dumps([str(value) for value in point]) for point in points]
 
 
 @pytest.fixture
@@ -294,7 +261,7 @@ def test_gains_of_gp_hedge_change_once_after_an_ask():
 
 
 @pytest.mark.parametrize("kind", ["RandomForestRegressor", "ExtraTreesRegressor"])
-@pytest.mark.parametrize("settings", [{}, {"max_depth": 3, "max_features": 0.5}, {"bootstrap": True, "n_jobs": 2}])
+@pytest.mark.parametrize("settings", [{}, {"max_depth": 3, "max_features": 0.5}, {"bootstrap": True}])
 def test_a_fast_forest_equals_that_of_skopt(kind, settings):
     random = np.random.RandomState(0)
     points, values, others = random.rand(40, 4), random.rand(40), random.rand(30, 4)
@@ -330,23 +297,3 @@ def test_a_forest_learns_a_lie_without_being_grown_again():
     assert mean[0] == pytest.approx(np.mean(means))
     assert deviation[0] == pytest.approx(np.sqrt(np.mean(variances) + np.var(means)))
     assert predictions.mean_at(others[:1])[0] == pytest.approx(mean[0])
-
-
-PROGRAM = """
-import json
-from tests.unit.test_optimizer import found
-print(json.dumps(found()))
-"""
-
-
-def found():
-    optimizers = [told(estimator, batches=2) for estimator in ("GP", "RF")]
-    return [keys(optimizer.Xi + optimizer.ask(4)) for optimizer in optimizers]
-
-
-def test_equal_seeds_give_equal_points_in_any_process():
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}
-    program = [sys.executable, "-c", PROGRAM]
-    there = subprocess.run(program, check=True, capture_output=True, text=True, env={**os.environ, **threads}).stdout
-    with threadpool_limits(2):
-        assert found() == json.loads(there)

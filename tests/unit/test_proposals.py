@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -20,58 +17,10 @@ from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Proposal, ProposalInput, environment, propose
 from ledger.proposals.skopt_space import SkoptSpace
-from ledger.study.file import assemble
 from ledger.study.space import Space
-from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, DerivedSettings, OptimizerSettings, StudySpec
+from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS
+from tests.unit.proposed import CATEGORIES, GRIDS, INTEGERS, MIXED, make, observed
 from tests.unit.test_space import jsonb
-
-MIXED = {
-    "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
-    "degree": {"type": "integer", "low": 1, "high": 6},
-    "kernel": {"type": "categorical", "choices": ["rbf", 1, False, 2.5]},
-    "leaves": {"type": "integer", "low": 4, "high": 128, "prior": "log-uniform"},
-    "fixed": {"type": "categorical", "choices": ["one"]},
-}
-GRIDS = {
-    "dropout": {"type": "real", "low": 0, "high": 0.5, "step": 0.1},
-    "batch": {"type": "integer", "low": 16, "high": 256, "powers_of": 2},
-    "rate": {"type": "real", "low": 1e-5, "high": 1e-1, "powers_of": 10},
-    "width": {"type": "integer", "low": 8, "high": 1024, "step": 8},
-    "size": {"type": "categorical", "choices": ["s", "m", "l", "xl"], "ordered": True},
-    "weight": [None, "balanced", (1, 2), [3], {"a": None}],
-    "fixed": "constant",
-}
-CATEGORIES = {
-    "kernel": {"type": "categorical", "choices": ["rbf", "linear", "poly"]},
-    "shrinking": {"type": "categorical", "choices": [True, False]},
-    "degree": {"type": "categorical", "choices": [1, 2, 3]},
-}
-INTEGERS = {
-    "degree": {"type": "integer", "low": 1, "high": 3},
-    "leaves": {"type": "integer", "low": 1, "high": 4, "prior": "log-uniform"},
-}
-
-
-def make(
-    space: dict[str, Any], estimator: str = "GP", acq_func: str = "EI", *, seed: int = 1, initial: int = 2
-) -> StudySpec:
-    return assemble({"seed": seed}).model_copy(
-        update={
-            "space": Space.from_toml(space),
-            "optimizer": OptimizerSettings.model_validate({"base_estimator": estimator, "acq_func": acq_func}),
-            "resolved": DerivedSettings(initial_points=initial),
-        }
-    )
-
-
-def observed(study: StudySpec, losses: Sequence[float | None]) -> list[Observation]:
-    points = propose(
-        study.model_copy(update={"resolved": DerivedSettings(initial_points=999)}), 0, 0, len(losses), ProposalInput()
-    )
-    return [
-        Observation(params, loss, 0.5 + index)
-        for index, (params, loss) in enumerate(zip(points.points, losses, strict=True))
-    ]
 
 
 def distinct(points: Sequence[dict[str, Any]]) -> bool:
@@ -161,45 +110,6 @@ def test_the_model_finds_the_best_value_of_an_ordinal_dimension(table: dict[str,
     assert distinct([dict(one.params) for one in history])
     found = min(history, key=lambda one: one.loss or 0.0).params["x"]
     assert abs(dimension.index(found) - place) <= 2
-
-
-SCRIPT = """
-import json, sys
-from ledger.proposals import Observation, ProposalInput, propose
-from ledger.study.spec import StudySpec
-for line in sys.stdin:
-    spec, history = json.loads(line)
-    study = StudySpec.from_spec("s", 3, spec)
-    proposal = propose(study, 2, 1, 3, ProposalInput([Observation(*one) for one in history]))
-    print(json.dumps([proposal.points, proposal.surrogate]))
-"""
-
-
-def test_a_fresh_process_proposes_the_same_from_json() -> None:
-    asked, here = [], []
-    for space, estimator, acq_func in (
-        (MIXED, "GP", "EI"),
-        (MIXED, "GP", "MES"),
-        (MIXED, "RF", "EIps"),
-        (GRIDS, "GP", "EI"),
-        (GRIDS, "ET", "LCB"),
-    ):
-        study = make(space, estimator, acq_func)
-        history = observed(study, [math.sin(index) / 3 for index in range(15)])
-        with threadpool_limits(2):
-            proposal = propose(study, 2, 1, 3, ProposalInput(history))
-        here.append(json.loads(json.dumps([proposal.points, proposal.surrogate])))
-        stored = [[jsonb(one.params), one.loss, one.seconds] for one in history]
-        asked.append(json.dumps([jsonb(study.spec()), stored]))
-    answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        input="\n".join(asked),
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert [json.loads(line) for line in answer.stdout.splitlines()] == here
 
 
 def test_iteration_round_and_seed_each_give_other_points() -> None:

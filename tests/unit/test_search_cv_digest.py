@@ -1,9 +1,6 @@
 """The digest of a search: equal in every process, and another one after a change of data or code."""
 
 import importlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,75 +20,6 @@ from ledger.sklearn.digest import digest
 from ledger.sklearn.distributions import read_distributions
 from ledger.sklearn.fit_file import SharedContent
 from ledger.sklearn.objective import CandidateFits, make_objective
-
-# A script with its own estimator and functions, as a notebook has them.
-SCRIPT = """
-import threading
-import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.preprocessing import FunctionTransformer
-from sklearn.metrics import make_scorer
-from ledger.sklearn.digest import digest
-
-SCALE = {scale}
-words = frozenset({{"a", "b", "c", "d"}})
-
-def helper(value):
-    return value * SCALE if value in {{"x", "y", "z"}} else value
-
-def score(y, predicted, weight={weight}):
-    "A score."
-    return helper(y) + weight
-
-class Base(BaseEstimator):
-    def fit(self, X, y=None):
-        return super().fit(X) if X else self
-
-class Model(Base):
-    offset = {offset}
-    def __init__(self, words=words, function=lambda x: x + {added}):
-        self.words, self.function = words, function
-    @property
-    def size(self):
-        return len(self.words) * {factor}
-    @staticmethod
-    def fit_rows(rows):
-        return [row for row in rows if row]
-
-def make(power):
-    def inner(x):
-        return x ** power
-    return inner
-
-frame = pd.DataFrame({{"a": [1.0, None], "b": ["x", "y"], "c": pd.to_datetime(["2026-01-01", "2026-01-02"])}})
-found = digest((Model(), make_scorer(score), FunctionTransformer(make({power})), frame, np.random.RandomState(1)))
-print(found)
-"""
-VALUES = {"scale": 2, "weight": 1.0, "offset": 3, "added": 1, "factor": 2, "power": 2}
-
-
-def digest_of_process(folder: Path, seed: int) -> str:
-    """Run the script in a new process, which has another order of sets."""
-    # The name and the lines of the file do not belong to the code, as with the cells of a notebook.
-    file = folder / f"script{seed}.py"
-    file.write_text("\n" * seed + SCRIPT.format(**VALUES))
-    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
-    command = [sys.executable, str(file)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-
-
-def digest_here(**changes: int) -> str:
-    variables: dict[str, Any] = {"__name__": "__main__"}
-    exec(SCRIPT.format(**{**VALUES, **changes}), variables)
-    return str(variables["found"])
-
-
-def test_code_of_a_script_has_an_equal_digest_until_it_changes(tmp_path: Path) -> None:
-    first = digest_here()
-    assert digest_of_process(tmp_path, 1) == digest_of_process(tmp_path, 2) == first
-    changed = [digest_here(**{name: 7}) for name in VALUES]
-    assert len({first, *changed}) == len(VALUES) + 1
 
 
 def test_code_of_a_changed_module_has_another_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

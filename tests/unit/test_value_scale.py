@@ -18,8 +18,8 @@ def test_the_value_of_an_own_objective_is_recovered_exactly(scale, value):
     assert scale.value(scale.loss(value)) == value
 
 
-@pytest.mark.parametrize("metric", sorted(frozenset().union(*USABLE.values())))
 @given(
+    metric=st.sampled_from(sorted(frozenset().union(*USABLE.values()))),
     trained=st.sampled_from(
         [{"model": "svm"}, {"estimator": "own:Model"}, {"steps": [["a", "own:A"], ["b", "own:B"]]}]
     ),
