@@ -37,7 +37,8 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
     lines = [
         f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
-        f" The study ran on {workers} workers, with faults for {soaked.seconds:.0f} s:",
+        f" The study ran on {workers} workers.",
+        f"The test injected faults for {soaked.seconds:.0f} s:",
         "",
         "```text",
         command,
@@ -56,6 +57,6 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"{len(soaked.left)} processes exited without a fault of the test.",
+        f"{len(soaked.left)} processes exited without an injected fault as the cause.",
     ]
     return "\n".join(lines) + "\n"
