@@ -71,7 +71,7 @@ def test_an_estimator_by_name_has_the_same_loss_in_every_process(name):
     assert in_a_fresh_process(code, OMP_NUM_THREADS="3").split() == [loss.hex()]
 
 
-SCRIPT = """
+PROPOSALS = """
 import json, sys
 from ledger.proposals import Observation, ProposalInput, propose
 from ledger.study.spec import StudySpec
@@ -100,7 +100,7 @@ def test_a_fresh_process_proposes_the_same_from_json() -> None:
         stored = [[jsonb(one.params), one.loss, one.seconds] for one in history]
         asked.append(json.dumps([jsonb(study.spec()), stored]))
     answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", PROPOSALS],
         input="\n".join(asked),
         env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "1"},
         capture_output=True,
@@ -110,7 +110,7 @@ def test_a_fresh_process_proposes_the_same_from_json() -> None:
     assert [json.loads(line) for line in answer.stdout.splitlines()] == here
 
 
-PROGRAM = """
+POINTS = """
 import json
 from tests.system.test_fresh_processes import found
 print(json.dumps(found()))
@@ -124,14 +124,14 @@ def found():
 
 def test_equal_seeds_give_equal_points_in_any_process():
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}
-    program = [sys.executable, "-c", PROGRAM]
+    program = [sys.executable, "-c", POINTS]
     there = subprocess.run(program, check=True, capture_output=True, text=True, env={**os.environ, **threads}).stdout
     with threadpool_limits(2):
         assert found() == json.loads(there)
 
 
 # A script with its own estimator and functions, as a notebook has them.
-SCRIPT = """
+DIGEST = """
 import threading
 import numpy as np
 import pandas as pd
@@ -181,7 +181,7 @@ def digest_of_process(folder: Path, seed: int) -> str:
     """Run the script in a new process, which has another order of sets."""
     # The name and the lines of the file do not belong to the code, as with the cells of a notebook.
     file = folder / f"script{seed}.py"
-    file.write_text("\n" * seed + SCRIPT.format(**VALUES))
+    file.write_text("\n" * seed + DIGEST.format(**VALUES))
     environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
     command = [sys.executable, str(file)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
@@ -189,7 +189,7 @@ def digest_of_process(folder: Path, seed: int) -> str:
 
 def digest_here(**changes: int) -> str:
     variables: dict[str, Any] = {"__name__": "__main__"}
-    exec(SCRIPT.format(**{**VALUES, **changes}), variables)
+    exec(DIGEST.format(**{**VALUES, **changes}), variables)
     return str(variables["found"])
 
 
