@@ -5,11 +5,11 @@ import pytest
 from ledger.report.comparison_page import render_comparison
 from ledger.report.page import render
 from tests import browser
+from tests.hostile_pages import HOSTILE, HOSTILE_SPACE
 from tests.system.programs import PATIENCE
 from tests.unit.overviews import overview
 from tests.unit.snapshots import BEGUN, SPACE, snapshot
 from tests.unit.test_comparison import compared, curve
-from tests.unit.test_report import HOSTILE, HOSTILE_SPACE
 
 # Each test starts a browser.
 pytestmark = pytest.mark.slow

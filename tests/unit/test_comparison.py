@@ -15,9 +15,9 @@ from ledger.errors import LedgerError, UsageError
 from ledger.report.comparison import group_studies
 from ledger.report.comparison_page import render_comparison
 from ledger.report.comparison_plots import comparison_sections
+from tests.hostile_pages import HOSTILE, HOSTILE_SPACE, PageText
 from tests.unit.overviews import overview
 from tests.unit.snapshots import BEGUN, snapshot
-from tests.unit.test_report import HOSTILE, HOSTILE_SPACE, _Text
 
 SVM: dict[str, Any] = {"model": "svm", "dataset": "iris"}
 
@@ -144,7 +144,7 @@ def test_twelve_studies_have_different_lines():
 
 def test_the_page_escapes_the_studies_and_loads_nothing():
     hostile = curve(HOSTILE[:60], space=HOSTILE_SPACE)
-    page = _Text(render_comparison(compared(hostile, curve("b", space=HOSTILE_SPACE, batch_size=2)).groups, BEGUN))
+    page = PageText(render_comparison(compared(hostile, curve("b", space=HOSTILE_SPACE, batch_size=2)).groups, BEGUN))
     assert [tag for tag, _ in page.elements if tag == "script"] == ["script"] * 3
     assert not [tag for tag, _ in page.elements if tag in ("img", "iframe", "a")]
     for _, attributes in page.elements:

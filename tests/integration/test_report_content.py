@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from datetime import timedelta
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -26,38 +25,9 @@ from ledger.report.plots import PLOTS
 from ledger.report.surrogate_plots import dependence, importance
 from ledger.report.trial_plots import convergence, parallel, parameters
 from ledger.report.worker_plots import LARGEST_GAP, timeline
+from tests.hostile_pages import HOSTILE, HOSTILE_SPACE, PageText
 from tests.unit.overviews import overview
 from tests.unit.snapshots import SPACE, snapshot
-
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&lt;b&gt; %{x} $x$"
-HOSTILE_SPACE: list[dict[str, Any]] = [
-    {"name": HOSTILE, "type": "real", "low": 0.0, "high": 1.0},
-    {"name": "<b>bold</b>", "type": "categorical", "choices": [HOSTILE, "<a href='javascript:alert(3)'>x</a>"]},
-]
-
-
-class _Text(HTMLParser):
-    """The elements of a page with their attributes, its scripts, and its text outside of scripts."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.elements, self.scripts, self.text, self._in = [], [], [], ""
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        self._in = tag
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_endtag(self, tag):
-        self._in = ""
-
-    def handle_data(self, data):
-        if self._in == "script":
-            self.scripts[-1] += data
-        elif self._in != "style":
-            self.text.append(data)
 
 
 def studied(*arguments: Any, **facts: Any) -> StudyOverview:
@@ -301,7 +271,7 @@ STUDIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("of", STUDIES)
 def test_the_page_of_every_study_loads_nothing_else(of):
     page = render(studied(**STUDIES[of]))
-    read = _Text(page)
+    read = PageText(page)
     for tag, attributes in read.elements:
         assert tag not in ("iframe", "object", "embed", "base", "form")
         for name in ("src", "srcset", "action", "data", "poster"):
@@ -334,7 +304,7 @@ def test_losses_of_any_size_have_a_page(loss):
     ledger = snapshot()
     ledger = replace(ledger, trials=[replace(trial, loss=loss(trial.number)) for trial in ledger.trials])
     page = render(overview(ledger))
-    figures = json.loads(_Text(page).scripts[0], parse_constant=pytest.fail)["figures"]
+    figures = json.loads(PageText(page).scripts[0], parse_constant=pytest.fail)["figures"]
     assert "convergence-0" in figures
 
 
@@ -344,7 +314,7 @@ def test_the_content_of_a_study_is_escaped():
     assert hostile.trials[0].metrics is not None
     hostile.trials[0].metrics[HOSTILE] = HOSTILE
     harmless = snapshot(3, 4, space=[{**HOSTILE_SPACE[0], "name": "a"}, {**HOSTILE_SPACE[1], "name": "b"}])
-    page, plain = _Text(render(overview(hostile))), _Text(render(overview(harmless)))
+    page, plain = PageText(render(overview(hostile))), PageText(render(overview(harmless)))
     scripts = [tag for tag, _ in page.elements if tag == "script"]
     assert len(scripts) == 3, "the figures, Plotly, and the script of the page"
     assert not {tag for tag, _ in page.elements} - {tag for tag, _ in plain.elements}
