@@ -1,19 +1,20 @@
 """Distributed Bayesian hyper-parameter search that stores its whole state in a PostgreSQL database.
 
-`minimize` and `maximize` search in one call for the parameters that give a function its best value. The decorator
-`objective` declares that a function is an objective. The function `command` returns an objective that runs a program,
-and the function `estimator` returns an objective that trains an estimator. A `Study` runs the same search in steps:
-`Study.start` returns a `RunningSearch`, and `Study.ask` returns an `AskedTrial` to a program that trains the trials
-itself. `list_studies` lists the studies. `load_study` reads a study from the ledger, and returns a `StudyResult` with
-the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`, whose `StudyGroup` objects
-have a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `LedgerError` has a
-message for the user. A `StudyFailedError` is a `LedgerError` with the traceback of the objective. A `UsageError` is a
-`LedgerError` that reports an invalid request, such as an invalid argument. With the types `SearchSpace`,
-`OptimizerOptions` and `LimitOptions`, a type checker can check the arguments that a program passes to this package. The
-module `space` makes a search space from the dimensions of other packages.
+The functions `minimize` and `maximize` search for the parameters with which a function returns its best value. The
+decorator `objective` declares that a function is an objective. The function `command` returns an objective that runs a
+program, and the function `estimator` returns an objective that trains an estimator. The class `Study` has methods that
+control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial` to a program that trains
+the trials itself. `list_studies` lists the studies. `load_study` reads a study from the ledger, and returns a
+`StudyResult` with the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`. A
+`StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for each study. An
+objective may take a `Context` as its second argument. A `LedgerError` is an exception with a message for the user. A
+`StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
+that reports an invalid request, such as an invalid argument. A type checker can use the types `SearchSpace`,
+`OptimizerOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
+other packages to a search space.
 
-The package loads a module when a program uses a name from the module for the first time. Therefore `import ledger` is
-fast, and loads no third-party package.
+The package loads each of its modules only when a program first uses a name from the module. Therefore `import ledger`
+is fast, and loads no third-party package.
 """
 
 import logging
@@ -102,7 +103,7 @@ else:
         "space": "ledger.space",
     }
 
-    # Type checkers ignore the `else` branch of `if TYPE_CHECKING`. If a type checker read the function `__getattr__`,
+    # A type checker ignores the `else` branch of `if TYPE_CHECKING`. If a type checker read the function `__getattr__`,
     # the type checker would accept every name as an attribute of the package.
     def __getattr__(name):
         if name not in _MODULES:

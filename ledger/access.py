@@ -1,7 +1,7 @@
 """Connections to the ledger's database.
 
-The settings name either a PostgreSQL database or the folder of an embedded server. If the settings name an embedded
-server that is not running, the functions of this module start the server.
+The settings contain either the URL of a PostgreSQL database or the folder of an embedded server. If the embedded server
+is not running, the functions of this module start the server.
 """
 
 import os
@@ -53,8 +53,8 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
     Parameters
     ----------
     create : bool
-        Whether to create the embedded database if the embedded database does not exist. The function never creates or
-        migrates a database whose URL is in the settings.
+        Whether to create a missing embedded database. If the settings contain the URL of a database, the function
+        neither creates nor migrates the database.
     migrate : bool
         Whether to migrate the embedded database if necessary. The function ignores `migrate` if `create` is false.
 
@@ -67,8 +67,8 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
         try:
             yield settings.database_url
         except Exception as error:
-            # SQLAlchemy raises its own error instead of psycopg's error, and stores psycopg's error in the attribute
-            # `orig`.
+            # If psycopg raises an error, SQLAlchemy raises another error. The attribute `orig` of SQLAlchemy's error is
+            # the error of psycopg.
             original = getattr(error, "orig", error)
             if isinstance(original, InsufficientPrivilege):
                 raise MissingPrivilegeError(_role(settings.database_url), str(original.diag.message_primary)) from None
@@ -90,7 +90,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     Parameters
     ----------
     create : bool
-        Whether to create a missing embedded database, and to migrate a new or existing embedded database.
+        Whether to create or migrate the embedded database if necessary.
     writes : bool
         Whether the caller writes to the database. If `writes` is true, the function refuses a standby server, because a
         standby server is read-only.
@@ -98,7 +98,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
     Raises
     ------
     LedgerError
-        The database has no ledger schema, or the version of the schema is not the version that this program requires.
+        The database has no ledger schema, or this program requires another version of the schema.
     MissingPrivilegeError
         The database role lacks the privilege for an operation in the ``with`` block.
     """
@@ -108,7 +108,7 @@ def connected(settings: Settings, *, create: bool = False, writes: bool = False)
 
 @contextmanager
 def opened(url: str, settings: Settings, *, writes: bool = False) -> "Iterator[Connection]":
-    """Yield a connection to the ledger at `url`.
+    """Yield a connection to the ledger in the database `url`.
 
     The docstring of `connected` describes the parameter `writes` and the causes of a LedgerError.
     """
@@ -126,8 +126,8 @@ def read_url(path: Path) -> str:
     Raises
     ------
     UsageError
-        The path is neither a file nor a pipe, or the file cannot be read or is empty. A UsageError also occurs if the
-        file belongs to another user, or if other users have access to the file.
+        The path is neither a file nor a pipe, the file is unreadable or empty, or the file belongs to another user. A
+        UsageError also occurs if other users have access to the file.
     """
     shown = one_line(str(path))
     try:

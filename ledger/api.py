@@ -1,4 +1,4 @@
-"""The Python API. Scripts and notebooks use this API instead of the commands `ledger run` and `ledger study show`."""
+"""The class `Study`, with which scripts and notebooks run studies."""
 
 import os
 import sys
@@ -39,50 +39,51 @@ from ledger.worker import credentials
 
 
 class Study:
-    """A search for the parameters that give an objective its best value.
+    """A search for the parameters with which an objective returns its best value.
 
     The constructor checks all arguments, and writes nothing to the ledger. The methods `run` and `start` train the
-    trials with workers. With the methods `ask` and `tell`, a program trains the trials itself.
+    trials with workers. A program that trains the trials itself calls the methods `ask` and `tell`.
 
     Parameters
     ----------
     objective : callable, CommandObjective or EstimatorObjective, optional
-        A function, or any other callable such as a `functools.partial` or a bound method. The results of
-        `ledger.command` and `ledger.estimator` are also objectives. If a module contains the callable under a name, the
-        ledger records the names of the module and the callable. Workers on other machines can load a callable that a
-        module contains. If a script or a notebook defines the callable, or if the callable is a closure, only the
-        workers that `run` starts receive the callable. A program that trains the trials itself, by `ask` and `tell`,
-        needs no objective. A study without an objective needs the arguments `space` and `name`.
+        A function or another callable, such as a `functools.partial` or a bound method. The results of `ledger.command`
+        and `ledger.estimator` are also objectives. If a worker can import the callable from a module, the ledger
+        records the names of the module and the callable. Then workers on other machines can import the callable. If a
+        script or a notebook defines the callable, or if the callable is a closure, only workers that `run` starts can
+        load the callable. A program that trains the trials itself with `ask` and `tell` needs no objective. A study
+        without an objective needs the arguments `space` and `name`.
     space : mapping, sequence or Space, optional
-        The search space, as in `ledger.space.from_any`. By default, the study uses the space of the decorator
-        `ledger.objective`, of `ledger.command` or of `ledger.estimator`.
+        The search space, in a form that `ledger.space.from_any` accepts. The default is the space that the program gave
+        to `ledger.objective`, `ledger.command` or `ledger.estimator`.
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
         of a hash of the study's settings. A study whose objective has no name, such as a lambda, needs the argument
-        `name`. If the ledger already contains a study with the same name and the same settings, `run` continues this
-        study.
+        `name`. If the ledger already contains a study with the same name and the same settings, `run` continues the
+        recorded study.
     iterations : int, optional
-        The budget as a number of iterations, 1 to 1,000,000. The budget as a number of trials is `iterations` times
-        `batch_size`. The default is 3. When `run` continues a study, the budget may be larger than the recorded budget.
+        The budget as a number of iterations, from 1 to 1,000,000. The number of trials is `iterations` times
+        `batch_size`. The default is 3. If `run` continues a recorded study, the budget may be larger than the recorded
+        budget.
     trials : int, optional
-        The budget as a number of trials, 1 to 1,000,000. A caller may give either `trials` or `iterations`, but not
-        both. The last batch may have fewer than `batch_size` trials.
+        The budget as a number of trials, from 1 to 1,000,000. The caller may not pass both `trials` and `iterations`.
+        The last batch may have fewer than `batch_size` trials.
     timeout : float, optional
-        The study ends when managers have run the study for this number of seconds, 0.01 to 31,536,000. Running trials
-        then have 8 seconds to end. The time between two runs does not count. By default, the time is not limited.
+        The time limit of the study in seconds, from 0.01 to 31,536,000. The limit excludes the time between two runs.
+        After the time limit, the running trials have 8 seconds to end. By default, the study has no time limit.
     target : float, optional
-        The study ends when a trial has this value or a better value. By default, the study has no target.
+        The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
-        The study ends after this number of successive trials without a better value, 1 to 1,000,000. By default, the
-        study ends only when the trials have used the budget. When `run` continues a study, `timeout`, `target` and
-        `patience` may differ from the recorded values.
+        The study ends if `patience` successive trials have not improved the best value. The range is 1 to 1,000,000. By
+        default, the patience is not limited. If `run` continues a recorded study, `timeout`, `target` and `patience`
+        may differ from the recorded values.
     batch_size : int, optional
-        The number of trials that the optimizer proposes at once, 1 to 1,000,000. In steady mode, `batch_size` is the
-        number of pending and running trials. The default is 2.
+        The number of trials that the optimizer proposes together, from 1 to 1,000,000. In steady mode, `batch_size` is
+        the total number of pending and running trials. The default is 2.
     direction : {"minimize", "maximize"}, optional
-        Whether the study searches for the lowest or for the highest value of the objective. The default is "minimize".
-        The score of an estimator is always maximised, so an estimator needs no direction.
+        Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is
+        "minimize". The study always maximises the score of an estimator.
     seed : int, optional
         The study's seed, in [0, 2**31). This package derives the seeds of the proposals and of the trials from the
         study's seed. The default is 42.
@@ -94,25 +95,25 @@ class Study:
         Options of the optimizer, such as ``{"base_estimator": "RF"}``. By default, the surrogate is a Gaussian process,
         and the acquisition function is the expected improvement.
     limits : LimitOptions, optional
-        Limits for attempts and trials. For example, ``{"trial_timeout": 60.0}`` limits the training time of each
-        attempt to 60 seconds.
+        Limits for the attempts and the trials of the study. For example, ``{"trial_timeout": 60.0}`` limits the
+        training time of each attempt to 60 seconds.
     record_source : bool, optional
-        Whether the ledger keeps the source text of the objective. If false, the ledger keeps only hashes of the code.
-        With the hashes, the ledger still detects a change of the code. The default is true.
+        Whether the ledger keeps the source text of the objective. If false, the ledger keeps only hashes of the source
+        text. The hashes are sufficient to detect a change of the code. The default is true.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default URL is the value of the environment variable
+        The URL of the ledger's PostgreSQL database. The default URL is the value of the environment variable
         DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server. The environment variable
         LEDGER_HOME names the folder of the embedded server, which is ``./.ledger`` by default.
 
     Raises
     ------
     UsageError
-        An argument is unknown or invalid, both `iterations` and `trials` are given, or there is no search space. The
-        error message names the argument and the allowed values.
+        An argument is unknown or invalid, the caller passes both `iterations` and `trials`, or the study has no search
+        space. The error message names the argument and the allowed values.
 
     See Also
     --------
-    load_study : Reads the current state of a study, even while the study is running.
+    load_study : Reads a study from the ledger. The study may still be running.
 
     Examples
     --------
@@ -155,7 +156,7 @@ class Study:
         self._has_objective, self._database = objective is not None, database
         self._allowed: list[str] = []
         self._commands: list[str] = []
-        # The callable that `run` pickles for its workers, or None.
+        # The objective that `run` pickles for its workers. None if the workers import the objective from a module.
         self._pickled: Callable[..., Any] | None = None
         self._observer: ProgramObserver | None = None
         self._asker: TrialAsker | None = None
@@ -210,7 +211,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """The study's name, which is the argument `name` or the default name.
+        """The study's name: the argument `name` of the constructor, or the default name.
 
         Examples
         --------
@@ -236,12 +237,12 @@ class Study:
 
         The method starts a process for each worker. The calling thread manages the study until the study ends. If the
         ledger already contains the study, the method continues the study. If the study is already complete, the method
-        returns the result at once. If the study has failed, the method tries one more round of trials.
+        immediately returns the result. If the study has failed, the method tries one more round of trials.
 
         Outside a notebook, `run` prints nothing by default. The log records of this process and of the workers go to
         loggers whose names begin with ``ledger.``. To show the log records, call
         ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the trials that they are training.
-        A later call of `run` continues the study that Ctrl-C has stopped.
+        After Ctrl-C, another call of `run` continues the study.
 
         Parameters
         ----------
@@ -249,34 +250,35 @@ class Study:
             The number of worker processes, at least 1. By default, the method starts one worker for each core, but at
             most `batch_size` workers.
         callbacks : iterable of callable, optional
-            Functions that the method calls with each `Trial` that has ended, in this process. A callback can call the
-            method `stop` to stop the search. An exception of a callback ends the search, and `run` raises this
+            The functions that this process calls with each `Trial` that has ended. A callback can call the method
+            `stop` to stop the search. If a callback raises an exception, the search ends, and `run` raises the
             exception.
         show : bool, optional
-            Whether to show the running search: in a notebook as one display that updates in place, on a terminal as the
-            live view, elsewhere as one line for each iteration. By default, only a notebook shows the search.
+            Whether to show the progress of the search. A notebook and a terminal show a status that the method updates.
+            Elsewhere, the method prints one line for each iteration. By default, only a notebook shows the search.
         if_changed : {"refuse", "accept", "new"}, optional
-            What to do if the ledger contains the study, but with another code of the objective. The code is the source
-            of the functions and the values that the objective uses. By default ("refuse"), the method raises an error
-            that names the changes. With "accept", the study continues, and the ledger records the number of the first
-            trial with the new code. With "new", the method runs another study, whose name ends with a part of the
-            code's hash. A later call with the same code and "new" continues this study.
+            What to do if the recorded code of the objective differs from the current code. The code consists of the
+            functions and the values that the objective uses. By default ("refuse"), the method raises an error that
+            names the changes. With "accept", the study continues with the new code. The ledger records the number of
+            the first trial with the new code. With "new", the method runs another study. The name of the other study
+            ends with a part of the new code's hash. A later call with "new" continues the other study.
 
         Returns
         -------
         StudyResult
-            The study with all its trials. The state is "complete", or "running" if `stop` has stopped the search.
+            The study with all its trials. The study's state is "complete". If `stop` has stopped the search, the state
+            is "running".
 
         Raises
         ------
         UsageError
-            `workers` is less than 1, the study has no objective, or the function cannot be pickled for the workers.
+            `workers` is less than 1, the study has no objective, or the objective cannot be pickled for the workers.
         StudyFailedError
-            The study failed. The exception has the traceback of the objective.
+            The study failed. The exception contains the traceback of the objective.
         LedgerError
-            The study was cancelled, another manager runs the study, or the ledger contains a study with this
-            name but with different settings or another code. A LedgerError also occurs if the database is unavailable,
-            or if the objective's module calls `run` while a worker imports the module.
+            A user cancelled the study, another manager runs the study, or a recorded study has the same name but
+            different settings or different code. A LedgerError also occurs if the database is unavailable, or if the
+            objective's module calls `run` while a worker imports the module.
 
         Examples
         --------
@@ -299,30 +301,30 @@ class Study:
         show: bool | None = None,
         if_changed: IfChanged = "refuse",
     ) -> RunningSearch:
-        """Start the search in the background, and return at once.
+        """Start the search in the background, and return immediately.
 
         A thread of this process manages the study and calls the callbacks.
 
         Parameters
         ----------
         workers : int, optional
-            As in `run`.
+            The number of worker processes. See the parameter `workers` of `run`.
         callbacks : iterable of callable, optional
-            As in `run`.
+            The same functions as the parameter `callbacks` of `run`.
         show : bool, optional
-            As in `run`.
+            Whether to show the progress of the search. See the parameter `show` of `run`.
         if_changed : {"refuse", "accept", "new"}, optional
-            As in `run`.
+            The same values as for the parameter `if_changed` of `run`.
 
         Returns
         -------
         RunningSearch
-            The running search, with the methods `wait`, `stop` and `result`.
+            The running search. Its methods are `wait`, `stop` and `result`.
 
         Raises
         ------
         LedgerError
-            The method `result` of the running search raises the errors that `run` raises.
+            The method `result` of the returned `RunningSearch` raises the errors of `run`.
 
         Examples
         --------
@@ -340,11 +342,10 @@ class Study:
         return RunningSearch(self.name, search_study, observer.request_stop)
 
     def stop(self) -> None:
-        """Stop the search that `run` or `start` has begun. A callback or another thread may call this method.
+        """Stop the search that `run` or `start` has begun. Callbacks and other threads may call `stop`.
 
-        The method does not wait for the end of the search. The workers have eight seconds to finish their running
-        trials. After eight seconds, the workers release their unfinished trials. A later call of `run` continues the
-        study.
+        The method returns before the search ends. The workers have eight seconds to finish their running trials. After
+        eight seconds, the workers release their unfinished trials. A later call of `run` continues the study.
 
         Examples
         --------
@@ -364,28 +365,29 @@ class Study:
         """Claim the next trial for this program. The program trains the trial itself, and reports the value with
         `tell`.
 
-        No other worker can claim the trial until this program tells the trial or ends. A thread renews the claim. If
-        the program dies, another program can claim the trial. Several programs and several threads may ask for trials
-        of the same study at the same time. While no other program manages the study, a thread of this program proposes
-        the trials. The first call creates or continues the study.
+        No other worker can claim the trial until this program calls `tell` or ends. A thread of this program renews the
+        claim. If this program crashes, another program can claim the trial. Several programs and several threads may
+        ask for trials of the same study at the same time. If no other program manages the study, a thread of this
+        program proposes the trials. The first call of `ask` creates the study, or continues the recorded study.
 
         Parameters
         ----------
         if_changed : {"refuse", "accept", "new"}, optional
-            As in `run`, for the first call. A study without an objective has no code that can change.
+            The same as the parameter `if_changed` of `run`. Only the first call uses the parameter. A study without an
+            objective has no code, so the parameter has no effect.
 
         Returns
         -------
         AskedTrial or None
-            The trial, with the attributes `number`, `params`, `attempt` and `seed`. None if the study has ended.
+            The claimed trial. None if the study has ended.
 
         Raises
         ------
         StudyFailedError
-            The study has failed. The exception has the error of the last trial.
+            The study has failed. The exception contains the error of the last failed trial.
         LedgerError
-            The study was cancelled, the recorded study has different settings or a different code, the database is
-            unavailable, or the calling thread must first tell the values of its trials.
+            A user cancelled the study, the recorded study has different settings or different code, the database is
+            unavailable, or the calling thread must first call `tell` for its claimed trials.
 
         Examples
         --------
@@ -417,18 +419,18 @@ class Study:
         Parameters
         ----------
         trial : AskedTrial or int
-            The trial, or its number.
+            The trial, or the number of the trial.
         value : real number or dict, optional
-            The value, or a dict with the value and metrics. An objective may return the same values and dicts.
+            The value of the trial, or a dict that contains the value and the metrics.
         error : BaseException or str, optional
-            The error of a failed trial, instead of `value`.
+            The error of a failed trial. A failed trial has no value.
 
         Raises
         ------
         UsageError
             The caller gives both `value` and `error`, or neither `value` nor `error`. A UsageError also occurs if the
-            value is not valid, or if this program does not hold the trial. A trial with an invalid value stays claimed,
-            so the program can tell the trial again.
+            value is invalid, or if this program has not claimed the trial. After an invalid value, the program still
+            has the claim of the trial, and can call `tell` again.
         LedgerError
             The claim is no longer valid, for example because a user has cancelled the trial.
 
@@ -461,9 +463,9 @@ class Study:
         attributes: Mapping[str, Any] | None = None,
         remove: Collection[str] = (),
     ) -> None:
-        """Change the tags, the note and the user attributes of the study, or of the trial with the number `trial`.
+        """Change the tags, the note and the user attributes of the study or of one of its trials.
 
-        The study must exist in the ledger. The parameters are the same as the parameters of `StudyResult.annotate`.
+        The study must exist in the ledger. The docstring of `StudyResult.annotate` describes the parameters.
 
         Raises
         ------
@@ -485,9 +487,9 @@ class Study:
         annotate(self.name, settings_of(self._database), trial, change)
 
     def close(self) -> None:
-        """Release each trial that `ask` has returned, but that the program has not told. Stop managing the study.
+        """Release each trial for which the program has called `ask`, but not yet `tell`. Stop managing the study.
 
-        The end of the program also releases the trials. A later call of `ask` continues the study.
+        The program also releases the trials when the program ends. A later call of `ask` continues the study.
 
         Examples
         --------
@@ -509,7 +511,7 @@ class Study:
         return self._observer
 
     def _own_code(self) -> ObjectiveCode | None:
-        """Return the code of the objective, or None if the study has no objective with code of the user."""
+        """Return the code of the objective, or None if the objective has no code that the user has written."""
         if not self._has_objective or not runs_users_code(self._study.spec()["objective"]):
             return None
         self._refuse_inside("ask")
@@ -517,7 +519,7 @@ class Study:
             return search.check_objective(self._study, self._allowed, self._commands, environment)
 
     def _refuse_inside(self, method: str) -> None:
-        """Raise an error if a worker imports the module of the objective, and the module calls `method`."""
+        """Raise an error if the objective's module calls `method` while a worker imports the module."""
         if os.environ.get(INSIDE):
             raise LedgerError(
                 f"the objective's module calls {method}() of study {self.name} while a worker imports the module: put"
@@ -565,7 +567,7 @@ class Study:
         return load_study(row.name, self._database)
 
     def _check_end(self, row: StudyRow, settings: Settings, method: str) -> None:
-        """Raise the error of a study that has failed or was cancelled."""
+        """Raise an error if the study has failed or was cancelled."""
         if row.state == "cancelled":
             raise LedgerError(f"study {row.name} is cancelled: start a study with another name")
         if row.state == "failed":
@@ -577,9 +579,9 @@ class Study:
     def _environment(self) -> Iterator[dict[str, str]]:
         """Yield the environment variables that the workers need to load the objective.
 
-        The variable PYTHONPATH contains the folders from which this process imports modules (`sys.path`), without the
-        current folder. If workers cannot import the objective from a module, the variable LEDGER_PICKLED_FUNCTION names
-        a file with the pickled objective. A command gets no PYTHONPATH, because the command may run another Python
+        The variable PYTHONPATH contains the folders of `sys.path`, except the current folder. If workers cannot import
+        the objective from a module, the variable LEDGER_PICKLED_FUNCTION contains the path of the pickled objective. If
+        the objective is a command, the function does not set PYTHONPATH, because the command may run another Python
         interpreter.
         """
         if self._commands:

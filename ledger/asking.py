@@ -1,4 +1,4 @@
-"""Trials that a Python program trains itself: `ask` claims a trial, and `tell` records its value."""
+"""Trials that a Python program trains itself. The methods `ask` and `tell` claim a trial and record its value."""
 
 import atexit
 import math
@@ -35,11 +35,11 @@ from ledger.study.python_values import ordered_params
 from ledger.study.spec import StudySpec
 from ledger.worker.registration import WorkerRegistration
 
-# Shortest and longest pause in seconds between two requests for a trial.
+# The shortest and the longest pause, in seconds, between two requests for a trial.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
-# Pause in seconds before this program tries again to manage a study that another program manages.
+# If another program manages the study, this program tries again to manage the study after this pause, in seconds.
 _MANAGER_PAUSE = 1.0
-# Interval in seconds between two searches of the heartbeat thread for a claim whose heartbeat is due.
+# The heartbeat thread checks at this interval, in seconds, whether a claim needs a heartbeat.
 _HEARTBEAT_POLL = 0.2
 
 
@@ -52,7 +52,7 @@ class AskedTrial:
     number : int
         The trial's number within the study, counted from 0.
     attempt : int
-        The number of the attempt within the trial, counted from 1.
+        The number of this attempt of the trial, counted from 1.
     seed : int
         The trial's seed, in [0, 2**31). Every attempt of the trial has the same seed.
     params : dict
@@ -75,12 +75,12 @@ class AskedTrial:
 
 
 class _ClosedError(LedgerError):
-    """Another thread has closed the study, or has noticed that the study has ended."""
+    """The error if another thread has closed the study, or has detected the end of the study."""
 
 
 @dataclass
 class _Held:
-    """A claimed trial, the thread that claimed it, the time of the claim, and the time of the next heartbeat. Both
+    """A claimed trial, the thread that claimed the trial, and the times of the claim and of the next heartbeat. The
     times are values of `time.monotonic`.
     """
 
@@ -92,19 +92,19 @@ class _Held:
 
 
 class TrialAsker:
-    """Claims trials of one study for this program. Manages the study while no other program manages the study.
+    """Claims trials of one study for this program. Manages the study if no other program manages the study.
 
-    A thread renews the claims of the trials, and another thread proposes the trials. All methods may be called from any
-    thread.
+    One thread renews the claims of the trials, and a second thread proposes the trials. Each method may be called from
+    any thread.
 
     Parameters
     ----------
     study : StudySpec
-        The study, which the constructor registers.
+        The study that the constructor records in the ledger.
     settings : Settings
-        The settings, which name the database.
+        The settings that contain the location of the database.
     code : ObjectiveCode, optional
-        The code of the objective. None if the study has no objective with code of the user.
+        The code of the objective. None if the objective has no code that the user has written.
     if_changed : {"refuse", "accept", "new"}
         What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     """
@@ -120,8 +120,8 @@ class TrialAsker:
         self._space = study.space.to_json()
         self._scale: ValueScale = value_scale(study.spec()["objective"])
         self._held: dict[int, _Held] = {}
-        # `_lock` protects the session and the held trials. The thread that reads the final row of the study has
-        # acquired the lock `_finishing`.
+        # `_lock` protects the database session and the claimed trials. A thread must acquire `_finishing` before the
+        # thread reads the final row of the study.
         self._lock, self._finishing = threading.Lock(), threading.Lock()
         self._is_closed = False
         self._is_closing = threading.Event()
@@ -157,7 +157,7 @@ class TrialAsker:
 
     @property
     def ended(self) -> StudyRow | None:
-        """The final row of the study, or None while the study has not ended in this program."""
+        """The final row of the study. None until this object has detected the end of the study."""
         return self._row
 
     def ask(self) -> AskedTrial | None:
@@ -166,7 +166,7 @@ class TrialAsker:
         Raises
         ------
         LedgerError
-            The manager's thread has failed, or the program must first tell one of its claimed trials.
+            The thread of the manager has failed, or the program must first call `tell` for one of its claimed trials.
         """
         try:
             return self._ask()
@@ -197,8 +197,8 @@ class TrialAsker:
         Raises
         ------
         UsageError
-            This program does not hold the trial, or the value is not valid. If the value is not valid, the trial stays
-            claimed.
+            This program has not claimed the trial, or the value is invalid. After an invalid value, this program still
+            has the claim of the trial.
         LedgerError
             The claim of the trial is no longer valid.
         """
@@ -231,7 +231,9 @@ class TrialAsker:
             )
 
     def close(self) -> None:
-        """Release the trials that this program has claimed, and stop managing the study. A second call does nothing."""
+        """Release the trials that this program has claimed, and stop managing the study. A second call has no
+        effect.
+        """
         if self._is_closing.is_set():
             return
         self._is_closing.set()
@@ -279,9 +281,10 @@ class TrialAsker:
                 self.close()
 
     def _check_waiting(self) -> None:
-        """Raise a LedgerError if `ask` would wait for a trial of the calling thread, because the wait would never end.
+        """Raise a LedgerError if `ask` would wait until the calling thread itself ends a trial. The wait would never
+        end.
 
-        For a trial of another thread, `ask` waits until the other thread tells the trial.
+        If another thread has claimed the trial, `ask` waits until the other thread calls `tell`.
         """
         with self._lock:
             threads = [trial.thread for trial in self._held.values()]
@@ -311,8 +314,8 @@ class TrialAsker:
             time.sleep(pause)
 
     def _manage(self) -> None:
-        """Manage the study until it ends. If another program manages the study, wait until that program no longer
-        manages the study.
+        """Manage the study until the study ends. If another program manages the study, first wait until the other
+        program stops.
         """
         observer = _ClosingObserver(self._is_closing)
         workers = search.LocalWorkerSettings()
@@ -335,7 +338,7 @@ class TrialAsker:
         return False
 
     def _renew(self) -> None:
-        """Renew the claims of the held trials until the program closes the study."""
+        """Renew the claims of this program's trials until the program closes the study."""
         while not self._is_closing.wait(_HEARTBEAT_POLL):
             now = time.monotonic()
             with self._lock:
@@ -356,7 +359,7 @@ class TrialAsker:
 
 
 class _ClosingObserver(search.SearchObserver):
-    """Stops the search when the program closes the study."""
+    """An observer that stops the search when the program closes the study."""
 
     def __init__(self, is_closing: threading.Event) -> None:
         self._is_closing = is_closing

@@ -1,4 +1,4 @@
-"""A search that runs in a thread of the calling program."""
+"""Runs a search in a thread of the calling program."""
 
 import atexit
 import threading
@@ -9,10 +9,10 @@ from ledger.study_result import StudyResult
 
 
 class RunningSearch:
-    """A search in the background, which `ledger.Study.start` has started.
+    """A search that `ledger.Study.start` has started in the background.
 
-    If the program ends before the study has ended, the search stops, as after a call of `stop`. A later run of the
-    program continues the study.
+    If the program ends before the study has ended, the end of the program has the same effect as a call of `stop`. If
+    the user runs the program again, the new run continues the study.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class RunningSearch:
     search : callable
         Function that runs the search until the search ends, and returns the result.
     request_stop : callable
-        Function that requests the end of `search`. `search` then returns after a short time.
+        Function that requests the end of the search. After the request, `search` returns within a short time.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class RunningSearch:
         self._search, self._request_stop = search, request_stop
         self._result: StudyResult | None = None
         self._error: BaseException | None = None
-        # The thread is a daemon, because the program would otherwise not exit before the end of the study.
+        # The thread is a daemon thread. Otherwise, the program could exit only after the end of the study.
         self._thread = threading.Thread(target=self._run, name=f"ledger study {name}", daemon=True)
         atexit.register(self.stop)
         self._thread.start()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the search has ended, or until the timeout has passed. Return whether the search has ended.
+        """Wait until the search has ended, or until `timeout` seconds have passed. Return whether the search has ended.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class RunningSearch:
         """Stop the search, and return when the search has ended.
 
         The workers have eight seconds to finish their running trials. After eight seconds, the workers release their
-        unfinished trials. The study stays in the ledger, and a later run continues the study. If the search has already
+        unfinished trials. The ledger keeps the study, so a later run can continue the study. If the search has already
         ended, the method does nothing.
 
         Examples
@@ -104,13 +104,13 @@ class RunningSearch:
         Returns
         -------
         StudyResult
-            The study, in the state "complete", or in the state "running" after `stop`.
+            The study. Its state is "complete". If `stop` has stopped the search, the state is "running".
 
         Raises
         ------
         LedgerError
-            The search still runs after `timeout` seconds, or an error has ended the search. `ledger.Study.run` lists
-            the errors.
+            The search is still running after `timeout` seconds, or an error has ended the search. `ledger.Study.run`
+            lists the possible errors.
 
         Examples
         --------

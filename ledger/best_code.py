@@ -1,7 +1,7 @@
-"""Python code that builds and trains the estimator of a study with the best parameters.
+"""Python code that builds a study's estimator with the best parameters, and trains the estimator.
 
 The code needs neither the ledger nor its database. With the same packages, the code trains the same estimator as
-`ledger.refitting.refit`. If the data file contains text, the estimator of the code also encodes the text.
+`ledger.refitting.refit`. If the data file contains text, the estimator in the code also encodes the text as numbers.
 """
 
 import importlib
@@ -35,7 +35,7 @@ def best_code(
     params: Mapping[str, Any],
     contents: Sequence[bytes],
 ) -> str:
-    """Return the code, which ends without a line feed.
+    """Return the Python code that builds and trains the estimator. The code does not end with a line feed.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def best_code(
     trial, value, params : int, float, mapping
         The number, the value and the parameters of the best trial.
     contents : sequence of bytes
-        The result of `ledger.refitting.stored_contents`.
+        The contents of the data files, which `ledger.refitting.stored_contents` returns.
 
     Raises
     ------
@@ -84,12 +84,12 @@ def best_code(
 
 
 class _Code:
-    """Lines of code, and the imports that these lines need."""
+    """Lines of code, and the import statements that the lines need."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._modules: list[str] = []
-        # For each name in the code, the module of the imported object and the name in that module.
+        # Maps each imported name in the code to the module of the imported object and the object's name in the module.
         self._imported: dict[str, tuple[str, str]] = {}
 
     def imports(self) -> list[str]:
@@ -99,7 +99,7 @@ class _Code:
         return self._modules + [f"from {module} import {', '.join(names[module])}" for module in sorted(names)]
 
     def use(self, module: str, name: str) -> str:
-        """Import an object, and return its name in the code."""
+        """Add the import of an object to the code, and return the name of the object in the code."""
         alias = name
         while self._imported.setdefault(alias, (module, name)) != (module, name):
             alias += "_"
@@ -109,7 +109,7 @@ class _Code:
         self._modules.append(line)
 
     def expression(self, value: Any, indent: int = 0) -> str:
-        """Return an expression that creates a value: an estimator, or a value from JSON."""
+        """Return an expression that creates `value`. The value is an estimator or a JSON value."""
         if isinstance(value, Pipeline):
             return self._call(f"{self.use('sklearn.pipeline', 'Pipeline')}(", [("", value.steps)], ")", indent)
         if hasattr(value, "get_params"):
@@ -125,7 +125,7 @@ class _Code:
         return repr(value)
 
     def _call(self, start: str, parts: Sequence[tuple[str, Any]], end: str, indent: int) -> str:
-        """Put the parts between two brackets, and return the text. A short text is one line."""
+        """Return the text of `parts` between `start` and `end`, which are brackets. A short text is one line."""
         line = start + ", ".join(key + self.expression(part, indent) for key, part in parts) + end
         if "\n" not in line and len(line) + indent <= _WIDTH - len("model = "):
             return line
@@ -138,8 +138,8 @@ class _Code:
 
 
 def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays, contents: Sequence[bytes]) -> str | None:
-    """Add the lines that read the data. Return the expression for the weights of the rows. Return None if the rows have
-    no weights.
+    """Add the lines of code that read the data. Return the expression for the weights of the rows, or None if the rows
+    have no weights.
     """
     if form.data is None:
         load = code.use("sklearn.datasets", f"load_{form.dataset}")
@@ -198,9 +198,10 @@ def _are_numbers(content: bytes, file_format: str, column: str) -> bool:
 
 
 def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argument: str) -> str:
-    """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model.
+    """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model
+    runs.
 
-    Return the name of the argument of `fit` for the weights of the rows.
+    Return the name of the argument with which `fit` of the pipeline accepts the weights of the rows.
     """
     steps = []
     encoding = dataset.encoding
@@ -208,7 +209,7 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
         transformer = code.use("sklearn.compose", "make_column_transformer")
         encoder = code.use("sklearn.preprocessing", "OneHotEncoder")
         parts = []
-        # Each run consists of neighbouring columns of one kind: text or numbers.
+        # Each `run` consists of adjacent columns, which all contain text or all contain numbers.
         for is_text, run in groupby(encoding.features, key=encoding.codes.__contains__):
             names = list(run)
             if is_text:
@@ -230,7 +231,9 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
 
 
 def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed: int) -> str:
-    """Add the lines that create an estimator of the user. This process does not import the user's code."""
+    """Add the lines that create an estimator whose code the user has written. This process does not import the user's
+    code.
+    """
     created = [(name, f"{code.use(*reference.split(':'))}()") for name, reference in form.steps]
     if len(created) == 1:
         code.lines.append(f"model = {created[0][1]}")
@@ -247,8 +250,8 @@ def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed
 
 
 def _public_name(kind: type) -> tuple[str, str]:
-    """Return the name of the module with the shortest path from which the class can be imported, and the name of the
-    class.
+    """Return the name of a module that contains the class, and the name of the class. The module is the module with the
+    shortest path.
     """
     parts = kind.__module__.split(".")
     for length in range(1, len(parts)):
@@ -259,7 +262,7 @@ def _public_name(kind: type) -> tuple[str, str]:
 
 
 def _changed_params(estimator: Any) -> dict[str, Any]:
-    """Return the parameters of an estimator that differ from the parameters of a new estimator of the same class."""
+    """Return those parameters of an estimator whose values differ from the default values of the estimator's class."""
     params: dict[str, Any] = estimator.get_params(deep=False)
     try:
         initial = type(estimator)().get_params(deep=False)

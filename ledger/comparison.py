@@ -1,4 +1,4 @@
-"""Compares studies of one objective: the course of each study, the best parameters, and the settings that differ."""
+"""Comparison of the results and the settings of several studies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ MOST_STUDIES = 12
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """A comparison of studies, as `compare` has read them from the ledger.
+    """A comparison of studies. The function `compare` reads the studies from the ledger.
 
     Attributes
     ----------
     groups : tuple of StudyGroup
-        The studies in groups with the same objective, dataset, metric and direction. Without ``set_apart=True``, the
-        comparison has one group.
+        Groups of studies. The studies of a group have the same objective, dataset, metric and direction. The comparison
+        has several groups only if the caller of `compare` has passed ``set_apart=True``.
     at : datetime
-        The time at which the studies were read, by the database's clock, as a datetime with a time zone.
+        The time at which `compare` read the studies, by the database's clock, as a datetime with a time zone.
 
     Examples
     --------
@@ -62,8 +62,7 @@ class StudyComparison:
         Raises
         ------
         LedgerError
-            No trial is complete, or the comparison has several groups. The values of different groups cannot be
-            compared.
+            No trial is complete, or the comparison has several groups. The values of two groups are not comparable.
 
         Examples
         --------
@@ -79,12 +78,12 @@ class StudyComparison:
         return best
 
     def write_html(self, path: str | Path) -> None:
-        """Write the comparison as one HTML page, which needs no network.
+        """Write the comparison to a file as one HTML page. A browser can show the page without a network connection.
 
         Parameters
         ----------
         path : str or Path
-            The file to write. A reader never sees an incomplete file.
+            The file to write. Other programs never see an incomplete file.
 
         Raises
         ------
@@ -110,7 +109,7 @@ class StudyComparison:
             opened.write(page)
 
     def _repr_html_(self) -> str:
-        """Return the comparison as HTML, which a notebook shows."""
+        """Return the HTML that a notebook shows for the comparison."""
         from ledger.notebook.html import listing
         from ledger.report.comparison_tables import STUDY_COLUMNS, param_rows, setting_rows, study_rows
 
@@ -138,23 +137,20 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
     names : str
         The names of 1 to 12 different studies.
     set_apart : bool
-        Whether the comparison may have several groups. Each group then has studies with the same objective, dataset,
-        metric and direction. By default, the function refuses studies that do not fit into one group.
+        Whether the comparison may have several groups. The studies of a group have the same objective, dataset, metric
+        and direction. By default, the function raises an error if the studies need several groups.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the default database
-        of `Study`.
+        The PostgreSQL database of the ledger, as a libpq URL. The default database is the default database of `Study`.
 
     Returns
     -------
     StudyComparison
-        The comparison. From a study with more than 2,000 trials, the function reads a selection of the trials, as a
-        report does.
+        The comparison. If a study has more than 2,000 trials, the function reads only a selection of the trials.
 
     Raises
     ------
     UsageError
-        The number of names is not from 1 to 12, a name occurs twice, or a study has another objective, dataset, metric
-        or direction than the first study.
+        The caller passes no names or more than 12 names, a name occurs twice, or the studies need several groups.
     LedgerError
         A study or the ledger does not exist, or the database is unavailable.
 
@@ -174,7 +170,7 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise a UsageError if a comparison cannot have these studies."""
+    """Raise a UsageError if a name is no text or occurs twice, or if the number of names is not from 1 to 12."""
     for name in names:
         if not isinstance(name, str):
             raise UsageError(f"compare: the name of a study must be a text, not {show(name)}; pass result.name")

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-# First line of each traceback that Python writes.
+# The first line of every Python traceback.
 _TRACEBACK = "Traceback (most recent call last):\n"
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
-# Pattern for the path of a file of an installed package, of the standard library, or of the interpreter.
+# Matches the path of a file that belongs to an installed package, to the standard library, or to the interpreter.
 _LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3[.0-9]*/|\"<frozen ")
 # Largest number of traceback frames that a command shows.
 _FRAMES = 3
@@ -23,9 +23,9 @@ class LedgerError(Exception):
     """An error with a one-line message for the user.
 
     The message names the error, the place of the error and a solution. A `UsageError` reports an invalid request of the
-    user. Any other LedgerError reports that the program cannot carry out a valid request now. For example, the study
-    has failed, the study does not exist, or the database is unavailable. A command that ends with a LedgerError exits
-    with code 1, or with code 2 if the error is a UsageError.
+    user. A LedgerError that is no UsageError reports that the program cannot carry out a valid request at present. For
+    example, the study has failed, the study does not exist, or the database is unavailable. A command that ends with a
+    LedgerError exits with code 1, or with code 2 if the error is a UsageError.
 
     Examples
     --------
@@ -59,22 +59,23 @@ class UsageError(LedgerError):
 
 
 class StudyFailedError(LedgerError):
-    """A study has failed, because its trials failed.
+    """The error if a study has failed because its trials failed.
 
-    The note of the exception is the traceback of the objective, so Python shows this traceback under the message.
+    The traceback of the objective is a note of the exception. Therefore Python shows the objective's traceback below
+    the message.
 
     Parameters
     ----------
     message : str
-        The message of one line.
+        The error message, which is one line.
     error : str, optional
         The recorded error of the study's last failed trial.
 
     Attributes
     ----------
     exception : str or None
-        The name of the type of the exception that the objective raised, such as "ValueError". The value is None if the
-        trial failed without an exception, for example because the process crashed.
+        The type name of the objective's exception, such as "ValueError". The value is None if the trial failed without
+        an exception, for example because the process crashed.
     traceback : str or None
         The traceback of the objective's exception, as text.
 
@@ -97,18 +98,18 @@ class StudyFailedError(LedgerError):
         self.traceback: str | None = None
         if error is not None and _TRACEBACK in error:
             self.traceback = error.strip()
-            # The first line without indentation has the type and the message of the exception. The later lines continue
-            # the message, or are notes of the exception.
+            # The first line without indentation contains the type and the message of the exception. The following lines
+            # continue the message, or are notes of the exception.
             block = self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()
             named = (_EXCEPTION.match(line) for line in block[1:])
             self.exception = next((found[1] for found in named if found), None)
             self.add_note(self.traceback)
 
     def user_frames(self) -> list[str]:
-        """Return the lines of the last frames within the user's code, at most `_FRAMES` frames, without the message.
+        """Return the traceback lines of the last frames in the user's code, without the error message.
 
-        Frames of the standard library and of installed packages are left out. The list is empty if the error has no
-        traceback.
+        The list contains at most `_FRAMES` frames, and no frames of the standard library or of installed packages. The
+        list is empty if the error has no traceback.
         """
         if self.traceback is None:
             return []
@@ -125,16 +126,16 @@ class StudyFailedError(LedgerError):
 
 
 def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
-    """Return a one-line message about the first fault that pydantic found.
+    """Return a one-line message about the first error that pydantic found.
 
     Parameters
     ----------
     error : ValidationError
-        The error of a pydantic model without nested models.
+        The error of a pydantic model that contains no other models.
     place : callable
-        Function with the name of the faulty field as its argument. The function returns the place of the field for the
-        message, such as "[study] seed". If the fault does not belong to a single field, the argument is an empty text.
-        The message begins with the text that `place` returns.
+        A function that returns the place of a field, such as "[study] seed". The argument of `place` is the name of the
+        faulty field. If the error does not belong to a single field, the argument is an empty text. The message begins
+        with the text that `place` returns.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

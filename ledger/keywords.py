@@ -15,7 +15,7 @@ R = TypeVar("R")
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
     """Return a wrapper of `function` that raises a UsageError for an unknown keyword argument.
 
-    The message of the UsageError suggests the nearest known name. Before version 3.13, Python's own TypeError for an
+    The message of the UsageError suggests the nearest known name. In Python 3.12 and earlier, the TypeError for an
     unknown argument suggests no name.
 
     Examples
@@ -30,7 +30,8 @@ def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            # The annotation is ``Unpack[...]`` of a TypedDict with the known names.
+            # The annotation of the keyword arguments is ``Unpack[...]`` of a TypedDict. The keys of the TypedDict are
+            # the known names.
             (options,) = get_args(parameter.annotation)
             parameters += options.__annotations__
         elif name != "self":

@@ -8,8 +8,8 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Largest number of characters in the message of a log line in the text format. The limit allows a message with the
-# values of many parameters.
+# Largest number of characters in a log message in the text format. The limit is large, because a message may contain
+# the values of many parameters.
 _LONGEST = 5_000
 
 
@@ -21,8 +21,8 @@ def set_up(log_format: str, level: str) -> None:
     log_format : str
         "text" or "json".
     level : str
-        "debug", "info", "warning" or "error". The program writes the log events of the given level and of all higher
-        levels.
+        "debug", "info", "warning" or "error". The program writes the log events whose level is equal to `level` or
+        higher.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
@@ -40,13 +40,13 @@ def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int
     logger : logging.Logger
         The logger that receives the event.
     event : str
-        Kind of the event in one or two words, for programs that read the log.
+        The kind of the event, in one or two words. Programs that read the log use `event`.
     message : str
-        Description of the event in one line, for users who read the log.
+        A description of the event in one line. Users who read the log use `message`.
     level : int
         Log level of the event, such as `logging.INFO`.
     **fields
-        Details of the event as JSON values, for programs that read the log.
+        Details of the event as JSON values. Programs that read the log use the details.
     """
     logger.log(level, "%s", message, extra={"event": event, "fields": fields})
 

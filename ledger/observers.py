@@ -1,4 +1,4 @@
-"""The observer of a search that a Python program has started."""
+"""Observer of a search that a Python program has started."""
 
 import json
 import logging
@@ -20,18 +20,20 @@ _worker_log = logging.getLogger("ledger.worker")
 
 
 class ProgramObserver(SearchObserver):
-    """Forwards the output of the workers to a logger, calls callbacks, and stops the search on request.
+    """Writes the workers' output to a logger, calls the user's callbacks, and stops the search on request.
 
-    The logger is ``ledger.worker``. All methods run in the thread that manages the study, except `request_stop`.
+    The name of the logger is ``ledger.worker``. Any thread may call `request_stop`. The thread that manages the study
+    calls all other methods.
 
     Parameters
     ----------
     settings : Settings
-        The settings of the search, which name the database.
+        The settings of the search, which contain the location of the database.
     callbacks : iterable of callable
-        Functions that the observer calls with each trial that ends. An exception of a callback stops the search.
+        The functions that the observer calls with each trial that ends. If a callback raises an exception, the search
+        stops.
     shows : bool
-        Whether to show the search in the output of the notebook's cell, or on standard error.
+        Whether to show the progress of the search in a notebook or on standard error.
 
     Attributes
     ----------
@@ -50,13 +52,14 @@ class ProgramObserver(SearchObserver):
         self._output: int | None = None
         self._thread: threading.Thread | None = None
         self._study: StudyRow | None = None
-        # The observer has called the callbacks for all trials with a number below `_first`, and for the trials in
-        # `_seen`.
+        # The observer has already called the callbacks for each trial whose number is below `_first` or in `_seen`.
         self._first = 0
         self._seen: set[int] = set()
 
     def request_stop(self) -> None:
-        """Stop the search at the manager's next poll. The workers finish or release their trials."""
+        """Request the end of the search. The search ends when the manager polls the study the next time. The workers
+        finish or release their trials.
+        """
         self._is_stopping.set()
 
     def started(self, url: str, study: StudyRow) -> None:
@@ -89,7 +92,9 @@ class ProgramObserver(SearchObserver):
             self._view.end()
 
     def call_back(self) -> None:
-        """Call the callbacks with each trial that has ended since the previous call, ordered by trial number."""
+        """Call each callback with each trial that has ended since the previous call, in the order of the trial
+        numbers.
+        """
         if not self._callbacks or self._study is None:
             return
         for trial in self._take_ended():
@@ -113,17 +118,18 @@ class ProgramObserver(SearchObserver):
                 level, message, is_record = _parsed(line)
                 if level >= logging.WARNING:
                     self.last_problem = one_line(message)
-                # The view shows the progress itself. Therefore the view leaves out the workers' log records about the
-                # progress.
+                # The view itself shows the progress of the study. Therefore the view does not show the workers' log
+                # records about the progress.
                 if self._view is not None and (not is_record or level >= logging.WARNING):
                     self._view.add_output(message)
                 _worker_log.log(level, "%s", message)
 
 
 def _parsed(line: str) -> tuple[int, str, bool]:
-    """Parse one line of a worker's output. Return the log level, the message, and whether the line is a log record.
+    """Parse one line of a worker's output. Return the log level and the message. Also return whether the line is a log
+    record.
 
-    A line that is not a JSON log record is either output of an objective or an error message of a worker.
+    A line that is no JSON log record is either output of an objective, or an error message of a worker.
     """
     try:
         record = json.loads(line)

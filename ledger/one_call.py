@@ -1,4 +1,4 @@
-"""A whole search in one call."""
+"""Functions that run a whole search in one call."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Unpack
@@ -23,48 +23,49 @@ def minimize(
     if_changed: IfChanged = "refuse",
     **options: Unpack[StudyOptions],
 ) -> StudyResult:
-    """Search for the parameters that give an objective its lowest value, and return the result.
+    """Search for the parameters with which an objective returns its lowest value. Return the result of the search.
 
     If the ledger already contains the study, the function continues the study. If the study is already complete, the
-    function returns its result without a search.
+    function returns the study's result without a search.
 
     Parameters
     ----------
     objective : callable
-        A function of a dict of parameters, or any other objective of `ledger.Study`. The function returns the value as
-        a real number, or a dict with the value and metrics. To run several searches with the same function, give each
-        search a different `name`.
+        A function whose argument is a dict of parameters, or any other objective that `ledger.Study` accepts. The
+        result of the function is a real number, or a dict that contains the value and the metrics. To run several
+        searches with the same function, give each search a different `name`.
     space : mapping, sequence or Space, optional
-        The search space, as in `ledger.space.from_any`. By default, the search uses the space of the decorator
-        `ledger.objective`.
+        The search space, in a form that `ledger.space.from_any` accepts. The default is the space that the program gave
+        to `ledger.objective`.
     workers : int, optional
         The number of worker processes, at least 1. By default, the function starts one worker for each core, but at
-        most `batch_size` workers. If `batch_size` is not given, the batch size is the number of workers, but at least
-        2. This batch size keeps all workers busy.
+        most `batch_size` workers. If the caller does not pass `batch_size`, the batch size is the number of workers,
+        but at least 2. Therefore no worker is idle at the start of an iteration.
     callbacks : iterable of callable, optional
         Functions that the search calls with each `Trial` that has ended.
     show : bool, optional
-        Whether to show the running search, as in `ledger.Study.run`. By default, only a notebook shows the search.
+        Whether to show the progress of the search. `ledger.Study.run` describes the parameter. By default, only a
+        notebook shows the search.
     if_changed : {"refuse", "accept", "new"}, optional
-        What to do if the objective's code has changed since an earlier search, as in `ledger.Study.run`. By default,
-        the function raises an error that names the change.
+        What to do if the objective's code has changed since an earlier search. `ledger.Study.run` describes the
+        parameter. By default, the function raises an error that names the change.
     options : StudyOptions
         The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
 
     Returns
     -------
     StudyResult
-        The study with all its trials. `best_value` is the lowest value, and `best_params` are the parameters of the
-        trial with this value.
+        The study with all its trials. The attribute `best_value` is the lowest value. The attribute `best_params`
+        contains the parameters of the best trial.
 
     Raises
     ------
     UsageError
-        An argument is unknown or invalid. The message names the argument and the allowed values.
+        An argument is unknown or invalid. The error message names the argument and the allowed values.
     StudyFailedError
-        The study failed. The exception has the traceback of the objective.
+        The study failed. The exception contains the traceback of the objective.
     LedgerError
-        An error that `ledger.Study.run` lists.
+        The docstring of `ledger.Study.run` lists the causes of a LedgerError.
 
     Examples
     --------
@@ -89,35 +90,35 @@ def maximize(
     if_changed: IfChanged = "refuse",
     **options: Unpack[StudyOptions],
 ) -> StudyResult:
-    """Search for the parameters that give an objective its highest value, and return the result.
+    """Search for the parameters with which an objective returns its highest value. Return the result of the search.
 
     Parameters
     ----------
     objective : callable
-        As in `minimize`.
+        The objective that the search maximises. `minimize` describes the parameter.
     space : mapping, sequence or Space, optional
-        As in `minimize`.
+        The search space. `minimize` describes the parameter.
     workers : int, optional
-        As in `minimize`.
+        The number of worker processes. `minimize` describes the parameter.
     callbacks : iterable of callable, optional
-        As in `minimize`.
+        The functions that the search calls with each `Trial` that has ended.
     show : bool, optional
-        As in `minimize`.
+        Whether to show the progress of the search. `minimize` describes the parameter.
     if_changed : {"refuse", "accept", "new"}, optional
-        As in `minimize`.
+        What to do if the objective's code has changed since an earlier search. `minimize` describes the parameter.
     options : StudyOptions
-        As in `minimize`.
+        The other arguments of `ledger.Study`, such as `trials` and `name`.
 
     Returns
     -------
     StudyResult
-        The study with all its trials. `best_value` is the highest value, and `best_params` are the parameters of the
-        trial with this value.
+        The study with all its trials. The attribute `best_value` is the highest value. The attribute `best_params`
+        contains the parameters of the best trial.
 
     Raises
     ------
     LedgerError
-        An error that `minimize` lists.
+        The docstring of `minimize` lists the causes of a LedgerError.
 
     Examples
     --------

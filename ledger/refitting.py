@@ -1,4 +1,4 @@
-"""Trains the estimator of a study with the parameters of one trial on all the data of the study."""
+"""Training of a study's estimator on all the study's data, with the parameters of one trial."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -17,21 +17,21 @@ MOST_THREADS = 1_024
 
 
 def training_form(study: str, objective: Mapping[str, Any], request: str) -> TrainingForm:
-    """Return the form of an objective that trains an estimator.
+    """Return the settings with which an objective trains an estimator.
 
     Parameters
     ----------
     study : str
         The name of the study. The error message contains the name.
     objective : mapping
-        The objective of the study's spec.
+        The study's objective, from the spec.
     request : str
-        The request that needs the estimator. The error message names the request.
+        The name of the user's request, such as "refit". The error message contains the name.
 
     Raises
     ------
     UsageError
-        The objective is a function or a command, which the ledger cannot train.
+        The ledger cannot train the objective, because the objective is a function or a command.
     """
     for kind in ("function", "command"):
         if kind in objective:
@@ -43,7 +43,7 @@ def training_form(study: str, objective: Mapping[str, Any], request: str) -> Tra
 
 
 def stored_contents(connection: Connection, objective: Mapping[str, Any]) -> list[bytes]:
-    """Return the contents of the data files on which an objective trains, in the order that `load` expects."""
+    """Return the contents of the data files of an objective, in the order that the function `load` expects."""
     data = dataset_reference(objective)
     files = () if data is None else data.files
     return [b"".join(datasets.pieces(connection, file.sha256)) for file in files]
@@ -58,9 +58,9 @@ def refit(
     threads: int,
     allowed: Collection[str],
 ) -> Any:
-    """Return an estimator with the parameters of a trial, trained on all rows of the study's data.
+    """Train an estimator with the parameters of a trial on all rows of the study's data, and return the estimator.
 
-    The rows of a hold-out file are not among the training rows. The seed is the seed of the trial.
+    The function does not train on the rows of a hold-out file. The training uses the seed of the trial.
 
     Parameters
     ----------
@@ -69,11 +69,11 @@ def refit(
     trial, params : int, mapping
         The number and the parameters of the trial.
     contents : list of bytes
-        The result of `stored_contents`.
+        The contents of the data files, which `stored_contents` returns.
     threads : int
         The number of threads that train the estimator.
     allowed : collection of str
-        Packages whose estimators this process may run.
+        The packages from which this process may load an estimator.
     """
     form = training_form(study, spec["objective"], "refit")
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:

@@ -14,7 +14,9 @@ _COLUMNS = ("trial", "attempt", "step", "value", "seconds", "reported_at")
 
 
 def pandas_for(method: str) -> Any:
-    """Import and return the module pandas for the given method. Raise a LedgerError if pandas is not installed."""
+    """Import the module pandas, and return the module. `method` is the name of the method that needs pandas. Raise a
+    LedgerError if pandas is not installed.
+    """
     try:
         import pandas as pd
     except ImportError:
@@ -25,7 +27,7 @@ def pandas_for(method: str) -> Any:
 
 
 def reports_frame(name: str, settings: Settings, trial: int | None) -> "pd.DataFrame":
-    """Read the reports of a study, or of one trial. `StudyResult.reports` describes the data frame."""
+    """Read the reports of a study or of one trial into a data frame. `StudyResult.reports` describes the data frame."""
     pd = pandas_for("reports()")
     with connected(settings) as connection:
         study = studies.get(connection, name)

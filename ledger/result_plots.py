@@ -1,4 +1,4 @@
-"""The plots of a study for Python programs: `StudyResult.plot` returns the figures of the report."""
+"""The plots of a study for Python programs, which are the figures of the command ``ledger report``."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -21,21 +21,20 @@ class ResultPlots:
     """The plots of a study as Plotly figures.
 
     The command ``ledger report`` draws the same figures. The first plot reads the study from the ledger, and the later
-    plots use the same data. If the study has more than 2,000 trials, the plots show a selection of the trials, as the
-    report does.
+    plots use the same data. If the study has more than 2,000 trials, the plots show a selection of the trials.
 
     Parameters
     ----------
     study : str
         The name of the study.
     settings : Settings
-        The settings that name the ledger.
+        The settings that contain the location of the ledger.
 
     Raises
     ------
     LedgerError
-        Each method raises this error if the plot cannot be drawn. For example, no trial is complete, the study has no
-        surrogate yet, or the package plotly is not installed.
+        A method raises a LedgerError if the method cannot draw its plot. For example, no trial is complete, the study
+        has no surrogate yet, or the package plotly is not installed.
 
     Examples
     --------
@@ -50,7 +49,7 @@ class ResultPlots:
         self._study, self._settings = study, settings
 
     def convergence(self) -> "go.Figure":
-        """Return the value of each trial, the best value so far, and the mean value of each iteration.
+        """Return a figure of each trial's value, the best value so far, and the mean value of each iteration.
 
         Returns
         -------
@@ -65,7 +64,7 @@ class ResultPlots:
         return self._figure("convergence")
 
     def curves(self) -> "go.Figure":
-        """Return the learning curves: the values that some trials reported during the training.
+        """Return a figure of the learning curves, which are the values that trials reported during their training.
 
         Returns
         -------
@@ -81,7 +80,7 @@ class ResultPlots:
         return self._figure("curves")
 
     def slice(self, *parameters: str) -> "go.Figure":
-        """Return one plot for each parameter. The plot shows the values of the trials over the parameter.
+        """Return a figure with one plot for each parameter. A plot shows the trials' values against the parameter.
 
         Parameters
         ----------
@@ -95,7 +94,7 @@ class ResultPlots:
         Raises
         ------
         UsageError
-            The study has no parameter with one of the names.
+            One of the names is not the name of a parameter of the study.
 
         Examples
         --------
@@ -113,9 +112,9 @@ class ResultPlots:
         return _drawn(section)
 
     def contour(self, first: str | None = None, second: str | None = None) -> "go.Figure":
-        """Return a contour plot of the value that the surrogate expects, over two numeric parameters.
+        """Return a contour plot of the surrogate's expected value. The axes of the plot are two numeric parameters.
 
-        The expected value is averaged over all other parameters.
+        The plot shows the mean of the expected value over all other parameters.
 
         Parameters
         ----------
@@ -130,7 +129,7 @@ class ResultPlots:
         Raises
         ------
         UsageError
-            Only one parameter is named, both parameters are equal, or the study has no numeric parameter with one of
+            The caller names only one parameter, both names are equal, or the study has no numeric parameter with one of
             the names.
 
         Examples
@@ -145,7 +144,7 @@ class ResultPlots:
         return self._figure("contour", () if first is None else (first, second))
 
     def parallel(self) -> "go.Figure":
-        """Return the complete trials in parallel coordinates, with an axis for each parameter and for the value.
+        """Return a parallel-coordinates plot of the complete trials. The axes are the parameters and the value.
 
         Returns
         -------
@@ -160,7 +159,7 @@ class ResultPlots:
         return self._figure("parallel")
 
     def importance(self) -> "go.Figure":
-        """Return a bar for each parameter: the parameter's share in the variance of the surrogate's expected value.
+        """Return a bar chart of the parameters' shares in the variance of the surrogate's expected value.
 
         Returns
         -------
@@ -175,7 +174,7 @@ class ResultPlots:
         return self._figure("importance")
 
     def timeline(self) -> "go.Figure":
-        """Return a row for each worker, with a bar for each attempt.
+        """Return a timeline of the workers. Each worker has a row, and each attempt is a bar in the row of its worker.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Runs a new or an existing study until the study ends, with a manager and workers on this machine."""
+"""Functions that run a study to its end, with a manager and workers on this machine."""
 
 import os
 import socket
@@ -44,9 +44,11 @@ class LocalWorkerSettings:
     allowed : collection of str
         Packages from which a worker may load the user's objective.
     commands : collection of str
-        Patterns of the commands that a worker may run, in the form of `command_template.pattern_words`.
+        Patterns of the commands that a worker may run. The function `command_template.pattern_words` describes the
+        patterns.
     environment : mapping
-        Environment variables that the workers get in addition to the environment variables of this process.
+        Additional environment variables for the workers. The workers also get all environment variables of this
+        process.
     options : sequence of str
         Additional command-line options for `ledger worker`.
     """
@@ -59,21 +61,21 @@ class LocalWorkerSettings:
 
 
 class SearchStopped(Exception):
-    """A `SearchObserver` raises this exception in `progressed` to stop the search before the end of the study."""
+    """The method `progressed` of a `SearchObserver` raises this exception to stop the search before the study ends."""
 
 
 class SearchObserver:
-    """Base class for observers of a search. The methods of `SearchObserver` do nothing.
+    """Base class of the objects that a search notifies about its progress. The methods of `SearchObserver` do nothing.
 
-    A subclass overrides the methods for the events that the subclass observes.
+    A subclass overrides the methods for those events that the subclass needs.
     """
 
     def started(self, url: str, study: StudyRow) -> None:
-        """The search calls `started` when the study is registered, before the workers and the manager start."""
+        """The search calls `started` after the search has registered the study, and before the workers start."""
 
     @property
     def worker_output(self) -> int | None:
-        """File descriptor for the workers' output.
+        """The file descriptor to which the workers write their output.
 
         None means that the workers write to the standard streams of this process.
         """
@@ -82,8 +84,8 @@ class SearchObserver:
     def progressed(self, progress: StudyProgress) -> None:
         """The search calls `progressed` each time the manager has polled the study.
 
-        If the method raises SearchStopped, the workers finish or release their trials, and the search ends. Any other
-        exception of the method also ends the search, and propagates to the caller of the search.
+        If `progressed` raises SearchStopped, the workers finish or release their trials, and the search ends. If
+        `progressed` raises another exception, the search ends and raises the exception.
         """
 
     def stopped(self) -> None:
@@ -112,27 +114,27 @@ def run(
     url : str
         URL of a database whose ledger schema has the version that this program requires.
     code : ObjectiveCode, optional
-        The code of the objective, which `check_objective` returns. If this machine has not loaded the objective,
-        the first worker records the code.
+        The result of `check_objective`. If the caller passes no code, the first worker records the code of the
+        objective.
     if_changed : {"refuse", "accept", "new"}
         What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     wait : bool
-        Whether to wait while another manager runs the study. If `wait` is false, and another manager runs the study,
-        the function raises an error.
+        What to do if another manager runs the study. If `wait` is true, the function waits for the other manager. If
+        `wait` is false, the function raises an error.
     again : bool
-        Whether to resume a study that has failed. The manager of a resumed study tries one more round.
+        Whether to resume a failed study. The manager of a resumed study tries one more round of trials.
 
     Returns
     -------
     StudyRow
         The study in its final state, which is complete, failed or cancelled. If the listener has stopped the search,
-        the study is in its current state.
+        the function returns the study in its current state.
 
     Raises
     ------
     LedgerError
-        The settings or the code differ from those of the recorded study with this name, another manager runs the study,
-        or the database was unavailable for longer than `settings.give_up_after`.
+        A recorded study has the same name but different settings or different code, another manager runs the study, or
+        the database was unavailable for longer than `settings.give_up_after`.
     """
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study, code, if_changed)
@@ -159,22 +161,22 @@ def resume(
     account: SystemUser | None = None,
     listener: SearchObserver | None = None,
 ) -> StudyRow:
-    """Continue an existing study, and manage the study until it ends. The study may be paused or failed.
+    """Resume a recorded study, and manage the study until the study ends. The study may be paused or failed.
 
     If the study has failed and has no complete trial, the function accepts this machine's code of the objective.
 
     Parameters
     ----------
     iterations, trials : int, optional
-        The new budget, as a number of iterations or as a number of trials. The budget as a number of trials is
-        `iterations` times the study's batch size. The new budget must not be smaller than the recorded budget.
+        The new budget, as a number of iterations or as a number of trials. In trials, the budget is `iterations` times
+        the study's batch size. The new budget must not be smaller than the recorded budget.
     batch_size : int, optional
-        The new batch size. The optimizer uses the new batch size from the next proposal on. None keeps the recorded
-        batch size.
+        The new batch size. The optimizer uses the new batch size for all later proposals. None keeps the recorded batch
+        size.
     target, patience, timeout : optional
-        New values of the stopping criteria. None keeps the recorded value.
+        The new value of each stopping criterion. None keeps the recorded value of the criterion.
     account : SystemUser, optional
-        The system user that runs the process in which `check_objective` loads the objective.
+        The system user as which `check_objective` loads the objective in a process of its own.
 
     Returns
     -------
@@ -186,9 +188,9 @@ def resume(
     UsageError
         The caller gives both `iterations` and `trials`.
     LedgerError
-        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. If the caller
-        requests workers, a LedgerError also occurs if the workers of this machine cannot load the objective. The named
-        errors leave the study unchanged. The docstring of `run` lists other causes of a LedgerError.
+        The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. A LedgerError
+        also occurs if the caller requests workers, but this machine cannot load the objective. In each of these cases,
+        the function does not change the study. The docstring of `run` lists other causes of a LedgerError.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; remove one of them")
@@ -207,7 +209,8 @@ def resume(
         set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
         if another_round and code is not None and recorded_trials.best(connection, row.id) is None:
-            # The objective failed in every trial. Therefore the user has corrected the objective.
+            # The objective failed in every trial. Therefore the function assumes that the user has corrected the
+            # objective.
             accept(connection, row, code)
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
@@ -227,16 +230,16 @@ def check_objective(
     environment: Mapping[str, str] | None = None,
     account: SystemUser | None = None,
 ) -> ObjectiveCode | None:
-    """Load and check the objective as the workers of this machine do, and return the user's code.
+    """Load and check the objective in the same way as a worker of this machine, and return the objective's code.
 
-    The function starts a process that imports the user's code, scikit-learn and the boosters, and reads the data files.
-    For a built-in model with a random split, the function starts no process. The calling process itself checks a model
-    with a random split. The function does not write to the ledger.
+    The function starts a process. The process imports the user's code, scikit-learn, XGBoost and LightGBM, and reads
+    the data files. The function starts no process for a built-in model with a random split, because the calling process
+    has already checked the model. The function does not write to the ledger.
 
     Returns
     -------
     ObjectiveCode or None
-        The code of the objective, or None if the objective runs no code of a user.
+        The code of the objective. None if the objective runs no code that a user has written.
 
     Raises
     ------
@@ -264,9 +267,9 @@ def check_objective(
 
 
 def check_known_objective(study: "StudySpec") -> None:
-    """Check an objective with `check_objective`. Do nothing if the objective runs code or a program of the user.
+    """Check an objective with `check_objective`, unless the objective runs the user's code or program.
 
-    A manager needs no package and no program of the user, because only the workers run the objective.
+    A manager does not need the user's packages and programs, because only the workers run the objective.
     """
     if not runs_users_code(study.spec()["objective"]):
         check_objective(study, ())
@@ -279,10 +282,9 @@ def accept_code(
     commands: Collection[str] = (),
     account: SystemUser | None = None,
 ) -> list[str]:
-    """Record this machine's code of the objective as the valid code of the study. Return what has changed.
+    """Record this machine's code of the objective as the study's valid code. Return the changes of the code.
 
-    The function returns an empty list in two cases: the valid code was already equal to this machine's code, or the
-    ledger had no code of the study.
+    The list is empty if the code has not changed. The list is also empty if the ledger contained no code for the study.
 
     Raises
     ------
@@ -298,7 +300,7 @@ def accept_code(
 
 
 def _with_contents(connection: "Connection", row: StudyRow) -> "StudySpec":
-    """Return a recorded study with the contents of its data files."""
+    """Read the data files of a recorded study, and return the study's spec with the contents of the files."""
     from ledger.study.spec import StudySpec
 
     study = StudySpec.from_spec(row.name, row.budget, row.spec)
@@ -322,7 +324,7 @@ def _carry_on(
     another_round: bool,
     listener: SearchObserver | None,
 ) -> StudyRow:
-    """Manage the study until it ends.
+    """Run the workers and a manager until the study ends.
 
     If the connection to the database is lost, a new `StudyManager` continues the study from the state in the ledger.
     """

@@ -1,4 +1,4 @@
-"""Shows the status of a running search to the user of a Python program."""
+"""Display of a running search's status for the user of a Python program."""
 
 import sys
 import time
@@ -27,15 +27,15 @@ class Display(Protocol):
     """Draws the status of a study."""
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:
-        """Draw the status, the parameters of the best trial, the workers' output and a note."""
+        """Draw the status, the best trial's parameters, the output of the workers, and a note."""
 
     def end(self) -> None:
         """Leave what is drawn."""
 
 
 class SearchView:
-    """Reads the status of a study, and draws the status in a notebook, on a terminal, or as one line for each
-    iteration.
+    """Reads the status of a study from the ledger, and draws the status in a notebook or on a terminal. Elsewhere, the
+    view prints one line for each iteration.
 
     Parameters
     ----------
@@ -56,11 +56,13 @@ class SearchView:
         self._next = 0.0
 
     def add_output(self, text: str) -> None:
-        """Add a line of a worker's output."""
+        """Add a line of a worker's output to the view."""
         self._output.append(text)
 
     def update(self) -> None:
-        """Read and draw the status. Do nothing if the previous update was less than `_INTERVAL` seconds ago."""
+        """Read and draw the status. Do nothing if less than `_INTERVAL` seconds have passed since the previous
+        update.
+        """
         if time.monotonic() >= self._next:
             self._draw()
             self._next = time.monotonic() + _INTERVAL

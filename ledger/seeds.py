@@ -1,6 +1,6 @@
 """Derivation of seeds from a study's seed.
 
-A derived seed depends only on the study's seed and on the name of the seed's purpose, such as "trial/7".
+A derived seed depends only on the study's seed and on the name of a purpose, such as "trial/7".
 """
 
 import hashlib
@@ -9,15 +9,15 @@ import hashlib
 def derive(seed: int, *words: int | str) -> int:
     """Derive a seed for one purpose, such as the training of one trial, from a study's seed.
 
-    The derived seed is the first 31 bits of a SHA-256 hash. The hashed text consists of `seed` and all `words`,
-    separated by "/". A program in any language, such as a query in SQL, can compute the derived seed.
+    The derived seed is the first 31 bits of a SHA-256 hash. The input of the hash is a text: `seed` and all `words`,
+    with "/" between them. A program in any language, such as a query in SQL, can compute the derived seed.
 
     Parameters
     ----------
     seed : int
         The study's seed.
     *words : int or str
-        The parts of the purpose's name, as in ``derive(42, "trial", 7)`` or ``derive(42, "iteration", 3, 0)``.
+        The parts of the name of the purpose. For example, the parts of the name "trial/7" are "trial" and 7.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Settings of a command, such as the database, the log and the time limits, but not the settings of a study."""
+"""Settings of a command, such as the database, the log and the time limits."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from typing import Literal
 
 # Name of the folder of an embedded server.
 HOME = ".ledger"
-# Largest number of folders that `ledgers_below` searches, and largest number of ledgers that `ledgers_below` returns.
+# `ledgers_below` searches at most `_MOST_FOLDERS` folders, and returns at most `_MOST_LEDGERS` ledgers.
 _MOST_FOLDERS, _MOST_LEDGERS = 1_000, 5
 
 Origin = Literal["variable", "current", "parent", "new"]
@@ -18,7 +18,7 @@ Origin = Literal["variable", "current", "parent", "new"]
 
 @dataclass(frozen=True)
 class FoundHome:
-    """The folder of the embedded server, and the reason for the choice of this folder.
+    """The folder of the embedded server, and the reason why `find_home` chose the folder.
 
     Attributes
     ----------
@@ -26,8 +26,8 @@ class FoundHome:
     origin : {"variable", "current", "parent", "new"}
         "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the server's
         folder is in the current folder. "parent" means that the server's folder is in a folder above the current
-        folder. If several folders above contain a server's folder, the nearest folder is chosen. "new" means that no
-        server's folder exists yet.
+        folder. If several folders above the current folder contain a server's folder, "parent" means the nearest of the
+        folders. "new" means that no server's folder exists yet.
     """
 
     folder: Path
@@ -35,10 +35,10 @@ class FoundHome:
 
 
 def find_home() -> FoundHome:
-    """Find the folder of the embedded server, as git finds the folder of a repository.
+    """Find the folder of the embedded server in the current folder, or in a folder above the current folder.
 
-    Above the current folder, the function accepts only a folder that the user of this process owns, and that no other
-    user can write to. Otherwise, another user could make this process use a ledger of that user.
+    The user of this process must own a server's folder above the current folder, and no other user may have permission
+    to write to the folder. Otherwise, another user could make this process use a ledger that belongs to the other user.
     """
     if named := os.environ.get("LEDGER_HOME"):
         return FoundHome(Path(named), "variable")
@@ -56,7 +56,7 @@ def find_home() -> FoundHome:
 
 
 def ledgers_below(folder: Path) -> list[Path]:
-    """Search the two levels of folders below a folder, and return at most `_MOST_LEDGERS` ledgers."""
+    """Search for ledgers in the two levels of folders below `folder`. Return at most `_MOST_LEDGERS` ledgers."""
     folders = [*_folders(folder)]
     folders += [inner for outer in folders[:_MOST_FOLDERS] for inner in islice(_folders(outer), _MOST_FOLDERS)]
     found = (each / HOME for each in folders[:_MOST_FOLDERS] if _is_own(each / HOME))
@@ -92,7 +92,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 class Settings:
     """The settings that the commands share, such as the database and the time limits.
 
-    The values are from options and from environment variables.
+    Command-line options and environment variables define the values of the settings.
 
     Attributes
     ----------
@@ -125,14 +125,17 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return settings with the database of the variable DATABASE_URL, and with the folder that `find_home` finds.
+        """Return settings whose database is in the variable DATABASE_URL, and whose folder is the result of
+        `find_home`.
 
-        An empty environment variable counts as unset.
+        An empty environment variable has the same effect as an unset variable.
         """
         return cls(database_url=os.environ.get("DATABASE_URL") or None, home=find_home().folder)
 
 
 def settings_of(database: str | None) -> Settings:
-    """Return the settings from the environment variables. A given database URL replaces the URL of the environment."""
+    """Return the settings from the environment variables. The argument `database` replaces the database URL of the
+    environment.
+    """
     settings = Settings.from_environment()
     return settings if database is None else replace(settings, database_url=database)

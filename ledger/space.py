@@ -1,4 +1,4 @@
-"""Search spaces. `from_any` makes a `Space` from a dict, or from the dimensions of another package."""
+"""Search spaces. `from_any` converts a dict, or the dimensions of another package, to a `Space`."""
 
 from ledger.study.conversion import from_any
 from ledger.study.space import Space

@@ -1,4 +1,4 @@
-"""The list of studies for Python programs."""
+"""The function `list_studies`, which lists the studies of a ledger for a Python program."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Age = timedelta | float | str
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One study in the list of `list_studies`.
+    """One study in the list that `list_studies` returns.
 
     Attributes
     ----------
@@ -30,18 +30,18 @@ class StudySummary:
     tags : tuple of str
         The study's tags in alphabetical order.
     direction : {"minimize", "maximize"}
-        Whether the lowest value or the highest value is best.
+        Whether the lowest value ("minimize") or the highest value ("maximize") is the best value.
     best_value : float or None
         The best value of the study. None if no trial is complete.
     budget : int
         The number of trials that the optimizer may propose.
     complete, running, pending, failed, cancelled : int
-        The numbers of trials in each state.
+        The number of the study's trials in each state.
     created_at : datetime
         The time of the study's creation, by the database's clock, as a datetime with a time zone.
     seconds : float
-        The time in seconds from the creation of the study to the end of the study. For a study that has not ended, the
-        time from the creation to now.
+        The time in seconds from the creation of the study to the end of the study. If the study has not ended, the time
+        from the creation of the study to the present.
     archived : bool
         Whether the study is archived.
 
@@ -85,31 +85,33 @@ def list_studies(
     limit: int | None = None,
     database: str | None = None,
 ) -> list[StudySummary]:
-    """List the studies of the ledger, as `ledger study list` does.
+    """Return a list of the studies of the ledger.
 
     Parameters
     ----------
     state : str or collection of str
-        List only the studies in this state, or in one of these states.
+        One or more states. The function lists only the studies in one of the states.
     tag : str or collection of str
-        List only the studies with this tag, or with all of these tags.
+        One or more tags. The function lists only the studies that have all the tags.
     name, objective, dataset : str, optional
-        List only the studies whose name, objective or dataset fits this pattern. In a pattern, ``*`` stands for any
-        characters, and ``?`` stands for one character.
+        A pattern. The function lists only the studies whose name, objective or dataset matches the pattern. In a
+        pattern, ``*`` matches any number of characters, and ``?`` matches exactly one character.
     newer, older : timedelta, float or str, optional
-        The largest age or the smallest age of the listed studies. An age is a number of seconds, or a text of a number
-        and a unit, such as "36h" or "7d".
+        The largest age (`newer`) or the smallest age (`older`) of the listed studies. An age is a number of seconds, or
+        a text that consists of a number and a unit, such as "36h" or "7d".
     archived : bool or None
-        True for the archived studies, False for the other studies, None for all studies.
+        True lists only the archived studies. False lists only the studies that are not archived. None lists all
+        studies.
     sort : {"created", "name", "best", "trials", "seconds"}
-        The order of the studies. The first study is the oldest study, or the study with the first name, the lowest
-        loss, the fewest ended trials or the shortest time.
+        The order of the studies. "created" lists the oldest study first. "name" sorts the studies by name. "best" lists
+        the study with the lowest loss first. "trials" lists the study with the fewest ended trials first. "seconds"
+        lists the study with the shortest time first.
     reverse : bool
-        Whether to reverse the order.
+        Whether to reverse the order of the studies.
     limit : int, optional
         The maximum number of studies, at least 1.
     database : str, optional
-        The PostgreSQL database of the ledger, as in `load_study`.
+        The URL of the ledger's PostgreSQL database. The default database is the default database of `Study`.
 
     Returns
     -------
@@ -118,7 +120,7 @@ def list_studies(
     Raises
     ------
     UsageError
-        An argument is not valid.
+        An argument is invalid.
     LedgerError
         The ledger does not exist, or the database is unavailable.
 

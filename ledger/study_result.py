@@ -1,4 +1,4 @@
-"""The results of a study for Python programs, as `load_study` reads them from the ledger."""
+"""The function `load_study`, which reads the results of a study from the ledger for a Python program."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ledger.result_plots import ResultPlots
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
-# Names of the attributes of `Trial` that are dictionaries. A data frame of trials has one column for each key of a
+# The attributes of `Trial` whose values are dictionaries. A data frame of trials has one column for each key of a
 # dictionary.
 _EXPANDED = ("params", "metrics", "attributes")
 # Largest number of trials in a notebook's list of the best trials.
@@ -36,7 +36,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a study, in the state that `load_study` has read from the ledger.
+    """One trial of a study. `load_study` reads the trial from the ledger.
 
     Attributes
     ----------
@@ -54,14 +54,12 @@ class Trial:
         The value that the objective returned for a complete trial. For a model or an estimator, the value is the
         score. None if the trial is not complete.
     loss : float or None
-        The loss of a complete trial. The optimizer minimises the loss. If the study minimises, the loss is the value.
-        None if the trial is not complete.
+        The loss of a complete trial. The optimizer minimises the loss. If the study minimises, the loss is equal to the
+        value. None if the trial is not complete.
     metrics : dict
-        The name and the value of each metric that the objective returned. The dictionary is empty if the trial is not
-        complete.
+        The name and the value of each metric that the objective returned. Empty if the trial is not complete.
     seconds : float or None
-        The training time of the attempt that completed the trial, in seconds. The value is None if no attempt completed
-        the trial.
+        The training time, in seconds, of the attempt that completed the trial. None if no attempt completed the trial.
     attempts : int
         The number of attempts that workers have begun for the trial.
     worker : str or None
@@ -71,8 +69,8 @@ class Trial:
     finished_at : datetime or None
         The time at which the trial ended, by the database's clock, as a datetime with a time zone.
     error : str or None
-        The last error of the trial, or the reason why a user cancelled the trial. The value is None if the trial is
-        complete. The value is also None if the trial has no error and no user has cancelled the trial.
+        The last error of the trial, or the reason why a user cancelled the trial. None if the trial is complete. Also
+        None if the trial has no error and no user has cancelled the trial.
     tags : tuple of str
         The trial's tags in alphabetical order.
     note : str or None
@@ -109,7 +107,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study and its trials, in the state that `load_study` has read from the ledger.
+    """A study and its trials. `load_study` reads the study from the ledger.
 
     A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
 
@@ -120,12 +118,11 @@ class StudyResult:
     state : {"running", "paused", "complete", "failed", "cancelled"}
         The study's state.
     reason : str or None
-        The reason for the state, such as the target that the study has reached. None if no reason is recorded.
+        The reason for the study's state, such as the target that the study has reached. None if no reason is recorded.
     budget : int
         The number of trials that the optimizer may propose.
     spec : dict
-        The definition of the study as JSON values, with the study's space, seed, objective, optimizer options and
-        limits.
+        The definition of the study as JSON values: the space, seed, objective, optimizer options and limits.
     trials : tuple of Trial
         All trials of the study, ordered by number.
     tags : tuple of str
@@ -154,12 +151,12 @@ class StudyResult:
     tags: tuple[str, ...] = ()
     note: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    # The settings name the ledger that `annotate` changes, and from which `plot`, `refit` and `best_code` read more.
+    # The settings contain the location of the ledger, which `annotate`, `plot`, `refit` and `best_code` need.
     _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     @property
     def best_trial(self) -> Trial:
-        """The complete trial with the best value, which is the lowest or the highest value.
+        """The complete trial with the best value. The attribute `direction` defines which value is best.
 
         If several complete trials have the same best value, the best trial is the trial with the smallest number.
 
@@ -200,7 +197,7 @@ class StudyResult:
     def direction(self) -> Direction:
         """Whether the lowest value is best ("minimize"), or the highest value ("maximize").
 
-        The score of a model or an estimator is always maximised.
+        A study always maximises the score of a model or an estimator.
 
         Examples
         --------
@@ -250,10 +247,10 @@ class StudyResult:
 
     @property
     def best_code(self) -> str:
-        """Python code that builds the estimator with the best parameters, and trains it on all the data of the study.
+        """Python code that builds an estimator with the best parameters, and trains the estimator on the study's data.
 
-        The code needs neither the ledger nor its database. For a study that trains on a data file, the code reads the
-        file from the current folder, and needs pandas. The rows of a hold-out file are not training rows.
+        The code needs neither the ledger nor its database. If the study trains on a data file, the code reads the data
+        file from the current folder, and needs pandas. The code does not train on the rows of a hold-out file.
 
         Raises
         ------
@@ -280,8 +277,8 @@ class StudyResult:
     def plot(self) -> "ResultPlots":
         """The plots of the study as Plotly figures, such as ``plot.convergence()``.
 
-        The first plot reads the study from the ledger again. If the study is still running, the plots can show more
-        trials than `trials`.
+        The first call of a method of `plot` reads the study from the ledger again. If the study is still running, the
+        plots can show trials that the attribute `trials` does not contain.
 
         Examples
         --------
@@ -294,27 +291,27 @@ class StudyResult:
         return ResultPlots(self.name, self._settings)
 
     def refit(self, *, threads: int = 1, allow: Collection[str] = ()) -> Any:
-        """Train the model or the estimator of the study with the best parameters on all the data of the study.
+        """Train the model or the estimator of the study on all the study's data, with the parameters of the best trial.
 
-        The training uses the class weights, the weights of the rows and the seed of the best trial. The rows of a
-        hold-out file are not training rows, so the hold-out file can still score the estimator. If the data file
-        contains text, the estimator gets the same features as in the trials. A column of numbers becomes one feature. A
-        column of text becomes one feature for each distinct text, in the sorted order of the texts. The classes of the
-        estimator are the integers 0, 1, 2 and so on, in the sorted order of the class names.
+        The training uses the study's class weights and row weights, and the seed of the best trial. The method does not
+        train on the rows of a hold-out file, so the hold-out file can still score the estimator. The estimator gets the
+        same features as in the trials. A column of numbers becomes one feature. A column of text becomes one feature
+        for each distinct text, in the sorted order of the texts. The classes of the estimator are the integers 0, 1, 2
+        and so on, in the sorted order of the class names.
 
         Parameters
         ----------
         threads : int
-            The number of threads that train the estimator, from 1 to 1,024. In the study, the option ``threads`` of a
-            worker set the number of threads of a trial. The default number was 1.
+            The number of threads that train the estimator, from 1 to 1,024. The workers trained the trials with the
+            number of threads of their option ``threads``, which is 1 by default.
         allow : collection of str
-            Packages of your own estimators that the call may run. The estimators of scikit-learn, XGBoost and LightGBM
-            need no permission.
+            The packages, other than scikit-learn, XGBoost and LightGBM, whose estimators the method may run.
 
         Returns
         -------
         scikit-learn estimator
-            The trained estimator. If the data have missing numbers, the estimator is a pipeline that replaces them.
+            The trained estimator. If the data have missing numbers, the estimator is a pipeline that replaces the
+            missing numbers.
 
         Raises
         ------
@@ -338,8 +335,8 @@ class StudyResult:
         return refit(self.name, self.spec, best.number, best.params, self._contents(), threads, allow)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The settings can contain a password. Therefore a pickle does not contain the settings. An unpickled result
-        # gets its settings from the environment variables.
+        # The settings can contain a password. Therefore a pickled `StudyResult` does not contain the settings. An
+        # unpickled `StudyResult` gets its settings from the environment variables.
         return {name: value for name, value in vars(self).items() if name not in ("_settings", "plot")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -374,18 +371,19 @@ class StudyResult:
         trial : int, optional
             The number of the trial. By default, the method annotates the study.
         tags, untag : collection of str
-            The tags to add, and the tags to remove. A tag has 1 to 100 characters, and there are at most 100 tags.
+            The tags to add (`tags`), and the tags to remove (`untag`). A study or a trial has at most 100 tags. A tag
+            has 1 to 100 characters.
         note : str, optional
-            The new note, at most 10,000 characters. An empty text removes the note.
+            The new note. A note has at most 10,000 characters. An empty text removes the note.
         attributes : mapping of str to a JSON value, optional
-            The user attributes to set, at most 100 attributes and 10,000 bytes of JSON.
+            The user attributes to set. A study or a trial has at most 100 user attributes and 10,000 bytes of JSON.
         remove : collection of str
             The names of the user attributes to remove.
 
         Returns
         -------
         StudyResult
-            The present state of the study, with the changed annotation.
+            The current state of the study, including the changed annotation.
 
         Raises
         ------
@@ -454,13 +452,13 @@ class StudyResult:
         frame = pd.DataFrame(rows, columns=columns)
         for dimension in self.spec["space"]:
             if None in dimension.get("choices", ()):
-                # By default, pandas converts None to NaN.
+                # Without the data type object, pandas would convert None to NaN.
                 column = f"params_{dimension['name']}"
                 frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
         return frame.set_index("number")
 
     def reports(self, trial: int | None = None) -> "pd.DataFrame":
-        """Read the values that the objective reported during the trainings, as a pandas data frame.
+        """Return the values that the objective reported during the training of the trials, as a pandas data frame.
 
         The method reads the reports that the ledger contains at the time of the call.
 
@@ -473,8 +471,9 @@ class StudyResult:
         -------
         pandas.DataFrame
             A data frame with one row for each report, ordered by trial, attempt and step. The column ``value`` is NaN
-            if the reported value was NaN or an infinity. The column ``seconds`` contains the seconds from the claim of
-            the attempt to the report. For each metric, the data frame has a column ``metrics_NAME``.
+            if the reported value was NaN or an infinity. The column ``seconds`` contains the number of seconds between
+            the worker's claim of the trial and the report. For each metric, the data frame has a column
+            ``metrics_NAME``.
 
         Raises
         ------
@@ -492,7 +491,7 @@ class StudyResult:
         return reports_frame(self.name, self._settings, trial)
 
     def _repr_html_(self) -> str:
-        """Return the study as HTML, which a notebook shows."""
+        """Return the HTML that a notebook shows for the study."""
         complete = [trial for trial in self.trials if trial.loss is not None]
         states = Counter(trial.state for trial in self.trials)
         facts = [("trials", ", ".join(f"{states[state]} {state}" for state in _STATES if states[state]))]
@@ -533,8 +532,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     name : str
         The study's name.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. By default, the function reads from the default database
-        of `Study`.
+        The PostgreSQL database of the ledger, as a libpq URL. The default database is the default database of `Study`.
 
     Returns
     -------
@@ -556,7 +554,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     ledger.errors.LedgerError: there is no study 'parabula': did you mean parabola?
     """
     settings = settings_of(database)
-    # The program may change its current folder later.
+    # The user's program may change its current folder later, so the settings need an absolute path.
     return _read(name, replace(settings, home=settings.home.absolute()))
 
 
@@ -589,7 +587,7 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:
-    """Convert a row of the ledger into a trial, with parameters in Python's types and in the order of the space."""
+    """Convert a row of the ledger into a `Trial`. The order of the parameters is the order of the search space."""
     other = {*_EXPANDED, "tags", "note"}
     same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in other}
     parts = _parts_of(annotation)

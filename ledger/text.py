@@ -12,14 +12,15 @@ _LONGEST_LIST = 5_000
 
 
 def one_line(text: str, longest: int = 200) -> str:
-    """Return `text` as one printable line. The function replaces the middle of a long text by "...".
+    """Return `text` as one printable line. If the text is too long, the function replaces the middle of the text with
+    "...".
 
     Parameters
     ----------
     text : str
-        The text to format. The function escapes unprintable characters as in a Python string.
+        The text to format. The function replaces each unprintable character by the escape sequence of a Python string.
     longest : int
-        Maximum number of characters in the line. `longest` (a number of characters) must be 5 or more.
+        Maximum number of characters in the line. `longest` must be 5 or more.
 
     Examples
     --------
@@ -35,7 +36,7 @@ def one_line(text: str, longest: int = 200) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with unprintable characters escaped as in a Python string. The function does not escape line feeds.
+    """Return `text` with escape sequences instead of unprintable characters. The function does not escape line feeds.
 
     Examples
     --------
@@ -48,7 +49,7 @@ def printable(text: str) -> str:
 
 
 def printable_line(line: str, longest: int = 1_000) -> str:
-    """Return a line with its indentation as spaces, and with its unprintable characters escaped.
+    """Return a line with spaces for its indentation, and with escape sequences instead of unprintable characters.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def printable_line(line: str, longest: int = 1_000) -> str:
 
 
 def last_line(text: str | None) -> str:
-    """Return the last line of an error's text, because the last line summarises the error."""
+    """Return the last line of an error's text. The last line of a traceback summarises the error."""
     lines = (text or "").strip().splitlines()
     return one_line(lines[-1]) if lines else "no reason was given"
 
@@ -74,7 +75,7 @@ def show(value: Any) -> str:
 
 
 def nearest(word: Any, known: Iterable[str]) -> str:
-    """Return the last part of an error message about an unknown word.
+    """Return the end of an error message about an unknown word.
 
     The returned text suggests the known word that is nearest to the unknown word. If no known word is similar to the
     unknown word, the returned text lists the known words.

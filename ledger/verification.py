@@ -1,4 +1,6 @@
-"""Verification of a study, which compares the study's records with each other and recomputes the proposals."""
+"""Verification of a study. The verification compares the study's records with each other, and recomputes the
+proposals.
+"""
 
 import hashlib
 import math
@@ -17,7 +19,7 @@ from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
 
-# For each total of an iteration, a function that returns how much one trial adds to the total.
+# Maps the name of each total of an iteration to a function, which returns the amount that one trial adds to the total.
 _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
     "total_proposed": lambda trial, iteration: trial.source == "proposed" and trial.round == iteration.round,
     "total_complete": lambda trial, _: trial.state == "complete",
@@ -37,14 +39,14 @@ class VerificationResult:
     Attributes
     ----------
     trials, attempts, iterations : int
-        Number of verified trials, attempts and iterations.
+        The numbers of verified trials, attempts and iterations.
     recomputed : int
-        Number of proposals whose recomputed points equal the recorded points. Each proposal belongs to one round of an
-        iteration.
+        The number of proposals that `verify` has recomputed. The recomputed points equal the recorded points. Each
+        proposal belongs to one round of an iteration.
     not_comparable : list of tuple of str
-        Proposals that were not recomputed, because the recorded environment differs from the environment of this
-        process. Each tuple contains the iteration and round of a proposal, and the differences between the recorded
-        environment and the environment of this process.
+        The proposals that `verify` did not recompute, because their recorded environment differs from the environment
+        of this process. The first item of a tuple is the iteration and the round of a proposal. The second item
+        describes the differences between the two environments.
     code_versions : sequence of CodeVersionRow
         The recorded versions of the objective's code.
     """
@@ -67,8 +69,8 @@ def verify(ledger: StudySnapshot) -> VerificationResult:
     ------
     LedgerError
         The records contradict each other, a recomputed proposal differs from the recorded proposal, or this version of
-        the program cannot read the study's spec. The message names the first difference, and the trial or iteration
-        that contains the difference.
+        the program cannot read the study's spec. The error message names the first difference, and the trial or
+        iteration that contains the difference.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
     proposals = list(_proposals(ledger))
@@ -86,16 +88,17 @@ def verify(ledger: StudySnapshot) -> VerificationResult:
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Yield each contradiction between a study's records, with the trial or iteration that has the contradiction.
+    """Yield the contradictions between a study's records. Each text names the trial or iteration of the contradiction.
 
     The function recomputes no proposals.
     """
-    # `_facts` uses the numbers of iterations and trials as list indices, so `_numbers` checks these numbers first.
+    # `_facts` uses the numbers of iterations and trials as list indices. Therefore `_numbers` checks the numbers of
+    # iterations and trials first.
     yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
-    """Yield the gaps and errors in the numbering of iterations, trials and attempts."""
+    """Yield the errors in the numbers of iterations, trials and attempts, such as a missing number."""
     numbers = {
         "iteration": [iteration.number for iteration in ledger.iterations],
         "trial": [trial.number for trial in ledger.trials],
@@ -149,7 +152,7 @@ def _facts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _values(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     """Yield the values that contradict the recorded losses.
 
-    The views of the database compute the values from the losses. Therefore only an export can contain a wrong value.
+    In a database, views compute the values from the losses. Therefore only an exported file can contain a wrong value.
     """
     objective = study.objective
 
@@ -217,10 +220,10 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     crashed = outcomes.count("crashed")
     if trial.crashes != crashed:
         yield f"the trial records {trial.crashes} crashes, but {crashed} attempts crashed"
-    # `trial.lost` may be larger than the number of attempts with the outcome "lost". If the worker of a lost attempt
-    # still sends a result, the outcome of the result replaces the outcome "lost". If a heartbeat restores a lost
-    # attempt, the same attempt can be lost a second time. `trial.lost` does not count an attempt that was lost because
-    # a user cancelled the trial.
+    # `trial.lost` may be larger than the number of attempts whose outcome is "lost". If the worker of a lost attempt
+    # later sends a result, the result replaces the outcome "lost". If a heartbeat restores a lost attempt, the same
+    # attempt can be lost a second time. If an attempt was lost because a user cancelled the trial, `trial.lost` does
+    # not include the attempt.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
         yield f"the trial records {trial.lost} lost attempts, but {lost} attempts were lost"
@@ -239,11 +242,12 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
 
 
 def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
-    """Yield the contradictions between a trial's result and the trial's complete attempt."""
+    """Yield the contradictions between the result of a trial and the result of the attempt that completed the trial."""
     if trial.source == "imported":
         if trial.state != "complete":
             yield f"the trial was imported, but its state is {trial.state}"
-        # The loss of an imported trial was measured outside this ledger, so the trial must have no attempts.
+        # The user measured the loss of an imported trial outside the ledger. Therefore an imported trial must have no
+        # attempts.
         if trial.attempts:
             yield f"the trial was imported, but has {trial.attempts} attempts"
         return
@@ -260,7 +264,7 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
 
 
 def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
-    """Yield the contradictions between a retry and the retried trial."""
+    """Yield the contradictions between a trial and its retry, which is a new trial with the same parameters."""
     if (trial.source == "retried") != (trial.retry_of is not None):
         yield f"the source is {trial.source}, but retry_of is {trial.retry_of}"
     if trial.retry_of is None:
@@ -308,10 +312,10 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Yield the contradictions between the totals of the told iterations and the trials of these iterations.
+    """Yield the contradictions between the recorded totals of the told iterations and the iterations' trials.
 
-    The totals of an iteration include all iterations that were told before. The SQL function ledger.mark_told describes
-    the totals and the improvements.
+    The totals of an iteration also contain the trials of all iterations that the optimizer received earlier. The SQL
+    function ledger.mark_told describes the totals and the improvements.
     """
     for iteration in ledger.iterations:
         own = trials[iteration.number]
@@ -354,14 +358,14 @@ def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iter
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
     # `_study` compares the hash of the settings only if the recorded spec contains every setting that this version of
-    # the program knows. If an older version of this program recorded the study, the recorded hash does not cover the
-    # settings that a newer version has added.
+    # the program knows. If an older version of the program recorded the study, the recorded hash does not include newer
+    # settings.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"the state is {row.state}, but finished_at is {row.finished_at}"
-    # A stopping criterion can end a study while trials are pending. In batch mode, only the timeout ends a study during
-    # an iteration.
+    # A stopping criterion can end a study that has pending trials. In batch mode, only the timeout can end a study in
+    # the middle of an iteration.
     is_stopped = row.stopped_by is not None and (study.mode == "steady" or row.stopped_by == "timeout")
     if row.has_ended and not is_stopped:
         for trial in ledger.trials:
@@ -375,7 +379,7 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _code(ledger: StudySnapshot) -> Iterator[str]:
-    """Yield the contradictions in the versions of the objective's code."""
+    """Yield the contradictions in the records of the code versions of the objective."""
     lowest = 0
     for expected, version in enumerate(ledger.code_versions):
         place = f"code version {expected}"
@@ -398,11 +402,11 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
 
 
 def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Yield the contradictions between the state and the iterations of a study in batch mode."""
+    """Yield the contradictions between the state of a study in batch mode and the study's iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
-    # When all trials of a round fail, the next round replaces the failed trials. Only the trials of an iteration's last
-    # round count against the budget.
+    # If all trials of a round fail, the trials of the next round replace the failed trials. The budget includes only
+    # the trials of the last round of each iteration.
     counted = [
         trial for trial in ledger.trials if trial.source == "proposed" and trial.round == rounds[trial.iteration]
     ]
@@ -440,8 +444,8 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     best = min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
     if row.stopped_by == "target" and (best is None or scale.loss(best.result) > scale.loss(limit)):
         yield f"the study was stopped by its target {limit}, but no trial has reached this value"
-    # In steady mode, a trial can end after the stop with a better value. An imported trial can also have a better
-    # value.
+    # In steady mode, a trial can end with a better value after the criterion has stopped the study. An imported trial
+    # can also have a better value than the trials of the study's workers.
     if row.stopped_by == "patience" and study.mode == "batch" and (best is None or best.source != "imported"):
         after = [
             trial
@@ -456,9 +460,9 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, each iteration records the numbers of the trials whose end the manager saw after the previous
-    iteration. The function compares the recorded numbers of trials, the budget and the state of the study with the
-    study's trials.
+    In steady mode, the record of an iteration contains the numbers of the trials whose end the manager has detected
+    since the previous iteration. The function compares the recorded trial numbers, the budget and the study's state
+    with the study's trials.
     """
     row = ledger.study
     seen: set[int] = set()
@@ -481,8 +485,7 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
     completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
     if row.state == "failed" and completed:
         yield f"the state is failed, but trial {completed[0]} is complete"
-    # In steady mode, the check of the budget does not count failed trials, because the manager may have replaced these
-    # trials.
+    # In steady mode, the manager may replace failed trials. Therefore the budget does not include failed trials.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
@@ -492,10 +495,10 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
 class _RecordedProposal:
     """The recorded proposal of one round of an iteration.
 
-    The attribute `before` is the last surrogate that an earlier iteration has recorded. In steady mode, `seen` lists
-    the trials that had ended before the proposal. `elsewhere` describes the differences between the recorded
-    environment and the environment of this process. `elsewhere` is None if the recorded environment equals the
-    environment of this process.
+    The attribute `before` is the most recent surrogate that the ledger recorded for an earlier iteration. In steady
+    mode, `seen` contains the numbers of the trials that had ended before the proposal. `elsewhere` describes the
+    differences between the recorded environment and the environment of this process. `elsewhere` is None if the
+    recorded environment equals the environment of this process.
     """
 
     place: str
@@ -511,9 +514,9 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. The verification recomputes an earlier
-    # round of an iteration only if two recorded environments equal the environment of this process: the last
-    # environment recorded before the round and the first environment recorded after the round.
+    # The ledger records the environment only for the last round of an iteration. An earlier round of an iteration has
+    # no recorded environment. The verification recomputes an earlier round only if two recorded environments equal the
+    # environment of this process: the last environment before the round, and the first environment after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

@@ -21,8 +21,8 @@ def without_pandas() -> Iterator[None]:
 
     scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
     of pandas costs each process 50 MB of memory and 0.3 s. Call `without_pandas` only in processes of the program
-    `ledger`. If a second thread of another program imported pandas at the same time, the import of the second thread
-    would fail.
+    `ledger`. In another program, a second thread could import pandas during the `with` block. The import of the second
+    thread would fail.
     """
     blocker = _PandasBlocker()
     sys.meta_path.insert(0, blocker)

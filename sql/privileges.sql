@@ -12,7 +12,7 @@ declare
   reading text;
 begin
   -- The role ledger_worker can only call the functions that a worker needs, such as ledger.claim. A worker can change a
-  -- trial only with the claim of the trial. No other worker knows the claim.
+  -- trial only with the claim of the trial. Only the worker that holds a trial knows the claim of the trial.
   if to_regrole('ledger_worker') is not null then
     revoke all on all tables in schema ledger from ledger_worker;
     revoke all on all routines in schema ledger from ledger_worker;
@@ -123,8 +123,8 @@ begin
       'to ' || reading;
   end loop;
 
-  -- Readers and managers also read the views that `ledger study view` creates, with one column for each parameter and
-  -- each metric of a study.
+  -- Readers and managers also read the views that `ledger study view` creates. A view of `ledger study view` has one
+  -- column for each parameter and each metric of a study.
   for thing in
     select format('%s to %s', oid::regclass, role)
     from pg_class, unnest(array['ledger_reader', 'ledger_manager']) as role

@@ -42,8 +42,8 @@ begin
       where setrole = to_regrole(role)
       union all
       -- A login inherits the rights of its role, so the login does not need the permission for `set role`. Since
-      -- version 16, PostgreSQL can grant a role without the permission for `set role`. A member with the admin option
-      -- keeps the permission for `set role`.
+      -- version 16, PostgreSQL can grant a role without the permission for `set role`. If a member has the admin option
+      -- for a role, the member keeps the permission for `set role`.
       select format('grant %I to %I with set false granted by %I', role, pg_get_userbyid(member),
                     pg_get_userbyid(grantor))
       from pg_auth_members as membership
@@ -112,8 +112,8 @@ begin
     revoke create on schema public from public;
   end if;
 
-  -- If a role other than ledger_owner created the ledger or the views for Optuna, these objects get the owner
-  -- ledger_owner.
+  -- If a role other than ledger_owner created the ledger or the views for Optuna, ledger_owner becomes the owner of the
+  -- ledger and of the views for Optuna.
   if to_regnamespace('ledger') is null then
     return;
   end if;
@@ -143,11 +143,12 @@ end
 $$;
 
 -- By default, PostgreSQL lets every role call the functions for advisory locks, large objects, logical messages and
--- exported snapshots. The following DO block revokes the right to call these functions. Sessions can fill the lock
--- table of the whole server with advisory locks, and then no role can log in. Sessions can fill the disk with large
--- objects, logical messages and exported snapshots. Each database stores the rights to call built-in functions
--- separately. Only a superuser can revoke these rights. ledger.claim takes advisory locks with the rights of the
--- schema's owner. pg_dump and pg_restore use large objects and snapshots.
+-- exported snapshots. The following DO block revokes the right to call the functions for advisory locks, large objects,
+-- logical messages and exported snapshots. Sessions can fill the lock table of the whole server with advisory locks,
+-- and then no role can log in. Sessions can fill the disk with large objects, logical messages and exported snapshots.
+-- Each database has its own rights to call built-in functions. Only a superuser can revoke the right to call a built-in
+-- function. ledger.claim takes advisory locks with the rights of the schema's owner. pg_dump and pg_restore use large
+-- objects and snapshots.
 do $$
 declare
   found record;

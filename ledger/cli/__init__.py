@@ -1,4 +1,4 @@
-"""The program `ledger`, which imports the module of a command only when the user calls that command."""
+"""The program `ledger`, which imports the module of a command only when the user calls the command."""
 
 import signal
 import sys
@@ -17,8 +17,8 @@ from ledger.worker import credentials
 # Maximum length of an error message, in characters. A message can quote a very long text from the user.
 _LONGEST = 1_500
 
-# Import path and short help text of each command. `ledger --help` shows the short help texts without importing the
-# modules of the commands.
+# Each key is the name of a command. Each value contains the import path and the short help text of the command. `ledger
+# --help` shows the short help texts without importing the modules of the commands.
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study with its database, workers and manager on this machine."),
     "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
@@ -57,7 +57,7 @@ COMMANDS = {
     ),
 }
 
-# The sections in which `ledger --help` shows the commands.
+# The titles of the sections of `ledger --help`, and the commands in each section.
 SECTIONS = {
     "Search": ("run", "manager", "worker", "resume"),
     "Look at studies": ("status", "best", "compare", "study", "trial", "report", "dashboard", "query", "where"),
@@ -65,8 +65,9 @@ SECTIONS = {
     "Set up": ("db", "access", "optuna", "completion"),
 }
 
-# Commands that may start objectives. An objective may run as the same operating-system user as the command that started
-# the objective. Therefore each command in `_SERVICES` hides the database credentials from other processes.
+# Names of the commands that can start an objective. An objective may run as the same operating-system user as the
+# command that started the objective. Therefore each command in `_SERVICES` hides the database credentials from other
+# processes.
 _SERVICES = ("run", "manager", "resume", "worker")
 
 
@@ -85,7 +86,10 @@ class _LazyGroup(SectionedGroup):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """For shell completion, return the matching names in `COMMANDS`. Do not import the modules of the commands."""
+        """Return the names in `COMMANDS` that begin with `incomplete`, for the completion in a shell.
+
+        The method does not import the modules of the commands.
+        """
         return [
             CompletionItem(name, help=summary)
             for name, (_place, summary) in COMMANDS.items()
@@ -93,9 +97,11 @@ class _LazyGroup(SectionedGroup):
         ] + click.Command.shell_complete(self, ctx, incomplete)
 
     def suggestion(self, ctx: click.Context, word: str) -> str:
-        """Suggest the commands with this name from other groups.
+        """Suggest commands for an unknown word.
 
-        If no other group has a command with this name, suggest the command with the most similar name.
+        If a group such as `ledger study` has a command with the name `word`, the method suggests the command of the
+        group. If no group has a command with the name `word`, the method suggests the command with the most similar
+        name.
         """
         groups = {name: command for name in COMMANDS if isinstance(command := self.get_command(ctx, name), click.Group)}
         meant = [f"`ledger {name} {word}`" for name, group in groups.items() if word in group.commands]
@@ -128,8 +134,8 @@ def main() -> NoReturn:
     The exit code is 0 for success, 1 for failure and 2 for wrong usage. The program prints each error message as one
     line on standard error.
     """
-    # `docker stop` and `kill` send SIGTERM. With the handler default_int_handler, SIGTERM raises KeyboardInterrupt as
-    # Ctrl-C does, so the command can clean up before the end.
+    # `docker stop` and `kill` send SIGTERM. The handler default_int_handler raises KeyboardInterrupt, so a command can
+    # clean up before the command ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.argv[1:2] and sys.argv[1] in _SERVICES:
@@ -150,13 +156,13 @@ def main() -> NoReturn:
         _end(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         # If SIGINT interrupts an exec() of a string, for example in an imported module, CPython sets an internal flag.
-        # While the flag is set, CPython ends the process by SIGINT instead of with an exit code. The call exec("")
-        # clears the internal flag of CPython.
+        # While the flag is set, CPython ends the process by the signal SIGINT, and ignores the exit code. The call
+        # exec("") clears the internal flag of CPython.
         exec("")  # noqa: S102
         _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
-        # The process that reads the output of this command, such as `head`, has closed the pipe. If sys.stdout is None,
-        # CPython does not try to flush the standard output at exit.
+        # The process that reads the output of the command has closed the pipe. An example is the process `head`. If
+        # sys.stdout is None, CPython does not try to flush the standard output at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:
@@ -166,7 +172,7 @@ def main() -> NoReturn:
 
 
 def _end_if_database(error: Exception) -> None:
-    """If `error` is an error of the database, print a message of one line and exit."""
+    """If the database caused the error, print a message of one line and exit."""
     import psycopg
 
     # SQLAlchemy wraps each exception of psycopg in an exception of SQLAlchemy. The attribute `orig` of the SQLAlchemy

@@ -1,4 +1,4 @@
-"""The commands add, list and remove of the group `ledger access`."""
+"""The commands `ledger access add`, `ledger access list` and `ledger access remove`."""
 
 import secrets
 import sys
@@ -73,8 +73,7 @@ def add(
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: remove one of them")
-    # If the ledger repeats the command after an outage of the database, the repeated command must use the same
-    # password.
+    # After an outage of the database, the command starts again. The command must then use the same password.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password

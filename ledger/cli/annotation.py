@@ -1,4 +1,4 @@
-"""Options and output of the commands that annotate studies and trials."""
+"""The command-line options that change the annotation of a study or of a trial, and the output of annotations."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _LONGEST = 1_000
 
 
 class AttributeType(click.ParamType[tuple[str, Any]]):
-    """A click parameter type for a user attribute, as NAME=VALUE.
+    """A click parameter type for a user attribute that the user writes as NAME=VALUE.
 
     If VALUE is not valid JSON, the attribute's value is the text VALUE.
     """
@@ -42,9 +42,9 @@ class AttributeType(click.ParamType[tuple[str, Any]]):
 
 
 def change_options(command: F) -> F:
-    """Add the options with which a command changes an annotation.
+    """Add the options that change an annotation.
 
-    The command receives the values of `AnnotationChange`.
+    The values of the options become the arguments of `AnnotationChange`.
     """
     for option in (
         click.option(
@@ -67,7 +67,7 @@ def change_options(command: F) -> F:
 
 
 def change_of(given: dict[str, Any]) -> "AnnotationChange":
-    """Return the change that the options of `change_options` describe."""
+    """Return an `AnnotationChange` with the values of the options of `change_options`."""
     from ledger.database.annotations import AnnotationChange
 
     change = AnnotationChange(**{**given, "attributes": dict(given["attributes"])})
@@ -77,7 +77,7 @@ def change_of(given: dict[str, Any]) -> "AnnotationChange":
 
 
 def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
-    """Return the parts of an annotation as lines of text, each with its label."""
+    """Return a dict that maps a label to a line of text for each part of an annotation."""
     if row is None:
         return {}
     lines = {
@@ -89,14 +89,14 @@ def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
 
 
 def facts_of(row: "AnnotationRow | None") -> dict[str, Any]:
-    """Return the parts of an annotation for the option --json."""
+    """Return the parts of an annotation as a dict that the option --json prints."""
     if row is None:
         return {"tags": [], "note": None, "attributes": {}, "annotated_by": None, "annotated_at": None}
     return document.pick(row, "tags", "note", "attributes", "annotated_by", "annotated_at")
 
 
 def show(title: str, row: "AnnotationRow | None", word: str) -> None:
-    """Print an annotation after a change."""
+    """Print the new annotation of a study or of a trial after a change."""
     parts = "; ".join(f"{label} {text}" for label, text in lines_of(row).items()) or "no annotation"
     click.echo(f"{title}: {parts}" + (" (unchanged)" if word == "unchanged" else ""))
 

@@ -1,4 +1,4 @@
-"""The command `completion`, which prints a script that completes commands, options and names of studies in a shell."""
+"""The command `completion`, which prints a shell script that completes commands, options and study names."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,8 @@ from ledger.cli.options import examples
 from ledger.cli.sections import SectionedCommand
 
 _VARIABLE = "_LEDGER_COMPLETE"
-# If a machine has a different program with the name `ledger`, users start the program of this package as
-# `trial-ledger`.
+# The package installs its program under two names. If a machine has another program with the name `ledger`, users can
+# start this program as `trial-ledger`.
 _NAMES = ("ledger", "trial-ledger")
 
 

@@ -1,4 +1,4 @@
-"""The command `ledger study create`, which records a study but does not start it."""
+"""The command `ledger study create`, which records a study but does not start the study."""
 
 from pathlib import Path
 from typing import Any

@@ -172,7 +172,7 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
     pg_restore that has the same version as the embedded server.
     """
     with database(settings, create=True, migrate=False) as url:
-        # Without --dbname, pg_restore would print the SQL statements of the dump instead of running them.
+        # Without --dbname, pg_restore would print the SQL statements of the dump, but would not run the statements.
         into = f"--dbname={_variables(url).get('PGDATABASE', '')}"
         code = _run([_server_program("pg_restore", settings), into, *arguments], url)
     sys.exit(code)
@@ -181,8 +181,9 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
 def _server_program(name: str, settings: Settings) -> str:
     """Return the path of a PostgreSQL program, such as pg_dump.
 
-    For the embedded server, the function returns the program that has the same version as the server. If the server is
-    not embedded, the function searches the PATH first, and then the programs of the embedded server.
+    If the server is embedded, the function returns the program that has the same version as the server. If the server
+    is not embedded, the function searches the folders in PATH. If no folder contains the program, the function returns
+    the embedded server's program.
     """
     elsewhere = None if settings.database_url is None else shutil.which(name)
     return elsewhere or str(embedded.program(name))
@@ -190,13 +191,13 @@ def _server_program(name: str, settings: Settings) -> str:
 
 def _run(command: list[str], url: str) -> int:
     """Run a program that connects to the database, and return the exit code of the program."""
-    # This function passes the password in the environment, because every user of this machine can read the command line
-    # of a process.
+    # This function passes the password in an environment variable, because every user of this machine can read the
+    # command line of a process.
     return subprocess.run(command, env={**os.environ, **_variables(url)}, check=False).returncode
 
 
 def _variables(url: str) -> dict[str, str]:
-    """Return the parameters of a URL as environment variables of libpq."""
+    """Return a dict of the environment variables from which libpq reads the parameters of the URL."""
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.pq import Conninfo
 

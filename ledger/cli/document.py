@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def json_option(command: F) -> F:
-    """Add the option --json, and pass the option's value to the command as `as_json`."""
+    """Add the option --json, and pass the option's value to the command as the argument `as_json`."""
     return click.option(
         "--json",
         "as_json",
@@ -29,7 +29,8 @@ def json_option(command: F) -> F:
 def write(value: Any) -> None:
     """Print a value as JSON.
 
-    A row becomes an object. A time becomes an ISO 8601 text that contains the offset from UTC.
+    The function writes a row as a JSON object. The function writes a time as an ISO 8601 text that contains the offset
+    from UTC.
     """
     click.echo(json.dumps(value, default=_default, indent=2))
 
@@ -37,7 +38,7 @@ def write(value: Any) -> None:
 def write_list(values: Iterable[Any]) -> None:
     """Print values as a JSON array, and print each value before the next value is read.
 
-    The output is equal to the output of `write` for a list of the values.
+    The output is the same text as the output of ``write(list(values))``.
     """
     end = "[]"
     for index, value in enumerate(values):
@@ -48,12 +49,14 @@ def write_list(values: Iterable[Any]) -> None:
 
 
 def pick(row: Any, *names: str) -> dict[str, Any]:
-    """Return a dictionary from each given column name to the column's value in the row."""
+    """Return a dictionary that maps each given column name to the value of the column in the row."""
     return {name: getattr(row, name) for name in names}
 
 
 def plain(value: Any) -> Any:
-    """Return the JSON form of a column's value. A time becomes an ISO 8601 text, and a duration becomes seconds.
+    """Convert a value into a type that JSON can represent.
+
+    The function converts a time into an ISO 8601 text, and a duration into a number of seconds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Logs the settings that a command takes from environment variables."""
+"""A function that logs the settings that a command reads from environment variables."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ _log = logging.getLogger("ledger.command")
 
 
 def log_environment(settings: Settings) -> None:
-    """Log the settings that the current command takes from environment variables.
+    """Log the settings that the current command reads from environment variables.
 
-    The log line can remind the user of a forgotten environment variable, such as SEED. If the command uses no
-    environment variable, the function logs nothing. If the command starts again after an outage, the function does not
-    log the line a second time.
+    The log line can remind the user of an environment variable that the user has forgotten, such as SEED. If the
+    command uses no environment variable, the function logs nothing. If the command starts again after an outage of the
+    database, the function does not log the settings again.
     """
     context = click.get_current_context()
     if __name__ in context.meta:

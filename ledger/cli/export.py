@@ -1,4 +1,4 @@
-"""The command `export`, which writes a study's trials as a document or as files."""
+"""The command `export`, which writes the trials of a study as one document or as several files."""
 
 import sys
 from functools import partial
@@ -91,8 +91,8 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
             try:
                 write(connection, study, _standard_output())
             except DBAPIError as error:
-                # If the ledger repeated the command after an outage of the database, the output would contain its first
-                # part twice.
+                # The command must not start again after an outage of the database, because the command has already
+                # written a part of the output.
                 raise LedgerError(
                     f"the output is incomplete, because the database failed ({one_line(str(error.orig))}):"
                     " run the command again, or use --output, which writes a complete file or no file"

@@ -1,4 +1,4 @@
-"""Command-line parameter type that reads the content of a file."""
+"""A command-line parameter type that reads the content of a file."""
 
 import sys
 from pathlib import Path
@@ -12,10 +12,10 @@ from ledger.text import one_line
 class FileContentType(click.ParamType[tuple[str, bytes]]):
     """A click parameter type that returns the name and the bytes of a file.
 
-    The name "-" means standard input.
+    If the name is "-", the parameter type reads standard input.
 
     The parameter type reads the file only once, when click parses the command line. After an outage of the database,
-    the ledger calls the command's function again, but no function can read standard input twice.
+    the program calls the command's function again. The function could not read standard input again.
     """
 
     name = "file"

@@ -1,4 +1,4 @@
-"""The command `import`, which imports a whole study from another ledger, or adds finished trials to a study."""
+"""The command `import`, which imports a whole study from another ledger, or imports finished trials into a study."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ledger.cli.sections import SectionedGroup
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# Maximum number of rejected rows for which the command shows the reason.
+# Maximum number of rejected rows whose reasons the command prints.
 SHOWN = 5
 
 

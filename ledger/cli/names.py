@@ -13,13 +13,13 @@ from click.shell_completion import CompletionItem
 from ledger.cli.options import TextType
 from ledger.settings import Settings
 
-# Maximum time for which the completion of a name waits for the database, in seconds.
+# Maximum time in seconds for which the completion of a name waits for the database.
 _TIMEOUT = 1.0
 _MOST_NAMES = 100
 
 
 class StudyNameType(TextType):
-    """A click parameter type for the name of a study, with completion of the name in a shell."""
+    """A click parameter type for the name of a study. A shell can complete the name."""
 
     name = "study"
 
@@ -30,8 +30,7 @@ class StudyNameType(TextType):
         incomplete: str,
     ) -> list[CompletionItem]:
         names: list[str] = []
-        # The query runs in a daemon thread, because the program must not wait at its exit for a database that does not
-        # answer.
+        # The query runs in a daemon thread, so that the program can exit even if the database does not answer.
         query = Thread(target=lambda: names.extend(_names(ctx.params.get("database_url"), incomplete)), daemon=True)
         query.start()
         query.join(_TIMEOUT)
@@ -44,7 +43,8 @@ STUDY = StudyNameType()
 def _names(url: str | None, prefix: str) -> Sequence[str]:
     """Return the study names that begin with `prefix`. The list begins with the name of the newest study.
 
-    If an error occurs, the function returns an empty list, because a completion cannot show a message.
+    If an error occurs, the function returns an empty list, because the shell cannot show an error message during the
+    completion of a word.
     """
     from ledger import embedded
     from ledger.database.connection import connect

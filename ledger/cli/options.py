@@ -18,17 +18,17 @@ from ledger.settings import HOME, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Defaults of the option --give-up-after for a command and for a service, in seconds. A service is a command that may
-# run for hours.
+# Default values of the option --give-up-after, in seconds. The first value is for commands, and the second value is for
+# services. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
-# Largest integer that an integer column of the ledger can hold, such as the number of a trial.
+# Largest integer that PostgreSQL can store in a column of type integer, such as the column of the trial numbers.
 LARGEST_INTEGER = 2**31 - 1
 
 
 class TextType(StringParamType):
-    """A click parameter type that accepts only valid UTF-8, because PostgreSQL refuses any other text.
+    """A click parameter type that accepts only valid UTF-8, because PostgreSQL refuses a text that is not valid UTF-8.
 
     A shell can pass an argument that is not valid UTF-8.
     """
@@ -46,7 +46,7 @@ TEXT = TextType()
 
 
 def examples(*lines: str) -> str:
-    """Return the end of a command's help text, which shows examples of command lines."""
+    """Return the last section of a help text. The section contains the example command lines `lines`."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
@@ -65,7 +65,7 @@ class SecondsType(click.FloatRange):
 class ByteSizeType(click.ParamType[int]):
     """A click parameter type for a number of bytes.
 
-    The letters K, M, G and T stand for powers of 1024.
+    The letter K stands for 1024 bytes, M for 1024**2 bytes, G for 1024**3 bytes, and T for 1024**4 bytes.
     """
 
     name = "bytes"
@@ -81,15 +81,16 @@ class ByteSizeType(click.ParamType[int]):
 
 
 def settings_options(command: F) -> F:
-    """Add the options for the database, the log and the time limits. The command receives the values as `settings`.
+    """Add the options for the database, the log and the time limits.
 
-    If the command loses its connection to the database, the whole command starts again.
+    The decorator passes the values of the options to the command as the argument `settings`. If the command loses the
+    connection to the database, the decorator calls the command's function again.
     """
     return _settings_options(command, COMMAND_GIVES_UP_AFTER)
 
 
 def service_options(command: F) -> F:
-    """Add the same options as `settings_options`, but with a longer default time for the option --give-up-after."""
+    """Add the options of `settings_options`. The option --give-up-after has a longer default time."""
     return _settings_options(command, SERVICE_GIVES_UP_AFTER)
 
 
@@ -197,7 +198,7 @@ def _settings_options(command: F, give_up_after: float) -> F:
 
 
 def allow_option(command: F) -> F:
-    """Add the option --allow, and pass the option's values to the command as `allow`."""
+    """Add the option --allow, and pass the option's values to the command as the argument `allow`."""
     return click.option(
         "--allow",
         multiple=True,
@@ -210,8 +211,9 @@ def allow_option(command: F) -> F:
 
 
 class CommandPatternType(click.ParamType[str]):
-    """A click parameter type for the pattern of an allowed command. An environment variable contains one pattern on
-    each line.
+    """A click parameter type for the pattern of an allowed command.
+
+    If an environment variable contains several patterns, each pattern is on a line of its own.
     """
 
     name = "pattern"
@@ -229,7 +231,7 @@ class CommandPatternType(click.ParamType[str]):
 
 
 def allow_command_option(command: F) -> F:
-    """Add the option --allow-command, and pass the option's values to the command as `allow_command`."""
+    """Add the option --allow-command, and pass the option's values to the command as the argument `allow_command`."""
     return click.option(
         "--allow-command",
         multiple=True,
@@ -245,7 +247,7 @@ def allow_command_option(command: F) -> F:
 
 
 def trainer_user_option(command: F) -> F:
-    """Add the option --trainer-user, and pass the option's value to the command as `trainer_user`."""
+    """Add the option --trainer-user, and pass the option's value to the command as the argument `trainer_user`."""
     return click.option(
         "--trainer-user",
         envvar="LEDGER_WORKER_TRAINER_USER",
@@ -258,7 +260,7 @@ def trainer_user_option(command: F) -> F:
 
 
 def wait_option(command: F) -> F:
-    """Add the option --wait, and pass the option's value to the command as `wait`."""
+    """Add the option --wait, and pass the option's value to the command as the argument `wait`."""
     return click.option(
         "--wait", is_flag=True, help="If another manager runs the study, wait until the other manager has ended."
     )(command)

@@ -1,4 +1,4 @@
-"""The group `ledger optuna`, whose commands manage the views through which Optuna reads the ledger."""
+"""The command group `ledger optuna`. The commands create and remove the database views that Optuna reads."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Prints the outcome of a study, and warns of cancelled trials that another session has locked."""
+"""Functions that print the outcome of a study, and a warning about locked trials."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 
 def show_best(connection: Connection, study: str) -> None:
-    """Print the best trial so far in one line on standard error, if the study has a complete trial."""
+    """If the study has a complete trial, print the best trial so far as one line on standard error."""
     from ledger.study.python_values import ordered_params
 
     row = studies.get(connection, study)
@@ -72,7 +72,7 @@ def show_best(connection: Connection, study: str) -> None:
 
 
 def _criteria(row: StudyRow) -> dict[str, str]:
-    """Describe the stopping criteria of a study."""
+    """Return the stopping criteria of a study as a dict that maps each name to a text."""
     criteria = {
         "target": None if row.target is None else repr(row.target),
         "patience": None if row.patience is None else f"{row.patience} trials",
@@ -82,7 +82,10 @@ def _criteria(row: StudyRow) -> dict[str, str]:
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
-    """Warn that another session has locked the cancelled trials in `later`, so these trials have not ended yet."""
+    """Warn that the cancelled trials in `later` have not ended yet.
+
+    The trials have not ended, because another database session has locked the trials.
+    """
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"
         click.echo(
@@ -94,9 +97,9 @@ def warn_of_locked(name: str, later: Sequence[int]) -> None:
 
 
 def _data(data: Any) -> str:
-    """Describe the dataset of a study.
+    """Return a text that describes the dataset of a study.
 
-    A ledger of an earlier version may contain a malformed description of a dataset.
+    The description may be malformed, if an earlier version of the program has recorded the study.
     """
     if not isinstance(data, Mapping):
         return show_value(data)

@@ -1,4 +1,4 @@
-"""Shows a running search in a live view or in log lines, and then prints the outcome."""
+"""Display of the progress of a running search in a live view or in log lines, and output of the result at the end."""
 
 import sys
 from collections.abc import Collection, Iterator
@@ -28,7 +28,10 @@ class ProgressDisplay(SearchObserver):
 
     @property
     def worker_options(self) -> list[str]:
-        """Command-line options for the workers' log. During a live view, workers log only warnings and errors."""
+        """The command-line options that set the log format and the log level of the workers.
+
+        While a live view runs, the workers log only warnings and errors.
+        """
         log_format, level = self._log
         return ["--log-format", log_format, "--log-level", "warning" if self._is_drawn else level]
 
@@ -40,9 +43,10 @@ class ProgressDisplay(SearchObserver):
 
     @property
     def worker_output(self) -> int:
-        """File descriptor of the workers' output and log lines, which appear above the live view or on standard error.
+        """The file descriptor to which the workers write their output and log lines.
 
-        The command writes only the outcome of the study to standard output.
+        The workers' output appears above the live view. Without a live view, the workers' output appears on standard
+        error. Standard output contains only the outcome of the study.
         """
         return 2 if self._view is None else self._view.output
 
@@ -59,9 +63,10 @@ def local(
     display: ProgressDisplay,
     trainer_user: str | None,
 ) -> LocalWorkerSettings:
-    """Return a `LocalWorkerSettings`, which describes the workers to start on this machine.
+    """Return a `LocalWorkerSettings`, which describes the workers that the search starts on this machine.
 
-    The workers get the log options of the argument `display`, and the option --trainer-user if `trainer_user` is given.
+    The workers get the options ``display.worker_options``. If `trainer_user` is not None, the workers also get the
+    option --trainer-user.
     """
     user = [] if trainer_user is None else ["--trainer-user", trainer_user]
     return LocalWorkerSettings(count, allowed, commands, options=[*display.worker_options, *user])
@@ -73,7 +78,7 @@ def best_so_far(url: str, settings: Settings, study: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        # The database may be unavailable, or the user may press Ctrl-C a second time.
+        # The function ignores errors here, because the database may be unavailable, or the user may press Ctrl-C again.
         with suppress(Exception, KeyboardInterrupt):
             opened = engine(url, "ledger command", statement_seconds=settings.statement_timeout)
             with opened.connect() as connection:

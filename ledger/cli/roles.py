@@ -1,12 +1,12 @@
-"""The database role that each command needs, and advice for a user whose role lacks privileges."""
+"""The database role that each command needs, and advice for a user whose database role lacks privileges."""
 
 import click
 
 from ledger.access import MissingPrivilegeError
 from ledger.errors import LedgerError
 
-# Each key of `_ROLES` is a command, and each value is the role that the command needs. The file sql/roles.sql creates
-# the roles. A command that `_ROLES` does not contain needs only the role ledger_reader.
+# Each key of `_ROLES` is a command, and each value is the database role that the command needs. The file sql/roles.sql
+# creates the roles. A command that `_ROLES` does not contain needs only the role ledger_reader.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",
@@ -30,7 +30,7 @@ _ROLES = {
 
 
 def with_way_out(error: MissingPrivilegeError) -> LedgerError:
-    """Return the error with advice about the role or the privileges that the running command needs."""
+    """Return an error whose message names the role or the privileges that the running command needs."""
     names: list[str] = []
     context: click.Context | None = click.get_current_context()
     while context is not None and context.parent is not None:

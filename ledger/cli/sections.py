@@ -1,4 +1,4 @@
-"""Help texts whose last section contains the options of the database and of the log."""
+"""Click classes whose help texts show the options of the database and of the log in the last section."""
 
 import click
 
@@ -9,18 +9,18 @@ TITLE = "Options of the database and the log"
 
 
 class SettingsOption(click.Option):
-    """An option that nearly every command has. The help text shows the option in its last section."""
+    """An option that nearly every command has. A help text shows the option in the last section of the text."""
 
 
 class SectionedCommand(click.Command):
-    """A click command whose help text ends with a section of the options of the class `SettingsOption`."""
+    """A click command whose help text shows the instances of `SettingsOption` in the last section."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options that are not of the class `SettingsOption`."""
+        """Write the options that are not instances of `SettingsOption`."""
         self._write(ctx, formatter, "Options", are_settings=False)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, and then the last section."""
+        """Write the examples and the last section of the help text."""
         super().format_epilog(ctx, formatter)
         self._write(ctx, formatter, TITLE, are_settings=True)
 
@@ -33,15 +33,15 @@ class SectionedCommand(click.Command):
 
 
 class SectionedGroup(SectionedCommand, click.Group):
-    """A click group. The help texts of the group and of its commands end with the section `TITLE`.
+    """A click group. The last section of each help text in the group has the title `TITLE`.
 
-    If the user mistypes a command of the group, the error message suggests the nearest command.
+    If the user mistypes the name of a command, the error message suggests the most similar name.
     """
 
     command_class = SectionedCommand
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options that are not of the class `SettingsOption`, and the commands of the group."""
+        """Write the commands of the group, and the options that are not instances of `SettingsOption`."""
         super().format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
 
@@ -55,5 +55,5 @@ class SectionedGroup(SectionedCommand, click.Group):
         return super().resolve_command(ctx, args)
 
     def suggestion(self, ctx: click.Context, word: str) -> str:
-        """Return the suggestion at the end of the error message for an unknown command."""
+        """Return the suggestion that the error message about an unknown command contains."""
         return nearest(word, self.list_commands(ctx))

@@ -1,4 +1,4 @@
-"""The group `ledger study`, and its commands show, source, accept, view, pause and cancel."""
+"""The command group `ledger study`, and its commands `show`, `source`, `accept`, `view`, `pause` and `cancel`."""
 
 from collections.abc import Collection
 
@@ -23,7 +23,8 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.text import one_line, printable
 
-# Columns that the option --json prints for the best trial and for an iteration.
+# Names of columns that the option --json prints. `_BEST` lists the columns of the best trial, and `_ITERATION` lists
+# the columns of an iteration.
 _BEST = ("number", "iteration", "source", "params", "value", "loss", "metrics")
 _ITERATION = (
     *("number", "round", "size", "batch_size", "asked_at", "told_at", "ask_seconds", "tell_seconds"),
@@ -35,7 +36,7 @@ _CODE = ("number", "first_trial", "sha256", "recorded_at")
 class _StudyGroup(SectionedGroup):
     """The command group `ledger study`, which imports the module of `create` only when the user calls `create`.
 
-    The module of `create` imports pydantic, and this import takes 0.1 s.
+    The module of `create` imports pydantic, and the import of pydantic takes 0.1 s.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -106,8 +107,8 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
             )
             return
         outcome.show(connection, row)
-        # In steady mode, `ledger study show` does not list the iterations, because most iterations contain only one
-        # trial or a few trials.
+        # In steady mode, most iterations contain only a few trials, so `ledger study show` does not list the
+        # iterations.
         is_listed = row.spec.get("mode") != "steady" and bool(iterations)
         if is_listed and (earlier := iterations[0].number):
             click.echo(f"iterations 0 to {earlier - 1} are not shown: --iterations {earlier + shown} shows them")

@@ -1,4 +1,4 @@
-"""The commands annotate, rename, archive, unarchive and delete of the group `ledger study`."""
+"""The commands `annotate`, `rename`, `archive`, `unarchive` and `delete` of the command group `ledger study`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""The command `ledger study list`, and the options that choose several studies."""
+"""The command `ledger study list`, and the command-line options that choose studies by tag and name."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -19,7 +19,7 @@ from ledger.text import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Maximum length, in characters, of the tags that the list shows for a study.
+# Maximum number of characters in a cell of the column of tags.
 _TAGS_SHOWN = 40
 
 
@@ -54,7 +54,7 @@ _PATTERN, _TAG = BoundedTextType(LONGEST_NAME), BoundedTextType(LONGEST_TAG)
 
 
 def filter_options(command: F) -> F:
-    """Add the options that choose studies by their tags and names. The command receives `tags` and `pattern`."""
+    """Add the options that choose studies by tag and name. The command receives the arguments `tags` and `pattern`."""
     for option in (
         click.option(
             "--name",
@@ -187,7 +187,7 @@ def show(rows: Sequence[ProgressRow]) -> None:
 
 
 def progress_facts(row: ProgressRow) -> dict[str, Any]:
-    """Return the progress of a study for the option --json."""
+    """Return the progress of a study as a dict that the option --json prints."""
     facts = {name: getattr(row, name) for name in columns(ProgressRow)}
     elapsed = facts.pop("elapsed")
     return {**facts, "elapsed_seconds": elapsed.total_seconds()}

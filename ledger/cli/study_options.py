@@ -20,7 +20,8 @@ from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
 from ledger.study.settings import AllowedTexts
 
 F = TypeVar("F", bound=Callable[..., Any])
-# `_METAVARS` maps a text option to the placeholder that a help page shows for the value of the option.
+# Each key is the name of a text option, and each value is the placeholder that a help text shows for the option's
+# value.
 _METAVARS = {
     "estimator": "MODULE:CLASS",
     "data": "FILE",
@@ -32,7 +33,10 @@ _METAVARS = {
 
 
 class _ChoiceType(click.Choice[str]):
-    """A click parameter type that accepts the choices of an `AllowedTexts`, and refuses other texts with a reason."""
+    """A click parameter type that accepts only the choices of an `AllowedTexts`.
+
+    If a text is not one of the choices, the error message explains the reason.
+    """
 
     def __init__(self, one_of: AllowedTexts) -> None:
         super().__init__(one_of.choices, case_sensitive=False)
@@ -45,7 +49,8 @@ class _ChoiceType(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        # The method `get_metavar` of click.Choice would write the choices in lower case.
+        # This method overrides the method of click.Choice, because the method of click.Choice writes the choices in
+        # lower case.
         return f"[{'|'.join(self.choices)}]"
 
 
@@ -73,7 +78,10 @@ _TARGET = _TargetType()
 
 
 class StudyCommand(SectionedCommand):
-    """A click command with `study_options`. The words after ``--`` become the command of the study's objective."""
+    """A click command whose options the decorator `study_options` adds.
+
+    If the user writes ``--``, the study runs the words after ``--`` as a command for each trial.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         options = [option for option in self.params if isinstance(option, click.Option) and not option.is_flag]
@@ -95,9 +103,10 @@ class StudyCommand(SectionedCommand):
 def study_options(command: F) -> F:
     """Add the options that define a study. The class of the click command must be `StudyCommand`.
 
-    The command receives the options as `options`, and the study file as `file`. An option on the command line overrides
-    the option's own environment variable, and every environment variable that contradicts the option. For example, the
-    option --trials overrides the environment variable NUM_ITERATIONS.
+    The command's function receives the values of the options as the argument `options`, and the path of the study file
+    as the argument `file`. An option on the command line overrides the environment variable of the option. The option
+    also overrides each environment variable that contradicts the option. For example, the option --trials overrides the
+    environment variable NUM_ITERATIONS.
     """
 
     @wraps(command)
@@ -137,7 +146,9 @@ def study_options(command: F) -> F:
 
 
 def study_option(key: str, help_text: str | None = None) -> Callable[[F], F]:
-    """Add an option for one key of the [study] table. The option has no environment variable.
+    """Add an option that sets one key of the [study] table.
+
+    The user cannot set the option by an environment variable.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Prints tables of text on standard output."""
+"""Functions that print a table as text on standard output."""
 
 from collections.abc import Sequence
 
@@ -8,17 +8,18 @@ from ledger.text import one_line
 
 
 def show(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a line with the headers of a table, and below this line the rows of the table.
+    """Print the headers of a table in one line, and print the rows of the table below the headers.
 
-    Columns with numbers are aligned to the right, and None is printed as "-".
+    The function aligns columns of numbers to the right, and prints None as "-".
     """
     PagedTable(headers).show(rows)
 
 
 class PagedTable:
-    """A table that is printed in pages, so that a long table needs little memory.
+    """A table that the program prints page by page, so that a long table needs little memory.
 
-    The headers stand above the first page. In a later page, each column is at least as wide as in the previous page.
+    The class prints the headers only above the first page. A column never becomes narrower from one page to the next
+    page.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The group `ledger trial`, with the commands list, show, annotate, enqueue, retry and cancel."""
+"""The command group `ledger trial`, and its commands `list`, `show`, `annotate`, `enqueue`, `retry` and `cancel`."""
 
 import json
 import shutil
@@ -20,18 +20,21 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line, printable_line
 
-# Maximum length, in characters, of the name and of the value of a parameter in the table of `ledger trial list`.
+# Maximum number of characters of a parameter's name, and of a parameter's value, in the table of `ledger trial list`.
 LONGEST_CELL = 20
 # Maximum number of parameters in the table of `ledger trial list` if the output is not a terminal.
 MOST_PARAMS = 50
-# Width of a parameter's column, and width of all other columns, in characters. In a terminal, the table shows at least
-# LEAST_PARAMS parameters, and more parameters if the terminal is wide enough.
+# `_PARAM_WIDTH` is the width of a parameter's column, and `_OTHER_WIDTH` is the total width of all other columns, in
+# characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the table shows
+# more parameters.
 _PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
-# Maximum length, in characters, of a value or line that the commands of `ledger trial` other than `list` print.
+# Maximum number of characters of a value or a line in the output of `ledger trial`, except in the table of `ledger
+# trial list`.
 LONGEST = 1_000
 # Maximum number of lines of an attempt's output that the command `show` prints.
 OUTPUT_LINES = 40
-# Columns of the table that the command `list` prints, before and after the columns of the parameters.
+# In the table of `ledger trial list`, the columns `_FIRST` are before the columns of the parameters, and the columns
+# `_LAST` are after the columns of the parameters.
 _FIRST = ("TRIAL", "ITERATION", "STATE", "VALUE", "SECONDS")
 _LAST = ("ATTEMPTS", "FAILURES", "CRASHES", "LOST", "WORKER")
 # Columns that the option --json prints for an attempt.
@@ -129,8 +132,8 @@ def list_(
         except DBAPIError as error:
             if last is None:
                 raise
-            # If the ledger repeated the command after an outage of the database, the output would contain its first
-            # part twice.
+            # The command must not start again after an outage of the database, because the command has already printed
+            # a part of the table.
             raise LedgerError(
                 f"the list is incomplete, because the database failed ({one_line(str(error.orig))}): --after {last}"
                 " lists the other trials"
@@ -333,7 +336,7 @@ def _show_output(output: str) -> None:
 
 
 def _shown_params() -> int:
-    """Return the number of parameters for which the table has a column."""
+    """Return the number of parameter columns in the table of `ledger trial list`."""
     if not sys.stdout.isatty():
         return MOST_PARAMS
     columns_of_terminal = shutil.get_terminal_size().columns
@@ -341,7 +344,7 @@ def _shown_params() -> int:
 
 
 def _cell(value: Any) -> object:
-    """Return a parameter's value for the table, with 4 significant digits."""
+    """Return a parameter's value as the text in the table. A number gets 4 significant digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, int) and not isinstance(value, bool):

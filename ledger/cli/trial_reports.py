@@ -1,4 +1,4 @@
-"""The command `ledger trial reports`."""
+"""The command `ledger trial reports`, which lists the values that a trial reported."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""The command `verify`, which checks the records of a study, and recomputes the study's proposals."""
+"""The command `verify`, which checks the records of a study and recomputes the study's proposals."""
 
 from itertools import groupby
 
@@ -13,7 +13,7 @@ from ledger.errors import LedgerError
 from ledger.settings import Settings
 from ledger.text import one_line
 
-# Maximum length of the reason why a proposal is not comparable, in characters.
+# Maximum number of characters in the text that explains why a proposal is not comparable.
 _LONGEST = 5_000
 
 

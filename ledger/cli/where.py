@@ -1,4 +1,4 @@
-"""The command `where`, which says which database the commands use, and why."""
+"""The command `where`, which prints the database that the commands use, and the reason for the choice."""
 
 import os
 

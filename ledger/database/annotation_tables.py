@@ -1,4 +1,4 @@
-"""The tables of the annotations of studies and of trials, as SQLAlchemy metadata."""
+"""SQLAlchemy metadata of the tables that contain the annotations of studies and trials."""
 
 from sqlalchemy import Column, ForeignKey, ForeignKeyConstraint, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -7,7 +7,7 @@ from ledger.database.schema import metadata, moment
 
 
 def _parts(of: str) -> list[Column[object]]:
-    """Return the columns that the tables of studies and of trials have in common. `of` is the annotated object."""
+    """Return the columns that both annotation tables contain. `of` names the annotated object: a study or a trial."""
     return [
         Column(
             "tags",

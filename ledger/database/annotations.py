@@ -53,7 +53,7 @@ class AnnotationChange:
     tags, untag : collection of str
         The tags to add, and the tags to remove.
     note : str or None
-        The new note. None keeps the note, and an empty text removes the note.
+        The new note. None keeps the current note, and an empty text removes the note.
     attributes : mapping of str to a JSON value
         The user attributes to set.
     remove : collection of str
@@ -62,7 +62,7 @@ class AnnotationChange:
     Raises
     ------
     UsageError
-        The ledger would refuse one of the values.
+        The ledger does not accept one of the values.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class AnnotationChange:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the change is empty, so that the annotation stays the same."""
+        """Whether the change is empty. An empty change leaves the annotation unchanged."""
         return self.note is None and not any((self.tags, self.untag, self.attributes, self.remove))
 
 
@@ -116,7 +116,7 @@ def annotate(connection: Connection, study: StudyRow, trial: int | None, change:
     Raises
     ------
     UsageError
-        The changed annotation would exceed a bound, such as the number of tags.
+        The changed annotation would exceed a limit, such as the maximum number of tags.
     LedgerError
         The trial does not exist, the study was deleted, or another session has locked the annotation.
     """
@@ -136,7 +136,7 @@ def annotate_study(connection: Connection, study_id: int, change: AnnotationChan
     Raises
     ------
     UsageError
-        The changed annotation would exceed a bound, such as the number of tags.
+        The changed annotation would exceed a limit, such as the maximum number of tags.
     LedgerError
         Another session has locked the annotation.
     """
@@ -150,7 +150,7 @@ def annotate_trial(connection: Connection, study_id: int, trial: int, change: An
     Raises
     ------
     UsageError
-        The changed annotation would exceed a bound, such as the number of tags.
+        The changed annotation would exceed a limit, such as the maximum number of tags.
     LedgerError
         Another session has locked the annotation.
     """
@@ -200,7 +200,7 @@ def of_trials(connection: Connection, study_id: int) -> Iterator[AnnotationRow]:
 
 @contextmanager
 def _refusals(what: str) -> Iterator[None]:
-    """If the SQL function refuses a call in the `with` block, raise a UsageError with the function's reason."""
+    """If an SQL function refuses a call in the `with` block, raise a UsageError with the function's error message."""
     try:
         with refused_if_locked(what):
             yield

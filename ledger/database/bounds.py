@@ -1,8 +1,8 @@
 """The bounds of the values that a ledger accepts.
 
-The file sql/functions/bounds.sql is the only definition of the bounds, and this module reads that file. A client in
-Python checks the bounds of a value before the client sends the value. The SQL functions of the ledger check the same
-bounds for every client (sql/functions/faults.sql).
+Only the file sql/functions/bounds.sql defines the bounds. This module reads the bounds from the file
+sql/functions/bounds.sql. A client in Python checks the bounds of a value before the client sends the value. The SQL
+functions of the ledger check the same bounds for every client (sql/functions/faults.sql).
 """
 
 import json
@@ -24,18 +24,18 @@ LONGEST_NAME = int(_BOUNDS["longest_name"])
 LONGEST_ERROR = int(_BOUNDS["longest_error"])
 LONGEST_OUTPUT = int(_BOUNDS["longest_output"])
 LONGEST_SOURCE = int(_BOUNDS["longest_source"])
-# Bounds of the annotation of a study or a trial: the lengths of a tag and of the note in characters, the numbers of
-# tags and attributes, and the size of the attributes in bytes.
+# Limits for the annotation of a study or a trial. A tag and the note have a maximum length in characters. An annotation
+# has a maximum number of tags and a maximum number of attributes. The attributes have a maximum size in bytes.
 LONGEST_TAG = int(_BOUNDS["longest_tag"])
 LONGEST_NOTE = int(_BOUNDS["longest_note"])
 MOST_TAGS = int(_BOUNDS["most_tags"])
 MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
 LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
-# Maximum sizes of a JSON document, in bytes of the text that PostgreSQL writes for the document.
+# Maximum sizes of a JSON document in bytes. The size of a document is the size of PostgreSQL's text of the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
-# Bounds of the reports of trials: the numbers of steps in one call and of one attempt, the largest step, and the size
-# of the metrics of one report in bytes.
+# Limits for the reports of trials. The limits are the maximum number of steps in one call, the maximum number of steps
+# of one attempt, the largest step, and the maximum size of the metrics of one report in bytes.
 MOST_REPORTS_OF_CALL = int(_BOUNDS["most_reports_of_call"])
 MOST_REPORTS = int(_BOUNDS["most_reports"])
 LARGEST_STEP = int(_BOUNDS["largest_step"])
@@ -161,8 +161,8 @@ def loss_fault(loss: float) -> str | None:
 def shortened(error: str) -> str:
     """Return the text of an error, shortened to the length that the ledger accepts.
 
-    If the text is too long, the function leaves out the middle of the text. The SQL function ledger.shortened shortens
-    errors in the same way for clients that are not written in Python.
+    If the text is too long, the function leaves out the middle of the text. For clients that are not written in Python,
+    the SQL function ledger.shortened shortens the texts of errors.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The tables of the code of objectives, as SQLAlchemy metadata."""
+"""SQLAlchemy metadata of the tables that store the source code of objectives."""
 
 from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, ForeignKey, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB

@@ -21,7 +21,9 @@ def versions_of(connection: Connection, study_id: int) -> list[CodeVersionRow]:
 
 
 def read_versions(connection: Connection, study_id: int) -> list[CodeVersionRow]:
-    """Return the versions of the code in the connection's current transaction, ordered by number."""
+    """Return the versions of the code, ordered by number. The function reads the versions in the connection's current
+    transaction.
+    """
     return fetch(
         connection,
         CodeVersionRow,
@@ -36,27 +38,32 @@ def texts_of(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
 
 
 def read_texts(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
-    """Read the source texts in the connection's current transaction. Return the same dictionary as `texts_of`."""
+    """Return the recorded source texts with the given hashes. The key of each text is its SHA-256 in hexadecimal. The
+    function reads the source texts in the connection's current transaction.
+    """
     chosen = select(_sources.c.sha256, _sources.c.text).where(_sources.c.sha256.in_(sorted(set(hashes))))
     return {row.sha256: row.text for row in connection.execute(chosen)}
 
 
 def record(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
-    """Record a version of the code, which is valid from now on. Return the answer of ledger.record_code.
+    """Record a version of the code. The recorded version is valid from now on. Return the word that the SQL function
+    ledger.record_code returns.
 
     Parameters
     ----------
     known : int or None
         Number of the version that was valid before this call, or None if the ledger has no version.
     code : mapping
-        The code in the form of `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
+        The code, as returned by `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
     """
     with connection.begin():
         return insert_version(connection, study_id, known, code)
 
 
 def insert_version(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
-    """Record a version of the code in the connection's current transaction, and return the same word as `record`."""
+    """Record a version of the code in the connection's current transaction. Return the word that the SQL function
+    ledger.record_code returns.
+    """
     facts = {name: value for name, value in code.items() if name != "texts"}
     texts = [storable(driver(connection), each) for each in code["texts"].values()]
     parameters = {"study": study_id, "known": known, "code": to_json(facts), "texts": texts}

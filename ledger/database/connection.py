@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and error messages for failed connections."""
+"""Functions that open connections to PostgreSQL, and error messages for failed connections."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,13 +24,13 @@ STATEMENT_SECONDS = 10.0
 # Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for only a few
 # milliseconds. If a wait for a lock lasts for seconds, another session has usually left a transaction open. `connect`
 # sets the lock timeout to at most half of the statement timeout. Therefore a statement that waits too long for a lock
-# fails with the error of the lock timeout, not with the error of the statement timeout.
+# fails with a lock timeout, and not with a statement timeout.
 LOCK_SECONDS = 5.0
-# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. PREPARE_AFTER equals
-# psycopg's default.
+# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. The value is psycopg's
+# default value.
 PREPARE_AFTER = 5
-# The client's time limit for an answer is the server's time limit for a statement, multiplied by PATIENCE_FACTOR. If
-# the server has not answered within the client's time limit, the client closes the connection.
+# The client waits for an answer PATIENCE_FACTOR times as long as the server's time limit for a statement. If the answer
+# does not arrive in time, the client closes the connection.
 PATIENCE_FACTOR = 1.5
 
 # If client_encoding is not set, psycopg returns the texts of an SQL_ASCII database as bytes. With the timeouts and
@@ -43,17 +43,17 @@ DEFAULTS: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-# If a client machine fails, the server soon ends the sessions of the machine, because of the timeouts and keepalives of
-# _SESSION. Without timeouts and keepalives, the session of a failed machine could keep its locks for hours. The client
-# sets the parameters of _SESSION by a statement and not by start-up options, because poolers refuse start-up options.
+# Because of the timeouts and keepalives of _SESSION, the server soon ends the sessions of a failed client machine.
+# Without timeouts and keepalives, a session of a failed machine could hold locks for hours. The client sets the
+# parameters of _SESSION with an SQL statement, because poolers refuse start-up options.
 _SESSION: Mapping[str, str] = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # The ledger's code depends on settings such as search_path, but `alter role` can change the default values of these
-    # settings for all sessions of a role.
+    # The ledger's code needs fixed values of settings such as search_path. Without the entries below, `alter role`
+    # could change the values for all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -63,10 +63,10 @@ _SESSION: Mapping[str, str] = {
     "idle_session_timeout": "0",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170000
-# `alter role` can make the sessions of a role read-only. The second select of _SET makes a session writable if `alter
-# role` has made the session read-only. If a setting of the server or the database makes a session read-only, the
-# session must stay read-only. An administrator has chosen the setting. Some cloud providers make a server read-only
-# when its disk is full.
+# `alter role` can make the sessions of a role read-only. If `alter role` has made a session read-only, the second
+# select of _SET makes the session writable. If a setting of the server or the database makes a session read-only, the
+# session must stay read-only, because an administrator has chosen the setting. Some cloud providers make a server
+# read-only when its disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
@@ -97,7 +97,7 @@ _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": "a setting of the role or database names a library that PostgreSQL cannot load:"
     f" {_OWN_SETTINGS}",
-    # The server does not tell a client whether the password is wrong or has expired.
+    # PostgreSQL does not tell a client whether a password is wrong or expired.
     "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and check whether the"
     " password has expired (`alter role ... valid until`); an administrator can set a new password with \\password in"
     " psql",
@@ -127,8 +127,8 @@ class ServerUnreachable(LedgerError):
 
 
 class ConnectionWithTimeout(psycopg.Connection[Any]):
-    """A connection that waits at most `answer_seconds` seconds for an answer. Without a limit, the client would wait
-    forever for a failed server.
+    """A connection that waits at most `answer_seconds` seconds for an answer of the server. Without a limit, the client
+    would wait forever for a failed server.
     """
 
     answer_seconds: float | None = STATEMENT_SECONDS * PATIENCE_FACTOR
@@ -156,19 +156,19 @@ def connect(
     Parameters
     ----------
     url : str
-        Connection URL of libpq, or connection string of libpq with `keyword=value` pairs. A setting in the URL
-        overrides the setting of the same name in `DEFAULTS`.
+        A libpq connection URL, or a libpq connection string with `keyword=value` pairs. A setting in the URL replaces
+        the setting in `DEFAULTS` that has the same name.
     role : str
-        Purpose of the connection. PostgreSQL shows the purpose as the application_name of the session.
+        The purpose of the connection, which PostgreSQL shows as the application_name of the session.
     statement_seconds : float
-        Seconds after which the server cancels a statement. A statement_timeout in the options of the URL overrides
-        `statement_seconds`.
+        Seconds after which the server cancels a statement. If the options of the URL contain statement_timeout, the
+        function ignores `statement_seconds`.
     writes : bool
         Whether the caller writes to the database. If `writes` is true, the function refuses a standby server and a
         read-only server.
     prepares : bool
-        Whether psycopg prepares frequent statements on the server. Behind a transaction pooler, prepared statements
-        fail, because a statement can reach a server session in which the statement is not prepared.
+        Whether psycopg prepares frequent statements on the server. Prepared statements fail behind a transaction
+        pooler, because the pooler can send a prepared statement to another server session.
 
     Raises
     ------
@@ -222,9 +222,9 @@ def connect(
     except psycopg.Error as error:
         connection.close()
         if isinstance(error, errors.QueryCanceled) and "statement_timeout" not in options:
-            # The role's own statement_timeout is so short that the server has cancelled _SET. A setting in the options
-            # of the URL applies from the start of the session. Other connections have no such options, because some
-            # poolers refuse options.
+            # The role's own statement_timeout is so short that the server has cancelled _SET. The next attempt sets
+            # statement_timeout in the options of the URL, which are valid from the start of a session. The first
+            # attempt does not use options, because some poolers refuse options.
             options += f" -c statement_timeout={own['statement_timeout']}"
             patient = make_conninfo(url, options=options)
             return connect(patient, role, statement_seconds=statement_seconds, writes=writes, prepares=prepares)
@@ -244,7 +244,7 @@ def connect(
 
 
 def set_up(connection: psycopg.Connection[Any], own: Mapping[str, str]) -> None:
-    """Set several parameters of the session in one statement."""
+    """Set several parameters of the database session in one statement."""
     connection.execute(
         "select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)",
         (list(own), list(own.values())),
@@ -258,16 +258,16 @@ def engine(
 
     The connections prepare no statements, so the engine also works behind a transaction pooler.
     """
-    # SQLAlchemy is not imported at the top of the module, because workers do not need SQLAlchemy and should not wait
-    # for the import.
+    # The import of SQLAlchemy is not at the top of the module. Workers do not need SQLAlchemy, and should not wait for
+    # the import.
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, role, statement_seconds=statement_seconds, writes=writes, prepares=False)
-        # With the time zone UTC, PostgreSQL returns times in UTC to every machine. With PostgreSQL's default search
-        # path, the schema `ledger` would be the default schema of a role named `ledger`. SQLAlchemy's reflection omits
-        # the name of a role's default schema.
+        # With the time zone UTC, PostgreSQL returns times in UTC to every machine. If a role's name is `ledger`,
+        # PostgreSQL's default search path makes the schema `ledger` the default schema of the role. SQLAlchemy's
+        # reflection omits the name of a default schema.
         set_up(connection, {"timezone": "UTC", "search_path": "pg_catalog"})
         # SQLAlchemy does not apply its option json_serializer to a connection that the function `create` has opened.
         set_json_dumps(to_json, connection)
@@ -295,15 +295,15 @@ def wait_for_notification(connection: "Connection", seconds: float) -> None:
         for _ in driver(connection).notifies(timeout=seconds, stop_after=1):
             pass
     except psycopg.OperationalError:
-        # SQLAlchemy does not notice an error of psycopg's method `notifies`, because the ledger calls this method
-        # without SQLAlchemy. Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
+        # The ledger calls psycopg's method `notifies` without SQLAlchemy. Therefore SQLAlchemy does not detect an error
+        # of `notifies`. Without the call of `invalidate`, SQLAlchemy would run a rollback on a closed connection.
         connection.invalidate()
         raise
 
 
 @contextmanager
 def without_time_limit(connection: "Connection") -> "Iterator[None]":
-    """Run the statements of the `with` block without a time limit. TCP keepalives still detect a dead server."""
+    """Remove the time limits for the statements of the `with` block. TCP keepalives still detect a dead server."""
     below = driver(connection)
     seconds, below.answer_seconds = below.answer_seconds, None
     try:
@@ -320,17 +320,18 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     Parameters
     ----------
     what : str
-        Name of the locked object, for the error message.
+        The name of the locked object. The error message contains the name.
 
     Raises
     ------
     LedgerError
-        A statement waited longer than lock_timeout for a lock that another session holds.
+        A statement waited for a lock of another session, and the wait exceeded lock_timeout.
     """
     try:
         yield
     except Exception as error:
-        # SQLAlchemy replaces an error of psycopg by an error whose attribute `orig` is the error of psycopg.
+        # If psycopg raises an error, SQLAlchemy raises another error. The attribute `orig` of SQLAlchemy's error is the
+        # error of psycopg.
         if isinstance(getattr(error, "orig", error), errors.LockNotAvailable):
             raise LedgerError(
                 f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when the transaction of that"
@@ -340,7 +341,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
 
 
 def storable(connection: psycopg.Connection[Any], text: str) -> str:
-    """Escape the characters that the database cannot store.
+    """Return `text` with escape sequences instead of the characters that the database cannot store.
 
     The database cannot store NUL characters, lone surrogates and characters outside the database's encoding.
     """
@@ -359,22 +360,23 @@ def to_json(value: object) -> str:
 def from_json(text: str | bytes) -> Any:
     """Parse a JSON document from the database, and return its value.
 
-    The database checks that Python can read each JSON document (sql/functions/faults.sql), but the owner of the tables
-    can disable the check. If Python cannot read a document, the function returns an object with the error under the key
-    `unreadable`. The function raises no error, because one unreadable document would then make the whole query fail.
+    The database refuses a JSON document that Python cannot read (sql/functions/faults.sql), but the tables' owner can
+    disable the check. If Python cannot read a document, the function returns a dict that contains the error under the
+    key `unreadable`. If the function raised an error, one unreadable document would make the whole query fail.
     """
     try:
-        # Without the call of `decode`, the JSON module would guess the encoding of each document.
+        # The method `decode` always assumes UTF-8. Without `decode`, the JSON module would guess the encoding of each
+        # document.
         return json.loads(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         return {"unreadable": one_line(str(error))}
 
 
 def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
-    """Decode many JSON documents. For None instead of a document, the function returns None. One call for many
+    """Parse many JSON documents. If an item of `texts` is None, the result of the item is None. One call for many
     documents is faster than one call for each document.
 
-    For an unreadable document, the function returns the same object as `from_json`.
+    The result of an unreadable document is the same as the result of `from_json`.
     """
     try:
         decoded: list[Any] = json.loads(f"[{','.join('null' if each is None else each for each in texts)}]")
@@ -384,7 +386,7 @@ def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
 
 
 def place(url: str) -> str:
-    """Return a readable description of the database that the URL names, without the password."""
+    """Return a readable description of the database of a URL. The description does not contain the password."""
     parameters = _parse(url)
     host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
     port = parameters.get("port")
@@ -395,7 +397,7 @@ def place(url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of an error of the server or the network as one line. Remove the address that libpq adds."""
+    """Return the message of a server error or a network error as one line, without the address that libpq adds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = [line.rpartition("failed: ")[2] for line in lines if "failed: " in line]
     if said:
@@ -407,8 +409,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # The error message of libpq quotes the text that libpq could not parse. The text that libpq quotes in its error
-        # message may contain the password.
+        # The error message of libpq contains the text that libpq could not parse. The password may be a part of the
+        # text.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"

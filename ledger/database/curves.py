@@ -1,4 +1,4 @@
-"""Learning curves for reports: the values that the objective reported during the training of some trials.
+"""Learning curves for reports. A learning curve contains the values that the objective reported during one trial.
 
 A large number of trials or reports does not increase the size of the learning curves.
 """
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from ledger.database.rows import TrialRow
 from ledger.database.selecting import query
 
-# Largest number of curves, number of curves for the best trials, and largest number of points of a curve.
+# Maximum number of curves, number of curves for the best trials, and maximum number of points of a curve.
 CURVES, BEST, POINTS = 20, 5, 200
 
 # With the primary key of the table ledger.report, PostgreSQL quickly finds out whether a trial has a report.
@@ -24,13 +24,13 @@ _REPORTED = text(
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The reported values of one trial, or an evenly spaced selection of them.
+    """The reported values of one trial, or an evenly spaced selection of the reported values.
 
     Attributes
     ----------
     trial : TrialRow
     is_best : bool
-        Whether the trial is one of the `BEST` shown trials with the best values.
+        Whether the trial is one of the `BEST` best trials in the report.
     steps : sequence of int
     values : sequence of float or None
         The value at each step; None for a value that was NaN or an infinity.
@@ -46,7 +46,7 @@ class LearningCurve:
 
 
 def read(connection: Connection, study_id: int, shown: Sequence[TrialRow]) -> list[LearningCurve]:
-    """Return the learning curves of up to `CURVES` of the given trials.
+    """Return the learning curves of at most `CURVES` of the given trials.
 
     The function chooses the trials with the best values, and an evenly spaced selection of the other trials. The curves
     have the same order as the given trials.

@@ -1,4 +1,4 @@
-"""Storage of the data files on which studies train."""
+"""Functions that store and read the data files of studies."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from sqlalchemy import Connection, func, select
 
 from ledger.database.connection import without_time_limit
 
-# Size of one piece of a dataset, in bytes. The size is a multiple of 3, so the base64 text of a full piece needs no
-# padding.
+# Size of one piece of a dataset, in bytes. The number of bytes is a multiple of 3. Therefore the base64 text of a full
+# piece needs no padding.
 PIECE = 3 * 2**18
 
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """A stored data file on which studies train, with its SHA-256 in hexadecimal and its name without the folder."""
+    """A data file that the ledger stores. `sha256` is hexadecimal, and `name` is the file's name without its folder."""
 
     sha256: str
     name: str
@@ -22,11 +22,11 @@ class StoredDataset:
 
 
 def keep(connection: Connection, files: Iterable[StoredDataset]) -> None:
-    """Store data files, unless the ledger already has a file with the same content.
+    """Store each data file, unless the ledger already contains a data file with the same content.
 
-    The same transaction must also record a study that trains on the data file.
+    The same transaction must also record a study that uses the data files.
     """
-    # All transactions lock the files in the same order, so two transactions cannot wait for each other.
+    # All transactions lock the data files in the same order. Therefore no deadlock can occur.
     for file in sorted(files, key=lambda file: file.sha256):
         with without_time_limit(connection):
             if not connection.scalar(select(func.ledger.hold_dataset(file.sha256))):
@@ -34,7 +34,9 @@ def keep(connection: Connection, files: Iterable[StoredDataset]) -> None:
 
 
 def pieces(connection: Connection, sha256: str) -> Iterator[bytes]:
-    """Yield the content of a data file in pieces of `PIECE` bytes, and read each piece in a separate transaction."""
+    """Yield the content of a data file in pieces of `PIECE` bytes. The function reads each piece in a separate
+    transaction.
+    """
     first = 0
     while True:
         with connection.begin():

@@ -2,11 +2,12 @@
 
 The view of the study NAME has the name ``ledger."study:NAME"``. A column has the name of its parameter or metric. If
 the name of a parameter or metric is empty or already used in the view, the column is named ``param_NAME`` or
-``metric_NAME``. If ``param_NAME`` is also already used, the column is named ``param_NAME~N``. The same rule applies to
-``metric_NAME``. N is the lowest number from 2 that makes the name unique. PostgreSQL limits a name to 63 bytes. The
-module shortens a name of more than 63 bytes to its first 54 bytes, and appends ``~`` and the first 8 hexadecimal digits
-of the full name's MD5 hash. The module first names the columns of the parameters, in the order of the search space.
-Then the module names the columns of the metrics, in alphabetical order.
+``metric_NAME``. If ``param_NAME`` is also already used, the column is named ``param_NAME~N``. If ``metric_NAME`` is
+also already used, the column is named ``metric_NAME~N``. N is the smallest integer greater than 1 that makes the name
+unique. PostgreSQL limits a name to 63 bytes. The module shortens a name of more than 63 bytes to its first 54 bytes,
+and appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash. The module first names the columns of
+the parameters, in the order of the search space. Then the module names the columns of the metrics, in alphabetical
+order.
 """
 
 import hashlib
@@ -47,8 +48,8 @@ _FIXED = {
     ),
 }
 # _VALUES maps the type of a column to the SQL expression that converts a JSON value to this type. If a JSON value does
-# not fit the type of the column, the SQL expression returns null. Therefore a value of a wrong type never makes a query
-# of the view fail.
+# not fit the type of the column, the SQL expression returns null. Therefore a query of the view never fails because a
+# value has a wrong type.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case when abs(ledger.number({0})) < 9.2e18 then ({0})::bigint end",
@@ -119,7 +120,7 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
     Parameters
     ----------
     space : sequence of mapping
-        The search space, as in the study's spec.
+        The dimensions of the search space, in the format of the study's spec.
     metrics : mapping of str to collection of str
         For each metric, the JSON types of its values.
 
@@ -152,16 +153,16 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
     Raises
     ------
     LedgerError
-        The study has too many parameters for a view, or the view must change a column, but another database object
-        depends on the column.
+        The study has too many parameters for a view. The function also raises a LedgerError if another database object
+        depends on a column that the function must change.
     """
     if len(_FIXED) + len(space) > MOST_COLUMNS:
         raise LedgerError(
             f"study {study} has {len(space)} parameters, but a view has at most {MOST_COLUMNS - len(_FIXED)}"
             " parameters: use the view ledger.parameters, which has a row for each parameter of each trial"
         )
-    # The transaction switches to the role of the schema's owner. Therefore this role owns the view even if a superuser
-    # creates the view.
+    # The transaction switches to the role of the schema's owner. Therefore the owner of the schema also owns the view,
+    # even if a superuser creates the view.
     cursor.execute(
         "select set_config('role', pg_get_userbyid(nspowner), true) from pg_namespace where nspname = %s", (SCHEMA,)
     )
@@ -184,7 +185,7 @@ def create(cursor: _Cursor, study_id: int, study: str, space: Sequence[Mapping[s
 
 
 def drop(cursor: _Cursor, study: str) -> None:
-    """Drop the study's view, if it exists.
+    """If the study's view exists, drop the view.
 
     Raises
     ------
@@ -202,7 +203,7 @@ def drop(cursor: _Cursor, study: str) -> None:
 
 
 def rename(cursor: _Cursor, study: str, name: str) -> None:
-    """Rename the study's view, if it exists, and change the comment on the view."""
+    """If the study's view exists, rename the view and change the comment on the view."""
     old, new = sql.Identifier(SCHEMA, view_name(study)), sql.Identifier(SCHEMA, view_name(name))
     if cursor.execute("select to_regclass(%s)", (old.as_string(),)).fetchone() == (None,):
         return

@@ -70,8 +70,8 @@ _DEAD = text("""
     where schemaname = 'ledger' and n_dead_tup > 0
     order by n_dead_tup desc
     limit 1""")
-# `LOCK_AGE` equals the time limit of one statement. A transaction of a worker or manager is usually shorter than this
-# time limit.
+# `LOCK_AGE` equals the time limit of one SQL statement, in seconds. A transaction of a worker or manager is usually
+# shorter than `LOCK_AGE` seconds.
 LOCK_AGE = STATEMENT_SECONDS
 # Number of seconds after which `warnings` reports a wait for a lock.
 LOCK_PATIENCE = 1.0
@@ -81,7 +81,7 @@ _CONSEQUENCE = "so PostgreSQL cannot remove the rows that were deleted or update
 
 @dataclass(frozen=True)
 class DatabaseWarnings:
-    """The warnings of a check of the database, with advice for the user.
+    """Warnings about the database, with advice for the user.
 
     Attributes
     ----------
@@ -143,8 +143,8 @@ def _holders(connection: Connection) -> list[Row[Any]]:
         found = connection.execute(_HOLDERS, patience).all()
     again: set[tuple[int, str]] = set()
     if any(holder.age is None for holder in found):
-        # The age of a transaction in a hidden session is unknown. A second execution of _HOLDERS shows which of the
-        # found transactions are still open.
+        # The age of a transaction in a hidden session is unknown. A second execution of _HOLDERS shows which
+        # transactions of the first execution are still open.
         with connection.begin():
             connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})
         with connection.begin():

@@ -1,7 +1,9 @@
-"""Columns of the table iteration. The columns count the trials of all told iterations.
+"""Columns of the table iteration. The columns contain counts of the trials of all iterations whose losses the optimizer
+has received.
 
-A listing reads the counts from one row of a study. Therefore the listing is fast even if the study has many ended
-trials. The function ledger.mark_told (sql/functions/) writes the columns, and `ledger verify` checks them.
+For each study, a list of studies reads the counts from only one row of the table. Therefore the list is fast even if a
+study has many ended trials. The SQL function ledger.mark_told (sql/functions/) writes the columns. The command `ledger
+verify` checks the columns.
 """
 
 from typing import Any
@@ -66,8 +68,9 @@ def columns() -> list[Column[Any]]:
 def indexes() -> list[Index]:
     """Return new indexes for the columns.
 
-    Each index is partial, and begins with the study's id. If PostgreSQL expects few rows, it could use a full index
-    instead of the primary key. The query would then read all iterations of the study.
+    Each index is partial, and the first column of each index is the study's id. An index over all rows of the table
+    would have a disadvantage. If PostgreSQL expected few rows, PostgreSQL could use the index instead of the primary
+    key. A query that uses the index would read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),

@@ -1,6 +1,7 @@
 """Functions that add, list and remove logins.
 
-A login is a role that can connect, and that has the rights of one of the four roles of sql/roles.sql.
+A login is a database role that can connect to the server. A login has the rights of one of the four roles of
+sql/roles.sql.
 """
 
 import re
@@ -21,16 +22,16 @@ SHORTEST_PASSWORD = 8
 MARK = "Login of the trial ledger, which `ledger access add` made."
 # Since PostgreSQL 16, a grant of a role has the options INHERIT and SET.
 _INHERIT_OPTION_SINCE = 160000
-# Milliseconds for which the function `remove` waits for the end of each session.
+# The function `remove` waits at most this number of milliseconds for the end of each session.
 _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
-# The query _LOGINS returns each login that inherits the rights of one of the four roles of sql/roles.sql, with the
-# settings of the login. The function `remove` disables a login before it drops the login. If `remove` has disabled a
-# login, but has not dropped the login, _LOGINS still returns the login. Therefore a later call of `remove` can drop the
-# login. The query _LOGINS omits superusers. If a role without superuser rights ran sql/roles.sql, the role is a member
-# of ledger_owner. Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
+# The query _LOGINS returns the logins and their settings. A login inherits the rights of one of the four roles of
+# sql/roles.sql. The function `remove` disables a login before it drops the login. If an error occurs before `remove`
+# drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove` can drop the login. The
+# query _LOGINS omits superusers. A role without superuser rights that ran sql/roles.sql is a member of ledger_owner.
+# Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -61,12 +62,12 @@ class Login:
     kind : str
         "owner", "manager", "worker" or "reader".
     is_removable : bool
-        Whether the function `add` made the login. The function `remove` drops only a login that `add` made.
+        Whether the function `add` created the login. The function `remove` drops only a login that `add` created.
     sessions : int
-        Number of open sessions.
+        The number of the login's open sessions.
     settings : sequence of str
-        The login's own settings, such as "default_transaction_read_only=on". The settings that `add` makes are not
-        included.
+        The login's own settings, such as "default_transaction_read_only=on". `settings` does not contain the settings
+        that the function `add` makes.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Login:
 
 
 def check_name(name: str) -> None:
-    """Raise a UsageError unless `name` can be the name of a login."""
+    """Raise a UsageError if `name` is not a valid name for a login."""
     if _NAME.fullmatch(name) is None:
         raise UsageError(
             f"{name!r} cannot be the name of a login: use 1 to 63 of the characters a-z, 0-9, dot, underscore and"
@@ -88,7 +89,7 @@ def check_name(name: str) -> None:
 
 
 def check_password(password: str) -> None:
-    """Raise a UsageError if `password` is too short or has an unprintable character."""
+    """Raise a UsageError if `password` is too short or contains an unprintable character."""
     if len(password) < SHORTEST_PASSWORD or not password.isprintable():
         raise UsageError(
             f"the password is too short, or has an unprintable character: choose {SHORTEST_PASSWORD} or more"
@@ -99,10 +100,10 @@ def check_password(password: str) -> None:
 def add(
     connection: psycopg.Connection[Any], name: str, kind: str, password: str, connection_limit: int | None = None
 ) -> None:
-    """Create a login with the rights of one of the four roles of sql/roles.sql, and with the time limits of `LIMITS`.
+    """Create a login that has the rights of one of the four roles of sql/roles.sql, and the time limits in `LIMITS`.
 
     The login gets its own settings, because another member of the role may have changed the role's settings. The
-    settings apply to all databases of the server, because a login belongs to the whole server.
+    settings are valid in all databases of the server, because a login exists in all databases.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
 
@@ -117,7 +118,8 @@ def add(
     password : str
         Password of the login. The function `check_password` must accept the password.
     connection_limit : int or None
-        Largest number of open connections of the login. None selects the limit of `CONNECTION_LIMITS`.
+        Largest number of open connections of the login. None selects the limit that `CONNECTION_LIMITS` contains for
+        the role.
 
     Raises
     ------
@@ -162,9 +164,10 @@ def add(
         names = {name for (name,) in connection.execute(known, (list(LIMITS[kind]),)).fetchall()}
         settings = [(setting, value) for setting, value in LIMITS[kind].items() if setting in names]
         if kind == "owner":
-            # With the setting `role`, each object that the login creates belongs to ledger_owner.
+            # Because of the setting `role`, ledger_owner is the owner of each object that the login creates.
             settings.append(("role", role))
-        # A login belongs to the whole server. Therefore its settings must apply to each database with a ledger.
+        # A login exists in all databases of the server. Therefore the settings of the login must be valid in each
+        # database with a ledger.
         for setting, value in settings:
             connection.execute(
                 sql.SQL("alter role {} set {} = {}").format(login, sql.Identifier(setting), sql.Literal(value))
@@ -181,7 +184,7 @@ def set_password(connection: psycopg.Connection[Any], name: str, password: str) 
 
 
 def all_of(connection: psycopg.Connection[Any]) -> list[Login]:
-    """Return all logins in the order of their names. A login with the rights of two roles is in the list twice."""
+    """Return all logins, sorted by name. A login that has the rights of two roles is in the list twice."""
     kinds = {role: kind for kind, role in KINDS.items()}
     rows = connection.execute(_LOGINS, (MARK, list(kinds), MARK)).fetchall()
     found = []
@@ -195,13 +198,14 @@ def all_of(connection: psycopg.Connection[Any]) -> list[Login]:
 
 
 def remove(connection: psycopg.Connection[Any], name: str) -> int:
-    """Drop a login that `add` made, and end the login's sessions. Return the number of ended sessions.
+    """End the sessions of a login that `add` created, and drop the login. Return the number of sessions that the
+    function has ended.
 
     Raises
     ------
     LedgerError
-        The login does not exist, was not made by `add`, or owns objects, or the connection's role may not drop the
-        login.
+        The login does not exist, `add` has not created the login, the login owns database objects, or the connection's
+        role may not drop the login.
     """
     found = [login for login in all_of(connection) if login.name == name]
     if not found:
@@ -214,7 +218,8 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
     login = sql.Identifier(name)
     try:
         with _permitted(connection, KINDS[found[0].kind]):
-            # The login must lose the right to log in before its sessions end, so that no client can open a new session.
+            # The function first removes the right to log in, and then ends the sessions. Otherwise, a client could open
+            # a new session.
             connection.execute(sql.SQL("alter role {} nologin").format(login))
             ended = _end_sessions(connection, name)
             connection.execute(sql.SQL("drop role {}").format(login))
@@ -227,16 +232,16 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
 
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
-    # `_end_sessions` reads the process ids of the login's sessions before it ends these sessions. A single statement
-    # that reads the process ids and ends the sessions would be unsafe. PostgreSQL could call pg_terminate_backend for
-    # the sessions of other roles.
+    # `_end_sessions` first reads the process ids of the login's sessions, and then ends the sessions in another
+    # statement. A single statement would be unsafe, because PostgreSQL could call pg_terminate_backend for the sessions
+    # of other roles.
     rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
     end = "select pg_terminate_backend(%s, %s)"
     try:
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
     except errors.InsufficientPrivilege:
-        # A role that is not a superuser must be a member of the login before the role can end the login's sessions.
+        # A role that is no superuser can end the login's sessions only if the role is a member of the login.
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
@@ -253,7 +258,7 @@ def _exists(connection: psycopg.Connection[Any], role: str) -> bool:
 
 @contextmanager
 def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]:
-    """Raise a LedgerError if the connection's role lacks a right for a statement of the `with` block.
+    """Raise a LedgerError if the connection's role lacks a right that a statement in the `with` block needs.
 
     The error message names the necessary rights.
     """

@@ -1,4 +1,4 @@
-"""Functions with which a manager polls the ledger, and calls the SQL functions of the ledger (sql/functions/).
+"""Functions with which a manager reads from the ledger, and calls the SQL functions in sql/functions/.
 
 Each function runs one transaction on the given connection. If the SQL function returns a word such as "held", the
 Python function returns the same word.
@@ -23,7 +23,7 @@ _trials, _studies, _refusals = views.trials, views.studies, views.refusals
 
 @dataclass(frozen=True)
 class ClaimedStudy:
-    """A study that a manager has claimed, and the claim. With the claim, the manager may write to the study."""
+    """A study that a manager has claimed. The id `claim` permits the manager to write to the study."""
 
     study_id: int
     claim: UUID
@@ -31,20 +31,20 @@ class ClaimedStudy:
 
 @dataclass(frozen=True)
 class ProposedBatch:
-    """A batch of points that the optimizer proposed together. The ledger inserts the points as trials.
+    """The points that the optimizer proposed together. The ledger creates a trial for each point.
 
     Attributes
     ----------
     number, round : int
-        Number of the iteration, and number of the round within the iteration, both from 0.
+        The number of the iteration, counted from 0, and the number of the round within the iteration, counted from 0.
     known : int
-        Number of trials that the study had when the optimizer computed the points.
+        The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the numbers of the ended trials that the manager saw after the previous iteration. None in batch
-        mode.
+        In steady mode, the numbers of the trials whose end the manager has detected since the previous iteration. In
+        batch mode, None.
     batch_size : int or None
-        Batch size of the study when the manager decided the number of points. If the batch size of the study has
-        changed, the ledger refuses the batch. If `batch_size` is None, the ledger does not compare the batch sizes.
+        The study's batch size at the time when the manager chose the number of points. If the study's batch size has
+        changed since then, the ledger refuses the batch. None disables the check of the batch size.
     """
 
     number: int
@@ -75,7 +75,7 @@ class StudyState:
 
 @dataclass(frozen=True)
 class TrialLease:
-    """The lease of a running trial, with the trial's worker and the end of the lease."""
+    """The lease of a running trial: the number of the trial, the name of the worker, and the end of the lease."""
 
     trial: int
     worker: str
@@ -99,8 +99,8 @@ _END_CANCELLED = text("select ledger.end_cancelled(cast(:study as int))")
 def claim_study(connection: Connection, held: ClaimedStudy, name: str, lease_seconds: float) -> str:
     """Claim the study for a manager, or renew the manager's lease of the study.
 
-    Return "held" if the manager now holds the study, "taken" if another manager holds the study, or "unknown" if the
-    study does not exist.
+    Return "held" if the manager now has the claim on the study. Return "taken" if another manager has the claim. Return
+    "unknown" if the study does not exist.
     """
     backend = driver(connection).info.backend_pid
     return str(
@@ -119,7 +119,7 @@ def claim_study(connection: Connection, held: ClaimedStudy, name: str, lease_sec
 def listen(connection: Connection) -> None:
     """Subscribe to the notifications of ended iterations.
 
-    Behind a transaction pooler, the function does nothing, because a pooler forwards no notifications.
+    Behind a transaction pooler, the function does nothing, because a transaction pooler forwards no notifications.
     """
     with connection.begin():
         backend = connection.scalar(text("select pg_backend_pid()"))
@@ -128,12 +128,12 @@ def listen(connection: Connection) -> None:
 
 
 def wait(connection: Connection, seconds: float) -> None:
-    """Wait until a notification of an ended iteration arrives, or until the given number of seconds has passed."""
+    """Wait until a notification of an ended iteration arrives, or until `seconds` seconds have passed."""
     wait_for_notification(connection, seconds)
 
 
 def leave_study(connection: Connection, held: ClaimedStudy) -> None:
-    """Give up the manager's claim on the study, so that another manager can claim the study at once."""
+    """Release the manager's claim on the study, so that another manager can immediately claim the study."""
     answer(connection, _LEAVE, study=held.study_id, claim=held.claim)
 
 
@@ -162,7 +162,7 @@ def propose(connection: Connection, held: ClaimedStudy, batch: ProposedBatch) ->
 def tell(
     connection: Connection, held: ClaimedStudy, number: int, size: int, mean_loss: float | None, best_loss: float | None
 ) -> str:
-    """Record that the optimizer has received the results of an iteration of `size` trials.
+    """Record that the optimizer has received the results of an iteration. The iteration has `size` trials.
 
     Return "told", "lost" or "changed".
     """
@@ -177,12 +177,12 @@ def finish(connection: Connection, held: ClaimedStudy, state: str, reason: str |
 
 
 def stop(connection: Connection, held: ClaimedStudy) -> str:
-    """End the study if it meets a stopping criterion. Return "none", "stopping", "stopped", "ended" or "lost"."""
+    """End the study if a stopping criterion is met. Return "none", "stopping", "stopped", "ended" or "lost"."""
     return str(answer(connection, _STOP, study=held.study_id, claim=held.claim))
 
 
 def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str | None:
-    """End the worker's claim on a trial, because the trial's lease has expired.
+    """End the claim of the worker on a trial whose lease has expired.
 
     Return "pending", "failed", "locked" or None.
     """
@@ -191,20 +191,20 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """Cancel the trials whose cancellation failed earlier, because another session had locked the trials.
+    """Cancel the trials that an earlier call could not cancel because another session had locked their rows.
 
-    Return the number of trials whose cancellation still waits for a lock.
+    Return the number of trials whose rows are still locked.
 
     Parameters
     ----------
     study_id : int or None
-        Id of the study whose trials the function ends; None for the trials of all studies.
+        The id of the study whose trials the function cancels. None selects the trials of all studies.
     """
     return int(answer(connection, _END_CANCELLED, study=study_id))
 
 
 def state(connection: Connection, study_id: int) -> StudyState:
-    """Return the state, the budget, the batch size and the stopping criteria of the study.
+    """Return the study's state, budget and batch size, and whether the study has stopping criteria.
 
     Raises
     ------
@@ -223,16 +223,16 @@ def state(connection: Connection, study_id: int) -> StudyState:
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:
-    """Return the trials in `open_trials` that have ended, and all trials whose number is at least `known`.
+    """Return the ended trials of `open_trials`, and all trials whose number is at least `known`.
 
-    The trials are ordered by number.
+    The returned list is ordered by the number of the trial.
     """
     of_study = rows_of(TrialRow).where(_trials.c.study_id == study_id)
     ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
     added = of_study.where(_trials.c.number >= known)
     with connection.begin():
-        # The query for ended and added trials is a union of two selects. For a single select with "or", PostgreSQL
-        # might scan all trials of the study.
+        # The query for ended and added trials is a union of two selects. With a single select that contains "or",
+        # PostgreSQL might scan all trials of the study.
         return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
 
 
@@ -252,16 +252,16 @@ def leases(connection: Connection, study_id: int) -> list[TrialLease]:
 
 
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
-    """Return the reasons of the live workers that refuse the study, and the number of all live workers.
+    """Return a dictionary of the workers' reasons to refuse the study, and the number of all live workers.
 
-    The dictionary of the reasons has the names of the workers as its keys. If no worker refuses the study, the function
-    does not count the live workers, and returns 0 as the number of live workers.
+    The dictionary maps the name of each live worker that refuses the study to the worker's reason. If no worker refuses
+    the study, the function does not count the live workers, and returns 0 instead of their number.
     """
     with connection.begin():
         rows = connection.execute(
             select(_refusals.c.worker, _refusals.c.reason).where(_refusals.c.study_id == study_id)
         ).all()
-        # The function counts the live workers only if a worker refuses the study. Otherwise, the caller does not need
-        # the count.
+        # The function counts the live workers only if a worker refuses the study. If no worker refuses the study, the
+        # caller does not need the count.
         alive = connection.scalar(text("select count(*) from ledger.workers where alive")) if rows else 0
     return {row.worker: row.reason for row in rows}, alive or 0

@@ -1,4 +1,4 @@
-"""Functions that upgrade and downgrade the schema, and that check the schema's revision."""
+"""Functions that upgrade, downgrade or check the database schema of the ledger."""
 
 import hashlib
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,14 @@ from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# Most commands only check the revision. The check of the revision does not need Alembic.
+# Most commands only check the revision of the schema. The check does not need Alembic, so the functions that need
+# Alembic import it.
 if TYPE_CHECKING:
     from alembic.config import Config
 
 # PostgreSQL has no statement that only locks a schema. The statement `comment on schema` locks the schema until the end
-# of the transaction, and only the schema's owner can run the statement. _LOCK sets the comment of the schema to the
-# existing comment, so the comment stays the same.
+# of the transaction. Only the schema's owner can run `comment on schema`. _LOCK sets the comment of the schema to the
+# comment's current text, so the comment does not change.
 _LOCK = """
 do $$
 begin
@@ -32,7 +33,7 @@ where rolname in ('ledger_manager', 'ledger_reader', 'ledger_worker')"""
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """In one transaction, migrate to a revision, replace the functions and views, and set the privileges.
+    """Migrate to a revision, replace the functions and views, and set the privileges. `upgrade` uses one transaction.
 
     Several processes can call `upgrade` at the same time.
 
@@ -52,12 +53,12 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 def upgrade_if_needed(connection: Connection) -> None:
     """Upgrade the ledger if the revision, the files of sql/ or the roles have changed since the last upgrade.
 
-    Therefore an embedded server does not replace every function and view at each start of a command.
+    Without the comparison, each start of an embedded server would replace all functions and views.
 
     Raises
     ------
     LedgerError
-        The docstring of `upgrade` lists the causes.
+        The docstring of `upgrade` lists the causes of a LedgerError.
     """
     with connection.begin():
         recorded = connection.scalar(text("select obj_description(to_regclass('ledger.alembic_version'), 'pg_class')"))
@@ -75,12 +76,12 @@ def downgrade(connection: Connection, to: str) -> None:
 
 
 def lock_schema(connection: Connection, *, create: bool = False) -> None:
-    """Switch to the role of the schema's owner, wait until no other transaction changes the schema, and lock the
-    schema.
+    """Wait until no other transaction changes the schema, and lock the schema as the schema's owner.
 
-    The schema stays locked until the end of the transaction. Only the owner of the schema can lock the schema. An
-    advisory lock would not be safe, because any role could take the advisory lock first and never release it.
-    PostgreSQL permits every role to take advisory locks until a superuser runs sql/roles.sql.
+    The schema stays locked until the end of the transaction. Only the owner of the schema can lock the schema, so the
+    function switches to the role of the owner. An advisory lock would not be safe, because any role could acquire the
+    advisory lock first and never release the lock. Until a superuser runs sql/roles.sql, every role may acquire
+    advisory locks.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
     # The upgrade later locks tables and views, which other sessions may be reading. While the upgrade waits for a lock
-    # on a table, other sessions that need the table wait, too. To limit the wait for a lock on a table, `lock_schema`
-    # restores the session's lock_timeout.
+    # on a table, other sessions that need the table also wait. Therefore `lock_schema` restores the session's
+    # lock_timeout, which limits the wait.
     connection.exec_driver_sql(f"set local lock_timeout = '{seconds}'")
 
 
@@ -118,7 +119,7 @@ def check(connection: Connection) -> None:
 
 
 def run_repeatable_files(connection: Connection) -> None:
-    """Create or replace the functions and views from sql/, set the comments and privileges, and record the files."""
+    """Run the files of sql/ that define functions, views, comments and privileges. Record a hash of the files."""
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):
@@ -128,7 +129,8 @@ def run_repeatable_files(connection: Connection) -> None:
 
 
 def _description(connection: Connection) -> str:
-    """Return the comment on the table ledger.alembic_version, which identifies the contents of sql/ and the roles.
+    """Return the comment on the table ledger.alembic_version. The comment identifies the contents of sql/ and the
+    roles.
 
     The comment includes the roles, because an upgrade sets the privileges of the roles.
     """

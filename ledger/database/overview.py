@@ -26,14 +26,14 @@ from ledger.errors import LedgerError
 # plot of `SHOWN` trials. If a study has more than `SHOWN` trials, the overview contains a selection of `SHOWN` trials.
 # Up to half of the selected trials are the trials with the best values.
 SHOWN = 2_000
-# Largest number of trials from which a report fits the surrogate.
+# Largest number of trials to which a report fits the surrogate.
 OBSERVED = 10_000
-# If a study has at most `BARS` attempts, each attempt has its own group. Otherwise, the time of the study is divided
-# into equal slots. A group then contains the attempts of one worker with the same outcome in one slot. The overview
-# contains the attempts of the `WORKERS` workers with the most attempts. The number of slots is `BARS` divided by the
-# number of these workers, and at most `SLOTS`.
+# If a study has at most `BARS` attempts, each attempt has its own group. If a study has more attempts, the overview
+# divides the time of the study into time slots of equal length. The attempts of a group in a time slot have the same
+# worker and the same outcome. The overview contains the attempts of the `WORKERS` workers with the most attempts. The
+# number of time slots is `BARS` divided by the number of workers in the overview, but at most `SLOTS`.
 BARS, WORKERS, SLOTS = 2_000, 100, 120
-# Maximum numbers of rows that one statement returns, and that one statement counts.
+# Maximum number of rows that one statement returns, and maximum number of rows that one statement counts.
 PAGE, COUNTED = 1_000, 20_000
 
 _IMPROVEMENTS = text("select trial, value, loss from ledger.improvements where study_id = :study order by trial")
@@ -52,7 +52,7 @@ class IterationMean:
 
 @dataclass(frozen=True)
 class UsedEnvironment:
-    """An environment, which the ledger has recorded for the iterations from `first` to `last`.
+    """The environment that the ledger has recorded for the iterations from `first` to `last`.
 
     An iteration without proposed trials has no environment.
     """
@@ -64,24 +64,25 @@ class UsedEnvironment:
 
 @dataclass(frozen=True)
 class AttemptGroup:
-    """Attempts of one worker with the same outcome, in one slot of the time.
+    """A group of attempts that one worker made in one time slot, and that have the same outcome.
 
     Attributes
     ----------
     outcome : str
         The outcome of the attempts, or "running".
     slot : int
-        Number of the slot, from 0.
+        Number of the time slot. The first time slot has the number 0.
     attempts : int
         Number of attempts in the group, at least 1.
     began_at, ended_at : datetime
-        Time of the first claim, and time of the last end.
+        The time when the first attempt of the group began, and the time when the last attempt of the group ended.
     busy : timedelta
         Sum of the durations of the attempts.
     first_trial, last_trial : int
-        Lowest and highest number of the trials to which the attempts belong.
+        The lowest and the highest trial number of the attempts.
     number, error : int or None, str or None
-        The number of the attempt within its trial, and the error of the attempt. None for a group of several attempts.
+        The number of the attempt within its trial, and the error of the attempt. If the group contains several
+        attempts, `number` and `error` are None.
     """
 
     worker: str
@@ -97,7 +98,7 @@ class AttemptGroup:
     error: str | None = None
 
     def with_more(self, other: "AttemptGroup") -> "AttemptGroup":
-        """Return a group with the attempts of two groups."""
+        """Return one group that contains the attempts of two groups."""
         return replace(
             self,
             attempts=self.attempts + other.attempts,
@@ -122,9 +123,10 @@ class AttemptTimeline:
     workers : int
         Number of workers with an attempt.
     slots : int or None
-        Number of slots; None if each attempt has its own group.
+        Number of time slots; None if each attempt has its own group.
     groups : sequence of AttemptGroup
-        The attempts of the workers with the most attempts. The sequence contains at most `WORKERS` workers.
+        The groups of attempts of the workers with the most attempts. The sequence contains attempts of at most
+        `WORKERS` workers.
     """
 
     outcomes: Mapping[str, int]
@@ -135,7 +137,7 @@ class AttemptTimeline:
 
 @dataclass(frozen=True)
 class StudyOverview:
-    """The part of a study that a report shows, at the time `at`.
+    """The part of a study that a report shows. The attribute `at` is the time at which the study had the shown state.
 
     Attributes
     ----------
@@ -148,23 +150,25 @@ class StudyOverview:
     improvements : sequence of Improvement
         The complete trials that are better than all trials with a lower number.
     last_complete : int or None
-        Highest number of a complete trial.
+        The highest trial number of the complete trials.
     shown : sequence of TrialRow
         All trials in the order of their numbers, or a selection of `SHOWN` trials.
     observed : sequence of TrialRow
-        All ended trials in the order of their numbers, or a selection of `OBSERVED` trials. A quarter of the selected
-        trials are the trials with the best values, and a quarter are the latest trials.
+        All ended trials in the order of their numbers, or a selection of `OBSERVED` trials. One quarter of the
+        selection is the trials with the best values. Another quarter of the selection is the trials with the highest
+        numbers.
     ended : int
         Number of ended trials.
     means : sequence of IterationMean
-        The mean values of the told iterations, or an evenly spaced selection of at most `SHOWN` mean values.
+        The mean values of the iterations whose losses the optimizer has received, or an evenly spaced selection of at
+        most `SHOWN` mean values.
     batch_sizes : sequence of int
         The different batch sizes of the proposed iterations, in the order of their first use. The sequence contains
         each batch size once.
     next_iteration : int
         Number of the next iteration.
     surrogate : mapping or None
-        The surrogate that the ledger recorded last.
+        The last surrogate that the ledger recorded.
     environments : sequence of UsedEnvironment
         The environments of the iterations, in the order of the iterations.
     code_versions : sequence of CodeVersionRow
@@ -263,8 +267,8 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
 
 
 def lowest(connection: Connection, study_id: int) -> Sequence[int]:
-    """Return the numbers of the trials with the best values, from the best trial on. The list has at most `SHOWN` // 2
-    numbers.
+    """Return the numbers of the trials with the best values, beginning with the best trial. The list has at most
+    `SHOWN` // 2 numbers.
     """
     of_complete = select(_trials.c.number).where(_trials.c.study_id == study_id, text("state = 'complete'"))
     return connection.scalars(of_complete.order_by(_trials.c.loss, _trials.c.number).limit(SHOWN // 2)).all()
@@ -276,15 +280,15 @@ def improvements(connection: Connection, study_id: int) -> list[Improvement]:
 
 
 def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
-    """Return at most `SHOWN` improvements and the last improvement."""
+    """Return an evenly spaced selection of at most `SHOWN` improvements, and additionally the last improvement."""
     kept = improved[:: 1 + len(improved) // SHOWN]
     return kept if not improved or kept[-1] == improved[-1] else [*kept, improved[-1]]
 
 
 def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
-    # After the removal of the integers in `without`, the integer at the position k is k plus the number of smaller
-    # removed integers.
+    # A position is the index of an integer in the list of the integers that are not in `without`. An integer is its
+    # position plus the number of smaller integers in `without`.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
     positions = (index * left // wanted for index in range(min(wanted, left)))
@@ -292,7 +296,7 @@ def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
 
 
 def _observed(connection: Connection, study_id: int, count: int, ended: int) -> set[int]:
-    """Return the numbers of the trials from which the report fits the surrogate."""
+    """Return the numbers of the trials to which the report fits the surrogate."""
     of_ended = select(_trials.c.number).where(_trials.c.study_id == study_id, _trials.c.finished_at.is_not(None))
     quarter = OBSERVED if ended <= OBSERVED else OBSERVED // 4
     with connection.begin():
@@ -399,7 +403,8 @@ def _timeline(connection: Connection, study_id: int, count: int, attempts: int, 
     parameters = {
         "now": at,
         "began_at": began_at,
-        # If the database's clock was set back, the last end can be earlier than the first claim.
+        # If the database's clock was set back, the recorded end of the last attempt can be earlier than the first
+        # claim.
         "seconds": max(0.0, (ended_at - began_at).total_seconds()) or 1.0,
         "slots": slots,
         "workers": busiest,
@@ -420,7 +425,8 @@ def timeline_of_attempts(attempts: Sequence[AttemptRow], at: datetime) -> Attemp
     for slot, attempt in enumerate(attempts):
         if attempt.worker in busiest:
             end = attempt.ended_at or at
-            # If the database's clock was set back, the attempt can end before its claim.
+            # If the database's clock was set back, the recorded end of the attempt can be earlier than the attempt's
+            # claim.
             busy = max(timedelta(0), end - attempt.claimed_at)
             groups.append(
                 AttemptGroup(
@@ -438,7 +444,7 @@ def _busiest(workers: Mapping[str, int]) -> list[str]:
 
 
 def _counted(connection: Connection, name: str, count: int, **parameters: object) -> Iterator[Any]:
-    """Run a query of sql/reads once for each part of `COUNTED` trials, and yield the rows of all runs."""
+    """Run a query from the folder sql/reads for each block of `COUNTED` trials, and yield the rows of all blocks."""
     for first in range(0, count, COUNTED):
         with connection.begin():
             rows = connection.execute(query(name), {**parameters, "first": first, "size": COUNTED}).all()
@@ -446,6 +452,6 @@ def _counted(connection: Connection, name: str, count: int, **parameters: object
 
 
 def pages(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the numbers in lists of at most `PAGE` numbers."""
+    """Split the numbers into lists of at most `PAGE` numbers, and yield each list."""
     for first in range(0, len(numbers), PAGE):
         yield list(numbers[first : first + PAGE])

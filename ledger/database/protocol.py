@@ -1,7 +1,7 @@
-"""Functions with which a worker calls the SQL functions of the ledger (sql/functions/).
+"""Functions with which a worker calls the SQL functions in sql/functions/.
 
-Each function sends one statement in autocommit mode. If the answer of the database is lost, the worker can safely send
-the same statement with the same claim again.
+Each function sends one statement in autocommit mode. If the connection fails before the answer arrives, the worker can
+safely repeat the statement with the same claim.
 """
 
 import os
@@ -18,8 +18,8 @@ from psycopg.types.json import Jsonb
 from ledger.database.bounds import shortened
 from ledger.database.connection import storable, to_json
 
-# The PostgreSQL channel on which the ledger notifies workers of new trials. A notification can be lost, so workers also
-# poll.
+# The PostgreSQL channel on which the ledger notifies workers of new trials. A notification can be lost, so the workers
+# also poll the ledger for new trials.
 CHANNEL = "ledger"
 
 
@@ -30,20 +30,19 @@ class ClaimedTrial:
     Attributes
     ----------
     claim : UUID
-        Secret id. Only a worker that knows the id may write the outcome of the attempt.
+        The secret id of the attempt. Only a worker that knows the secret id may write the outcome of the attempt.
     study_id, trial : int
-        Id of the study, and number of the trial within the study, from 0.
+        The id of the study, and the number of the trial within the study, counted from 0.
     attempt : int
-        Number of the attempt within the trial, from 1.
+        The number of this attempt of the trial, counted from 1.
     lease_seconds, heartbeat_seconds : float
-        Length of the lease, and interval between two heartbeats, both in seconds.
+        The length of the lease in seconds, and the interval between two heartbeats in seconds.
     timeout_seconds : float or None
-        Time limit of the attempt in seconds; None for no limit.
+        The time limit of the attempt in seconds. None if the attempt has no time limit.
     code : int or None
-        Number of the valid version of the objective's code; None if the ledger has no version.
+        The number of the valid version of the objective's code. None if the ledger contains no code of the objective.
     tuples : list of dict
-        The dimensions of the study's space whose choices contain Python tuples. `params` contains lists instead of
-        these tuples.
+        The dimensions whose choices contain Python tuples. `params` contains a list instead of each Python tuple.
     """
 
     claim: UUID
@@ -63,16 +62,16 @@ class ClaimedTrial:
 
 @dataclass(frozen=True)
 class CompletedTrial:
-    """A trial that a worker has completed, with the result of the trial.
+    """A trial that a worker has completed, and the trial's result.
 
     Attributes
     ----------
     loss : float
-        Finite loss of the trial.
+        The loss of the trial. The loss is finite.
     seconds : float
-        Duration of the training in seconds.
+        The duration of the trial's training in seconds.
     output : str
-        Last part of the attempt's output.
+        The last part of the text that the attempt has printed.
     """
 
     held: ClaimedTrial
@@ -85,12 +84,12 @@ class CompletedTrial:
 def draw_claim() -> UUID:
     """Return a new claim, which is a UUID of version 7 (RFC 9562). No user can guess the claim's 74 random bits.
 
-    The UUID begins with the current time in milliseconds. New claims are next to each other in the index of claims, so
-    an insert is fast even if the index is large. No code reads the time from the UUID, so the clock of this machine may
-    be wrong.
+    The UUID begins with the current time in milliseconds. New claims are adjacent in the database index of the claims,
+    so an insert is fast even if the index is large. No program reads the time in the UUID, so a wrong clock of this
+    machine does no harm.
     """
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
-    # The version and the variant of the UUID replace six of the 80 random bits.
+    # The version number and the variant number of the UUID replace six of the 80 random bits.
     value = value & ~(0xF000 << 64 | 0xC000 << 48) | 0x7000 << 64 | 0x8000 << 48
     return UUID(int=value)
 
@@ -102,13 +101,13 @@ def claim(
     worker: str,
     leave_out: Sequence[int] = (),
 ) -> list[ClaimedTrial]:
-    """Claim pending trials of one study, at most one trial for each claim in `claims`.
+    """Claim pending trials of one study. The function claims at most as many trials as `claims` has items.
 
-    If `study` is None, the database chooses a running study. The function never claims trials of the studies whose ids
-    are in `leave_out`.
+    If `study` is None, the database chooses a running study. The function does not claim a trial of a study whose id is
+    in `leave_out`.
 
-    The returned list is empty if no pending trial can be claimed. The returned list can be shorter than `claims`,
-    because each worker gets only its share of the pending trials.
+    The returned list is empty if the worker can claim no pending trial. The returned list can be shorter than `claims`,
+    because the ledger divides the pending trials among the workers.
     """
     with connection.cursor(row_factory=class_row(ClaimedTrial)) as cursor:
         statement = "select * from ledger.claim(%s, %s, %s, %s::int[]) order by trial"
@@ -123,15 +122,15 @@ def heartbeat(connection: Connection[Any], held: ClaimedTrial) -> bool:
 def report(
     connection: Connection[Any], held: ClaimedTrial, steps: Sequence[int], losses: Sequence[float | None]
 ) -> str:
-    """Record intermediate values of a trial in training. Return "continue", "stale" or "unknown".
+    """Record intermediate values of a running trial. Return "continue", "stale" or "unknown".
 
     Parameters
     ----------
     steps : sequence of int
-        At most `MOST_REPORTS_OF_CALL` steps. If the ledger already has a report of a step, the ledger keeps the first
-        report.
+        The numbers of at most `MOST_REPORTS_OF_CALL` steps. If the ledger already contains a report of a step, the
+        ledger ignores the new report.
     losses : sequence of float or None
-        The loss at each step, or None for a value that is not finite.
+        The loss at each step. The loss is None if the reported value is not finite.
     """
     statement = "select ledger.report(%s, %s, %s, %s::bigint[], %s::float8[])"
     return str(_value(connection, statement, held.study_id, held.trial, held.claim, list(steps), list(losses)))
@@ -146,8 +145,8 @@ def complete(
 
 
 def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
-    """Record the losses of several trials in one statement. Return a list of words: the answer of `complete` for each
-    result.
+    """Record the losses of several trials in one statement. For each trial, the list contains the word that `complete`
+    returns.
     """
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
@@ -185,7 +184,7 @@ def fail(
 
 
 def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
-    """Release unfinished trials in one statement. Return the claims that were still valid."""
+    """Release unfinished trials in one statement. Return those claims that were still valid before the release."""
     rows = connection.execute(
         "select claim from unnest(%s::int[], %s::int[], %s::uuid[]) as held (study_id, trial, claim)"
         " where ledger.release(study_id, trial, claim)",
@@ -195,7 +194,7 @@ def release(connection: Connection[Any], *held: ClaimedTrial) -> set[UUID]:
 
 
 def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool:
-    """Release a trial, because the worker cannot load the objective. Record the reason.
+    """Release a trial whose objective the worker cannot load. Record the reason.
 
     Return False if the worker had already lost the claim.
     """
@@ -206,21 +205,21 @@ def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool
 
 
 def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
-    """Delete the worker's earlier refusal of an objective, because the worker has now loaded the objective."""
+    """Delete the record that the worker could not load the objective. The worker has now loaded the objective."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 
 def objective_code(connection: Connection[Any], study_id: int, number: int) -> dict[str, Any] | None:
-    """Return the hash and the parts of a version of the objective's code, or None if the version does not exist."""
+    """Return the hash and the parts of one code version of the objective, or None if the version does not exist."""
     code = _value(connection, "select ledger.objective_code(%s, %s)", study_id, number)
     return code if isinstance(code, dict) else None
 
 
 def report_code(connection: Connection[Any], held: ClaimedTrial, code: Mapping[str, Any]) -> int | None:
-    """If the ledger has no version of the code, record the code that the worker has loaded.
+    """Record the code that the worker has loaded, unless the ledger already contains code of the objective.
 
-    Return the number of the valid version. Return None if the ledger could not record the code now. If the result is
-    None, the worker records the code again with its next claim.
+    Return the number of the valid code version. Return None if the ledger could not record the code. If the result is
+    None, the worker calls the function again after the worker's next claim.
     """
     facts = {name: value for name, value in code.items() if name != "texts"}
     number = _value(
@@ -235,12 +234,14 @@ def report_code(connection: Connection[Any], held: ClaimedTrial, code: Mapping[s
 def announce(
     connection: Connection[Any], worker: str, host: str, pid: int, versions: Mapping[str, str], *, stopped: bool = False
 ) -> None:
-    """Announce that the worker is running, or that the worker has stopped."""
+    """Tell the ledger that the worker is running, or that the worker has stopped."""
     _value(connection, "select ledger.announce(%s, %s, %s, %s, %s)", worker, host, pid, _jsonb(versions), stopped)
 
 
 def dataset(connection: Connection[Any], sha256: str, first: int, size: int) -> bytes | None:
-    """Return at most `size` bytes of a dataset from the offset `first`, or None if the dataset does not exist."""
+    """Return at most `size` bytes of a dataset, which begin at the offset `first`. Return None if the dataset does not
+    exist.
+    """
     with connection.cursor(binary=True) as cursor:
         row = cursor.execute("select ledger.dataset(%s, %s, %s)", (sha256, first, size)).fetchone()
     return None if row is None or row[0] is None else bytes(row[0])

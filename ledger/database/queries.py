@@ -1,9 +1,9 @@
-"""The named queries of sql/queries, which psql and the command `ledger query` can run.
+"""Queries in the files of sql/queries. A user can run a query with psql or with the command `ledger query`.
 
-All files of sql/queries have the same structure. The first lines of each query file are comments. The comments begin
-with the question that the query answers, and end with the psql command that runs the file. The lines after the comments
-set the default values of the query's variables, one variable per line. The rest of the file is one SQL statement, in
-which ``:'NAME'`` stands for the value of the variable NAME.
+All query files of the folder sql/queries have the same structure. The first lines of each query file are comments. The
+first comment is the question that the query answers. The last comment is the psql command that runs the file. The lines
+after the comments set the default values of the query's variables, one variable per line. The rest of the file is one
+SQL statement. In the statement, ``:'NAME'`` is the placeholder for the value of the variable NAME.
 """
 
 import re
@@ -21,18 +21,18 @@ _VARIABLE = re.compile(r"^\\if :\{\?(\w+)\} \\else \\set \1 '([^']*)' \\endif\n"
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A query that a user can run by its name, from a file of sql/queries.
+    """A named query, which is the content of a file of sql/queries.
 
     Attributes
     ----------
     name : str
         Name of the query file without the suffix ``.sql``.
     about : str
-        The question that the query answers, and notes on the result.
+        A text that contains the question that the query answers, and notes on the query's result.
     variables : mapping
-        Default value of each variable, with the name of the variable as the key.
+        Maps the name of each variable to the default value of the variable.
     statement : str
-        SQL text, in which ``:'NAME'`` stands for the value of the variable NAME.
+        The SQL text of the query. ``:'NAME'`` is the placeholder for the value of the variable NAME.
     """
 
     name: str
@@ -46,12 +46,13 @@ class NamedQuery:
         return self.about[: self.about.index("?") + 1]
 
     def with_values(self, given: Mapping[str, str]) -> sql.Composed:
-        """Return the statement with the given values of variables, and with the defaults of all other variables.
+        """Return the SQL statement of the query with the values of the variables. A variable that is not in `given` has
+        its default value.
 
         Raises
         ------
         UsageError
-            One of the given names is not the name of a variable of the query.
+            The query has no variable with a name that the caller passes.
         """
         for name in given:
             if name not in self.variables:
@@ -64,7 +65,7 @@ class NamedQuery:
 
 
 def known() -> dict[str, NamedQuery]:
-    """Return a dictionary of all queries, with the name of the query as the key."""
+    """Return a dictionary that maps the name of each query to the query."""
     files = sorted((folder("sql") / "queries").glob("*.sql"))
     return {file.stem: _read(file.stem, file.read_text()) for file in files}
 
@@ -75,8 +76,8 @@ def find(name: str) -> NamedQuery:
     Raises
     ------
     UsageError
-        No query has the given name. The error message suggests the query with the most similar name, or lists the
-        queries.
+        No query has the given name. The error message suggests the query with the most similar name. If no name is
+        similar, the message lists the queries.
     """
     queries = known()
     if name not in queries:

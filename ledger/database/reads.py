@@ -1,4 +1,4 @@
-"""Functions that read the workers, the refusals and the progress of studies, and that run queries of sql/queries."""
+"""Functions that read the workers, the workers' refusals and the progress of the studies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from ledger.database.selecting import fetch, rows_of
 
 
 def progress(connection: Connection, study: str | None = None) -> list[ProgressRow]:
-    """Return the progress of one study, or of all studies in the order of their creation."""
+    """Return the progress of one study or of all studies. The studies are in the order of their creation."""
     chosen = rows_of(ProgressRow)
     if study is not None:
         chosen = chosen.where(views.progress.c.study == study)
@@ -22,7 +22,7 @@ def progress(connection: Connection, study: str | None = None) -> list[ProgressR
 
 
 def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
-    """Return all workers. Each row contains the number of seconds since the worker's last announcement.
+    """Return each worker and the number of seconds since the worker's last announcement.
 
     The worker with the latest announcement comes first.
     """
@@ -34,7 +34,7 @@ def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
 
 
 def refusals(connection: Connection, study: str | None = None) -> list[RefusalRow]:
-    """Return the refusals of one study, or of all studies. The returned list contains only refusals by live workers."""
+    """Return the refusals of one study or of all studies. The list contains only refusals by live workers."""
     chosen = rows_of(RefusalRow).order_by(views.refusals.c.worker, views.refusals.c.study)
     if study is not None:
         chosen = chosen.where(views.refusals.c.study == study)

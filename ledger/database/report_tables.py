@@ -1,7 +1,7 @@
-"""The table of the reports of trials, as SQLAlchemy metadata.
+"""SQLAlchemy metadata of the table that contains the reports of the trials.
 
-The table has no foreign keys. A foreign key would check and lock a row of another table for each report. A trigger
-deletes the reports of a deleted study (sql/functions/unchanging_reports.sql).
+The table has no foreign keys. With a foreign key, PostgreSQL would check and lock a row of another table for each new
+report. A trigger in sql/functions/unchanging_reports.sql deletes the reports of a deleted study.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, Table

@@ -22,7 +22,7 @@ _ORDER = (_reports.c.trial, _reports.c.attempt, _reports.c.step)
 
 @dataclass(frozen=True)
 class AttemptReports:
-    """The number of reports of an attempt, and the report with the last step."""
+    """The number of an attempt's reports, and the step and the value of the attempt's last report."""
 
     count: int
     step: int
@@ -39,9 +39,10 @@ def pages(
     Parameters
     ----------
     trial : int, optional
-        Read only the reports of this trial.
+        Number of a trial. If `trial` is given, the function reads only the reports of the trial.
     attempt : int, optional
-        Read only the reports of the attempts with this number.
+        Number of an attempt within its trial. If `attempt` is given, the function reads only the reports of attempts
+        with the number `attempt`.
     """
     chosen = rows_of(ReportRow).where(_reports.c.study_id == study_id)
     if trial is not None:
@@ -52,8 +53,8 @@ def pages(
 
 
 def of_trials(connection: Connection, study_id: int, first: int, last: int) -> dict[int, list[ReportRow]]:
-    """Return the reports of each trial from `first` to `last`. The function ignores the reports of all attempts before
-    the trial's last attempt.
+    """Return the reports of the trials with the numbers `first` to `last`. For each trial, the function returns only
+    the reports of the last attempt.
     """
     trials = views.trials
     chosen = (
@@ -70,7 +71,7 @@ def of_trials(connection: Connection, study_id: int, first: int, last: int) -> d
 
 
 def of_attempts(connection: Connection, study_id: int, trial: int) -> dict[int, AttemptReports]:
-    """For each attempt of a trial with reports, return the number of reports and the last report."""
+    """For each attempt that has reports, return the number of reports and the last report."""
     with connection.begin():
         rows = connection.execute(_OF_ATTEMPTS, {"study": study_id, "trial": trial}).all()
     return {attempt: AttemptReports(*facts) for attempt, *facts in rows}

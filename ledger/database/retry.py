@@ -1,4 +1,6 @@
-"""Repeats a call while the database is unavailable. Defines the pauses and the end of the retries."""
+"""Repeats a call while the database is unavailable. The module defines how long to wait before a retry, and when to
+stop the retries.
+"""
 
 import logging
 import math
@@ -21,8 +23,8 @@ _log = logging.getLogger("ledger.database")
 # Length of the first pause between two tries, and maximum length of a pause, in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# A call of the database and the pause before the next call take much less than LONGEST_GAP seconds. Two failures that
-# are more than LONGEST_GAP seconds apart belong to different outages.
+# A call of the database, together with the pause before the next call, is much shorter than LONGEST_GAP seconds. Two
+# failures that are more than LONGEST_GAP seconds apart belong to different outages.
 LONGEST_GAP = 120.0
 # Minimum time in seconds between two log lines about a full disk. While the disk is full, some statements fail and
 # others succeed, so a new outage may begin every second.
@@ -30,9 +32,10 @@ FULL_DISK_SECONDS = 300.0
 
 # In psycopg, DatabaseDropped is a subclass of OperationalError, but a retry after DatabaseDropped cannot succeed.
 _PERMANENT = (errors.DatabaseDropped,)
-# A retry may succeed after an error in _TRANSIENT, although this error is not a subclass of psycopg's OperationalError.
-# ReadOnlySqlTransaction means that a write failed because the session is read-only, for example on a standby server.
-# IdleInTransactionSessionTimeout means that the server ended a session because the session's transaction was idle.
+# A retry may succeed after an error in _TRANSIENT. The error classes in _TRANSIENT are not subclasses of psycopg's
+# OperationalError. ReadOnlySqlTransaction means that a write failed because the session is read-only, for example on a
+# standby server. IdleInTransactionSessionTimeout means that the server ended a session because the session's
+# transaction was idle.
 _TRANSIENT = (errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
@@ -71,8 +74,8 @@ class RetryPolicy:
     def is_transient(self, error: BaseException) -> bool:
         """Return whether a retry may succeed after `error`.
 
-        Until a first connection succeeds, the error may mean that the address of the server is wrong. Before the first
-        connection, a retry may succeed only if the server reports a temporary problem.
+        Before the first successful connection, an error can mean that the address of the server is wrong. Before the
+        first successful connection, a retry may succeed only if the server reports a temporary problem.
         """
         if isinstance(error, ServerUnreachable):
             return error.not_now or self._was_reached
@@ -148,7 +151,7 @@ def call_with_retries(task: Callable[[], R], policy: RetryPolicy, pause: Callabl
     Parameters
     ----------
     task : callable
-        Function that can safely run again from its beginning.
+        Function without parameters. A repeated call of the function must be harmless.
     policy : RetryPolicy
     pause : callable
         Function that waits for a number of seconds. If `pause` raises an exception, the retries end.

@@ -1,9 +1,10 @@
-"""Warnings about dangerous rights. With a dangerous right, a login of the ledger could stop the server or the services
-of other logins.
+"""Warnings about dangerous rights of database roles. With a dangerous right, a login of the ledger could stop the
+server or the services of other logins.
 
-Some rights in a database allow a login to fill the server's lock table or disk. The file sql/roles.sql revokes such
-dangerous rights only in the ledger's own database. A warning appears in three cases: the ledger's roles are from an
-older version, no superuser has run sql/roles.sql, or every login can connect to another database of the server.
+For example, some rights in a database allow a login to fill the server's lock table or disk. The file sql/roles.sql
+revokes such dangerous rights only in the ledger's own database. The module warns in three cases. The first case is that
+the ledger's roles are from an older version. The second case is that no superuser has run sql/roles.sql. The third case
+is that every login can connect to another database of the server.
 """
 
 import re
@@ -16,8 +17,8 @@ from ledger.database.login_kinds import GROUP_ROLES
 from ledger.resources import folder
 from ledger.text import one_line
 
-# A regular expression in sql/roles.sql matches the revoked PostgreSQL functions. The module reads the regular
-# expression from sql/roles.sql.
+# A regular expression in sql/roles.sql matches the PostgreSQL functions whose execution sql/roles.sql forbids. This
+# module reads the regular expression from sql/roles.sql.
 _REVOKED = re.findall(r"proname ~ '([^']+)'", (folder("sql") / "roles.sql").read_text())[0]
 _ROLES = text("""
     select rolname as role, rolcanlogin as can_log_in,
@@ -50,12 +51,12 @@ _NAMES = 3
 
 
 def warnings(connection: Connection) -> Sequence[str]:
-    """Return warnings about group roles, and about dangerous rights that every role has.
+    """Return warnings about group roles with unsafe settings, and about dangerous rights that every role has.
 
     The function warns about a group role that can log in, has a password or has its own settings.
 
-    A ledger without the roles of sql/roles.sql gets no warning, because only the ledger's administrator can use such a
-    ledger.
+    If the roles of sql/roles.sql do not exist, the function returns no warning, because only the administrator can use
+    the ledger.
     """
     roles = {"roles": list(GROUP_ROLES)}
     with connection.begin():

@@ -1,7 +1,7 @@
-"""Typed rows of the ledger's views. The fields of each class are columns of one view.
+"""Classes for the rows of the ledger's views. The fields of a class are columns of one view.
 
-Exports, imports, listings and the Python interface use the column names of the row classes. No row contains a claim,
-because a claim is secret.
+The field names of the row classes are also the column names in exports, imports, lists and the Python interface. No row
+contains a claim, because a claim is secret.
 """
 
 from collections.abc import Collection
@@ -13,19 +13,19 @@ OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
 STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
-# Metadata of a column that exports omit, such as a column that a view computes from other rows.
+# Metadata of a column that an export omits. For example, an export omits a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
-# Metadata of an exported column that the ledger can compute from other columns of the same study.
+# Metadata of an exported column that the ledger can compute from other exported columns of the study.
 _DERIVED = {"derived": True}
 
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """A study, as a row of the view ledger.studies.
+    """A row of the view ledger.studies, which is a study.
 
-    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time for which earlier
-    managers have run the study. The time of the present manager does not count. `stopped_by` is the criterion that
-    ended the study before its budget was used.
+    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time, in seconds, for
+    which earlier managers have run the study. The time of the current manager is not part of `managed_seconds`.
+    `stopped_by` is the criterion that ended the study before the trials had used the budget.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -49,7 +49,7 @@ class StudyRow:
 
     @property
     def batch_size(self) -> int:
-        """The batch size of the study, which a user may have changed."""
+        """The current batch size of the study. A user can change the batch size of a study."""
         return self.changed_batch_size or int(self.spec["batch_size"])
 
     @property
@@ -60,17 +60,18 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True)
 class IterationRow:
-    """An iteration, as a row of the view ledger.iterations.
+    """A row of the view ledger.iterations, which is an iteration.
 
-    In steady mode, `seen` contains the numbers of the ended trials that the manager saw after the previous iteration.
-    In batch mode, `seen` is None. `mean_value` and `best_value` are the values of `mean_loss` and `best_loss`.
-    `batch_size` is the batch size of the study when the iteration was proposed.
+    In steady mode, `seen` contains the numbers of the trials whose end the manager has detected since the previous
+    iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
+    `best_value` is `best_loss`, converted in the same way. `batch_size` is the batch size that the study had when the
+    optimizer proposed the iteration.
 
-    `told` is the iteration's position in the order in which the optimizer received the losses. The field
-    `last_complete` and the ``total_`` fields include this iteration and all iterations with a lower position.
-    `improvements` contains each trial of the iteration that is better than all trials with a lower number. In steady
-    mode, `improvements` can also contain trials that are not better than all trials with a lower number. All these
-    fields are None until the optimizer receives the losses.
+    The optimizer receives the losses of one iteration after another. `told` is the position of the iteration in the
+    order of receipt. The field `last_complete` and the ``total_`` fields include the iteration and all iterations with
+    a lower position. In batch mode, `improvements` contains the trials of the iteration that are better than all trials
+    with a lower number. In steady mode, `improvements` can also contain other trials. The fields `told`,
+    `last_complete`, `improvements` and the ``total_`` fields are None until the optimizer receives the losses.
     """
 
     number: int
@@ -104,7 +105,7 @@ class IterationRow:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A trial, as a row of the view ledger.trials.
+    """A row of the view ledger.trials, which is a trial.
 
     `value` is the number that the objective returned, and `loss` is the number that the optimizer minimises. `seconds`
     is the training time of the attempt that completed the trial.
@@ -168,7 +169,7 @@ class AttemptRow:
 class CodeVersionRow:
     """A version of the code of a study's objective, as a row of the view ledger.code_versions.
 
-    `parts` and `sources` have the forms that `ledger.objectives.fingerprint.ObjectiveCode` describes.
+    The docstring of `ledger.objectives.fingerprint.ObjectiveCode` describes `parts` and `sources`.
     """
 
     number: int
@@ -186,7 +187,8 @@ class CodeVersionRow:
 class AnnotationRow:
     """The annotation of a study or of a trial, as a row of the view ledger.annotations.
 
-    `trial` is None for the annotation of the study. `annotated_by` is the login that changed the annotation last.
+    `trial` is None for the annotation of the study. `annotated_by` is the name of the login that made the last change
+    to the annotation.
     """
 
     trial: int | None
@@ -237,7 +239,9 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """A live worker's refusal of a study, because the worker cannot load the study's objective."""
+    """The record that a live worker refuses a study. The worker refuses the study because the worker cannot load the
+    study's objective.
+    """
 
     worker: str
     study: str
@@ -284,12 +288,14 @@ Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionR
 
 
 def recorded(row: Row) -> dict[str, Any]:
-    """Return a row as a dictionary in the order of the fields, without the computed and the derived columns."""
+    """Return a dictionary of a row's columns, without the computed and the derived columns. The keys have the order of
+    the row's fields.
+    """
     return {name: getattr(row, name) for name in columns(type(row), without=("computed", "derived"))}
 
 
 def exported(row: Row) -> dict[str, Any]:
-    """Return the exported columns of a row, as a dictionary in the order of the fields."""
+    """Return a dictionary of a row's exported columns, in the order of the row's fields."""
     return {name: getattr(row, name) for name in export_columns(type(row))}
 
 

@@ -1,4 +1,4 @@
-"""Functions that read typed rows from the ledger's views, and that load the queries of sql/reads."""
+"""Functions that read typed rows from the ledger's views, and a function that loads the queries of sql/reads."""
 
 from functools import cache
 from typing import Any, TypeVar
@@ -38,8 +38,8 @@ _VIEWS: dict[type, TableClause] = {
 
 
 def rows_of(row: type[R]) -> Select[Any]:
-    """Return a SELECT statement for the row class `row`. The statement reads the fields of the class from the view of
-    the class.
+    """Return a SELECT statement for the row class `row`. Each row class belongs to a view. The statement reads the
+    fields of the class from the view.
     """
     view = _VIEWS[row]
     return select(*(view.c[name] for name in columns(row)))
@@ -57,15 +57,15 @@ def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R
 
 
 def begin_snapshot(connection: Connection) -> None:
-    """Make all later statements of the current transaction read the same state of the database."""
+    """Use one snapshot of the database for all later statements of the current transaction."""
     connection.execute(text("set transaction isolation level repeatable read, read only"))
 
 
 def last_number(connection: Connection, view: TableClause, study_id: int) -> int | None:
-    """Return the highest number of a study's trials or iterations, in the connection's current transaction.
+    """Return the highest number of a study's trials or iterations.
 
-    Return None if the study has no rows in the view. The query does not use the aggregate max. Because the view has a
-    join, max would read the numbers of all rows.
+    Return None if the study has no rows in the view. The query does not use the aggregate function max. The view
+    contains a join, so max would read the numbers of all rows.
     """
     numbers = select(view.c.number).where(view.c.study_id == study_id).order_by(view.c.number.desc())
     found: int | None = connection.scalar(numbers.limit(1))
@@ -74,7 +74,7 @@ def last_number(connection: Connection, view: TableClause, study_id: int) -> int
 
 @cache
 def query(name: str) -> TextClause:
-    """Return the query `name` of sql/reads, in which ``:parameter`` stands for the value of a parameter."""
+    """Return the query `name` of sql/reads. In a query, ``:parameter`` is the placeholder of a parameter."""
     return text((folder("sql") / "reads" / f"{name}.sql").read_text())
 
 

@@ -15,11 +15,11 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# An error of a class in _STATEMENT_ONLY fails only the statement. The connection is still usable.
+# If a statement fails with an error of a class in _STATEMENT_ONLY, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
-# The SQLSTATE classes of data exceptions, integrity constraint violations and exceeded program limits. psycopg counts
-# an exceeded program limit as an operational error, but a retry cannot succeed.
+# The SQLSTATE classes of data exceptions, integrity constraint violations and exceeded program limits. psycopg raises
+# an OperationalError for an exceeded program limit, but a retry cannot succeed.
 _REFUSALS = ("22", "23", "54")
 
 
@@ -89,8 +89,8 @@ class ReconnectingSession:
         ValuesRefused
             The database has refused an argument. The refused statement has changed no data.
         LedgerError
-            The database was unavailable for longer than the retry policy allows, or the first connection failed and a
-            retry cannot succeed.
+            The database was unavailable for longer than the retry policy allows. The method also raises a LedgerError
+            if the first connection fails for a reason that a retry cannot correct.
         """
         while True:
             try:
@@ -108,16 +108,16 @@ class ReconnectingSession:
         ValuesRefused
             The database has refused an argument. The refused statement has changed no data.
         LedgerError
-            The database was unavailable for longer than the retry policy allows, or the first connection failed and a
-            retry cannot succeed.
+            The database was unavailable for longer than the retry policy allows. The method also raises a LedgerError
+            if the first connection fails for a reason that a retry cannot correct.
         """
         try:
             if self._connection is None:
                 self._connection = self._open()
             answer = statement(self._connection, *args, **kwargs)
         except _NOT_PREPARED as error:
-            # A pooler sent the statement to a server session that does not have the prepared statements of this
-            # connection.
+            # The error means that a pooler sent the statement to a server session without the prepared statements of
+            # this connection.
             self.close()
             if not self._prepares:
                 raise

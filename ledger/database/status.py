@@ -1,4 +1,4 @@
-"""The status of a study at one moment, read from the views by one statement."""
+"""The status of a study at one moment. One SQL statement reads the status from the views."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# Parameters of the query of `read`. The query computes the rate of ended trials from the latest ended trials. The
-# number of these trials is at most max(rated, 2 * batch size), and at most `most_rated`. The query searches the
-# attempts of `troubled` trials for the latest `failures` failures. The query returns at most `improvements`
-# improvements.
+# Parameters of the query that the function `read` executes. The query computes the rate of ended trials from the latest
+# ended trials. For the rate, the query uses at most max(rated, 2 * batch size) trials, and never more than `most_rated`
+# trials. The query finds the latest `failures` failed attempts, but searches only the attempts of `troubled` trials.
+# The query returns at most `improvements` improvements.
 LIMITS: Mapping[str, int] = {
     "rated": 20,
     "most_rated": 2_000,
@@ -39,7 +39,7 @@ class WorkerStatus:
     seen_seconds : float
         Seconds since the worker last announced itself to the ledger.
     complete : int
-        Number of trials of the study that the worker has completed.
+        Number of the study's trials that the worker has completed.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Improvement:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """The status of a study at the time `now`, by the database's clock.
+    """The status of a study. The attribute `now` is the time of the status on the database's clock.
 
     Attributes
     ----------
@@ -97,20 +97,24 @@ class StudyStatus:
         Number of ended trials per second, computed from the latest ended trials. The value is None if no trial has
         ended since the oldest live worker started.
     remaining_seconds : float or None
-        Remaining time in seconds, estimated from `trials_a_second`. The remaining time is at most the rest of the
-        study's timeout. The value is None if the study is not running, or if no live manager runs the study. The value
-        is also None if `trials_a_second` is None and the study has no timeout.
-    target, patience, timeout_seconds : float, int and float, or None
-        The criteria that end the study before its budget is used.
+        Remaining time in seconds, estimated from `trials_a_second`. The estimate is never longer than the time that is
+        left until the study's timeout. The value is None if the study is not running, or if no live manager runs the
+        study. The value is also None if `trials_a_second` is None and the study has no timeout.
+    target : float or None
+        The value at which the study ends.
+    patience : int or None
+        The number of trials without a better value after which the study ends.
+    timeout_seconds : float or None
+        The maximum time, in seconds, for which managers hold the study.
     direction : str
-        "minimize" or "maximize": whether the lowest or the highest value is best.
+        "minimize" if the lowest value is best, or "maximize" if the highest value is best.
     best : mapping or None
         Number, iteration, loss, value, metric and score of the complete trial with the lowest loss.
     improvements : sequence of Improvement
-        The complete trials that have a better value than all complete trials with a lower number. If more than 1,000
-        trials are better, the sequence contains a selection with the first and the last of these trials.
+        The complete trials that have a better value than all complete trials with a lower number. If a study has more
+        than 1,000 improvements, the sequence contains a selection that includes the first and the last improvement.
     last_complete : int or None
-        Highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
+        The highest trial number of the complete trials. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
@@ -197,7 +201,7 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
 def _moment(value: str | None) -> Any:
     """Convert the text of a time from a JSON document into a datetime.
 
-    The time is in UTC, like all times of the connection.
+    The datetime is in UTC, because the time zone of the connection is UTC.
     """
     return None if value is None else datetime.fromisoformat(value)
 

@@ -17,7 +17,7 @@ from ledger.database.rows import IterationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
 from ledger.errors import LedgerError
 
-# Maximum number of iterations in one page.
+# Maximum number of iterations that `iteration_pages` reads in one transaction.
 PAGE = 1000
 
 _studies, _iterations = views.studies, views.iterations
@@ -43,14 +43,14 @@ def create(
     patience: int | None = None,
     timeout_seconds: float | None = None,
 ) -> StudyRow | None:
-    """Record a study, its data files and the code of its objective. Return None if the name is already used.
+    """Record a study, its data files and the code of its objective. Return None if another study already has the name.
 
     Parameters
     ----------
     files : sequence of StoredDataset
         The data files on which the study trains.
     code : mapping, optional
-        The code of the objective, in the form of `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
+        The code of the objective, which `ledger.objectives.fingerprint.ObjectiveCode.to_json` returns.
     """
     with connection.begin():
         study_id = connection.scalar(
@@ -106,9 +106,9 @@ def iterations(connection: Connection, study_id: int, *, first: int = 0) -> list
 def iteration_pages(
     connection: Connection, study_id: int, *, first: int = 0, size: int = PAGE
 ) -> Iterator[list[IterationRow]]:
-    """Yield pages with the iterations whose number is at least `first`, ordered by number.
+    """Yield lists of the iterations whose number is at least `first`, ordered by number.
 
-    The function reads each page in a separate transaction.
+    The function reads each list in a separate transaction.
     """
     chosen = rows_of(IterationRow).where(_iterations.c.study_id == study_id).order_by(_iterations.c.number).limit(size)
     while True:
@@ -122,14 +122,14 @@ def iteration_pages(
 
 
 def latest_iterations(connection: Connection, study_id: int, limit: int) -> list[IterationRow]:
-    """Return the last `limit` iterations, ordered by number."""
+    """Return the `limit` iterations with the highest numbers, ordered by number."""
     chosen = rows_of(IterationRow).where(_iterations.c.study_id == study_id)
     with connection.begin():
         return fetch(connection, IterationRow, chosen.order_by(_iterations.c.number.desc()).limit(limit))[::-1]
 
 
 def extend(connection: Connection, study_id: int, budget: int) -> str:
-    """Raise the budget of a study. Return "extended", "unchanged", "cancelled" or "unknown"."""
+    """Increase the budget of a study. Return "extended", "unchanged", "cancelled" or "unknown"."""
     return str(answer(connection, text("select ledger.extend(:study, :budget)"), study=study_id, budget=budget))
 
 
@@ -140,8 +140,8 @@ def set_criteria(
     patience: int | None,
     timeout_seconds: float | None,
 ) -> str:
-    """Set the criteria that end a study before its budget is used. If an argument is None, the function removes the
-    criterion.
+    """Set the criteria that end a study before the trials have used the budget. If the argument of a criterion is None,
+    the function removes the criterion.
 
     Return "changed", "unchanged", "cancelled" or "unknown".
     """
@@ -156,7 +156,7 @@ def set_batch_size(connection: Connection, study_id: int, batch_size: int) -> st
 
 
 def pause(connection: Connection, study_id: int) -> str:
-    """Pause a running study, so that workers cannot claim its trials. Return the study's new state."""
+    """Pause a running study. Workers cannot claim the trials of a paused study. Return the study's new state."""
     return str(answer(connection, text("select ledger.pause(:study)"), study=study_id))
 
 
@@ -166,26 +166,26 @@ def resume(connection: Connection, study_id: int) -> str:
 
 
 def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
-    """End a running or paused study permanently, and cancel its open trials.
+    """Cancel a running or paused study permanently, and cancel the study's open trials.
 
-    Return the numbers of the trials that this call could not cancel. The call cannot cancel a trial if another session
-    has locked the row of the trial. The docstring of `trials.cancel` describes when the ledger cancels a trial with a
-    locked row.
+    Return the numbers of the trials that the function could not cancel. The function cannot cancel a trial if another
+    session has locked the trial's row. The docstring of `trials.cancel` describes when the ledger later cancels the
+    trial.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)
 
 
 def delete(connection: Connection, study: StudyRow) -> str:
-    """Delete a study with its iterations, trials and attempts. Return "deleted", "managed" or "unknown".
+    """Delete a study and the study's iterations, trials and attempts. Return "deleted", "managed" or "unknown".
 
     Only the owner of the tables can delete a study.
 
     Raises
     ------
     LedgerError
-        Another session has locked a row of the study or the study's flattened view, or another database object depends
-        on the flattened view.
+        Another session has locked the study's flattened view or a row of the study. The error also occurs if another
+        database object depends on the flattened view.
     """
     with refused_if_locked(f"study {study.name}"), connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))
@@ -213,7 +213,7 @@ def rename(connection: Connection, study: StudyRow, name: str) -> str:
 
 
 def archive(connection: Connection, study: StudyRow, *, archived: bool = True) -> str:
-    """Archive a study, or remove the study from the archive.
+    """Mark a study as archived or as not archived.
 
     Only the owner of the tables can archive a study. Return "archived", "restored", "unchanged", "managed" or
     "unknown".
@@ -234,7 +234,7 @@ def flatten(connection: Connection, study: StudyRow) -> flattened.FlattenedView:
     Raises
     ------
     LedgerError
-        Another session has locked the flattened view, or `flattened.create` refuses to create this view.
+        Another session has locked the flattened view, or the function `flattened.create` raises an error.
     """
     with refused_if_locked(f"the view of study {study.name}"), connection.begin():
         return flattened.create(cursor(connection), study.id, study.name, study.spec["space"])

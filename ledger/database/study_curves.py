@@ -1,6 +1,7 @@
-"""The course of a study for comparisons: the best value so far, by the number of trials and by the time.
+"""Reads how the best value of a study improved, for comparisons of studies. The module reads the improvements by the
+number of the trial and by the time.
 
-The module reads a limited number of rows for each study, as `ledger.database.overview` does.
+For each study, the module reads only a limited number of rows.
 """
 
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class StudyCurve:
     Attributes
     ----------
     at : datetime
-        The time at which the study was read, by the database's clock.
+        The time on the database's clock when the function `read` read the study.
     study : StudyRow
     progress : ProgressRow
     code : str or None
@@ -47,14 +48,15 @@ class StudyCurve:
     best : TrialRow or None
         The complete trial with the lowest loss.
     by_trial : sequence of Improvement
-        The trials that are better than all trials with a lower number, or at most `overview.SHOWN` of these trials.
+        The complete trials that have a better value than all complete trials with a lower number. If a study has many
+        such trials, the sequence contains only a selection of the trials.
     by_time : sequence of TimedImprovement
-        The trials that are better than all trials that ended earlier. If the study has more than `overview.SHOWN`
-        trials, the times come from a selection of the trials.
+        The complete trials that have a better value than all trials that ended earlier. If the study has more than
+        `overview.SHOWN` trials, the function `read` looks for improvements only in a selection of the study's trials.
     last_trial : int
-        The highest number of a complete trial. If no trial is complete, the number is 0.
+        The highest trial number of the complete trials. If no trial is complete, the number is 0.
     is_sampled : bool
-        Whether `by_time` comes from a selection of the trials.
+        Whether the function `read` computed `by_time` from only a selection of the trials.
     """
 
     at: datetime
@@ -69,7 +71,7 @@ class StudyCurve:
 
 
 def read(connection: Connection, study: StudyRow) -> StudyCurve:
-    """Read how the best value of a study improved.
+    """Read the improvements of a study's best value.
 
     Raises
     ------

@@ -17,7 +17,7 @@ from ledger.text import nearest, one_line, show
 
 Order = Literal["created", "name", "best", "trials", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-# Seconds of each unit of an age.
+# Number of seconds in each unit of time that a user can write in an age.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 # Maximum age in seconds, which is about 100 years.
@@ -38,12 +38,12 @@ class StudyFilter:
     tags : collection of str
         Tags that each study must have.
     name, objective, dataset : str or None
-        Patterns that the name, the objective and the dataset of each study must match. In a pattern, ``*`` stands for
-        any characters, and ``?`` stands for one character.
+        A pattern for the name, a pattern for the objective, and a pattern for the dataset of each study. In a pattern,
+        ``*`` stands for any characters, and ``?`` stands for one character.
     newer, older : timedelta or None
         Highest and lowest age of the studies, by the database's clock.
     archived : bool or None
-        True for the archived studies, False for the other studies, None for all studies.
+        True for the archived studies, False for the studies that are not archived, None for all studies.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class StudyFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the filter names no property of a study other than `archived`."""
+        """Whether all attributes of the filter except `archived` are empty or None."""
         texts = (self.name, self.objective, self.dataset, self.newer, self.older)
         return not self.states and not self.tags and all(each is None for each in texts)
 
@@ -120,8 +120,9 @@ def read(
     Parameters
     ----------
     order : {"created", "name", "best", "trials", "seconds"}
-        The list begins with the oldest study, the first name in alphabetical order, the lowest best loss, the fewest
-        ended trials, or the shortest time. Studies without a complete trial come last in the order "best".
+        The property by which the function sorts the studies, in ascending order. "created" is the time of creation,
+        "best" is the best loss, "trials" is the number of ended trials, and "seconds" is the duration of the study.
+        Studies without a complete trial come last in the order "best".
     reverse : bool
         Whether to reverse the order.
     limit : int or None
@@ -129,7 +130,7 @@ def read(
     """
     studies = select(_studies.c.name, _studies.c.id).where(*chosen.conditions())
     if limit is not None and order in ("created", "name"):
-        # The database computes the progress only of the studies that the list shows.
+        # Because of the limit, the database computes the progress of only those studies that the list shows.
         first = {"created": _studies.c.created_at, "name": _by_bytes(_studies.c.name)}[order]
         studies = studies.order_by(*_directed([first, _studies.c.id], reverse)).limit(limit)
     of = studies.subquery("chosen")
@@ -171,12 +172,12 @@ def like_pattern(pattern: str) -> str:
 
 
 def age(value: object, name: str) -> timedelta:
-    """Return an age as a duration.
+    """Convert an age into a timedelta.
 
     Parameters
     ----------
     value : timedelta, int, float or str
-        A number of seconds, or a text of a number and a unit. The unit is s, m, h, d or w.
+        A timedelta, a number of seconds, or a text that contains a number and a unit. The unit is s, m, h, d or w.
     name : str
         Name of the argument, for the error message.
 
@@ -206,7 +207,9 @@ def age(value: object, name: str) -> timedelta:
 
 
 def _by_bytes(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the SQL expression for an order by name. The order does not depend on the language of the database."""
+    """Return the SQL expression that sorts studies by name. The order of the names does not depend on the language of
+    the database.
+    """
     return column.collate("C")
 
 

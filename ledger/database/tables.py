@@ -1,4 +1,4 @@
-"""The tables of the schema `ledger` as SQLAlchemy metadata. The folder sql/ defines functions, triggers and views."""
+"""SQLAlchemy metadata of the tables in the schema `ledger`. The folder sql/ defines functions, triggers and views."""
 
 from sqlalchemy import (
     BigInteger,
@@ -332,8 +332,8 @@ iteration = Table(
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),
     CheckConstraint("batch_size >= 1", name="batch_size_is_positive"),
     *iteration_totals.constraints(),
-    # If an iteration has neither a proposed nor a complete trial, the manager sets told_at, but mean_loss and best_loss
-    # stay null.
+    # If an iteration has no proposed trials and no complete trials, the manager sets told_at, but mean_loss and
+    # best_loss stay null.
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -464,7 +464,7 @@ trial = Table(
     CheckConstraint("attempts >= 0 and failures >= 0 and crashes >= 0 and lost >= 0", name="counts_are_natural"),
     CheckConstraint("source in ('proposed', 'enqueued', 'retried', 'imported')", name="source_is_known"),
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
-    # An imported trial was trained outside this ledger, so the trial has no attempts and no claim.
+    # The user trained an imported trial outside this ledger. Therefore an imported trial has no attempts and no claim.
     CheckConstraint(
         "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
         name="imported_without_attempts",
@@ -484,9 +484,9 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    # No index of the table trial contains a column that a heartbeat changes. Therefore a heartbeat is a heap-only
-    # update, which changes no index. The index trial_pending contains the pending trials in the order in which workers
-    # claim these trials.
+    # No index of the table trial contains a column that a heartbeat changes. Therefore PostgreSQL can record a
+    # heartbeat as a heap-only update, which changes no index. The index trial_pending contains the pending trials in
+    # the order in which the workers claim them.
     Index(
         "trial_pending",
         "study_id",
@@ -496,7 +496,7 @@ trial = Table(
         postgresql_where=text("state = 'pending'"),
     ),
     Index("trial_best", "study_id", "loss", "number", postgresql_where=text("state = 'complete'")),
-    # Listings count the complete trials of each live worker, and show the latest failures.
+    # One list counts the complete trials of each live worker. Another list shows the latest failures.
     Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
     Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),

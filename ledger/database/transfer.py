@@ -36,9 +36,10 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study at the time `at`, ordered by number.
+    """All rows of a study, ordered by number. The attribute `at` is the time of the snapshot.
 
-    `sources` contains the recorded source texts of the code by their SHA-256.
+    The mapping `sources` contains the recorded source texts of the code. The key of a source text is the SHA-256 of the
+    text.
     """
 
     at: datetime
@@ -52,7 +53,7 @@ class StudySnapshot:
 
 @dataclass(frozen=True)
 class ImportedStudy:
-    """A study to import from another ledger, with all rows of the study in the other ledger.
+    """All rows of a study that a user imports from another ledger.
 
     Each row has the columns of its table, except the study's id and the claim. An export never contains claims. An
     annotation whose `trial` is None is the annotation of the study.
@@ -73,7 +74,7 @@ class ImportedStudy:
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in pages, with a short read-only transaction for each page.
 
-    The snapshot contains the iterations and trials that existed at its time `at`. A trial that ended before the time
+    The snapshot contains the iterations and trials that existed at the time `at`. A trial that ended before the time
     `at` never changes. For a trial that was open at the time `at`, the snapshot can contain a later state. One
     transaction reads a trial and its attempts. Therefore the attempts always agree with the trial.
 
@@ -152,8 +153,8 @@ def restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
     A worker of the ledger that exported the study cannot end a trial in this ledger. Therefore a running trial becomes
-    pending, and the trial's open attempt gets the outcome "released". The ledger does not count a released attempt as a
-    failure or as lost. Only the owner of the tables can insert a study. The transaction also reads the inserted study.
+    pending, and the trial's open attempt gets the outcome "released". A released attempt is neither a failed attempt
+    nor a lost attempt. Only the owner of the tables can insert a study. The transaction also reads the inserted study.
     If the database cannot return the inserted study, the transaction writes nothing.
 
     Raises
@@ -211,7 +212,7 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
 
 
 def _refusal(error: Exception) -> str:
-    """Return the database's reason for the refusal of a row, without the context that PostgreSQL adds."""
+    """Return the database's error message about a refused row, without the context that PostgreSQL adds."""
     original = getattr(error, "orig", error)
     diagnostics = getattr(original, "diag", None)
     primary = None if diagnostics is None else diagnostics.message_primary

@@ -22,7 +22,7 @@ from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
 from ledger.database.selecting import answer, begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.errors import LedgerError
 
-# Maximum number of rows in one page, and number of trials from which one statement reads the metrics.
+# Maximum number of rows in one page, and maximum number of trials whose metrics one statement reads.
 PAGE, METRICS_PAGE = 1000, 10_000
 # When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock on a
 # trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
@@ -30,8 +30,8 @@ CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 # A result of PostgreSQL has at most 1,664 columns.
 _COLUMNS = 1_600
-# A format for the SQL function to_char. The result has the same form as the result of `datetime.isoformat`. The time
-# zone of each session is UTC.
+# A format for the SQL function to_char. With this format, to_char returns a time in the same format as
+# `datetime.isoformat`. The time zone of each session is UTC.
 _ISO_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
 
 _trials, _attempts = views.trials, views.attempts
@@ -39,7 +39,7 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class ExternalTrial:
-    """A trial that was evaluated outside this ledger, with a finite loss."""
+    """A trial that a user evaluated outside this ledger. The loss of the trial is finite."""
 
     params: Mapping[str, Any]
     loss: float
@@ -56,7 +56,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 
 
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
-    """Return the ended trials of a study whose number is at least `first`, ordered by number."""
+    """Return a study's ended trials with a number of at least `first`, ordered by number."""
     chosen = [_trials.c.study_id == study_id, _trials.c.number >= first]
     chosen.append(_trials.c.state.not_in(("pending", "running")))
     with connection.begin():
@@ -81,7 +81,7 @@ def pages(
     size : int
         Number of trials in a page. The last page may have fewer trials.
     after : int
-        The function yields only trials with a higher number.
+        The function yields only trials whose number is greater than `after`.
     state : str or None
         State of the trials; None for trials in all states.
     limit : int or None
@@ -106,9 +106,9 @@ def pages(
 def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
     """Yield the exported columns of all trials of a study in pages, ordered by number.
 
-    A row contains the columns ``export_columns(TrialRow)`` in this order. The function does not read a `TrialRow`,
-    because the database would have to compute the column `seconds` from the attempts. The function reads each page in a
-    separate transaction.
+    A row contains the columns that ``export_columns(TrialRow)`` returns, in the same order. The function does not read
+    a `TrialRow`, because the database would have to compute the column `seconds` from the attempts. The function reads
+    each page in a separate transaction.
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
@@ -142,15 +142,16 @@ def cell_pages(
 ) -> Iterator[Sequence[Sequence[str | None]]]:
     """Yield the cells of a table of all trials of a study in pages, ordered by the number of the trial.
 
-    The database converts each value to a text. A conversion in Python would take three times as long. The columns are
-    ``export_columns(TrialRow)``. Instead of the column `params`, the table has one column for each parameter. Instead
-    of the column `metrics`, the table has one column for each metric. The function reads each page in a separate
-    transaction.
+    The database converts each value to a text. A conversion in Python would take three times as long. The table has the
+    columns that ``export_columns(TrialRow)`` returns. Instead of the column `params`, the table has one column for each
+    parameter. Instead of the column `metrics`, the table has one column for each metric. The function reads each page
+    in a separate transaction.
 
     Parameters
     ----------
     params : mapping of str to sequence of tuple
-        For the name of each parameter, pairs of a choice and the text of the choice.
+        The key is the name of a parameter. The value is a sequence of pairs. Each pair contains a choice of the
+        parameter and the text of the choice.
     metrics : sequence of str
         The names of the metrics.
 
@@ -173,7 +174,8 @@ def cell_pages(
     groups = [sql.SQL(", ").join(cells[first : first + _COLUMNS]) for first in range(0, len(cells), _COLUMNS)]
     number, last = export_columns(TrialRow).index("number"), -1
     while True:
-        # The clause "order by" needs the name of the view. Otherwise, the clause would sort the numbers as texts.
+        # In the clause "order by", the column name `trial` needs the name of the view as a prefix. Without the prefix,
+        # the clause would sort the numbers of the trials as texts.
         page = sql.SQL("from ledger.trials where study_id = {} and trial > {} order by trials.trial limit {}").format(
             study_id, last, size
         )
@@ -192,8 +194,8 @@ def cell_pages(
 
 
 def _cell_of_choice(column: sql.Composable, name: str, texts: Sequence[tuple[Any, str]]) -> sql.Composable:
-    """Return the SQL expression for the text of a parameter. If the value is not one of the choices, the text is the
-    usual text of the value.
+    """Return the SQL expression for the text of a parameter. If the value is not one of the choices, PostgreSQL
+    converts the value to a text.
     """
     usual = sql.SQL("{} ->> {}").format(column, sql.Literal(name))
     if not texts:
@@ -261,7 +263,7 @@ def attempts(connection: Connection, study_id: int, trial: int) -> list[AttemptR
 
 
 def outputs(connection: Connection, study_id: int, trial: int) -> dict[int, str]:
-    """Return a dictionary of the stored outputs of one trial's attempts, with the number of the attempt as the key.
+    """Return the stored outputs of one trial's attempts. Each key of the dictionary is the number of an attempt.
 
     An AttemptRow does not contain the output, because the outputs of all attempts of a study may be large.
     """
@@ -312,10 +314,11 @@ def metric_names(connection: Connection, study_id: int) -> Sequence[str]:
 
 
 def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[str]]]:
-    """Return the name of each metric, with the JSON types of the metric's values, ordered by name.
+    """Return a list with a pair for each metric, ordered by name. A pair contains the name of the metric and the JSON
+    types of the metric's values.
 
-    The JSON types do not include the type null. The function reads the metrics in pages of `METRICS_PAGE` trials, and
-    each page in a separate transaction.
+    The JSON types do not include the type null. The function reads the metrics in pages of `METRICS_PAGE` trials. Each
+    page has a separate transaction.
     """
     kinds: dict[str, set[str]] = {}
     after = -1
@@ -355,7 +358,7 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
     Parameters
     ----------
     points : sequence of mapping
-        Points of the study's space, in the form that `Space.normalise` returns.
+        Points of the study's search space, as returned by `Space.normalise`.
 
     Raises
     ------
@@ -397,9 +400,8 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
     If one of the given trials has already ended, the function cancels no trial. Return the numbers of the given trials
     that the function could not cancel immediately.
 
-    If another session has locked the row of a trial, the function only records the cancellation of the trial. The
-    ledger carries out a recorded cancellation at the next call of the trial's worker, or when a manager finds the
-    trial's row unlocked.
+    If another session has locked the row of a trial, the function records that the trial must be cancelled. The ledger
+    cancels the trial when the trial's worker next calls the ledger, or when a manager finds that the row is unlocked.
 
     Raises
     ------
@@ -414,7 +416,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
 
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
-    """Wait at most CANCEL_SECONDS for the end of a study's cancelled trials.
+    """Wait at most CANCEL_SECONDS seconds until a study's cancelled trials have ended.
 
     Return the numbers of the study's trials that are still pending or running.
     """
@@ -428,7 +430,7 @@ def end_cancelled(connection: Connection, study_id: int) -> list[int]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """If an SQL function refuses a call in the `with` block, raise a LedgerError with the function's reason."""
+    """If an SQL function refuses a call in the `with` block, raise a LedgerError with the function's error message."""
     try:
         yield
     except DBAPIError as error:

@@ -1,4 +1,4 @@
-"""The views of sql/views/ that Python reads, as SQLAlchemy metadata."""
+"""SQLAlchemy metadata of the views in sql/views/ that the Python code reads."""
 
 from typing import Any
 
@@ -9,15 +9,16 @@ from ledger.database import annotation_tables, code_tables, report_tables, table
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
-    """Return the metadata of a view. The view has the columns of the table `of`, without `claim`, and the columns
-    `more`.
+    """Return the metadata of a view. The view has all columns of the table `of` except the column `claim`. The view
+    also has the columns `more`.
 
     Parameters
     ----------
     renamed : str
-        For each column with different names in the table and the view, the name in the view. In a view, for example,
-        the number of a trial is always the column `trial`. In the metadata, the key of a column is its name in the
-        table. Therefore Python uses only one name.
+        A column can have different names in the table and in the view. The keyword is the column's name in the table,
+        and the value is the column's name in the view. For example, each view has the number of a trial in the column
+        `trial`. In the metadata, the key of a column is the column's name in the table. Therefore the Python code uses
+        only one name for each column.
     """
     columns = []
     for each in (*of.columns, *more):

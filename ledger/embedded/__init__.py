@@ -4,9 +4,10 @@ The server's home folder contains the data (``data``), the socket (``run``) and 
 uses the server while the process is inside a ``with`` block of the context manager `running`. The first process that
 uses the server starts the server, and the last process that uses the server stops the server.
 
-A process refuses to use the server in two cases: another system user owns a folder or file of the server, or another
-system user can write to such a folder or file. A process that runs as root also accepts folders and files of the system
-user that runs the server for root. The module `ownership` contains the checks of folders and files.
+A process refuses to use the server if another system user owns a folder or file of the server. A process also refuses
+to use the server if another system user can write to a folder or file of the server. A process that runs as root also
+accepts folders and files of the system user that runs the server for root. The module `ownership` contains the checks
+of folders and files.
 
 Three lock files show whether any process uses the server, and whether any process of the server exists. The processes
 lock the lock files with ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
@@ -19,8 +20,8 @@ lock the lock files with ``flock``, because the kernel releases a process's ``fl
   ``processes.lock``, no server process is left. A file with the server's process ids would not be reliable, because the
   kernel reuses process ids.
 
-The server is not a child of a process that uses the server, and runs in its own POSIX session. Therefore the server
-continues to run if the process that started the server is killed. Ctrl-C in a terminal does not end the server.
+The server is not a child of a process that uses the server. The server runs in its own POSIX session. Therefore the
+server continues to run if the process that started the server is killed. Ctrl-C in a terminal does not end the server.
 """
 
 from ledger.embedded.folders import NAME, PORT, exists, url

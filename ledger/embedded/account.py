@@ -32,10 +32,11 @@ def server_account() -> tuple[int, int] | None:
     if account is not None:
         return account
     # The ledger creates a system user that runs only the embedded server. The server does not run as an existing system
-    # user such as postgres. Other processes of such a user could enter the socket's folder. The flock lock on
-    # /etc/passwd allows only one process of the ledger at a time to run useradd. The flock lock is necessary, because
-    # useradd checks whether the user exists before useradd takes its own lock. Without the flock lock, a second useradd
-    # process could overwrite the entry that the first useradd process has written.
+    # user such as postgres. Other processes of an existing system user could enter the socket's folder. The flock lock
+    # on /etc/passwd allows only one process of the ledger at a time to run useradd. The program useradd first checks
+    # whether the user exists, and takes its own lock only after this check. Therefore the flock lock is necessary.
+    # Without the flock lock, a second useradd process could overwrite the entry that the first useradd process has
+    # written.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = system_user()

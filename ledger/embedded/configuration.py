@@ -35,13 +35,13 @@ _EVENT_TRIGGERS_SINCE = 17
 
 
 def of_sessions(version: int) -> dict[str, str]:
-    """Return the settings that no database and no role in the data folder may change.
+    """Return the settings that databases and roles in the data folder must not change.
 
     Parameters
     ----------
     version : int
         Major version of PostgreSQL. Since version 17, PostgreSQL has triggers that run at a login. The setting
-        `event_triggers` can disable these triggers.
+        `event_triggers` can disable the triggers that run at a login.
     """
     return {**_OF_SESSIONS, **({"event_triggers": "off"} if version >= _EVENT_TRIGGERS_SINCE else {})}
 

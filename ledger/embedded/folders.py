@@ -18,7 +18,7 @@ PORT = 5432  # The port is part of the socket's name only. The server does not l
 def url(home: Path) -> str:
     """Return the URL of the server in `home`, in the form that psycopg accepts.
 
-    The function does not start the server, and reads and writes no files.
+    The function does not start the server. The function does not read or write files.
     """
     return f"postgresql://{NAME}@/{NAME}?host={quote(os.fsencode(socket_folder(home)))}&port={PORT}"
 
@@ -65,7 +65,7 @@ def socket_folder(home: Path) -> Path:
     home = resolved(home)
     folder = home / "run"
     longest = 103 if sys.platform == "darwin" else 107
-    # The path of the socket's folder must not contain a comma. For libpq, a comma separates hosts.
+    # The path of the socket's folder must not contain a comma, because libpq uses the comma to separate hosts.
     if len(os.fsencode(socket_file(folder))) <= longest and "," not in str(folder):
         return folder
     # The socket's folder is in /tmp and not in TMPDIR, because each process can have a different value of TMPDIR.
@@ -105,7 +105,7 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
     folder : Path
         The folder to create.
     owner : (int, int) or None
-        Ids of the user and group that own the folder. None stands for the user and group of this process.
+        The user id and the group id of the folder's owner. None stands for the user and the group of this process.
 
     Raises
     ------

@@ -133,7 +133,8 @@ def _interrupt_recorded(home: Path) -> bool:
     try:
         pid = int(data.joinpath("postmaster.pid").read_text().split()[0])
     except (FileNotFoundError, ValueError, IndexError):
-        # The server is writing ``postmaster.pid``, or is already stopping.
+        # If the file ``postmaster.pid`` is missing or incomplete, the server is writing the file, or the server is
+        # already stopping.
         return False
     command = ["ps", "-ww", "-o", "uid=,command=", "-p", str(pid)]
     shown = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace").stdout.strip()

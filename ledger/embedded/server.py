@@ -103,15 +103,16 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     Raises
     ------
     LedgerError
-        `create` is False and the server's data do not exist, or another version of PostgreSQL created the data. The
-        context manager also raises LedgerError if the server does not start or stop in time. A LedgerError also occurs
-        if this process cannot write to a folder of the server, if another user owns the folder, or if other users can
-        write to the folder.
+        The server's data do not exist although `create` is False. The context manager also raises LedgerError if
+        another version of PostgreSQL created the data. The context manager also raises LedgerError if the server does
+        not start or stop in time. A LedgerError also occurs if this process cannot write to a folder of the server, if
+        another user owns the folder, or if other users can write to the folder.
     """
     home = resolved(home)
     with file_errors(home):
         if create:
-            # With the mode 0o755, other users cannot write to `home`, even if the umask permits them to write.
+            # With the mode 0o755, other users cannot write to `home`, even if the umask would allow other users to
+            # write.
             home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if home.exists():
             server_account()  # The check accepts the files of the system user, so this user must exist before.
@@ -141,8 +142,8 @@ def _start(home: Path) -> None:
     reason = ""
     while time.monotonic() < deadline:
         if _has_processes(home):
-            # If a process was killed, its server may still be starting or stopping. Therefore `_start` tries to connect
-            # until the server accepts a connection, or until no server process is left.
+            # If a process that used the server was killed, the server may still be starting or stopping. Therefore
+            # `_start` tries to connect until the server accepts a connection, or until no server process is left.
             check_folder(socket_folder(home))
             try:
                 _check_settings(home)
@@ -169,8 +170,9 @@ def _launch(home: Path, log: Path) -> None:
     _check_version(home)
     _remove_leftovers(home)
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
-    # server would become a zombie process after the server's exit. The shell gets the server's arguments as positional
-    # parameters. Positional parameters need no quoting, unlike the arguments of a script or of `pg_ctl -o`.
+    # server would become a zombie process when the server exits. The shell gets the server's arguments as positional
+    # parameters. Positional parameters need no quoting. The arguments in a shell script or in `pg_ctl -o` would need
+    # quoting.
     options = configuration.options(sockets, _version())
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
@@ -183,8 +185,8 @@ def _create_data(home: Path, log: Path, account: tuple[int, int] | None) -> None
         shutil.rmtree(new)
     make_private(new, account)
     log_start = _size(log)
-    # initdb writes these authentication methods into the data folder's pg_hba.conf. The embedded server ignores that
-    # file, and uses the pg_hba.conf of this package.
+    # initdb writes the authentication methods in `access` into the data folder's pg_hba.conf. The embedded server
+    # ignores the data folder's pg_hba.conf, and uses the pg_hba.conf of this package.
     access = ["--auth-local=trust", "--auth-host=reject"]
     options = ["--encoding=UTF8", "--locale=C", *access, "--no-instructions"]
     prefix = run_as(account)
@@ -317,7 +319,9 @@ def _way_out() -> str:
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Read the log from the byte `start` to the end. Return the last error message as one line."""
+    """Read the log from the byte `start` to the end. Return the last error message that the function finds, as one
+    line.
+    """
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

@@ -1,4 +1,4 @@
 """Exports of a study as a document or as files.
 
-An export reads and writes the study in small parts, so the memory use does not grow with the size of the study.
+An export reads and writes a study in small parts. Therefore a large study does not need more memory than a small study.
 """

@@ -1,6 +1,6 @@
-"""Exports of a study as one document in csv, json or jsonl.
+"""Exports of a study as one document. The format of the document is csv, json or jsonl.
 
-An export writes each part of the document before the export reads the next part of the study.
+An export reads a part of the study, writes this part, and then reads the next part.
 """
 
 import csv
@@ -20,13 +20,13 @@ from ledger.study.choices import choice_texts
 from ledger.text import printable
 
 _TRIAL = export_columns(TrialRow)
-# Name and version of the format of the json document that `ledger import` reads. The version increases when the
-# document's keys or the meanings of these keys change.
+# Name and version of the format of the json document that `ledger import` reads. The version increases when the keys of
+# the document change, or when the meaning of a key changes.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With Japanese
-# language settings, for example, a spreadsheet also accepts the full-width forms of =, +, - and @. A spreadsheet may
-# treat a semicolon, a tab or a line break inside a text as the end of a cell.
+# language settings, a spreadsheet also evaluates formulas that begin with the full-width forms of =, +, - or @. A
+# spreadsheet may treat a semicolon, a tab or a line break inside a text as the end of a cell.
 _FORMULA = re.compile(r"(^|[;\t\n\r])(?=[=+\-@\t\n\r\uff1d\uff0b\uff0d\uff20])")
 
 
@@ -37,13 +37,13 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
     versions of the objective's code. The object "sources" maps the SHA-256 of each source text to the source text. The
     list "reports" contains the reports of all attempts. The list "annotations" contains the annotation of the study,
-    and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole content
-    of this file in base64. The key "holdout" contains the hold-out file of the study in the same form.
+    and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole data
+    file in base64. If the study has a hold-out file, the key "holdout" contains the whole hold-out file in base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)
     workers: set[str] = set()
-    # The values of `lists` are functions, so that `write_json` does not read all lists into memory at once.
+    # The values of `lists` are functions, so that `write_json` does not keep all lists in memory together.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(exported, chain.from_iterable(studies.iteration_pages(connection, study.id))),
         "trials": lambda: _trials(connection, study),
@@ -74,24 +74,25 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """Write one line with a JSON object for each trial.
 
-    The JSON object of a trial is the same as in the document of `write_json`.
+    `write_json` writes the same JSON object for each trial.
     """
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
 
 
 def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spreadsheet: bool = False) -> None:
-    """Write a first line with the names of the columns, and then one line for each trial.
+    """Write one line with the names of the columns, and then one line for each trial.
 
-    Each parameter has a column ``params_NAME``, and each metric has a column ``metrics_NAME``. The function writes a
-    choice as the text from `ledger.study.choices.choice_texts`, such as ``null`` or ``[64, 64]``. `ledger import`
-    converts this text into the choice. If `spreadsheet` is true, the function converts each text by `spreadsheet_text`.
+    For each parameter, there is a column ``params_NAME``. For each metric, there is a column ``metrics_NAME``.
+    `ledger.study.choices.choice_texts` converts a choice into a text in the csv document, such as ``null`` or ``[64,
+    64]``. `ledger import` converts the text of a choice into the choice. If `spreadsheet` is true, the function
+    converts each text by `spreadsheet_text`.
     """
     choices = {dimension["name"]: dimension.get("choices", []) for dimension in study.spec["space"]}
     params = {name: list(zip(values, choice_texts(values), strict=True)) for name, values in choices.items()}
     metrics = list(trials.metric_names(connection, study.id))
-    # The columns with JSON objects. The export replaces each of these columns by one column for each key of the
-    # objects.
+    # The columns with JSON objects. The export replaces a column with JSON objects by several columns, one for each key
+    # of the objects.
     expanded = {"params": list(params), "metrics": metrics}
     header: list[str | None] = []
     for name in _TRIAL:
@@ -112,7 +113,7 @@ DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
 
 
 def spreadsheet_text(text: str) -> str:
-    """Return the text in a form that a spreadsheet does not evaluate as a formula.
+    """Change a text so that no spreadsheet evaluates the text as a formula, and return the changed text.
 
     The function also escapes unprintable characters.
 
@@ -130,7 +131,7 @@ def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]
 
 
 def _attempts(connection: Connection, study: StudyRow, workers: set[str]) -> Iterator[AttemptRow]:
-    """Yield the attempts of a study, and add the names of their workers to `workers`."""
+    """Yield the attempts of a study, and add the name of each attempt's worker to `workers`."""
     for page in trials.attempt_pages(connection, study.id):
         workers.update(attempt.worker for attempt in page)
         yield from page

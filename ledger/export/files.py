@@ -22,12 +22,12 @@ from ledger.errors import LedgerError, UsageError
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
     """Write a file with the parameters of each trial.
 
-    For each complete trial, the function also writes a file with the trial's results. For each trial whose last attempt
-    has reports, the function also writes a file with a list of these reports.
+    For each complete trial, the function also writes a file with the trial's results. If the last attempt of a trial
+    has reports, the function also writes a file with a list of the last attempt's reports.
 
     The names of the files are ``hyperparams_<iteration>_<i>.json``, ``results_<iteration>_<i>.json`` and
-    ``reports_<iteration>_<i>.json``. In the name of a file, `i` is the number of the trial within the iteration,
-    counted from 0. The function returns the number of files that it has written.
+    ``reports_<iteration>_<i>.json``. In the name of a file, `i` is the number of the trial in its iteration. The first
+    trial of an iteration has the number 0. The function returns the number of files that it has written.
 
     Raises
     ------

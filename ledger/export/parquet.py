@@ -1,4 +1,4 @@
-"""Export of a study as a parquet file with one row per trial and typed columns.
+"""Export of a study as a parquet file. The file has one row for each trial, and each column has a type.
 
 The function `write_parquet` reads and writes the trials in pages of `GROUP` trials.
 """
@@ -23,8 +23,8 @@ from ledger.study.space import Space
 # Number of trials in one row group of the parquet file.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# Name and type of each column that every parquet file contains. A parquet file contains first the columns of `_FIRST`,
-# then the columns of the parameters and the metrics, and last the columns of `_LAST`.
+# Name and type of each column that every parquet file contains. The columns of a parquet file have a fixed order: the
+# columns of `_FIRST`, the columns of the parameters, the columns of the metrics, and the columns of `_LAST`.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -49,16 +49,16 @@ _LAST = {
 
 
 def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
-    """Write a row for each trial, with columns ``params_NAME`` and ``metrics_NAME`` as in the csv export.
+    """Write one row for each trial. Like the csv export, the file has columns ``params_NAME`` and ``metrics_NAME``.
 
     The type of a parameter's column is float64, int64, bool or string. The type depends on the values of the parameter.
-    If the choices of a parameter are integers and floats, the parameter's column is float64. If the choices have any
-    other mix of types, or are lists or objects, the column contains each value as JSON. If a choice is null, the column
-    contains a missing value. The column of a metric is float64 if all values of the metric are numbers, bool if all
-    values are booleans, and string if all values are strings. If the values of a metric have different types, or are
-    arrays or objects, the metric's column contains each value as JSON. The metadata of the file's schema contain the
-    key `trial_ledger`. The value of `trial_ledger` is a JSON object with the study's name, state, budget, spec and
-    versions, and with the version of trial-ledger.
+    If the choices of a parameter are integers and floats, the parameter's column is float64. If the choices have a
+    different mix of types, or if a choice is a list or an object, the column contains each value as JSON. If a choice
+    is null, the column contains a missing value. The type of a metric's column is float64 if all values of the metric
+    are numbers, bool if all values are booleans, and string if all values are strings. If the values of a metric have
+    different types, or if a value is an array or an object, the metric's column contains each value as JSON. The
+    metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object with the
+    version of trial-ledger, and with the name, the state, the budget, the spec and the versions of the study.
 
     Raises
     ------
@@ -94,9 +94,9 @@ def _same(value: Any) -> Any:
 class _ParquetColumn:
     """A column of the parquet file.
 
-    If `source` is None, the attribute `name` is the name of a field of `TrialRow`, and the column contains the values
-    of this field. If `source` is "params" or "metrics", the attribute `name` is the name of a parameter or of a metric,
-    and the column contains the values of this parameter or metric.
+    If `source` is None, the column contains the values of a field of `TrialRow`, and `name` is the name of the field.
+    If `source` is "params", the column contains the values of the parameter `name`. If `source` is "metrics", the
+    column contains the values of the metric `name`.
     """
 
     name: str
@@ -126,8 +126,8 @@ def _of_dimension(dimension: Dimension) -> tuple[pa.DataType, Callable[[Any], An
     types = dimension.value_types() - {type(None)}
     if types == {int, float}:
         types = frozenset({float})
-    # PostgreSQL's jsonb returns a float such as 1e16 as an integer, so the function `_float` converts the integer back
-    # to a float.
+    # PostgreSQL's type jsonb returns some floats, such as 1e16, as integers. Therefore the function `_float` converts
+    # an integer back to a float.
     columns: dict[type, tuple[pa.DataType, Callable[[Any], Any]]] = {
         float: (pa.float64(), _float),
         int: (pa.int64(), int),

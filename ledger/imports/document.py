@@ -1,4 +1,4 @@
-"""Reads the json export of a whole study, which `ledger.export.documents.write_json` has written."""
+"""Import of a whole study from a JSON file that `ledger.export.documents.write_json` has written."""
 
 import json
 from base64 import b64decode
@@ -60,10 +60,10 @@ WRITE_IT = "write an export by `ledger export NAME --output FILE`"
 
 
 def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
-    """Return a validator that refuses a value if `describe` finds a fault in the value.
+    """Return a pydantic validator that refuses a value if the function `describe` finds a fault in the value.
 
-    The database also refuses a value with a fault, but only the validator's message names the place of the value in the
-    file.
+    The database also refuses a faulty value, but the message of the database does not name the place of the value in
+    the file.
     """
 
     def check(value: Any) -> Any:
@@ -75,7 +75,7 @@ def _checked(describe: Callable[[Any], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
-# JSON has no type for times, so pydantic converts each text with a time to a datetime.
+# JSON has no type for times. In the export, a time is a text, and pydantic converts the text to a datetime.
 Moment = Annotated[AwareDatetime, Field(strict=False), _checked(moment_fault)]
 Json = Annotated[dict[str, Any], _checked(json_fault)]
 Note = Annotated[str, _checked(partial(text_fault, longest=LONGEST_NOTE))]
@@ -87,17 +87,17 @@ Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 class _ExportModel(BaseModel):
     """Base class of the pydantic models that validate an export.
 
-    The models refuse unknown keys, and numbers that are not finite.
+    The models refuse unknown keys. The models also refuse infinite numbers and NaN.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class _RowSchema:
-    """Annotation that tells pydantic which fields a row class, such as `TrialRow`, has in an export.
+    """A type annotation that tells pydantic which fields of a row class such as `TrialRow` an export contains.
 
-    An export contains no column that a view computes. The argument `computed` contains a value for each column that a
-    view computes.
+    An export contains no column that a database view computes. The dict `computed` contains a value for each column
+    that a database view computes.
     """
 
     def __init__(self, computed: dict[str, Any] | None = None, **narrower: Any) -> None:
@@ -123,9 +123,9 @@ class _RowSchema:
 
 
 class DatasetRecord(_ExportModel):
-    """A data file of a study in an export.
+    """The record of a study's data file in an export.
 
-    The field `content` is the content of the data file in base64.
+    The field `content` is a text that contains the content of the data file in base64.
     """
 
     sha256: str
@@ -169,7 +169,7 @@ class StudyDocument(_ExportModel):
 
 
 def read(place: str, content: bytes) -> StudyDocument:
-    """Read the export of a study, and check that the records in the export do not contradict each other.
+    """Read the export of a study, and check that no record in the export contradicts another record.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def read(place: str, content: bytes) -> StudyDocument:
         The file is damaged, is not an export of a study, or has an export version that this program cannot read. The
         message is one line that names the place of the error in the file.
     LedgerError
-        This version of the ledger cannot read the study's spec.
+        The installed version of the program cannot read the study's spec.
     """
     try:
         value = json.loads(content, parse_constant=_refuse_constant)
@@ -228,7 +228,7 @@ def read(place: str, content: bytes) -> StudyDocument:
 
 
 def import_study(connection: Connection, document: StudyDocument, name: str | None) -> StudyRow:
-    """Insert the study of a document into the ledger, and return the row of the new study.
+    """Insert the study in a document into the ledger, and return the row of the inserted study.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
 
 def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDataset | HoldoutFile | None) -> None:
-    """Refuse a document if the file under `key` is not the data file `data` of the study's spec."""
+    """Raise UsageError if the document's file with the key `key` is not the data file `data` of the study's spec."""
     if data is None:
         if there is not None:
             raise UsageError(f"{place} is damaged at {key}: the study does not use this file; export the study again")

@@ -1,4 +1,7 @@
-"""Imports finished trials from any source into a study, as observations of the study."""
+"""Import of finished trials from a file or from another program into a study.
+
+The imported trials become observations of the study.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -18,15 +21,18 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class UncheckedTrial:
-    """A finished trial from outside the ledger, before the ledger checks the trial's parameters and loss.
+    """A finished trial from outside the ledger.
+
+    The ledger has not yet checked the parameters and the loss of the trial.
 
     Attributes
     ----------
     place : str
-        Place of the trial in the imported file or study, such as "old.csv:3".
+        The place from which the trial comes, such as "old.csv:3" for a line of a file. Error messages contain the
+        place.
     read : callable
-        Function that takes the search space, and returns the trial's point and loss. The function raises UsageError if
-        the point or the loss is not valid.
+        A function whose argument is the search space. The function returns the point and the loss of the trial. The
+        function raises UsageError if the point or the loss is not valid.
     """
 
     place: str
@@ -35,7 +41,7 @@ class UncheckedTrial:
 
 @dataclass
 class CheckedTrials:
-    """The trials of a source that have passed the check, and the reason for each trial that the ledger leaves out."""
+    """The trials that passed the check, and a text with the reason for each trial that did not pass the check."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -44,18 +50,18 @@ class CheckedTrials:
 def gather(
     place: str, rows: Iterable[UncheckedTrial], space: Space, recorded: Mapping[str, str], *, skip_unusable: bool
 ) -> CheckedTrials:
-    """Read finished trials as points of the search space, and refuse a point that equals the point of another trial.
+    """Check finished trials. Two trials must not have the same point of the search space.
 
     Parameters
     ----------
     place : str
-        Name of the source, for error messages.
+        Name of the source of the trials, for error messages.
     recorded : mapping
-        The points that the study already has. Each key is the `point_key` of a point, and each value describes the
-        trial with this point.
+        The points of the study's trials. Each key is the `point_key` of a point, and each value is a text that
+        describes the trial with the point.
     skip_unusable : bool
-        Whether to leave out unusable rows. If `skip_unusable` is false, one unusable row makes the function refuse all
-        rows.
+        If `skip_unusable` is True, the function leaves out unusable rows. If `skip_unusable` is False, the function
+        raises UsageError for the first unusable row.
 
     Raises
     ------
@@ -92,9 +98,10 @@ def import_history(
     *,
     skip_unusable: bool,
 ) -> tuple[int, CheckedTrials]:
-    """Import the usable trials of a source into a study. If the ledger refuses any trial, import no trial.
+    """Import finished trials into a study.
 
-    The function returns the number of the first imported trial, and the `CheckedTrials` that `gather` has returned.
+    The function returns the number of the first imported trial, and the `CheckedTrials` that `gather` has returned. If
+    the ledger refuses one of the trials, the function imports no trial.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def import_history(
 
 
 def finite_number(kind: str, number: float) -> float:
-    """Return a loss or a value, or raise UsageError if the number is not finite."""
+    """Return `number`, or raise UsageError if `number` is not finite."""
     if not math.isfinite(number):
         raise UsageError(f"the {kind} {show(number)} is not finite")
     return number + 0.0

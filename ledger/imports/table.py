@@ -1,6 +1,6 @@
-"""Reads a csv file of finished trials, with one trial per line.
+"""Import of finished trials from a CSV file. Each line of the file describes one trial.
 
-The csv file has a column for each parameter, and a column for the losses or the values.
+The CSV file has a column for each parameter, and one column that contains either the losses or the values.
 """
 
 import csv
@@ -23,18 +23,19 @@ PREFIX = "params_"
 def read_rows(
     place: str, content: bytes, result: str, space: Space, *, ignore_extra: bool, scale: ValueScale | None = None
 ) -> Iterator[UncheckedTrial]:
-    """Check the header of a csv file, and yield the rows of the file.
+    """Check the header of a CSV file, and yield the rows of the file.
 
     Parameters
     ----------
     place : str
         The name of the file, for error messages.
     result : str
-        Name of the column that contains the losses, or the values if `scale` is given.
+        Name of the column of results. The column contains losses if `scale` is None, and contains values otherwise.
     ignore_extra : bool
-        Whether to ignore columns that contain neither a parameter nor the results.
+        If `ignore_extra` is True, the function ignores each column that is neither a parameter nor `result`.
     scale : ValueScale, optional
-        Converts the values in the column `result` to losses. By default, the column contains losses.
+        The scale that converts the values in the column `result` to losses. None, the default, if the column contains
+        losses.
 
     Raises
     ------
@@ -46,7 +47,8 @@ def read_rows(
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    # Without strict=True, the reader would read all rows after an unclosed quote as part of one cell.
+    # If a quote is not closed, strict=True makes the reader raise an error. Without strict=True, all text after the
+    # quote would become one cell.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     table = _ResultTable(space, result, scale)
     try:
@@ -61,9 +63,9 @@ def read_rows(
 
 @dataclass(frozen=True)
 class _ResultTable:
-    """Reads a csv file that has a column for each parameter, and the column `result` with the results.
+    """A reader of a CSV file that has a column for each parameter, and a column of results with the name `result`.
 
-    If `scale` is None, the results are losses. Otherwise the results are values.
+    If `scale` is None, the results are losses. If `scale` is a `ValueScale`, the results are values.
     """
 
     space: Space
@@ -79,7 +81,7 @@ class _ResultTable:
         return "use --loss to name the column of the losses, or --value to name the column of the values"
 
     def columns(self, place: str, header: Sequence[str], *, ignore_extra: bool) -> dict[str, int]:
-        """Return a dict that contains, for each parameter's name and for `result`, the index of the csv column."""
+        """Return a dict that maps the name of each parameter, and the name `result`, to the index of a column."""
         result, space = self.result, self.space
         if not any(header):
             raise UsageError(
@@ -113,7 +115,7 @@ class _ResultTable:
         return {name: header.index(column) for name, column in [*named.items(), (result, result)]}
 
     def read(self, columns: dict[str, int], width: int, cells: Sequence[str], space: Space) -> ExternalTrial:
-        """Return the finished trial of one row."""
+        """Convert one row of the CSV file into a finished trial."""
         if len(cells) != width:
             raise UsageError(f"the row has {len(cells)} cells, but the header has {width} cells")
         params = space.parse({name: cells[columns[name]] for name in space.names})

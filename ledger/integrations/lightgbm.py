@@ -1,4 +1,4 @@
-"""Reports of trainings with LightGBM."""
+"""A callback that reports a metric of a training with LightGBM to the ledger."""
 
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
@@ -16,9 +16,9 @@ class ReportCallback:
     context : Context
         The context of the trial.
     metric : str
-        Name of the validation set and of the metric, such as ``"valid_0-binary_logloss"``. The ledger records the value
-        of the metric unchanged. Therefore the study must minimise if a low metric is good, and maximise if a high
-        metric is good.
+        The name of the validation set, a hyphen, and the name of the metric, such as ``"valid_0-binary_logloss"``. The
+        ledger records the value of the metric unchanged. If a low value of the metric is better, the study must
+        minimise. If a high value is better, the study must maximise.
 
     Examples
     --------
@@ -42,12 +42,12 @@ class ReportCallback:
 
     def __init__(self, context: Context, metric: str) -> None:
         self._context, self._metric = context, metric
-        # LightGBM calls the callbacks in this order. `lightgbm.record_evaluation` has the order 20, and
-        # `lightgbm.early_stopping` has the order 30.
+        # LightGBM calls the callbacks in ascending order of the attribute `order`. `lightgbm.record_evaluation` has the
+        # order 20, and `lightgbm.early_stopping` has the order 30.
         self.order = 25
 
     def __call__(self, env: CallbackEnv) -> None:
-        """Report the metric of a round. LightGBM calls this method.
+        """Report the value of the metric after a boosting round. LightGBM calls this method.
 
         Raises
         ------

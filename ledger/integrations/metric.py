@@ -1,4 +1,4 @@
-"""The metric that a callback reports."""
+"""A function that finds the metric that a callback reports."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -7,7 +7,7 @@ Value = TypeVar("Value")
 
 
 def value_of(metric: str, found: Mapping[str, Value], source: str) -> Value:
-    """Return the value of a metric of the training.
+    """Return the value of the metric with the given name.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def value_of(metric: str, found: Mapping[str, Value], source: str) -> Value:
     Raises
     ------
     ValueError
-        The training has no metric with this name. The message is one line.
+        The training has no metric with the given name. The message is one line.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Reports of trainings with scikit-learn's method `partial_fit`."""
+"""A function that trains an estimator by scikit-learn's method `partial_fit`, and reports a score to the ledger."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ def fit_in_epochs(
     epochs : int
         Number of epochs, at least 1.
     score : callable
-        Function that takes the estimator, and returns the value to report.
+        Function that receives the estimator, and returns the score of the estimator.
 
     Returns
     -------
@@ -57,7 +57,8 @@ def fit_in_epochs(
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}: train at least 1 epoch")
-    # The rows of a call may not contain every class, so `partial_fit` requires the list of all classes.
+    # The method `partial_fit` requires the list of all classes, because the rows of one call need not contain every
+    # class.
     classes = {"classes": np.unique(y)} if is_classifier(estimator) else {}
     train: Any = estimator
     for epoch in range(epochs):

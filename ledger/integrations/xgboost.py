@@ -1,4 +1,4 @@
-"""Reports of trainings with XGBoost."""
+"""A callback that reports a metric of a training with XGBoost to the ledger."""
 
 from typing import Any
 
@@ -18,9 +18,9 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
     context : Context
         The context of the trial.
     metric : str
-        Name of the evaluation set and of the metric, such as ``"validation_0-logloss"``. The ledger records the value
-        of the metric unchanged. Therefore the study must minimise if a low metric is good, and maximise if a high
-        metric is good.
+        The name of the evaluation set, a hyphen, and the name of the metric, such as ``"validation_0-logloss"``. The
+        ledger records the value of the metric unchanged. If a low value of the metric is better, the study must
+        minimise. If a high value is better, the study must maximise.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
         self._context, self._metric = context, metric
 
     def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
-        """Report the metric of a round. XGBoost calls this method.
+        """Report the value of the metric after a boosting round. XGBoost calls this method.
 
         Raises
         ------
@@ -58,6 +58,6 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
         self._context.report(value[0] if isinstance(value, tuple) else value, epoch)
         if not self._context.should_prune():
             return False
-        # If a callback ends a cross-validation, `xgboost.cv` reads the attribute `best_iteration`.
+        # If a callback ends a cross-validation, `xgboost.cv` reads the attribute `best_iteration` of the model.
         model.set_attr(best_iteration=str(epoch))
         return True

@@ -1,1 +1,1 @@
-"""The manager of a study, which proposes trials, waits until the trials end, and passes the losses to the optimizer."""
+"""The manager, which proposes a study's trials, waits until the trials end, and passes the losses to the optimizer."""

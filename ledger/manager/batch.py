@@ -1,4 +1,4 @@
-"""The policy for batch mode, which proposes an iteration after all trials of the previous iteration have ended."""
+"""The policy for batch mode. The policy proposes an iteration after all trials of the previous iteration have ended."""
 
 from ledger.manager.history import StudyHistory
 from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd, failed_study, objective_failed
@@ -11,8 +11,8 @@ class BatchPolicy:
     In batch mode, the policy proposes an iteration after the previous iteration has ended.
 
     If all proposed trials of an iteration fail, the policy proposes another round of this iteration. An iteration has
-    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the objective probably fails for
-    all points. The study then fails without another round.
+    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the study fails without another
+    round, because the objective probably fails for all points.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class BatchPolicy:
         return ProposalRequest(history.next_iteration, 0, min(batch_size, left))
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of a study whose search space has no unused points.
+        """Return the `StudyEnd` of a study whose search space has no unused points.
 
         The manager does not need to wait, because no trial of the study is in flight.
         """
@@ -85,6 +85,6 @@ class BatchPolicy:
 
     def _succeeded(self, number: int) -> bool:
         trials = self._history.of(number)
-        # An imported loss does not prove that a worker of this study can train a trial.
+        # An imported loss does not prove that a worker of this study can evaluate a trial.
         is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
         return is_proven or not any(trial.source == "proposed" for trial in trials)

@@ -16,8 +16,9 @@ from ledger.database.rows import IterationRow, TrialRow
 class StudyHistory:
     """A manager's copy of the trials and iterations of a study.
 
-    A proposed trial counts against the budget only if the trial belongs to the latest round of the trial's iteration.
-    The manager starts another round only after each trial of the previous round failed or was cancelled.
+    The class counts a proposed trial against the budget only if the trial belongs to the latest round of the trial's
+    iteration. The manager starts another round of an iteration only after each trial of the previous round has failed
+    or was cancelled.
 
     Parameters
     ----------
@@ -33,16 +34,16 @@ class StudyHistory:
     open : set of int
         The numbers of the trials that have not ended.
     rounds : dict of int to int
-        The number of the latest round of each iteration.
+        A mapping from the number of each iteration to the number of the iteration's latest round.
     untold : set of int
         The numbers of the iterations whose results the optimizer has not yet received.
     recorded : list of int
-        In steady mode, the trial numbers from the column `seen` of all iterations. The list has the recorded order. The
-        list is empty in batch mode.
+        In steady mode, the trial numbers from the column `seen` of all iterations. The list has the order in which the
+        ledger recorded the numbers. The list is empty in batch mode.
     seen : list of int
-        The numbers of the ended trials that are not in `recorded`, in the order in which these trials ended.
+        The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended.
     counted, counted_ended, counted_failed : int
-        Number of trials that count against the budget, number of these trials that have ended, and number of these
+        Three numbers: the trials that count against the budget, the counted trials that have ended, and the counted
         trials that have failed.
     best_loss : float or None
         The smallest loss of all trials.
@@ -94,7 +95,7 @@ class StudyHistory:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read each trial that has ended or was added since the last poll. Return whether any trial was read."""
+        """Read the trials that were added or have ended since the previous poll. Return whether any trial was read."""
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
             # A user's command may have added an iteration. If an import of trials creates an iteration, the column

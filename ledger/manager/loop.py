@@ -1,4 +1,4 @@
-"""The manager's main loop, which proposes trials, passes losses to the optimizer and takes expired claims back."""
+"""The manager's main loop, which proposes trials, passes losses to the optimizer and takes back expired claims."""
 
 import json
 import logging
@@ -49,7 +49,7 @@ class StudyHeldError(LedgerError):
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """The progress of a study: the number of ended trials, the budget in trials, and the best value."""
+    """The number of a study's ended trials, the study's budget in trials, and the study's best value."""
 
     ended: int
     budget: int
@@ -66,12 +66,12 @@ class StudyManager:
     study : StudyRow
         The registered study.
     claim : UUID
-        Random UUID by which the manager claims the study. After a lost connection, a new `StudyManager` with the same
+        Random UUID with which the manager claims the study. After a lost connection, a new `StudyManager` with the same
         claim can continue on another connection.
     name : str
-        Name of the manager, for messages.
+        Name of the manager in messages.
     watch : callable, optional
-        Function that the manager calls with the `StudyProgress` at every poll.
+        Function that the manager calls with a `StudyProgress` object at every poll.
     wait : bool
         Whether this manager waits if another manager has claimed the study.
 
@@ -102,7 +102,7 @@ class StudyManager:
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
-        # The last result of the SQL function ledger.stop, and the time of the next call as a value of a monotonic
+        # The last result of the SQL function ledger.stop, and the time of the next call of the function on a monotonic
         # clock.
         self._answer, self._check_at = "none", 0.0
         self._since: dict[int, float] = {}
@@ -113,7 +113,7 @@ class StudyManager:
         Parameters
         ----------
         another_round : bool
-            Whether the manager proposes one more round of trials if the study has failed because too many trials
+            Whether the manager proposes one more round of trials for a study that has failed because too many trials
             failed.
 
         Raises
@@ -147,7 +147,8 @@ class StudyManager:
                 pause = SHORTEST_POLL
             self._say_paused(now.state == "paused")
             step: ProposalRequest | StudyEnd | None = None
-            # Even if another session has locked the study, the manager must take expired claims back.
+            # Even if another session has locked the study, the manager must take back the trials whose claims have
+            # expired.
             with self._logged_lock():
                 self._renew()
                 for iteration in policy.to_tell():
@@ -171,7 +172,10 @@ class StudyManager:
                 pause = min(pause * 1.5, policy.longest_poll)
 
     def _is_stopping(self, now: StudyState, step: ProposalRequest | StudyEnd | None) -> bool:
-        """End the study if it meets a stopping criterion. Return whether the manager must not propose trials now."""
+        """End the study if the study meets a stopping criterion.
+
+        Return True if the manager must not propose trials now.
+        """
         is_due = (now.has_timeout or self._answer == "stopping") and time.monotonic() >= self._check_at
         if step is not None or is_due:
             self._answer = managing.stop(self._connection, self._held)
@@ -204,8 +208,8 @@ class StudyManager:
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
     def _leave(self) -> None:
-        # If the database is unavailable, the manager cannot return its claim of the study. A claim that the manager has
-        # not returned ends when the lease of the claim expires.
+        # If the database is unavailable, the manager cannot return its claim of the study. If the manager has not
+        # returned a claim, the claim ends when the claim's lease expires.
         with suppress(DBAPIError, psycopg.Error):
             managing.leave_study(self._connection, self._held)
 
@@ -291,7 +295,7 @@ class StudyManager:
                 _log, "point", f"{self._where(number)}: trial {trial}: {json.dumps(params)}", trial=trial, **facts
             )
         if proposal.surrogate is None and budget > self._study.resolved.initial_points:
-            # A later proposal needs the optimizer, so the manager imports the optimizer while the workers train the
+            # A later proposal needs the optimizer, so the manager imports the optimizer while the workers evaluate the
             # trials.
             load_optimizer()
 

@@ -33,14 +33,18 @@ def check_if_changed(value: str) -> None:
 
 
 def changed_parts(recorded: CodeVersionRow, code: ObjectiveCode) -> list[str]:
-    """Describe the differences between a recorded version and a code. The list is empty if the codes are equal."""
+    """Describe the differences between a recorded code version and the present code.
+
+    Without a difference, the list is empty.
+    """
     return [] if recorded.sha256 == code.sha256 else changes(parts_from_json(recorded.parts), code.parts)
 
 
 def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list[str]:
-    """Record a code as the valid version of a study's code, unless the valid version is already equal to the new code.
+    """Record a code as the valid version of a study's code, unless the code is equal to the valid version.
 
-    Return the changes. The list is empty if the ledger had no version of the code, or if the valid version is equal.
+    Return a list of the changes. The list is empty if the ledger had no version of the study's code, or if the new code
+    is equal to the valid version.
     """
     while True:
         versions = codes.versions_of(connection, study.id)

@@ -23,8 +23,8 @@ class ProposalRequest:
     size : int
         Number of points to propose, at least 1.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials that have ended since the previous request. The ledger records the
-        numbers in `seen` with the iteration. None in batch mode.
+        In steady mode, the numbers of the trials that have ended since the previous request. When the ledger records
+        the iteration, the ledger also records the numbers. None in batch mode.
     """
 
     iteration: int
@@ -35,14 +35,14 @@ class ProposalRequest:
 
 @dataclass(frozen=True)
 class StudyEnd:
-    """The end of a study, with the state "complete" or "failed" and the reason."""
+    """The state in which a study ends, and the reason. The state is "complete" or "failed"."""
 
     state: str
     reason: str | None = None
 
 
 def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
-    """Return whether the objective failed in each of these trials, by exceptions or by the time limit.
+    """Return whether the objective failed in each trial of `trials`, either by exceptions or by the time limit.
 
     The result is False if the collection is empty, or if a trial failed because of crashes or lost attempts.
     """
@@ -50,7 +50,7 @@ def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
 
 
 def failed_study(what: str, trial: TrialRow | None) -> StudyEnd:
-    """Return the state and the reason of a study that fails.
+    """Return the `StudyEnd` of a study that fails.
 
     Parameters
     ----------
@@ -74,19 +74,19 @@ class ProposalPolicy(Protocol):
     Attributes
     ----------
     longest_poll : float
-        Longest time between two polls of the ledger by the manager, in seconds.
+        Longest time in seconds between two polls of the ledger.
     """
 
     longest_poll: float
 
     def to_tell(self) -> list[int]:
-        """Return the numbers of the iterations whose results the optimizer must receive now, in ascending order."""
+        """Return, in ascending order, the numbers of the iterations whose results the optimizer must receive now."""
 
     def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
         """Return the next request, the end of the study, or None if the manager must wait until a trial has ended."""
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the state and reason with which the study ends if no unused point is left for `request`.
+        """Return the end of the study if the search space has no unused point for `request`.
 
         Return None if the study cannot end yet, because the manager must wait for the trials in flight.
         """

@@ -1,4 +1,4 @@
-"""Reaping of trials. The manager takes a trial back from the worker after the trial's lease has expired."""
+"""The manager's reaper, which takes a trial back from a worker after the trial's lease has expired."""
 
 import logging
 import time
@@ -14,9 +14,9 @@ from ledger.logs import log_event
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# A gap between two reads of the leases counts as an outage of the database only if the gap is longer than
-# `CONTACT_SECONDS`. If a lease is short, a poll of the manager may last longer than half of the lease. Without
-# `CONTACT_SECONDS`, the manager would treat such a long poll as an outage of the database.
+# The manager treats a gap between two reads of the leases as an outage of the database only if the gap is longer than
+# `CONTACT_SECONDS`. If a lease is short, a poll of the manager may last longer than half the length of the lease.
+# Without `CONTACT_SECONDS`, the manager would treat such a long poll as an outage of the database.
 CONTACT_SECONDS = 2.0
 
 
@@ -32,8 +32,8 @@ class LeaseMonitor:
     Parameters
     ----------
     lease : float
-        Length of the lease in seconds. A gap between two calls of `look` counts as an outage of the database if the gap
-        is longer than half a lease and longer than `CONTACT_SECONDS`.
+        Length of the lease in seconds. The class treats a gap between two calls of `look` as an outage of the database
+        if the gap is longer than half a lease and longer than `CONTACT_SECONDS`.
     """
 
     def __init__(self, lease: float) -> None:
@@ -42,7 +42,7 @@ class LeaseMonitor:
         self._seen: dict[int, tuple[datetime, float]] = {}
 
     def look(self, now: float, leases: Iterable[tuple[int, datetime]]) -> Mapping[int, datetime]:
-        """Return a mapping from the number of each trial with an expired lease to the recorded end of this lease.
+        """Return the recorded end of each expired lease. The keys of the mapping are the numbers of the trials.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class LeaseMonitor:
 
 
 class TrialReaper:
-    """Takes trials with expired leases back from the workers, for one study.
+    """Takes the trials of one study back from the workers if the leases of the trials have expired.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ class TrialReaper:
     def __init__(self, connection: Connection, held: ClaimedStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseMonitor(lease)
-        # The pause between two reads of the leases is at most an eighth of the length of a lease. A gap of more than
-        # half a lease between two reads of the leases could count as an outage of the database.
+        # The pause between two reads of the leases is at most an eighth of the length of a lease. If the pause were
+        # longer than half a lease, the manager could treat the pause as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
-        # The reaper logs only once that another session has locked a trial's row. The set contains the number and the
-        # end of the lease of each trial with such a log line.
+        # If another session has locked a trial's row, the reaper writes only one log line about the lock. For each
+        # trial with a log line about a lock, the set contains the trial's number and the end of the trial's lease.
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
-        """Take back the trials with expired leases, and finish the cancellations that waited for a locked row.
+        """Take back the trials with expired leases, and complete the cancellations that waited because of a locked row.
 
         The cancellation of a trial waits if another session has locked the trial's row.
 

@@ -18,12 +18,12 @@ _SHOWN = 3
 
 
 def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
-    """Return the workers' different reasons as one text, if every live worker refuses the study. Otherwise return None.
+    """If every live worker refuses the study, return the workers' different reasons as one text. Otherwise return None.
 
     Parameters
     ----------
     reasons : mapping
-        The reasons of the live workers that refuse the study, with the names of the workers as keys.
+        The reason of each live worker that refuses the study. The keys of the mapping are the names of the workers.
     alive : int
         Number of live workers.
 
@@ -46,7 +46,7 @@ class RefusalMonitor:
     Parameters
     ----------
     connection : Connection
-        The manager's connection.
+        The manager's connection to the ledger.
     study_id : int
         Id of the study.
     name : str
@@ -61,7 +61,7 @@ class RefusalMonitor:
     def look(self) -> None:
         """Read the refusals of the study, and log the reasons if every live worker refuses the study.
 
-        If less than LOOK_SECONDS have passed since the previous read of the refusals, the method does nothing.
+        If the previous read of the refusals was less than LOOK_SECONDS seconds ago, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:

@@ -24,9 +24,9 @@ _log = logging.getLogger("ledger.manager")
 
 
 def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None = None) -> StudyRow | None:
-    """Record the study, the study's data files and the code of its objective in the ledger.
+    """Record the study, the study's data files and the code of the study's objective in the ledger.
 
-    If the ledger already has a study with this name, return None.
+    If the ledger already contains a study with the same name, return None.
     """
     data = study.objective.data
     files = [
@@ -53,7 +53,7 @@ def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None 
 def register(
     connection: Connection, study: StudySpec, code: ObjectiveCode | None = None, if_changed: IfChanged = "refuse"
 ) -> StudyRow:
-    """Record the study. If the ledger already has the study with the same settings, update the study.
+    """Record the study. If the ledger already contains the study with the same settings, update the study.
 
     For an existing study, the function extends the budget, and sets the stopping criteria.
 
@@ -68,8 +68,9 @@ def register(
     Raises
     ------
     LedgerError
-        The ledger already has a study with this name, but the settings or the code differ, or the recorded budget is
-        larger. The error message lists the differences between the settings, or the changed parts of the code.
+        The ledger already contains a study with the same name, but the recorded settings or the recorded code differ,
+        or the recorded budget is larger than the new budget. The error message lists the differences between the
+        settings, or the changed parts of the code.
     """
     row = record(connection, study, code)
     if row is not None:
@@ -96,8 +97,8 @@ def register(
         try:
             accept(connection, row, code)
         except CodeLockedError:
-            # A worker is recording the first version. The next worker then compares its own code with the first
-            # version.
+            # A worker is recording the first version of the code at the same time. The next worker compares its own
+            # code with the first version.
             if versions:
                 raise
     extend(connection, row, study.budget)

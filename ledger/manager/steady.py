@@ -1,4 +1,4 @@
-"""The policy for steady mode, which keeps a fixed number of trials in flight.
+"""The policy for steady mode. The policy keeps a fixed number of trials in flight.
 
 In steady mode, a worker gets a new trial without waiting until the slowest trial has ended.
 """
@@ -9,16 +9,16 @@ from ledger.study.spec import StudySpec
 
 
 class SteadyPolicy:
-    """The policy for steady mode, which proposes a new trial for each trial that has ended.
+    """The policy for steady mode. The policy proposes a new trial for each trial that has ended.
 
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
     proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
-    the order in which the trials ended. Therefore the ledger records, with each iteration, the numbers of the newly
-    ended trials in the order of their ends. During a proposal, each trial in flight has the constant liar's value as
-    its loss.
+    the order in which the trials ended. Therefore each recorded iteration contains the numbers of the newly ended
+    trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
+    value as its loss.
 
-    If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points. The
-    study then fails after the end of the trials in flight.
+    If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points.
+    Therefore the study fails when the trials in flight have ended.
 
     Parameters
     ----------
@@ -35,8 +35,8 @@ class SteadyPolicy:
         completed a trial of the study, `another_round` has no effect.
     """
 
-    # Longest time in seconds between two polls. The manager notices at most `longest_poll` seconds after the end of a
-    # trial that the trial has ended. The manager can then propose a new trial.
+    # Longest time in seconds between two polls. The manager notices the end of a trial after at most `longest_poll`
+    # seconds. When the manager has noticed the end of a trial, the manager can propose a new trial.
     longest_poll = 0.05
 
     def __init__(
@@ -45,7 +45,7 @@ class SteadyPolicy:
         self._study, self._history = study, history
         self._is_used_up = False
         self._budget = budget
-        # If `another_round` is True and no trial completes, the study fails again after this number of failed trials.
+        # If `another_round` is True and no trial completes, the study fails again after `_extended` failed trials.
         self._extended = history.counted_failed + batch_size if another_round else None
 
     def to_tell(self) -> list[int]:

@@ -1,1 +1,1 @@
-"""Displays for notebooks, as HTML that needs no script and loads nothing."""
+"""HTML displays for notebooks. The HTML contains no scripts, and loads no files from the network."""

@@ -1,4 +1,4 @@
-"""The display of a running search in a notebook, which updates in place."""
+"""A display that shows a running search in a notebook. Each update replaces the previous content."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from ledger.terminal.line import line
 
 
 def in_notebook() -> bool:
-    """Return whether this program is the kernel of a notebook."""
+    """Return True if this process is the kernel of a notebook."""
     shell = sys.modules.get("IPython")
     found = shell.get_ipython() if shell is not None else None
     return getattr(found, "kernel", None) is not None
@@ -23,7 +23,7 @@ class NotebookDisplay:
         self._handle: Any = None
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:
-        """Show the search. Replace the earlier content of the display."""
+        """Show the search. The new content replaces the previous content of the display."""
         from IPython.display import display
 
         show: Any = display
@@ -34,4 +34,4 @@ class NotebookDisplay:
             self._handle.update(content, raw=True)
 
     def end(self) -> None:
-        """Stop the display. The last state of the search stays in the notebook."""
+        """Stop the display. The notebook continues to show the last state of the search."""

@@ -1,7 +1,7 @@
-"""The HTML with which a notebook displays a running search and the results of a study.
+"""HTML that displays a running search or the results of a study in a notebook.
 
-Each text from the ledger is escaped, because an objective or a user of the ledger has written the text. The HTML uses
-the colours of the notebook, so the HTML is readable in a light and in a dark notebook.
+The functions escape each text from the ledger, because an objective or another user may have written the text. The HTML
+uses the colours of the notebook, so the text is readable on a light and on a dark background.
 """
 
 import json
@@ -20,9 +20,9 @@ _STATES = {
     "paused": "#b35c00",
     "cancelled": "#b35c00",
 }
-# Width and height of the convergence line in pixels, and its margin.
+# Width, height and margin of the plot of the best value, in pixels.
 _WIDTH, _HEIGHT, _MARGIN = 320, 64, 4
-# Largest number of workers in the display.
+# Maximum number of workers in the display.
 _WORKERS = 12
 _LONGEST = 200
 
@@ -30,7 +30,7 @@ _LONGEST = 200
 def running_search(
     status: StudyStatus, best_params: Mapping[str, Any] | None, output: Sequence[str], note: str = ""
 ) -> str:
-    """Return the display of a search.
+    """Return the HTML that displays a running search.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def running_search(
     best_params : mapping or None
         The parameters of the best trial.
     output : sequence of str
-        The last lines of the workers' output. The display hides the lines until a user opens them.
+        The last lines of the workers' output. The display shows the lines only after a click of the user.
     note : str
-        An additional line, for example a note that the status is old.
+        An additional line in the display, such as a warning that the status is old.
     """
     rows = [("trials", _bar(status)), ("", escape(counts(status)))]
     if status.reason:
@@ -80,12 +80,12 @@ def study_result(
     best_params: Mapping[str, Any] | None,
     trials: str,
 ) -> str:
-    """Return the HTML of a study that a program has loaded.
+    """Return the HTML that displays the results of a study.
 
     Parameters
     ----------
     facts : sequence of (str, str)
-        Names and values of facts about the study, as plain text.
+        Facts about the study. Each fact is a pair of a name and a value, as plain text.
     improvements : sequence of Improvement
     last : int
         Number of the last complete trial.
@@ -105,7 +105,7 @@ def study_result(
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
-    """Return a table of names and HTML values."""
+    """Return an HTML table with a column of names and a column of HTML values."""
     cells = "".join(
         f'<tr style="background:none"><td style="text-align:left;opacity:.7;vertical-align:top">{escape(name)}</td>'
         f'<td style="text-align:left">{value}</td></tr>'
@@ -116,7 +116,7 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def listing(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Return a table with a header. Numbers have six digits."""
+    """Return an HTML table with a header. Each number that is not an integer has six significant digits."""
     head = "".join(f'<th style="text-align:left">{escape(one_line(name, 60))}</th>' for name in header)
     body = "".join(
         "<tr>" + "".join(f'<td style="text-align:left">{_cell(value)}</td>' for value in row) + "</tr>" for row in rows
@@ -125,7 +125,7 @@ def listing(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def convergence(improvements: Sequence[Improvement], last: int) -> str:
-    """Draw the best value after each trial, from trial 0 to trial `last`, as a line. Return the SVG text."""
+    """Return an SVG image with a line of the best value after each trial, up to trial `last`."""
     if not improvements:
         return ""
     values = [each.value for each in improvements]
@@ -136,8 +136,8 @@ def convergence(improvements: Sequence[Improvement], last: int) -> str:
         return _MARGIN + across * (trial / max(1, last))
 
     def y(value: float) -> float:
-        # The code halves the values first, because the difference between two large values could exceed the largest
-        # float. Half of the smallest float rounds to 0.
+        # The function halves the values before the subtraction, because the difference of two values may be too large
+        # for a float. The length may be 0, because half of the smallest float rounds to 0.
         length = highest / 2 - lowest / 2
         share = (value / 2 - lowest / 2) / length if length else 0.5
         return _MARGIN + up * (1 - share)

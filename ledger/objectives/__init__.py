@@ -1,4 +1,4 @@
-"""Objectives, which are functions that compute a value from parameters.
+"""Objectives. An objective is a function that computes a value from parameters.
 
 The import of this package loads no model library, because a manager imports this package but trains no model.
 """

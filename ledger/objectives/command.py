@@ -1,4 +1,4 @@
-"""Objectives that run a program once for each trial, as a child of this process."""
+"""Objectives that run a program once for each trial. The program is a child process of this process."""
 
 import errno
 import json
@@ -28,11 +28,12 @@ from ledger.text import last_line, one_line, show
 # The error text of an attempt contains at most the last _ERROR_KEPT bytes of the command's standard error.
 _ERROR_KEPT = 4096
 _READ_SIZE = 1 << 16
-# After the end of the command, this process reads at most about _LARGEST_REST bytes from each pipe. The buffer of a
-# pipe is smaller than this limit. If more bytes arrive, a process of the command is therefore still running.
+# When the command has ended, this process reads the rest of each pipe's content, up to a limit of about _LARGEST_REST
+# bytes. The buffer of a pipe is smaller than _LARGEST_REST bytes. Therefore, if more than _LARGEST_REST bytes arrive, a
+# process of the command is still running.
 _LARGEST_REST = 1 << 20
-# Time in milliseconds between two removals of ended processes from the kernel's table of processes. On systems other
-# than Linux, this is also the longest time until this process notices that the command has ended.
+# Interval in milliseconds at which this process removes ended processes from the kernel's process table. On systems
+# other than Linux, _POLL_MILLISECONDS is also the longest time until this process notices that the command has ended.
 _POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
 
 
@@ -42,11 +43,11 @@ class CommandFailedError(LedgerError):
     Attributes
     ----------
     code : int or None
-        The exit code, or the negative number of the signal. `code` is None if the command did not start or reported too
-        many values.
+        The exit code of the command, or the negated number of the signal that ended the command. `code` is None if the
+        command did not start or reported too many values.
     detail : str
-        The end of the command's standard error, for the lines before the message. The text is empty if the standard
-        error has at most one line.
+        The end of the command's standard error. An error report shows `detail` before the message. `detail` is empty if
+        the standard error has at most one line.
     """
 
     def __init__(self, message: str, code: int | None = None, detail: str = "") -> None:
@@ -65,12 +66,12 @@ class CommandPermissions:
     Attributes
     ----------
     patterns : sequence of str
-        The patterns of the allowed commands, in the form of `pattern_words`.
+        The patterns of the allowed commands, in the format that `pattern_words` accepts.
     folder : str or None
-        Path of the folder for the files of the trials. If the folder does not exist, the first trial creates it. None
-        means the system's folder for temporary files.
+        Path of the folder for the files of the trials. If the folder does not exist, the first trial creates the
+        folder. If `folder` is None, the trials use the system's folder for temporary files.
     orphans : OrphanReaper
-        Kills the processes that a command leaves behind.
+        The reaper that kills the processes that a command leaves behind.
     """
 
     patterns: Sequence[str] = ()
@@ -79,7 +80,7 @@ class CommandPermissions:
 
     @contextmanager
     def trial_folder(self) -> Iterator[str]:
-        """Yield the path of a new, private folder, and remove the folder at the end of the ``with`` block."""
+        """Create a private folder, yield the folder's path, and remove the folder at the end of the ``with`` block."""
         try:
             if self.folder is not None:
                 with suppress(FileExistsError):
@@ -98,7 +99,7 @@ class CommandPermissions:
             remove_folder(folder)
 
     def remove_leftovers(self) -> None:
-        """Remove the folders that remain after the end of killed trials. No command may run."""
+        """Remove the folders that killed trials have left behind. Call this method only while no command is running."""
         if self.folder is not None:
             with suppress(OSError):
                 for folder in list(Path(self.folder).iterdir()):
@@ -111,10 +112,11 @@ def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) 
     Parameters
     ----------
     objective : mapping
-        The mapping has the key "command", and may have the keys "params_as", "direction" and "record_source". The
-        values may be any JSON values, because a role that can create studies can write any JSON value as an objective.
+        A mapping that contains the key "command". The keys "params_as", "direction" and "record_source" are optional.
+        The values may be any JSON values, because a database role that can create studies can write any JSON value as
+        an objective.
     permissions : CommandPermissions
-        The permissions and the resources of this process.
+        The commands that this process may run, the folder for the files of the trials, and the reaper.
 
     Raises
     ------
@@ -149,28 +151,29 @@ class CommandObjective:
     template : CommandTemplate
         The program and its arguments.
     params_as : str
-        How the command receives the parameters, one of `PARAMS_AS`.
+        The way in which the command receives the parameters. The value is one of `PARAMS_AS`.
     permissions : CommandPermissions
-        The permissions and the resources of this process.
+        The commands that this process may run, the folder for the files of the trials, and the reaper.
     """
 
     def __init__(self, template: CommandTemplate, params_as: str, permissions: CommandPermissions) -> None:
         self._template, self._params_as, self._permissions = template, params_as, permissions
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
-        """Run the command, end all its processes, and return its result.
+        """Run the command, end all processes of the command, and return the command's result.
 
         Returns
         -------
         dict
-            The value under the key "value", and the metrics. The values may be any JSON values.
+            A dict that contains the value under the key "value", and each metric under its name. Each entry may be any
+            JSON value.
 
         Raises
         ------
         CommandFailedError
             The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
         RemainingProcessesError
-            A process of the command has not ended in time.
+            A process of the command still runs `LONGEST_WAIT` seconds after the command has ended.
         """
         with self._permissions.trial_folder() as folder:
             facts = {
@@ -195,10 +198,10 @@ class CommandObjective:
                 raise CommandFailedError(str(error), 0) from None
 
     def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_Output":
-        """Run the command, pass its reports to the context, and return its standard output."""
+        """Run the command, pass the command's reports to the context, and return the command's standard output."""
         reports = _Reports(context)
-        # The command of another trial may have started this worker. The environment then contains the variables of the
-        # other trial.
+        # The command of another trial may have started this worker. In this case, the environment contains the
+        # variables of the other trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
         variables |= {names[fact]: _encode(text) for fact, text in facts.items()}
@@ -210,7 +213,8 @@ class CommandObjective:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                # The command stays in the process group of this process, because the supervisor ends this group.
+                # The command stays in the process group of this process, because the supervisor ends all processes of
+                # the group.
                 env=variables,
             )
         except (OSError, ValueError) as error:
@@ -243,7 +247,7 @@ class CommandObjective:
     def _read(self, process: "subprocess.Popen[bytes]", reports: "_Reports") -> "tuple[_Output, _Output]":
         """Copy the output of the command to the streams of this process until the command ends.
 
-        The method also returns if the command has reported too many values.
+        The method also returns when the command has reported too many values.
         """
         assert process.stdout is not None
         assert process.stderr is not None
@@ -257,8 +261,8 @@ class CommandObjective:
         for descriptor in (*is_open, *([] if exit_descriptor is None else [exit_descriptor])):
             poll.register(descriptor, select.POLLIN)
         try:
-            # This process cannot recognise the end of the command by the end of the pipes: the command can close its
-            # pipes before it ends, and background processes can keep the pipes open.
+            # The end of the pipes does not show that the command has ended. The command can close its pipes before the
+            # command ends. Background processes can keep the pipes open after the command has ended.
             has_ended = False
             while not has_ended and reports.fault is None:
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
@@ -285,12 +289,12 @@ class CommandObjective:
 
 
 class _Reports:
-    """Passes the reports in the standard output of a command to the context of the trial.
+    """Reads the reports from the standard output of a command, and passes the reports to the context of the trial.
 
     Attributes
     ----------
     fault : str or None
-        The reason why the context refused a report, as one line.
+        A text of one line with the reason why the context refused a report.
     """
 
     def __init__(self, context: Context) -> None:
@@ -298,7 +302,7 @@ class _Reports:
         self.fault: str | None = None
 
     def read(self, data: bytes) -> None:
-        """Report each value whose line is complete after `data`, the next part of the output."""
+        """Add `data`, the next part of the output, and report the value of each line that is now complete."""
         for step, value in self._lines.read(data) if self.fault is None else ():
             try:
                 self._context.report(value, step)
@@ -313,7 +317,7 @@ class _Output:
     Parameters
     ----------
     pipe : binary file
-        The pipe from the command.
+        The end of the pipe from which this process reads the command's output.
     stream : text file
         The stream of this process to which `read` copies the output.
     kept : int
@@ -337,7 +341,10 @@ class _Output:
         os.set_blocking(pipe.fileno(), False)
 
     def read(self, most: int) -> bool:
-        """Read up to about `most` bytes without waiting. Return False if the pipe has ended."""
+        """Read the available bytes without waiting, up to a limit of about `most` bytes.
+
+        Return False if the pipe has ended.
+        """
         while most > 0:
             try:
                 data = os.read(self.pipe.fileno(), _READ_SIZE)
@@ -359,13 +366,16 @@ class _Output:
 
 
 def remove_folder(folder: str) -> None:
-    """Remove a folder with all its content, except content that this process has no permission to remove."""
+    """Remove a folder and all content of the folder. Skip content that this process has no permission to remove."""
     with suppress(RecursionError):  # Before Python 3.13, shutil.rmtree() calls itself for each level of folders.
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _encode(text: str) -> bytes:
-    """Return the bytes of an argument or a variable. The encoding does not depend on the locale of the worker."""
+    """Return the bytes of an argument or of an environment variable.
+
+    The encoding does not depend on the locale of the worker.
+    """
     return text.encode(errors="surrogateescape")
 
 

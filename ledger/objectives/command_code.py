@@ -1,4 +1,4 @@
-"""The code of a command: its arguments, and the files of the current folder that the arguments name."""
+"""The code of a command, which consists of the command's arguments and of the files that the arguments name."""
 
 import hashlib
 import json
@@ -12,25 +12,27 @@ from ledger.objectives.command_template import CommandTemplate, fixed_arguments
 from ledger.objectives.fingerprint import LARGEST_TEXTS, CodePart, ObjectiveCode, bounded
 from ledger.objectives.fingerprint.provenance import git_state
 
-# The ledger does not watch a larger file, because each worker would have to read the file.
+# The ledger does not watch a file of more than `_LARGEST_FILE` bytes, because each worker would have to read the file.
 _LARGEST_FILE = 100_000_000
 
 
 def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, recordable: bool = False) -> ObjectiveCode:
-    """Return the code of a command.
+    """Return the arguments and the files that make up the code of a command.
 
-    The first file is the program, or the script that the program runs. A worker must have the recorded script. Each
-    other file that an argument names counts as a value and not as code, because the program may write to this file.
+    The first file that the arguments name is the program itself, or the script that the program runs. The script of
+    each worker must have the same content as the script in the study's record. The ledger treats each other file that
+    the arguments name as a value, not as code, because the program may write to the file.
 
     Parameters
     ----------
     arguments : sequence of str
-        The program and its arguments, in the form of `CommandTemplate`.
+        The program and its arguments, in the format that `CommandTemplate` accepts.
     patterns : sequence of str
-        The patterns of the allowed commands. If only the word ``{...}`` of a pattern allows a file, the code does not
-        contain the text of the file. Otherwise the creator of a study could read any text in the folder of the worker.
+        The patterns of the allowed commands. If an argument matches only the word ``{...}`` of a pattern, the returned
+        code does not contain the text of the file that the argument names. If the code contained the text, the creator
+        of a study could read any text file in the worker's folder.
     recordable : bool
-        Whether the code contains the git commit and the text of the script.
+        Whether the returned code also contains the git commit and the text of the script.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
 
 
 def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
-    """Yield the index and the text of each argument that names a file in the current folder."""
+    """Yield the index of each argument that names a file in the current folder, and the name of the file."""
     current = os.path.realpath(os.curdir)
     found: set[str] = set()
     for index, text in enumerate(template.texts):
@@ -81,7 +83,7 @@ def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
 
 
 def _content(name: str) -> bytes | str:
-    """Return the content of a file as bytes. If the file cannot be watched, return the reason as a text."""
+    """Return the content of a file as bytes. If the ledger cannot watch the file, return the reason as a text."""
     try:
         with Path(name).open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -91,7 +93,7 @@ def _content(name: str) -> bytes | str:
 
 
 def _text(content: bytes) -> str | None:
-    """Return the content of a file as a text, or None if the file is binary or the text is too long for an answer."""
+    """Return the content of a file as a text, or None if the file is binary or the text exceeds `LARGEST_TEXTS`."""
     try:
         text = content.decode()
     except UnicodeDecodeError:

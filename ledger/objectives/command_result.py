@@ -1,4 +1,6 @@
-"""Reads the result of a command from the command's standard output or from a file, and the reports from the output.
+"""Reads the result and the reports of a command.
+
+The result is in standard output or in a file, and the reports are in standard output.
 
 All bytes that a command writes are untrusted input.
 """
@@ -14,14 +16,14 @@ from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP
 from ledger.objectives.result import InvalidResultError
 from ledger.text import one_line, show
 
-# A result is in the last LARGEST_RESULT bytes of standard output, or in a file of at most LARGEST_RESULT bytes. The
-# JSON text that a program writes can contain spaces and escape sequences. Therefore this JSON text can be longer than
-# the ledger's JSON text of the same metrics.
+# The ledger reads a result from the last LARGEST_RESULT bytes of standard output, or from a file of at most
+# LARGEST_RESULT bytes. The JSON text that a program writes can contain spaces and escape sequences. Therefore the
+# program's JSON text can be longer than the ledger's JSON text of the same metrics.
 LARGEST_RESULT = 2 * LARGEST_JSON
 _OUTPUT, _FILE = "standard output", "the result file"
-# The pattern also matches the texts of numbers that are not finite, such as "nan" of C and "NA" of R. A result that is
-# not finite is an error. If the ledger ignored a line such as "nan", the ledger could use an earlier line as the
-# result.
+# The pattern also matches texts for numbers that are not finite. For example, C prints "nan", and R prints "NA". A
+# result that is not finite is an error. If the ledger ignored a line such as "nan", the ledger could wrongly use an
+# earlier line as the result.
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
 _LINE_END = re.compile(rb"[\r\n]+")
 # A line of a report has at most LONGEST_REPORT bytes.
@@ -30,11 +32,11 @@ _WANTED = 'a number or a JSON object with "value"'
 
 
 class ReportLines:
-    """Finds the reports in the standard output of a command, while the command runs.
+    """A parser that finds the reports in the standard output of a running command.
 
     A report is a line with a JSON object that has the keys "step" and "value". The step is an integer from 0 to
-    `LARGEST_STEP`, and the value is a number. The class ignores all other lines, and the other keys of the object. A
-    line ends with a line feed, a carriage return or both.
+    `LARGEST_STEP`, and the value is a number. The class ignores all lines that are not reports. In a report, the class
+    ignores all keys except "step" and "value". A line ends with a line feed, a carriage return or both.
 
     Examples
     --------
@@ -46,11 +48,11 @@ class ReportLines:
     """
 
     def __init__(self) -> None:
-        # The received part of an incomplete line. The part has at most LONGEST_REPORT + 1 bytes.
+        # The part of an incomplete line that has arrived. The part has at most LONGEST_REPORT + 1 bytes.
         self._partial = b""
 
     def read(self, data: bytes) -> list[tuple[int, float]]:
-        """Return the step and the value of each report that is complete after `data`, the next part of the output."""
+        """Return the step and the value of each report that the next part `data` of the output completes."""
         first, *others = _LINE_END.split(data)
         lines = [self._partial + first, *others]
         self._partial = lines.pop()[: LONGEST_REPORT + 1]
@@ -58,7 +60,8 @@ class ReportLines:
 
 
 def _report(line: bytes) -> tuple[int, float] | None:
-    # Most lines are not reports. The first two tests exclude most lines, and are much faster than the JSON parser.
+    # Most lines are not reports. The first two tests exclude most lines. Both tests are much faster than the JSON
+    # parser.
     if len(line) > LONGEST_REPORT or b'"step"' not in line:
         return None
     try:
@@ -77,12 +80,13 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     """Return the result that a command has printed.
 
     The result is in the last line that is a number or a JSON object with the key "value". A line ends with a line feed,
-    a carriage return or both. The function ignores all other lines.
+    a carriage return or both. The function ignores all lines that are not results.
 
     Parameters
     ----------
     tail : bytes
-        The last bytes of standard output. If `tail` is not the whole output, it has at least `LARGEST_RESULT` bytes.
+        The last bytes of standard output. If `tail` is not the whole output, `tail` has at least `LARGEST_RESULT`
+        bytes.
     size : int
         The number of bytes in the whole output.
 
@@ -123,9 +127,9 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
 
 
 def from_file(path: str) -> dict[str, Any] | None:
-    """Return the result in a file, or None if the file does not exist.
+    """Return the result that a file contains, or None if the file does not exist.
 
-    The whole file is a number or a JSON object with the key "value".
+    The file must contain only a number, or only a JSON object with the key "value".
 
     Returns
     -------
@@ -138,8 +142,8 @@ def from_file(path: str) -> dict[str, Any] | None:
         The file contains no result, or the result has no finite number. The message is one line.
     """
     try:
-        # The program can replace the file by a pipe, a device or a link. With O_NONBLOCK, the call does not wait for a
-        # writer of the pipe.
+        # The program can replace the file by a pipe, a device or a link. With O_NONBLOCK, os.open() does not wait for a
+        # process that writes to the pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
@@ -164,7 +168,7 @@ def from_file(path: str) -> dict[str, Any] | None:
 
 
 def _result(text: bytes, place: str) -> dict[str, Any] | None:
-    """Return the result in a text, or None if the text does not contain a result.
+    """Return the result that a text contains, or None if the text is not a result.
 
     The text must not begin or end with white space.
     """

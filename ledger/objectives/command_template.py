@@ -1,8 +1,9 @@
 """The command of a study. The command's arguments contain placeholders for the parameters of a trial.
 
 An argument is a text with placeholders such as ``{lr}``. A placeholder contains the name of a parameter of the space,
-or of a property of the trial, such as ``{trial.seed}``. ``{{`` stands for an opening brace, and ``}}`` stands for a
-closing brace. The worker passes the arguments directly to the program, without a shell.
+such as ``{lr}``, or the name of a property of the trial, such as ``{trial.seed}``. In an argument, ``{{`` means an
+opening brace, and ``}}`` means a closing brace. The worker passes the arguments directly to the program, without a
+shell.
 """
 
 import json
@@ -18,14 +19,15 @@ from ledger.text import nearest, one_line, show
 
 ParamsAs: TypeAlias = Literal["arguments", "variable", "file"]
 PARAMS_AS: tuple[ParamsAs, ...] = get_args(ParamsAs)
-# A process has at most about 2 MB for its arguments and its environment, and at most 131,071 bytes for one argument.
+# The operating system limits the arguments and the environment of a process to about 2 MB, and one argument to 131,071
+# bytes.
 MOST_ARGUMENTS, LONGEST_COMMAND = 1_000, 100_000
-# The placeholder `{trial.NAME}` and the environment variable LEDGER_TRIAL_NAME have the same text.
+# For each fact, the placeholder `{trial.NAME}` and the environment variable LEDGER_TRIAL_NAME have the same text.
 FACTS = ("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder")
 _PREFIX = "trial."
 _NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
-# The pattern of an allowed command ends with this word if the pattern allows any further arguments. A valid argument of
-# a command is never equal to this word, because the ledger refuses a parameter with the name "...".
+# `ANY_ARGUMENTS` is the last word of a pattern that allows any further arguments. No valid argument of a command is
+# equal to `ANY_ARGUMENTS`, because the ledger refuses a parameter with the name "...".
 ANY_ARGUMENTS = "{...}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "yash", "zsh")
@@ -35,12 +37,12 @@ _NEGATIVE_NUMBER = re.compile(r"-([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class CommandTemplate:
-    """The arguments of a command with placeholders.
+    """The arguments of a command. The arguments can contain placeholders.
 
     Parameters
     ----------
     arguments : sequence of str
-        The program and its arguments. The first argument, which is the program, has no placeholder.
+        The program, followed by the arguments of the program. The program must not contain a placeholder.
 
     Raises
     ------
@@ -82,12 +84,12 @@ class CommandTemplate:
 
     @property
     def program(self) -> str:
-        """The program, which is a path or a name that the worker looks up in PATH."""
+        """The program. The program is a path, or a name that the worker searches in PATH."""
         return "".join(text for text, _ in self._parts[0])
 
     @property
     def texts(self) -> tuple[str | None, ...]:
-        """The text of each argument. None stands for an argument with a placeholder.
+        """The text of each argument. If an argument contains a placeholder, the element is None.
 
         Examples
         --------
@@ -106,7 +108,7 @@ class CommandTemplate:
 
     @property
     def label(self) -> str:
-        """A short name of the command for the default name of a study.
+        """A short name of the command. The ledger uses the label in the default name of a study.
 
         The label is the name of the last file before the first option or placeholder, without the file's extension.
 
@@ -128,16 +130,16 @@ class CommandTemplate:
         Parameters
         ----------
         space : mapping
-            The names of the space's parameters. Each name is mapped to the sequence of the texts that the parameter can
-            have. The sequence is empty if the parameter's values are not texts.
+            The names of the space's parameters. The value of each name is the sequence of the texts that the parameter
+            can have. The sequence is empty if the parameter's values are not texts.
         params_as : {"arguments", "variable", "file"}
             How the command receives the parameters. With "arguments", each parameter must have a placeholder.
 
         Raises
         ------
         UsageError
-            A placeholder names no parameter, or a parameter has no placeholder. The method also raises UsageError if
-            the program could interpret a parameter's value as an option. The message is one line.
+            A placeholder does not contain a valid name, or a parameter has no placeholder. The method also raises
+            UsageError if the program could interpret a parameter's value as an option. The message is one line.
 
         Examples
         --------
@@ -180,19 +182,20 @@ class CommandTemplate:
                     )
 
     def render(self, params: Mapping[str, Any], facts: Mapping[str, str]) -> list[str]:
-        """Return the arguments with the values of a trial.
+        """Replace each placeholder by the value of a trial, and return the arguments.
 
         Parameters
         ----------
         params : mapping
             The parameters of the trial.
         facts : mapping
-            A mapping from names in `FACTS` to texts.
+            A mapping from names to texts. `FACTS` contains the allowed names.
 
         Raises
         ------
         LedgerError
-            The trial has no value for a placeholder, or a value would become an option. The message is one line.
+            The trial has no value for a placeholder, or a value would become an option of the program. The message is
+            one line.
         """
         rendered = []
         for argument, parts in zip(self.arguments, self._parts, strict=True):
@@ -210,8 +213,8 @@ class CommandTemplate:
                         " only points of the study's space"
                     )
             whole = "".join(texts)
-            # A role that can enqueue trials can choose any value. However, the value must not become an option of the
-            # program.
+            # A role with the permission to enqueue trials can choose any value. The code refuses a value that would
+            # become an option of the program.
             if parts and parts[0][1] is not None and _is_option(whole):
                 raise LedgerError(
                     f"the value of this trial turns the argument {show(argument)} of the command into the option"
@@ -236,8 +239,9 @@ class CommandTemplate:
 
 
 def text_of(value: Any) -> str:
-    """Return the text that replaces a placeholder: the value itself if the value is a text, and otherwise the JSON of
-    the value.
+    """Return the text that replaces a placeholder.
+
+    If the value is a text, return the value. Otherwise, return the value as JSON.
 
     Examples
     --------
@@ -248,7 +252,7 @@ def text_of(value: Any) -> str:
 
 
 def pattern_of(arguments: Sequence[str]) -> str:
-    """Return the pattern that allows exactly this command.
+    """Return the pattern that allows only the command with the given arguments.
 
     Examples
     --------
@@ -262,9 +266,9 @@ def pattern_of(arguments: Sequence[str]) -> str:
 def pattern_words(pattern: str) -> list[str]:
     """Return the words of the pattern of an allowed command.
 
-    A pattern is split into words as a shell splits a command line: at spaces, except in quotes. The function does not
-    expand variables or wildcards. Each word must be equal to one argument of the study's command, including the
-    placeholders. If the last word is ``{...}``, the pattern also allows any further arguments.
+    Like a shell, the function splits a pattern at each space that is not in quotes. The function does not expand
+    variables or wildcards. Each word must be equal to one argument of the study's command. A placeholder in the
+    argument must also be in the word. If the last word is ``{...}``, the pattern also allows any further arguments.
 
     Raises
     ------
@@ -291,7 +295,7 @@ def pattern_words(pattern: str) -> list[str]:
 
 
 def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
-    """Return the number of the first arguments that a pattern lists. The word ``{...}`` does not count.
+    """Return the number of words, without ``{...}``, in the longest pattern that allows a command.
 
     Raises
     ------
@@ -340,7 +344,10 @@ def _is_option(text: str) -> bool:
 
 
 def _parts(argument: str) -> Iterator[tuple[str, str | None]]:
-    """Yield the parts of an argument. A part is a text and None, or an empty text and the name of a placeholder."""
+    """Yield the parts of an argument.
+
+    A part is a pair: a text and None, or an empty text and the name of a placeholder.
+    """
     for token in _TOKEN.finditer(argument):
         text, name = token[0], token[1]
         if text in ("{", "}") or name == "":

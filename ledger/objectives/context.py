@@ -1,4 +1,4 @@
-"""The context of a trial. An objective may take a context as its second argument."""
+"""The context of a trial. An objective can have a second parameter, which receives the context."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from ledger.objectives import reporting
 
 @dataclass(frozen=True)
 class Context:
-    """The context in which an objective evaluates a trial, such as the number and the seed of the trial.
+    """Information about the trial that an objective evaluates, such as the trial's number and seed.
 
-    An objective may take a context as its second argument.
+    An objective can have a second parameter, which receives the context.
 
     Attributes
     ----------
@@ -53,28 +53,29 @@ class Context:
     def report(self, value: float, step: int) -> None:
         """Report an intermediate value during the training, such as the validation loss after an epoch.
 
-        The ledger records the first value of each step of an attempt. The value at the end is the value that the
-        objective returns, and not the last reported value. The training does not wait for the database. If no trial is
-        running, such as in a test of the objective, the method only checks the arguments.
+        If an attempt reports several values for the same step, the ledger records only the first value. The final value
+        of the trial is the value that the objective returns, not the last reported value. The training does not wait
+        for the database. If no trial is running, for example in a test of the objective, the method only checks the
+        arguments.
 
         Parameters
         ----------
         value : float
-            The value at the step, any real number. The reported value has the same meaning as the value that the
-            objective returns. If the study maximises, a high value is good. NaN and the infinities are recorded as a
-            missing value.
+            The value at the step. Any real number is allowed. The reported value has the same meaning as the value that
+            the objective returns. If the study maximises the value, a higher value is better. The ledger records NaN
+            and the infinities as a missing value.
         step : int
-            The step of the training, such as the number of the epoch, from 0 to 10**15. An attempt can report at most
-            100,000 values.
+            An integer from 0 to 10**15 that identifies the step of the training, such as the number of the epoch. An
+            attempt can report at most 100,000 values.
 
         Raises
         ------
         TypeError
             `value` is not a real number, or `step` is not an integer.
         ValueError
-            `step` is outside its range, or the attempt has reported too many values.
+            `step` is less than 0 or larger than 10**15, or the attempt has reported too many values.
         RuntimeError
-            A process other than the process of the objective has called the method, or the trial has ended.
+            The caller of the method is in a process other than the objective's process, or the trial has ended.
 
         Examples
         --------
@@ -94,6 +95,6 @@ class Context:
     def should_prune(self) -> bool:
         """Return whether the objective should end the training of this trial early.
 
-        The method returns False, because a study has no rule that ends a training early.
+        The method always returns False, because a study has no rule that ends a training early.
         """
         return False

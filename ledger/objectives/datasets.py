@@ -1,7 +1,7 @@
-"""The datasets of scikit-learn on which a model can train.
+"""The scikit-learn datasets that an objective can use to train a model.
 
-The datasets in this module are part of the scikit-learn package, so a trial on such a dataset needs no network. This
-module does not use the dataset linnerud, because linnerud has three targets and only 20 rows.
+The scikit-learn package contains all datasets of this module, so a trial does not download a dataset. This module does
+not use the dataset linnerud, because linnerud has three targets and only 20 rows.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def task_of(dataset: str) -> str:
 
 @lru_cache(maxsize=1)  # Consecutive trials of a worker mostly belong to one study.
 def load(dataset: str) -> DatasetArrays:
-    """Return a bundled dataset. All trials of this process share the arrays, which are read-only."""
+    """Return a bundled dataset. All trials in the same process share the read-only arrays."""
     features, targets = LOADERS[dataset]()
     classes = CLASSES[dataset]
     for array in (features, targets):

@@ -1,7 +1,8 @@
-"""Estimators that a reference such as "sklearn.svm:SVC" names, and pipelines of such estimators.
+"""Estimators that are named by a reference such as "sklearn.svm:SVC", and pipelines of these estimators.
 
 A worker may always run the estimator classes of scikit-learn, XGBoost and LightGBM. A worker needs permission to run
-the estimators of any other package. For such a package, a reference can also name a function that returns an estimator.
+the estimators of any other package. A reference to a package that needs permission can also name a function that
+returns an estimator.
 
 The module imports scikit-learn only inside its functions, because a manager checks references without scikit-learn.
 """
@@ -18,8 +19,8 @@ from ledger.text import nearest, one_line, show
 
 # Packages whose estimators a worker may run without permission.
 PACKAGES = ("sklearn", "xgboost", "lightgbm")
-# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a description of the
-# value that the ledger sets, for error messages.
+# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a text for error
+# messages, which describes the value that the ledger sets.
 RESERVED = {
     "random_state": "the trial's own seed",
     "n_jobs": "the worker's threads",
@@ -39,7 +40,7 @@ def check_reference(reference: str) -> None:
 
 
 def check_steps(steps: Sequence[Sequence[str]]) -> None:
-    """Raise a UsageError if a step of a pipeline has no valid name or no valid reference."""
+    """Raise a UsageError if a step of a pipeline has an invalid name or an invalid reference."""
     if len(steps) < 2:
         raise UsageError(
             f"a pipeline needs at least two steps, but the setting steps has {len(steps)}; use the"
@@ -59,7 +60,7 @@ def check_steps(steps: Sequence[Sequence[str]]) -> None:
 
 
 def modules(steps: Steps) -> list[str]:
-    """Return the modules of all steps.
+    """Return the name of each step's module.
 
     Examples
     --------
@@ -70,7 +71,7 @@ def modules(steps: Steps) -> list[str]:
 
 
 def is_known(module: str) -> bool:
-    """Return whether a worker needs no permission to run the estimator classes of a module.
+    """Return whether a worker may run the estimator classes of a module without permission.
 
     Examples
     --------
@@ -86,7 +87,7 @@ def need_permission(steps: Steps) -> bool:
 
 
 def own_references(steps: Steps) -> list[str]:
-    """Return the references of the estimators for which a worker needs permission.
+    """Return the references to the estimators that a worker may run only with permission.
 
     Examples
     --------
@@ -104,7 +105,7 @@ class EstimatorBuilder:
     steps : sequence of (str, str)
         The name and the reference of each step. A single estimator is one step with the name "".
     fixed : mapping
-        The parameters that are equal in all trials. A nested parameter has a name such as ``model__C``.
+        The parameters that have the same value in all trials. A nested parameter has a name such as ``model__C``.
     allowed : collection of str
         Packages and modules whose estimators this process may run, in addition to `PACKAGES`.
     folder : str, optional
@@ -113,7 +114,8 @@ class EstimatorBuilder:
     Raises
     ------
     LedgerError
-        An estimator cannot be imported or created, is not allowed, or is no estimator. The message is one line.
+        An estimator cannot be imported, cannot be created or is not allowed, or a reference does not name an estimator.
+        The message is one line.
     """
 
     def __init__(
@@ -138,7 +140,7 @@ class EstimatorBuilder:
         Raises
         ------
         UsageError
-            The estimator has no parameter with a name in `params`, or the ledger itself sets this parameter.
+            A name in `params` is not a parameter of the estimator, or the ledger itself sets the parameter.
         """
         self._check_names(params)
         estimator = self._create_all()
@@ -147,7 +149,7 @@ class EstimatorBuilder:
         return estimator
 
     def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
-        """Check that the estimator fits the task, and accepts the fixed parameters and the points of a search space.
+        """Check that the estimator suits the task, and accepts the fixed parameters and the points of a search space.
 
         Parameters
         ----------
@@ -159,7 +161,7 @@ class EstimatorBuilder:
         Raises
         ------
         UsageError
-            The estimator does not fit. The message is one line.
+            The estimator does not suit the task, or refuses a parameter or a point. The message is one line.
         """
         self._check_kind(task)
         self._checked({}, "[objective] params")
@@ -232,7 +234,7 @@ class EstimatorBuilder:
 
 
 def weights_argument(estimator: Any) -> str | None:
-    """Return the name of the argument of ``fit`` for the weights of the rows, or None if ``fit`` has no such argument.
+    """Return the name of the ``fit`` argument for row weights, or None if ``fit`` accepts no row weights.
 
     Examples
     --------
@@ -256,14 +258,15 @@ def weights_argument(estimator: Any) -> str | None:
 
 
 def find_estimator(reference: str, allowed: Collection[str], folder: str | None = None) -> Any:
-    """Return the class that `reference` names, or the function that returns an estimator.
+    """Return the object that `reference` names: an estimator class, or a function that returns an estimator.
 
-    The parameters are those of `EstimatorBuilder`.
+    `EstimatorBuilder` describes the parameters `allowed` and `folder`.
 
     Raises
     ------
     LedgerError
-        The estimator cannot be imported, is not allowed, or is no estimator. The message is one line.
+        The estimator cannot be imported or is not allowed, or `reference` does not name an estimator. The message is
+        one line.
     """
     check_reference(reference)
     found = references.resolve(reference, "estimator", {*PACKAGES, *allowed}, folder)
@@ -271,8 +274,8 @@ def find_estimator(reference: str, allowed: Collection[str], folder: str | None 
         return found
     from sklearn.base import BaseEstimator
 
-    # A reference to these packages must name an estimator class, because the packages also contain functions that
-    # download files or delete folders.
+    # A reference to a package in `PACKAGES` must name an estimator class, because the packages in `PACKAGES` also
+    # contain functions that download files or delete folders.
     if not (inspect.isclass(found) and issubclass(found, BaseEstimator)):
         raise LedgerError(
             f"estimator {reference!r} is not an estimator class; name a class such as sklearn.svm:SVC, or a function of"
@@ -303,7 +306,10 @@ def _check_methods(reference: str, estimator: Any, *, is_last: bool) -> None:
 
 
 def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
-    """Set the seed and the number of threads of an estimator and its parts, so that each attempt has the same loss."""
+    """Set the seed and the number of threads of an estimator and of all its parts.
+
+    Each attempt of a trial then has the same loss.
+    """
     parameters = estimator.get_params(deep=True)
     pools = [name.removesuffix("n_jobs") for name in parameters if name.rpartition("__")[2] == "n_jobs"]
     settings: dict[str, Any] = {}
@@ -319,8 +325,8 @@ def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
     estimator.set_params(**settings)
     for part in _parts(estimator, parameters):
         package = type(part).__module__.partition(".")[0]
-        # Only this code imports the ledger's modules for LightGBM and XGBoost. Therefore a program that only checks
-        # references does not import LightGBM or XGBoost.
+        # In this module, only `_set_reproducible` imports the ledger's modules for LightGBM and XGBoost. Therefore a
+        # program that only checks references does not import LightGBM or XGBoost.
         if package == "lightgbm":
             part.set_params(**importlib.import_module("ledger.objectives.lgbm").REPRODUCIBLE)
         elif package == "xgboost":
@@ -329,7 +335,7 @@ def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
 
 
 def _parts(estimator: Any, parameters: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield an estimator and the estimators inside it."""
+    """Yield an estimator and all estimators that the estimator contains."""
     yield estimator
     yield from (value for value in parameters.values() if hasattr(value, "get_params") and not inspect.isclass(value))
 
@@ -347,9 +353,9 @@ def _validate(estimator: Any) -> None:
 
 
 def _kind(reference: str, factory: Any) -> str | None:
-    """Return the task or the kind of an estimator, such as "clusterer".
+    """Return the task of a classifier or a regressor, or the kind of any other estimator, such as "clusterer".
 
-    Return None if the estimator does not define its kind.
+    Return None if the kind of the estimator is unknown.
     """
     estimator = _create(reference, factory)
     try:

@@ -18,14 +18,15 @@ from ledger.text import nearest, one_line
 class FittingObjective:
     """The objective that trains an estimator on a dataset.
 
-    A call returns the loss, the score under the name of the metric, and the training time in seconds as
-    ``fit_seconds``. With a cross-validation, the score is the mean score of the folds. The result of a cross-validation
-    also contains ``METRIC_folds``, the list of the folds' scores, and ``METRIC_std``, the standard deviation of the
-    folds' scores (ddof 0). METRIC stands for the name of the metric.
+    A call of the objective returns a dict. The dict contains the loss under the key ``loss``, the score under the name
+    of the metric, and the training time in seconds under the key ``fit_seconds``. With a cross-validation, the score is
+    the mean score of the folds, and the dict contains two more entries. The entry ``METRIC_folds`` is the list of the
+    folds' scores. The entry ``METRIC_std`` is the standard deviation of the folds' scores (ddof 0). METRIC stands for
+    the name of the metric.
 
-    For the metric "accuracy", the loss is exactly ``1 - accuracy`` in floating point. If the accuracy is at least 0.5,
-    ``1 - loss`` is exactly equal to the accuracy. The docstring of `ledger.objectives.metrics` describes the loss of
-    each metric.
+    For the metric "accuracy", the loss is exactly the floating-point result of ``1 - accuracy``. If the accuracy is at
+    least 0.5, ``1 - loss`` is exactly equal to the accuracy. The docstring of `ledger.objectives.metrics` describes the
+    loss of each metric.
 
     Parameters
     ----------
@@ -33,9 +34,9 @@ class FittingObjective:
         The settings of the objective.
     dataset : DatasetArrays
         The dataset. A pipeline receives the missing numbers as NaN. For any other estimator, the objective replaces
-        each missing number by the column's median over the training rows.
+        each missing number by the column's median in the training rows.
     builder : ModelBuilder or EstimatorBuilder
-        The source of estimators.
+        The object that creates the estimators.
     threads : int
         Number of threads that train one estimator, at least 1.
     """
@@ -87,12 +88,14 @@ class FittingObjective:
         return estimator
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
-        """Check the estimator, points of the search space and all splits before the study is recorded.
+        """Check the estimator, the given points of the search space and all splits.
+
+        The ledger calls this method before the ledger records the study.
 
         Parameters
         ----------
         points : sequence of mapping
-            Points of the search space, as in `ledger.study.space.Space.extreme_points`.
+            Points of the search space, such as the points that `ledger.study.space.Space.extreme_points` returns.
         seed : int
             The study's seed.
 
@@ -144,8 +147,8 @@ class ModelBuilder:
     """
 
     def __init__(self, model: str, task: str, fixed: Mapping[str, Any]) -> None:
-        # `ModelBuilder` imports only the module of the given model. Therefore a worker imports only the library of the
-        # model that the worker trains, and a manager imports no model library.
+        # `ModelBuilder` imports only the module for the model that the argument `model` names. Therefore a worker
+        # imports only the library of the model that the worker trains. A manager imports no model library.
         try:
             self._estimator: Callable[..., Any] = importlib.import_module(f"ledger.objectives.{model}").estimator
         except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
@@ -158,14 +161,15 @@ class ModelBuilder:
 
     def build(self, params: Mapping[str, Any], seed: int, threads: int) -> Any:
         """Return an unfitted estimator with the fixed parameters and `params`."""
-        # Another program may have inserted the trial into the database, and may not have checked the names of the
-        # hyper-parameters. XGBoost and LightGBM accept any name, such as the name of an option that writes files.
+        # Another program may have inserted the trial into the database without a check of the hyper-parameters' names.
+        # XGBoost and LightGBM accept any hyper-parameter name, even the name of an option that makes the library write
+        # files.
         every = {**self._fixed, **params}
         parameters.check(self._model, every, self._task)
         return self._estimator(every, seed, threads, self._task)
 
     def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
-        """Raise a UsageError if the model has no hyper-parameter with the name of one of the points' parameters."""
+        """Raise a UsageError if the points contain a parameter that is not a hyper-parameter of the model."""
         parameters.check(self._model, points[0] if points else (), task)
 
 
@@ -182,7 +186,7 @@ def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
 
 
 def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
-    """Return whether the objective replaces missing numbers in the rows of a dataset or of its hold-out file.
+    """Return whether the objective replaces missing numbers in a dataset or in the dataset's hold-out file.
 
     A pipeline of the user must itself replace missing numbers.
     """

@@ -1,7 +1,7 @@
-"""The form in which a study's spec contains an objective that trains an estimator.
+"""Parsers and checks of objectives that train an estimator.
 
-A role that can create studies can write any JSON value as an objective. If the value is malformed, this module raises
-an error with a one-line message.
+A role with the permission to create studies can write any JSON value as an objective. If an objective is malformed,
+this module raises an error with a one-line message.
 """
 
 import re
@@ -19,8 +19,8 @@ from ledger.objectives.tasks import CLASSIFICATION, TASKS
 from ledger.text import one_line, show
 
 MOST_REPEATS = 100
-# A value of the key "class_weights". With this value, the weight of each class is inversely proportional to the share
-# of the class.
+# A possible value of the key "class_weights". With the value "balanced", the weight of a class is inversely
+# proportional to the class's share of the rows.
 BALANCED = "balanced"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _COLUMNS = ("group_column", "time_column", "weight_column")
@@ -34,7 +34,7 @@ _KEYS = frozenset(
 
 @dataclass(frozen=True)
 class StoredFile:
-    """Names a stored data file.
+    """A reference to a data file that the ledger stores.
 
     Attributes
     ----------
@@ -53,17 +53,19 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class DatasetReference:
-    """Names the stored data files on which a model trains, as the key "data" of a spec's objective.
+    """References to the data files of an objective.
+
+    In a study's spec, the key "data" of the objective contains the references.
 
     Attributes
     ----------
     file : StoredFile
         The file with the training rows.
     holdout : StoredFile or None
-        The file with the rows that score the model. If `holdout` is None, a part of the rows in the training file
-        scores the model.
+        The hold-out file. The objective scores the model on the rows of the hold-out file. If `holdout` is None, the
+        objective scores the model on a part of the rows of the training file.
     roles : ColumnRoles
-        The columns that are not features.
+        The names of the columns that are not features.
     """
 
     file: StoredFile
@@ -72,33 +74,34 @@ class DatasetReference:
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
-        """All files, in the order in which a worker passes their contents to its trainer."""
+        """All files. The order is the order in which a worker passes the contents of the files to the trainer."""
         return (self.file,) if self.holdout is None else (self.file, self.holdout)
 
 
 @dataclass(frozen=True)
 class TrainingForm:
-    """The valid parts of an objective that trains an estimator.
+    """The parts of a valid objective. The objective trains an estimator.
 
     Attributes
     ----------
     model : str or None
-        One of `MODELS`, or None for an estimator that `steps` names.
+        A name in `MODELS`, or None if `steps` contains the references of the estimators.
     steps : tuple of (str, str)
-        The name and the reference of each step. A single estimator is one step with the name "".
+        A pair for each step of the estimator: the name and the reference of the step. If the estimator has no named
+        steps, `steps` has one pair, and the name of the step is "".
     params : mapping
-        The parameters that are equal in all trials.
+        The parameters that have the same values in all trials.
     dataset : str or None
-        One of `DATASETS`, or None for a data file.
+        A name in `DATASETS`, or None if the data are in a data file.
     data : DatasetReference or None
         The data files.
     task, metric : str
     folds : int or None
-        Number of folds of a cross-validation.
+        Number of folds of each cross-validation.
     repeats : int
         Number of cross-validations.
     class_weights : str, mapping or None
-        `BALANCED`, or a mapping from the name of each class to the class's weight.
+        The value `BALANCED`, or a mapping from the name of each class to the weight of the class.
     """
 
     model: str | None
@@ -114,12 +117,12 @@ class TrainingForm:
 
 
 def dataset_reference(objective: object) -> DatasetReference | None:
-    """Return the entry "data" of an objective, or None if the objective has no such entry.
+    """Return the value of the key "data" of an objective, or None if the objective does not have the key "data".
 
     Raises
     ------
     LedgerError
-        The objective is not a mapping, or its entry "data" is malformed. The message is one line.
+        The objective is not a mapping, or the value of the key "data" is malformed. The message is one line.
 
     Examples
     --------
@@ -151,7 +154,7 @@ def dataset_reference(objective: object) -> DatasetReference | None:
 
 
 def read_form(objective: Mapping[str, Any]) -> TrainingForm:
-    """Return the parts of an objective that trains an estimator.
+    """Return the parts of an objective. The objective trains an estimator.
 
     Raises
     ------
@@ -207,7 +210,10 @@ def _file(data: object) -> StoredFile | None:
 
 
 def _steps(objective: Mapping[str, Any]) -> tuple[tuple[str, str], ...] | None:
-    """Return the steps of an objective. The result is empty for a built-in model, and None for malformed steps."""
+    """Return the steps of an objective.
+
+    The function returns an empty tuple if the objective has a built-in model, and None if the steps are malformed.
+    """
     if "estimator" in objective and "steps" in objective:
         return None
     steps = objective.get("steps", [])

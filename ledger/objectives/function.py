@@ -1,4 +1,4 @@
-"""A user's function as an objective. A reference of the form package.module:function names the function."""
+"""Objectives that are functions of the user. A reference of the form package.module:function names the function."""
 
 import dis
 import inspect
@@ -19,14 +19,14 @@ def check_reference(function: str) -> None:
 def load_function(
     reference: str, allowed: Collection[str], folder: str | None = None
 ) -> Callable[[dict[str, Any], Context], Any]:
-    """Load the function that `reference` names. The returned function takes the parameters and the context.
+    """Load the function that `reference` names. The returned function receives the parameters and the context.
 
     Parameters
     ----------
     reference : str
-        "package.module:function" for a function in a module, or "__main__:function" for a pickled function. The user's
-        function takes the parameters as a dict. If the user's function has a parameter ``context`` or a second
-        positional parameter, the user's function also receives the context.
+        The form is "package.module:function" for a function in a module, and "__main__:function" for a pickled
+        function. The user's function takes the parameters as a dict. If the user's function has a parameter ``context``
+        or a second positional parameter, the user's function also receives the context.
     allowed : collection of str
         Names of the packages and modules whose functions this process may run. If `allowed` contains the name of a
         package, this process may also use all modules of the package.
@@ -46,7 +46,7 @@ def load_function(
 def find_function(reference: str, allowed: Collection[str], folder: str | None = None) -> Callable[..., Any]:
     """Return the user's function that `reference` names.
 
-    The parameters and the exceptions are those of `load_function`.
+    The docstring of `load_function` describes the parameters and the exceptions.
     """
     check_reference(reference)
     module, _, name = reference.partition(":")
@@ -88,10 +88,12 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
 
 
 def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
-    """Return the first call of a method `suggest_...` of the function's parameter. Optuna trials have such methods.
+    """Return the first method `suggest_...` that the function calls on its parameter.
 
-    If the function assigns another value to its parameter, the result is None. Such a function may have created an
-    Optuna trial from the parameters.
+    Optuna trials have `suggest_...` methods.
+
+    If the function assigns another value to its parameter, `_optuna_call` returns None. A function that assigns another
+    value to its parameter may have created an Optuna trial from the parameters.
     """
     code = getattr(function, "__code__", None)
     if not inspect.iscode(code):

@@ -32,7 +32,7 @@ class LoadedObjective:
     threads : int
         Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
     scale : ValueScale, optional
-        The relation between the returned value and the loss. By default, the loss is the value.
+        The relation between the returned value and the loss. By default, the loss is equal to the returned value.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class LoadedObjective:
         Parameters
         ----------
         points : sequence of mapping
-            Points of the search space, as in `ledger.study.space.Space.extreme_points`.
+            Points of the search space, such as the points that `ledger.study.space.Space.extreme_points` returns.
         seed : int
             The study's seed.
         """
@@ -78,7 +78,9 @@ class LoadedObjective:
 
 
 def runs_users_code(objective: Mapping[str, Any]) -> bool:
-    """Return whether a worker needs permission to run the objective of a spec, such as a command or a user's function.
+    """Return whether a worker needs permission to run an objective.
+
+    For example, a worker needs permission to run a command or a user's function.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def runs_users_code(objective: Mapping[str, Any]) -> bool:
     >>> runs_users_code({"function": "own.code:loss"}), runs_users_code({"estimator": "own.code:Model"})
     (True, True)
     """
-    # A role that can create studies can write any JSON value as an objective.
+    # A database role that can create studies can write any JSON value as an objective.
     try:
         return "function" in objective or "command" in objective or need_permission(read_form(objective).steps)
     except LedgerError:
@@ -108,14 +110,15 @@ def load(
     Parameters
     ----------
     objective : mapping
-        The objective of a study's spec. The entry ``"function"`` names a user's function in the form
-        ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments, and the
-        optional entry ``"params_as"`` is one of `command_template.PARAMS_AS`. A function or a command may also have the
-        entry ``"direction"``. Any other objective trains an estimator, and has one of three entries: ``"model"`` is the
-        name of a built-in model, ``"estimator"`` is a reference such as ``"sklearn.svm:SVC"``, and ``"steps"`` is a
-        list of pairs of a name and a reference. The optional entry ``"dataset"`` names a dataset of scikit-learn, and
-        is ``"breast_cancer"`` by default. If the dataset comes from a file, the entry ``"data"`` replaces
-        ``"dataset"``. `ledger.objectives.form` describes the other entries.
+        The objective in a study's spec. The entry ``"function"`` names a user's function in the form
+        ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments. The optional
+        entry ``"params_as"`` is one of `command_template.PARAMS_AS`. A function or a command may also have the entry
+        ``"direction"``. Any other objective trains an estimator, and contains one of the following three entries. The
+        entry ``"model"`` is the name of a built-in model. The entry ``"estimator"`` is a reference such as
+        ``"sklearn.svm:SVC"``. The entry ``"steps"`` is a list of pairs, and each pair consists of a name and a
+        reference. The optional entry ``"dataset"`` names a dataset of scikit-learn, and is ``"breast_cancer"`` by
+        default. If the dataset comes from a file, the entry ``"data"`` replaces ``"dataset"``. `ledger.objectives.form`
+        describes the other entries.
     allowed : collection of str
         Packages whose functions and estimators this worker may run. A worker may always run a built-in model, and the
         estimators of scikit-learn, XGBoost and LightGBM.
@@ -124,15 +127,16 @@ def load(
     contents : sequence of bytes
         Contents of the files that ``"data"`` names.
     folder : str, optional
-        Additional folder for the module of an allowed function. Python searches this folder last.
+        Additional folder that contains the module of an allowed function. Python searches this folder after all other
+        folders.
     permissions : CommandPermissions, optional
         The allowed commands. By default, no command is allowed.
 
     Raises
     ------
     LedgerError
-        The objective is unknown, not allowed or not importable, or the files in `contents` are not the files of the
-        study. The message is one line.
+        The objective is unknown, is not allowed or cannot be imported, or `contents` differs from the study's files.
+        The message is one line.
 
     Examples
     --------
@@ -157,7 +161,10 @@ def load(
 def load_builder(
     form: TrainingForm, allowed: Collection[str], folder: str | None = None
 ) -> ModelBuilder | EstimatorBuilder:
-    """Return the object that creates the estimators of an objective. `load` describes the parameters and the errors."""
+    """Return the object that creates the estimators of an objective.
+
+    The docstring of `load` describes the parameters and the errors.
+    """
     params = as_floats(form.params)
     if form.model is None:
         return EstimatorBuilder(form.steps, params, allowed, folder)
@@ -165,7 +172,7 @@ def load_builder(
 
 
 def load_dataset(form: TrainingForm, contents: Sequence[bytes]) -> DatasetArrays:
-    """Return the dataset of an objective. `load` describes the contents and the errors."""
+    """Return the dataset of an objective. The docstring of `load` describes the parameter `contents` and the errors."""
     if form.data is None:
         assert form.dataset is not None
         return datasets.load(form.dataset)
@@ -204,6 +211,6 @@ def as_floats(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_float(value: Any) -> Any:
     # PostgreSQL's jsonb returns the float 1e300 as an integer of about 300 digits. The value of an integer parameter
-    # has at most 64 bits. Therefore a longer integer must be the value of a float parameter. XGBoost would accept an
-    # integer of more than 64 bits, but would train with another value.
+    # has at most 64 bits. Therefore an integer of more than 64 bits must be the value of a float parameter. XGBoost
+    # would accept an integer of more than 64 bits, but would train with another value.
     return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value

@@ -1,4 +1,4 @@
-"""The scorers of scikit-learn that a study can use as its metric.
+"""The scikit-learn scorers that a study can use as a metric.
 
 If a scorer's name begins with "neg_", the loss is ``-score``. For any other scorer, the loss is ``1 - score``. This
 module contains the names of the scorers, because a manager checks the name of a metric without importing scikit-learn.
@@ -14,9 +14,9 @@ from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import nearest, show, words
 
 DEFAULT = "accuracy"
-# The default metric of each task. For each regressor of scikit-learn, the method `score` returns R2. Like 1 - accuracy,
-# 1 - R2 has no unit, and is 0 for a perfect model. In contrast, the scale of an error in the unit of the target differs
-# from study to study.
+# The default metric of each task. The method `score` of each regressor in scikit-learn returns R2. The loss 1 - R2 has
+# no unit and is 0 for a perfect model. The loss 1 - accuracy has the same two properties. An error in the unit of the
+# target would have a different scale in each study.
 DEFAULTS = {CLASSIFICATION: DEFAULT, REGRESSION: "r2"}
 
 
@@ -25,7 +25,7 @@ _ANY = words(
     "accuracy balanced_accuracy matthews_corrcoef f1_macro f1_micro f1_weighted jaccard_macro jaccard_micro"
     " jaccard_weighted precision_macro precision_micro precision_weighted recall_macro recall_micro recall_weighted"
 )
-# Metrics that need the probability of each class, for any number of classes.
+# Metrics that need the predicted probability of each class. The data may have any number of classes.
 _PROBABILITIES = words(
     "average_precision d2_brier_score d2_log_loss_score neg_brier_score neg_log_loss roc_auc_ovo roc_auc_ovo_weighted"
     " roc_auc_ovr roc_auc_ovr_weighted"
@@ -50,7 +50,7 @@ USABLE = {
     CLASSIFICATION: frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"}),
     REGRESSION: _REGRESSION,
 }
-# The scorers that a study cannot use, each with the reason.
+# A mapping from the name of each unusable scorer to the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(
@@ -65,26 +65,26 @@ NOT_USABLE = {
     ),
     "positive_likelihood_ratio": "this metric has no upper bound, so the ledger cannot compute a loss",
 }
-# The metrics that scikit-learn does not compute with row weights. The metrics in the second set cannot use row weights
-# only if the data have more than two classes.
+# The metrics that scikit-learn does not compute with row weights. If the data have more than two classes, the metrics
+# in `_WITHOUT_WEIGHTS_OF_MANY` cannot use row weights.
 _WITHOUT_WEIGHTS = words("neg_max_error neg_negative_likelihood_ratio")
 _WITHOUT_WEIGHTS_OF_MANY = words("roc_auc_ovo roc_auc_ovo_weighted")
-# The metrics that are not defined for every target. The name of each set is the condition that each value of the target
-# must meet.
+# Metrics that are defined only for certain values of the target. The name of each set states the condition that each
+# value of the target must meet.
 _NOT_NEGATIVE = words("neg_mean_poisson_deviance neg_mean_squared_log_error neg_root_mean_squared_log_error")
 _POSITIVE = words("neg_mean_gamma_deviance")
 
 
 @dataclass(frozen=True)
 class MetricUse:
-    """The facts about a study that decide which metrics the study can use.
+    """The properties of a study that determine which metrics the study can use.
 
     Attributes
     ----------
     task : str
         One of `ledger.objectives.tasks.TASKS`.
     model : str or None
-        One of `parameters.MODELS`, or None for another estimator.
+        One of `parameters.MODELS`, or None if the estimator is not a built-in model.
     classes : int or None
         Number of classes in the data, or None if the number is unknown or the task is a regression.
     lowest : float or None
@@ -120,7 +120,7 @@ def check(metric: str, use: MetricUse) -> None:
     metric : str
         A name in ``sklearn.metrics.get_scorer_names()``.
     use : MetricUse
-        The facts about the study.
+        The properties of the study.
 
     Raises
     ------
@@ -174,14 +174,15 @@ def needs_probabilities(metric: str) -> bool:
 
 
 def needs_each_class(metric: str) -> bool:
-    """Return whether a metric is defined only if each class occurs in the rows."""
+    """Return whether a metric needs at least one row of each class."""
     return metric in _PROBABILITIES or metric in _TWO_CLASSES or metric == "top_k_accuracy"
 
 
 def scorer(metric: str) -> Callable[[Any, Any, Any, Any], float]:
     """Return the metric's score function.
 
-    The score function takes a fitted estimator, features, targets, and the weights of the rows or None.
+    The score function has four parameters: a fitted estimator, the features, the targets, and the weights of the rows
+    (or None).
     """
     if metric == DEFAULT:
         return _accuracy

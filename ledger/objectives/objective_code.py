@@ -23,20 +23,21 @@ def code_of(
     commands: Sequence[str] = (),
     recordable: bool = False,
 ) -> ObjectiveCode | None:
-    """Return the code of an objective, or None if the objective runs no code of a user.
+    """Return the code of an objective, or None if the objective does not run a user's code.
 
     Parameters
     ----------
     objective : mapping
-        The objective in the form of a study's spec.
+        The objective, in the format of a study's spec.
     allowed : collection of str
         Packages whose functions and estimators this process may run.
     folder : str, optional
-        Additional folder for the modules of allowed functions and estimators. Python searches this folder last.
+        Additional folder that contains the modules of allowed functions and estimators. Python searches this folder
+        after all other folders.
     commands : sequence of str
         Patterns of the commands that this process may run.
     recordable : bool
-        Whether the code contains the git commit, the versions of the packages and the source texts.
+        Whether the returned code contains the git commit, the versions of the packages and the source texts.
 
     Raises
     ------
@@ -66,10 +67,13 @@ def code_of(
 
 
 def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
-    """Return the code of a function. This process pickles the function for the workers under the name `name`.
+    """Return the code of a function that this process pickles for the workers.
 
-    A function of the ledger itself has an attribute ``ledger_digest``: the SHA-256 of all data that the user has passed
-    to the function. The code of the ledger is not a part of the user's code.
+    The pickled function has the name `name`.
+
+    If the ledger itself defines the function, the function has an attribute ``ledger_digest``. The attribute is the
+    SHA-256 hash of all data that the user has passed to the function. The code of the ledger is not a part of the
+    user's code.
     """
     digest = getattr(function, "ledger_digest", None)
     if isinstance(digest, str):
@@ -78,7 +82,7 @@ def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
 
 
 def title_of(objective: Mapping[str, Any]) -> str:
-    """Return the user's function, estimators or command, for a message."""
+    """Return a text that names the user's function, estimators or command in a message."""
     if "command" in objective:
         return pattern_of(objective["command"])
     if "function" in objective:
@@ -99,18 +103,19 @@ def worker_changes(
     Parameters
     ----------
     objective : mapping
-        The objective in the form of a study's spec.
+        The objective, in the format of a study's spec.
     recorded : mapping
-        The recorded parts under the key "parts".
+        A mapping that contains the recorded parts under the key "parts".
     code : ObjectiveCode
         The code that the worker has loaded.
 
     Returns
     -------
     refused, differing : list of str
-        `refused` lists the changes of the code because of which the worker must not train. `differing` lists the values
-        that differ on this machine, but do not prevent the training. A module may compute a value that depends on the
-        machine, such as the number of cores. A program may write to a file that an argument names.
+        `refused` lists the code changes that forbid the training on this worker. `differing` lists the values that
+        differ on this machine, but do not forbid the training. A module may compute a value that depends on the
+        machine, such as the number of cores. A program may also change a file that one of the program's arguments
+        names.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
     if str(objective.get("function")).startswith(f"{pickled.MODULE}:"):

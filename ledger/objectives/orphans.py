@@ -1,11 +1,12 @@
-"""Processes that an objective has detached, on Linux.
+"""A reaper that ends the processes that an objective detaches. The reaper works only on Linux.
 
 The supervisor adopts the processes that are detached from the trainer. The trainer adopts the processes that are
 detached from a command.
 
-A process is detached if its parent has ended, as after a double fork. The nearest ancestor that adopts detached
-processes becomes the new parent of a detached process. Without adoption, the worker could not find a detached process,
-because such a process may also have its own session and its own process group.
+A process is detached if its parent process has ended. For example, a double fork creates a detached process. The
+nearest ancestor that adopts detached processes becomes the new parent of a detached process. Without adoption, the
+worker could not find a detached process, because a detached process may also have its own session and its own process
+group.
 """
 
 import ctypes
@@ -27,7 +28,9 @@ _POLL_SECONDS = 0.002
 
 
 class OrphanReaper:
-    """Kills the detached processes that a child of this process leaves behind. The child is a trainer or a command.
+    """Kills the detached processes that a child process of this process leaves behind.
+
+    The child is a trainer or a command.
 
     While the reaper is active, the kernel makes this process the new parent of each detached process.
 
@@ -40,7 +43,10 @@ class OrphanReaper:
         self._others: set[int] | None = None
 
     def begin(self) -> None:
-        """Adopt all processes that descendants of this process detach. Call this method before the child's start."""
+        """Start to adopt the processes that descendants of this process detach.
+
+        Call this method before the child starts.
+        """
         if sys.platform == "linux":
             self._others = _children()
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
@@ -48,7 +54,7 @@ class OrphanReaper:
     def stop(self) -> None:
         """End all adopted processes, and stop the adoption of detached processes.
 
-        Call this method after the child's end.
+        Call this method after the child has ended.
         """
         if self._others is not None:
             self.end(())
@@ -56,9 +62,9 @@ class OrphanReaper:
             self._others = None
 
     def end(self, remaining: Collection[int]) -> bool:
-        """Kill all adopted processes with their descendants.
+        """Kill all adopted processes and the descendants of the adopted processes.
 
-        Return False if some of these processes have not ended in time.
+        Return False if an adopted process has not ended within `LONGEST_WAIT` seconds.
 
         Parameters
         ----------
@@ -82,7 +88,7 @@ class OrphanReaper:
         return not pids
 
     def collect(self, remaining: Collection[int]) -> None:
-        """Remove the ended adopted processes from the kernel's table of processes."""
+        """If an adopted process has ended, remove the process from the kernel's process table."""
         if self._others is not None:
             _collect(_children() - self._others.union(remaining))
 

@@ -12,7 +12,7 @@ from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 from ledger.text import nearest, words
 
 MODELS: tuple[str, ...] = ("svm", "xgb", "lgbm")
-# The name of each model's estimator, for each task.
+# For each task, a mapping from each model to the name of the model's estimator class.
 ESTIMATORS: dict[str, dict[str, str]] = {
     CLASSIFICATION: {"svm": "SVC", "xgb": "XGBClassifier", "lgbm": "LGBMClassifier"},
     REGRESSION: {"svm": "SVR", "xgb": "XGBRegressor", "lgbm": "LGBMRegressor"},
@@ -23,7 +23,7 @@ ESTIMATORS: dict[str, dict[str, str]] = {
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
-        # feature_selector and top_k belong to the booster gblinear, and the other names in this set belong to the
+        # The names feature_selector and top_k belong to the booster gblinear. The other names in this set belong to the
         # booster dart.
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
@@ -34,7 +34,8 @@ NATIVE: dict[str, frozenset[str]] = {
     ),
 }
 
-# The hyper-parameters that a study can search. A hyper-parameter of only one task is also in `ONLY`.
+# The hyper-parameters that a study can search. If a hyper-parameter exists for only one task, `ONLY` also contains the
+# hyper-parameter.
 NAMES: dict[str, frozenset[str]] = {
     "svm": words(
         "C break_ties cache_size class_weight coef0 decision_function_shape degree epsilon gamma kernel max_iter "
@@ -56,7 +57,7 @@ NAMES: dict[str, frozenset[str]] = {
     ),
 }
 
-# For each task, the hyper-parameters that only the estimator of this task has.
+# For each task, the hyper-parameters that exist only in the estimator for this task.
 ONLY: dict[str, dict[str, frozenset[str]]] = {
     CLASSIFICATION: {
         "svm": words("break_ties class_weight decision_function_shape probability"),
@@ -72,8 +73,8 @@ _SILENT = "silent"
 _NO_STOPPING = "early stopping is off, because a trial has no validation rows"
 _FIXED = "the value is fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets. Each name is mapped to a description of the value that the ledger sets,
-# for error messages.
+# Hyper-parameters that the ledger itself sets. Each name is mapped to a text for error messages, which describes the
+# value that the ledger sets.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -108,8 +109,8 @@ def _aliases(table: dict[str, str]) -> dict[str, str]:
     return {alias: name for name, aliases in table.items() for alias in aliases.split()}
 
 
-# For each model, a mapping from each alias of a hyper-parameter to the hyper-parameter's main name. If a space
-# contained both an alias and its main name, one of the two dimensions would have no effect.
+# For each model, a mapping from each alias of a hyper-parameter to the hyper-parameter's main name. If a search space
+# contained both the alias and the main name of a hyper-parameter, one of the two dimensions would have no effect.
 ALIASES: dict[str, dict[str, str]] = {
     "svm": {},
     "xgb": _aliases(

@@ -1,10 +1,10 @@
-"""Objectives without a module. `ledger.Study.run` pickles these objectives for its own workers.
+"""Objectives without an importable module, which `ledger.Study.run` pickles for the workers that `run` starts.
 
-An objective without a module is defined in a script, in a notebook or as a closure. `ledger.Study.run` writes the
-pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle from the
-database, because a pickle can run any code while Python loads the pickle. An environment variable contains the path of
-the file with the pickled function. A worker reads the file of a pickled function only if the worker's system user owns
-the file.
+An objective without an importable module is defined in a script, in a notebook or as a closure. `ledger.Study.run`
+writes the pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle
+from the database, because a pickle can run any code while Python loads the pickle. An environment variable contains the
+path of the file with the pickled function. A worker reads the file of a pickled function only if the worker's system
+user owns the file.
 """
 
 import os
@@ -28,14 +28,14 @@ MODULE = "__main__"
 
 @dataclass(frozen=True)
 class PickledFunction:
-    """A function that `write` has written to a file for a worker, and the function's code."""
+    """A function that the function `write` has written to a file for a worker, and the code of the written function."""
 
     function: Callable[..., Any]
     code: ObjectiveCode
 
 
 def write(function: Callable[..., Any], name: str, file: Path, folder: str | None, code: ObjectiveCode) -> None:
-    """Write a pickled function to a file.
+    """Pickle a function, and write the pickle to a file.
 
     The pickle also contains each object that the function uses and that Python cannot import from a module.
 

@@ -1,4 +1,4 @@
-"""References to the objects of a module, such as "package.module:function"."""
+"""References to objects in modules. An example of a reference is "package.module:function"."""
 
 import functools
 import importlib
@@ -22,7 +22,7 @@ def check_form(reference: str, what: str, form: str) -> None:
     reference : str
         The reference to check.
     what, form : str
-        The kind of the object, such as "estimator", and an example of the form, for the message.
+        Two texts for the error message: the kind of the object, such as "estimator", and the required form.
     """
     module, _, name = reference.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
@@ -37,7 +37,7 @@ def resolve(reference: str, what: str, allowed: Collection[str], folder: str | N
     reference : str
         A reference of the form "package.module:name".
     what : str
-        The kind of the object for messages, such as "objective" or "estimator".
+        The kind of the object in error messages, such as "objective" or "estimator".
     allowed : collection of str
         Names of the packages and modules whose objects this process may use. If `allowed` contains the name of a
         package, this process may also use all modules of the package.
@@ -63,8 +63,8 @@ def resolve(reference: str, what: str, allowed: Collection[str], folder: str | N
             f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put its "
             f"folder on PYTHONPATH{_hint(package, folder)}"
         ) from error
-    # A module inherits attributes such as `__init__` from its type. An inherited attribute is not an object of the
-    # user.
+    # A module inherits attributes such as `__init__` from its type. An inherited attribute does not belong to the
+    # user's code.
     if not hasattr(module, name) or (name not in getattr(module, "__dict__", {}) and hasattr(ModuleType, name)):
         raise LedgerError(
             f"{what} {reference!r}: module {module_name!r} has no {name!r}; {_way_out(what, module, name)}"
@@ -95,9 +95,9 @@ def is_in(module: str, packages: Collection[str]) -> bool:
 def defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
-    For a function with decorators, the result is the module of the original function without the decorators. For a
-    bound method, the result is the module of the method's function. For an object that is neither a function, a method
-    nor a class, the result is the module of the object's class.
+    For a function with decorators, the result is the module of the original function, not the module of a decorator.
+    For a bound method, the result is the module of the method's function. For any other callable object except a class,
+    the result is the module of the object's class.
     """
     # The number of loop iterations is limited, because wrapper objects can refer to each other in a circle.
     for _ in range(100):

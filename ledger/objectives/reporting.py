@@ -1,4 +1,4 @@
-"""Checks the values that an objective reports during the training, and passes these values to the trainer process."""
+"""Functions that check each value that an objective reports during the training, and pass the value to the trainer."""
 
 import math
 import numbers
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 # that calls `Study.run`. The processes that an objective starts inherit the variable.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
-# Function that sends a step and the loss at the step to the supervisor. The loss is None if the value was not finite.
+# Function that sends a step and the loss at the step to the supervisor. The loss is None if the reported value is not
+# finite.
 Send = Callable[[int, float | None], object]
 
 
 @dataclass
 class _Receiver:
-    """The receiver of the reports of the trial in training."""
+    """The receiver of the running trial's reports."""
 
     context: "Context"
     scale: ValueScale
@@ -40,16 +41,18 @@ _receiver: _Receiver | None = None
 
 @contextmanager
 def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterator[None]:
-    """Pass the reports of a trial to `send` during the ``with`` block, in which the objective evaluates the trial.
+    """Pass the reports of a trial to `send` while the ``with`` block runs.
+
+    The objective evaluates the trial in the ``with`` block.
 
     Parameters
     ----------
     context : Context
         The context of the trial.
     scale : ValueScale
-        The relation between the value and the loss.
+        The relation between the objective's value and the loss.
     send : callable
-        Function that takes the step and the loss of each report.
+        Function that receives the step and the loss of each report.
     """
     global _receiver
     _receiver = _Receiver(context, scale, send, os.getpid())
@@ -60,7 +63,10 @@ def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterat
 
 
 def report(context: "Context", value: Any, step: Any) -> None:
-    """Check a report, and pass the report to the receiver of the trial. `Context.report` describes the parameters."""
+    """Check a report, and pass the report to the receiver of the trial's reports.
+
+    The docstring of `Context.report` describes the parameters.
+    """
     number, at = _real("value", value), _step(step)
     receiver = _receiver
     if receiver is None:

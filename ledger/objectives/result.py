@@ -1,4 +1,4 @@
-"""Checks what an objective returned. The value must be finite, and the metrics must be valid JSON."""
+"""Checks the return value of an objective. The value must be finite, and the metrics must be valid JSON."""
 
 import json
 import math
@@ -26,7 +26,7 @@ class ObjectiveResult:
     loss : float
         The finite loss. A smaller loss is better.
     metrics : dict of str to JSON values
-        All entries of the dict that the objective returned, except "value" and "loss".
+        All entries of the dict that the objective returned, except the entries "value" and "loss".
     """
 
     loss: float
@@ -42,11 +42,12 @@ def to_result(returned: Any, scale: ValueScale = _MINIMISED) -> ObjectiveResult:
     Parameters
     ----------
     returned : real number or dict
-        The value, or a dict that contains the value under the key "value". If the study minimises, the dict may contain
-        the value under the key "loss" instead. The value is a real number of any type except bool, and may be a NumPy
-        scalar. All other entries of the dict are metrics. NumPy scalars in metrics become Python numbers.
+        The value, or a dict that contains the value under the key "value". If the study minimises the value, the dict
+        may contain the value under the key "loss" instead. The value is a real number of any type except bool, and may
+        be a NumPy scalar. All other entries of the dict are metrics. The function converts NumPy scalars in metrics to
+        Python numbers.
     scale : ValueScale
-        The relation between the value and the loss. By default, the loss is the value.
+        The relation between the objective's value and the loss. By default, the loss is equal to the value.
 
     Raises
     ------
@@ -141,8 +142,8 @@ def _as_json(name: str, value: Any) -> str:
 
 
 def _integer(digits: str) -> int:
-    # The objective may have raised the limit of this process for the digits of an integer. Therefore the code uses
-    # Python's default limit.
+    # The objective may have changed this process's limit for the number of digits in an integer. Therefore the code
+    # uses Python's default limit.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"the value contains an integer of {len(digits)} digits")
     return int(digits)

@@ -2,8 +2,8 @@
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
 another user could have the name of a module that the trainer imports, such as sklearn. There is one exception: the
-trainer also searches in the current folder if only this folder contains the allowed package of the objective. The
-trainer then searches in the current folder after all other folders.
+trainer also searches in the current folder if only this folder contains the allowed package of the objective. In this
+case, the trainer searches in the current folder after all other folders.
 """
 
 import importlib.util

@@ -27,8 +27,8 @@ DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
 
 # The hyper-parameters that a regression searches in addition to the hyper-parameters in `DEFAULT_SPACES`.
 _REGRESSION: dict[str, dict[str, dict[str, Any]]] = {
-    # The SVM gets a target that is scaled to unit variance, so an error of less than epsilon standard deviations of the
-    # target has no effect.
+    # The target of the SVM is scaled to unit variance. Therefore the SVM ignores an error of less than epsilon standard
+    # deviations of the target.
     "svm": {"epsilon": {"type": "real", "low": 1e-3, "high": 1.0, "prior": "log-uniform"}},
 }
 

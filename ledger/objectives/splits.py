@@ -1,12 +1,12 @@
 """The splits of a dataset into training rows and test rows.
 
-A split depends only on the dataset, the study's seed and the study's settings. Therefore all trials of a study train
-and score on the same rows.
+A split depends only on the dataset, the study's seed and the study's settings. Therefore all trials of a study use the
+same training rows and the same test rows.
 
-- Without groups and times, a split is random. In a classification, each class has about the same share in the test rows
-  as in all rows.
-- With groups, all rows of a group are training rows, or all rows of the group are test rows.
-- With times, each test row is at least as late as each training row.
+- Without groups and times, a split is random. In a classification, the proportion of each class in the test rows is
+  about the same as in the whole dataset.
+- With groups, the rows of a group are all training rows or all test rows. A split never divides a group.
+- With times, no test row is earlier than a training row.
 - With a hold-out file, all rows of the dataset are training rows, and the rows of the hold-out file are test rows.
 """
 
@@ -46,12 +46,12 @@ def splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int = 
     dataset : DatasetArrays
         The dataset.
     seed : int
-        Seed in [0, 2**31). The same seed always gives the same splits.
+        Seed in [0, 2**31). The same seed always produces the same splits.
     folds : int or None
         Number of folds of a cross-validation, at least 2. None means a single split, in which a fifth of the rows are
         test rows.
     repeats : int
-        Number of cross-validations, each with another random division into folds.
+        Number of cross-validations. Each cross-validation divides the rows into folds in another random way.
     """
     if dataset.holdout is not None:
         yield _rows(dataset), _rows(dataset.holdout)
@@ -64,9 +64,9 @@ def splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int = 
 
 @lru_cache(maxsize=2)  # A worker may alternate between two studies.
 def split(dataset: DatasetArrays, seed: int) -> tuple[Rows, Rows]:
-    """Return the training rows and the test rows of the single split without a cross-validation.
+    """Return the training rows and the test rows of the only split in a study without cross-validation.
 
-    The arrays are read-only, because all trials of this process share the arrays.
+    The arrays are read-only, because all trials in the same process share the arrays.
     """
     ((train, test),) = _indices(dataset, seed, None, 1)
     parts = _rows(dataset, train), _rows(dataset, test)
@@ -78,7 +78,7 @@ def split(dataset: DatasetArrays, seed: int) -> tuple[Rows, Rows]:
 
 
 def check_splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int, metric: str) -> None:
-    """Raise a UsageError if the rows of a split do not suffice.
+    """Raise a UsageError if the rows of a split are not sufficient for the model or the metric.
 
     The model must be able to train on the training rows of each split, and the metric must be able to score the test
     rows.

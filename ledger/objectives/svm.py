@@ -19,9 +19,9 @@ def estimator(
 ) -> Any:
     """Return an unfitted pipeline of a StandardScaler and an SVC or SVR.
 
-    The SVM needs scaled features, because its kernels give more weight to features with large values. The SVR also
-    needs a scaled target, because C limits the range of the SVR's predictions, and epsilon has the same unit as the
-    target.
+    The SVM needs scaled features, because the kernels of the SVM give more weight to features with large values. The
+    SVR also needs a scaled target for two reasons: C limits the range of the predictions, and epsilon has the same unit
+    as the target.
     """
     if task == REGRESSION:
         return make_pipeline(StandardScaler(), TransformedTargetRegressor(SVR(**params), transformer=StandardScaler()))

@@ -1,6 +1,7 @@
-"""Reads the rows of a csv or parquet file.
+"""Functions that read the rows of csv and parquet files.
 
-Each row is a pair of the row's place, such as "line 2", and the row's cells as texts.
+Each row is a pair. The first element is the place of the row, such as "line 2". The second element is the sequence of
+the row's cells. Each cell is a text.
 """
 
 import csv
@@ -10,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import UsageError
 from ledger.text import one_line, show
 
-# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. Each cell with
-# content needs at least one character and a separator. Therefore even the largest allowed csv file has at most
-# `LARGEST_TABLE` cells with content.
+# Largest number of cells in a table. After the encoding of the text columns, each cell needs 8 bytes. In a csv file,
+# each cell with content needs at least one character and a separator. Therefore even the largest allowed csv file has
+# at most `LARGEST_TABLE` cells with content.
 LARGEST_TABLE = 2**25
 
 # Function that yields the place and the cells of each row. Each call of a `Rows` function begins with the first row of
@@ -28,13 +29,13 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     content : bytes
         Content of the file in UTF-8.
     name : str
-        Name of the file, for messages.
+        Name of the file in messages.
 
     Raises
     ------
     UsageError
-        The file is empty or not UTF-8. The returned function `rows` raises a UsageError for a line that is not csv, and
-        for a line that has more or fewer cells than the first line.
+        The file is empty, or the encoding of the file is not UTF-8. The returned function `rows` raises a UsageError
+        for a line that is not valid csv, and for a line that has more or fewer cells than the first line.
     """
     try:
         text = content.decode("utf-8-sig")
@@ -78,15 +79,16 @@ def parquet_rows(content: bytes, name: str, time: str | None = None) -> tuple[li
     content : bytes
         Content of the file.
     name : str
-        Name of the file, for messages.
+        Name of the file in messages.
     time : str, optional
         Name of the only column that may contain dates or times.
 
     Raises
     ------
     UsageError
-        The package pyarrow is not installed, or the file is not parquet. The function also raises UsageError if the
-        file has more than `LARGEST_TABLE` cells, or if the type of a column is not number, text or boolean.
+        The package pyarrow is not installed, or the file is not a valid parquet file. The function also raises
+        UsageError if the file has more than `LARGEST_TABLE` cells, or if the type of a column is not number, text or
+        boolean.
     """
     try:
         import pyarrow as pa

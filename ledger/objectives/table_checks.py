@@ -1,4 +1,7 @@
-"""Checks that a dataset has enough rows for the splits of a study. The checks do not import scikit-learn."""
+"""Functions that check whether a dataset has enough rows for a study's splits.
+
+The functions do not import scikit-learn.
+"""
 
 import math
 from collections import Counter
@@ -19,7 +22,7 @@ def check_rows(table: DatasetArrays, folds: int | None, target: str, name: str) 
     folds : int or None
         Number of folds of a cross-validation. None means a single split, in which a fifth of the rows are test rows.
     target, name : str
-        Name of the target and name of the file, for messages.
+        Name of the target column and name of the file, for error messages.
     """
     where = f"{name}: column {show(target)}"
     if table.labels is None:

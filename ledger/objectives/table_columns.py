@@ -15,14 +15,14 @@ from ledger.objectives.table_cells import Rows
 from ledger.objectives.tasks import CLASSIFICATION, MOST_CLASSES, REGRESSION
 from ledger.text import nearest, show
 
-# Largest number of different texts in a column. A column with more than `MOST_TEXTS` texts probably contains names or
+# Maximum number of distinct texts in a column. A column with more than `MOST_TEXTS` texts probably contains names or
 # free text. A model cannot learn from names or free text.
 MOST_TEXTS = 100
 
-# The texts, in lower case, of a missing number.
+# The texts that represent a missing number, in lower case.
 MISSING = frozenset({"", "na", "nan", "null"})
-# The first letters, in upper and lower case, of the texts in `MISSING` and of the texts "inf" and "nan", which `float`
-# accepts.
+# `float` accepts the texts "inf" and "nan". The set contains the first letters of "inf", of "nan", and of the texts in
+# `MISSING`, in upper and lower case.
 _LETTERS_OF_NUMBERS = frozenset("iInN")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
@@ -37,12 +37,13 @@ class ColumnRoles:
     target : str
         The column that the model predicts.
     group : str or None
-        The column with the group of each row. For example, a group contains all rows of one patient. All rows of a
-        group are either training rows or test rows of a split.
+        The column that contains the group of each row. For example, a group contains all rows of one patient. A split
+        puts all rows of a group into the same part: the training rows or the test rows.
     time : str or None
-        The column with the time of each row. The test rows of a split are later than the training rows.
+        The column that contains the time of each row. In each split, the test rows have later times than the training
+        rows.
     weight : str or None
-        The column with the weight of each row.
+        The column that contains the weight of each row.
 
     Examples
     --------
@@ -56,7 +57,7 @@ class ColumnRoles:
     weight: str | None = None
 
     def named(self) -> Iterator[tuple[str, str]]:
-        """Yield the name and a description of each column with a role."""
+        """Yield the name and the role of each column that is not a feature."""
         for role in ("target", "group", "time", "weight"):
             column = getattr(self, role)
             if column is not None:
@@ -65,7 +66,7 @@ class ColumnRoles:
 
 @dataclass(slots=True)
 class ColumnSummary:
-    """The counts and the kinds of the cells in one column of a csv or parquet file.
+    """A summary of the cells in one column of a csv or parquet file.
 
     Attributes
     ----------
@@ -74,8 +75,8 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction, first_negative : (str, str) or None
-        Place and content of the first cell of one kind. The kinds are text, missing, fractional number and negative
-        number. An attribute is None if the column has no cell of the attribute's kind.
+        Place and content of the column's first cell with text, without a value, with a fractional number, or with a
+        negative number. For example, `first_text` is None if no cell of the column contains text.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
         1 elements.
@@ -105,16 +106,16 @@ def check_names(names: Sequence[str], roles: ColumnRoles, file: str, line: str) 
     names : sequence of str
         Names of all columns.
     roles : ColumnRoles
-        Names of the columns with a role.
+        Names of the target column, the group column, the time column and the weight column.
     file, line : str
-        Name of the file and place of the column names, for messages. The place is an empty text for a parquet file,
-        which has no lines.
+        Two texts for error messages: the name of the file, and the place of the column names in the file. The place is
+        an empty text for a parquet file, which has no lines.
 
     Raises
     ------
     UsageError
-        A name is empty or occurs twice, a column with a role is missing, a column has two roles, or no column is a
-        feature.
+        A name is empty or occurs twice, the file lacks a column that `roles` names, a column has two roles, or no
+        column is a feature.
     """
     earlier: set[str] = set()
     for place, column in enumerate(names, 1):
@@ -184,9 +185,9 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    # The code avoids an exception for each text, because exceptions take too long in a file with a hundred thousand
-    # columns. The comparison with ":" is the fastest test for most numbers, because ":" follows the digits and the
-    # signs in ASCII.
+    # The code does not raise an exception for each text, because exceptions take too long in a file with a hundred
+    # thousand columns. In ASCII, ":" comes after the digits and the signs. Therefore the comparison with ":" is the
+    # fastest test for most numbers.
     if cell > ":" and cell[0].isalpha() and cell[0] not in _LETTERS_OF_NUMBERS:
         return None
     try:
@@ -221,7 +222,9 @@ def check_feature(column: ColumnSummary, file: str) -> None:
 
 
 def parse_time(cell: str) -> float | None:
-    """Return the time in a cell as a number, or None if the cell contains neither a number nor a date in ISO 8601.
+    """Convert a cell that contains a time to a number.
+
+    Return None if the cell contains neither a number nor an ISO 8601 date.
 
     If a date has no offset from UTC, the function treats the date as a date in UTC.
 
@@ -242,7 +245,7 @@ def parse_time(cell: str) -> float | None:
 
 
 def check_role(column: ColumnSummary, role: str, file: str) -> None:
-    """Raise a UsageError if a cell of a group, time or weight column is missing, or is not of the right kind.
+    """Raise a UsageError if a cell of a group, time or weight column is missing or contains an invalid value.
 
     Parameters
     ----------
@@ -251,7 +254,7 @@ def check_role(column: ColumnSummary, role: str, file: str) -> None:
     role : {"group column", "time column", "weight column"}
         The role of the column.
     file : str
-        Name of the file, for messages.
+        Name of the file in messages.
     """
     where = f"column {show(column.name)}"
     if column.first_missing is not None:
@@ -270,10 +273,11 @@ def check_role(column: ColumnSummary, role: str, file: str) -> None:
 
 
 def task_of(column: ColumnSummary) -> str:
-    """Return the task that fits the values of a target.
+    """Return the task (classification or regression) that fits the values of a target column.
 
-    Text and at most `MOST_CLASSES` different whole numbers are classes. Fractional numbers, and more than
-    `MOST_CLASSES` different whole numbers, are the target of a regression.
+    The task is a classification if the target contains text, or at most `MOST_CLASSES` different whole numbers. The
+    task is a regression if the target contains a fractional number, or more than `MOST_CLASSES` different whole
+    numbers.
     """
     if column.is_text:
         return CLASSIFICATION

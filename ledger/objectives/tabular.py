@@ -1,11 +1,11 @@
 """Datasets from csv and parquet files.
 
-A column of numbers is one feature. A missing number is NaN, and `ledger.objectives.fitting` replaces NaN by the
-column's median over the training rows. A column of text becomes one feature for each distinct text in the column, in
-the sorted order of the texts. The feature of a text is 1 in each row with this text, and 0 in all other rows. If a cell
-of the column is missing, all features of the column are 0 in this row. The classes of a classification's target, in
-sorted order, become the integers 0, 1, 2 and so on. If a file contains a fault, `read` raises an error that names the
-place of the fault.
+A column of numbers is one feature. A missing number becomes NaN. The module `ledger.objectives.fitting` replaces NaN by
+the column's median in the training rows. A column of text becomes several features: one feature for each distinct text
+in the column. The features have the sorted order of the texts. The feature of a text is 1 in each row that contains the
+text, and 0 in all other rows. If a cell of a text column is missing, all features of the column are 0 in the row of the
+cell. The classes of a classification's target, in sorted order, become the integers 0, 1, 2 and so on. If a file
+contains a fault, `read` raises an error that names the place of the fault.
 """
 
 import hashlib
@@ -46,7 +46,9 @@ LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
 
 @dataclass(frozen=True)
 class TableEncoding:
-    """The conversion of a file's cells to numbers. A hold-out file has the encoding of the file with the training rows.
+    """The conversion of a file's cells to numbers.
+
+    A hold-out file has the same encoding as the file with the training rows.
 
     Attributes
     ----------
@@ -55,7 +57,7 @@ class TableEncoding:
     roles : ColumnRoles
         Names of the columns that are not features.
     codes : mapping
-        For each feature with text, a mapping from each text to the text's index in sorted order.
+        For each text column that is a feature, a mapping from each text to the text's index in the sorted order.
     labels : tuple or None
         The sorted classes of a classification. None means a regression.
     has_text_labels : bool
@@ -77,7 +79,7 @@ class TableEncoding:
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """A dataset as arrays, from which the models are trained. All arrays are read-only.
+    """The arrays of a dataset, on which the models are trained. All arrays are read-only.
 
     Attributes
     ----------
@@ -88,16 +90,16 @@ class DatasetArrays:
     labels : tuple or None
         The sorted names of the classes. All names are strings, or all names are integers. None means a regression.
     groups : int array of shape (rows,) or None
-        Number of each row's group, from 0.
+        Index of each row's group. The first group has the index 0.
     weights : float array of shape (rows,) or None
         Weight of each row, at least 0.
     is_ordered : bool
         Whether the rows are sorted by time.
     holdout : DatasetArrays or None
-        The rows of the hold-out file, on which the metric scores the model. If `holdout` is None, a part of this
+        The rows of the hold-out file. The metric scores the model on these rows. If `holdout` is None, a part of the
         dataset's rows are the test rows.
     encoding : TableEncoding or None
-        The encoding of the file. None means a dataset of scikit-learn.
+        The encoding of the file. `encoding` is None for a dataset of scikit-learn.
     """
 
     features: "Array"
@@ -111,7 +113,7 @@ class DatasetArrays:
 
     @property
     def task(self) -> str:
-        """The task, which the values of the target determine."""
+        """The task of the dataset. The values of the target determine the task."""
         return REGRESSION if self.labels is None else CLASSIFICATION
 
 
@@ -146,7 +148,7 @@ def read_file(path: Path) -> tuple[bytes, str]:
 
 
 def digest(content: bytes) -> str:
-    """Return the SHA-256 of a file's content, in hex."""
+    """Return the SHA-256 hash of a file's content in hexadecimal form."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -162,7 +164,7 @@ def read(content: bytes, file_format: str, roles: ColumnRoles, name: str, task: 
     roles : ColumnRoles
         Names of the columns that are not features.
     name : str
-        Name of the file, for messages.
+        Name of the file in messages.
     task : str, optional
         One of `ledger.objectives.tasks.TASKS`. By default, the values of the target determine the task.
 
@@ -209,8 +211,8 @@ def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name
 
     A hold-out file has the same columns as the file with the training rows. The order of the columns may differ.
 
-    If the training rows do not contain a text of the hold-out file, all features of the column are 0, as for a missing
-    text.
+    If a cell of the hold-out file contains a text that the training rows do not contain, the function treats the cell
+    as missing.
 
     Raises
     ------
@@ -287,7 +289,7 @@ def _build(names: Sequence[str], rows: Rows, encoding: TableEncoding, file: str)
             numbers.append(number)
     values, place_of = np.frombuffer(numbers).reshape(-1, len(names)), {name: at for at, name in enumerate(names)}
     places: list[int] = []
-    # The index of the text that each feature represents, or NaN for a feature with numbers.
+    # For each feature, the index of the text that the feature represents, or NaN if the feature contains numbers.
     text_codes: list[float] = []
     for name in encoding.features:
         codes = encoding.codes.get(name, {name: math.nan}).values()
@@ -315,7 +317,10 @@ def _build(names: Sequence[str], rows: Rows, encoding: TableEncoding, file: str)
 
 
 def _reader(name: str, encoding: TableEncoding) -> Callable[[str], float | None]:
-    """Return the function that converts a cell of a column to a number. The function returns None for a wrong cell."""
+    """Return the function that converts a cell of a column to a number.
+
+    The returned function returns None for an invalid cell.
+    """
     roles = encoding.roles
     if name == roles.target and encoding.labels is not None:
         code_of = {label: float(code) for code, label in enumerate(encoding.labels)}

@@ -1,4 +1,4 @@
-"""The two tasks of a supervised model, and the limit that decides which task fits a target of whole numbers."""
+"""The two tasks of a supervised model, and the largest number of classes in a target of whole numbers."""
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS: tuple[str, ...] = (CLASSIFICATION, REGRESSION)

@@ -40,20 +40,20 @@ class ValueScale:
         return self.direction == "maximize"
 
     def loss(self, value: float) -> float:
-        """Return the loss of a value."""
+        """Convert a value to a loss."""
         return self.loss_of_zero - value if self.is_maximised else value
 
     def value(self, loss: float, score: object = None) -> float:
-        """Return the value of a loss.
+        """Convert a loss to a value.
 
-        If `score` is None, the last digit of the result can differ from the score of the model, because the ledger
-        records the loss ``1 - score``.
+        If `score` is None, the last digit of the result can differ from the last digit of the model's score, because
+        the ledger records the loss ``1 - score``.
 
         Parameters
         ----------
         loss : float
         score : object, optional
-            The value of the study's metric. If `score` is a number with the loss `loss`, the method returns `score`.
+            The value of the study's metric. If `score` is a number whose loss is `loss`, the method returns `score`.
         """
         if not self.is_maximised:
             return loss
@@ -63,7 +63,7 @@ class ValueScale:
 
 
 def value_scale(objective: Mapping[str, Any]) -> ValueScale:
-    """Return the `ValueScale` of an objective in the form of the study's spec.
+    """Return the `ValueScale` of an objective that has the format of a study's spec.
 
     A study maximises the score of a model or an estimator. For a metric whose name begins with "neg_", the loss of a
     score is ``-score``. For any other metric, the loss is ``1 - score``.

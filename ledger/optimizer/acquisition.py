@@ -1,9 +1,9 @@
-"""Acquisition functions and their derivatives, computed from the mean and the deviation of a posterior.
+"""Acquisition functions of a posterior's mean and standard deviation, and the derivatives of the acquisition functions.
 
 The optimizer maximises an acquisition function. Each acquisition function has the same maxima as skopt's acquisition
-function of the same name. For EI and PI, this module returns the logarithm of the acquisition function. Without the
-logarithm, EI and PI are flat and round to zero at points where an improvement is improbable (Ament and others 2023,
-*Unexpected Improvements to Expected Improvement*).
+function of the same name. For EI and PI, this module returns the logarithm of the acquisition function. Where an
+improvement is improbable, EI and PI are flat and round to zero, but their logarithms are not flat (Ament and others
+2023, *Unexpected Improvements to Expected Improvement*).
 """
 
 import math
@@ -19,12 +19,12 @@ Array = NDArray[np.float64]
 
 # The names of the acquisition functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
-# The default values of `xi` and `kappa`. In skopt, the default of `xi` is 0.01 in the unit of the losses. In some
-# studies, no point improves the loss by 0.01. skopt needs a positive `xi` to explore the space. The optimizer maximises
-# the logarithm of EI, and therefore explores the space even if `xi` is 0.
+# The default values of `xi` and `kappa`. In skopt, the default value of `xi` is 0.01, in the unit of the losses. In
+# some studies, no point improves the loss by 0.01. skopt needs a positive `xi` to explore the space. The optimizer
+# maximises the logarithm of EI, and therefore explores the space even if `xi` is 0.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
-# For `u` below `_FAR`, the code computes `share` in `_log_improvement` by the formula 1 / u^2. For `u` below `_FAR`,
+# For `u` below `_FAR`, the function `_log_improvement` computes `share` by the formula 1 / u^2. For `u` below `_FAR`,
 # the relative error of the formula 1 / u^2 is at most 3e-8.
 _FAR = -1e4
 # The code clips `u` to the range from -`_FARTHEST` to `_FARTHEST`, so that the squares of all derivatives are finite.
@@ -42,10 +42,10 @@ class AcquisitionValues:
     Attributes
     ----------
     value : array of shape (n,)
+        The value of the acquisition function at each point.
     derivatives : callable
-        Returns two arrays of shape (n,): the derivatives of `value` with respect to the mean and to the standard
-        deviation. `derivatives` is a function, so that a caller that needs only `value` does not compute the
-        derivatives.
+        A function that returns two arrays of shape (n,): the derivatives of `value` with respect to the mean and with
+        respect to the standard deviation. `derivatives` is a function, because some callers need only `value`.
     """
 
     value: Array
@@ -53,7 +53,7 @@ class AcquisitionValues:
 
 
 def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, kappa: float | str) -> AcquisitionValues:
-    """Evaluate an acquisition function that has derivatives.
+    """Compute the values of an acquisition function that has derivatives.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
     best : float
         The lowest observed value, on the same scale as `mean`.
     xi : float
-        The smallest improvement on `best` that EI and PI count. EI and PI ignore an improvement that is smaller than
+        The smallest improvement on `best` that EI and PI include. EI and PI ignore an improvement that is smaller than
         `xi`.
     kappa : float or str
         The weight of the standard deviation in LCB. If `kappa` is "inf", LCB uses only the posterior's standard
@@ -92,10 +92,11 @@ def utility(name: str, mean: Array, deviation: Array, best: float, xi: float, ka
 def mes(mean: Array, deviation: Array) -> Array:
     """Return the value of max-value entropy search (MES) at n points (Wang and Jegelka 2017, equation 6).
 
-    As in skopt, a Gumbel distribution approximates the distribution of the optimum. The function fits the Gumbel
-    distribution to three quantiles of the minimum over the points. The fit assumes that the posterior's values at
-    different points are independent. For MES, skopt averages over 1,000 random values from the distribution of the
-    optimum. `mes` averages over quantiles of the optimum's distribution, so equal arguments always give equal results.
+    Like skopt, the function approximates the distribution of the optimum by a Gumbel distribution. The function fits
+    the Gumbel distribution to three quantiles of the minimum over the points. The fit assumes that the posterior's
+    values at different points are independent. For MES, skopt averages over 1,000 random values from the distribution
+    of the optimum. `mes` averages over quantiles of the optimum's distribution. Therefore `mes` always returns equal
+    results for equal arguments.
 
     Parameters
     ----------
@@ -119,9 +120,8 @@ def mes(mean: Array, deviation: Array) -> Array:
         """Return the logarithm of the probability that the minimum over the points is at least `value`."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
-    # `brentq` needs a sign change between its two bounds. At the lower bound of `brentq`, the exponential of
-    # `log_probability` is larger than 0.75. At the upper bound of `brentq`, the exponential of `log_probability` is
-    # smaller than 0.25.
+    # `brentq` needs a sign change between its two bounds. At the lower bound, the probability exp(`log_probability`) is
+    # larger than 0.75. At the upper bound, the probability exp(`log_probability`) is smaller than 0.25.
     quarter, median, three = (
         brentq(lambda value, share=share: log_probability(value) - math.log(share), low - (high - low) * 10, high)
         for share in (0.25, 0.5, 0.75)
@@ -145,10 +145,10 @@ def _lower_confidence_bound(mean: Array, deviation: Array, kappa: float | str) -
 
 def _log_probability(u: Array, deviation: Array) -> AcquisitionValues:
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of log P(u) with respect to u is p(u) / P(u), where P is the standard normal distribution
-        # function, and p is the density of P. The variable u is (best - xi - mean) / s, where s is the standard
-        # deviation. Therefore the derivative of u with respect to the mean is -1 / s, and the derivative of u with
-        # respect to s is -u / s.
+        # P is the standard normal distribution function, and p is the density of P. The derivative of log P(u) with
+        # respect to u is p(u) / P(u). The variable u is (best - xi - mean) / s, where s is the standard deviation.
+        # Therefore the derivative of u with respect to the mean is -1 / s, and the derivative of u with respect to s is
+        # -u / s.
         ratio = _density_over_probability(u)
         return -ratio / deviation, -ratio * u / deviation
 
@@ -156,10 +156,10 @@ def _log_probability(u: Array, deviation: Array) -> AcquisitionValues:
 
 
 def _log_improvement(u: Array, deviation: Array) -> AcquisitionValues:
-    # The expected improvement is s (u P(u) + p(u)), where s is the deviation, P is the standard normal distribution
-    # function, and p is the density of P. For negative u, the code computes the sum u P(u) + p(u) as the product p(u)
-    # (1 + u P(u) / p(u)). `share` is the factor 1 + u P(u) / p(u). The code computes `share` without p(u), because p(u)
-    # may round to zero.
+    # P is the standard normal distribution function, and p is the density of P. The expected improvement is s (u P(u) +
+    # p(u)), where s is the standard deviation. For negative u, the code computes the sum u P(u) + p(u) as the product
+    # p(u) (1 + u P(u) / p(u)). `share` is the factor 1 + u P(u) / p(u). The code computes `share` without p(u), because
+    # p(u) may round to zero.
     below, above = np.minimum(u, 0.0), np.maximum(u, 0.0)
     near, far = np.maximum(below, _FAR), np.minimum(below, _FAR)
     share = np.where(u > _FAR, 1.0 + near / _density_over_probability(near), 1.0 / far**2)
@@ -169,9 +169,9 @@ def _log_improvement(u: Array, deviation: Array) -> AcquisitionValues:
     log_sum = np.where(u < 0, -0.5 * below**2 - _LOG_ROOT_2_PI + np.log(share), np.log(total))
 
     def derivatives() -> tuple[Array, Array]:
-        # The derivative of u P(u) + p(u) with respect to u is P(u), where P is the standard normal distribution
-        # function, and p is the density of P. The derivative of the expected improvement with respect to the standard
-        # deviation is the normal density p(u).
+        # P is the standard normal distribution function, and p is the density of P. The derivative of u P(u) + p(u)
+        # with respect to u is P(u). The derivative of the expected improvement with respect to the standard deviation
+        # is the normal density p(u).
         by_u = np.where(u < 0, 1.0 / (_density_over_probability(below) * share), probability / total)
         by_deviation = np.where(u < 0, 1.0 / share, density / total) / deviation
         return -by_u / deviation, by_deviation

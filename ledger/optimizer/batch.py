@@ -16,25 +16,25 @@ from ledger.optimizer.posterior import GaussianProcessPredictions, Posterior
 
 Array = NDArray[np.float64]
 
-# L-BFGS-B makes at most `STEPS` steps, as in skopt. After L-BFGS-B, `_exchanged` changes the categorical values of a
-# point in at most `PASSES` steps.
+# L-BFGS-B makes at most `STEPS` steps. The limit in skopt is also 20 steps. After L-BFGS-B, `_exchanged` changes the
+# categorical values of a point in at most `PASSES` steps.
 STEPS, PASSES = 20, 3
 # L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` would not lead to better
 # points, because the surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
-# With a GP, two points of a batch differ by more than `APART` in at least one column. If the GP has noise, the constant
-# liar alone could choose almost equal points for a batch.
+# If the surrogate is a Gaussian process, any two points of a batch differ by more than `APART` in at least one column.
+# If the Gaussian process has noise, the constant liar alone could choose almost equal points for a batch.
 APART = 1e-3
 
 
 class CandidatePredictions(Protocol):
     """Interface of a model's predictions at the m candidates of a batch.
 
-    Each added observation updates the predictions.
+    The method `add` adds an observation to the model and updates the predictions.
     """
 
     def predict(self) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
+        """Return two arrays of shape (m,): the predicted means and standard deviations at the candidates."""
         ...
 
     def mean_at(self, points: Array) -> Array:
@@ -47,16 +47,18 @@ class CandidatePredictions(Protocol):
 
 
 def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) -> CandidatePredictions:
-    """Return a fitted model's predictions at candidates.
+    """Return the predictions of a fitted model at the candidates of a batch.
 
     Parameters
     ----------
     model : GaussianProcessRegressor, RandomForestRegressor or ExtraTreesRegressor
+        The fitted model.
     candidates : array of shape (m, columns)
+        The candidates for the points of the batch.
     rows : array of shape (n, columns)
         The points to which the model was fitted.
     values : array of shape (n,)
-        The values at `rows`.
+        The observed values at the points in `rows`.
     """
     if isinstance(model, GaussianProcessRegressor):
         return GaussianProcessPredictions(model.posterior_, candidates)
@@ -68,16 +70,18 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 class BatchSelector:
     """Selects the points of a batch.
 
-    The model gets each chosen point as an observation with an assumed value.
+    The class adds each chosen point to the model, as an observation with an assumed value.
 
     The constant liar determines the assumed value of a chosen point.
 
     Parameters
     ----------
     columns : Columns
+        The transformed search space.
     model : regressor
         The fitted model. With "EIps" and "PIps", the model is a `MultiOutputRegressor`.
     candidates : array of shape (m, columns)
+        The candidates for the points of the batch.
     rows : array of shape (n, columns)
         The observed points.
     values : array of shape (n, outputs)
@@ -88,14 +92,14 @@ class BatchSelector:
     starts : int
         The number of best candidates that `choose` refines with gradients.
     avoids_duplicates : bool
-        Whether a new point must differ from all points in `used`.
+        Whether each chosen point must differ from all points in `used`.
     xi, kappa : float
-        The options `xi` and `kappa` of `acquisition.utility`. `xi` is in the unit of the losses.
+        The parameters `xi` and `kappa` of `acquisition.utility`. `xi` is in the unit of the losses.
 
     Attributes
     ----------
     used : array of shape (k, columns)
-        The observed points, the points in flight and the points of the batch.
+        The observed points, the proposed points that have no value yet, and the points of the batch.
     """
 
     def __init__(
@@ -128,10 +132,10 @@ class BatchSelector:
         ]
 
     def choose(self, name: str) -> Array:
-        """Return the row, of shape (columns,), that maximises the acquisition function `name`.
+        """Return a row that maximises the acquisition function `name`.
 
-        If `has_gradients` is true, and the acquisition function has derivatives, the method also refines the best
-        candidates.
+        The shape of the row is (columns,). If `has_gradients` is true, and the acquisition function has derivatives,
+        the method also refines the best candidates.
         """
         values = self._values(name, [predictions.predict() for predictions in self._predictions])
         values = np.where(self._excluded, -np.inf, values)
@@ -179,7 +183,7 @@ class BatchSelector:
         if name == "MES":
             return acquisition.mes(*self._scaled(mean, deviation))
         value = self._utility(name, mean, deviation).value
-        # EIps and PIps are EI and PI, multiplied by the expected inverse of the evaluation time. As in skopt, the code
+        # EIps and PIps are EI and PI, multiplied by the expected inverse of the evaluation time. Like skopt, the code
         # assumes that the evaluation time has a log-normal distribution.
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
@@ -194,10 +198,10 @@ class BatchSelector:
         return used | are_among(rows, self.used[self._observed :], APART) if self._gradients else used
 
     def _refined(self, name: str, rows: Array) -> Array:
-        """Follow the gradient of the acquisition function from all rows at once.
+        """Move all rows together along the gradient of the acquisition function.
 
-        L-BFGS-B maximises the sum of the acquisition function over the rows. Each term of the sum depends on only one
-        row. Therefore the gradient of the sum contains the gradient at each row.
+        L-BFGS-B maximises the sum of the acquisition function's values at the rows. Each term of the sum depends on
+        only one row. Therefore the gradient of the sum consists of the gradients at the single rows.
         """
         free = self._columns.free
         if not len(free):

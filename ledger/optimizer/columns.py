@@ -1,7 +1,7 @@
-"""The columns of skopt's transformed space, in which each point of the search space is a row.
+"""The columns of skopt's transformed space. In the transformed space, each point of the search space is a row.
 
-A one-hot encoded categorical dimension with more than two categories has one column for each category. Any other
-dimension has one column.
+If a categorical dimension is one-hot encoded and has more than two categories, the dimension has one column for each
+category. Any other dimension has one column.
 """
 
 import itertools
@@ -17,14 +17,14 @@ from skopt.space import Categorical, Integer, Real, Space
 
 Array = NDArray[np.float64]
 
-# In an integer dimension with more than `EXCHANGED` values, the optimizer follows a gradient and rounds the result.
+# In an integer dimension with more than `EXCHANGED` values, the optimizer uses a gradient and rounds the result.
 EXCHANGED = 32
-# Two rows are the same point if they differ by at most `SAME` in every column, as in skopt.
+# Like skopt, this module regards two rows as the same point if the rows differ by at most `SAME` in every column.
 SAME = 1e-8
 
 
 class DimensionEncoding(ABC):
-    """The encoding of one dimension of the search space, as columns of the transformed space.
+    """The encoding of one dimension of the search space. The encoding consists of columns of the transformed space.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class DimensionEncoding(ABC):
     size : float
         The number of values of the dimension. A real dimension has infinitely many values.
     choices : array of shape (values, columns) or None
-        Array with one row for each value of the dimension. The array is None if the optimizer follows a gradient in
-        this dimension instead of trying each value.
+        Array with one row for each value of the dimension. The attribute is None if the optimizer uses a gradient in
+        the dimension and does not try each value.
     """
 
     size: float
@@ -63,11 +63,11 @@ class DimensionEncoding(ABC):
         return np.asarray(self.dimension.transform(values), dtype=float).reshape(-1, self.dimension.transformed_size)
 
     def snap(self, rows: Array) -> None:  # noqa: B027, most kinds have nothing to round
-        """Round this dimension's columns of `rows`, in place, to valid values."""
+        """Round the columns of the dimension to valid values. The method changes `rows` in place."""
 
 
 class RealEncoding(DimensionEncoding):
-    """The encoding of a real dimension as one column, in which the optimizer follows a gradient."""
+    """The encoding of a real dimension as one column. The optimizer uses a gradient in this column."""
 
     size = math.inf
 
@@ -79,7 +79,7 @@ class IntegerEncoding(DimensionEncoding):
     """The encoding of an integer dimension as one column of the transformed space.
 
     If the dimension has at most `EXCHANGED` values, the optimizer tries each value. If the dimension has more than
-    `EXCHANGED` values, the optimizer follows a gradient and rounds the result.
+    `EXCHANGED` values, the optimizer uses a gradient and rounds the result.
     """
 
     def __init__(self, dimension: Any, start: int) -> None:
@@ -128,7 +128,7 @@ KINDS: dict[type, type[DimensionEncoding]] = {
 def columns_of(dimension: Any, start: int) -> DimensionEncoding:
     """Return the encoding of a dimension. `start` is the index of the dimension's first column.
 
-    A subclass of `Real`, `Integer` or `Categorical` gets the `DimensionEncoding` of the base class.
+    A subclass of `Real`, `Integer` or `Categorical` has the same `DimensionEncoding` as its base class.
     """
     kind = next(KINDS[parent] for parent in type(dimension).__mro__ if parent in KINDS)
     return kind(dimension, start)
@@ -147,10 +147,10 @@ class TransformedSpace:
     bounds : array of shape (columns, 2)
         The lowest and the highest value of each column.
     free : array of int
-        The columns in which the optimizer follows a gradient.
+        The indices of the columns in which the optimizer uses a gradient.
     choices : list of (slice, array)
-        One pair of a slice and an array for each dimension that has choices. The slice selects the dimension's columns.
-        The array, of shape (values, columns), has one row for each value of the dimension.
+        A pair of a slice and an array for each dimension whose values the optimizer tries one by one. The slice selects
+        the dimension's columns. The array, of shape (values, columns), has one row for each value of the dimension.
     size : float
         The number of points of the space. A space with a real dimension has infinitely many points.
 
@@ -198,7 +198,7 @@ class TransformedSpace:
         return np.hstack([dimension.rows(dimension.draw(size, random)) for dimension in self._dimensions])
 
     def every(self) -> Array:
-        """Return an array with one row for each point of a finite space that satisfies the constraint."""
+        """Return an array with one row for each allowed point of a finite space."""
         points = [list(point) for point in itertools.product(*(dimension.values() for dimension in self._dimensions))]
         if self._space.constraint is not None:
             points = [point for point in points if self._space.constraint(point)]
@@ -211,7 +211,7 @@ class TransformedSpace:
     def rows(self, values: Sequence[Any]) -> Array:
         """Return an array of shape (points, columns), with one row for each point.
 
-        `values` contains one array for each dimension, with the dimension's value at each point.
+        `values` contains one array for each dimension. The array contains the dimension's value at each point.
         """
         return np.hstack(
             [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]
@@ -222,7 +222,7 @@ class TransformedSpace:
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """Clip `rows` to the bounds of the columns and round integer values, both in place, and return `rows`."""
+        """Clip `rows` to the columns' bounds in place, round integer values in place, and return `rows`."""
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
         for dimension in self._dimensions:
             dimension.snap(rows)
@@ -231,7 +231,7 @@ class TransformedSpace:
     def neighbours(self, row: Array) -> Array:
         """Return an array of shape (neighbours, columns), with one row for each neighbour of `row`.
 
-        A neighbour differs from `row` in the choice of exactly one dimension.
+        A neighbour differs from `row` in the value of exactly one dimension with choices.
         """
         neighbours = [row[None, :][:0]]
         for columns, choices in self.choices:
@@ -243,15 +243,18 @@ class TransformedSpace:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return True for each row of `rows` that is near at least one row of `others`, and False for the other rows.
+    """Return whether each row of `rows` is near at least one row of `others`.
 
-    Two rows are near each other if they differ by at most `apart` in every column.
+    Two rows are near each other if the rows differ by at most `apart` in every column.
 
     Parameters
     ----------
     rows : array of shape (n, columns)
+        The rows to test.
     others : array of shape (m, columns)
+        The rows with which the function compares `rows`.
     apart : float
+        The largest difference between near rows in a column.
 
     Returns
     -------

@@ -1,4 +1,5 @@
-"""Forests with a fast fit, and predictions of a forest to which observations are added one at a time.
+"""Forests that are fitted faster than the forests of skopt, and predictions that are updated after each added
+observation.
 
 In a random forest, each added observation changes only the leaves. Extra trees are fitted again after each observation.
 """
@@ -14,10 +15,10 @@ Array = NDArray[np.float64]
 
 
 class _DirectTrees:
-    """A mix-in for a forest, which makes each unfitted tree without scikit-learn's `clone`.
+    """A mix-in class for forests. The class creates each unfitted tree without scikit-learn's function `clone`.
 
-    `clone` takes up to half of the time of a fit, because it inspects the signature of the tree's class several times.
-    The trees get the same parameters and the same random states as the trees of scikit-learn.
+    `clone` takes up to half of the time of a fit, because `clone` inspects the signature of the tree's class several
+    times. The trees get the same parameters and the same random states as the trees of scikit-learn.
     """
 
     estimator_: Any
@@ -44,9 +45,9 @@ class ExtraTreesRegressor(_DirectTrees, skopt.learning.ExtraTreesRegressor):  # 
 
 
 def faster_forest(estimator: Any) -> Any:
-    """Return an unfitted forest with the parameters of a forest of skopt, and with a faster fit.
+    """Convert a forest of skopt into an unfitted forest with the same parameters and a faster fit.
 
-    A regressor of another class is returned unchanged.
+    If the regressor is not a forest of skopt, the function returns the regressor unchanged.
     """
     faster = {
         skopt.learning.RandomForestRegressor: RandomForestRegressor,
@@ -68,6 +69,7 @@ class ForestPredictions:
     forest : RandomForestRegressor or ExtraTreesRegressor
         A forest of skopt that was fitted with the criterion "squared_error".
     candidates : array of shape (m, dimensions)
+        The candidates.
     """
 
     def __init__(self, forest: Any, candidates: Array) -> None:
@@ -95,8 +97,8 @@ class ForestPredictions:
 
     def add(self, point: Array, value: float) -> None:
         """Add an observation."""
-        # If a leaf has n observations with the mean m and the variance v, one more observation y changes the mean to m'
-        # = m + (y - m) / (n + 1), and the variance to (n v + (y - m) (y - m')) / (n + 1).
+        # A leaf has n observations with the mean m and the variance v. One more observation y changes the mean to m' =
+        # m + (y - m) / (n + 1). The observation changes the variance to (n v + (y - m) (y - m')) / (n + 1).
         leaves = self._leaves_of(point[None, :])[0]  # (trees,)
         sizes = self._sizes[leaves]
         before = value - self._means[leaves]
@@ -118,13 +120,15 @@ class ExtraTreesPredictions(ForestPredictions):
 
     The first prediction after an added observation fits the trees again.
 
-    Without a new fit, the constant liar's values would change only the leaves of the extra trees. The optimizer would
-    then propose worse batches.
+    Without a new fit, the constant liar's values would change only the leaves of the extra trees. Without a new fit,
+    the optimizer would propose worse batches.
 
     Parameters
     ----------
     forest : ExtraTreesRegressor
+        The fitted extra trees.
     candidates : array of shape (m, dimensions)
+        The candidates.
     points : array of shape (n, dimensions)
         The points to which the forest was fitted.
     values : array of shape (n,)

@@ -1,9 +1,10 @@
-"""A Gaussian process regressor that has the same posterior as skopt's regressor, but a much faster fit.
+"""A Gaussian process regressor with the same posterior as skopt's regressor, but with a much faster fit.
 
-The fit computes the likelihood of a kernel, and the gradient of the likelihood, from the distances between all pairs of
-points (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*, algorithm 2.1 and equation 5.9). One
-matrix product computes the derivatives of the likelihood with respect to all length scales. In contrast, scikit-learn
-stores the derivatives of the covariance in an array of shape (points, points, dimensions).
+The fit computes the distances between all pairs of points. From the distances, the fit computes the likelihood of a
+kernel and the gradient of the likelihood (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*,
+algorithm 2.1 and equation 5.9). One matrix product computes the derivatives of the likelihood with respect to all
+length scales. scikit-learn instead stores the derivatives of the covariance in an array of shape (points, points,
+dimensions).
 """
 
 import math
@@ -22,18 +23,18 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# If a GP has more than `FITTED_TO` points, the kernel is fitted to `FITTED_TO` of the points, chosen at random. The
-# posterior can use up to `MODELLED` points.
+# If a GP has more than `FITTED_TO` points, the kernel is fitted to a random choice of `FITTED_TO` points. The posterior
+# uses at most `MODELLED` points.
 FITTED_TO = 500
 # If the fit of the kernel has several start values, the code compares the start values by the likelihood of at most
 # `RACED_ON` random points.
 RACED_ON = 128
-# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. A quarter of the `MODELLED`
-# points are the best points, a quarter are the latest points, and the others are chosen at random.
+# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. The best points are a
+# quarter of the `MODELLED` points, and the latest points are another quarter. The other points are chosen at random.
 MODELLED = 1_500
-# If the fit of the kernel has a single start value, L-BFGS-B makes at most `WARM_STEPS` steps. If the fit has several
-# start values, L-BFGS-B makes at most `RACED_STEPS` steps from each start value, and then at most `STEPS` steps from
-# the best result.
+# If the fit of the kernel has a single start value, L-BFGS-B makes at most `WARM_STEPS` steps. If the fit of the kernel
+# has several start values, L-BFGS-B first makes at most `RACED_STEPS` steps from each start value. Then L-BFGS-B makes
+# at most `STEPS` steps from the best result.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
 # The weights of three terms in the logarithm of the hyperprior's density. `LONG` is the weight against long length
 # scales, `NOISE_LOGARITHM` is the weight of the noise's logarithm, and `NOISE` is the weight against noise.
@@ -44,19 +45,19 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     """A subclass of `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
     The faster code runs if `known_kernel` accepts the kernel, `noise` is "gaussian" and `alpha` is a number. In
-    addition, `optimizer` must be "fmin_l_bfgs_b", or `optimizer` must be None and `start` must be given. Otherwise the
-    regressor uses skopt's own code. If `optimizer` is None and `start` is given, the kernel is not fitted, and `start`
-    contains the logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, as in
-    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. If there are only a few
-    points, a fit that maximises the likelihood overfits. An overfitted GP is flat in one dimension and rugged in
-    another dimension.
+    addition, the faster code needs the `optimizer` "fmin_l_bfgs_b", or a value of `start` and the `optimizer` None. In
+    all other cases, the regressor uses skopt's own code. If `optimizer` is None, the faster code does not fit the
+    kernel, because `start` contains the logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises
+    the likelihood, like the fit of skopt. With a hyperprior, the fit maximises the posterior density instead of the
+    likelihood. If there are only a few points, a fit that maximises the likelihood overfits. An overfitted GP is flat
+    in one dimension and rugged in another dimension.
 
     Parameters
     ----------
     kernel : skopt.learning.gaussian_process.kernels.Kernel, optional
         The covariance function. None means skopt's default kernel.
     alpha : float or array of shape (n,)
-        The value that is added to the diagonal of the covariance.
+        The value that the fit adds to the diagonal of the covariance.
     optimizer : "fmin_l_bfgs_b", callable or None
         The method that fits the kernel. If `optimizer` is None, the kernel is not fitted.
     n_restarts_optimizer : int
@@ -66,33 +67,34 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     copy_X_train : bool
         The argument `copy_X_train` of scikit-learn's `GaussianProcessRegressor`.
     random_state : int, RandomState or None
-        The source of random numbers, which determine the random start values and the random subsets of the points.
+        The source of the random numbers. The random numbers determine the start values and the subsets of the points.
     noise : "gaussian", float or None
         With "gaussian", the fit also estimates the variance of the noise. If `noise` is a float or None, `noise` has
-        the same meaning as in skopt.
+        the same meaning as the parameter `noise` of skopt's regressor.
     start : array of shape (parameters,), optional
-        The kernel's parameters from which the fit starts, as natural logarithms in the order of `theta_`.
+        The parameters of the kernel from which the fit starts. The parameters are natural logarithms in the same order
+        as `theta_`.
     restarts : bool
         Whether a fit with `start` also starts from the kernel's own parameters and from `n_restarts_optimizer` random
         values. A fit without `start` always starts from the kernel's own parameters and from random values.
     hyperprior : bool
-        Whether the kernel's parameters have a prior. Except for one weight, the prior is the weak prior of Optuna's
-        GPSampler. The prior favours an amplitude of 1, little noise, and length scales that are as long as the range of
-        a dimension. In numeric dimensions, the weight against short length scales is only a tenth of Optuna's weight.
-        The Rastrigin function has many local minima. On this function, searches with a tenth of Optuna's weight came
-        closer to the optimum than searches with Optuna's full weight.
+        Whether the kernel's parameters have a prior. The prior is the weak prior of Optuna's GPSampler, except that one
+        weight differs. The prior prefers an amplitude of 1, little noise, and length scales that are as long as the
+        range of a dimension. In numeric dimensions, the weight against short length scales is only a tenth of Optuna's
+        weight. The Rastrigin function has many local minima. On the Rastrigin function, searches with a tenth of
+        Optuna's weight came closer to the optimum than searches with Optuna's weight.
 
     Attributes
     ----------
     theta_ : array of shape (parameters,)
         The natural logarithms of the fitted kernel's parameters. The last element of `theta_` is the logarithm of the
-        noise variance. As in skopt, the noise in `kernel_` is zero.
+        noise variance. Like skopt, the fit sets the noise in `kernel_` to zero.
     posterior_ : Posterior
-        The fitted posterior, which exists only after a fit by the faster code.
+        The fitted posterior. The attribute exists only after a fit by the faster code.
     evaluations_ : int
-        The number of times that the fit computed the likelihood and its gradient.
+        The number of times that the fit computed the likelihood and the likelihood's gradient.
     subset_ : array of int or None
-        The indices of the points that the posterior uses. None means that the posterior uses all points.
+        The indices of the points that the posterior uses. If the posterior uses all points, `subset_` is None.
 
     Examples
     --------
@@ -187,7 +189,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         self.posterior_ = Posterior(
             kernel, weights, float(amplitude), added, points, factor, solved, float(mean), float(scale)
         )
-        # The methods that are inherited from scikit-learn and skopt use the following attributes.
+        # The methods that this class inherits from scikit-learn and skopt use the following attributes.
         self.theta_ = theta
         self.kernel_ = noisy_kernel.clone_with_theta(theta).set_params(k2__noise_level=0.0)
         self.noise_ = float(noise)
@@ -203,23 +205,24 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return self
 
     def predict(self, X: Any, return_std: bool = False, return_cov: bool = False, **gradients: Any) -> Any:
-        """Return the predicted mean and, if requested, the standard deviations, the covariance or the gradients.
+        """Return the predicted means and, on request, the standard deviations, the covariance or the gradients.
 
-        The arguments and results are the same as in skopt's `GaussianProcessRegressor.predict`.
+        The method has the same arguments and results as the method `predict` of skopt's `GaussianProcessRegressor`.
 
         Parameters
         ----------
         X : array of shape (n, dimensions)
+            The points at which the method predicts values.
         return_std, return_cov : bool
-            Whether the method also returns the standard deviations or the covariance.
+            Whether the method also returns the standard deviations, and whether the method also returns the covariance.
         **gradients : bool
-            skopt's arguments `return_mean_grad` and `return_std_grad`. If a gradient is requested, `X` must have only
-            one point.
+            The arguments `return_mean_grad` and `return_std_grad` of skopt's method `predict`. If the caller requests a
+            gradient, `X` must contain exactly one point.
 
         Returns
         -------
         array of shape (n,) or tuple
-            The mean alone, or a tuple of the mean and the requested standard deviations, covariance or gradients.
+            Only the means, or a tuple of the means and the other requested values.
         """
         if not hasattr(self, "posterior_") or return_cov or any(gradients.values()):
             return super().predict(X, return_std=return_std, return_cov=return_cov, **gradients)
@@ -246,8 +249,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _NegativeLogLikelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # `_maximum` uses the likelihood `raced` only to compare several start values. For a single start value, one
-        # point is therefore enough for `raced`.
+        # `_maximum` uses the likelihood `raced` only to compare several start values. If there is a single start value,
+        # `raced` is unused, so one point is enough for `raced`.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -268,31 +271,32 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 class _NegativeLogLikelihood:
     """The negative logarithm of a kernel's marginal likelihood, and the gradient of this logarithm.
 
-    If the kernel has a hyperprior, the likelihood is multiplied by the hyperprior's density.
+    If the kernel has a hyperprior, the class multiplies the likelihood by the hyperprior's density.
 
     Parameters
     ----------
     kernel : Kernel
     points : array of shape (n, dimensions)
+        The points to which the kernel is fitted.
     values : array of shape (n,)
         The standardised values.
     alpha : float
-        The value that is added, together with the noise, to the diagonal of the covariance.
+        A value that the class adds to the diagonal of the covariance. The class also adds the noise to the diagonal.
     hyperprior : bool
     """
 
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs of points have the same order as the elements below the diagonal of the covariance matrix, read
-        # column by column.
+        # The order of the pairs of points is the column-by-column order of the elements below the diagonal of the
+        # covariance matrix.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
         self.evaluations = 0
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Return the negative log-likelihood and its gradient for the logarithms `theta` of the kernel's parameters."""
+        """Return the negative log-likelihood and the gradient at the logarithms `theta` of the kernel's parameters."""
         self.evaluations += 1
         amplitude, *length_scales, noise = np.exp(theta)
         size = len(self._values)
@@ -308,9 +312,9 @@ class _NegativeLogLikelihood:
         half_logarithm = np.log(np.diag(factor)).sum()
         inverse = lapack.dpotri(factor, lower=1, overwrite_c=1)[0].ravel(order="F")
         # Equation 5.9 of Rasmussen and Williams 2006 is d log p / d theta = 1/2 tr((dual dual^T - K^-1) dK / d theta).
-        # `diagonal` is the trace of the matrix M = dual dual^T - K^-1, and `inner` contains the elements of M below the
-        # diagonal. Both M = dual dual^T - K^-1 and dK / d theta are symmetric. Therefore the trace of their product
-        # contains each element below the diagonal twice.
+        # M is the matrix dual dual^T - K^-1. `diagonal` is the trace of M, and `inner` contains the elements of M below
+        # the diagonal. Both M = dual dual^T - K^-1 and dK / d theta are symmetric. Therefore the trace of the product
+        # of both matrices contains each element below the diagonal twice.
         diagonal = (dual**2 - inverse[:: size + 1]).sum()
         inner = dual[self._rows] * dual[self._columns] - inverse[self._lower]  # (pairs,)
         amplitude_part = amplitude * (2.0 * inner @ value + diagonal)
@@ -329,7 +333,7 @@ class _NegativeLogLikelihood:
 
 
 def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
-    """Return the logarithm of the hyperprior's density up to a constant, and the gradient of this logarithm."""
+    """Return the logarithm of the hyperprior's density without a constant term, and the logarithm's gradient."""
     weights = np.exp(kernel.exponent * theta[1:-1])
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise
@@ -341,11 +345,11 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 def _maximum(
     raced: _NegativeLogLikelihood, fitted: _NegativeLogLikelihood, starts: list[Array], bounds: Array
 ) -> Array:
-    """Maximise the likelihood, and return the logarithms of the kernel's parameters.
+    """Return the logarithms of the kernel's parameters with the maximum likelihood.
 
-    From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. The best result for `raced` is
-    the start value from which L-BFGS-B then maximises the likelihood `fitted`. If there is a single start value,
-    L-BFGS-B maximises only the likelihood `fitted`.
+    From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. From the best result for
+    `raced`, L-BFGS-B then maximises the likelihood `fitted`. If there is a single start value, L-BFGS-B maximises only
+    the likelihood `fitted`.
     """
 
     def follow(likelihood: _NegativeLogLikelihood, start: Array, steps: int) -> Any:
@@ -374,10 +378,12 @@ def standardise(values: Array) -> tuple[Array, float, float]:
     Parameters
     ----------
     values : array of shape (n,)
+        The values to standardise.
 
     Returns
     -------
     standardised : array of shape (n,)
+        The standardised values.
     mean, deviation : float
         The mean and the standard deviation of `values`. If all values are equal, the function returns 1 as the standard
         deviation.

@@ -30,7 +30,7 @@ class Kernel:
         Returns the correlations, and the derivatives of the correlations by `t`.
     exponent : int
         The exponent of the length scales in the scaled squared distance `t`. The exponent is -2 for the Matern kernel.
-        The exponent is 1 for the Hamming kernel, because its length scales are weights.
+        The exponent is 1 for the Hamming kernel, because the length scales of the Hamming kernel are weights.
     against_short : float
         The weight of the hyperprior's penalty for short length scales. `GaussianProcessRegressor` describes the
         hyperprior.
@@ -51,7 +51,7 @@ class Kernel:
 
 
 def known_kernel(kernel: Any) -> Kernel | None:
-    """Return the correlation of a kernel. The function knows the two kernels of skopt's `Optimizer`.
+    """Return the correlation of a kernel. The function supports only the two kernels that skopt's `Optimizer` uses.
 
     skopt's `Optimizer` uses an amplitude times a Matern 5/2 kernel, or an amplitude times a Hamming kernel.
 
@@ -95,8 +95,11 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
     Parameters
     ----------
     a : array of shape (n, dimensions)
+        The first points, with one point in each row.
     b : array of shape (m, dimensions)
+        The second points, with one point in each row.
     weights : array of shape (dimensions,)
+        The weight of each dimension.
 
     Returns
     -------
@@ -119,14 +122,18 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
     ----------
     kernel : Kernel
     weights : array of shape (dimensions,)
+        The weight of each dimension.
     amplitude : float
         The prior variance of the Gaussian process, which is the same at all points.
     a : array of shape (n, dimensions)
+        The first points, with one point in each row.
     b : array of shape (m, dimensions)
+        The second points, with one point in each row.
 
     Returns
     -------
     array of shape (n, m)
+        The covariances.
     """
     result = np.empty((len(a), len(b)))
     for start in range(0, len(a), BLOCK):

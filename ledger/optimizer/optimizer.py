@@ -21,27 +21,25 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# With the `acq_optimizer` "lbfgs", `ask` samples `CANDIDATES` candidates by default. With "sampling", `ask` samples
-# 10,000 candidates, as in skopt.
+# By default, `ask` samples `CANDIDATES` candidates with "lbfgs". With "sampling", `ask` samples 10,000 candidates.
 CANDIDATES = 2_000
-# `ask` samples the share `AROUND_BEST` of the candidates around the `BEST` points with the lowest losses. `SPREAD` is
-# the standard deviation of the random steps away from the best points.
+# `ask` samples a share of the candidates around the best points. `AROUND_BEST` is this share, and `BEST` is the number
+# of best points. `SPREAD` is the standard deviation of the random steps from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
-# If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the GP's kernel tries all start values. The section
-# "Notes" of the class `Optimizer` describes how a GP with more than `ALWAYS_RESTARTED` observations is fitted.
+# If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the kernel tries all start values.
 ALWAYS_RESTARTED = 32
-# The number of BLAS threads changes the rounding of sums, and therefore also the proposed points.
+# The number of BLAS threads changes how sums are rounded. Therefore the number also changes the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# For each strategy of the constant liar, a function that computes the constant liar's value from all observed values.
+# For each strategy of the constant liar, the function that computes the constant liar's value from all values.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
-    """Minimises a loss by Bayesian optimisation. The methods are `ask` and `tell`.
+    """An optimizer that minimises a loss by Bayesian optimisation. The main methods are `ask` and `tell`.
 
-    The class has the same arguments, attributes and types of results as `skopt.Optimizer`. The notes describe the
-    differences from skopt in the choice of the points.
+    The class and `skopt.Optimizer` have the same arguments, the same attributes and the same types of results. The
+    section "Notes" describes how the choice of the points differs from skopt.
 
     Parameters
     ----------
@@ -50,27 +48,27 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``(low, high, prior)``, a list of categories, or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
         A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
-        The surrogate. "GP" is a Gaussian process, "RF" a random forest, and "ET" extra trees. The surrogate can also be
-        a regressor whose method `predict` has the argument `return_std`. For skopt's own models, this class has faster
-        code.
+        The surrogate. "GP" is a Gaussian process, "RF" is a random forest, and "ET" is extra trees. For these
+        surrogates, this class has faster code than skopt. The surrogate can also be a regressor whose method `predict`
+        has the argument `return_std`.
     n_random_starts : int, optional
-        Deprecated in skopt. Use `n_initial_points` instead.
+        A parameter that is deprecated in skopt. Use `n_initial_points` instead.
     n_initial_points : int
-        The number of points that must have a value before the surrogate proposes points. Every point that `tell`
-        receives counts as an initial point, even if `ask` did not return the point.
+        The number of points that must have a value before the surrogate proposes points. The optimizer counts every
+        point that `tell` receives, even if `ask` did not return the point.
     initial_point_generator : str or skopt.sampler.InitialPointGenerator
         The method that samples the initial points, one of "random", "sobol", "halton", "hammersly", "lhs" and "grid".
     n_jobs : int
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. A function
-        with a larger gain has a higher probability. "EIps" and "PIps" are EI and PI per second, and need pairs of a
-        loss and an evaluation time in seconds. For "PVRS", this class calls skopt's own code.
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. "gp_hedge"
+        chooses an acquisition function with a larger gain more often. "EIps" is EI per second, and "PIps" is PI per
+        second. For "EIps" and "PIps", each value is a pair of a loss and an evaluation time in seconds.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" chooses the best candidate. "lbfgs" also refines
-        the best candidates with gradients. Only a Gaussian process has gradients. "auto" means "lbfgs" if both the
-        surrogate and the acquisition function have gradients. Otherwise, "auto" means "sampling".
+        the best candidates with gradients. Only a surrogate that is a Gaussian process has gradients. "auto" means
+        "lbfgs" if both the surrogate and the acquisition function have gradients. Otherwise, "auto" means "sampling".
     random_state : int, RandomState or None
         The source of random numbers. With equal seeds, two optimizers propose equal points.
     model_queue_size : int or None
@@ -79,23 +77,20 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         A function that returns whether a given point is allowed.
     acq_func_kwargs : dict, optional
         The options of the acquisition function. ``xi`` is the minimum improvement for EI and PI, in the unit of the
-        losses (0 by default). ``kappa`` is the weight of the standard deviation in LCB (1.96 by default). With "inf" as
-        ``kappa``, LCB uses only the standard deviation. ``eta`` is the weight of the gains for "gp_hedge" (1 by
-        default).
+        losses (0 by default). ``kappa`` is the weight of the standard deviation in LCB (1.96 by default). If ``kappa``
+        is "inf", LCB uses only the standard deviation. ``eta`` is the weight of the gains in "gp_hedge" (1 by default).
     acq_optimizer_kwargs : dict, optional
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
-        number of candidates to refine (5 by default). Only skopt's own code uses ``n_jobs``.
+        number of candidates that `ask` refines with gradients (5 by default). Only skopt uses ``n_jobs``.
     avoid_duplicates : bool
-        Whether `ask` avoids duplicates. If true, `ask` replaces a point that already has a value, or that is already in
-        the batch.
+        Whether `ask` replaces a point that already has a value, and a point that is already in the batch.
 
     Attributes
     ----------
     Xi : list
         The points that have values, in the order in which `tell` received them.
     yi : list
-        The values of `Xi`. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of the evaluation time
-        in seconds.
+        The values of `Xi`. For "EIps" or "PIps", a value is a pair of a loss and the logarithm of the time in seconds.
     models : list
         The fitted surrogates, from the oldest to the latest.
     space : skopt.space.Space
@@ -103,17 +98,16 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     base_estimator_ : regressor
         The unfitted surrogate. Each fit uses a clone of `base_estimator_`.
     rng : numpy.random.RandomState
-        The generator of all random numbers.
+        The generator of the optimizer's random numbers.
     n_points : int
         The number of candidates.
     gains_ : array of shape (3,)
-        The gains of EI, LCB and PI with "gp_hedge".
+        The gains of EI, LCB and PI. Only "gp_hedge" uses gains.
 
     Raises
     ------
     ValueError
-        An argument has a value that is not allowed. The surrogates "GBRT" and "dummy" are not allowed, because these
-        surrogates do not run with current versions of scikit-learn.
+        An argument has a value that is not allowed. For example, the surrogates "GBRT" and "dummy" are not allowed.
     TypeError
         `model_queue_size` is not an integer.
 
@@ -125,40 +119,37 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     -----
     `Optimizer` differs from `skopt.Optimizer` in the following ways.
 
-    - The fit of a GP's kernel starts from the kernel of the previous fit. If the GP has at most 32 points, the fit also
-      tries skopt's three start values. If the GP has more than 32 points, the fit tries skopt's start values only if
-      the number of points has passed a power of sqrt(2) since the previous fit.
+    - The fit of a GP's kernel starts from the kernel of the previous fit. If the GP has at most 32 points, the fit of
+      the kernel also tries skopt's three start values. If the GP has more than 32 points, the fit of the kernel tries
+      skopt's start values only if the number of points has passed a power of sqrt(2) since the previous fit.
     - If a GP has more than 500 points, the GP's kernel is fitted to 500 random points. If a GP has more than 1,500
-      points, the GP uses a subset of 1,500 points. A quarter of the subset are the best points, a quarter are the
-      latest points, and the rest of the subset is chosen at random. If the GP uses a subset, `tell` warns, and the
-      model's attribute `subset_` contains the indices of the subset.
-    - A GP or a random forest is fitted once for all points of a batch. For each point, the constant liar [1]_ adds one
-      row to the Cholesky factor of a GP, or one observation to the leaves of a random forest. As in skopt, extra trees
-      are fitted again for each point of a batch. If extra trees were fitted only once for each batch of 4 points,
-      searches on the 6-dimensional Hartmann function ended twice as far from the optimum.
+      points, the GP uses a subset of 1,500 points. The best points are a quarter of the subset, and the latest points
+      are another quarter. The rest of the subset is random. `tell` warns if the GP uses a subset. The model's attribute
+      `subset_` contains the indices of the subset.
+    - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
+      [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
+      optimizer fits extra trees again for each point of a batch. On the 6-dimensional Hartmann function, a single fit
+      for each batch of 4 points doubled the final distance from the optimum.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
-      around the best points. If the space has fewer points than candidates, all points are candidates. In real
-      dimensions and in integer dimensions with more than 32 values, L-BFGS-B refines all of the best candidates
-      together. In categorical and small integer dimensions, `ask` refines a candidate by changing the value of one
-      dimension at a time. `ask` rounds each refined point to valid values, and then computes the acquisition function
-      at the rounded point.
-    - By default, EI and PI count every improvement of the loss, even a very small one. In skopt, EI and PI count only
-      improvements of more than 0.01 by default. Where an improvement of 0.01 is improbable, skopt's EI is flat, and
-      skopt proposes random points.
-    - A GP's kernel is fitted with a weak prior, which `GaussianProcessRegressor` describes. With the weak prior on its
-      kernel, a GP needs fewer points to distinguish noise from the shape of the objective.
-    - `ask` also avoids duplicates among initial points and within a batch. Any two points of a GP's batch differ in at
-      least one dimension by more than 0.001 of the dimension's range.
+      around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
+      the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
+      categorical and small integer dimensions, `ask` changes the value of one dimension of a candidate at a time. `ask`
+      rounds each refined candidate to valid values, and then computes the acquisition function again.
+    - By default, EI and PI include every improvement of the loss. In skopt, EI and PI include only improvements of more
+      than 0.01 by default. If an improvement of 0.01 is improbable at all points, skopt proposes random points.
+    - A GP's kernel has a weak prior, which `GaussianProcessRegressor` describes. With the weak prior, a GP needs fewer
+      points to distinguish noise from the shape of the objective.
+    - `ask` also avoids duplicates among initial points, and duplicates in a batch. Any two points of a GP's batch
+      differ in at least one dimension by more than 0.001 of the dimension's range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
       is the minimum of the losses and of the logarithms of the evaluation times. GP dimensions are scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
-    - A forest squares the losses. Therefore losses must not exceed 1e150.
+    - A forest squares the losses, so losses must not exceed 1e150.
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
-    - If a value is not finite, `tell` raises an error, and records no point and no value of this call.
+    - If a value is not finite, `tell` raises an error. The call of `tell` then records no point and no value.
 
-    The optimizer uses skopt's own code for GPs with a user's own kernel, for regressors other than GPs and forests, and
-    for "PVRS".
+    skopt's own code runs for user-defined kernels of GPs, for regressors except GPs and forests, and for "PVRS".
 
     References
     ----------
@@ -203,7 +194,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             # For "EIps" and "PIps", skopt does not normalise the dimensions.
             dimensions = skopt.utils.normalize_dimensions(dimensions)
         if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
-            # For "EIps" and "PIps", skopt replaces "auto" by "lbfgs". However, a forest has no gradients.
+            # For "EIps" and "PIps", skopt replaces "auto" by "lbfgs". However, "lbfgs" needs gradients, and a forest
+            # has no gradients.
             acq_optimizer = "sampling"
         super().__init__(
             dimensions,
@@ -232,18 +224,18 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         self._fitted_to = 0
 
     def start_from(self, theta: Sequence[float] | Array, observations: int) -> None:
-        """Start the next fit of a GP's kernel from a kernel that was fitted before.
+        """Start the next fit of a GP's kernel from an earlier kernel.
 
         Parameters
         ----------
         theta : sequence of float
             The attribute `theta_` of the model with the earlier kernel.
         observations : int
-            The number of points to which the earlier kernel was fitted.
+            The number of points that the fit of the earlier kernel used.
 
         Examples
         --------
-        The second optimizer continues from the kernel of the first optimizer:
+        The optimizer `second` continues from the kernel of the optimizer `first`:
 
         >>> points, losses = [[0.0], [0.3], [0.6], [1.0]], [0.2, 0.0, 0.1, 0.5]
         >>> first, second = (Optimizer([(0.0, 1.0)], n_initial_points=1, random_state=1) for _ in range(2))
@@ -270,7 +262,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         -------
         scipy.optimize.OptimizeResult
             `x` is the best point, and `fun` is the value of `x`. `x_iters` contains all points, and `func_vals`
-            contains all values. `models` and `space` are the optimizer's attributes of the same names.
+            contains all values. `models` and `space` are the attributes `models` and `space` of the optimizer.
 
         Raises
         ------
@@ -309,14 +301,14 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         Parameters
         ----------
         n_points : int, optional
-            The number of points of a batch. Without `n_points`, `ask` returns one point instead of a list of points.
+            The number of points of a batch. If `n_points` is None, `ask` returns one point instead of a list of points.
         strategy : str
-            The rule for the constant liar's value. "cl_min" means the lowest observed value, "cl_mean" the mean of the
-            observed values, and "cl_max" the highest observed value. The strategy is used only with `n_points`.
+            The rule for the constant liar's value. "cl_min" is the lowest observed value, "cl_mean" is the mean of the
+            observed values, and "cl_max" is the highest observed value. If `n_points` is None, `ask` uses no strategy.
         in_flight : sequence of points
-            Points that `ask` returned before and that have no value yet. A point in flight gets the constant liar's
-            value, and `ask` does not return the point again. If `in_flight` is not empty, `n_points` must be given and
-            the model must be fitted.
+            Points in flight: points that `ask` returned before and that have no value yet. `ask` assumes the constant
+            liar's value for each point in flight, and does not return a point in flight again. If `in_flight` is not
+            empty, the caller must pass `n_points`, and a model must already be fitted.
 
         Returns
         -------
@@ -358,7 +350,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self.cache_[(n_points, strategy)]
 
     def copy(self, random_state: Any = None) -> "Optimizer":
-        """Return a new optimizer that has the same points and values as this optimizer.
+        """Return a new optimizer with the points and the values of this optimizer.
 
         Parameters
         ----------
@@ -435,7 +427,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return initial points and, if too few remain, also points that a copy of the optimizer proposes."""
+        """Return initial points, or also points that a copy proposes if too few initial points remain."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):
@@ -447,7 +439,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return points
 
     def _lie(self, strategy: str) -> Any:
-        """Return the constant liar's value, which depends only on observed values."""
+        """Return the constant liar's value. The value depends only on observed values."""
         of = STRATEGIES[strategy]
         if self.acq_func.endswith("ps"):
             values = np.array(self.yi or [[0.0, np.log(np.finfo(float).max)]], dtype=float)
@@ -455,7 +447,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return float(of(self.yi)) if self.yi else 0.0
 
     def _rows(self) -> Array:
-        """Return the transformed coordinates of all observed points. Each point is transformed only once."""
+        """Return the transformed coordinates of all observed points. The method transforms each point only once."""
         known = len(self._transformed)
         if known < len(self.Xi):
             self._transformed += list(self._columns.transform(self.Xi[known:]))
@@ -535,7 +527,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors, and also around the best points if `acq_optimizer` is "lbfgs"."""
+        """Sample candidates from the priors. If `acq_optimizer` is "lbfgs", also sample around the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()
@@ -549,9 +541,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         moved = centres.copy()
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
-        # Columns of categorical and small integer dimensions have no gradient. In columns without a gradient, a third
-        # of the `moved` candidates get random values from the priors. The other `moved` candidates keep the values of
-        # the best points.
+        # Columns of categorical and small integer dimensions have no gradient. In columns without a gradient, the first
+        # third of the candidates in `moved` gets random values from the priors. In the same columns, the other
+        # candidates in `moved` keep the values of the best points.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)

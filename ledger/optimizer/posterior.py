@@ -38,6 +38,7 @@ class Posterior:
     noise : float
         The total noise on the diagonal of the covariance.
     points : array of shape (n, dimensions)
+        The observed points.
     factor : array of shape (n, n)
         The lower Cholesky factor of the covariance of the points, in Fortran order.
     solved : array of shape (n,)
@@ -67,6 +68,7 @@ class Posterior:
         Parameters
         ----------
         points : array of shape (m, dimensions)
+            The given points.
 
         Returns
         -------
@@ -79,7 +81,7 @@ class Posterior:
     def means(self, points: Array) -> Array:
         """Return only the means, of shape (m,), at points of shape (m, dimensions).
 
-        `means` is faster than `predict`, because means need no triangular solve.
+        `means` is faster than `predict`, because the computation of the means needs no triangular solve.
         """
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
@@ -89,6 +91,7 @@ class Posterior:
         Parameters
         ----------
         groups : array of shape (groups, m, dimensions)
+            The groups, with m points in each group.
 
         Returns
         -------
@@ -103,15 +106,18 @@ class Posterior:
         return self.in_unit(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
 
     def predict_with_gradients(self, points: Array) -> tuple[Array, Array, Array, Array]:
-        """Return the posterior's mean and standard deviation at the given points, and the gradients of both.
+        """Return the mean, the standard deviation, and the gradients of the mean and the standard deviation at the
+        points.
 
         Parameters
         ----------
         points : array of shape (m, dimensions)
+            The given points.
 
         Returns
         -------
         mean, deviation : array of shape (m,)
+            The mean and the standard deviation, in the unit of the observed values.
         of_mean, of_deviation : array of shape (m, dimensions)
             The gradients. Where the deviation is zero, the gradient of the deviation is set to zero.
         """
@@ -150,6 +156,7 @@ class Posterior:
         Parameters
         ----------
         point : array of shape (dimensions,)
+            The observed point.
         value : float
             The observed value, before it is standardised.
         """
@@ -186,11 +193,14 @@ class Posterior:
         Parameters
         ----------
         points : array of shape (m, dimensions)
+            The given points.
         slopes : array of shape (m, n)
+            The factor of each pair of a given point and a point of the posterior.
 
         Returns
         -------
         array of shape (m, dimensions)
+            The sum for each given point.
         """
         # The gradient of w (x - p)^2 with respect to x is 2 w (x - p).
         return np.asarray(2.0 * self.weights * (slopes.sum(axis=1)[:, None] * points - slopes @ self.points))
@@ -203,6 +213,7 @@ class GaussianProcessPredictions:
     ----------
     posterior : Posterior
     candidates : array of shape (m, dimensions)
+        The candidates.
 
     Attributes
     ----------
@@ -251,7 +262,7 @@ class GaussianProcessPredictions:
 
 
 def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
-    """Compute the Cholesky factor of a covariance with noise.
+    """Compute the Cholesky factor of a covariance matrix to which noise is added.
 
     If rounding makes the covariance indefinite, `cholesky` adds more noise.
 
@@ -293,12 +304,15 @@ def solve(factor: Array, right: Array, *, transposed: bool = False, overwrite: b
     factor : array of shape (n, n)
         A lower triangular matrix.
     right : array of shape (n, m)
+        The right side of the equation.
     transposed : bool
+        Whether to solve the equation with the transposed factor.
     overwrite : bool
         Whether the solution may overwrite `right`. If `overwrite` is true, `right` must be in Fortran order.
 
     Returns
     -------
     array of shape (n, m)
+        The solution x.
     """
     return np.asarray(dtrsm(1.0, factor, right, lower=1, trans_a=int(transposed), overwrite_b=int(overwrite)))

@@ -1,4 +1,4 @@
-"""Integration with Optuna by an export, an import, views in the form of Optuna's tables, and Optuna's dashboard."""
+"""Export of studies to Optuna, import of studies from Optuna, database views for Optuna, and Optuna's dashboard."""
 
 from ledger.optuna.connect import storage
 

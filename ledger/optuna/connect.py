@@ -1,4 +1,4 @@
-"""Opens the ledger as an Optuna storage, if the installed Optuna is supported. Notebooks call `storage`."""
+"""Functions that open the ledger as an Optuna storage. Notebooks call the function `storage`."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,13 +21,13 @@ from ledger.settings import Settings
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-# The releases of Optuna and optuna-dashboard with which the project tests the views. Optuna before 5.0 expects local
-# times, but the views contain times in UTC.
+# The releases of Optuna and optuna-dashboard with which the project tests the database views. Versions of Optuna before
+# 5.0 expect local times, but the views contain times in UTC.
 SUPPORTED = {"optuna": "5.0", "optuna-dashboard": "0.21"}
 
 
 def check_version(package: str) -> None:
-    """Raise a LedgerError if no supported version of `package` is installed."""
+    """Raise a LedgerError if `package` is not installed or if the installed version is not supported."""
     version, series = _installed_version(package), SUPPORTED[package]
     if version is None:
         raise LedgerError(f"{package} is not installed: pip install 'trial-ledger[dashboard]'")
@@ -38,17 +38,17 @@ def check_version(package: str) -> None:
 
 
 def is_installed() -> bool:
-    """Return whether any version of Optuna is installed."""
+    """Return True if Optuna is installed, in a supported or in an unsupported version."""
     return _installed_version("optuna") is not None
 
 
 def url(database_url: str) -> str:
-    """Return the URL by which Optuna opens a ledger as a storage. The URL contains no password.
+    """Return the URL of the ledger for Optuna. The URL contains no password.
 
     Parameters
     ----------
     database_url : str
-        The ledger's database, as a libpq URL or keyword/value string.
+        The address of the ledger's database, as a URL or as a keyword/value string of libpq.
 
     Examples
     --------
@@ -57,14 +57,14 @@ def url(database_url: str) -> str:
     """
     given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
     given.pop("password", None)
-    # Without client_encoding, psycopg returns each text as bytes if the database has the encoding SQL_ASCII.
+    # If the database has the encoding SQL_ASCII and client_encoding is not set, psycopg returns each text as bytes.
     given.setdefault("client_encoding", DEFAULTS["client_encoding"])
     given["options"] = f"{given.pop('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # If `database_url` names several hosts or the folder of a Unix socket, the host is in the query part of the
-    # returned URL.
+    # If `database_url` names several hosts or the folder of a Unix socket, `given` keeps the host. The host then
+    # becomes a part of the query of the returned URL.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -76,24 +76,25 @@ def url(database_url: str) -> str:
 @known_keywords
 @contextmanager
 def storage(database_url: str | None = None, home: Path | None = None) -> "Iterator[RDBStorage]":
-    """Yield the ledger as a storage from which Optuna reads studies. The storage refuses every write.
+    """Yield the ledger as a read-only Optuna storage.
 
     Parameters
     ----------
     database_url : str, optional
-        The ledger's database, as a libpq URL or keyword/value string. If `home` is not given, the default URL is the
-        value of the environment variable DATABASE_URL.
+        The address of the ledger's database, as a URL or as a keyword/value string of libpq. If `home` is None, the
+        default is the value of the environment variable DATABASE_URL.
     home : Path, optional
-        The folder of the embedded server. If `database_url` is given, the function does not use the embedded server.
-        Without `database_url`, the function uses the embedded server if `home` is given or DATABASE_URL is not set. The
-        embedded server runs at least until the end of the ``with`` block. The default folder of the embedded server is
-        the value of the environment variable LEDGER_HOME. If LEDGER_HOME is not set, the default folder of the embedded
-        server is ``./.ledger``.
+        The folder of the embedded server. If the caller passes `database_url`, the function does not use the embedded
+        server. If the caller passes only `home`, the function uses the embedded server. If the caller passes no
+        argument, the function uses the embedded server only if DATABASE_URL is not set. The embedded server runs at
+        least until the end of the ``with`` block. The default folder of the embedded server is the value of the
+        environment variable LEDGER_HOME. If LEDGER_HOME is not set, the default folder of the embedded server is
+        ``./.ledger``.
 
     Yields
     ------
     optuna.storages.RDBStorage
-        The ledger as an Optuna storage, which Optuna's functions can only read. At the end of the ``with`` block, the
+        A read-only Optuna storage that contains the studies of the ledger. At the end of the ``with`` block, the
         context manager closes the storage's connections.
 
     Raises
@@ -121,7 +122,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
 
 @contextmanager
 def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "Iterator[RDBStorage]":
-    """Yield the ledger of a running database server in the form of an Optuna storage."""
+    """Yield the ledger as an Optuna storage. The database server must be running."""
     check_version("optuna")
     check_enabled(database_url)
     from optuna.storages import RDBStorage
@@ -132,8 +133,9 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
         connection.autocommit = False
         return connection
 
-    # SQLAlchemy's engine gets the function `create` instead of the database URL. The function `create` can connect by
-    # every libpq URL. The engine does not get the password, so the engine's error messages cannot show the password.
+    # SQLAlchemy receives the function `create` instead of the database URL. The function `create` accepts each URL that
+    # libpq accepts. SQLAlchemy does not receive the password, so an error message of SQLAlchemy cannot contain the
+    # password.
     engine_kwargs = {"creator": create, "pool_pre_ping": True}
     opened_storage = RDBStorage("postgresql+psycopg://", engine_kwargs=engine_kwargs, skip_table_creation=True)
     try:
@@ -144,7 +146,7 @@ def opened(database_url: str, statement_seconds: float = STATEMENT_SECONDS) -> "
 
 
 def check_enabled(database_url: str) -> None:
-    """Raise a LedgerError if the ledger's schema is not up to date, or if the role cannot read the views for Optuna."""
+    """Raise a LedgerError if the schema is not up to date, or if the database role cannot read the views for Optuna."""
     with engine(database_url).connect() as connection:
         migration.check(connection)
         if not optuna_views.enabled(connection):

@@ -1,8 +1,8 @@
-"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses every request for a change.
+"""The HTTP server of `ledger dashboard`, which runs optuna-dashboard and refuses each request that would change data.
 
-The server answers only a request whose header `Host` names the server itself. Without the check of the header `Host`, a
-web page of another site could read the ledger by DNS rebinding. In DNS rebinding, the name of a hostile site first
-resolves to the site's own address, and later to the address of this machine.
+The server answers only a request whose header `Host` contains an address of the server. Without the check of the header
+`Host`, a web page of another site could read the ledger by DNS rebinding. DNS rebinding changes the address of a
+hostile site's name. The name first resolves to an address of the attacker, and later to the address of this machine.
 """
 
 import json
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 READ_ONLY = "the dashboard only reads this ledger: `ledger study` and `ledger trial` change the ledger"
-# The method and the path of each request that would change data, and the command that makes the same change.
+# Each element describes a request that would change data. The first item is the HTTP method, the second item is a
+# pattern of the path, and the third item names the command that makes the same change.
 _COMMANDS = (
     ("POST", r"/api/studies", "`ledger run` or `ledger study create` makes a study"),
     ("POST", r"/api/studies/[0-9]+/rename", "`ledger study rename NAME NEW_NAME` renames a study"),
@@ -42,9 +43,9 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class DashboardServer(ThreadingMixIn, WSGIServer):
-    """The HTTP server of the dashboard, which uses one thread for each request.
+    """The HTTP server of the dashboard. The server uses one thread for each request.
 
-    The server's threads end when the program ends.
+    The threads of the server are daemon threads, so the threads end when the program ends.
     """
 
     daemon_threads = True
@@ -72,23 +73,23 @@ def server(storage: "BaseStorage", host: str, port: int) -> DashboardServer:
     Raises
     ------
     OSError
-        The server cannot listen on this address and port.
+        The server cannot listen on the given address and port.
     """
     from optuna_dashboard import wsgi
 
     application = _read_only(_with_states(_with_encoding(wsgi(storage))))
     httpd = make_server(host, port, application, server_class=DashboardServer, handler_class=_QuietRequestHandler)
-    # If `port` is 0, the port is known only after the server has been created. The server answers no request before the
-    # caller calls `serve_forever`.
+    # If `port` is 0, `make_server` chooses the port. Therefore `set_app` runs after `make_server`. The server answers
+    # the first request only after the caller calls `serve_forever`.
     httpd.set_app(_own_host(application, host, httpd.server_port))
     return httpd
 
 
 def _with_encoding(application: Application) -> Application:
-    """Return an application that adds an empty header `Accept-Encoding` to each request without this header.
+    """Return an application that adds an empty header `Accept-Encoding` to a request if the header is missing.
 
     If a request for a static file has no header `Accept-Encoding`, optuna-dashboard fails. An empty header
-    `Accept-Encoding` and a missing header both mean that the client accepts the file without compression.
+    `Accept-Encoding` has the same meaning as a missing header: the client accepts the file without compression.
     """
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -98,7 +99,10 @@ def _with_encoding(application: Application) -> Application:
 
 
 def _read_only(application: Application) -> Application:
-    """Return an application that answers every request for a change with status 403 and the reason for the refusal."""
+    """Return an application that refuses each request that would change data.
+
+    The answer has the status 403 and contains the reason for the refusal.
+    """
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
@@ -109,7 +113,7 @@ def _read_only(application: Application) -> Application:
 
 
 def _way_out(method: str, path: str) -> str:
-    """Return the reason why the dashboard refuses a change. The text names the command that makes the change."""
+    """Return a text that explains why the dashboard refuses a request, and names the command that makes the change."""
     for its_method, its_path, command in _COMMANDS:
         if method == its_method and re.fullmatch(its_path, path.rstrip("/")):
             return f"the dashboard only reads this ledger: {command}"
@@ -117,9 +121,9 @@ def _way_out(method: str, path: str) -> str:
 
 
 def _with_states(application: Application) -> Application:
-    """Return an application that adds the state and the best value to the name on each study's card.
+    """Return an application that adds the state and the best value of a study to the displayed name of the study.
 
-    The list of studies shows a card for each study. The card shows only the name and the direction of the study.
+    In the list of studies, optuna-dashboard displays only the name and the direction of each study.
     """
 
     def respond(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -142,7 +146,7 @@ def _with_states(application: Application) -> Application:
 
 
 def _with_facts(body: bytes) -> bytes:
-    """Add the state and the best value to the name of each study in the dashboard's list of studies."""
+    """Add the state and the best value of each study to the name of the study, in the JSON text `body`."""
     document = json.loads(body)
     for study in document["study_summaries"]:
         facts = {each["key"]: each["value"] for each in study["user_attrs"]}
@@ -154,17 +158,16 @@ def _with_facts(body: bytes) -> bytes:
 
 
 def _own_host(application: Application, host: str, port: int) -> Application:
-    """Return an application that refuses a request if the header `Host` names neither this machine nor `host`.
+    """Return an application that accepts a request only if the header `Host` names this machine or `host`.
 
-    The application answers a refused request with status 403 and the reason for the refusal.
+    If the application refuses a request, the answer has the status 403 and contains the reason for the refusal.
     """
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
-        # A server that listens on all addresses does not know which of its addresses a client uses. If the server runs
-        # in a container, a client may also use a port other than the server's port. Therefore a server that listens on
-        # all addresses accepts every IP address in the header `Host`. An IP address in the header `Host` is safe,
-        # because DNS rebinding needs a name. The owner of a hostile site can let the site's name lead to any machine,
-        # but cannot redirect an IP address.
+        # A server that listens on all addresses cannot know which address a client uses. If the server runs in a
+        # container, a client may also use another port. Therefore a server that listens on all addresses accepts each
+        # IP address in the header `Host`, with any port. An IP address in the header `Host` is safe, because DNS
+        # rebinding needs a name. An attacker can assign a name to any machine, but cannot redirect an IP address.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""
@@ -181,7 +184,7 @@ def _own_host(application: Application, host: str, port: int) -> Application:
 
 
 def _split(host: str) -> tuple[str, int | None]:
-    """Return the name and the port that a header `Host` contains. If the header has no port, the port is 80."""
+    """Return the host name and the port in a header `Host`. If no port is in the header, return 80."""
     name, colon, number = host.lower().rpartition(":")
     if not colon or number.endswith("]"):
         return host.lower(), 80

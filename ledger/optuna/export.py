@@ -1,4 +1,4 @@
-"""Export of a study as an Optuna storage. The storage is an SQLite file, with which Optuna can continue the study."""
+"""Export of a study as an Optuna storage in an SQLite file. Optuna can continue the study with the file."""
 
 import json
 import math
@@ -32,16 +32,16 @@ _STATES = {
 
 
 def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
-    """Write a study through Optuna's API into a new Optuna storage.
+    """Use Optuna's API to write a study into a new Optuna storage.
 
-    Optuna reads the same study from the new storage as from the views of the ledger.
+    The study in the new storage is equal to the study that the ledger's database views show to Optuna.
 
     Parameters
     ----------
     connection : Connection
     study : StudyRow
     path : Path
-        Path of the new file, which must not exist.
+        Path of the new file. No file with this path may exist.
 
     Raises
     ------
@@ -59,7 +59,8 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(part, check_same_thread=False)
-            # SQLite need not protect the file against a crash, because an incomplete file never gets the name `path`.
+            # SQLite need not protect the file against a crash, because the function renames the file to `path` only at
+            # the end.
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = memory")
             return connection
@@ -84,12 +85,12 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
 
 def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
-    """Return an Optuna distribution for each parameter of a space.
+    """Return a dict that maps the name of each parameter to an Optuna distribution.
 
     Parameters
     ----------
     space : list of dict
-        The search space, as the value of `space` in the study's spec.
+        The search space. The list is the value of the key `space` in the study's spec.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -106,10 +107,10 @@ def distributions(space: list[dict[str, Any]]) -> "dict[str, BaseDistribution]":
 
 
 def optuna_choice(choice: Any) -> Any:
-    """Convert a choice of the ledger to a choice of an Optuna distribution.
+    """Convert a choice of a categorical parameter into a choice that Optuna supports.
 
-    Optuna's choices are None, booleans, numbers and texts. A list or an object becomes the text that PostgreSQL writes
-    for the JSON value, as in the view optuna.trial_params.
+    In Optuna, a choice can be None, a boolean, a number or a text. The function converts a list or a dict into a JSON
+    text. The view optuna.trial_params contains exactly the same text.
 
     Examples
     --------
@@ -120,7 +121,10 @@ def optuna_choice(choice: Any) -> Any:
 
 
 def _postgresql_json(value: Any) -> str:
-    """Return a JSON value in PostgreSQL's format, which has no exponents in numbers and no escapes of letters."""
+    """Return the text that PostgreSQL writes for a JSON value.
+
+    The text contains no exponents and no escaped letters.
+    """
     if isinstance(value, dict):
         items = (f"{_postgresql_json(key)}: {_postgresql_json(inner)}" for key, inner in value.items())
         return "{" + ", ".join(items) + "}"
@@ -139,10 +143,10 @@ def _study_attributes(study: StudyRow, best_value: float | None, annotation: Ann
 def _with_attributes(
     shown: dict[str, Any], facts: Mapping[str, Any], annotation: AnnotationRow | None
 ) -> dict[str, Any]:
-    """Return the attributes that Optuna shows, together with the attributes that a user has set.
+    """Return a dict that contains the attributes in `shown` and the attributes that a user has set.
 
-    If a user's attribute has the same name as a fact of the ledger, the attribute's name gets the prefix
-    ``attributes_``. The views for Optuna use the same prefix.
+    If `facts` contains the name of a user's attribute, the function adds the prefix ``attributes_`` to the name. The
+    database views for Optuna add the same prefix.
     """
     own = {} if annotation is None else annotation.attributes
     return {**shown, **{f"attributes_{name}" if name in facts else name: value for name, value in own.items()}}
@@ -153,7 +157,7 @@ def _tags(annotation: AnnotationRow | None) -> list[str] | None:
 
 
 def _write_notes(storage: "RDBStorage", study: str, annotated: Mapping[int | None, AnnotationRow]) -> None:
-    """Write the notes in the format that optuna-dashboard reads."""
+    """Write the notes of the study and of the trials in the format that optuna-dashboard reads."""
     study_id = storage.get_study_id_from_name(study)
     for number, annotation in annotated.items():
         if annotation.note is None:
@@ -186,7 +190,7 @@ def _trial(
 ) -> "FrozenTrial":
     from optuna.trial import TrialState, create_trial
 
-    # Optuna's distribution converts each value to the parameter's type, because JSON does not distinguish 1 from 1.0.
+    # JSON does not distinguish 1 from 1.0, so Optuna's distribution converts each value into the type of the parameter.
     params = {
         name: distribution.to_external_repr(distribution.to_internal_repr(optuna_choice(row.params[name])))
         for name, distribution in space.items()
@@ -212,7 +216,7 @@ def _trial(
         user_attrs=_with_attributes({**shown, **metrics}, {**facts, **metrics}, annotation),
     )
     if row.state != "pending":
-        # A trial that ended without a claim has no start time. For a trial without a start time, the export writes the
+        # If no worker claimed the trial before the trial ended, the trial has no start time. The export then uses the
         # end time as the start time.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at

@@ -1,4 +1,4 @@
-"""Reads the complete trials of an Optuna study. The import writes nothing into Optuna's storage."""
+"""Import of the complete trials of an Optuna study. The import writes nothing to the storage of Optuna."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -21,18 +21,20 @@ from ledger.text import nearest, one_line
 
 @dataclass(frozen=True)
 class OptunaStudy:
-    """A study from the storage of Optuna, with its complete trials.
+    """A study in an Optuna storage, and the complete trials of the study.
 
     Attributes
     ----------
     name : str
     maximises : bool
-        Whether the Optuna study maximises the values of the trials. If the Optuna study minimises the values, the
-        imported loss of a trial is the trial's value. If both studies maximise, the ledger's study has the same values.
+        True if the Optuna study maximises the values of the trials. If the Optuna study minimises, the loss in the
+        ledger is equal to the trial's value in Optuna. If the Optuna study and the ledger's study maximise, the value
+        in the ledger is equal to the value in Optuna.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
-        Number of the study's trials that are running, waiting, pruned or failed.
+        Number of trials of the study that are not complete. A trial that is not complete is running, waiting, pruned or
+        failed.
     """
 
     name: str
@@ -41,9 +43,9 @@ class OptunaStudy:
     others: int
 
     def rows(self, scale: ValueScale) -> Iterator[UncheckedTrial]:
-        """Yield the complete trials as rows for an import.
+        """Yield each complete trial as an `UncheckedTrial`, which `import_history` can import.
 
-        `scale` converts each value of the objective to a loss of the ledger's study.
+        The argument `scale` converts a value of the objective into a loss of the ledger's study.
         """
         for trial in self.trials:
             place = f"trial {trial.number} of Optuna's study {self.name}"
@@ -56,10 +58,12 @@ class OptunaStudy:
 
 
 def _point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the point of an Optuna trial. A JSON text may stand for a list or an object, because Optuna allows no
-    lists or objects as choices.
+    """Convert the parameters of an Optuna trial into a point of the search space.
 
-    Raise UsageError if the parameters are not a point of the space.
+    In Optuna, a choice cannot be a list or a dict. If a choice in the space is a list or a dict, the Optuna trial may
+    contain the choice as a JSON text.
+
+    Raise UsageError if the parameters do not form a valid point of the space.
     """
     given = dict(params)
     for dimension in space.dimensions:
@@ -123,16 +127,16 @@ def load(url: str, name: str) -> OptunaStudy:
             if not isinstance(trial.value, float | int):
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's own message can be wrong, because it mentions a commit even if only a read has failed. Therefore the
-        # ledger's error message quotes the cause of Optuna's error.
+        # Optuna's error message mentions a commit even if Optuna only failed to read. Therefore the ledger's error
+        # message quotes the exception that caused Optuna's error.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None
     except LedgerError:
         raise
     except Exception as error:
-        # Optuna and SQLAlchemy convert the rows of a storage without a check. The conversion of a damaged row can
-        # therefore raise an exception of any class, such as a TypeError, a ValueError or a LookupError.
+        # Optuna and SQLAlchemy do not check the rows of a storage before the conversion. Therefore a damaged row can
+        # cause an exception of any class, such as a TypeError, a ValueError or a LookupError.
         message = one_line(f"{type(error).__name__}: {error}")
         raise LedgerError(
             f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or export the study as"

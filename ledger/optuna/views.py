@@ -1,4 +1,4 @@
-"""The views of schema `optuna`, which present the ledger in the form of the tables of Optuna's RDBStorage.
+"""The database views in the schema `optuna`. For Optuna, the views look like the tables of Optuna's RDBStorage.
 
 `ledger optuna enable` creates the views from sql/optuna, and `ledger db upgrade` updates the views. The views copy no
 data.
@@ -14,10 +14,11 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 SCHEMA = "optuna"
-# Comment on the schema `optuna`. A schema named `optuna` belongs to the ledger only if the schema's comment is equal to
-# `MARK`.
+# The SQL comment that the ledger sets on the schema `optuna`. The schema belongs to the ledger only if the schema's
+# comment is equal to `MARK`.
 MARK = "The ledger as Optuna's tables: `ledger optuna enable` made this schema, `ledger optuna disable` removes it."
-# Files of sql/optuna, ordered so that each file comes after the files on which it depends.
+# Names of the files in sql/optuna, in the order in which the ledger runs the files. A file depends only on files before
+# it in the list.
 _FILES = ("types", "studies", "trials", "attributes", "rest", "read_only", "privileges")
 
 
@@ -28,7 +29,7 @@ def enabled(connection: Connection) -> bool:
 
 
 def readable(connection: Connection) -> bool:
-    """Return whether the connection's role may read the views for Optuna. The views must exist."""
+    """Return True if the database role of the connection can read the views for Optuna. The views must exist."""
     with connection.begin():
         return bool(connection.scalar(text("select has_schema_privilege(:name, 'usage')"), {"name": SCHEMA}))
 
@@ -39,7 +40,7 @@ def enable(connection: Connection) -> bool:
     Returns
     -------
     bool
-        False if the views already existed.
+        True if the function created new views. False if the views existed before the call.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def enable(connection: Connection) -> bool:
 
 
 def disable(connection: Connection) -> bool:
-    """Remove the views for Optuna, and all objects that depend on these views.
+    """Remove the views for Optuna, and all database objects that depend on the views.
 
     Returns
     -------
@@ -81,20 +82,23 @@ def disable(connection: Connection) -> bool:
             raise LedgerError(f"schema {SCHEMA} stays, because `ledger optuna enable` did not make it")
         if ours:
             connection.execute(text(f"drop schema {SCHEMA} cascade"))
-            # The index `trial_optuna_id` does not depend on the schema `optuna`, so `drop schema` with `cascade` does
-            # not remove this index.
+            # The index `trial_optuna_id` does not depend on the schema `optuna`, so the statement `drop schema` does
+            # not remove the index.
             connection.execute(text("drop index if exists ledger.trial_optuna_id"))
     return bool(ours)
 
 
 def update(connection: Connection) -> None:
-    """If the views for Optuna exist, replace these views within the transaction of `ledger db upgrade`."""
+    """If the views for Optuna exist, replace the views by new views within the transaction of `ledger db upgrade`."""
     if _is_ours(connection):
         _run_files(connection)
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Return the names of the studies in which at least one trial has no id in the views for Optuna."""
+    """Return the names of the studies with trials that the views for Optuna cannot show.
+
+    The views cannot show a trial if the trial's number is too large for an id.
+    """
     with connection.begin():
         return connection.scalars(
             text(
@@ -107,7 +111,7 @@ def not_shown(connection: Connection) -> Sequence[str]:
 
 
 def _is_ours(connection: Connection) -> bool | None:
-    """Return whether the schema `optuna` belongs to the ledger. Return None if the schema does not exist."""
+    """Return True if the schema `optuna` belongs to the ledger. Return None if the schema does not exist."""
     rows = connection.execute(
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()
@@ -116,5 +120,5 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # If `execute` gets no parameters, psycopg accepts a text with several statements and with the character %.
+        # If the call of `execute` passes no parameters, the text may contain several statements and the character %.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

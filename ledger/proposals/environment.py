@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
-# The imports of numpy and scipy.linalg load the BLAS libraries, so that threadpool_info() can find these libraries.
+# The imports of numpy and scipy.linalg load the BLAS libraries. The function threadpool_info() finds only loaded
+# libraries.
 import numpy  # noqa: F401
 import scipy.linalg  # noqa: F401
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -22,8 +23,9 @@ def environment() -> dict[str, Any]:
     Returns
     -------
     dict
-        A dict that JSON can represent. The keys `python`, `numpy`, `scipy`, `scikit-learn` and `scikit-optimize` have
-        versions as values. The value of `blas` is a sorted list with a text for each BLAS library.
+        A dict that JSON can represent. The values of the keys `python`, `numpy`, `scipy`, `scikit-learn` and
+        `scikit-optimize` are versions. The value of the key `blas` is a sorted list that contains a text for each BLAS
+        library.
 
     Examples
     --------
@@ -44,11 +46,11 @@ def environment() -> dict[str, Any]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run the `with` block on one thread of BLAS and OpenMP, without warnings.
+    """Run the `with` block with only one thread in BLAS and in OpenMP, and without warnings.
 
-    The number of threads changes the rounding of sums, and therefore also the proposals. The context manager hides the
-    warnings that a kernel's parameter reached a bound, or that a point was tried before. A user cannot prevent the
-    causes of the hidden warnings.
+    The number of threads affects the rounding errors of sums, so the number of threads can also affect the proposals.
+    The context manager hides all warnings. An example is the warning that a parameter of the kernel reached a bound. A
+    user cannot prevent the causes of the warnings.
     """
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore")

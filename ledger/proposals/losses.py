@@ -1,16 +1,18 @@
-"""The mean of a study's losses, and the scaling of losses for a surrogate."""
+"""Functions that compute the mean of losses, and scale losses for a surrogate."""
 
 import math
 from collections.abc import Sequence
 
 
 def mean_loss(losses: Sequence[float]) -> float:
-    """Return the mean of losses, even if the sum of the losses is larger than the largest float.
+    """Return the mean of losses.
+
+    The function also returns the correct mean if the sum of the losses is larger than the largest float.
 
     Parameters
     ----------
     losses : sequence of float
-        At least one loss.
+        The losses. The sequence must contain at least one loss.
 
     Returns
     -------
@@ -25,15 +27,17 @@ def mean_loss(losses: Sequence[float]) -> float:
 
 
 def scaled_losses(losses: Sequence[float | None]) -> list[float]:
-    """Scale losses to [0, 1], with 0 for the best loss, and 1 for the worst loss and for failed trials.
+    """Scale losses to [0, 1].
 
-    If the optimizer receives scaled losses, the optimizer's option `xi` is a share of the range of the unscaled losses.
+    The scaled loss is 0 for the best loss, 1 for the worst loss, and 1 for a failed trial.
+
+    Because the optimizer receives scaled losses, the user sets the option `xi` as a share of the range of the losses.
     The square of a scaled loss is always finite.
 
     Parameters
     ----------
     losses : sequence of float or None
-        The losses, of which at least one is a number. None means a failed trial.
+        The losses of the trials. The loss of a failed trial is None. At least one loss must be a number.
 
     Returns
     -------
@@ -45,7 +49,8 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     >>> scaled_losses([0.5, None, 0.25, 0.75])
     [0.5, 1.0, 0.0, 1.0]
     """
-    # The code halves each loss, because the difference of two losses may be too large for a float.
+    # The function computes with halves of the losses, because the difference of two losses may be too large for a
+    # float.
     halves = [loss / 2 for loss in losses if loss is not None]
     best, worst = min(halves), max(halves)
     span = (worst - best) or 1.0

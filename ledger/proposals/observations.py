@@ -1,4 +1,4 @@
-"""The observations of a study, and the input from which a proposal is computed."""
+"""The observations of a study, and the input of the function `propose`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Observation:
     params : mapping
         A mapping from the name of each parameter to the parameter's value.
     loss : float or None
-        The loss, which is finite. None if the trial failed.
+        The loss, which is a finite number. None if the trial failed.
     seconds : float or None
-        The training time of the trial, in seconds. None if the time is not known.
+        The training time of the trial, in seconds. None if the training time is unknown.
 
     Examples
     --------
@@ -37,16 +37,16 @@ class ProposalInput:
     ----------
     observations : sequence of Observation
         The trials that have ended with the state "complete" or "failed". In batch mode, the trials are ordered by
-        number. In steady mode, the trials are in the order in which the manager noticed the ends of the trials.
+        number. In steady mode, the trials have the order in which the manager noticed that the trials had ended.
     excluded : sequence of mapping
-        The parameters of trials that are neither observations nor in flight, such as cancelled trials. The optimizer
-        does not propose excluded parameters again.
+        The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
+        The optimizer does not propose excluded parameters again.
     in_flight : sequence of mapping
-        In steady mode, the parameters of the trials that have not ended, in the order of the trials' numbers. Each
-        trial in flight gets the constant liar's value as its loss.
+        In steady mode, the parameters of the trials that have not ended. The trials are ordered by number. The
+        optimizer uses the value of the constant liar as the loss of each trial in flight.
     surrogate : mapping or None
-        The value of `Proposal.surrogate` that the ledger recorded last. The next fit of a GP's kernel starts from the
-        kernel that the ledger recorded last.
+        The value of `Proposal.surrogate` that the ledger recorded last. If the surrogate is a GP, the next fit starts
+        from the recorded kernel.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class ProposalInput:
 
 
 class TrialLike(Protocol):
-    """Interface of a trial, with the attributes that `proposal_input` reads."""
+    """A protocol with the attributes of a trial that `proposal_input` reads."""
 
     @property
     def number(self) -> int: ...
@@ -89,27 +89,27 @@ def proposal_input(
     surrogate: Mapping[str, Any] | None,
     seen: Sequence[int] | None = None,
 ) -> ProposalInput:
-    """Return the input from which `propose` computes the points of one round of an iteration.
+    """Return the `ProposalInput` from which `propose` computes the points of one round of an iteration.
 
     In batch mode, the observations are the trials of earlier iterations. In batch mode, all trials of earlier
     iterations have ended. If all trials of an iteration fail, the input of the iteration's next round excludes the
-    parameters of the failed trials. In steady mode, the observations are the trials in `seen`, and all other trials of
-    earlier iterations are in flight.
+    parameters of the failed trials. In steady mode, the observations are the trials whose numbers `seen` contains. All
+    other trials of earlier iterations are in flight.
 
-    If a trial was retried and the retry has ended, the input contains the retry, but not the retried trial. The
-    parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
+    If a trial was retried and the retry has ended, the input contains the retry. The input does not contain the retried
+    trial. The parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
 
     Parameters
     ----------
     trials : sequence of TrialLike
         The study's trials, ordered by number. The function ignores trials of iterations after `iteration`.
     iteration, round : int
-        The numbers of the iteration and of the round, from 0.
+        The number of the iteration and the number of the round. Both numbers begin at 0.
     surrogate : mapping or None
         The latest surrogate that the ledger recorded for an iteration before `iteration`.
     seen : sequence of int, optional
-        In steady mode, the numbers of the trials that have ended, in the order in which the manager noticed the ends of
-        the trials.
+        In steady mode, the numbers of the ended trials, in the order in which the manager noticed that the trials had
+        ended.
 
     Returns
     -------

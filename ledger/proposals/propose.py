@@ -19,12 +19,12 @@ from ledger.study.spec import StudySpec
 if TYPE_CHECKING:
     from ledger.optimizer import Optimizer
 
-# With skopt's 10,000 candidates, the acquisition function "MES" is slow, because "MES" computes the distribution of the
-# minimum over all candidates.
+# The acquisition function "MES" computes the distribution of the minimum over all candidates. With skopt's default of
+# 10,000 candidates, "MES" would be slow.
 MES_CANDIDATES = 1_000
 # If a candidate is a duplicate of an earlier point, `_unused` replaces the candidate by a random point. `_others`
 # samples one random point for each candidate, and `DRAWS` additional random points. If every random point is a
-# duplicate of an earlier point, and the space is finite, `_unused` looks for a new point among all points of the space.
+# duplicate and the space is finite, `_unused` searches all points of the space for a new point.
 DRAWS = 100
 # `_within_bounds` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
 # to the logarithms of the training times.
@@ -33,22 +33,23 @@ SHORTEST, LONGEST = 1e-6, 1e9
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposed points, a description of the surrogate, and the computing time of the proposal.
+    """Proposed points, a description of the surrogate, and the time that the computation took.
 
     Attributes
     ----------
     points : list of dict
-        The parameters of each point, in plain Python types. The list is shorter than the requested batch if the space
-        has too few unused points.
+        The parameters of each point. The values have plain Python types. If the space has too few unused points, the
+        list is shorter than the requested batch.
     surrogate : dict or None
-        A description of the surrogate, as a JSON object. None means that the points are random. The description always
+        A description of the surrogate that JSON can represent. None if the points are random. The description always
         has the key `estimator`. Only the description of a GP has keys other than `estimator`. `kernel` is a text that
         describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
         `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is the number of
         observations that the GP received. If the GP uses only a part of the observations, `known` is the number of
         observations that the GP uses.
     tell_seconds, ask_seconds : float
-        The duration of the surrogate's fit, and the duration of the choice of points, in seconds.
+        `tell_seconds` is the duration of the fit of the surrogate. `ask_seconds` is the duration of the choice of the
+        points. Both durations are in seconds.
 
     Examples
     --------
@@ -72,9 +73,9 @@ class Proposal:
 
 
 def load_optimizer() -> "type[Optimizer]":
-    """Import and return the class `Optimizer`. The import takes about a second of processor time.
+    """Import and return the class `Optimizer`. The import needs about one second of processor time.
 
-    A proposal of random points needs no optimizer, so the import of `ledger.optimizer` is inside this function.
+    A proposal of random points needs no optimizer. Therefore only this function imports `ledger.optimizer`.
     """
     from ledger.optimizer import Optimizer
 
@@ -84,13 +85,13 @@ def load_optimizer() -> "type[Optimizer]":
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    The points are random while the study has fewer observations than `initial_points`. If no trial has a loss, the next
-    points are also random. For each round after the random points, a new `ledger.optimizer.Optimizer` proposes the
-    points. The optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives
-    all observations at once, and proposes a batch by the constant liar ``cl_min`` (Ginsbourger, Le Riche and Carraro
-    2010). The fit of a GP's kernel starts from the kernel that the ledger recorded last. The computation runs on one
-    thread, and neither uses nor seeds numpy's global random generator. Therefore, two equal studies with equal
-    observations get equal points.
+    The points are random while the study has fewer observations than `initial_points`. If no observation has a loss,
+    the points are also random. If the points are not random, a new `ledger.optimizer.Optimizer` proposes the points.
+    The optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
+    observations at once. The optimizer proposes a batch by the constant-liar strategy ``cl_min`` (Ginsbourger, Le Riche
+    and Carraro 2010). If the surrogate is a GP, the fit of the kernel starts from the kernel that the ledger recorded
+    last. The computation runs on one thread. The computation does not use numpy's global random generator, and does not
+    seed the generator. Therefore, two equal studies with equal observations get equal points.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Returns
     -------
     Proposal
-        The proposed points, which differ from each other and from the points in `given`.
+        The proposed points. No point occurs twice in the proposal, and no point occurs in `given`.
 
     Raises
     ------
@@ -155,8 +156,8 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Mapping[str, Any] | None) -> "Optimizer":
     asked = study.optimizer
-    # If all dimensions are categorical, the GP's kernel has no gradients. With "EIps" and "PIps", skopt's
-    # `acq_optimizer="auto"` uses gradients even if all dimensions are categorical.
+    # If all dimensions are categorical, the GP's kernel has no gradients. With the acquisition functions "EIps" and
+    # "PIps", `acq_optimizer="auto"` would use gradients even if all dimensions are categorical.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = load_optimizer()(
         searched.dimensions(),
@@ -177,12 +178,12 @@ def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Map
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return one pair of a loss and a training time for each observation.
+    """Return a list that contains, for each observation, the loss and the scaled training time.
 
-    A trial without a known training time gets the longest known training time. Only the ratios of the training times
-    affect a proposal. Therefore, the function scales the training times so that the shortest training time becomes e,
-    the base of the natural logarithm. The surrogate of the training times is fitted to the logarithms of the scaled
-    times. Each logarithm of a scaled time is at least 1.
+    If the training time of a trial is unknown, the function uses the longest known training time. Only the ratios of
+    the training times affect a proposal. Therefore, the function scales the training times so that the shortest
+    training time becomes e, the base of the natural logarithm. The surrogate of the training times is fitted to the
+    logarithms of the scaled times. Each logarithm of a scaled time is at least 1.
     """
     known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
     times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
@@ -199,9 +200,10 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
     estimator = study.optimizer.base_estimator
     if estimator != "GP":
         return {"estimator": estimator}
-    # With "EIps" and "PIps", the first estimator models the losses, and the second estimator models the training times.
+    # If the acquisition function is "EIps" or "PIps", the first estimator models the losses, and the second estimator
+    # models the training times.
     fitted = model.estimators_[0] if hasattr(model, "estimators_") else model
-    # skopt sets the noise of `kernel_` to zero for predictions. `kernel_` is a sum of two kernels, and the second
+    # skopt sets the noise of `kernel_` to zero before predictions. `kernel_` is a sum of two kernels, and the second
     # kernel (`k2`) is the noise.
     kernel = clone(fitted.kernel_).set_params(k2__noise_level=fitted.noise_)
     return {
@@ -219,8 +221,8 @@ def _unused(
 ) -> Iterator[dict[str, Any]]:
     """Yield the candidates.
 
-    If a candidate is a duplicate of a used point, replace the candidate by an unused random point. Stop if no unused
-    point is left.
+    If a candidate is a duplicate of a used point, replace the candidate by an unused random point. Stop if all points
+    of the space are used.
     """
     others = _others(space, searched, len(candidates) + DRAWS, seed)
     is_new = _remember(used)
@@ -232,7 +234,7 @@ def _unused(
 
 
 def _others(space: Space, searched: SkoptSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield random points. After the random points, yield every point of the space, if the space is finite."""
+    """Yield random points. If the space is finite, yield all points of the space after the random points."""
     yield from searched.random(draws, seed)
     size = space.size()
     if size is not None:

@@ -1,13 +1,15 @@
-"""A study's search space in the form that skopt searches.
+"""Conversion of a study's search space into a search space of skopt.
 
-skopt receives a real value as a share of the parameter's range, in [0, 1], and a choice as the index of the choice. For
-a grid, and for ordered choices, skopt receives the index of the value as an integer. Therefore skopt proposes only
-values of the grid, and each such parameter has one column. skopt does not receive parameters with only one value. The
-conversion to shares and indices avoids three faults of skopt. In skopt, the rounding of a logarithm may move a real
-value past a bound of the dimension. skopt also lets numpy convert choices to other types. skopt treats two points as
-equal if these points are less than 1e-8 apart. The ledger scales integers to [0, 1]. Without the scaling, skopt with a
-forest would clip the logarithm of a log-uniform integer to wrong bounds. The bounds would be those of the integer
-instead of their logarithms.
+The ledger converts a real value into a share of the parameter's range, in [0, 1]. The ledger converts a choice into the
+index of the choice. If a parameter has a grid or ordered choices, the ledger converts a value into an integer, the
+index of the value. With indices, skopt proposes only values of the grid, and the surrogate needs only one column for
+the parameter. The search space of skopt does not contain parameters that have only one value. The conversion to shares
+and indices avoids three faults of skopt. In the first fault, a rounding error of a logarithm moves a real value past a
+bound of the dimension. In the second fault, numpy changes the type of a choice. In the third fault, skopt treats two
+different points as equal if the distance between the points is less than 1e-8. The ledger scales integers to [0, 1]. If
+the ledger did not scale integers, skopt would clip the logarithm of a log-uniform integer to wrong bounds. The error
+would occur only with a forest. skopt would clip the logarithm to the bounds of the integer, instead of to the
+logarithms of the bounds.
 """
 
 import math
@@ -25,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 class SkoptDimension(ABC):
-    """A dimension of a study's search space, in the form that skopt searches.
+    """Conversion of one dimension of a study's search space into a dimension of skopt.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ class SkoptDimension(ABC):
     name : str
         The parameter's name.
     is_categorical : bool
-        Whether the dimension is categorical. skopt encodes a categorical dimension one-hot.
+        True if the dimension is categorical and has no order. skopt encodes a categorical dimension one-hot.
     """
 
     is_categorical = False
@@ -48,32 +50,35 @@ class SkoptDimension(ABC):
 
     @abstractmethod
     def skopt(self) -> Any:
-        """Return a new skopt dimension."""
+        """Return a new object of the skopt class for the dimension."""
 
     @abstractmethod
     def to_skopt(self, value: Any) -> Any:
-        """Convert a parameter's value to the value that skopt receives."""
+        """Convert a value of the parameter into a value of the skopt dimension."""
 
     @abstractmethod
     def from_skopt(self, value: Any) -> Any:
-        """Convert a skopt value to the parameter's value, in the parameter's plain Python type."""
+        """Convert a value of the skopt dimension into a value of the parameter. The result has a plain Python type."""
 
     @abstractmethod
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        """Return the skopt values at quantiles of the prior. `shares` are the quantiles' probabilities, in [0, 1]."""
+        """Return the quantiles of the prior as values of the skopt dimension.
+
+        The array `shares` contains the probabilities of the quantiles, in [0, 1].
+        """
 
     def grid(self, size: int) -> NDArray[Any]:
-        """Return at most `size` skopt values in ascending order, from the lowest to the highest value.
+        """Return at most `size` values of the skopt dimension in ascending order, from the lowest to the highest value.
 
-        For a categorical dimension, the method returns the skopt value of every choice.
+        If the dimension is categorical, the method returns the indices of all choices.
         """
         return np.unique(self.quantiles(np.linspace(0, 1, size)))
 
 
 class SkoptReal(SkoptDimension):
-    """A real dimension without a grid, in the form that skopt searches. Each value is a share of the dimension's range.
+    """Conversion of a real dimension without a grid. skopt receives each value as a share of the dimension's range.
 
-    With the log-uniform prior, the shares refer to the range of the logarithms.
+    If the prior is log-uniform, skopt receives the logarithm of the value as a share of the range of the logarithms.
     """
 
     _dimension: Real
@@ -85,13 +90,13 @@ class SkoptReal(SkoptDimension):
 
     def to_skopt(self, value: float) -> float:
         low, high = self._scaled(self._dimension.low), self._scaled(self._dimension.high)
-        # If the bounds are neighbouring floats, the logarithms of the bounds may be equal.
+        # If no float is between the bounds, the logarithms of the bounds may be equal.
         share = (self._scaled(value) - low) / (high - low) if low < high else 0.0
         return min(max(share, 0.0), 1.0)
 
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
-        # At both ends of the range, the code returns the exact bound of the dimension, without a rounding error.
+        # At the ends of the range, the method returns the exact bounds, because the formula below has rounding errors.
         if share <= 0 or share >= 1:
             return dimension.low if share <= 0 else dimension.high
         low, high = self._scaled(dimension.low), self._scaled(dimension.high)
@@ -110,7 +115,7 @@ class SkoptReal(SkoptDimension):
 
 
 class SkoptInteger(SkoptDimension):
-    """An integer dimension without a grid, in the form that skopt searches. The values are unchanged."""
+    """Conversion of an integer dimension without a grid. skopt receives the values unchanged."""
 
     _dimension: Integer
 
@@ -126,8 +131,7 @@ class SkoptInteger(SkoptDimension):
         return int(value)
 
     def quantiles(self, shares: Array) -> NDArray[Any]:
-        # The code computes with Python integers instead of numpy integers, because the size of the range may exceed 64
-        # bits.
+        # The method uses Python integers, because the range may be too large for the 64-bit integers of numpy.
         dimension = self._dimension
         if dimension.prior == "log-uniform":
             low, high = math.log(dimension.low), math.log(dimension.high)
@@ -138,10 +142,10 @@ class SkoptInteger(SkoptDimension):
 
 
 class SkoptOrdinal(SkoptDimension):
-    """A dimension whose values have equal distances, in the form that skopt searches.
+    """Conversion of an ordinal dimension. The values of an ordinal dimension have equal distances.
 
-    The values are the numbers of a grid, or ordered choices. Instead of a value, skopt receives the index of the value.
-    All values are equally probable.
+    The values of the dimension are the numbers of a grid, or ordered choices. Instead of a value, skopt receives the
+    index of the value. The prior gives each value the same probability.
     """
 
     def skopt(self) -> Any:
@@ -164,7 +168,7 @@ class SkoptOrdinal(SkoptDimension):
 
 
 class SkoptCategorical(SkoptOrdinal):
-    """A categorical dimension without an order, in the form that skopt searches.
+    """Conversion of a categorical dimension without an order.
 
     Instead of a choice, skopt receives the index of the choice.
     """
@@ -180,8 +184,8 @@ class SkoptCategorical(SkoptOrdinal):
         return np.arange(self._size)
 
 
-# A mapping from each class of dimensions to a subclass of `SkoptDimension`. The mapping is only for dimensions that are
-# not ordinal.
+# Each key is a class of dimensions, and each value is the subclass of `SkoptDimension` for the class. `SkoptOrdinal`
+# replaces the subclass if a dimension is ordinal.
 KINDS: dict[type[Dimension], type[SkoptDimension]] = {
     Real: SkoptReal,
     Integer: SkoptInteger,
@@ -190,7 +194,7 @@ KINDS: dict[type[Dimension], type[SkoptDimension]] = {
 
 
 def skopt_dimension(dimension: Dimension) -> SkoptDimension:
-    """Return a dimension in the form that skopt searches. The dimension must have more than one value.
+    """Return the `SkoptDimension` for a dimension of a search space. The dimension must have more than one value.
 
     Examples
     --------
@@ -202,7 +206,7 @@ def skopt_dimension(dimension: Dimension) -> SkoptDimension:
 
 
 class SkoptSpace:
-    """A study's search space, in the form that skopt searches.
+    """Conversion between points of a study's search space and points of skopt.
 
     Parameters
     ----------
@@ -211,8 +215,8 @@ class SkoptSpace:
     Attributes
     ----------
     varying : list of SkoptDimension
-        The dimensions with more than one value. A skopt point has one value for each dimension in `varying`, in the
-        order of `varying`.
+        The dimensions with more than one value. A point of skopt is a list with one value for each dimension in
+        `varying`, in the same order.
 
     Examples
     --------
@@ -243,23 +247,23 @@ class SkoptSpace:
 
     @property
     def is_categorical(self) -> bool:
-        """Whether all dimensions in `varying` are categorical.
+        """True if all dimensions in `varying` are categorical and have no order.
 
-        In a space with only categorical dimensions, skopt's GP has no gradients.
+        If all dimensions are categorical, the GP of skopt has no gradients.
         """
         return all(dimension.is_categorical for dimension in self.varying)
 
     def dimensions(self) -> list[Any]:
-        """Return a new skopt dimension for each dimension in `varying`.
+        """Return a list that contains a new skopt dimension for each dimension in `varying`.
 
-        A numeric dimension is scaled to [0, 1], and a categorical dimension is one-hot encoded.
+        The skopt dimensions scale numbers to [0, 1], and encode choices one-hot.
         """
         from skopt.utils import normalize_dimensions
 
         return list(normalize_dimensions([dimension.skopt() for dimension in self.varying]).dimensions)
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
-        """Sample points from the priors.
+        """Sample points from the priors of the parameters.
 
         Parameters
         ----------
@@ -271,7 +275,7 @@ class SkoptSpace:
         Returns
         -------
         list of dict
-            The parameters of each point, in plain Python types. Some points may be equal.
+            The parameters of each point, as plain Python types. Two points may be equal.
         """
         if not self.varying:
             return [self.params([])] * size
@@ -280,12 +284,12 @@ class SkoptSpace:
         return [self.params(point) for point in zip(*columns, strict=True)]
 
     def params(self, point: Sequence[Any]) -> dict[str, Any]:
-        """Return the parameters that a skopt point represents, in plain Python types."""
+        """Convert a point of skopt into parameters of the study. The values have plain Python types."""
         given = {
             dimension.name: dimension.from_skopt(value) for dimension, value in zip(self.varying, point, strict=True)
         }
         return self._space.normalise({**given, **self._constant})
 
     def point(self, params: Mapping[str, Any]) -> list[Any]:
-        """Return the skopt point that represents `params`. The values in `params` must be normalised."""
+        """Convert parameters of the study into a point of skopt. The values in `params` must be normalised."""
         return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]

@@ -1,4 +1,4 @@
-"""A study's surrogate, which shows the importance of each parameter, and how the value depends on each parameter."""
+"""The surrogate of a study. The surrogate estimates the importance and the effect of each parameter."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,31 +20,35 @@ from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
-# The partial dependence on a numeric parameter is computed at up to `GRID` values of the parameter. For each value of a
-# parameter, the code averages the predicted value over `AVERAGED` combinations of values of the other parameters.
+# The code computes the partial dependence on a numeric parameter at no more than `GRID` values of the parameter. For
+# each value, the code predicts the values of `AVERAGED` points. In the points, the other parameters have sampled
+# values. The code then computes the mean of the predicted values.
 GRID, AVERAGED = 40, 256
-# The code estimates the Sobol indices from two sets of `SAMPLED` points each.
+# The code estimates the Sobol indices from two sets of points. Each set contains `SAMPLED` points.
 SAMPLED = 2048
-# The joint dependence on two parameters is computed at up to `JOINT_GRID` values of each parameter. For each pair of
-# values, the code averages the predicted value over `JOINT_AVERAGED` combinations of values of the other parameters.
+# The code computes the joint dependence on two parameters at no more than `JOINT_GRID` values of each parameter. For
+# each pair of values, the code predicts the values of `JOINT_AVERAGED` points, and computes the mean of the predicted
+# values.
 JOINT_GRID, JOINT_AVERAGED = 20, 32
-# The surrogate's mean counts as flat if the standard deviation of this mean over the search space is at most `FLAT`
-# times the range of the losses.
+# The surrogate's mean is flat if the standard deviation of the mean over the search space is at most `FLAT` times the
+# range of the losses.
 FLAT = 1e-9
 
 
 @dataclass(frozen=True)
 class PartialDependence:
-    """The dependence of a trial's predicted value on one parameter, averaged over the values of all other parameters.
+    """The dependence of a trial's predicted value on one parameter.
+
+    The predicted value is a mean over sampled values of all other parameters.
 
     Attributes
     ----------
     values : list
-        The values of the parameter at which the dependence was computed, in the parameter's Python type. Numbers are in
-        ascending order, and choices are in the order of the study's space.
+        The values of the parameter for which the surrogate predicted the mean. Each value has the parameter's Python
+        type. Numbers are in ascending order. The values of a categorical parameter have the order of the study's space.
     mean, deviation : array of shape (values,)
-        The predicted mean and standard deviation of the averaged value, for each value of the parameter. Both have the
-        unit of the trials' values.
+        For each element of `values`, the predicted value of a trial and the standard deviation of the prediction. Both
+        arrays have the unit of the trials' values.
 
     Examples
     --------
@@ -61,14 +65,17 @@ class PartialDependence:
 
 @dataclass(frozen=True)
 class JointDependence:
-    """The dependence of a trial's predicted value on two parameters, averaged over the values of all other parameters.
+    """The dependence of a trial's predicted value on two parameters.
+
+    The predicted value is a mean over sampled values of all other parameters.
 
     Attributes
     ----------
     first, second : list
-        The values of the two parameters at which the dependence was computed, as in `PartialDependence.values`.
+        The values of the first parameter, and the values of the second parameter. Numbers are in ascending order. The
+        values of a categorical parameter have the order of the study's space.
     mean : array of shape (second, first)
-        The predicted mean of the averaged value, in the unit of the trials' values.
+        For each pair of values, the predicted value of a trial. The array has the unit of the trials' values.
 
     Examples
     --------
@@ -85,7 +92,7 @@ class JointDependence:
 
 @dataclass(frozen=True)
 class ParameterImportance:
-    """One parameter's share of the variance of the surrogate's mean, as two Sobol indices.
+    """The importance of one parameter, as two Sobol indices of the surrogate's mean.
 
     Attributes
     ----------
@@ -107,11 +114,12 @@ class ParameterImportance:
 
 
 class Surrogate:
-    """A study's surrogate, fitted to the study's observations.
+    """The surrogate of a study. The surrogate is fitted to observations of the study.
 
-    A GP uses the kernel that the ledger recorded last, and does not fit the kernel again. The GP uses as many
-    observations as the GP of the next proposal. A forest is fitted in the same way as the forest of the next proposal.
-    As in a proposal, a failed trial counts as a trial with the worst loss.
+    A GP uses the kernel that the ledger recorded last. The class does not fit the kernel again. The GP uses the same
+    number of observations as the GP that computes the next proposal. If the surrogate is a forest, the class fits the
+    forest in the same way as `propose` fits the forest for the next proposal. Each failed trial gets the worst loss of
+    all observations.
 
     Parameters
     ----------
@@ -127,7 +135,8 @@ class Surrogate:
     estimator : str
         The study's `base_estimator`.
     observations, known : int
-        The number of all observations, and the number of observations to which the surrogate is fitted.
+        `observations` is the number of all observations. `known` is the number of observations to which the surrogate
+        is fitted.
 
     Examples
     --------
@@ -173,16 +182,16 @@ class Surrogate:
     def dependences(self) -> dict[str, PartialDependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
-        The value is averaged over points that are sampled from the priors of the other parameters. With a GP, the
-        standard deviation of the averaged loss comes from the posterior, and includes the covariances between the
-        points (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial dependence plots*,
-        section 4). With a forest, each tree predicts an averaged loss, and the standard deviation is computed over the
-        predictions of the trees.
+        The method samples the values of the other parameters from the parameters' priors, and computes the mean of the
+        predicted values. With a GP, the method computes the standard deviation of the mean loss from the posterior. The
+        standard deviation includes the covariances between the points (Moosbauer and others 2021, *Explaining
+        hyperparameter optimization via partial dependence plots*, section 4). With a forest, each tree predicts a mean
+        loss. The method computes the standard deviation of the trees' predictions.
 
         Returns
         -------
         dict
-            A dict from the name of each parameter to the `PartialDependence` on the parameter.
+            A dict that maps the name of each parameter to a `PartialDependence`.
         """
         varying = self._searched.varying
         drawn = qmc.Sobol(len(varying), rng=self._seed).random(AVERAGED) if varying else np.empty((0, 0))
@@ -200,9 +209,10 @@ class Surrogate:
         return dependences
 
     def joint_dependence(self, first: str, second: str) -> JointDependence:
-        """Return the joint dependence on two different parameters, each of which has more than one value.
+        """Return the joint dependence on two different parameters. Each parameter must have more than one value.
 
-        The value is averaged over points that are sampled from the priors of the other parameters.
+        The method samples the values of the other parameters from the parameters' priors, and computes the mean of the
+        predicted values.
 
         Parameters
         ----------
@@ -218,8 +228,7 @@ class Surrogate:
         columns = [np.tile(values, len(grids[0])) for values in points]
         columns[across] = np.repeat(grids[0], JOINT_AVERAGED)
         means = []
-        # The surrogate predicts one row of the grid at a time, because the kernel matrix of all rows could be very
-        # large.
+        # The loop predicts one row of the grid at a time, because the kernel matrix for all rows could be very large.
         for value in grids[1]:
             columns[up] = np.full(len(columns[across]), value)
             of_points = self._means(self._columns.rows(columns))
@@ -233,19 +242,20 @@ class Surrogate:
     def importances(self) -> dict[str, ParameterImportance]:
         """Return the Sobol indices of the surrogate's mean.
 
-        The code samples the parameters' values from the parameters' priors.
+        The method samples the values of each parameter from the prior of the parameter.
 
-        First-order indices are estimated as in Saltelli and others 2010 (*Variance based sensitivity analysis of model
-        output*, table 2, b), and total indices as in Jansen 1999. The method samples two sets of points as scrambled
-        Sobol sequences. For each parameter, the method makes a third set of points, which takes the parameter's values
-        from the second set, and the values of all other parameters from the first set. A Sobol index does not depend on
-        the order of a parameter's values, so categorical parameters have Sobol indices, too.
+        The method estimates the first-order indices by the formula in table 2 (b) of Saltelli and others 2010
+        (*Variance based sensitivity analysis of model output*). The method estimates the total indices by the formula
+        of Jansen 1999. The method samples two sets of points from a scrambled Sobol sequence. For each parameter, the
+        method creates a third set of points. In the third set, the values of the parameter come from the second set.
+        The values of all other parameters come from the first set. A Sobol index does not depend on the order of a
+        parameter's values. Therefore the method can also compute the Sobol indices of a categorical parameter.
 
         Returns
         -------
         dict
-            A dict from the name of every parameter to the parameter's `ParameterImportance`. If the surrogate's mean is
-            flat, every importance is 0.
+            A dict that maps the name of each parameter to a `ParameterImportance`. If the surrogate's mean is flat, the
+            Sobol indices of each parameter are 0.
         """
         varying = self._searched.varying
         importances = {name: ParameterImportance(0.0, 0.0) for name in self._names}
@@ -258,7 +268,7 @@ class Surrogate:
         variance = float(np.concatenate([of_first, of_second]).var())
         if variance <= FLAT**2:
             return importances
-        # The subtraction of the mean `centre` from the values `of_second` reduces rounding errors, and does not change
+        # The code below subtracts `centre` from `of_second` to reduce rounding errors. The subtraction does not change
         # the expected value of the first-order index.
         centre = float(np.concatenate([of_first, of_second]).mean())
         for index, dimension in enumerate(varying):
@@ -274,7 +284,7 @@ class Surrogate:
         return importances
 
     def _values(self, means: Array) -> Array:
-        """Convert means of scaled losses to means of the trials' values."""
+        """Convert means of scaled losses into means of trial values."""
         losses = self._best + self._span * means
         return self._scale.loss_of_zero - losses if self._scale.is_maximised else losses
 
@@ -284,7 +294,7 @@ class Surrogate:
         return np.asarray(self._model.predict(rows))
 
     def _averages(self, groups: Array) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation of the average loss over each group of points.
+        """Predict the average loss of each group of points. Return the predicted means and the standard deviations.
 
         The argument `groups` is an array of shape (groups, points, columns). Each returned array has the shape
         (groups,).

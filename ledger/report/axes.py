@@ -48,7 +48,8 @@ def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) ->
 def decade_ticks(logarithms: list[float]) -> dict[str, Any]:
     """Return ticks at the powers of ten within the range of `logarithms`.
 
-    If fewer than three powers of ten are ticks, return ticks at the two ends and at the middle of the range.
+    If the range contains fewer than three ticks at powers of ten, return ticks at the two ends and at the middle of the
+    range.
     """
     low, high = min(logarithms), max(logarithms)
     step = max(1, round((high - low) / 6))

@@ -1,4 +1,4 @@
-"""The plots of a section as one figure on a white background, for a PNG image or for a program."""
+"""The plots of a section as one figure on a white background. The figure is for a PNG image or for a Python program."""
 
 import math
 

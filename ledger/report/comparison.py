@@ -13,7 +13,7 @@ from ledger.study.python_values import ordered_params
 from ledger.study.spec import StudySpec, flat_settings
 from ledger.text import one_line
 
-# Longest text of an objective or a dataset in a message.
+# Maximum length of the text of an objective or a dataset in a message, in characters.
 _LONGEST = 200
 
 
@@ -30,28 +30,29 @@ class ComparedStudy:
     complete : int
         The number of complete trials.
     best_trial : int or None
-        The number of the trial with the best value. None if no trial is complete.
+        The number of the trial with the best value. The value is None if no trial is complete.
     best_value : float or None
-        The best value. None if no trial is complete.
+        The best value. The value is None if no trial is complete.
     best_params : dict
         The parameters of the best trial, in the order of the search space. The dictionary is empty if no trial is
         complete.
     best_seconds : float or None
         The time in seconds from the creation of the study to the end of the best trial. If several trials have the best
-        value, the trial that ended first determines the time. None if no trial is complete.
+        value, the trial that ended first determines the time. The value is None if no trial is complete.
     elapsed_seconds : float
         The time in seconds from the creation of the study to the end of the study. For a study that has not ended, the
-        time from the creation to now.
+        value is the time from the creation of the study to the time of the comparison.
     last_trial : int
-        The highest number of a complete trial, or 0 if no trial is complete.
+        The highest trial number of the complete trials, or 0 if no trial is complete.
     by_trial : tuple of (int, float)
-        The best value so far by trial: the number and the value of each trial that is better than all trials with a
-        lower number.
+        A pair for each complete trial that is better than all complete trials with a lower number. Each pair contains
+        the number and the value of the trial.
     by_time : tuple of (float, float)
-        The best value so far by time: pairs of the seconds since the creation of the study, and the best value from
-        this time on.
+        A pair for each improvement of the best value, in chronological order. Each pair contains the time of the
+        improvement in seconds since the creation of the study, and the new best value.
     is_sampled : bool
-        Whether `by_time` comes from a selection of the trials, because the study has more than 2,000 trials.
+        Whether `by_time` was computed from only a selection of the trials, because the study has more than 2,000
+        trials.
 
     Examples
     --------
@@ -84,16 +85,17 @@ class StudyGroup:
     objective : str
         The function, the command, the model or the estimators of the studies.
     dataset : str or None
-        The dataset of the studies. None for a function or a command.
+        The dataset of the studies. The value is None for a function or a command.
     metric : str or None
-        The metric of the studies. None for a function or a command.
+        The metric of the studies. The value is None for a function or a command.
     direction : {"minimize", "maximize"}
         Whether the lowest or the highest value is best.
     studies : tuple of ComparedStudy
         The studies, in the requested order.
     differences : dict
-        For each setting that differs between the studies, the value of the setting in each study as text, or None if a
-        study does not have the setting. The values have the same order as the studies.
+        The settings that differ between the studies. Each key is the name of a setting. Each value is a tuple that
+        contains the text of the setting in each study, in the order of the studies. If a study does not have a setting,
+        the text is None.
 
     Examples
     --------
@@ -119,12 +121,12 @@ class StudyGroup:
 
     @property
     def value_name(self) -> str:
-        """The name of the values, which is the metric for a model or an estimator."""
+        """The name of the values. For a model or an estimator, the name of the values is the name of the metric."""
         return self.metric or "value"
 
     @property
     def best(self) -> ComparedStudy | None:
-        """The study with the best value. None if no trial is complete.
+        """The study with the best value. The value is None if no trial is complete.
 
         If several studies have the same best value, the first of these studies is best.
         """
@@ -139,7 +141,7 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
     Parameters
     ----------
     curves : sequence of StudyCurve
-        At least one study.
+        The studies to compare. The sequence contains at least one study.
     set_apart : bool
         Whether the studies may form several groups.
 
@@ -169,7 +171,7 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
 
 
 class _Fact(NamedTuple):
-    """A common fact of the studies of a group, and a text that names the fact."""
+    """A property that all studies of a group share. The code compares `identity`, and shows the text `shown`."""
 
     identity: str | None
     shown: str | None

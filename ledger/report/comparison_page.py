@@ -37,12 +37,13 @@ class _Table:
 def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
     """Return the page of a comparison as HTML.
 
-    The page contains Plotly's JavaScript and loads nothing from the network. The function escapes all text of the
-    studies.
+    The page contains Plotly's JavaScript and loads nothing from the network. The function escapes all texts of the
+    studies for HTML.
 
     Parameters
     ----------
     groups : sequence of StudyGroup
+        The groups of studies that the page shows.
     at : datetime
         The time at which the studies were read.
     """

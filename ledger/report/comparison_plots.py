@@ -13,14 +13,15 @@ from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import AZURE, BROWN, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from ledger.text import one_line
 
-# Each study has one of the colours. If a comparison has more studies than colours, the later studies have dashed lines.
+# The line of each study has one of the colours in `_COLOURS`. If a comparison has more studies than colours, the later
+# studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
-# The late values are the values after the share `_EARLY` of the trials. If the late values cover less than the share
-# `_NARROW` of the range of all values, the axis shows only the range of the late values. A very bad first trial would
-# otherwise hide the differences of the studies.
+# The late values are the best values so far after the share `_EARLY` of a study's trials. If the late values cover less
+# than the share `_NARROW` of the range of all values, the axis shows only the range of the late values. On an axis with
+# the range of all values, a very bad first trial would hide the differences between the studies.
 _EARLY, _NARROW = 0.1, 0.33
-# Shortest time in the plot over the time, in seconds.
+# The shortest time, in seconds, in the plot of the best value over the time.
 _SHORTEST = 1e-3
 
 
@@ -101,7 +102,7 @@ def _section(
 
 
 def _range_after_start(group: StudyGroup) -> list[float] | None:
-    """Return the range of the best values after the start of the studies, or None for the range of all values."""
+    """Return the range of the late values, or None if the axis must show the range of all values."""
     late, every = [], []
     for study in group.studies:
         if study.by_trial:

@@ -6,7 +6,7 @@ from ledger.report import labels
 from ledger.report.comparison import ComparedStudy, StudyGroup
 from ledger.text import one_line
 
-# Longest text in a cell of a table.
+# Maximum length of the text in a cell of a table, in characters.
 _LONGEST = 200
 # The columns of the table of studies.
 STUDY_COLUMNS = ("study", "state", "complete", "best", "trial", "seconds to best", "seconds")
@@ -20,7 +20,7 @@ def cell(value: Any) -> str:
 
 
 def study_rows(group: StudyGroup) -> list[tuple[str | int | float | None, ...]]:
-    """Return a row for each study of a group. `STUDY_COLUMNS` names the values of a row."""
+    """Return a row for each study of a group. `STUDY_COLUMNS` contains the names of the values in a row."""
     return [_row(study) for study in group.studies]
 
 
@@ -32,7 +32,7 @@ def _row(study: ComparedStudy) -> tuple[str | int | float | None, ...]:
 
 
 def param_rows(group: StudyGroup) -> dict[str, list[str]]:
-    """Return the values of each parameter in the best trials of the studies, as texts."""
+    """Return a row for each parameter. The row contains the parameter's value in each study's best trial, as text."""
     names = dict.fromkeys(name for study in group.studies for name in study.best_params)
     return {
         name: [
@@ -44,7 +44,9 @@ def param_rows(group: StudyGroup) -> dict[str, list[str]]:
 
 
 def setting_rows(group: StudyGroup) -> dict[str, list[str]]:
-    """Return the values of each setting that differs between the studies, as texts."""
+    """Return a row for each setting that differs between the studies. The row contains the setting's value in each
+    study, as text.
+    """
     return {name: [cell(value) for value in values] for name, values in group.differences.items()}
 
 

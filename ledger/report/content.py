@@ -16,7 +16,7 @@ LARGEST = 1e300
 
 
 class ReportContent:
-    """The content of a report about a study at one moment.
+    """The content of a report about a study. The report shows the state of the study at one moment.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ class ReportContent:
     def metric(self) -> str:
         """The name of the metric from which the ledger computes the loss of a model or an estimator.
 
-        For a user's own function, the property is a default name. The report searches the metrics that the function
-        returned for the default name.
+        For a user's own function, the property is a default name. The report looks for a metric with the default name
+        among the metrics that the function returned.
         """
         return self.study.objective.metric or metrics.DEFAULT
 

@@ -16,9 +16,9 @@ from ledger.report.theme import ORANGE
 from ledger.study.dimensions import Categorical, Dimension
 from ledger.text import nearest, one_line
 
-# The report shows the pairs of the `PAIRED` most important numeric parameters.
+# The report has a contour plot for each pair of the `PAIRED` most important numeric parameters.
 PAIRED = 3
-# Number of levels between the lowest and the highest value of all plots.
+# Number of contour levels between the lowest and the highest value of all contour plots.
 LINES = 16
 _TITLE = "Contours"
 
@@ -30,7 +30,7 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
     ----------
     content : ReportContent
     names : sequence of str
-        The names of two parameters. The section then has one plot of these two parameters.
+        The names of two parameters. If `names` is given, the section has only the plot of the two named parameters.
 
     Raises
     ------
@@ -140,6 +140,6 @@ def _contour(
 
 
 def _levels(lowest: float, highest: float) -> dict[str, float]:
-    """Return the levels of the lines. If all values are equal, Plotly chooses the levels."""
+    """Return the levels of the contour lines. If all values are equal, Plotly chooses the levels."""
     size = highest / LINES - lowest / LINES
     return {"start": lowest, "end": highest, "size": size} if size > 0 else {}

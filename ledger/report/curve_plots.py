@@ -1,4 +1,4 @@
-"""The learning curves of a report. A curve shows the values that the objective reported during a training."""
+"""The learning curves of a report. A curve shows the values that the objective reported during a trial."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ def curves(content: ReportContent) -> ReportSection:
     if not shown:
         return ReportSection("curves", TITLE, "The objective has reported no values during the training.")
     best = None if content.best is None else content.best.number
-    # Plotly draws later curves on top of earlier curves. The curves of the best trials come last, so that they stay
-    # visible.
+    # Plotly draws later curves on top of earlier curves. The curves of the best trials come last, so that the best
+    # curves stay visible.
     ordered = sorted(shown, key=lambda curve: (curve.trial.number == best, curve.is_best))
     figure = go.Figure(
         [_trace(curve, best) for curve in ordered],

@@ -30,7 +30,7 @@ def page_of(template: str, sections: Sequence[ReportSection], **values: Any) -> 
     sections : sequence of ReportSection
         The sections with plots. The template shows each section.
     **values
-        The other values that the template uses.
+        Further values that the template uses.
     """
     figures = {
         f"{section.name}-{index}": plot.figure.to_plotly_json()
@@ -59,7 +59,7 @@ def moment(time: datetime) -> str:
 
 
 def _script(text: str) -> markupsafe.Markup:
-    """Return the JSON `text` with escaped characters. The escaped JSON cannot end the surrounding script element."""
+    """Escape some characters of the JSON text `text`. The escaped text cannot end the surrounding script element."""
     return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 

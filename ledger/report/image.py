@@ -1,4 +1,4 @@
-"""Plots as PNG images that a browser draws."""
+"""Draws plots as PNG images with a browser."""
 
 import kaleido
 from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError

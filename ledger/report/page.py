@@ -20,8 +20,8 @@ from ledger.study.objective import FileDataset
 from ledger.study.python_values import ordered_params
 from ledger.text import last_line, one_line
 
-# Largest number of metrics with a column in the table of trials, and largest number of shown changes of the package
-# versions.
+# Maximum number of metrics that have a column in the table of trials, and maximum number of changes of package versions
+# that the page shows.
 METRICS, ENVIRONMENTS = 8, 100
 
 
@@ -29,7 +29,7 @@ def render(ledger: StudyOverview) -> str:
     """Return a study's report as HTML.
 
     The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
-    all network connections. The function escapes all text of the study.
+    all network connections. The function escapes all texts of the study for HTML.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Axes and traces of a parameter. Each kind of dimension has its own class."""
+"""Axes and traces of a parameter. Each kind of dimension has its own axis class."""
 
 import math
 from abc import ABC, abstractmethod
@@ -113,8 +113,8 @@ class NumericAxis(ParameterAxis):
         low, high = self._dimension.low, self._dimension.high
         if self._is_logarithmic:
             first, last = math.log10(low), math.log10(high)
-            # A logarithmic axis over two or more decades has ticks only at powers of ten. The axis has at most about
-            # four ticks.
+            # A logarithmic axis over two or more decades has ticks only at powers of ten. The axis has at most five
+            # ticks.
             ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
             edge = _MARGIN * (last - first)
             return {"type": "log", "range": [first - edge, last + edge], **ticks}

@@ -130,7 +130,7 @@ def _dependence(
 
 
 def why_no_surrogate(content: ReportContent) -> str:
-    """Return the caption of a section without plots: the reason why the content has no surrogate."""
+    """Return the caption of a section without plots. The caption says why the report has no surrogate."""
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:
@@ -145,7 +145,9 @@ def why_no_surrogate(content: ReportContent) -> str:
 
 
 def surrogate_name(content: ReportContent) -> str:
-    """Return a text with the kind of the surrogate and the number of its trials. The content must have a surrogate."""
+    """Return a text with the kind of the surrogate and the number of trials to which the surrogate is fitted. The
+    content must have a surrogate.
+    """
     assert content.surrogate is not None
     names = {"GP": "the Gaussian process", "RF": "the random forest", "ET": "the forest of extra trees"}
     name = names[content.surrogate.estimator]

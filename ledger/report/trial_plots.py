@@ -1,4 +1,6 @@
-"""Plots of a study's trials: the convergence, parallel coordinates, and the value over each parameter."""
+"""Plots of a study's trials. The plots show the convergence, the trials in parallel coordinates, and the value over
+each parameter.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -79,7 +81,9 @@ def convergence(content: ReportContent) -> ReportSection:
 
 
 def parallel(content: ReportContent) -> ReportSection:
-    """Return a plot of parallel coordinates. A line for each complete trial connects the parameters with the value."""
+    """Return a plot of parallel coordinates. Each complete trial has a line that connects the trial's parameters with
+    the trial's value.
+    """
     title = "Parallel coordinates"
     sign = 1 if content.is_maximised else -1
     shown = sorted(
@@ -194,7 +198,7 @@ def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
 
     The curve has a point for each trial whose value is better than all earlier values, and for the last complete trial.
     """
-    # If a study has very many improvements, the curve has points for a selection of the improvements.
+    # If a study has very many improvements, the curve has points for only a selection of the improvements.
     kept = thinned(content.ledger.improvements)
     numbers, values = [each.trial for each in kept], [each.value for each in kept]
     last = content.ledger.last_complete

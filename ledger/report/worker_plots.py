@@ -13,9 +13,9 @@ from ledger.report.content import ReportContent
 from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import OUTCOMES
 
-# If a study has too many attempts for a separate bar for each attempt, a worker's consecutive attempts with the same
-# outcome share a bar. In a shared bar, the gap between two consecutive groups of attempts is at most `LARGEST_GAP`
-# times the length of the timeline.
+# If a study has very many attempts, consecutive attempts of a worker share a bar if the attempts have the same outcome.
+# In a shared bar, the gap between two consecutive groups of attempts is at most `LARGEST_GAP` times the length of the
+# timeline.
 LARGEST_GAP = 1 / 2_000
 
 
@@ -107,7 +107,7 @@ def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_TimelineBar
 
     If the part has several outcomes, the bars are adjacent. The length of each bar is the total time of the attempts
     with the bar's outcome. A worker can claim several trials together, so the sum of the times can exceed the length of
-    the part. The function then shortens all bars of the part by the same factor.
+    the part. If the sum exceeds the length of the part, the function shortens all bars of the part by the same factor.
     """
     start = min(group.began_at for group in groups)
     length = max(0.0, (max(group.ended_at for group in groups) - start).total_seconds())

@@ -1,4 +1,4 @@
-"""The digest of a search: its data, estimator, scorers and splits.
+"""The digest of a search, which is a hash of the search's data, estimator, scorers and splits.
 
 Equal searches have equal digests in all processes. The digest of a function or class depends on the code of the
 function or class. Therefore a search with changed code is a new search.
@@ -30,8 +30,8 @@ _IGNORED = frozenset(
 def digest(value: object) -> str:
     """Return the SHA-256 of a value, in hexadecimal.
 
-    The value may consist of Python's and numpy's values, of sparse matrices, of functions and classes, and of all
-    objects that can be pickled, such as estimators, scorers and data frames. For a function or class of a module, the
+    The value may contain values of Python and numpy, sparse matrices, functions, classes, and all objects that can be
+    pickled. For example, estimators, scorers and data frames can be pickled. For a function or class of a module, the
     hash depends on the module's file, but not on the other modules that the module imports. For a function or class of
     a script or notebook, the hash depends on the code and on the values to which the code refers.
 
@@ -56,8 +56,8 @@ class _Hasher:
     def __init__(self) -> None:
         # A mapping from the id of each object with an incomplete hash to the nesting depth of the object.
         self._open: dict[int, int] = {}
-        # The hashes of modules' files. Each digest reads the files again, because an editor may change a file between
-        # two digests.
+        # A mapping from each module to the hash of the module's file. Each call of `digest` reads the files again,
+        # because a user may change a file between two calls.
         self._files: dict[str, str] = {}
 
     def hash(self, value: object) -> bytes:
@@ -102,7 +102,8 @@ class _Hasher:
             yield from self._all(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__"))
         elif _is_sparse(value):
             yield "sparse"
-            # The other attributes of a sparse matrix are cached properties, such as whether the indices are sorted.
+            # All other attributes of a sparse matrix are cached properties. For example, an attribute states whether
+            # the indices are sorted.
             triples = value.tocoo()
             yield from self._all((kind.__name__, value.shape, triples.data, *triples.coords))
         else:
@@ -185,7 +186,7 @@ def _is_sparse(value: object) -> bool:
 
 
 def _is_importable(value: object, module: object, name: str) -> bool:
-    """Return whether other processes can import a function or class by its name."""
+    """Return whether other processes can import a function or a class by name."""
     if not isinstance(module, str) or module == "__main__":
         return False
     found: Any = sys.modules.get(module)
@@ -195,7 +196,10 @@ def _is_importable(value: object, module: object, name: str) -> bool:
 
 
 def _constants(code: CodeType) -> Iterator[object]:
-    """Yield the attributes of a code object that determine its result, but not the position of its source."""
+    """Yield the attributes of a code object that determine the result of the code.
+
+    The yielded attributes do not include the position of the source.
+    """
     yield from (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -1,4 +1,7 @@
-"""The search space of `LedgerSearchCV`, which users write as a dict of distributions and lists of choices."""
+"""The search space of `LedgerSearchCV`.
+
+A user writes the search space as a dict of distributions and lists of choices.
+"""
 
 import inspect
 import math
@@ -18,24 +21,25 @@ _LONGEST_LABEL = 100
 
 @dataclass(frozen=True)
 class Distributions:
-    """A search space, and the objects that the labels in the space represent.
+    """A search space, and a mapping from each label in the space to the object that the label represents.
 
     A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values.
-    Therefore a text, the label, represents each choice that is not a string, a number or a boolean.
+    Therefore the search space contains a text instead of each choice that is not a string, a number or a boolean. The
+    text is the label of the choice.
 
     Attributes
     ----------
     space : Space
         The search space of the study.
     objects : dict
-        For each parameter, a mapping from each label to its object.
+        For each parameter, a mapping from each label to the object that the label represents.
     """
 
     space: Space
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def decode(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of a trial, with each label replaced by its object.
+        """Replace each label in the parameters of a trial by the label's object, and return the parameters.
 
         Examples
         --------
@@ -49,17 +53,17 @@ class Distributions:
         }
 
     def first_point(self) -> dict[str, Any]:
-        """Return one point of the space, with each label replaced by its object."""
+        """Return one point of the space. The point contains objects instead of labels."""
         return self.decode(next(self.space.extreme_points()))
 
 
 def read_distributions(param_distributions: Any) -> Distributions:
-    """Return the search space that a user has given to `LedgerSearchCV`.
+    """Convert the argument `param_distributions` of `LedgerSearchCV` to a search space.
 
     Raises
     ------
     UsageError
-        The value is not a mapping, or a dimension is not valid. The message is one line.
+        `param_distributions` is not a mapping, or a dimension is not valid. The message is one line.
 
     Examples
     --------
@@ -88,7 +92,7 @@ def read_distributions(param_distributions: Any) -> Distributions:
 
 
 def _table(name: str, given: Any) -> Any:
-    """Return the table of a dimension that is not a list of choices."""
+    """Return the TOML table of a dimension that is not a list of choices."""
     if isinstance(given, tuple) and len(given) in (2, 3):
         kind = "integer" if all(isinstance(bound, int) for bound in given[:2]) else "real"
         table = {"type": kind, "low": given[0], "high": given[1]}
@@ -115,7 +119,10 @@ def _table(name: str, given: Any) -> Any:
 
 
 def _choices(given: Any) -> list[Any] | None:
-    """Return the choices of a list, an array or a categorical dimension of skopt. Return None for other dimensions."""
+    """Return the choices of a list, an array or a categorical dimension of skopt.
+
+    Return None for any other dimension.
+    """
     if isinstance(given, list | range) or (hasattr(given, "tolist") and getattr(given, "ndim", 0) == 1):
         return list(given)
     return list(given.categories) if _is_of_skopt(given) and hasattr(given, "categories") else None
@@ -128,7 +135,7 @@ def _is_of_skopt(given: Any) -> bool:
 
 
 def _labelled(given: Iterable[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the choices in a form that the ledger can store, and a mapping from each label to its object."""
+    """Return the choices in a form that the ledger can store, and a mapping from each label to the label's object."""
     values = [
         value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value for value in given
     ]

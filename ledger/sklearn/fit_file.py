@@ -1,8 +1,8 @@
-"""A file that contains the fits and the data of a search, for the workers of one machine.
+"""A file that shares the fits and the data of a search with the workers on one machine.
 
 The file contains a pickle of protocol 5. The file stores the buffers of arrays before the pickle, and each process maps
-the file into memory. Therefore all processes of a machine share one copy of the data, and no process reads the data
-again for another trial.
+the file into memory. Therefore all processes of a machine share one copy of the data, and a process reads the data only
+once for all its trials.
 """
 
 import mmap
@@ -13,12 +13,12 @@ from typing import Any
 from ledger.errors import UsageError
 from ledger.text import one_line
 
-# Each buffer begins at a multiple of `_ALIGNMENT` bytes, like the buffers that numpy allocates.
+# In the file, each buffer begins at a multiple of `_ALIGNMENT` bytes.
 _ALIGNMENT = 64
 
 
 class SharedContent:
-    """An object that a worker's process reads from a file when the process loads the objective.
+    """An object that is stored in a file, and that a worker's process reads when the process loads the objective.
 
     The pickle of a `SharedContent` contains only the path of the file and the position of the pickle in the file.
 
@@ -32,16 +32,17 @@ class SharedContent:
     Attributes
     ----------
     value : object
-        The object. In a process that has read the object from the file, the arrays inside the object are read-only.
+        The object. If a process has read the object from the file, the arrays inside the object are read-only in the
+        process.
 
     Raises
     ------
     UsageError
-        The object cannot be pickled. The message is one line.
+        Python cannot pickle the object. The message is one line.
     """
 
     # The class has no attribute `__dict__`, so the digest of the objective's code does not include the path of the
-    # file. The path is different in each run of the same search.
+    # file. The path of the file changes each time the user runs the search.
     __slots__ = ("_file", "_position", "value")
 
     def __init__(self, value: Any, file: Path) -> None:
@@ -81,7 +82,7 @@ def _write(value: Any, file: Path) -> int:
 def _read(file: str, position: int) -> "SharedContent":
     with open(file, "rb") as opened:  # noqa: PTH123 (the path is a string)
         content = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-    # It is safe to load the pickle, because the process of this search has written the file for its own workers.
+    # It is safe to load the pickle, because the process that runs the search has written the file.
     pickled, spans = pickle.loads(content[position:])  # noqa: S301
     read: SharedContent = SharedContent.__new__(SharedContent)
     read.value = pickle.loads(pickled, buffers=[content[at : at + size] for at, size in spans])  # noqa: S301

@@ -1,9 +1,9 @@
-"""The fits of a search, which scikit-learn passes to joblib.
+"""The fits that scikit-learn passes to joblib during a search.
 
-`BaseSearchCV.fit` passes each fit of a candidate on a split to joblib, as a function and its arguments. The joblib
-backend of this module collects these calls, so that the ledger's workers can run the calls. When scikit-learn later
-makes the same calls, the backend returns the results from the ledger. Therefore scikit-learn itself reads all arguments
-of a search, splits the data, and computes `cv_results_`. This module does not copy any code of scikit-learn.
+For each candidate and each split, `BaseSearchCV.fit` passes a function call to joblib. The joblib backend of this
+module collects the function calls, so that the ledger's workers can run the calls. When scikit-learn makes the same
+calls again, the backend returns the results from the ledger. Therefore scikit-learn itself reads all arguments of a
+search, splits the data, and computes `cv_results_`. This module does not copy any code of scikit-learn.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ from sklearn.base import clone
 
 @dataclass(frozen=True)
 class Fit:
-    """The call with which scikit-learn fits and scores an estimator on one split of the data.
+    """A function call that fits and scores an estimator on one split of the data.
 
     Attributes
     ----------
     function : callable
-        scikit-learn's function.
+        The function of scikit-learn that fits and scores the estimator.
     arguments : tuple
         The positional arguments of the function. The first argument is the unfitted estimator.
     keywords : mapping
@@ -40,7 +40,7 @@ class Fit:
 
 
 class _CallsCollectedError(Exception):
-    """Ends a call of scikit-learn after the backend has collected the fits of one candidate."""
+    """This exception ends a call of scikit-learn after the backend has collected the fits of one candidate."""
 
 
 class FitBackend(ParallelBackendBase):  # type: ignore[misc]
@@ -62,7 +62,7 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
         self._results: Iterator[Mapping[str, Any]] = iter(())
 
     def collect(self, evaluate_candidates: Callable[..., Any], n_splits: int) -> list[Fit]:
-        """Return the fit of each split.
+        """Collect and return one `Fit` object for each split.
 
         Parameters
         ----------
@@ -91,7 +91,8 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
         candidates : sequence of mapping
             The parameters of each candidate.
         results : iterable of mapping
-            The result of each fit, ordered by candidate and then by split.
+            The result of each fit. The results are ordered by candidate. The results of a candidate are ordered by
+            split.
         """
         self._results = iter(results)
         evaluate_candidates(candidates)

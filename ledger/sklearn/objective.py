@@ -1,7 +1,7 @@
-"""The objective of a study that searches the parameters of an estimator.
+"""The objective of a parameter search.
 
-The objective runs the fits of one candidate. The value of a trial is the mean test score, which the study
-maximises.
+The objective runs the fits of one candidate. The value of a trial is the mean test score. The study maximises the mean
+test score.
 """
 
 import json
@@ -22,20 +22,20 @@ from ledger.sklearn.fits import Fit
 from ledger.sklearn.scores import from_metrics, mean_score, to_metrics
 from ledger.text import last_line
 
-# The ledger removes the middle of a long error. Therefore the metrics of a failed candidate must be in the first half
-# of the error.
+# The ledger removes the middle of a long error text. Therefore the metrics of a failed candidate must be in the first
+# half of the error text.
 _LONGEST_TRACEBACKS = LONGEST_ERROR // 4
 _RECORDED = re.compile(r"^cv_results (\{.*\})$", re.MULTILINE)
 
 
 class FailedCandidateError(Exception):
-    """A candidate has no finite mean test score. The message contains the metrics of the candidate."""
+    """A candidate has no finite mean test score. The error message contains the metrics of the candidate."""
 
 
 class FatalFitError(Exception):
     """A fit has raised an exception that would also end a search of scikit-learn.
 
-    The cause is the exception of the fit.
+    The attribute `__cause__` is the exception of the fit.
     """
 
 
@@ -46,12 +46,12 @@ class CandidateFits:
     Attributes
     ----------
     fits : sequence of Fit
-        The fit of each split.
+        One fit for each split.
     distributions : Distributions
         The search space.
     scorer : str or None
-        The name of the scorer whose mean score the search maximizes. If `scorer` is None, the search uses its only or
-        first scorer.
+        The name of the scorer whose mean score the search maximizes. If `scorer` is None, the search maximizes the mean
+        score of the only scorer or of the first scorer.
     """
 
     fits: Sequence[Fit]
@@ -68,7 +68,7 @@ class CandidateFits:
         FatalFitError
             A fit raised an exception that scikit-learn does not replace by `error_score`.
         """
-        # An estimator without a random state uses the global random generator. Without a seed, the score would be
+        # An estimator without a random state uses the global random generator. Without a fixed seed, the score would be
         # different after a restart.
         random.seed(seed)
         np.random.seed(seed)
@@ -85,16 +85,16 @@ class CandidateFits:
 
 
 def make_objective(name: str, digest: str, shared: SharedContent) -> Callable[..., Any]:
-    """Return the objective of a study.
+    """Return the objective function of a search.
 
     Parameters
     ----------
     name : str
         The name of the objective.
     digest : str
-        The digest of the search, which the ledger records as the code of the objective.
+        The digest of the search. The ledger records the digest as the code of the objective.
     shared : SharedContent
-        A `CandidateFits`, which the worker's process reads from a file.
+        A `CandidateFits` object that the worker's process reads from a file.
     """
 
     def evaluate(params: dict[str, Any], context: "ledger.Context") -> dict[str, Any]:
@@ -128,7 +128,10 @@ def has_ended_search(trial: "ledger.Trial") -> bool:
 
 
 def _failure(results: Sequence[Mapping[str, Any]], score: float, metrics: Mapping[str, Any]) -> str:
-    """Return the message for a candidate without a finite mean score. The message contains the candidate's metrics."""
+    """Return the error message for a candidate without a finite mean score.
+
+    The message contains the candidate's metrics.
+    """
     recorded = f"\ncv_results {json.dumps(metrics)}\n"
     errors = [str(result["fit_error"]) for result in results if result["fit_error"] is not None]
     if not errors:

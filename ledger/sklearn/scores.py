@@ -1,4 +1,4 @@
-"""The results of a candidate's fits as the metrics of a trial.
+"""Conversion between scikit-learn's results of fits and the metrics of a trial.
 
 The metrics have the names of the columns of `cv_results_`, such as ``split0_test_score`` and ``mean_test_score``.
 """
@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-# `_SCORES` and `_TIMES` contain keys of scikit-learn's result of one fit. The value of a key in `_SCORES` is a number,
-# or a dict with a number for each scorer.
+# For each fit, scikit-learn returns a dict with the keys in `_SCORES` and `_TIMES`. In the dict, the value of each key
+# in `_SCORES` is a number, or a dict that maps the name of each scorer to a number.
 _SCORES = {"test_scores": "test", "train_scores": "train"}
 _TIMES = ("fit_time", "score_time")
-# The name of the only score of a search with one scorer.
+# If a search has only one scorer, the score has this name.
 ONE_SCORE = "score"
 
 
 def to_metrics(results: Sequence[Mapping[str, Any]], longest_error: int) -> dict[str, Any]:
-    """Return the metrics of a trial.
+    """Convert scikit-learn's results for the splits into the metrics of a trial.
 
     Parameters
     ----------
@@ -30,8 +30,9 @@ def to_metrics(results: Sequence[Mapping[str, Any]], longest_error: int) -> dict
     Returns
     -------
     dict
-        The scores and times of each split, and their means and standard deviations over the splits. JSON has no NaN, so
-        None stands for NaN, and the texts "Infinity" and "-Infinity" stand for infinite scores.
+        The scores and times of each split, and the means and standard deviations of the scores and times over all
+        splits. JSON has no NaN, so None stands for NaN, and the texts "Infinity" and "-Infinity" stand for infinite
+        scores.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def mean_score(results: Sequence[Mapping[str, Any]], name: str | None) -> float:
     results : sequence of mapping
         scikit-learn's result for each split.
     name : str or None
-        The name of a scorer. If no scorer has this name, the function returns the mean score of the first scorer.
+        The name of a scorer. If no scorer has the name `name`, the function returns the mean score of the first scorer.
     """
     scores = []
     for result in results:
@@ -78,7 +79,7 @@ def mean_score(results: Sequence[Mapping[str, Any]], name: str | None) -> float:
 
 
 def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, Any]]:
-    """Return scikit-learn's result for each split, from the metrics that `to_metrics` has returned.
+    """Convert metrics that `to_metrics` returned into a list of scikit-learn's result for each split.
 
     Raises
     ------
@@ -118,7 +119,9 @@ def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, An
 def failed_fits(
     error: str, n_splits: int, error_score: float, scorers: Sequence[str] | None, *, has_train_scores: bool
 ) -> list[dict[str, Any]]:
-    """Return scikit-learn's result of a failed fit for each split of a candidate without recorded results.
+    """Return a list that contains, for each split, scikit-learn's result of a failed fit.
+
+    If the ledger recorded no results of a candidate, the list replaces the results.
 
     Parameters
     ----------
@@ -129,7 +132,8 @@ def failed_fits(
     error_score : float
         The score of a failed fit.
     scorers : sequence of str or None
-        The names of the scorers. None means that the search has only one scorer, or a callable that returns the scores.
+        The names of the scorers. None if the search has only one scorer, or if the search's scorer is a callable that
+        returns all scores.
     has_train_scores : bool
         Whether the search also computes scores on the training data.
     """
@@ -144,7 +148,8 @@ def _named(scores: Any) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    # scikit-learn computes the means of `cv_results_` by the same function, so both means are exactly equal.
+    # scikit-learn also calls `np.average` to compute the means in `cv_results_`. Therefore the result is exactly equal
+    # to scikit-learn's mean.
     return float(np.average(np.array(values, dtype=np.float64)))
 
 

@@ -27,20 +27,20 @@ from ledger.sklearn.objective import CandidateFits, has_ended_search, make_objec
 from ledger.sklearn.scores import failed_fits
 from ledger.text import last_line
 
-# The default seed of a search. The search uses this seed if the user has not set `random_state`. A search with the same
-# seed continues after an interruption.
+# The default seed of a search. The search uses this seed if the user has not set `random_state`. Because the default
+# seed never changes, a new call of `fit` can continue an interrupted search.
 _SEED = 42
-# The name of a study contains a part of the hash.
+# Number of hexadecimal digits of a hash that the name of a study contains.
 _HASH_LENGTH = 12
 
 
 class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
-    """Search of an estimator's parameters by cross-validation, in a study of the ledger.
+    """A search of an estimator's parameters by cross-validation. The search is a study of the ledger.
 
     The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
-    candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The
-    metrics of a trial have the names of the columns of `cv_results_`, such as ``split0_test_score``. The value of a
-    trial is the mean test score, which the study maximises.
+    candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The names
+    of a trial's metrics are the names of columns in `cv_results_`, such as ``split0_test_score``. The value of a trial
+    is the mean test score, which the study maximises.
 
     If a program ends during `fit`, a new call of `fit` with equal data and equal settings continues the study. A call
     of `fit` after the end of the study reads the results from the ledger, and fits only `best_estimator_` again.
@@ -55,59 +55,62 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
 
         - ``["rbf", "linear"]`` is a list of choices. A choice can be any object, such as None or an estimator. A
           one-dimensional numpy array is also a list of choices.
-        - ``scipy.stats.uniform``, ``loguniform`` or ``randint`` with arguments is a range of numbers.
-        - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
-        - ``(1, 10)`` is a range of integers, with both ends included.
-        - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior.
+        - A call of ``scipy.stats.uniform``, ``loguniform`` or ``randint`` is a range of numbers.
+        - ``(0.0, 1.0)`` is a range of real numbers. The range includes both ends.
+        - ``(1, 10)`` is a range of integers. The range includes both ends.
+        - ``(1e-3, 1e3, "log-uniform")`` is a range of real numbers with a log-uniform prior.
         - ``skopt.space.Real``, ``Integer`` or ``Categorical`` is a dimension of scikit-optimize.
     n_trials : int
         The number of candidates, from 1 to 1,000,000. If the space has fewer points, the search has fewer candidates.
     cv : int, cross-validation generator or iterable, optional
-        The splits, as in scikit-learn. The default is 5 folds. If a generator shuffles the data, an interrupted search
-        can continue only if the generator's `random_state` is an integer.
+        The splits of the data. The parameter has the same meaning as the parameter `cv` of `RandomizedSearchCV`. The
+        default is 5 folds. If a cross-validation generator shuffles the data, an interrupted search can continue only
+        if the generator's `random_state` is an integer.
     scoring : str, callable, list, tuple or dict, optional
-        The scorers, as in scikit-learn. By default, the search uses the estimator's method `score`.
+        The scorers. The parameter has the same meaning as the parameter `scoring` of `RandomizedSearchCV`. By default,
+        the search uses the estimator's method `score`.
     refit : bool, str or callable
-        Whether `fit` fits `best_estimator_` on all data, as in scikit-learn. If `scoring` has several scorers, `refit`
-        is the name of the scorer that the optimizer maximizes. If `refit` is a callable or False, the optimizer
-        maximizes the first scorer.
+        Whether `fit` fits `best_estimator_` on all data. The class `RandomizedSearchCV` has the same parameter. If
+        `scoring` has several scorers, `refit` is the name of the scorer that the optimizer maximizes. If `refit` is a
+        callable or False, the optimizer maximizes the first scorer.
     workers : int, optional
         The number of worker processes, at least 1. By default, `fit` starts one worker for each core, but at most
         `batch_size` workers. The results do not depend on the number of workers.
     random_state : int or RandomState, optional
-        The seed of the study, in [0, 2**31), or a generator from which `fit` draws the seed. The default seed is 42. A
-        worker also seeds the global generators of Python and numpy for each candidate.
+        The seed of the study in [0, 2**31), or a random generator. If `random_state` is a generator, `fit` draws the
+        seed from the generator. The default seed is 42. A worker also seeds the global random generators of Python and
+        numpy for each candidate.
     batch_size : int
         The number of candidates that the optimizer proposes in one iteration, from 1 to 1,000,000.
     error_score : "raise" or float
-        The score of a split if the fit raises an exception, as in scikit-learn. A candidate without a finite mean score
-        is a failed trial. If `error_score` is "raise", `fit` repeats the failed fit after the end of the study, and
-        raises the exception of the failed fit.
+        The score of a split if the fit on the split raises an exception. The class `RandomizedSearchCV` has the same
+        parameter. A candidate without a finite mean score is a failed trial. If `error_score` is "raise", `fit` repeats
+        the failed fit after the end of the study, and raises the exception of the failed fit.
     return_train_score : bool
         Whether `cv_results_` contains the scores on the training data.
     study_name : str, optional
         The name of the study. The default name contains a hash of the data, the estimator, the splits, the scorers and
-        the settings. A study with a given name cannot continue with other data.
+        the settings. A study with the name `study_name` cannot continue with other data.
     database : str, optional
         The PostgreSQL database of the ledger, as a libpq URL. By default, the search uses the same database as
         `ledger.Study`. The `repr` of the search shows this URL. If the URL contains a password, write the URL into the
         environment variable DATABASE_URL instead.
     optimizer : OptimizerOptions, optional
-        Options of the optimizer, as in `ledger.Study`.
+        Options of the optimizer. The docstring of `ledger.Study` describes the options.
     limits : LimitOptions, optional
-        Limits for trials, as in `ledger.Study`. By default, the workers do not try a candidate again if a fit of the
-        candidate has raised an exception.
+        Limits for trials. The docstring of `ledger.Study` describes the limits. By default, the workers do not try a
+        candidate again if a fit of the candidate has raised an exception.
 
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        The parameters, scores and times of all candidates, in the same form as in scikit-learn.
+        The parameters, scores and times of all candidates, in the format of scikit-learn's `cv_results_`.
     best_estimator_ : estimator
-        The estimator with the best parameters, fitted on all data. The attribute exists only if `refit` is not False.
+        The estimator with the best parameters, fitted on all data. If `refit` is False, the attribute does not exist.
     best_params_, best_score_, best_index_ : dict, float, int
         The parameters, the mean test score and the index of the best candidate.
     scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
-        As in scikit-learn.
+        The same attributes as in `RandomizedSearchCV`.
     study_name_ : str
         The name of the study. ``ledger.load_study(search.study_name_)`` reads the study.
 
@@ -115,14 +118,14 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     ------
     UsageError
         An argument or the search space is not valid, or the estimator cannot be pickled for the workers. The method
-        `fit` raises this error, because scikit-learn's estimators do not check arguments before `fit`.
+        `fit` raises UsageError, because scikit-learn's estimators check their arguments only in `fit`.
     LedgerError
         The study was cancelled, another program runs the study, or the database is unavailable. The method `fit` raises
-        this error. The method `fit` also raises LedgerError if a worker of another search calls `fit`.
+        LedgerError. The method `fit` also raises LedgerError if a worker of another search calls `fit`.
 
     See Also
     --------
-    ledger.Study : A search with any Python function.
+    ledger.Study : A search for the best parameters of any Python function.
 
     Examples
     --------
@@ -201,25 +204,26 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The data. The workers read the data from a file on this machine, which exists until the end of the study.
+            The data. The workers read the data from a file on this machine. The file exists until the end of the study.
             The ledger does not store the data.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             The targets.
         **params : dict
-            Parameters for the estimator's `fit`, such as `sample_weight`, and `groups` for the splits, as in
-            scikit-learn.
+            Parameters for the method `fit` of the estimator, such as `sample_weight`. The parameter `groups` is for the
+            splits. The method `fit` of `RandomizedSearchCV` has the same parameters.
 
         Returns
         -------
         LedgerSearchCV
-            This search.
+            The search itself.
 
         Raises
         ------
         ValueError
-            An argument is not valid, or all fits failed, as in scikit-learn.
+            An argument is not valid, or all fits failed. The method `fit` of `RandomizedSearchCV` raises the same
+            error.
         UsageError, LedgerError
-            As for the class.
+            The docstring of the class describes the causes of UsageError and LedgerError.
 
         Examples
         --------
@@ -248,16 +252,16 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                 del self._backend, self._until_search
         return self
 
-    # `BaseSearchCV.fit` calls this method between the checks of the arguments and the refit. A subclass may choose the
-    # candidates in any way, but must pass all candidates to `evaluate_candidates`. scikit-learn itself then computes
-    # `cv_results_`, chooses the best candidate and sets all attributes. Therefore the results have the same form as in
-    # the installed version of scikit-learn.
+    # `BaseSearchCV.fit` calls `_run_search` between the checks of the arguments and the refit. A subclass may choose
+    # the candidates in any way, but must pass all candidates to `evaluate_candidates`. scikit-learn itself computes
+    # `cv_results_`, chooses the best candidate and sets all attributes. Therefore the results have the format of the
+    # installed scikit-learn version.
     def _run_search(self, evaluate_candidates: Any) -> None:
         self._until_search.close()
         fits = self._backend.collect(evaluate_candidates, self.n_splits_)
         scorer = self.refit if isinstance(self.refit, str) else None
         search = CandidateFits(fits, read_distributions(self.param_distributions), scorer)
-        # scikit-learn refuses an unknown parameter here, before the study begins.
+        # The method `set_params` raises an error for an unknown parameter before the study begins.
         clone(self.estimator).set_params(**search.distributions.first_point())
         candidates, results = [], []
         for trial in self._run_study(search).trials:
@@ -287,8 +291,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             shared = SharedContent(search, Path(folder) / "fits")
             study = ledger.Study(
-                # The objective's name is part of the study's spec. Therefore a study with a given name cannot continue
-                # with other data.
+                # The name of the objective contains a hash of the data, and is a part of the study's spec. Therefore an
+                # existing study cannot continue with other data.
                 make_objective(f"{label}_{code[:_HASH_LENGTH]}", code, shared),
                 name=self.study_name or name,
                 database=self.database,
@@ -322,7 +326,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             return found
         if has_ended_search(trial):
             # A search of scikit-learn would raise the exception of the failed fit. Therefore this method repeats the
-            # fits. The failed fit then raises its exception again, with a traceback for debuggers.
+            # fits, so that the failed fit raises its exception again. The exception has a traceback for debuggers.
             for fit in search.fits:
                 fit.run(search.distributions.decode(trial.params))
         if self.error_score == "raise" or has_ended_search(trial):

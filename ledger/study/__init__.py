@@ -1,1 +1,1 @@
-"""Reads a study's specification, search space and points from files and options."""
+"""The specification, the search space and the points of a study."""

@@ -12,9 +12,10 @@ Prior: TypeAlias = Literal["uniform", "log-uniform"]
 
 
 class RealDimension(TypedDict):
-    """A dict that defines a real dimension, with values in [low, high].
+    """A dict that defines a dimension whose values are real numbers in [low, high].
 
-    With `step`, the values are low, low + step and so on. With `powers_of`, the values are the powers of this integer.
+    If the dict has the key `step`, the values are low, low + step and so on. If the dict has the key `powers_of`, the
+    values are the powers of the integer `powers_of`.
     """
 
     type: Literal["real"]
@@ -26,9 +27,10 @@ class RealDimension(TypedDict):
 
 
 class IntegerDimension(TypedDict):
-    """A dict that defines an integer dimension, with values in [low, high].
+    """A dict that defines a dimension whose values are integers in [low, high].
 
-    With `step`, the values are low, low + step and so on. With `powers_of`, the values are the powers of this integer.
+    If the dict has the key `step`, the values are low, low + step and so on. If the dict has the key `powers_of`, the
+    values are the powers of the integer `powers_of`.
     """
 
     type: Literal["integer"]
@@ -40,10 +42,10 @@ class IntegerDimension(TypedDict):
 
 
 class CategoricalDimension(TypedDict):
-    """A dict that defines a categorical dimension, with the values in `choices`.
+    """A dict that defines a categorical dimension, whose values are the choices.
 
-    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true, the objective gets each
-    list of the choices as a tuple.
+    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true, the objective receives
+    a tuple instead of each choice that is a list.
     """
 
     type: Literal["categorical"]
@@ -118,7 +120,7 @@ AnySpace: TypeAlias = SearchSpace | Sequence[SkoptDimension | ConfigSpaceHyperpa
 
 
 class StudyOptions(TypedDict, total=False):
-    """The arguments of `ledger.Study` that `ledger.minimize` and `ledger.maximize` also take."""
+    """The arguments of `ledger.Study` that are also arguments of `ledger.minimize` and `ledger.maximize`."""
 
     name: str | None
     iterations: int | None
@@ -149,8 +151,8 @@ class OptimizerOptions(TypedDict, total=False):
     kappa : float
         The weight of the standard deviation in "LCB", at least 0.
     xi : float
-        The minimum improvement on the best loss. "EI" and "PI" ignore a smaller improvement. `xi` is a share of the
-        range of the observed losses, and is at least 0. The default is 0.
+        The minimum improvement on the best loss. "EI" and "PI" ignore an improvement that is smaller than `xi`. `xi` is
+        a share of the range of the observed losses, and is at least 0. The default is 0.
 
     Examples
     --------
@@ -173,10 +175,10 @@ class LimitOptions(TypedDict, total=False):
     ----------
     max_failures : int
         The number of failed attempts after which a trial fails, from 1 to 1,000. An attempt fails if the objective
-        raises an exception, or exceeds `trial_timeout`. The default is 1.
+        raises an exception, or exceeds the time limit `trial_timeout`. The default is 1.
     max_crashes : int
-        The number of crashed attempts after which a trial fails, from 1 to 1,000. An attempt crashes if the objective
-        ends its process, or if the memory is not sufficient. The default is 3.
+        The number of crashed attempts after which a trial fails, from 1 to 1,000. An attempt crashes if the process of
+        the objective ends before the objective returns, or if the memory is not sufficient. The default is 3.
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000. The default is 20.
     lease : float
@@ -186,7 +188,7 @@ class LimitOptions(TypedDict, total=False):
         is 10.
     trial_timeout : float or None
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. The worker ends an attempt
-        that exceeds this time limit, and the attempt counts as a failure. The default is None, which means no limit.
+        that exceeds this time limit, and the attempt fails. The default is None, which means no limit.
 
     Examples
     --------

@@ -43,14 +43,15 @@ def name_of(objective: Any, study: str | None) -> CallableName:
     objective : callable
         A function, a lambda, a `functools.partial`, a bound method or a callable object.
     study : str or None
-        The name that the user has given the study. A partial, a lambda or a callable object has no name of its own. The
-        ledger uses the name of a variable that contains the object, in the module with the object's code. If no such
-        variable exists, the user must give the study a name, because the ledger could not distinguish two such objects.
+        The name that the user has given the study. A partial, a lambda or a callable object has no name of its own. If
+        a variable in the module of the object's code contains the object, the ledger uses the variable's name. If no
+        variable contains the object, the user must give the study a name. Without a name, the ledger could not
+        distinguish two lambdas.
 
     Raises
     ------
     UsageError
-        The objective is not callable, or has no name and `study` is None.
+        The objective is not callable, or both the objective and the study have no name.
 
     Examples
     --------
@@ -103,7 +104,7 @@ def space_of(objective: Any) -> Space | None:
 
 
 def contains(module: str, name: str, value: Any) -> bool:
-    """Return whether a worker finds `value` under `name` in a module.
+    """Return whether the variable `name` of a module contains the object `value`.
 
     Examples
     --------
@@ -118,12 +119,12 @@ def contains(module: str, name: str, value: Any) -> bool:
 
 
 def _places(objective: Callable[..., Any]) -> Iterator[tuple[str, str]]:
-    """Yield names of modules and variables that may contain the objective."""
+    """Yield the name of each variable that may contain the objective, as a pair (module, variable)."""
     module, name = getattr(objective, "__module__", None), getattr(objective, "__name__", None)
     if isinstance(module, str) and isinstance(name, str):
         yield module, name
-    # A partial, a lambda or a callable object has no attribute with the name of its variable, so the code searches for
-    # the variable.
+    # A partial, a lambda or a callable object does not know the name of the variable that contains the object, so the
+    # code searches the module for the variable.
     if not isinstance(objective, MethodType):
         module = defining_module(objective)
         for name, value in list(vars(sys.modules.get(module, object)).items()):

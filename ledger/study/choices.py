@@ -1,7 +1,8 @@
-"""The choices of a categorical dimension, which are JSON values or Python tuples.
+"""The choices of a categorical dimension. A choice is a JSON value or a Python tuple.
 
-JSON has no tuples, so the ledger stores a tuple as a JSON list. The spec of a study records which lists are tuples in
-Python (`tuples_in`), and a reader of the spec makes these lists tuples again (`with_tuples`).
+JSON has no tuples, so the ledger stores a tuple as a JSON list. The function `tuples_in` finds the tuples, and the spec
+of a study records the paths of the tuples. When the ledger reads the spec, the function `with_tuples` converts the
+recorded lists into tuples.
 """
 
 import inspect
@@ -13,28 +14,30 @@ from typing import Any, TypeAlias
 from ledger.database.bounds import DEEPEST_JSON
 from ledger.text import show
 
-# Paths of the lists that are tuples in Python. Each element of a path is an index of a list or a key of an object. True
-# means that every list is a tuple.
+# Description of the lists in JSON that are tuples in Python. If every list is a tuple, the value is True. If only some
+# lists are tuples, the value contains the path of each list that is a tuple. Each element of a path is an index of a
+# list or a key of an object.
 Tuples: TypeAlias = bool | list[list[int | str]]
 
-# In a study's document, each choice is inside four other values: the spec, the space, the dimension and the choices.
+# In the JSON document of a study, four values enclose each choice: the spec, the space, the dimension and the choices.
 DEEPEST_CHOICE = DEEPEST_JSON - 4
 
 
 def checked_choice(value: Any) -> Any:
-    """Return a copy of a choice. The copy consists of plain Python objects.
+    """Check a choice, and return a copy of the choice that contains only plain Python objects.
 
     Parameters
     ----------
     value : JSON value or tuple
-        None, a boolean, a number, a string, or a list, tuple or dict of such values. A scalar or an array of numpy
-        becomes a plain number, string or list.
+        The choice, which is None, a boolean, a number, a string, a list, a tuple or a dict. The function also checks
+        each item of a list, a tuple or a dict. The function converts a scalar of numpy into a number or a string, and
+        an array of numpy into a list.
 
     Raises
     ------
     ValueError
-        The value is not a JSON value, or the ledger cannot store the value. The message is one line that says how the
-        user can express the value.
+        The value is not a JSON value, or the ledger cannot store the value. The message is one line that names a
+        correction.
 
     Examples
     --------
@@ -111,14 +114,17 @@ def _check_storable(text: str) -> None:
 
 
 def choice_key(value: Any, *, like_python: bool = False) -> str:
-    """Return a text for a value. Two values have equal texts if and only if the values are equal in PostgreSQL's jsonb.
+    """Return a text that identifies a value.
+
+    Two values have the same text if PostgreSQL's jsonb treats the values as equal. Two values have different texts if
+    PostgreSQL's jsonb treats the values as different.
 
     Parameters
     ----------
     value : JSON value or tuple
-        The value. A tuple is equal to the list of the same items, and the number 1.0 is equal to 1.
+        The value. The function treats a tuple like a list with the same items, and the number 1.0 like the number 1.
     like_python : bool
-        Whether the booleans are equal to the numbers 0 and 1, as in Python.
+        If `like_python` is True, the boolean False is equal to 0, and the boolean True is equal to 1.
 
     Raises
     ------
@@ -155,7 +161,7 @@ def _comparable(value: Any, like_python: bool) -> Any:
 
 
 def tuples_in(choices: Sequence[Any]) -> Tuples:
-    """Return the paths of the tuples in choices. Return True if every list in the choices is a tuple.
+    """Return the path of each tuple in `choices`. If `choices` contains tuples but no lists, return True.
 
     Examples
     --------
@@ -179,14 +185,16 @@ def tuples_in(choices: Sequence[Any]) -> Tuples:
 
     for index, choice in enumerate(choices):
         walk(choice, [index])
-    # jsonb changes the order of an object's keys, so the order of the paths must not depend on the order of keys.
+    # PostgreSQL's jsonb changes the order of the keys in an object. Therefore the order of the paths must not depend on
+    # the order of the keys.
     return sorted(paths, key=json.dumps) if lists or not paths else True
 
 
 def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
-    """Return a copy of the choices. In the copy, a Python tuple replaces each list whose path is in `tuples`.
+    """Return a copy of `choices`. In the copy, each list whose path is in `tuples` is a tuple.
 
-    The function ignores a path if the value at the path is not a list.
+    If `tuples` is True, each list in the copy is a tuple. If the value at a path is not a list, the function ignores
+    the path.
 
     Examples
     --------
@@ -208,7 +216,7 @@ def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Convert each tuple in a choice into a list, and return the choice.
+    """Return a copy of a choice in which each tuple is a list.
 
     Examples
     --------
@@ -221,10 +229,10 @@ def as_json(value: Any) -> Any:
 
 
 def choice_texts(choices: Sequence[Any]) -> list[str]:
-    """Return a distinct text for each choice, for a csv file or a command line.
+    """Return a list that contains a different text for each choice. CSV files and command lines contain the texts.
 
-    The text of a string is the string itself. The text of any other choice is its JSON. If a string is equal to the
-    JSON of another choice, the function returns the JSON of every choice.
+    If a choice is a string, the text is the string. If a choice is not a string, the text is the JSON text of the
+    choice. If two texts would be equal, the function returns the JSON text of every choice.
 
     Examples
     --------

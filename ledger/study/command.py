@@ -1,4 +1,4 @@
-"""The function that makes an objective for a `ledger.Study` from a command."""
+"""The function `ledger.command`, which makes an objective from a program and its arguments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class CommandObjective:
-    """A command with a search space, which the function `command` returns.
+    """The result of the function `command`: a command with a search space.
 
     Attributes
     ----------
     ledger_space : Space
         The search space.
     table : dict
-        The table [objective] of a study file with this command.
+        The [objective] table of a study file that runs the command.
     """
 
     ledger_space: Space
@@ -35,29 +35,32 @@ class CommandObjective:
 def command(
     arguments: Sequence[str | PurePath], space: AnySpace, params_as: ParamsAs = "arguments"
 ) -> CommandObjective:
-    """Make an objective for a `ledger.Study` from a program and its arguments.
+    """Make an objective from a program and its arguments, for use in a `ledger.Study`.
 
-    The program runs once for each trial. No shell reads the arguments.
+    The program runs once for each trial. The ledger starts the program without a shell.
 
     Parameters
     ----------
     arguments : sequence of str or path
-        The program and its arguments. In each argument, a placeholder such as ``{lr}`` stands for the value of a
-        parameter, and ``{trial.seed}`` stands for the seed of the trial. ``{{`` and ``}}`` stand for braces. The
-        program itself has no placeholder. A command has at most 1,000 arguments, and at most 100,000 characters.
+        The program and its arguments. In an argument, a placeholder such as ``{lr}`` stands for the value of a
+        parameter. The placeholder ``{trial.seed}`` stands for the seed of the trial. ``{{`` and ``}}`` stand for the
+        characters ``{`` and ``}``. The name of the program must not contain a placeholder. A command has at most 1,000
+        arguments, and at most 100,000 characters.
     space : mapping, sequence or Space
-        The search space, as in `ledger.space.from_any`.
+        The search space, in a form that `ledger.space.from_any` accepts.
     params_as : {"arguments", "variable", "file"}, optional
         How the program receives the parameters. With "arguments", each parameter must have a placeholder. With
         "variable", the environment variable LEDGER_TRIAL_PARAMS contains the parameters as a JSON object. With "file",
-        the environment variable LEDGER_TRIAL_PARAMS_FILE names a file with this JSON object.
+        the environment variable LEDGER_TRIAL_PARAMS_FILE contains the path of a file, which contains the parameters as
+        a JSON object.
 
     Returns
     -------
     CommandObjective
-        The argument `objective` of `ledger.Study`. The program writes the value of a trial to standard output, as a
-        line with a number, or with a JSON object that has the key "value". If several lines have this form, the ledger
-        uses the last of these lines. The other keys of this object are metrics.
+        The value for the argument `objective` of `ledger.Study`. The program must write the value of a trial to a line
+        of standard output. The line contains either the number, or a JSON object that has the number under the key
+        "value". If the program writes several lines with a value, the ledger uses the last line with a value. Apart
+        from "value", each key of the JSON object is a metric.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def command(
 
     See Also
     --------
-    ledger.objective : The decorator for an objective in Python.
+    ledger.objective : The decorator that makes an objective from a Python function.
 
     Examples
     --------

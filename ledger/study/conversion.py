@@ -1,4 +1,4 @@
-"""Conversion of search spaces from Python's short forms and from other packages."""
+"""Conversion of a dict, or of the search space of another package, into a search space of the ledger."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,24 +12,25 @@ from ledger.text import show
 
 
 def from_any(space: AnySpace, place: str = "space") -> Space:
-    """Make a search space from a dict, or from the dimensions of another package.
+    """Convert a dict, or the dimensions of another package, into a search space.
 
     Parameters
     ----------
     space : mapping, sequence or Space
-        One of the following descriptions of a space.
+        A description of the search space. The function accepts four kinds of descriptions:
 
-        - A dict from the name of each parameter to the parameter's dimension. A dimension has a short form such as
-          ``(0.0, 1.0)`` or ``["a", "b"]``, or is a dict as in the [space] table of a study file, or is a dimension of
-          another package.
+        - A dict that maps the name of each parameter to the dimension of the parameter. A dimension can be a short
+          expression such as ``(0.0, 1.0)`` or ``["a", "b"]``. A dimension can also be a dict with the keys of a
+          dimension in a study file, or a dimension of another package.
         - A list of named dimensions, such as ``skopt.space.Real(0.0, 1.0, name="x")``.
         - A `skopt.space.Space` or a `ConfigSpace.ConfigurationSpace`.
         - A `Space`, which the function returns unchanged.
 
-        The dimensions of other packages are those of skopt, the frozen distributions uniform, loguniform and randint of
-        scipy.stats, the distributions of Optuna, and the numbers, choices and constants of ConfigSpace.
+        The function converts the dimensions of skopt and the distributions of Optuna. The function also converts the
+        frozen distributions uniform, loguniform and randint of scipy.stats, and the numbers, choices and constants of
+        ConfigSpace.
     place : str
-        The text with which error messages begin.
+        The text at the beginning of each error message.
 
     Returns
     -------
@@ -38,8 +39,8 @@ def from_any(space: AnySpace, place: str = "space") -> Space:
     Raises
     ------
     UsageError
-        The space or a dimension cannot be converted. The error message is one line that names the dimension, and says
-        which dimensions are allowed.
+        The function cannot convert the space or a dimension. The error message is one line that names the dimension and
+        the allowed dimensions.
 
     Examples
     --------

@@ -1,23 +1,25 @@
-"""The criteria that end a study before its budget is used."""
+"""The criteria that can end a study before the study has used its budget."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StoppingCriteria:
-    """The criteria that end a study before its budget is used. None means that the study has no such criterion.
+    """The criteria that can end a study before the study has used its budget.
 
-    The SQL function ledger.criterion_met checks the criteria.
+    If a criterion is None, the study does not use the criterion. The SQL function `ledger.criterion_met` checks the
+    criteria.
 
     Parameters
     ----------
     target : float, optional
-        The value at which the study ends. If the study minimises, the study ends at the first value that is at most the
-        target. If the study maximises, the study ends at the first value that is at least the target.
+        The target value. A study that minimises ends when a trial has a value of at most `target`. A study that
+        maximises ends when a trial has a value of at least `target`.
     patience : int, optional
-        The study ends after this number of trials without a better value. The number is at least 1.
+        The number of trials without a better value after which the study ends. The number is at least 1.
     timeout : float, optional
-        The maximum time for which managers hold the study, in seconds. After this time, the study ends.
+        The time in seconds after which the study ends. The time does not include periods in which no manager runs the
+        study.
 
     Examples
     --------
@@ -32,9 +34,9 @@ class StoppingCriteria:
     def changed(
         self, target: float | None = None, patience: int | None = None, timeout: float | None = None
     ) -> "StoppingCriteria":
-        """Return the criteria with the given values.
+        """Return a copy of the criteria with the given values.
 
-        If the argument for a criterion is None, the criterion does not change.
+        If an argument is None, the copy has the previous value of the criterion.
         """
         return StoppingCriteria(
             self.target if target is None else target,

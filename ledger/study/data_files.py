@@ -1,4 +1,4 @@
-"""The data files of a study, which the ledger reads and checks before the study is recorded."""
+"""Functions that read and check the data files of a study before the ledger records the study."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,9 @@ from ledger.text import one_line
 
 
 def read_content(path: Path, target: str) -> FileDataset:
-    """Return the dataset of a data file. The number of rows is 0, because `read_content` does not parse the content.
+    """Read a data file, and return a `FileDataset`.
+
+    The attribute `rows` is 0, because the function does not parse the content.
 
     Raises
     ------
@@ -29,7 +31,9 @@ def read_content(path: Path, target: str) -> FileDataset:
 
 
 def read_holdout_content(path: Path) -> HoldoutFile:
-    """Return the hold-out file of a study. The number of rows is 0, because the function does not parse the content.
+    """Read a hold-out file, and return a `HoldoutFile`.
+
+    The attribute `rows` is 0, because the function does not parse the content.
 
     Raises
     ------
@@ -47,16 +51,16 @@ def read_holdout_content(path: Path) -> HoldoutFile:
 
 
 def parse(data: FileDataset, shown: str, task: str | None) -> DatasetArrays:
-    """Return the training rows of a study.
+    """Parse the content of a data file, and return the training rows.
 
     Parameters
     ----------
     data : FileDataset
-        The dataset with its content.
+        The dataset. The attribute `content` must not be None.
     shown : str
-        The path of the file, for messages.
+        The path of the file that error messages contain.
     task : str or None
-        The requested task. None means that the values of the target determine the task.
+        The task that the user requested. If `task` is None, the values of the target determine the task.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def parse(data: FileDataset, shown: str, task: str | None) -> DatasetArrays:
 
 
 def parse_holdout(data: FileDataset, rows: DatasetArrays, shown: str) -> DatasetArrays:
-    """Return the training rows `rows` together with the rows of the hold-out file.
+    """Parse the hold-out file. Return a copy of `rows` that also contains the rows of the hold-out file.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def parse_holdout(data: FileDataset, rows: DatasetArrays, shown: str) -> Dataset
 
 
 def counted(data: FileDataset, rows: DatasetArrays) -> FileDataset:
-    """Return a copy of the dataset that contains the number of rows of each file."""
+    """Return a copy of the dataset in which the attributes `rows` contain the number of rows of each file."""
     if data.holdout is not None and rows.holdout is not None:
         holdout = data.holdout.model_copy(update={"rows": len(rows.holdout.targets)})
         data = data.model_copy(update={"holdout": holdout})
@@ -91,7 +95,7 @@ def counted(data: FileDataset, rows: DatasetArrays) -> FileDataset:
 
 
 def metric_use(objective: Objective, rows: DatasetArrays) -> metrics.MetricUse:
-    """Return the facts that decide which metrics the study can use."""
+    """Return the properties of the study that determine the metrics that the study can use."""
     assert objective.data is not None
     tables = [rows] if rows.holdout is None else [rows, rows.holdout]
     return metrics.MetricUse(

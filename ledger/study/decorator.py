@@ -1,4 +1,4 @@
-"""The decorator that turns a function into an objective with a search space."""
+"""The decorator that converts a function into an objective."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypeVar, cast, overload
@@ -16,12 +16,12 @@ Returned: TypeAlias = SupportsFloat | Mapping[str, Any]
 
 
 class _ContextKeywordFunction(Protocol):
-    """A function that takes the context as the keyword argument `context`."""
+    """A function that receives the context of the trial as the keyword argument `context`."""
 
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
 
-# The last two types describe methods of a class, whose first parameter is `self`.
+# The first parameter of the last two types is `self`, because a method of a class can also be an objective.
 Objective: TypeAlias = (
     Callable[[dict[str, Any]], Returned]
     | Callable[[dict[str, Any], Context], Returned]
@@ -38,46 +38,49 @@ def objective(space: F) -> F: ...
 def objective(space: AnySpace | None = None) -> Callable[[F], F]: ...
 @known_keywords
 def objective(space: Any = None) -> Any:
-    """Turn a function into an objective for a `ledger.Study`.
+    """Convert a function into an objective for a `ledger.Study`.
 
-    The decorator also works without parentheses, as in ``@ledger.objective``, and then stores no search space. If the
-    decorator stores no search space, give the search space to `ledger.Study`.
+    The decorator can be used without parentheses, as ``@ledger.objective``. Without parentheses, the decorator stores
+    no search space. If the decorator stores no search space, the user must pass the search space to `ledger.Study`.
 
     Parameters
     ----------
     space : mapping, sequence or Space, optional
-        The search space, which maps the name of each parameter to the parameter's dimension. `ledger.space.from_any`
-        lists all forms of a space. A dimension can be written in seven ways.
+        The search space. A mapping contains the dimension of each parameter under the name of the parameter. The
+        function `ledger.space.from_any` describes all allowed spaces. The user can write a dimension in seven ways.
 
         - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
         - ``(1, 10)`` is a range of integers, with both ends included.
-        - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior, which is "uniform" (the default) or "log-uniform".
-        - ``["rbf", "linear"]`` is a list of choices. A choice is None, a boolean, a number, a string, or a list, tuple
-          or dict of such values. The objective gets a tuple as a tuple.
-        - ``0.9`` is a constant, as is a string, a boolean or None.
-        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict with the same keys as a dimension in a study
-          file's [space] table.
-        - ``optuna.distributions.FloatDistribution(0.0, 1.0)`` is a dimension of another package, which is skopt,
-          scipy.stats, Optuna or ConfigSpace.
+        - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior. The prior is "uniform" (the default) or "log-uniform".
+        - ``["rbf", "linear"]`` is a list of choices. A choice is None, a boolean, a number, a string, a list, a tuple
+          or a dict. The items of a list, a tuple or a dict have the same types as choices. If a choice is a tuple, the
+          objective receives a tuple.
+        - ``0.9`` is a constant. A string, a boolean or None is also a constant.
+        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict. The table [space] of a study file uses the
+          same keys.
+        - ``optuna.distributions.FloatDistribution(0.0, 1.0)`` is a dimension of another package. The supported packages
+          are skopt, scipy.stats, Optuna and ConfigSpace.
 
     Returns
     -------
     callable
-        A decorator for a function. The decorator stores the space in the function's attribute ``ledger_space``, and
-        returns the function. Without parentheses, `objective` returns the function itself.
+        A decorator. The decorator stores the space in the attribute ``ledger_space`` of the function, and returns the
+        function. If the user writes ``@ledger.objective`` without parentheses, `objective` returns the decorated
+        function.
 
-        The decorated function takes a dict that maps the name of each search parameter to the parameter's value. If the
-        function has a second parameter, the second argument is the trial's `ledger.Context`. The function returns its
-        value, which is a finite number. A study minimises the value, unless it has the direction "maximize". Instead of
-        a number, the function may return a dict with the value under the key "value", or under the key "loss" if the
-        study minimises. In a returned dict, every other entry is a metric, and must be a valid JSON value. If the
-        function raises an exception, the worker records a failed attempt of the trial.
+        The first argument of the decorated function is a dict that maps the name of each parameter to the value of the
+        parameter. If the function has a second parameter, the second argument is the `ledger.Context` of the trial. The
+        function returns the value of the trial, which is a finite number. The study minimises the value. If the
+        direction of the study is "maximize", the study maximises the value. The function can also return a dict that
+        contains the value under the key "value". If the study minimises, the dict can contain the value under the key
+        "loss". Every other item of the dict is a metric. A metric must be a valid JSON value. If the function raises an
+        exception, the worker records a failed attempt of the trial.
 
     Raises
     ------
     UsageError
-        The space is not valid. The error message names the wrong dimension and the allowed values. A UsageError also
-        occurs if the decorated object is not callable, or if Python cannot set an attribute of the object.
+        The space is not valid. The error message names the wrong dimension and the allowed values. The decorator also
+        raises a UsageError if the decorated object is not callable, or if Python cannot set an attribute of the object.
 
     See Also
     --------

@@ -18,8 +18,8 @@ def read_dimension(name: str, given: Any) -> Dimension:
     name : str
         The dimension's name, which must be printable and have at most 200 characters.
     given : object
-        The settings of the dimension, as a dict such as a TOML table, with the key `type` and all keys that a dimension
-        of this type requires. `short_form` lists the short forms.
+        The settings of the dimension, as a dict or as a short form. A dict must have the key `type`, and all keys that
+        a dimension of this type requires. `short_form` lists the short forms.
 
     Raises
     ------
@@ -60,8 +60,8 @@ def short_form(given: Any) -> dict[str, Any]:
     ----------
     given : object
         A tuple ``(low, high)`` or ``(low, high, prior)`` is a range of reals, or of integers if both bounds are
-        integers. A `range` is a range of integers with a step. A list or a numpy array contains the choices of a
-        categorical dimension. A number, a string, a boolean or None is a constant.
+        integers. A `range` object represents a range of integers with a step. A list or a numpy array contains the
+        choices of a categorical dimension. A number, a string, a boolean or None is a constant.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""The kinds of dimensions of a search space.
+"""The classes of the dimensions of a search space.
 
-For each kind of dimension, one class checks, counts and parses the values, and converts the dimension to JSON.
+Each class checks, counts and parses the values of a dimension, and converts the dimension to JSON.
 """
 
 import ast
@@ -32,15 +32,16 @@ PRIORS = ("uniform", "log-uniform")
 
 
 class Dimension(ABC):
-    """A dimension of a search space, which is a parameter and its allowed values.
+    """A dimension of a search space. A dimension describes a parameter and the allowed values of the parameter.
 
     Attributes
     ----------
     kind : str
-        The kind of the dimension, such as "real". A study file and the JSON of a dimension have the kind under the key
-        `type`.
+        The kind of the dimension, such as "real". In a study file and in the JSON of a dimension, the key `type`
+        contains the kind.
     needed, optional : tuple of str
-        The keys that the dict of a dimension must have, and the keys that the dict may have, without the key `type`.
+        `needed` lists the keys that the dict of a dimension must contain. `optional` lists the keys that the dict can
+        also contain. The key `type` is in neither of the two tuples.
     name : str
         The parameter's name.
 
@@ -58,7 +59,7 @@ class Dimension(ABC):
     @classmethod
     @abstractmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
-        """Return the dimension that a dict with valid keys describes.
+        """Create a dimension from a dict that describes the dimension. The keys of the dict must be valid.
 
         Raise ValueError if a value in the dict is not allowed.
         """
@@ -69,29 +70,29 @@ class Dimension(ABC):
 
     @abstractmethod
     def size(self) -> int | None:
-        """Return the number of values in the dimension, or None if this number is infinite."""
+        """Return the number of values of the dimension, or None if the number is infinite."""
 
     @abstractmethod
     def value(self, index: int) -> Any:
-        """Return the value with the index `index` in [0, size()).
+        """Return the value with the index `index`. The index must be in [0, size()).
 
         Raise TypeError if the number of values is infinite.
         """
 
     @abstractmethod
     def index(self, value: Any) -> int:
-        """Return the index of a value of the dimension, so that ``dimension.value(index)`` is this value.
+        """Return the index of a value. The method `value` returns the value for the index.
 
         Raise TypeError if the number of values is infinite.
         """
 
     @abstractmethod
     def extremes(self) -> list[Any]:
-        """Return the smallest and the largest value of a range, or all choices."""
+        """Return the smallest and the largest number, or all choices of a categorical dimension."""
 
     @property
     def is_ordinal(self) -> bool:
-        """Whether the optimizer searches the values' indices instead of the values, as numbers with equal distances."""
+        """True if the optimizer searches the indices of the values instead of the values."""
         return False
 
     @abstractmethod
@@ -103,22 +104,22 @@ class Dimension(ABC):
 
     @abstractmethod
     def normalise(self, value: Any) -> Any:
-        """Convert a value from numpy or JSON to the Python type of the dimension's values.
+        """Convert a value of numpy or JSON into the Python type of the dimension's values.
 
         Raise ValueError if the value is not allowed.
         """
 
     @abstractmethod
     def parse(self, text: str) -> Any:
-        """Return the value that a text represents. Raise ValueError if the value is not allowed."""
+        """Convert a text into a value of the dimension. Raise ValueError if the value is not allowed."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """Return a text that describes the allowed values of the dimension, without the dimension's name."""
+        """Return a text that describes the allowed values, but does not contain the name of the dimension."""
 
 
 class _NumericDimension(Dimension):
-    """A dimension of numbers from `low` to `high`, both included, with a `prior` and perhaps a `grid`."""
+    """A dimension whose values are numbers from `low` to `high`, including `low` and `high`."""
 
     needed = ("low", "high")
     optional = ("prior", *grids.KINDS)
@@ -168,7 +169,7 @@ class _NumericDimension(Dimension):
     @staticmethod
     @abstractmethod
     def _bound(key: str, value: Any) -> Any:
-        """Convert a bound to the Python type of the values. Raise ValueError if the bound is not allowed."""
+        """Convert a bound into the Python type of the values. Raise ValueError if the bound is not allowed."""
 
     def to_json(self) -> dict[str, Any]:
         grid = {} if self.grid is None else {self.grid.key: self.grid.to_json()}
@@ -185,7 +186,7 @@ class _NumericDimension(Dimension):
         return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior if self.grid is None else self.grid}"
 
     def _inside(self, value: Any) -> Any:
-        """Return the dimension's value that equals a number. With a grid, a rounding error is allowed."""
+        """Return the value of the dimension that equals `value`. With a grid, the method ignores a rounding error."""
         if not self.low <= value <= self.high:
             raise ValueError(f"{show(value)} is not in {self._range()}")
         return value if self.grid is None else self.value(self.grid.index(value))
@@ -195,7 +196,7 @@ class _NumericDimension(Dimension):
 
     def _read(self, text: str) -> float | int:
         try:
-            # A text with an integer becomes an int instead of a float, because a float cannot represent every integer
+            # The method returns an int for the text of an integer, because a float cannot represent every integer
             # beyond 2**53.
             return int(text) if re.fullmatch(r"[+-]?\d{1,300}", text) else float(text if "_" not in text else "")
         except ValueError:
@@ -204,16 +205,16 @@ class _NumericDimension(Dimension):
 
 @dataclass(frozen=True)
 class Real(_NumericDimension):
-    """A real dimension of a search space, whose value is a float in [low, high].
+    """A real dimension of a search space. Each value of the dimension is a float in [low, high].
 
     Parameters
     ----------
     name : str
     low, high : float
-        The finite ends of the range, both included. `low` must be below `high`.
+        The bounds of the range. Both bounds are finite, and are allowed values. `low` must be below `high`.
     prior : str
-        The prior, "uniform" or "log-uniform". The log-uniform prior suits a positive range that covers several orders
-        of magnitude.
+        The prior, "uniform" or "log-uniform". The log-uniform prior is useful for a positive range that covers several
+        orders of magnitude.
     grid : Grid, optional
         The grid of the allowed values. By default, every float in [low, high] is allowed.
 
@@ -274,15 +275,16 @@ class Real(_NumericDimension):
 
 @dataclass(frozen=True)
 class Integer(_NumericDimension):
-    """An integer dimension of a search space, whose value is an int in [low, high].
+    """An integer dimension of a search space. Each value of the dimension is an int in [low, high].
 
     Parameters
     ----------
     name : str
     low, high : int
-        The ends of the range, both included. `low` must be below `high`, and both must be from -2**53 to 2**53.
+        The bounds of the range. Both bounds are allowed values. `low` must be below `high`. Both bounds must be in
+        [-2**53, 2**53].
     prior : str
-        The prior, "uniform" or "log-uniform". The log-uniform prior needs a positive range.
+        The prior, "uniform" or "log-uniform". With the log-uniform prior, `low` must be positive.
     grid : Grid, optional
         The grid of the allowed values. By default, every integer in [low, high] is allowed.
 
@@ -349,7 +351,7 @@ class Integer(_NumericDimension):
 
 @dataclass(frozen=True)
 class Categorical(Dimension):
-    """A categorical dimension of a search space, whose value is one of several choices.
+    """A categorical dimension of a search space. Each value of the dimension is one of the choices.
 
     A dimension with one choice is a constant.
 
@@ -357,11 +359,11 @@ class Categorical(Dimension):
     ----------
     name : str
     choices : tuple
-        One or more choices, each of which is a JSON value or a Python tuple of JSON values. No two choices may be
-        equal. Python treats 1, 1.0 and True as equal. A tuple and a list of the same items are equal.
+        The choices, at least one. Each choice is a JSON value or a Python tuple of JSON values. All choices must be
+        different. The choices 1, 1.0 and True are equal. A tuple is equal to a list of the same items.
     ordered : bool
-        Whether the choices are in ascending or descending order. The optimizer assumes that choices next to each other
-        have similar losses. Without an order, the optimizer makes no assumption about similar choices.
+        True if the choices are in ascending or descending order. If `ordered` is True, the optimizer assumes that two
+        neighbouring choices have similar losses. If `ordered` is False, the optimizer does not assume similar losses.
 
     Examples
     --------
@@ -440,7 +442,7 @@ class Categorical(Dimension):
         raise ValueError(f"{show(text)} is not one of {self}")
 
     def texts(self) -> list[str]:
-        """Return a distinct text for each choice, from which `parse` reads the choice."""
+        """Return a different text for each choice. The method `parse` converts each text into the choice."""
         return choice_texts(self.choices)
 
     @cached_property
@@ -468,7 +470,10 @@ def plain_number(value: Any) -> Any:
 
 
 def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
-    """Return the list of choices. The argument may also be the JSON text of a list, because TOML has no null."""
+    """Return the list of choices.
+
+    The argument `choices` can be a list or the JSON text of a list. A JSON text can contain null, but TOML has no null.
+    """
     if isinstance(choices, str):
         try:
             listed = json.loads(choices)
@@ -485,7 +490,7 @@ def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _readings(text: str) -> Iterator[Any]:
-    """Yield the values that a text may represent, which are the text itself, a JSON value and a Python value."""
+    """Yield each value that a text can represent: the text, a JSON value and a Python value."""
     yield text
     stripped = text.strip()
     for form in (stripped, stripped.lower()):

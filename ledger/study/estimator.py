@@ -1,4 +1,4 @@
-"""The function that makes an objective for a `ledger.Study` from an estimator and its data."""
+"""The function `ledger.estimator`, which creates an objective from an estimator and a dataset."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class EstimatorObjective:
-    """An objective that trains an estimator, for `ledger.Study`. `ledger.estimator` returns the objective.
+    """An objective that trains an estimator. The function `ledger.estimator` creates the objective.
 
     Attributes
     ----------
     table : dict
-        The [objective] table of a study file.
+        The settings of the objective. The table [objective] of a study file has the same keys.
     ledger_space : Space or None
-        The search space. None means the default space of a built-in model, or the space of `ledger.Study`.
+        The search space. If `ledger_space` is None, the study uses the argument `space` of `ledger.Study`, or the
+        default space of a built-in model.
 
     Examples
     --------
@@ -37,7 +38,7 @@ class EstimatorObjective:
 
     @property
     def modules(self) -> list[str]:
-        """The modules of the estimators that a worker may import only with permission."""
+        """The names of the estimator modules that a worker may import only with permission."""
         steps = self.table.get("steps", {"": self.table["estimator"]} if "estimator" in self.table else {})
         return [module for module in estimators.modules(list(steps.items())) if not estimators.is_known(module)]
 
@@ -61,61 +62,64 @@ def estimator(
     weight_column: str | None = None,
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
 ) -> EstimatorObjective:
-    """Make an objective for a `ledger.Study` from a scikit-learn-compatible estimator and its data.
+    """Create an objective for a `ledger.Study` from a dataset and an estimator that is compatible with scikit-learn.
 
-    Each argument has the same meaning as the key with the same name in the [objective] table of a study file.
+    In the table [objective] of a study file, the key with the name of an argument has the same meaning as the argument.
 
     Parameters
     ----------
     estimator : str, class or mapping
-        A built-in model ("svm", "xgb" or "lgbm"), a reference such as "sklearn.ensemble:RandomForestClassifier", or a
-        class. A mapping from names to references or classes is a pipeline with these steps.
+        The estimator. A string is the name of a built-in model ("svm", "xgb" or "lgbm"), or a reference to a class,
+        such as "sklearn.ensemble:RandomForestClassifier". A mapping describes a pipeline. Each key of the mapping is
+        the name of a step, and each value is a class or a reference to a class.
     space : mapping, sequence or Space, optional
-        The search space, as in `ledger.space.from_any`. The parameter C of the step "svc" has the name "svc__C". A
-        built-in model has a default space.
+        The search space. `ledger.space.from_any` describes the allowed spaces. In a pipeline, the parameter C of the
+        step "svc" has the name "svc__C". A built-in model has a default space.
     params : mapping, optional
-        Parameters of the estimator that are equal in all trials.
+        Parameters of the estimator that have the same value in all trials.
     dataset : str, optional
         A dataset of scikit-learn: "breast_cancer" (the default), "iris", "wine", "digits" or "diabetes".
     data : str, optional
-        The path of a csv or parquet file, which replaces `dataset`.
+        The path of a data file in the format CSV or Parquet. The data file replaces `dataset`.
     target_column : str, optional
         The name of the column of `data` that the estimator predicts.
     holdout : str, optional
-        The path of a file with the same columns as `data`. A trial trains on all rows of `data`, and scores the rows of
-        `holdout`.
+        The path of a file with the same columns as `data`. A trial trains the estimator on all rows of `data`, and
+        computes the score on the rows of `holdout`.
     task : {"classification", "regression"}, optional
-        The task. By default, the values of the target determine the task.
+        The task. By default, the ledger derives the task from the values in the target column.
     metric : str, optional
-        A scorer of scikit-learn. The default is "accuracy" for a classification, and "r2" for a regression.
+        The name of a scorer of scikit-learn. The default is "accuracy" for a classification, and "r2" for a regression.
     cv : int, optional
-        Number of folds of a cross-validation, 2 to 48. By default, the estimator trains on four fifths of the rows, and
-        the other rows are for scoring.
+        Number of folds of a cross-validation, 2 to 48. By default, a trial trains the estimator on four fifths of the
+        rows, and computes the score on the remaining rows.
     repeats : int, optional
-        Number of cross-validations, 2 to 100. Each cross-validation has different random folds.
+        The number of cross-validations, from 2 to 100. Each cross-validation has different random folds.
     group_column : str, optional
-        The name of the column with the group of each row. All rows of a group are in the same part of a split.
+        The name of the column that contains the group of each row. A split never separates the rows of a group.
     time_column : str, optional
-        The name of the column with the time of each row. The rows that score the estimator are the latest rows.
+        The name of the column that contains the time of each row. A trial computes the score on the latest rows.
     weight_column : str, optional
-        The name of the column with the weight of each row. A row with the weight 2 counts as two rows.
+        The name of the column that contains the weight of each row. A row with the weight 2 has the same effect as two
+        equal rows.
     class_weights : mapping or "balanced", optional
-        The weight of each class during the training. "balanced" weights each class in inverse proportion to its share.
+        The weight of each class during the training. With "balanced", the weight of a class is inversely proportional
+        to the number of rows of the class.
 
     Returns
     -------
     EstimatorObjective
-        The objective, which is an argument of `ledger.Study`.
+        The objective. The user passes the objective to `ledger.Study`.
 
     Raises
     ------
     UsageError
-        An argument is unknown, the class cannot be imported by its name, or the space is not valid. `ledger.Study`
-        checks the other arguments.
+        An argument is unknown, the ledger cannot import the estimator class by its name, or the search space is not
+        valid. `ledger.Study` checks all arguments of `ledger.estimator` except `estimator` and `space`.
 
     See Also
     --------
-    ledger.objective : Turns a function into an objective.
+    ledger.objective : The decorator that makes an objective from a Python function.
 
     Examples
     --------
@@ -166,7 +170,7 @@ def estimator(
 
 
 def _reference(estimator: object) -> str:
-    """Return the reference of a class, with the shortest public name of the class's module."""
+    """Return the reference of an estimator class, such as "sklearn.svm:SVC", with the shortest possible module name."""
     if isinstance(estimator, str):
         estimators.check_reference(estimator)
         return estimator

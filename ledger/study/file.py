@@ -1,4 +1,4 @@
-"""The settings of a study, from the tables of a study file, from options and from environment variables."""
+"""Functions that read the settings of a study from a study file, from options and from environment variables."""
 
 import re
 import tomllib
@@ -47,8 +47,7 @@ class StudyTable(SettingsModel):
     Attributes
     ----------
     name : str or None
-        The name of the study, which is unique in a ledger. If the value is None, the ledger makes a name from the
-        settings.
+        The unique name of the study. If `name` is None, the ledger makes a name from the settings.
     seed : int
     iterations : int
         The budget as a number of iterations. A table that sets both `iterations` and `trials` is not valid.
@@ -59,7 +58,7 @@ class StudyTable(SettingsModel):
     workers : int or None
         The number of workers that `ledger run` starts.
     target, patience, timeout : float, int and float, or None
-        The criteria that end the study before its budget is used, as in `StoppingCriteria`.
+        The stopping criteria of the study. `StoppingCriteria` describes the three criteria.
     """
 
     name: str | None = Field(
@@ -124,14 +123,14 @@ class StudyTable(SettingsModel):
 
     @property
     def criteria(self) -> StoppingCriteria:
-        """The criteria that end the study before its budget is used."""
+        """The stopping criteria in the table."""
         return StoppingCriteria(self.target, self.patience, self.timeout)
 
     @property
     def budget(self) -> int:
         """The budget as a number of trials.
 
-        If the table sets a timeout or a patience but no budget, the budget is `LARGEST_BUDGET`.
+        If the table sets a timeout or a patience, but sets no budget, the budget is `LARGEST_BUDGET`.
         """
         if self.trials is not None:
             return self.trials
@@ -147,13 +146,13 @@ class ObjectiveTable(ObjectiveSettings):
     Attributes
     ----------
     data : str or None
-        The path of a file with a dataset.
+        The path of the data file.
     target_column : str or None
-        The name of the data file's column that the model predicts.
+        The name of the column that the model predicts.
     holdout : str or None
-        The path of a file with the rows that score the model.
+        The path of a file that contains the rows on which a trial scores the model.
     group_column, time_column, weight_column : str or None
-        The names of the data file's columns with the group, the time and the weight of each row.
+        The names of the columns that contain the group, the time and the weight of each row.
     """
 
     data: str | None = Field(
@@ -195,14 +194,12 @@ TABLES: Mapping[str, type[SettingsModel]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StudyOption:
-    """An option of a study, which is also a key of the study file.
-
-    An option of a command and an environment variable can also set the key's value.
+    """A setting of a study. A study file, a command-line option or an environment variable can set the value.
 
     Attributes
     ----------
     table, key : str
-        The table and the key in the study file.
+        The name of the table in the study file, and the key in the table.
     variable : str
         The name of the environment variable.
     """
@@ -218,14 +215,14 @@ class StudyOption:
 
     @property
     def field(self) -> FieldInfo:
-        """The pydantic field with the type, the limits, the default and the description of the option's value."""
+        """The pydantic field that defines the type, the limits, the default and the description of the value."""
         return TABLES[self.table].model_fields[self.key]
 
     def __str__(self) -> str:
         return f"{self.flag} or {self.variable}"
 
 
-# A key that is not in `_VARIABLES` has an environment variable whose name is LEDGER_ followed by the key in capitals.
+# Names of environment variables. If `_VARIABLES` does not contain a key, the name is LEDGER_ and the key in capitals.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -234,8 +231,8 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
 }
 
-# A mapping from each key that an option can set to the key's `StudyOption`. The help of `ledger run` lists the options
-# in the order of `OPTIONS`.
+# The `StudyOption` of each key that an option can set. The help text of `ledger run` lists the options in the order of
+# `OPTIONS`.
 OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     {
         key: StudyOption(table, key, _VARIABLES.get(key, f"LEDGER_{key.upper()}"))
@@ -258,14 +255,14 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     }
 )
 
-# The words after `--` on a command line set the key `command`, which has no option and no environment variable.
+# The user sets the key `command` by the words after `--`. No option and no environment variable sets the key.
 COMMAND = "command"
-# The option --space names a file with the table [space].
+# The option --space reads the table [space] from a file.
 SPACE = "space"
 
-# For each key of a study file, the other keys that the key overrides. For a key from the command line or the
-# environment, the ledger ignores the overridden keys in each source of lower priority, such as the study file. For
-# example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
+# Each key of `_ALSO_REPLACED` overrides the keys in its value. If a source of settings sets a key, the ledger ignores
+# the overridden keys in sources of lower priority. For example, if the command line sets `trials`, the ledger ignores
+# the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
 _ALSO_REPLACED = {
     "model": (*KINDS, "params", "params_as", "direction", "record_source"),
@@ -279,10 +276,10 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return the keys that `keys` override, including `keys`.
+    """Return `keys`, and the keys that `keys` override.
 
-    If a source of settings sets `keys`, the ledger ignores the returned keys in all sources of lower priority. The
-    sources of settings are the command line (highest priority), the environment, and a study file (lowest priority).
+    If a source of settings sets `keys`, the ledger ignores the returned keys in sources of lower priority. The command
+    line has the highest priority, the environment is second, and the study file has the lowest priority.
 
     Examples
     --------
@@ -295,32 +292,29 @@ def replaced_by(keys: Iterable[str]) -> set[str]:
 def assemble(
     options: Mapping[str, Any], file: Path | None = None, tables: Mapping[str, Mapping[str, Any]] | None = None
 ) -> StudySpec:
-    """Make a study from a study file and options.
+    """Create the specification of a study from options and from a study file.
 
     Parameters
     ----------
     options : mapping
-        A mapping from keys of `OPTIONS` to the options' values from the command line or the environment. The mapping
-        may also have the keys "command", which is the list of the words after ``--``, and "space", which is the path of
-        a TOML file with the table [space]. Options override the values in the study file. The value None means that an
-        option is not given.
+        The values from the command line and the environment. The keys are keys of `OPTIONS`. The value of the key
+        "command" is the list of the words after ``--``. The value of the key "space" is the path of a TOML file with
+        the table [space]. The function ignores a key whose value is None. Options override values of the study file.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
         the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
     tables : mapping, optional
-        The tables of a study file, as a mapping from each table's name to the table. If `file` is given, `tables` has
-        no effect.
+        The tables of a study file. Each key is the name of a table. If `file` is given, the function ignores `tables`.
 
     Returns
     -------
     StudySpec
-        The study. If no name is given, the function makes the study's name from the settings.
+        The specification. If no source sets a name, the function makes the study's name from the settings.
 
     Raises
     ------
     UsageError
-        A setting is not valid. The message names the first wrong setting and the place of this setting, and says which
-        values are allowed.
+        A setting is not valid. The message names the first wrong setting, its place and the allowed values.
 
     Examples
     --------
@@ -357,7 +351,7 @@ def assemble(
 
 
 def workers(file: Path | None) -> int | None:
-    """Return the value of `workers` in a study file, or None if the value is not given.
+    """Return the value of the key `workers` in a study file, or None if the file does not set the key.
 
     Raise UsageError if the table [study] is not valid.
     """
@@ -365,9 +359,9 @@ def workers(file: Path | None) -> int | None:
 
 
 class _SettingsReader:
-    """Reads the settings of a study from the tables of a study file and from options.
+    """A reader of a study's settings from the tables of a study file and from options.
 
-    An option overrides the value of the same key in a table. An error names the place of the wrong value.
+    An option overrides the value of the same key in a table. An error message names the place of the wrong value.
     """
 
     def __init__(
@@ -405,7 +399,7 @@ class _SettingsReader:
 
     @contextmanager
     def _at(self, table: str, key: str) -> Iterator[None]:
-        """Add the place of a value to the message of a UsageError that the `with` block raises."""
+        """If the `with` block raises a UsageError, add the place of the wrong value to the error message."""
         try:
             yield
         except UsageError as error:
@@ -428,7 +422,7 @@ class _SettingsReader:
             raise UsageError(first_fault(error, lambda key: self._place(name, key))) from None
 
     def objective(self) -> Objective:
-        """Return the objective. If the objective trains on a data file, the method reads and checks the whole file."""
+        """Return the objective of the study. If the study has a data file, the method also checks the data file."""
         table = self.read(ObjectiveTable, "objective")
         settings = table.model_dump(exclude_unset=True, exclude=set(_OF_FILE))
         if "params_as" in settings and table.command is None:
@@ -459,7 +453,7 @@ class _SettingsReader:
         return objective
 
     def _objective_on_file(self, settings: dict[str, Any], table: ObjectiveTable) -> Objective:
-        """Return the objective that trains on a data file."""
+        """Return the objective of a study that has a data file."""
         assert table.data is not None
         if table.target_column is None:
             raise UsageError(
@@ -479,7 +473,7 @@ class _SettingsReader:
         if "holdout" in paths:
             with self._at("objective", "holdout"):
                 data = data.model_copy(update={"holdout": data_files.read_holdout_content(paths["holdout"])})
-        # The code checks the settings first, because the check of the data file's content takes longer.
+        # The method checks the settings before the content of the data file, because the second check is slower.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = data_files.parse(data, _shown(paths["data"]), table.task)
@@ -511,9 +505,10 @@ class _SettingsReader:
                     )
 
     def space(self, objective: Objective) -> Space:
-        """Return the search space from the file of --space, from the study file, or from the model's defaults.
+        """Return the search space of the study.
 
-        The method uses the first of these sources that exists.
+        The method reads the file of the option --space. Without the option, the method reads the table [space] of the
+        study file. If the table does not exist, the method uses the default space of the model.
         """
         place = self._place("space", "") or "[space]"
         if self._space_file is not None:
@@ -554,7 +549,7 @@ def _table_of(key: str) -> str:
 
 
 def _read_space_file(file: Path) -> dict[str, Any]:
-    """Return the table [space] of a file that has no other table."""
+    """Return the table [space] of the file that the option --space names. The file may contain no other table."""
     try:
         tables = _read_file(file)
     except UsageError as error:

@@ -1,7 +1,7 @@
-"""Dimensions of skopt, scipy, Optuna and ConfigSpace, as dicts of the ledger's dimensions.
+"""Converts dimensions of skopt, scipy, Optuna and ConfigSpace to dicts that define dimensions of the ledger.
 
-The module recognises a dimension by the package that defines the dimension's class. Therefore the module imports none
-of these packages.
+The module recognises a dimension by the package that defines the dimension's class. Therefore the module need not
+import skopt, scipy, Optuna or ConfigSpace.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from ledger.text import show
 
 
 def foreign_dimension(given: Any) -> dict[str, Any] | None:
-    """Return a dimension of another package as a dict, or None if the object is no such dimension.
+    """Convert a dimension of another package to a dict. Return None for any other object.
 
     Parameters
     ----------
     given : object
-        One of the following objects, or any other object.
+        Any object. The function can convert the following objects:
 
         - `skopt.space.Real`, `Integer` or `Categorical`
         - a frozen `uniform`, `loguniform` or `randint` of scipy.stats
@@ -26,7 +26,7 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        The object is a dimension of one of these packages, but the ledger has no such dimension.
+        The object is a dimension of a supported package, but the ledger has no equal dimension.
 
     Examples
     --------
@@ -40,7 +40,10 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
 
 
 def package_of(given: Any) -> str:
-    """Return the package in `PACKAGES` that defines the class (or a base class) of an object, or ""."""
+    """Return the name of the package that defines the class or a base class of an object.
+
+    If the package is not in `PACKAGES`, return "".
+    """
     packages = (base.__module__.partition(".")[0] for base in type(given).__mro__)
     return next((package for package in packages if package in _READERS), "")
 

@@ -1,4 +1,4 @@
-"""Grids, which are the values of a numeric dimension that allows only some numbers of its range."""
+"""The grids of numeric dimensions. A grid is an ascending sequence of the numbers that a dimension allows."""
 
 import math
 import sys
@@ -12,20 +12,21 @@ from ledger.text import show
 
 # A double can represent every integer up to 2**53. skopt and many JSON parsers convert integers to doubles.
 LARGEST_INTEGER = 2**53
-# Two numbers of a step grid count as equal if they differ by at most `ROUNDING` times the step. Two numbers of a power
-# grid count as equal if they differ by at most `ROUNDING` times the power. Floats such as 1/3 have rounding errors.
+# The code treats a number as equal to a value of a step grid if the two differ by at most `ROUNDING` times the step.
+# The code treats a number as equal to a value of a power grid if the two differ by at most `ROUNDING` times the value.
+# Floats such as 1/3 have rounding errors.
 ROUNDING = Fraction(1, 10**9)
 
 
 class Grid(ABC):
-    """The values of a numeric dimension, as an ascending sequence of numbers from `low` to `high`.
+    """An ascending sequence of the numbers that a numeric dimension allows, from `low` to `high`.
 
     Attributes
     ----------
     key : str
-        The key of a dimension's table that defines the grid.
+        The key that defines the grid in the table of a dimension, such as "step".
     prior : str
-        The prior of a dimension with this kind of grid.
+        The prior of each dimension that uses a grid of this class, such as "uniform".
     size : int
         The number of values, at least 2.
     """
@@ -36,7 +37,7 @@ class Grid(ABC):
 
     @abstractmethod
     def value(self, index: int) -> Fraction:
-        """Return the value with the index `index` in [0, size)."""
+        """Return the grid's value at the index `index`, which is at least 0 and less than `size`."""
 
     @abstractmethod
     def index(self, number: float) -> int:
@@ -44,16 +45,17 @@ class Grid(ABC):
 
     @abstractmethod
     def to_json(self) -> Any:
-        """Return the value of the key `key` in a dimension's table."""
+        """Return the value that a dimension's table contains under the key `key`, such as the step 0.5."""
 
     @abstractmethod
     def __str__(self) -> str:
         """Return a text that describes the grid, such as "step 0.5"."""
 
     def _index(self, number: float, guess: int, largest_error: Fraction) -> int:
-        """Clip the index `guess` to the indices of the grid.
+        """Limit the index `guess` to the range from 0 to ``size - 1``.
 
-        Return the clipped index if its value is near `number`. Else raise ValueError.
+        Return the limited index if the grid's value at this index is near `number`. If the value is not near `number`,
+        raise ValueError.
         """
         guess = min(max(guess, 0), self.size - 1)
         if abs(self.value(guess) - exact(number)) <= largest_error or float(self.value(guess)) == number:
@@ -70,8 +72,8 @@ class Grid(ABC):
 class StepGrid(Grid):
     """The numbers low, low + step, low + 2 step and so on, up to and including `high`.
 
-    The numbers are computed from the decimal texts of `low` and `step`. Therefore the third number of the grid with the
-    step 0.1 is 0.3, and not 0.30000000000000004.
+    The grid computes the numbers from the decimal texts of `low` and `step`. For example, in a grid from 0 with the
+    step 0.1, the number after 0.2 is 0.3, and not 0.30000000000000004.
 
     Examples
     --------
@@ -129,7 +131,7 @@ class StepGrid(Grid):
 
 @dataclass(frozen=True)
 class PowerGrid(Grid):
-    """The powers of an integer, from the exponent `first` to the exponent ``first + size - 1``.
+    """The powers of the integer `base`, with the exponents from `first` to ``first + size - 1``.
 
     Examples
     --------
@@ -158,7 +160,7 @@ class PowerGrid(Grid):
             raise ValueError(f"{key} {show(bound)} is not positive, but each power of {base} is positive; raise {key}")
         exponent = round(math.log(bound) / math.log(base))
         power = Fraction(base) ** exponent
-        # Near 0, the relative difference between a float and the float's decimal text can exceed `ROUNDING`.
+        # A float near 0 has few significant digits, so the relative error of its decimal text can exceed `ROUNDING`.
         if abs(power - exact(bound)) <= ROUNDING * power or float(power) == bound:
             return exponent
         lower = exponent if power < exact(bound) else exponent - 1
@@ -185,10 +187,13 @@ KINDS: dict[str, type[StepGrid] | type[PowerGrid]] = {kind.key: kind for kind in
 
 
 def exact(number: float) -> Fraction:
-    """Return the shortest decimal text of a float as an exact fraction, such as 1/10 for the float 0.1."""
+    """Return the exact fraction that a float's shortest decimal text represents, such as 1/10 for the float 0.1."""
     return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
 
 
 def _shown(kind: type, numbers: Iterable[Fraction]) -> list[str]:
-    """Convert numbers to ints or floats, and return their texts. Leave out the numbers above the largest float."""
+    """Convert each fraction to an int or a float, and return the texts of the results.
+
+    Leave out each fraction that exceeds the largest float.
+    """
     return [show(kind(number)) for number in numbers if number <= sys.float_info.max]

@@ -1,4 +1,4 @@
-"""The rule for the name of a study."""
+"""The check of a study's name."""
 
 import re
 
@@ -9,7 +9,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def name_fault(name: str) -> str | None:
-    """Describe what is wrong with the name of a study, or return None if a study can have the name."""
+    """Return a text that describes the fault in the name of a study, or None if the name is valid."""
     if _NAME.fullmatch(name):
         return None
     return (
@@ -19,7 +19,7 @@ def name_fault(name: str) -> str | None:
 
 
 def check_name(name: str) -> None:
-    """Raise a UsageError if `name` is no valid name of a study.
+    """Raise a UsageError if `name` is not a valid name of a study.
 
     Examples
     --------

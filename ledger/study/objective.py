@@ -1,4 +1,4 @@
-"""The objective of a study, which is a user's function, a command, or an estimator that trains on a dataset."""
+"""The objective of a study: a user's function, a command, or an estimator with its dataset."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -28,19 +28,19 @@ from ledger.study.dimension_forms import LONGEST_NAME, is_printable
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.text import show
 
-# Each key names what the objective runs, such as a function or a model. An objective has one of the keys.
+# Each key is for one kind of objective, such as a function or a model. An objective has exactly one key of `KINDS`.
 KINDS = ("function", "command", "model", "estimator", "steps")
-# If an objective runs a user's function or command, the objective may also have these keys.
+# The keys that an objective may have in addition if the objective runs a user's function or command.
 _OF_OWN = ("params_as", "direction", "record_source")
 
 
 class HoldoutFile(SettingsModel):
-    """The file with the rows that score the model. The ledger stores the content of the file in the database.
+    """The hold-out file, whose rows score the model. The ledger stores the content of the file in the database.
 
     Attributes
     ----------
     name, sha256, format, rows, content
-        As in `FileDataset`.
+        The same attributes as in `FileDataset`, but for the hold-out file.
     """
 
     name: str
@@ -60,10 +60,10 @@ class FileDataset(SettingsModel):
     sha256 : str
         The SHA-256 hash of the data file's content, in hexadecimal.
     target_column : str
-        The name of the data file's column that the model predicts.
+        The name of the column that the model predicts.
     group_column, time_column, weight_column : str or None
         The names of the columns with the group, the time and the weight of each row. The docstring of
-        `ledger.objectives.table_columns.ColumnRoles` describes these columns.
+        `ledger.objectives.table_columns.ColumnRoles` describes the group column, the time column and the weight column.
     format : str
         The format of the file, "csv" or "parquet".
     rows : int
@@ -71,8 +71,8 @@ class FileDataset(SettingsModel):
     holdout : HoldoutFile or None
         The file with the rows that score the model. None means that a part of the data file's rows scores the model.
     content : bytes or None
-        The content of the file. If the study was read from the database, the value is None. The study's JSON does not
-        include the content of the data file.
+        The content of the file. If the ledger has read the study from the database, the content is None. The study's
+        JSON does not include the content of the data file.
     """
 
     name: str
@@ -88,12 +88,12 @@ class FileDataset(SettingsModel):
 
     @property
     def roles(self) -> ColumnRoles:
-        """The columns that are not features."""
+        """The columns of the dataset that are not features, such as the target column."""
         return ColumnRoles(self.target_column, self.group_column, self.time_column, self.weight_column)
 
     @property
     def files(self) -> "tuple[FileDataset | HoldoutFile, ...]":
-        """All data files of the study, in the order in which a worker passes their contents to its trainer."""
+        """All data files of the study, in the order in which a worker passes the file contents to the trainer."""
         return (self,) if self.holdout is None else (self, self.holdout)
 
 
@@ -112,14 +112,14 @@ class ObjectiveSettings(SettingsModel):
         The steps of a pipeline of estimators, as pairs of a name and an estimator. In a study file, the steps are a
         table from names to estimators.
     params : dict or None
-        The parameters of the estimator that are equal in all trials.
+        The parameters of the estimator that have the same value in all trials.
     dataset : str or None
         The name of a dataset of scikit-learn. The value is None if the dataset is from a file, or if the objective
         trains no estimator.
     task : str or None
-        "classification" or "regression".
+        The task, either "classification" or "regression".
     cv : int or None
-        The number of folds of a cross-validation. None means a single split.
+        The number of folds of a cross-validation. None means a single split into training rows and scoring rows.
     repeats : int or None
         The number of cross-validations, each with different folds. None means one cross-validation.
     metric : str or None
@@ -129,15 +129,16 @@ class ObjectiveSettings(SettingsModel):
     function : str or None
         A user's function, written as "package.module:function". None means that the objective is no function.
     command : list of str or None
-        A program and its arguments, in the form of `CommandTemplate`. None means that the objective is no command.
+        A program and its arguments, which the class `CommandTemplate` describes. None means that the objective is no
+        command.
     params_as : str or None
         The way in which a command receives the parameters, either "variable" or "file". None means "arguments".
     record_source : bool or None
         False means that the ledger keeps only the hashes of the user's code, and not the source text. The user's code
-        is the code of a function, a command or an estimator. None means that the ledger keeps the text.
+        is the code of a function, a command or an estimator. None means that the ledger also keeps the source text.
     direction : str or None
-        "maximize" if the user's function or command returns a value that the study maximises. None means that the
-        study minimises this value, or maximises the score of the model or the estimator.
+        "maximize" if the user's function or command returns a value that the study maximises. None means that the study
+        minimises the value of a function or a command, or maximises the score of a model or an estimator.
     """
 
     model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
@@ -278,7 +279,9 @@ class ObjectiveSettings(SettingsModel):
 
     @property
     def references(self) -> list[tuple[str, str]]:
-        """The name and the reference of each step. The list is empty unless the objective names estimators.
+        """The name of each pipeline step, with the reference of its estimator.
+
+        If the objective names no estimator, the list is empty.
 
         A single estimator is one step with the name "".
         """
@@ -293,7 +296,7 @@ class ObjectiveSettings(SettingsModel):
 
 
 class Objective(ObjectiveSettings):
-    """The objective of a study. Only an estimator has a dataset, and a user's function or a command has none.
+    """The objective of a study. Only an objective that trains a model or an estimator has a dataset.
 
     Attributes
     ----------
@@ -316,8 +319,8 @@ class Objective(ObjectiveSettings):
         direction = values.get("direction")
         if not is_own and direction == "minimize":
             raise ValueError("direction minimize: the score of a model is always maximised; leave direction out")
-        # The code removes the key `direction` if its value is the default, because an explicit default must not change
-        # the study's spec.
+        # The code removes the key `direction` if its value is the default, so that the spec is the same as without the
+        # key.
         if direction == ("minimize" if is_own else "maximize"):
             values = {key: value for key, value in values.items() if key != "direction"}
         if is_own:
@@ -374,7 +377,7 @@ class Objective(ObjectiveSettings):
         return value_scale(self.model_dump(exclude_none=True))
 
     def value(self, loss: float, metrics_: Mapping[str, Any] | None) -> float:
-        """Return the value of a complete trial, from the trial's loss and metrics."""
+        """Compute the value of a complete trial from the trial's loss and metrics."""
         return self.scale.value(loss, (metrics_ or {}).get(self.metric or metrics.DEFAULT))
 
     @property
@@ -388,7 +391,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """The name of the model, the last estimator, the function, or the command's main file.
+        """A short name: the name of the model, the last estimator, the function, or the command's main file.
 
         The name of an estimator or a function does not include its module.
         """
@@ -399,7 +402,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def title(self) -> str:
-        """A title that names the user's function, the command line, or the model or the estimators with their dataset.
+        """A title: the user's function, the command line, or the model (or the estimators) and the dataset.
 
         Examples
         --------
@@ -415,9 +418,9 @@ class Objective(ObjectiveSettings):
 
 
 def canonical(value: Any) -> Any:
-    """Return a JSON value in the form in which PostgreSQL's type jsonb returns the value.
+    """Convert a JSON value to the form in which PostgreSQL returns the value from a jsonb column.
 
-    PostgreSQL writes a large float as an integer without an exponent. jsonb has no negative zero.
+    PostgreSQL writes a large float as an integer without an exponent. The type jsonb has no negative zero.
 
     Examples
     --------
@@ -434,7 +437,7 @@ def canonical(value: Any) -> Any:
 
 
 def _check(check: Callable[[Any], object], value: Any) -> None:
-    """Convert a UsageError of a check to a ValueError, which pydantic expects."""
+    """Run a check, and convert a UsageError of the check to a ValueError, because pydantic expects a ValueError."""
     try:
         check(value)
     except UsageError as error:

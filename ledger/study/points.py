@@ -52,7 +52,7 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
     space : Space
         The space of the points.
     place : str
-        The name of the file, with which error messages begin.
+        The name of the file. Error messages begin with the name of the file.
     content : bytes
         The content of the file, in UTF-8.
 

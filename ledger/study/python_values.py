@@ -1,4 +1,4 @@
-"""Parameters of a trial as Python values, with the tuples that JSON does not have."""
+"""Conversion of a trial's parameters from JSON values into Python values, such as tuples."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -8,21 +8,21 @@ from ledger.study.dimensions import Categorical
 
 
 def python_params(params: Mapping[str, Any], dimensions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the parameters of a trial in Python's types.
+    """Convert the parameters of a trial from JSON values into Python values.
 
     Parameters
     ----------
     params : mapping
-        The parameters as JSON values, as in the table ledger.trial.
+        The parameters as JSON values. The table ledger.trial stores the same JSON values.
     dimensions : iterable of mapping
-        The dimensions of the space as JSON, as in the study's spec, or only the dimensions whose choices contain
+        The dimensions of the search space as JSON objects. The caller can omit each dimension whose choices contain no
         tuples.
 
     Returns
     -------
     dict
-        The parameters in the order of `params`. The function does not change or refuse a value that is not a choice of
-        its dimension, because a reader must be able to show every row of a ledger.
+        The parameters in the order of `params`. If a value is not a choice of the dimension, the function returns the
+        value unchanged. The function raises no error, because the user must be able to read every row of the ledger.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def python_params(params: Mapping[str, Any], dimensions: Iterable[Mapping[str, A
 
 
 def ordered_params(params: Mapping[str, Any], space: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the parameters of a trial in Python's types and in the order of the space.
+    """Convert the parameters of a trial into Python values, and sort the parameters in the order of the search space.
 
     The database does not keep the order of the keys of a JSON object.
 

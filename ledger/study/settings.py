@@ -1,4 +1,4 @@
-"""Base classes of the pydantic models that hold the settings of a study."""
+"""A base class for pydantic models of a study's settings, and a constraint for the values of settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,15 +12,17 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class AllowedTexts:
-    """A constraint that allows only a few texts, in upper or lower case.
+    """A constraint that allows only the given texts.
+
+    The constraint ignores the difference between upper case and lower case.
 
     Attributes
     ----------
     choices : tuple of str
         The allowed texts, in the spelling that the ledger records.
     not_usable : mapping of str to str
-        Each key is a text that the constraint forbids, although users may try the text. Each value is the reason, for
-        the error message.
+        Texts that a user may expect, but that the constraint does not allow. Each key is a text, and each value is the
+        reason that the error message contains.
 
     Examples
     --------
@@ -32,7 +34,7 @@ class AllowedTexts:
     not_usable: Mapping[str, str] = field(default_factory=dict)
 
     def match(self, value: str) -> str:
-        """Return the choice that `value` names, or raise a ValueError that lists all choices."""
+        """Return the choice that equals `value`, or raise a ValueError that lists all choices."""
         for choice in self.choices:
             if choice.lower() == value.lower():
                 return choice
@@ -44,14 +46,14 @@ class AllowedTexts:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def match(value: Any) -> Any:
-            # If the value is not a text, pydantic refuses the value later, when pydantic checks the type of the field.
+            # If the value is not a text, pydantic refuses the value in the check of the field's type.
             return self.match(value) if isinstance(value, str) else value
 
         return core_schema.no_info_before_validator_function(match, handler(source))
 
 
 class SettingsModel(BaseModel):
-    """Base class of the immutable pydantic models that hold settings of a study.
+    """Base class of the pydantic models that contain settings of a study. The models are immutable.
 
     Each subclass accepts only the keys and the types that the subclass declares.
     """

@@ -1,4 +1,4 @@
-"""The search space of a study, which consists of dimensions and contains points."""
+"""The search space of a study. A search space consists of dimensions, and contains points."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class Space:
-    """A search space, whose dimensions have the order in which the study defines them.
+    """A search space. The dimensions are in the same order as in the definition of the study.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Space:
         ----------
         table : mapping
             The table, such as ``dict(C=dict(type="real", low=1e-3, high=1e3, prior="log-uniform"), kernel=["rbf"])``. A
-            dimension may have a short form of `ledger.study.dimension_forms.short_form`.
+            dimension may also be one of the short forms that `ledger.study.dimension_forms.short_form` lists.
         place : str
             The place of the table, such as "[space]". Error messages begin with the place of the table.
 
@@ -114,7 +114,7 @@ class Space:
         Parameters
         ----------
         pairs : iterable of (name, dimension)
-            A dimension is a dict or a short form, as in `ledger.study.dimension_forms.read_dimension`.
+            A dimension is a dict or a short form that `ledger.study.dimension_forms.read_dimension` can read.
         place : str
             The text with which error messages begin.
 
@@ -145,7 +145,9 @@ class Space:
         return cls(tuple(dimensions.values()))
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return one dict for each dimension, in the space's order. Each dict has at least the keys `name` and `type`.
+        """Return one dict for each dimension, in the order of the dimensions.
+
+        Each dict has at least the keys `name` and `type`.
 
         Examples
         --------
@@ -160,7 +162,9 @@ class Space:
         return tuple(dimension.name for dimension in self.dimensions)
 
     def texts(self) -> dict[str, list[str]]:
-        """Return a list of each parameter's values that are texts. The list is empty if a parameter has no texts.
+        """Return a dict from each parameter's name to a list of the parameter's text values.
+
+        If a parameter has no text values, the parameter's list is empty.
 
         Examples
         --------
@@ -208,7 +212,7 @@ class Space:
     def point(self, index: int) -> dict[str, Any]:
         """Return the point with the index `index` in a finite space.
 
-        The index is in row-major order, so the value of the last dimension changes fastest.
+        The points are in row-major order, so the value of the last dimension changes fastest.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The specification of a study, with all settings of the study.
+"""The specification of a study, which contains all settings of the study.
 
 The module validates, hashes and compares specifications.
 """
@@ -22,7 +22,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 BASE_ESTIMATORS: tuple[BaseEstimator, ...] = get_args(BaseEstimator)
 ACQ_FUNCS: tuple[AcquisitionFunction, ...] = get_args(AcquisitionFunction)
 
-# A study has at most `LARGEST_BUDGET` trials. The exports and the database's integer columns can hold numbers up to
+# The largest budget of a study, as a number of trials. An export and the database can store every number up to
 # `LARGEST_BUDGET`.
 LARGEST_BUDGET = 1_000_000
 Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
@@ -32,7 +32,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class OptimizerSettings(SettingsModel):
-    """The settings of the optimizer that proposes points. The settings have the same names as in scikit-optimize.
+    """The settings of the optimizer that proposes points. In scikit-optimize, the settings have the same names.
 
     Attributes
     ----------
@@ -41,9 +41,10 @@ class OptimizerSettings(SettingsModel):
     acq_func : str
         The acquisition function, which is "EI", "LCB", "PI", "MES", "EIps" or "PIps".
     kappa : float or None
-        The weight of the standard deviation in "LCB", at least 0. None means the optimizer's default.
+        The weight of the standard deviation in the acquisition function "LCB", at least 0. If `kappa` is None, the
+        optimizer uses the default weight.
     xi : float or None
-        The minimum improvement on the best loss, as a share of the range of the losses. "EI" and "PI" ignore an
+        The minimum improvement over the best loss, as a share of the range of the losses. "EI" and "PI" ignore an
         improvement that is smaller than `xi`. The share is at least 0. None means 0.
     """
 
@@ -61,8 +62,8 @@ class OptimizerSettings(SettingsModel):
         AcquisitionFunction,
         AllowedTexts(
             ACQ_FUNCS,
-            # skopt's PVRS factorises the kernel matrix of the GP without a noise term. Without a noise term, the
-            # factorisation fails in discrete spaces and with equal losses.
+            # skopt's PVRS factorises the kernel matrix of the GP without a noise term. Therefore the factorisation
+            # fails in discrete spaces, and if losses are equal.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
                 "PVRS": "skopt's PVRS needs minutes for each point, and fails in discrete spaces, with equal losses"
@@ -75,7 +76,7 @@ class OptimizerSettings(SettingsModel):
 
 
 class TrialLimits(SettingsModel):
-    """The limits that decide when an attempt is lost or fails, and when a trial fails.
+    """The limits that decide whether an attempt is lost, whether an attempt fails, and whether a trial fails.
 
     Attributes
     ----------
@@ -84,16 +85,18 @@ class TrialLimits(SettingsModel):
         raises an exception, or exceeds `trial_timeout`.
     max_crashes : int
         The number of crashed attempts after which a trial fails, from 1 to 1,000. An attempt crashes if the objective
-        ends its process, or if the memory is not sufficient.
+        ends the process in which the objective runs, or if the memory is not sufficient.
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
-        The number of seconds for which a claim is valid without a heartbeat, from 0.01 to 86,400.
+        The number of seconds after the last heartbeat for which a worker's claim of a trial is valid, from 0.01 to
+        86,400.
     heartbeat : float
-        The number of seconds between two heartbeats of a worker, from 0.01 to 86,400, and less than `lease`.
+        The number of seconds between two heartbeats of a worker, from 0.01 to 86,400. The number must be less than
+        `lease`.
     trial_timeout : float or None
-        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. The worker ends an attempt
-        that exceeds this time limit, and the attempt counts as a failure. None means no limit.
+        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
+        time limit, the worker ends the attempt, and the attempt fails. None means no limit.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -118,9 +121,9 @@ class TrialLimits(SettingsModel):
 
 
 class DerivedSettings(SettingsModel):
-    """Settings that the ledger computes at the creation of the study.
+    """Settings that the ledger computes when the user creates the study.
 
-    The derived settings of a study never change.
+    The computed settings of a study never change.
 
     Attributes
     ----------
@@ -129,8 +132,8 @@ class DerivedSettings(SettingsModel):
     threads : int
         The number of threads that compute proposals.
     proposer_version : int
-        The version of the algorithm that proposes points. An installation of the ledger with a different version of the
-        algorithm refuses the study, because a different version proposes different points.
+        The version of the algorithm that proposes points. If an installation of the ledger contains a different version
+        of the algorithm, the installation refuses the study, because the algorithm would propose different points.
     """
 
     initial_points: Count
@@ -141,8 +144,8 @@ class DerivedSettings(SettingsModel):
 class StudySpec(SettingsModel):
     """The specification of one study.
 
-    In batch mode, the ledger proposes equal points for two studies with equal specifications, package versions and
-    results.
+    In batch mode, the points depend only on the specification, on the versions of the packages, and on the results of
+    the trials.
 
     Attributes
     ----------
@@ -151,21 +154,21 @@ class StudySpec(SettingsModel):
     seed : int
         The seed of all random numbers, in [0, 2**31).
     budget : int
-        The number of trials to propose, from 1 to 1,000,000. The budget may grow.
+        The number of trials that the ledger proposes, from 1 to 1,000,000. The user can raise the budget later.
     batch_size : int
-        The number of trials that are proposed at once, from 1 to 1,000,000. In steady mode, the value is the
-        number of trials in flight.
+        In batch mode, the number of trials in an iteration. In steady mode, the number of trials in flight. The number
+        is from 1 to 1,000,000.
     mode : str
-        The mode, "batch" or "steady". In batch mode, every trial of an iteration ends before the manager proposes the
-        next iteration. In steady mode, the manager proposes a new trial when a trial ends, so the points depend on the
-        order in which trials end.
+        The mode, "batch" or "steady". In batch mode, the manager proposes the next iteration after all trials of the
+        previous iteration have ended. In steady mode, the manager proposes a new trial when a trial ends. Therefore the
+        points depend on the order in which the trials end.
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
     limits : TrialLimits
     resolved : DerivedSettings
     criteria : StoppingCriteria
-        The criteria that end the study before its budget is used. The criteria may change.
+        The stopping criteria of the study. The user can change the criteria later.
 
     See Also
     --------
@@ -198,7 +201,10 @@ class StudySpec(SettingsModel):
     criteria: StoppingCriteria = StoppingCriteria()
 
     def asked(self) -> dict[str, Any]:
-        """Return the requested settings as JSON, without the name, the budget, the criteria and `resolved`."""
+        """Return the settings that the user requested, as a JSON object.
+
+        The object does not contain the name, the budget, the criteria and `resolved`.
+        """
         return {
             "seed": self.seed,
             "batch_size": self.batch_size,
@@ -210,12 +216,15 @@ class StudySpec(SettingsModel):
         }
 
     def spec(self) -> dict[str, Any]:
-        """Return the specification as JSON, without the study's name, budget and criteria."""
+        """Return the specification as a JSON object.
+
+        The object does not contain the name, the budget and the criteria of the study.
+        """
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
     def from_spec(cls, name: str, budget: int, spec: Mapping[str, Any]) -> "StudySpec":
-        """Return the study that `spec` describes.
+        """Convert a JSON object that `spec()` has returned into a `StudySpec`.
 
         Parameters
         ----------
@@ -224,12 +233,12 @@ class StudySpec(SettingsModel):
         budget : int
             The budget as a number of trials.
         spec : mapping
-            The specification as JSON, in the form that `spec()` returns.
+            The JSON object that `spec()` has returned.
 
         Raises
         ------
         LedgerError
-            This version of the ledger cannot read the specification.
+            The installed version of the ledger cannot read the specification.
         """
         try:
             return cls(
@@ -255,17 +264,17 @@ class StudySpec(SettingsModel):
 
     @property
     def spec_hash(self) -> str:
-        """The SHA-256 hash, in hexadecimal, of the canonical JSON of `asked()`."""
+        """The SHA-256 hash of the canonical JSON text of the settings that `asked()` returns, in hexadecimal."""
         text = json.dumps(self.asked(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def initial_points(budget: int, batch_size: int) -> int:
-    """Return the number of random points that the optimizer proposes before a surrogate proposes points.
+    """Return the number of random points that the ledger proposes before the optimizer fits the first surrogate.
 
-    The number of random points is a quarter of the budget, but at least 2 and at most 10. The function then rounds the
-    number of random points up to a multiple of the batch size, but not above the budget. With skopt's default of 10
-    random points, all points of a small study would be random.
+    The number is a quarter of the budget, but at least 2 and at most 10. The function rounds the number up to a
+    multiple of the batch size. If the rounded number exceeds the budget, the function returns the budget. skopt's
+    default is 10 random points. With the default of skopt, all points of a small study would be random.
 
     Examples
     --------
@@ -277,10 +286,10 @@ def initial_points(budget: int, batch_size: int) -> int:
 
 
 def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
-    """Return the reasons why a recorded study cannot continue with the requested settings, one line for each reason.
+    """Return a line for each reason why a recorded study cannot continue with the requested settings.
 
     The requested budget may be larger than the recorded budget, because a larger budget only extends the study. The
-    function compares neither the attribute `resolved` nor the stopping criteria of the two studies.
+    function does not compare the attribute `resolved` and the stopping criteria.
 
     Examples
     --------
@@ -315,7 +324,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _files(
     recorded: StudySpec, asked: StudySpec
 ) -> Iterator[tuple[str, FileDataset | HoldoutFile | None, FileDataset | HoldoutFile | None]]:
-    """Yield the place in `flat_settings`, the recorded file and the requested file for each kind of data file."""
+    """For each kind of data file, yield the path of the setting, the recorded file and the requested file."""
     old, new = recorded.objective.data, asked.objective.data
     yield "objective.data", old, new
     yield "objective.data.holdout", old and old.holdout, new and new.holdout
@@ -329,7 +338,7 @@ def _changed_file(recorded: FileDataset | HoldoutFile, asked: FileDataset | Hold
 
 
 def flat_settings(study: StudySpec) -> dict[str, str]:
-    """Return a dict that maps the path of each requested setting to the setting's value as text.
+    """Return a dict that maps the path of each requested setting to a text of the value.
 
     Examples
     --------
@@ -338,7 +347,8 @@ def flat_settings(study: StudySpec) -> dict[str, str]:
     'EI'
     """
     asked = study.asked()
-    # The order of the dimensions is part of the study, because the optimizer samples random values in this order.
+    # The order of the dimensions is a setting of the study, because the optimizer samples random values in the order of
+    # the dimensions.
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}
     flat = {"space": ", ".join(order)}
@@ -348,7 +358,7 @@ def flat_settings(study: StudySpec) -> dict[str, str]:
             for key, inner in value.items():
                 walk(f"{place}.{key}" if place else key, inner)
         else:
-            # PostgreSQL's jsonb changes the order of the keys in a choice that is an object.
+            # PostgreSQL's jsonb changes the order of the keys in an object, so `sort_keys` sorts the keys.
             flat[place] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
     walk("", asked)

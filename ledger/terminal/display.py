@@ -1,4 +1,6 @@
-"""The display of a search that a Python program has started, on a terminal or as lines."""
+"""The display of a search that a Python program has started. The display is a view on a terminal, or lines of text in
+another stream.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,8 +12,8 @@ from ledger.terminal.live import can_draw, console, live
 
 
 class TerminalDisplay:
-    """Shows a search on the terminal, as a view that the display updates. On another stream, the display writes one
-    line for each iteration.
+    """Shows a search as a view on the terminal, and updates the view. If the stream is not a terminal, the display
+    writes one line for each iteration.
 
     Parameters
     ----------

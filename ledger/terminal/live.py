@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ledger.terminal")
 
 INTERVAL = 1.0
-# `SHARE` is the largest share of its time that the live view spends on reads from the database. More frequent reads
-# could slow down the manager and the workers.
+# The live view spends at most the share `SHARE` of its time on reads from the database. More frequent reads could slow
+# down the manager and the workers.
 SHARE = 0.05
 # Largest number of bytes of one read from the workers' output.
 _CHUNK = 65_536
 # Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
-# When a live view ends, the view waits at most `_STOP_SECONDS` seconds for the end of each of its threads.
+# When a live view ends, the view waits for each of its threads to end. The view waits at most `_STOP_SECONDS` seconds
+# for each thread.
 _STOP_SECONDS = 1.0
 
 
@@ -73,7 +74,8 @@ def follow(read: Callable[[], StudyStatus], wait: Callable[[float], object]) -> 
     read : callable
         Function that reads and returns the status.
     wait : callable
-        Function that waits for a number of seconds. If `wait` returns a true value, the generator ends.
+        Function that waits for a number of seconds. If `wait` returns a true value, the generator yields no further
+        status.
     """
     while True:
         began = time.monotonic()
@@ -84,7 +86,7 @@ def follow(read: Callable[[], StudyStatus], wait: Callable[[float], object]) -> 
 
 
 def pause(took: float) -> float:
-    """Return the number of seconds to wait after a read of the status. The read took `took` seconds."""
+    """Return the number of seconds to wait after a read of the status. The read lasted `took` seconds."""
     return max(INTERVAL, took / SHARE)
 
 

@@ -49,8 +49,8 @@ def as_toml(params: Mapping[str, Any]) -> str:
         if name not in without
     )
 
-    # In the TOML text, unprintable characters other than line feeds occur only inside strings. In a string, TOML allows
-    # an escape sequence instead of the character.
+    # In the TOML text, unprintable characters other than line feeds occur only inside strings. Inside a TOML string, an
+    # escape sequence can represent an unprintable character.
     return (
         comments
         + "".join(

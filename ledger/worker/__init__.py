@@ -1,1 +1,1 @@
-"""The worker, which consists of a supervisor process and a trainer process."""
+"""The worker. A worker consists of a supervisor process and a trainer process."""

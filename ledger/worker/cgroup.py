@@ -1,6 +1,6 @@
 """The control group (cgroup, version 2) of a trainer, on Linux.
 
-The kernel can end all processes of a cgroup at once, including processes that fork at this moment. A process stays in
+The kernel can end all processes of a cgroup in one step, even if some of the processes are forking. A process stays in
 its cgroup even if the process creates its own session, or if the parent of the process ends.
 """
 
@@ -13,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 _PREFIX = "ledger-trainer-"
-# Before this process locks the new folder, another worker can mistake the folder for an abandoned folder. The
-# supervisor then tries again with another folder.
+# Before this process locks the new folder, another worker can mistake the folder for an abandoned folder. If another
+# worker removes the new folder, the supervisor creates another folder.
 _TRIES = 5
 # Maximum time in seconds for which this process waits until the killed processes of a cgroup have ended. A killed
-# process that waits for a disk may need more time to end. The start of another worker then removes the cgroup.
+# process may need more time to end if the process is waiting for a disk. If the processes of a cgroup need more time to
+# end, the next worker that starts removes the cgroup.
 _LONGEST_WAIT = 2.0
 _POLL_SECONDS = 0.002
 
@@ -26,10 +27,11 @@ class TrainerCgroup:
     """A cgroup that contains the trainer process and all processes that the trainer starts.
 
     The cgroup is a folder below the cgroup of this process. This process holds a lock on the folder until the cgroup is
-    removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` finds the folder.
+    removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` can find and lock the
+    folder.
 
-    If this process cannot create a cgroup, this class does nothing. A process cannot create a cgroup on a system other
-    than Linux, with a kernel before 5.14, in a container with a read-only mount, or without permission.
+    If this process cannot create a cgroup, this class does nothing. A process needs four things to create a cgroup:
+    Linux, a kernel of version 5.14 or newer, a writable mount of the cgroup file system, and permission.
     """
 
     def __init__(self) -> None:
@@ -42,7 +44,7 @@ class TrainerCgroup:
         return self._folder is not None
 
     def contain(self, pid: int) -> None:
-        """Move a process without children into a new cgroup. Call this method before the process gets a job."""
+        """Move a process into a new cgroup. The process must not have children yet, and must not have a job yet."""
         for parent in _own_folders():
             with suppress(OSError):
                 self._folder, self._descriptor = _create(parent)
@@ -70,8 +72,8 @@ class TrainerCgroup:
 def end_abandoned() -> None:
     """Kill the processes of each trainer whose supervisor was ended by SIGKILL, and remove the trainer's cgroup.
 
-    The function finds only trainers whose supervisor ran in the cgroup of this process. If a cgroup belongs neither to
-    the user of this process nor to root, the function leaves the cgroup alone.
+    The function finds only trainers whose supervisor ran in the cgroup of this process. The function ends only cgroups
+    that belong to the user of this process or to root.
     """
     deadline = time.monotonic() + _LONGEST_WAIT
     for parent in _own_folders():
@@ -83,17 +85,18 @@ def end_abandoned() -> None:
 
 
 def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
-    """Return the folders under which the cgroup file system shows the cgroup of a process.
+    """Return the folders in which mounts of the cgroup file system show the cgroup of a process.
 
     Parameters
     ----------
     mounts, cgroups : str
-        Content of the files `/proc/PID/mountinfo` and `/proc/PID/cgroup` of the process.
+        Content of the file `/proc/PID/mountinfo`, and content of the file `/proc/PID/cgroup`.
 
     Returns
     -------
     list of Path
-        The folders of the process's cgroup, of version 2: one for each mount of the cgroup file system.
+        The folders of the process's cgroup (version 2). The list has one folder for each mount of the cgroup file
+        system.
 
     Examples
     --------
@@ -115,25 +118,26 @@ def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
 
 
 def _unescape(field: str) -> str:
-    """Replace the escapes of /proc/PID/mountinfo, such as "\\040" for a space."""
+    """Replace each escape sequence of /proc/PID/mountinfo by its character. For example, "\\040" is a space."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
 def _own_folders() -> list[Path]:
-    """Return the folders of the cgroup of this process, if this process may move processes within this cgroup."""
+    """Return the folders of this process's cgroup. Omit a folder if this process may not move processes there."""
     try:
         mounts, cgroups = (os.fsdecode(Path("/proc/self", name).read_bytes()) for name in ("mountinfo", "cgroup"))
     except OSError:
         return []
-    # The test also excludes a folder that another mount hides.
+    # The test with os.access() also excludes a folder that another mount hides.
     return [folder for folder in folders_of_own_cgroup(mounts, cgroups) if os.access(folder / "cgroup.procs", os.W_OK)]
 
 
 def _create(parent: Path) -> tuple[Path, int]:
-    """Create a folder, and return the folder and a descriptor that holds the lock on the folder."""
+    """Create and lock a folder, and return the folder and the descriptor with the lock."""
     for _ in range(_TRIES):
         folder = parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        # Only this user may open the folder, because another user could take the lock.
+        # The mode 0o700 permits only the user of this process to open the folder. Otherwise another user could lock the
+        # folder.
         folder.mkdir(0o700)
         with suppress(OSError):
             descriptor = _lock(folder)
@@ -159,7 +163,7 @@ def _end_abandoned(folder: Path, deadline: float) -> None:
 
 
 def _lock(folder: Path) -> int:
-    """Return a descriptor with the lock on a folder.
+    """Lock a folder, and return the descriptor with the lock.
 
     Raises
     ------
@@ -176,7 +180,7 @@ def _lock(folder: Path) -> int:
 
 
 def _write(folder: int, name: str, text: str) -> None:
-    """Write a text to an existing file of a folder, which is given by its descriptor."""
+    """Write a text to an existing file of a folder. `folder` is a file descriptor of the folder."""
     descriptor = os.open(name, os.O_WRONLY, dir_fd=folder)
     try:
         os.write(descriptor, text.encode())
@@ -187,18 +191,18 @@ def _write(folder: int, name: str, text: str) -> None:
 def _remove(folder: Path, deadline: float) -> None:
     """Remove a cgroup whose processes were killed.
 
-    The kernel refuses to remove a cgroup with processes. Therefore the function tries again until the processes have
-    ended, or until `deadline`, a value of `time.monotonic`.
+    The kernel refuses to remove a cgroup with processes. Therefore the function repeats the removal until the processes
+    have ended, but only until `deadline`. `deadline` is a value of `time.monotonic`.
     """
     while not _is_removed(folder, deadline) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
 def _is_removed(folder: Path, deadline: float) -> bool:
-    """Try to remove a cgroup with the cgroups below it, which an objective may have created."""
+    """Try to remove a cgroup and its child cgroups. An objective may have created child cgroups."""
     found = [folder]
-    # Each pass of the loop can append to the list. Therefore the list contains a cgroup before the cgroups below that
-    # cgroup.
+    # The loop appends the subfolders of each folder to the list `found`. Therefore each cgroup precedes its child
+    # cgroups in the list.
     for place in found:
         if time.monotonic() > deadline:
             break

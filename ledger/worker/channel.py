@@ -1,25 +1,25 @@
 """Messages between a supervisor and its trainer process.
 
-The supervisor sends jobs as lines of JSON through a socket pair. One line of JSON can contain several jobs. The trainer
-reads one token from a second socket pair before it starts a job. To withdraw jobs, the supervisor reads the remaining
-tokens from the socket from which the trainer reads tokens. The trainer writes answers as lines of JSON to a pipe, so
-the supervisor can read the answers even after the trainer's death. The trainer writes one byte to a second pipe to wake
-the supervisor. The trainer wakes the supervisor when no token is left, when the pipe of answers may be full, and after
-an urgent answer. The trainer does not wake the supervisor after each answer, so several short trials need only one
-context switch. The trainer writes a report at once if the pipe of answers has room. If the pipe is full, a thread of
-the trainer writes the report later, so the objective never waits for the supervisor. After a report, the trainer wakes
-the supervisor at most once in `REPORT_SECONDS` seconds.
+The supervisor sends jobs as lines of JSON through a socket pair. One line of JSON can contain several jobs. Before the
+start of each job, the trainer reads one token from a second socket pair. The trainer and the supervisor can read tokens
+from the same socket. To withdraw jobs, the supervisor reads the remaining tokens. The trainer writes answers as lines
+of JSON to a pipe, so the supervisor can read the answers even after the trainer's death. The trainer writes one byte to
+a second pipe to wake the supervisor. The trainer wakes the supervisor in three cases: no token is left, the pipe of
+answers may be full, or an answer is urgent. The trainer does not wake the supervisor after each answer, so several
+short trials need only one context switch. If the pipe of answers has room, the trainer writes a report immediately. If
+the pipe of answers is full, a thread of the trainer writes the report later. Therefore the objective never waits for
+the supervisor. Reports wake the supervisor at most once in `REPORT_SECONDS` seconds.
 
-The objective can change the state of each open file that the trainer inherits. Such a change must not block the
-supervisor:
+The objective can change the state of each open file that the trainer inherits. A change of the state of an open file
+must not block the supervisor:
 
-- The flag O_NONBLOCK belongs to an open file description, which several processes can share. The supervisor and the
-  trainer share only one open file description: the socket from which both processes read tokens. The supervisor passes
-  MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The trainer inherits the
-  socket of the tokens, but no other end of a pipe or socket pair of the supervisor.
-- A message through a Unix socket can pass open files, and the process that receives the message must close these files.
-  If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore the
-  supervisor receives nothing from a socket to which the trainer can send.
+- The flag O_NONBLOCK belongs to an open file description, and several processes can share an open file description. The
+  supervisor and the trainer share only one open file description: the socket from which both processes read tokens. The
+  supervisor passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The
+  trainer inherits the socket of the tokens, but inherits no other descriptor of the supervisor's end.
+- A message through a Unix socket can contain open files. The process that receives the message must close the received
+  files. If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore
+  the supervisor receives nothing from a socket to which the trainer can send.
 """
 
 import json
@@ -37,25 +37,25 @@ from typing import Any
 
 from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswerError
 
-# A token is the number of a job. A token permits the trainer to start the job with this number.
+# A token is the number of a job. A token permits the trainer to start the job with the token's number.
 _TOKEN = struct.Struct("=Q")
 # A write of `_PIPE_ROOM` bytes to an empty pipe does not block.
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
-# Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without this limit, an objective
-# that writes without end could keep the supervisor from sending heartbeats.
+# Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without the limit `_READS`, an
+# objective that writes endlessly could prevent the heartbeats of the supervisor.
 _READS = 16
-# Shortest time in seconds between two wake-ups of the supervisor for reports.
+# Minimum time in seconds between two reports for which the trainer wakes the supervisor.
 REPORT_SECONDS = 0.2
 
 
 class SupervisorChannel:
-    """The end of the channel at which the supervisor sends jobs and reads answers without blocking.
+    """The supervisor's end of the channel. The supervisor sends jobs and reads answers without blocking.
 
     Attributes
     ----------
     trainer_descriptors : tuple of int
-        File descriptors of the trainer's end, which the trainer process inherits.
+        File descriptors of the trainer's end of the channel. The trainer process inherits the file descriptors.
     has_more : bool
         Whether the last call of `read` may have left data in the pipe of answers.
     """
@@ -70,11 +70,12 @@ class SupervisorChannel:
         # After the calls of shutdown(), the trainer cannot send anything to the sockets `_socket` and `_token_input`.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
-        # The part of the last batch of jobs that the socket has not accepted yet.
+        # The bytes of the last batch of jobs that the socket has not accepted yet.
         self._unsent = bytearray()
-        # True if the trainer has closed its end of the socket pair, so that the supervisor can no longer send jobs.
+        # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
+        # pair.
         self._is_broken = False
-        # The part of an incomplete answer that this process has already received.
+        # The bytes of an incomplete answer that this process has already received.
         self._partial = bytearray()
         self.has_more = False
         self.trainer_descriptors = (
@@ -85,7 +86,7 @@ class SupervisorChannel:
         )
 
     def close_trainer_end(self) -> None:
-        """Close this process's copies of the trainer's descriptors. Call this method after the start of the trainer."""
+        """Close this process's copies of the trainer's descriptors. Call the method after the start of the trainer."""
         self._trainer_socket.close()
         for descriptor in (self._trainer_answers, self._trainer_wake_ups):
             os.close(descriptor)
@@ -100,7 +101,10 @@ class SupervisorChannel:
 
     @property
     def has_unsent(self) -> bool:
-        """Whether some jobs of the last call of `send` are not sent yet. A call of `read` sends the remaining jobs."""
+        """Whether some jobs of the last call of `send` are still unsent.
+
+        The next calls of `read` send the unsent jobs.
+        """
         return bool(self._unsent)
 
     def send(self, batch: Mapping[str, Any], numbers: Iterable[int]) -> None:
@@ -118,7 +122,7 @@ class SupervisorChannel:
     def add_tokens(self, numbers: Iterable[int]) -> None:
         """Permit the trainer to start the jobs with the given numbers.
 
-        The supervisor must send the jobs by `send` before the supervisor calls this method.
+        The supervisor must call `send` for the jobs before the supervisor calls this method.
 
         Raises
         ------
@@ -146,7 +150,7 @@ class SupervisorChannel:
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Return the complete lines in the pipe of answers, and whether the trainer has closed its end of the channel.
+        """Return all complete lines in the pipe of answers, and whether the trainer's end of the channel is closed.
 
         Raises
         ------
@@ -155,8 +159,8 @@ class SupervisorChannel:
         """
         if self._unsent:
             self._send_rest()
-        # `read` reads the wake-ups before the answers. If another wake-up arrives later, the pipe of wake-ups becomes
-        # readable again, and the supervisor calls `read` again.
+        # `read` first reads the wake-ups and then reads the answers. If another wake-up arrives later, the pipe of
+        # wake-ups becomes readable again, and the supervisor calls `read` again.
         received = None
         for _ in range(_READS):
             if not (received := _read(self._wake_ups)):
@@ -184,7 +188,7 @@ class SupervisorChannel:
             os.close(descriptor)
 
     def _send_rest(self) -> None:
-        """Send as much of the unsent data as the socket accepts now."""
+        """Send as many unsent bytes as the socket accepts without blocking."""
         try:
             while self._unsent:
                 del self._unsent[: self._socket.send(self._unsent, socket.MSG_DONTWAIT)]
@@ -196,7 +200,7 @@ class SupervisorChannel:
 
 
 class TrainerChannel:
-    """The end of the channel at which the trainer receives jobs and writes answers.
+    """The trainer's end of the channel. The trainer receives jobs and writes answers.
 
     The trainer process ends when the supervisor ends.
 
@@ -208,7 +212,7 @@ class TrainerChannel:
     Attributes
     ----------
     at_end : callable
-        Function that a thread calls when the supervisor has ended, before the trainer process ends.
+        Function that a thread calls after the end of the supervisor and before the end of the trainer process.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
@@ -220,10 +224,11 @@ class TrainerChannel:
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
-        # Reports that did not fit into the pipe of answers, and the time of the last wake-up for reports.
+        # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time of the
+        # last wake-up after a report.
         self._unwritten = bytearray()
         self._woken_at = -math.inf
-        # True if a thread is waiting for room in the pipe of answers to write the reports.
+        # True if a thread is waiting until the pipe of answers has room for the reports.
         self._is_emptying = False
         # An objective may report from several threads.
         self._lock = threading.Lock()
@@ -267,7 +272,7 @@ class TrainerChannel:
     def report(self, content: Mapping[str, Any]) -> None:
         """Write a report without waiting for the supervisor.
 
-        If the pipe of answers has no room, the method keeps the report, and a thread writes the report later.
+        If the pipe of answers is full, the method keeps the report, and a thread writes the report later.
         """
         with self._lock:
             self._unwritten += json.dumps(content).encode() + b"\n"
@@ -287,7 +292,7 @@ class TrainerChannel:
             del self._unwritten[:_PIPE_ROOM]
 
     def _empty(self) -> None:
-        """Write the unwritten reports, and wait each time until the pipe of answers has room."""
+        """Write the unwritten reports. Before each write, wait until the pipe of answers has room."""
         poll = select.poll()
         poll.register(self._answers, select.POLLOUT)
         while self._is_emptying:
@@ -319,7 +324,7 @@ class TrainerChannel:
 
 
 def _receive(connection: socket.socket, size: int) -> bytes | None:
-    """Receive without blocking. Return b"" at the end of the stream, and None if no data have arrived."""
+    """Receive without blocking. Return b"" at the end of the stream, or None if no data are available."""
     try:
         return connection.recv(size, socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -327,7 +332,7 @@ def _receive(connection: socket.socket, size: int) -> bytes | None:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. Return b"" at the end of the pipe, and None if no data have arrived."""
+    """Read without blocking. Return b"" at the end of the pipe, or None if no data are available."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

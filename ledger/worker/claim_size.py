@@ -1,21 +1,21 @@
-"""Number of trials to claim at once, computed from the training times on this worker."""
+"""Number of trials that a worker claims together. The number depends on the worker's training times."""
 
 import math
 
 from ledger.worker.outcome import AttemptOutcome
 
-# A worker claims as many trials at once as the worker can probably train in CLAIM_SECONDS seconds. The worker claims at
-# least one trial, even if one trial takes longer than CLAIM_SECONDS.
+# A worker claims as many trials together as the worker can probably train in CLAIM_SECONDS seconds. The worker claims
+# at least one trial, even if the training of one trial takes longer than CLAIM_SECONDS seconds.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
 # Weight of a new training time in the moving average, if the training time is shorter than the average. A training time
-# that exceeds the average replaces the average, so the worker claims fewer trials at once after an unexpectedly long
-# trial.
+# that exceeds the average replaces the average. Therefore the worker claims fewer trials together after an unexpectedly
+# long trial.
 _WEIGHT = 0.2
 
 
 class ClaimSizeEstimator:
-    """Estimates how many trials of one study a worker should claim at once.
+    """An estimator of the number of trials that a worker should claim together. All these trials belong to one study.
 
     The estimate uses a moving average of the training times.
 
@@ -37,7 +37,7 @@ class ClaimSizeEstimator:
     def trials(self) -> int:
         """Number of trials to claim, from 1 to `LARGEST_CLAIM`.
 
-        For long trials, a worker claims only one trial at once.
+        If trials take long, the number is 1.
         """
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 

@@ -21,16 +21,18 @@ from ledger.worker.outcome import AttemptOutcome, Report
 _log = logging.getLogger("ledger.worker")
 
 # A worker can claim several trials together. The worker writes the outcomes of the ended trials to the ledger
-# `DELIVERY_SECONDS` seconds after the claim. Together with the outcomes, the worker releases the claimed trials that
-# have not started. Without the release, the claimed trials would have to wait until the worker has finished an
+# `DELIVERY_SECONDS` seconds after the claim. When the worker writes the outcomes, the worker also releases the claimed
+# trials that have not started. Without the release, the claimed trials would have to wait for the end of an
 # unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
-# The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. The same write
-# contains all reports that arrive in the meantime. `REPORT_SECONDS` is longer than the time between two wake-ups by the
-# trainer (`channel.REPORT_SECONDS`). Therefore a write also contains the reports after a wake-up.
+# The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. When the
+# worker writes the report, the worker also writes all reports that have arrived later. After a report, the trainer
+# wakes the worker at most once in `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer, so that the worker can
+# write the reports of two wake-ups together.
 REPORT_SECONDS = 0.25
 
-# Type of the methods `call` and `try_call` of a `ReconnectingSession`, which call a function of the module `protocol`.
+# Type of the methods `call` and `try_call` of a `ReconnectingSession`. Both methods call a function of the module
+# `protocol`.
 Call = Callable[..., Any]
 
 
@@ -42,7 +44,7 @@ class ClaimedTrials:
     claimed : sequence of ClaimedTrial
         The claimed trials in the order of their training. The sequence contains at least one trial.
     worker : str
-        Name of the worker, for log lines.
+        Name of the worker. The name appears in log lines.
 
     Attributes
     ----------
@@ -54,14 +56,14 @@ class ClaimedTrials:
 
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
-        # The first `_in_trainer` elements of `_unfinished` are the trials that the trainer has, or that the worker
-        # keeps for the trainer.
+        # `_in_trainer` is the number of trials that the trainer has received, or that the worker keeps for the trainer.
+        # These trials are the first elements of `_unfinished`.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, AttemptOutcome]] = []
-        # Reports that the worker has not yet written to the ledger, in the order of the reports.
+        # Reports that the worker has not yet written to the ledger, from the oldest to the newest.
         self._reports: list[tuple[ClaimedTrial, list[Report]]] = []
-        # Time before which the worker does not try again to reach the database, as a value of `time.monotonic`.
+        # Time of the next attempt to reach the database, as a value of `time.monotonic`.
         self._postponed_until = 0.0
         # Claims of all attempts whose outcome the database has refused.
         self._refused: set[UUID] = set()
@@ -82,7 +84,7 @@ class ClaimedTrials:
         return self._unfinished[0]
 
     def start(self) -> list[ClaimedTrial]:
-        """Return all unfinished trials, and record that the trainer has received these trials.
+        """Return all unfinished trials, and record that the trainer has received all unfinished trials.
 
         The list may be empty.
         """
@@ -90,7 +92,7 @@ class ClaimedTrials:
         return list(self._unfinished)
 
     def finish(self, outcome: AttemptOutcome) -> None:
-        """Record that the trial in training has ended.
+        """Record that the running trial has ended.
 
         The method keeps `outcome` in memory until `deliver` writes `outcome` to the ledger.
         """
@@ -98,9 +100,9 @@ class ClaimedTrials:
         self._undelivered.append((self._end_first(), outcome))
 
     def keep_reports(self, reports: Sequence[Report]) -> None:
-        """Keep reports of the trial in training until `deliver` or `maintain` writes the reports to the ledger.
+        """Keep reports of the running trial. `deliver` or `maintain` writes the reports to the ledger later.
 
-        If other claimed trials are waiting, the worker writes the reports together with the next outcomes.
+        If more claimed trials are waiting, the worker writes the reports together with the next outcomes.
         """
         if not reports:
             return
@@ -125,12 +127,12 @@ class ClaimedTrials:
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """If more than one trial is unfinished, set `due_at` to the earlier of `due_at` and the current time."""
+        """If several trials are unfinished, make `maintain` due at once."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
     def maintain(self, call: Call) -> bool:
-        """Deliver outcomes, release waiting trials, and renew the claim of the trial in training.
+        """Deliver outcomes, release waiting trials, and renew the claim of the running trial.
 
         The worker releases the waiting trials before the first heartbeat is due. Therefore at most one claim of the
         worker needs a heartbeat.
@@ -138,7 +140,7 @@ class ClaimedTrials:
         Returns
         -------
         bool
-            False if the claim of the trial in training is no longer valid.
+            False if the claim of the running trial is no longer valid.
         """
         self.deliver(call)
         self.release(call)
@@ -159,10 +161,10 @@ class ClaimedTrials:
         self.due_at = self._postponed_until = time.monotonic() + seconds
 
     def release(self, call: Call) -> None:
-        """Release all unfinished trials, except those that the trainer has or that the worker keeps for the trainer.
+        """Release all unfinished trials that are not in the trainer and that the worker does not keep for the trainer.
 
-        A worker can claim a released trial again at once, unless the trial was released too often
-        (ledger.release_pause). The ledger does not count a released attempt as failed or lost.
+        Usually, a worker can claim a released trial again immediately. If the trial was released too often, the trial
+        has to wait (ledger.release_pause). The ledger does not count a released attempt as failed or lost.
         """
         self._write_reports(call)
         waiting = list(self._unfinished)[self._in_trainer :]
@@ -178,7 +180,7 @@ class ClaimedTrials:
     def refuse(self, call: Call, reason: str) -> None:
         """Return the first unfinished trial to the ledger, because this machine cannot load the trial's objective.
 
-        The worker keeps its other claimed trials until the next call of `release`. The ledger does not count the
+        The worker keeps all later claimed trials until the next call of `release`. The ledger does not count the
         refused attempt as failed or lost.
         """
         self._in_trainer = 0
@@ -196,8 +198,8 @@ class ClaimedTrials:
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
-            # The database has refused the statement with all results, so the worker now sends each result in a separate
-            # statement.
+            # The database has refused the statement that contains all results. Therefore the worker now sends each
+            # result in a separate statement.
             for trial, outcome in [*self._undelivered]:
                 if outcome.loss is not None:
                     try:
@@ -223,7 +225,7 @@ class ClaimedTrials:
             self._reports.append((self._unfinished[0], list(reports)))
 
     def _write_reports(self, call: Call) -> None:
-        """Write the reports to the ledger, in the order of the reports."""
+        """Write the reports to the ledger, from the oldest to the newest."""
         while self._reports:
             trial, reports = self._reports[0]
             if trial.claim not in self._gone:
@@ -260,8 +262,8 @@ class ClaimedTrials:
         """
         index = [held.claim for held, _ in self._undelivered].index(trial.claim)
         if trial.claim in self._refused:
-            # The database has refused both the original outcome and the failure that replaced the original outcome.
-            # When the lease ends, the attempt gets the outcome lost.
+            # The database has refused two outcomes: the original outcome, and the failure that replaced the original
+            # outcome. When the lease ends, the ledger records the attempt as lost.
             del self._undelivered[index]
             message = (
                 f": the database refused to record a result or a failure of this attempt ({refusal}); the attempt will"
@@ -292,10 +294,10 @@ class ClaimedTrials:
         return self._unfinished.popleft()
 
     def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
-        """Log all accepted results in one line, and each result that came too late in a separate line.
+        """Log all accepted results in one line, and each late result in a separate line.
 
-        One line for all results is cheaper than one line for each result, because writing a line can take longer than a
-        short trial.
+        Writing a line can take longer than training a short trial. Therefore the worker writes one line for all
+        accepted results.
         """
         accepted = []
         for result, answer in zip(results, answers, strict=True):

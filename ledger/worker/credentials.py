@@ -1,9 +1,9 @@
-"""Keeps the credentials of the database away from objectives.
+"""Protects the credentials of the database from objectives.
 
 By default, an objective runs as the same user as the worker. Through /proc, a process can read the environment, the
 memory and the open files of all other processes of the same user. Therefore a process of the ledger keeps the
-credentials only in memory, and makes the memory unreadable for other processes of the same user. Unreadable memory is
-no protection against objectives that run as root, because root can read the memory of every process.
+credentials only in memory, and makes the memory unreadable for other processes of the same user. If an objective runs
+as root, unreadable memory does not protect the credentials, because root can read the memory of every process.
 """
 
 import ctypes
@@ -18,14 +18,14 @@ from typing import IO
 
 from ledger.errors import LedgerError
 
-# Environment variables that contain a credential, or the path of a file with a credential.
+# Names of environment variables that contain a credential, or that contain the path of a file with a credential.
 VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE")
-# Environment variable that contains the number of a file descriptor. A new process reads its credentials from this file
-# descriptor.
+# Environment variable that contains the number of a file descriptor. A new process reads its credentials from the file
+# descriptor with this number.
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
-# `_unreadable_blocks` is the number of ``with unreadable()`` blocks that run now. `_readable_before` is True if other
-# processes could read the memory of this process before the first ``with unreadable()`` block began.
+# `_unreadable_blocks` is the number of ``with unreadable()`` blocks that are running. `_readable_before` is True if
+# other processes could read the memory of this process before the first ``with unreadable()`` block began.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -36,9 +36,9 @@ def conceal() -> None:
     """Remove the credentials from the environment and the command line that /proc shows for this process.
 
     For each process, /proc shows the environment and the command line with which the process started. Therefore
-    `conceal` starts the program again in the same process, and passes the credentials to the program in a file without
-    a name. After the restart, `os.environ` and `sys.argv` have the same values as before. If a Python program other
-    than `ledger`, such as pytest, calls a command of `ledger` as a function, `conceal` does nothing.
+    `conceal` starts the program again in the same process. The program reads the credentials from a file without a
+    name. After the restart, `os.environ` and `sys.argv` have the same values as before. Another Python program, such as
+    pytest, can call a command of `ledger` as a function. In this case, `conceal` does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -61,8 +61,8 @@ def conceal() -> None:
 def without(environment: Mapping[str, str]) -> dict[str, str]:
     """Return a copy of the environment without credentials.
 
-    The function removes each variable that contains a credential, and each variable that contains the path or the
-    descriptor of a file with credentials.
+    The function removes each variable that contains a credential. The function also removes each variable that contains
+    the path or the descriptor of a file with credentials.
 
     Examples
     --------
@@ -84,8 +84,9 @@ def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
     Yields
     ------
     tuple of dict and int
-        Environment variables that the new process needs in addition to the result of `without`, and a file descriptor
-        that the new process must inherit. The descriptor is open during the ``with`` block.
+        Additional environment variables for the new process, and a file descriptor that the new process must inherit.
+        The new process also needs the environment variables that `without` returns. The descriptor is open during the
+        ``with`` block.
     """
     of_libpq = {name: os.environ[name] for name in VARIABLES if name.startswith("PG") and name in os.environ}
     with _unnamed_file({"environment": {**of_libpq, "DATABASE_URL": url}}) as file:
@@ -126,7 +127,7 @@ def _receive() -> None:
 
 
 def _without_url(arguments: Sequence[str]) -> list[str]:
-    """Return a copy of command-line arguments, in which the value of --database-url is a placeholder."""
+    """Return a copy of command-line arguments. In the copy, a placeholder replaces the value of --database-url."""
     shown = list(arguments)
     for index, argument in enumerate(arguments):
         if argument.startswith(f"{_URL_OPTION}="):
@@ -140,7 +141,7 @@ def _without_url(arguments: Sequence[str]) -> list[str]:
 def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
     """Yield an unnamed file with the JSON text of `content`.
 
-    Because the file has no name, no other process can open the file by a path.
+    The file has no name, so no other process can open the file by a path.
     """
     in_memory = sys.platform == "linux"
     with os.fdopen(os.memfd_create("credentials"), "w+b") if in_memory else tempfile.TemporaryFile() as file:
@@ -152,7 +153,7 @@ def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
 def _set_readable(readable: bool) -> bool:
     """Set whether other processes of this user can read the memory of this process.
 
-    Return whether the other processes could read the memory before the call.
+    Return whether other processes of this user could read the memory before the call.
 
     While the memory is unreadable, the kernel does not write a core dump of this process. The kernel also refuses to
     attach a debugger of this user to this process. If this process starts another program by execve(), the kernel makes

@@ -1,4 +1,7 @@
-"""The dataset of a study, which a worker fetches from the ledger once and keeps in a file for its trainer."""
+"""The dataset of a study.
+
+A worker fetches the dataset only once from the ledger, and stores the dataset in a file for the trainer.
+"""
 
 import fcntl
 import os
@@ -35,7 +38,7 @@ class DatasetFile:
         self._sha256: str | None = None
 
     def fetch(self, data: StoredFile, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
-        """Fetch a dataset, unless the file already contains this dataset.
+        """Fetch a dataset. If the file already contains the dataset, do nothing.
 
         Parameters
         ----------
@@ -49,7 +52,7 @@ class DatasetFile:
         Returns
         -------
         bool
-            False if `may_continue` has stopped the fetch, else True.
+            False if `may_continue` has stopped the fetch, and True otherwise.
 
         Raises
         ------
@@ -58,8 +61,7 @@ class DatasetFile:
         """
         if self._sha256 == data.sha256:
             return True
-        # Each dataset has its own file, because a trainer process of an earlier study may still read the file of the
-        # earlier dataset.
+        # A new dataset gets a new file, because a trainer process of an earlier study may still read the old file.
         self.close()
         try:
             return self._fetch(data, call, may_continue)
@@ -67,7 +69,7 @@ class DatasetFile:
             raise _not_stored(data.name, error) from error
 
     def keep(self, data: StoredFile, content: bytes) -> None:
-        """Store a dataset whose content this process already has.
+        """Store a dataset that this process already has in memory.
 
         Raises
         ------
@@ -133,7 +135,7 @@ def _not_stored(name: str, error: OSError) -> ObjectiveLoadError:
 
 
 def _create() -> tuple[IO[bytes], int | None]:
-    """Return a new memory file and None, or a new temporary file and a read-only descriptor of the file."""
+    """Return a new memory file and None, or a new temporary file and a read-only descriptor of this temporary file."""
     if sys.platform == "linux":
         with suppress(OSError):  # The kernel or a sandbox may refuse memory files.
             flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
@@ -152,6 +154,6 @@ def _write(file: IO[bytes], piece: bytes) -> None:
 
 
 def _seal(descriptor: int) -> None:
-    """Make a memory file read-only for all processes, including the processes that have already opened the file."""
+    """Make a memory file read-only for all processes, even for processes that have already opened the file."""
     seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)

@@ -4,11 +4,11 @@ import sys
 
 
 def command(module: str) -> list[str]:
-    """Return the beginning of a command line that runs `module`.
+    """Return the first arguments of a command line that runs `module`.
 
     The new Python process searches for modules in `PYTHONPATH` and in the installed packages, but not in the current
-    folder. The new process must not run a file that another user has put into the current folder, because the new
-    process may know the password of the database.
+    folder. Another user could put a file into the current folder. The new process must not run the other user's file,
+    because the new process may know the password of the database.
 
     Examples
     --------

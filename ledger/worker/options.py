@@ -13,8 +13,8 @@ class WorkerOptions:
     Attributes
     ----------
     study : str or None
-        Name of the study whose trials the worker trains. The study does not have to exist yet. None stands for all
-        running studies.
+        Name of the study from which the worker trains trials. The study does not have to exist yet. If `study` is None,
+        the worker trains trials of all running studies.
     max_trials : int or None
         Number of attempts after which the worker stops.
     until_complete : bool
@@ -23,22 +23,24 @@ class WorkerOptions:
     allowed : collection of str
         Packages from which the worker may load a user's objective.
     threads : int
-        Number of threads of one training, at least 1.
+        Number of threads that one training uses. The minimum is 1.
     grace : float
-        Maximum time in seconds for which the worker continues the current trial after a request to stop.
+        Grace time in seconds. After a request to stop, the worker continues the current trial for at most the grace
+        time.
     trial_timeout : float or None
-        Time limit in seconds for one attempt. If the study has a shorter time limit, the time limit of the study
-        applies.
+        Time limit in seconds for one attempt. If the study has a shorter time limit, the worker uses the time limit of
+        the study.
     memory_limit : int or None
         Number of bytes of data that the trainer may allocate.
     trainer_account : SystemUser or None
-        User that runs the trainer, if the worker runs as root. None means that the same user runs the worker and the
-        trainer.
+        User that runs the trainer. Only a worker that runs as root can choose the user. None means that the trainer
+        runs as the same user as the worker.
     commands : collection of str
-        Patterns of the commands that the worker may run, in the form of `command_template.pattern_words`.
+        Patterns of the commands that the worker may run. `command_template.pattern_words` describes the form of a
+        pattern.
     exit_on_eof : bool
-        Whether the worker stops at the end of standard input. `WorkerProcesses` sets this option, so that a worker
-        stops when its parent process ends.
+        Whether the worker stops at the end of standard input. `WorkerProcesses` sets `exit_on_eof` to True, so that a
+        worker stops when the worker's parent process ends.
     """
 
     study: str | None = None

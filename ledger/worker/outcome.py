@@ -1,7 +1,7 @@
 """The outcome of one attempt, and the parser of the answers that the trainer process sends.
 
-An objective runs in the trainer process, so an objective can write any data to the pipe of answers. The supervisor
-therefore does not trust the answers, and checks every answer.
+An objective runs in the trainer process, so an objective can write any data to the pipe of answers. Therefore the
+supervisor does not trust the answers, and checks every answer.
 """
 
 import json
@@ -15,10 +15,10 @@ from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
 
-# Largest number of bytes in an answer. JSON escapes control characters. Therefore a character of the error text needs
-# at most 6 bytes. All fields except the metrics and the error text together need at most 10,000 bytes. An answer with
-# the code of an objective contains no metrics. The list of parts and all source texts of a code together have at most
-# `LARGEST_JSON` bytes.
+# Largest number of bytes in an answer. JSON escapes control characters. Therefore each character of the error text
+# needs at most 6 bytes in JSON. Without the metrics and the error text, an answer needs at most 10,000 bytes. An answer
+# with the code of an objective contains no metrics. In the code of an objective, the list of parts and all source texts
+# together have at most `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 
@@ -29,9 +29,9 @@ class Report:
     Attributes
     ----------
     step : int
-        The step of the training, from 0.
+        The number of the training step. The first step is 0.
     loss : float or None
-        The finite loss at the step, or None if the value was NaN or an infinity.
+        The loss at the step. The loss is None if the objective reported NaN or an infinity.
     """
 
     step: int
@@ -52,17 +52,17 @@ class AttemptOutcome:
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        The finite loss if the kind is "result", else None.
+        The finite loss if the kind is "result", and None otherwise.
     metrics : dict or None
-        The metrics if the kind is "result", else None.
+        The metrics if the kind is "result", and None otherwise.
     error : str or None
-        The error text if the kind is not "result", else None. Lists of trials and log lines show only the last line of
-        the error text.
+        The error text if the kind is not "result", and None otherwise. In lists of trials and in log lines, only the
+        last line of the error text appears.
     output : str
         The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets this
         attribute, because an answer does not contain the output.
     reports : sequence of Report
-        The reports of the attempt that the supervisor has not yet read, in the order of the reports.
+        The unread reports of the attempt, from the oldest to the newest.
     """
 
     kind: str
@@ -88,21 +88,23 @@ def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LoadedCode:
-    """The message that the trainer process has loaded an objective, but has not yet called the objective.
+    """The message of the trainer process that an objective is loaded.
+
+    The trainer sends the message before the first call of the objective.
 
     Attributes
     ----------
     code : ObjectiveCode or None
         The code of the objective, or None for a built-in model.
     differing : str or None
-        The differences between the values of the code on this machine and the recorded values, as one line.
+        One line that describes how the code's values on this machine differ from the recorded values.
     """
 
     code: ObjectiveCode | None = None
     differing: str | None = None
 
     def to_answer(self, job: int) -> dict[str, Any]:
-        """Return the answer that contains this message. `parse_answer` parses the returned answer."""
+        """Return this message in the form of an answer. `parse_answer` parses the returned answer."""
         code = None if self.code is None else self.code.to_json()
         return {"job": job, "loaded": True, "code": code, "differing": self.differing}
 
@@ -120,7 +122,7 @@ class TrainerAnswer:
     job : int
         Number of the job.
     content : AttemptOutcome, LoadedCode or Report
-        Outcome of the job, the message that the trainer process has loaded the objective, or a report of the objective.
+        The content is the outcome of the job, the message that the objective is loaded, or a report of the objective.
         Only an outcome ends the job.
     """
 

@@ -1,7 +1,7 @@
 """Reads the output of objectives.
 
-The worker copies the output of objectives to the worker's own streams, up to a limit, and keeps the end of each
-attempt's output.
+The worker copies the output of objectives to the worker's own streams, up to a limit. The worker also keeps the end of
+the output of each attempt.
 """
 
 import ctypes
@@ -23,34 +23,34 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# The worker keeps the last KEPT bytes of an attempt's output. The database accepts KEPT characters. A character has at
-# least one byte, so KEPT bytes always fit into the database.
+# The worker keeps the last KEPT bytes of an attempt's output. The database accepts KEPT characters. A character
+# consists of at least one byte, so the database accepts any text of KEPT bytes.
 KEPT = LONGEST_OUTPUT
 # When a trainer process dies, the error text of the attempt contains at most the last _ERROR_KEPT bytes of the
 # trainer's standard error.
 _ERROR_KEPT = 4096
-# The worker copies up to BURST_BYTES bytes of the trainer's output to the worker's own output at once, and then up to
-# BYTES_PER_SECOND bytes in each second. The limit BYTES_PER_SECOND lets the log of a worker grow by at most 1.4 GB per
-# day.
+# The worker copies the trainer's output to the worker's own output. The worker copies the first BURST_BYTES bytes
+# without delay, and then up to BYTES_PER_SECOND bytes in each second. The limit BYTES_PER_SECOND lets the log of a
+# worker grow by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
 # At the end of a job, the supervisor reads at most about _LARGEST_REST bytes from each output pipe of the trainer.
-# Without the limit _LARGEST_REST, the supervisor would never stop reading from a process that writes without end.
+# Without the limit _LARGEST_REST, an objective that writes endlessly would keep the supervisor reading forever.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
 # The trainer writes a mark after the output of each job. A mark consists of a separator, the token of the trainer's
-# output, the job's number in 16 hexadecimal digits, and another separator. The separator of a mark is a control
-# character that usual output does not contain.
+# output, the number of the job in 16 hexadecimal digits, and another separator. The separator is a control character
+# that normal output does not contain.
 _SEPARATOR = _MARK_END = b"\x1e"
 
 
 class ByteRateLimiter:
-    """Token bucket that limits an output in bytes per second.
+    """Token bucket that limits the number of output bytes per second.
 
     All trainer processes of a worker share one token bucket.
 
-    Once the bucket is empty, `take` returns 0 until the bucket is a quarter full. An output above the limit therefore
-    has a few long gaps instead of many short gaps.
+    After the bucket has become empty, `take` returns 0 until the bucket is a quarter full. Therefore an output above
+    the limit has a few long gaps instead of many short gaps.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class ByteRateLimiter:
         self._bytes, self._at, self._is_closed = float(burst), 0.0, False
 
     def is_open(self, now: float) -> bool:
-        """Return whether `take` would return more than 0 at the time `now`, a value of `time.monotonic`."""
+        """Return whether `take` would return more than 0 at the time `now`. `now` is a value of `time.monotonic`."""
         if self._at < now:
             self._bytes = min(self._burst, self._bytes + (now - self._at) * self._rate)
             self._at = now
@@ -79,7 +79,7 @@ class ByteRateLimiter:
         return not self._is_closed
 
     def take(self, size: int, now: float) -> int:
-        """Remove up to `size` bytes from the bucket at the time `now`, and return the number of removed bytes."""
+        """Remove up to `size` bytes from the bucket at `now`. Return the number of removed bytes."""
         if not self.is_open(now):
             return 0
         taken = min(size, int(self._bytes))
@@ -91,20 +91,20 @@ class ByteRateLimiter:
 class TrainerOutputReader:
     """Reads the standard output and the standard error of one trainer process.
 
-    A thread copies the trainer's output to the standard output and the standard error of this process, up to a limit.
+    Up to a limit, a thread copies the trainer's output to the standard output and the standard error of this process.
     The thread also reads the output above the limit, so the limit never blocks the trainer.
 
     The output of an attempt is the text that the trainer process wrote during the attempt. The trainer process may
     already write the output of the next trial while this process still waits for the outcome of an earlier trial.
-    Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). The position of a mark is exact
-    only for output that the trial writes to Python's `sys.stdout` and `sys.stderr`. Some output, such as the output of
-    a C library, bypasses `sys.stdout` and `sys.stderr`. If a short trial writes such output, this class may attribute
-    the output to a later trial.
+    Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). A mark has the exact position
+    only if the trial writes all output to Python's `sys.stdout` and `sys.stderr`. Some output, such as the output of a
+    C library, bypasses `sys.stdout` and `sys.stderr`. If the output of a short trial bypasses `sys.stdout` and
+    `sys.stderr`, this class may assign the output to a later trial.
 
     Parameters
     ----------
     pipes : sequence of binary files
-        The pipes from standard output and standard error of the trainer.
+        The pipes from which this process reads the standard output and the standard error of the trainer.
     token : str
         Random text by which this object recognises the marks in the trainer's output.
     limit : ByteRateLimiter
@@ -115,10 +115,11 @@ class TrainerOutputReader:
         self._pipes, self._limit = pipes, limit
         self._mark_start = _mark_start(token)
         self._mark = re.compile(re.escape(self._mark_start) + rb"([0-9a-f]{16})" + _MARK_END)
-        # `_lock` protects all attributes that this method defines below this line. The thread releases `_lock` before
-        # the thread writes output, because a slow reader of the worker's output may block the write.
+        # `_lock` protects all attributes that this method sets after this line. The thread releases `_lock` before the
+        # thread writes output. If a program reads the worker's output slowly, a write can block.
         self._lock = threading.Lock()
-        # A mark may arrive in several pieces. For each pipe, the list contains the received part of an incomplete mark.
+        # A mark may arrive in several pieces. For each pipe, the list contains the part of an incomplete mark that has
+        # arrived.
         self._partial = [b""] * len(pipes)
         self._unmarked = _OutputTail()
         self._marked: dict[int, _OutputTail] = {}
@@ -137,16 +138,16 @@ class TrainerOutputReader:
         self._thread.start()
 
     def expect(self, jobs: range) -> None:
-        """Prepare for the output of the jobs with the given numbers.
+        """Prepare to read the output of the jobs with the given numbers.
 
-        Discard the outputs of earlier jobs, but keep the output after the last mark.
+        The method discards the outputs of earlier jobs, but keeps the output after the last mark.
         """
         with self._lock:
             self._jobs = jobs
             self._marked.clear()
 
     def take(self, jobs: Sequence[int], *, rest: bool) -> list[str]:
-        """Return the last `KEPT` bytes of the output of each ended job, and delete the outputs of these jobs.
+        """Return the last `KEPT` bytes of the output of each job in `jobs`, and delete these jobs' outputs.
 
         Parameters
         ----------
@@ -154,7 +155,8 @@ class TrainerOutputReader:
             Numbers of the ended jobs. The sequence contains at least one number. The caller must already have read the
             outputs of all earlier jobs.
         rest : bool
-            True if no later job is in training. All output after the last mark then belongs to the last job of `jobs`.
+            True if no job after the last job of `jobs` is running. If `rest` is True, all output after the last mark
+            belongs to the last job of `jobs`.
         """
         with self._lock:
             for index, pipe in enumerate(self._pipes):
@@ -169,10 +171,10 @@ class TrainerOutputReader:
         return ["" if tail is None else tail.text() for tail in tails]
 
     def last_error(self, seconds: float) -> str:
-        """Return the end of the trainer's standard error.
+        """Return the last part of the trainer's standard error.
 
-        The method waits at most `seconds` seconds until all processes have closed the trainer's standard output and
-        standard error.
+        The method waits until all processes have closed the trainer's standard output and standard error. The maximum
+        wait is `seconds` seconds.
         """
         self._thread.join(seconds)
         with self._lock:
@@ -207,7 +209,7 @@ class TrainerOutputReader:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read up to about `most` bytes from a pipe, without waiting. Return False if the pipe has ended."""
+        """Read up to about `most` bytes from a pipe, without waiting. Return False at the end of the pipe."""
         while most > 0 and not pipe.closed:
             try:
                 data = os.read(pipe.fileno(), _READ_SIZE)
@@ -258,7 +260,7 @@ class TrainerOutputReader:
     def _pass_on(self, *, is_end: bool = False) -> None:
         """Copy the trainer's output to the streams of this process, up to the limit.
 
-        The method also logs how many bytes of output it has left out because of the limit.
+        If the limit has left out some bytes of the output, the method also logs the number of these bytes.
         """
         with self._lock:
             pieces, self._to_pass_on = self._to_pass_on, []
@@ -282,7 +284,7 @@ class TrainerOutputReader:
 
 
 class OutputMarker:
-    """Writes a mark to the output streams of the trainer process after the output of each job.
+    """A writer of marks to the trainer's output streams. The class writes a mark after the output of each job.
 
     Parameters
     ----------
@@ -296,13 +298,14 @@ class OutputMarker:
         for name in ("stdout", "stderr"):
             before = getattr(sys, name)
             file = _WriteTrackingFile(before.fileno(), "wb", closefd=False)
-            # The stream writes each complete line at once, so no complete line is lost when the trainer is killed.
+            # The stream writes each complete line immediately, so the end of the trainer process does not lose a
+            # complete line.
             stream = io.TextIOWrapper(io.BufferedWriter(file), before.encoding, before.errors, line_buffering=True)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
             self._streams.append((file, stream))
-        # After the call of setvbuf(), libraries in C also write each line of standard output at once. Not every C
-        # library has the symbol `stdout`.
+        # After the call of setvbuf(), C libraries also write each line to standard output immediately. The symbol
+        # `stdout` does not exist in every C library.
         with suppress(ValueError, AttributeError):
             library = ctypes.CDLL(None)
             library.setvbuf(ctypes.c_void_p.in_dll(library, "stdout"), None, _IOLBF, ctypes.c_size_t(0))

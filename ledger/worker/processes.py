@@ -1,4 +1,4 @@
-"""Worker processes on this machine that end together with the command that started them."""
+"""Worker processes on this machine. The workers end together with the command that started the workers."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from ledger.worker import credentials, interpreter
 _log = logging.getLogger("ledger.worker")
 
 # A worker must stop when the study has ended, or when the user has pressed Ctrl-C twice. If the worker has not stopped
-# after STOP_SECONDS seconds, the process that started the worker kills the worker.
+# after STOP_SECONDS seconds, the parent process kills the worker.
 STOP_SECONDS = 15.0
 
 
@@ -29,10 +29,11 @@ class WorkerProcesses:
     Parameters
     ----------
     count : int
-        Number of workers, at least 0.
+        Number of workers. The minimum is 0.
     url : str
-        URL of the database. The workers receive the URL of the database in an unnamed file. Other users can read the
-        command line of a worker, and objectives can read the environment of a worker.
+        URL of the database. The workers receive the URL of the database in an unnamed file. The command line and the
+        environment of a worker do not contain the URL, because other users can read the command line, and objectives
+        can read the environment.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str
@@ -43,8 +44,8 @@ class WorkerProcesses:
         File descriptor for the output and the log lines of the workers. By default, the workers use the standard output
         and the standard error of this process.
     environment : mapping, optional
-        Additional environment variables for the workers. The workers also get the variables of this process, except the
-        credentials.
+        Additional environment variables for the workers. The workers also get all environment variables of this process
+        except the credentials.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class WorkerProcesses:
             with credentials.handed_over(self._url) as (variables, descriptor):
                 self._processes.append(
                     # Each worker runs in its own process group. Therefore Ctrl-C interrupts only the process that
-                    # started the workers. After Ctrl-C, the process that started the workers also stops the workers.
+                    # started the workers. After Ctrl-C, the process that started the workers stops the workers.
                     subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The recorded code of objectives. A worker compares the code that the worker has loaded with the recorded code."""
+"""The recorded code of objectives. A worker compares the recorded code with the code that the worker has loaded."""
 
 import logging
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class RecordedCodes:
         return runs_users_code(claimed.objective) and claimed.code is None and claimed.study_id not in self._refused
 
     def of(self, claimed: ClaimedTrial, version: int | None) -> Mapping[str, Any] | None:
-        """Return a version of the code of the trial's study, with the keys "sha256" and "parts".
+        """Return one version of the recorded code of the trial's study. The mapping has the keys "sha256" and "parts".
 
         Return None if `version` is None, or if the version does not exist.
         """
@@ -52,7 +52,7 @@ class RecordedCodes:
         return self._known[key]
 
     def record(self, claimed: ClaimedTrial, code: ObjectiveCode) -> int | None:
-        """Record the code that the worker has loaded, unless another worker has already recorded the code of the study.
+        """Record the loaded code if no other worker has recorded the code of the study yet.
 
         Return the number of the valid version. Return None if the ledger could not record the code.
         """

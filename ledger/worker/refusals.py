@@ -1,9 +1,9 @@
-"""The studies that a worker refuses, because the worker cannot load their objectives."""
+"""The studies that a worker refuses, because the worker cannot load the objectives of the studies."""
 
 from ledger.errors import LedgerError
 
-# After the first refusal of a study, the worker claims no trials of this study for FIRST_PAUSE seconds. Each further
-# refusal of the study doubles the pause, up to LONGEST_PAUSE seconds.
+# After the first refusal of a study, the worker claims no trials of the study for FIRST_PAUSE seconds. Each further
+# refusal of the study doubles the pause. The longest pause is LONGEST_PAUSE seconds.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 
@@ -15,7 +15,7 @@ class ObjectiveLoadError(LedgerError):
 class RefusedStudies:
     """The studies that a worker has refused.
 
-    For each refused study, the object stores the time until which the worker claims no trials of the study.
+    For each refused study, the object stores the end of the pause in which the worker claims no trials of the study.
 
     All times are values of `time.monotonic`.
 
@@ -29,8 +29,8 @@ class RefusedStudies:
     """
 
     def __init__(self) -> None:
-        # For each refused study, the reason of the last refusal, the length of the pause in seconds, and the end of the
-        # pause.
+        # A mapping from each refused study to a tuple. The tuple contains the reason of the last refusal, the length of
+        # the pause in seconds, and the end of the pause.
         self._refused: dict[int, tuple[str, float, float]] = {}
 
     def add(self, study_id: int, reason: str, now: float) -> bool:
@@ -48,5 +48,5 @@ class RefusedStudies:
         return study_id in self._refused
 
     def left_alone(self, now: float) -> list[int]:
-        """Return the ids of the studies from which the worker claims no trials now."""
+        """Return the ids of the studies that the worker must ignore at the time `now`."""
         return [study_id for study_id, (_, _, until) in self._refused.items() if now < until]

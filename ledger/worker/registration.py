@@ -22,22 +22,22 @@ class WorkerRegistration:
     session : ReconnectingSession
         The worker's connection to the ledger.
     worker, host : str
-        Name of the worker and name of its machine.
+        Name of the worker, and name of the worker's machine.
     """
 
     def __init__(self, session: ReconnectingSession, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
         # If the ledger has deleted the worker's row, the next update creates the complete row again. Therefore each
-        # update of the worker's row contains the package versions. If the database's clock is set ahead, the ledger may
-        # delete the row of a worker that has no trial.
+        # update of the worker's row contains the package versions. If the clock of the database jumps forward, the
+        # ledger can delete the row of a worker that has no trial.
         self._versions = _versions()
         self._announced_at = -math.inf
 
     def announce(self) -> None:
-        """Write the worker's row, but at most once every `ANNOUNCE_SECONDS` seconds.
+        """Write the worker's row at most once every `ANNOUNCE_SECONDS` seconds.
 
         The first call waits until the database is available. Later calls do not wait for the database, because the
-        worker can train without an update of its row.
+        worker can train trials even if the worker's row is not up to date.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class WorkerRegistration:
             self._try_announce(stopped=False)
 
     def announce_stop(self) -> None:
-        """Record that the worker has stopped, if the worker has a row and the database is available."""
+        """If the worker has a row and the database is available, record that the worker has stopped."""
         if self._announced_at > -math.inf:
             self._try_announce(stopped=True)
 
@@ -67,7 +67,7 @@ class WorkerRegistration:
 
 
 def _versions() -> dict[str, str]:
-    """Return a dict with the version of each package that can influence a loss."""
+    """Return a dict with the versions of the packages that can influence a loss."""
     versions = {}
     for package in _PACKAGES:
         try:

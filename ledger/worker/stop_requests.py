@@ -15,16 +15,17 @@ from types import FrameType
 
 
 class StopRequests:
-    """The requests to stop a worker, and the time at which the worker must have stopped.
+    """The requests to stop a worker, and the latest time at which the worker must stop.
 
-    A signal SIGTERM or SIGINT, or the end of standard input, is a request to stop.
+    Three events are a request to stop: the signal SIGTERM, the signal SIGINT, and the end of standard input.
 
     Parameters
     ----------
     grace : float
-        After the first request to stop, the worker has this time in seconds to finish the trial in training.
+        Grace time in seconds. In the grace time after the first request to stop, the worker can finish the running
+        trial.
     exit_on_eof : bool
-        Whether the end of standard input counts as a request to stop. Standard input ends when the parent process ends.
+        Whether the end of standard input is a request to stop. Standard input ends when the parent process ends.
 
     Attributes
     ----------
@@ -32,7 +33,7 @@ class StopRequests:
         File descriptors that become readable when a request to stop arrives. The caller waits for a descriptor and then
         reads `is_requested`.
     deadline : float
-        The time at which the worker must have stopped, as a value of `time.monotonic`. The deadline is infinite before
+        The latest time at which the worker must stop, as a value of `time.monotonic`. The deadline is infinite before
         the first request to stop.
     """
 
@@ -49,7 +50,7 @@ class StopRequests:
     def is_requested(self) -> bool:
         """Whether a request to stop the worker has arrived.
 
-        Each access to `is_requested` reads the requests that have arrived since the previous access.
+        Each use of `is_requested` reads all requests to stop that have arrived since the previous use.
         """
         for descriptor in wait(self.descriptors, 0):
             assert isinstance(descriptor, int)

@@ -1,4 +1,7 @@
-"""The worker's supervisor process, which handles the database connection, the claims, the deadlines and the signals."""
+"""The worker's supervisor process.
+
+The supervisor manages the database connection, the claims, the deadlines and the signals.
+"""
 
 import logging
 import math
@@ -41,11 +44,11 @@ from ledger.worker.trainer import TrainerHandle
 _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
-# Time in seconds for imports and for loading the dataset, in addition to a trial's time limit. Without this additional
-# time, a trial could exceed its time limit because the machine loads modules or data slowly.
+# Additional time in seconds for imports and for loading the dataset. A trial's time limit does not include this time.
+# Without additional time, a trial could exceed its time limit because the machine loads modules or data slowly.
 LOADING_SECONDS = 300.0
-# Longest time in seconds for which the supervisor waits for the trainer. The supervisor needs `_LONGEST_WAIT`, because
-# poll() refuses a timeout of more than 24 days.
+# Longest time in seconds for which the supervisor waits for the trainer. `_LONGEST_WAIT` is necessary, because poll()
+# refuses a timeout of more than 24 days.
 _LONGEST_WAIT = 1e6
 
 
@@ -54,9 +57,10 @@ class _StoppedDuringOutageError(Exception):
 
 
 class Supervisor:
-    """Supervises the trainer process of a worker.
+    """The supervisor of a worker's trainer process.
 
-    The supervisor claims trials, lets the trainer train them, and writes their outcomes until the worker must stop.
+    Until the worker must stop, the supervisor claims trials, sends the trials to the trainer, and writes the outcomes
+    of the trials.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ class Supervisor:
         self._shutdown = StopRequests(options.grace, exit_on_eof=options.exit_on_eof)
         self._is_delivering = False
         self._claim_size = ClaimSizeEstimator()
-        # A study has at most two data files, which are the file with the training rows and the hold-out file.
+        # A study has at most two data files: the file with the training rows, and the hold-out file.
         self._data_files = (DatasetFile(), DatasetFile())
         self._refusals = RefusedStudies()
         self._trainer = TrainerHandle(
@@ -146,7 +150,9 @@ class Supervisor:
         return attempts
 
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
-        """Return new random claims, one for each trial that the worker wants to claim next.
+        """Return a list of new random claims.
+
+        The list has one claim for each trial that the worker wants to claim next.
 
         The worker has already made `attempts` attempts, and must not exceed its limit `max_trials`.
         """
@@ -156,10 +162,13 @@ class Supervisor:
         return [protocol.draw_claim() for _ in range(size)]
 
     def _process(self, trials: ClaimedTrials) -> int:
-        """Train claimed trials one after the other, and write their outcomes. Return the number of attempts."""
+        """Train the claimed trials one after the other, and write the outcomes of the trials.
+
+        Return the number of attempts.
+        """
         try:
-            # If the trainer process ends before it has trained all trials, the loop starts a new trainer process for
-            # the remaining trials.
+            # If the trainer process ends before the end of all trials, the loop starts a new trainer process for the
+            # remaining trials.
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_data_files(claimed[0], trials):
                     break
@@ -184,17 +193,17 @@ class Supervisor:
     def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
         """Return the first unfinished trial to the ledger, because this machine cannot load the trial's objective.
 
-        After this call, the worker does not claim trials of the same study for some time. The worker logs the reason of
-        the refusal only if the reason differs from the reason of the study's previous refusal.
+        After a refusal, the worker claims no trials of the refused study for some time. If the study's previous refusal
+        had the same reason, the worker does not log the reason again.
         """
         first = trials.first
         if self._refusals.add(first.study_id, reason, time.monotonic()):
             message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # The cause of a refusal may disappear, for example after an installation of a missing package. Therefore the
+        # The user can remove the cause of a refusal. For example, the user can install a missing package. Therefore the
         # worker's next attempt at the study uses a new trainer process and fetches the dataset again. The supervisor
-        # kills the old trainer process, because the old process may also have unfinished jobs.
+        # kills the old trainer process, because the old trainer process may also have unfinished jobs.
         self._trainer.kill()
         self._close_data_files()
         trials.refuse(self._session.call, reason)
@@ -212,8 +221,8 @@ class Supervisor:
         """Release the trials that have not ended, and write the outcomes of the ended trials to the ledger.
 
         The method tries the release twice, because the connection to the database may have broken after the last
-        heartbeat. A worker that must stop has no time to try the release a third time. If the method cannot release a
-        trial, another worker can claim the trial after the end of the trial's lease.
+        heartbeat. The method does not try the release a third time, because a worker that must stop has too little
+        time. If the release of a trial fails, another worker can claim the trial after the end of the trial's lease.
         """
         self._is_delivering = True
         try:
@@ -231,8 +240,8 @@ class Supervisor:
 
         Return False if the worker has not fetched all files.
         """
-        # The supervisor checks the objective, because a role that can create studies can write any JSON value as an
-        # objective.
+        # The supervisor checks the objective, because a role with the permission to create studies can write any JSON
+        # value as an objective.
         if fault := json_fault(claimed.objective):
             raise ObjectiveLoadError(f"the study's objective is malformed: {fault}")
         try:
@@ -250,10 +259,10 @@ class Supervisor:
             file.close()
 
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
-        """Renew the claim of the first trial during the fetch of a dataset, if a heartbeat is due.
+        """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
 
-        Return False if the worker must stop the fetch of the dataset, because the claim is no longer valid or the grace
-        time has ended.
+        Return False if the claim is no longer valid, or if the grace time has ended. The worker must then stop the
+        fetch of the dataset.
         """
         if self._shutdown.is_overdue:
             return False
@@ -270,7 +279,7 @@ class Supervisor:
     def _load_code(self, first: ClaimedTrial, trials: ClaimedTrials) -> ObjectiveCode | None:
         """Load the objective of a study without recorded code, and return the code of the objective.
 
-        Return None if the first trial has ended during the loading, or if the worker must stop.
+        Return None if the first trial has ended before the objective was loaded, or if the worker must stop.
         """
         trials.keep_first()
         self._trainer.load(first.objective, self._open_data(first))
@@ -286,7 +295,7 @@ class Supervisor:
         Parameters
         ----------
         version : int or None
-            Number of the version of the objective's code that is valid, or None if the ledger has no version.
+            Number of the valid version of the objective's code. None means that the ledger has no version of the code.
         """
         first = claimed[0]
         jobs = [(trial.params, _context(trial)) for trial in claimed]
@@ -300,7 +309,7 @@ class Supervisor:
         return [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
 
     def _wait_for_jobs(self, first: ClaimedTrial, trials: ClaimedTrials) -> None:
-        """Wait until the trainer's jobs have ended. During the wait, keep the claims of the jobs' trials valid.
+        """Wait until the trainer's jobs have ended. In the meantime, keep the claims of the trials valid.
 
         The first job is the job of the trial `first`.
         """
@@ -361,9 +370,9 @@ class Supervisor:
         log_event(_log, "other values", message, level=logging.WARNING, **fields)
 
     def _maintain(self, trials: ClaimedTrials) -> bool:
-        """Withdraw and release the waiting trials, deliver outcomes, and renew the claim of the trial in training.
+        """Withdraw and release the waiting trials, deliver outcomes, and renew the claim of the running trial.
 
-        Return False if the claim of the trial in training is no longer valid.
+        Return False if the claim of the running trial is no longer valid.
         """
         trials.withdraw(self._trainer.withdraw())
         try:
@@ -377,14 +386,15 @@ class Supervisor:
 
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
-        # The database may have sent a notification of new trials together with the answer to the last statement.
-        # If psycopg has already read the notification, the socket does not become readable, so a poll of the socket
-        # would not find the notification.
+        # The database may have sent a notification of new trials together with the answer to the last statement. If
+        # psycopg has already read the notification, the socket does not become readable. A poll of the socket would not
+        # find the notification.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()
         notifications = [] if connection is None else [connection]
-        # The polling interval is random, so that idle workers do not all poll the database at the same moment.
+        # The polling interval is random. With a fixed interval, all idle workers could poll the database at the same
+        # moment.
         timeout = POLL_SECONDS * random.uniform(0.75, 1.25)  # noqa: S311
         wait([*self._shutdown.descriptors, *notifications], timeout)
         self._session.call(_take_notifications)

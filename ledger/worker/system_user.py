@@ -17,12 +17,12 @@ _SETTING = f"{_OPTION} or LEDGER_WORKER_TRAINER_USER"
 
 @dataclass(frozen=True)
 class SystemUser:
-    """A user of the operating system, with the user's groups.
+    """A user of the operating system, and the user's groups.
 
     Attributes
     ----------
     name, home : str
-        Name and home folder of the user.
+        Name of the user, and home folder of the user.
     uid, gid : int
         User id, and id of the user's main group.
     groups : tuple of int
@@ -46,9 +46,9 @@ class SystemUser:
         return {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
 
     def own(self, *pipes: IO[bytes]) -> None:
-        """Make this user the owner of the given pipes.
+        """Make the user the owner of the given pipes.
 
-        After this call, a process of the user can open these pipes by a path such as /dev/stderr.
+        If the user owns a pipe, a process of the user can open the pipe by a path such as /dev/stderr.
         """
         for pipe in pipes:
             os.fchown(pipe.fileno(), self.uid, self.gid)
@@ -87,7 +87,9 @@ class SystemUser:
 
 
 def find_system_user(name: str) -> SystemUser:
-    """Return the system user with the given name. This process must be able to start the trainer as this user.
+    """Return the system user with the given name.
+
+    This process must have the permission to start the trainer as the returned user.
 
     Raises
     ------

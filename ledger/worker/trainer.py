@@ -1,7 +1,7 @@
-"""The supervisor's handle of the trainer, which is a child process.
+"""The supervisor's handle of the trainer. The trainer is a child process of the supervisor.
 
-The trainer calls the objective. The trainer keeps imports and the dataset in memory between trials. A crash in an
-objective ends one attempt but not the worker, because the trainer is a separate process.
+The trainer calls the objective. The trainer keeps imports and the dataset in memory between trials. The trainer is a
+separate process, so a crash in an objective ends one attempt but not the worker.
 """
 
 import json
@@ -42,8 +42,8 @@ from ledger.worker.outcome import (
 from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
 from ledger.worker.system_user import SystemUser
 
-# Environment variables that set a library's thread count. The parent process sets these variables for the child
-# process, because some libraries read their variable only during their import.
+# Environment variables that set the number of threads of a library. Some libraries read their variable only during
+# their import. Therefore the parent process sets the variables before the start of the child process.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _POLL_SECONDS = 0.002
 
@@ -61,10 +61,10 @@ class TrainerHandle:
     allowed : collection of str
         Packages from which the trainer may load a user's objective.
     threads : int
-        Number of threads of one training, at least 1.
+        Number of threads that one training uses. The minimum is 1.
     memory_limit : int, optional
-        Number of bytes of data that the trainer process may allocate. If the trainer process tries to allocate more,
-        the allocation fails.
+        Number of bytes of data that the trainer process may allocate. If the trainer process tries to allocate more
+        bytes, the allocation fails.
     environment : mapping, optional
         Environment variables that the trainer process gets in addition to the supervisor's environment variables.
     account : SystemUser, optional
@@ -74,14 +74,15 @@ class TrainerHandle:
         True, the caller must not start any other process while the trainer exists. If `adopts` is True and this process
         can create a cgroup, the trainer also gets its own cgroup.
     commands : collection of str
-        Patterns of the commands that the trainer may run, in the form of `command_template.pattern_words`.
+        Patterns of the commands that the trainer may run. `command_template.pattern_words` describes the form of a
+        pattern.
 
     Attributes
     ----------
     training_since : float or None
-        Time at which the training of the current job began, as a value of `time.monotonic`. The training may have begun
-        earlier than `training_since`, by at most the time between two calls of `wait`. `training_since` is None while
-        the trainer loads the objective, because loading does not count as training.
+        Time at which the training of the current job began, as a value of `time.monotonic`. The real start of the
+        training may be earlier than `training_since`. The difference is at most the time between two calls of `wait`.
+        `training_since` is None while the trainer loads the objective, because loading is not a part of the training.
     code : ObjectiveCode or None
         The code of the objective that the trainer process has loaded. `code` is None until the trainer has loaded an
         objective. For a built-in model, `code` is always None.
@@ -116,23 +117,24 @@ class TrainerHandle:
         self._channel: SupervisorChannel | None = None
         self._output: TrainerOutputReader | None = None
         self._limit = ByteRateLimiter()
-        # Number of the first job whose output `_with_outputs` has not yet returned.
+        # Number of the first job whose output this object has not yet returned.
         self._untaken = 0
-        # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel does not
-        # always close when the child exits, because a process that the objective has started may keep the channel open.
+        # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel may stay
+        # open after the child has exited, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
-        # `_reports` contains those reports of the first unfinished job that the supervisor has not read yet.
-        # `_reported` is the number of all reports of the first unfinished job.
+        # `_reports` contains the unread reports of the first unfinished job. `_reported` is the number of read and
+        # unread reports of the first unfinished job.
         self._reports: list[Report] = []
         self._reported = 0
-        # The unfinished jobs have the numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
+        # The unfinished jobs have numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # Time at which the supervisor began to wait for the first unfinished job, as a value of `time.monotonic`.
+        # Time at which the supervisor began to wait for the first unfinished job. The time is a value of
+        # `time.monotonic`.
         self._since = 0.0
-        # `_sent_at` is the time at which the supervisor sent the jobs, as a value of `time.monotonic`. `_seconds` is
-        # the total duration of the ended jobs, in seconds.
+        # `_sent_at` is the value of `time.monotonic` when the supervisor sent the jobs. `_seconds` is the total
+        # duration of the ended jobs, in seconds.
         self._sent_at = self._seconds = 0.0
-        # True if the jobs train trials. The job of `check` only loads and checks the objective.
+        # True if the jobs train trials. False if the jobs only load or check the objective.
         self._trains = True
         # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
@@ -140,8 +142,7 @@ class TrainerHandle:
         # last.
         self._loaded: str | None = None
         self._sent = ""
-        # SHA-256 of the recorded code. The trainer process has compared the code of the loaded objective with this
-        # recorded code.
+        # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
         self._compared: str | None = None
         # The differences between the values of the loaded objective and the recorded values, as one line.
         self._differing: str | None = None
@@ -150,7 +151,7 @@ class TrainerHandle:
 
     @property
     def jobs(self) -> int:
-        """Number of unfinished jobs. Withdrawn jobs do not count."""
+        """Number of unfinished jobs, without the withdrawn jobs."""
         return self._end - self._first
 
     def start(
@@ -170,17 +171,17 @@ class TrainerHandle:
         objective : mapping
             The objective in the form of the study's spec.
         jobs : sequence of (params, context)
-            Parameters and context of each attempt. All earlier jobs must have ended.
+            Parameters and context of each attempt. When the caller calls `start`, all earlier jobs must have ended.
         open_data : sequence of callable
-            Functions that return a new read-only file descriptor, one function for each data file of the objective. The
-            child process inherits these file descriptors, and reads the files during the loading of the objective.
+            One function for each data file of the objective. Each function returns a new read-only descriptor of the
+            file. The child process inherits the descriptors, and reads the files during the loading of the objective.
             Therefore no message contains a data file, and no child process gets the data files of another objective.
         tuples : sequence of mapping
-            The dimensions of the search space that have tuples as choices. A job contains lists instead of these
-            tuples, because JSON has no tuples.
+            The dimensions of the search space that have tuples as choices. A job contains a list instead of each tuple,
+            because JSON has no tuples.
         recorded : mapping, optional
-            The recorded code of the objective, with the keys "sha256" and "parts". If the code on this machine differs
-            from the recorded code, the outcome of the first attempt is a refusal.
+            The recorded code of the objective. The mapping has the keys "sha256" and "parts". If the objective's code
+            on this machine differs from the recorded code, the outcome of the first attempt is a refusal.
         """
         self._open_data = open_data
         shared = {"tuples": tuples} if tuples else {}
@@ -199,7 +200,9 @@ class TrainerHandle:
         seed: int,
         open_data: Sequence[Callable[[], int]] = (),
     ) -> ObjectiveCode | None:
-        """Load and check the objective. Return its code, or None if the objective contains no code of a user.
+        """Load and check the objective.
+
+        Return the objective's code, or None if the objective contains no code of a user.
 
         Parameters
         ----------
@@ -210,7 +213,7 @@ class TrainerHandle:
         seed : int
             The study's seed.
         open_data : sequence of callable
-            As in `start`.
+            The same functions as the parameter `open_data` of `start`.
 
         Raises
         ------
@@ -230,8 +233,9 @@ class TrainerHandle:
         return self.code
 
     def take_differing(self) -> str | None:
-        """Return the differences between the values of the loaded objective and the recorded values. Later calls return
-        None for the same trainer process.
+        """Return the differences between the values of the loaded objective and the recorded values.
+
+        For each trainer process, only the first call returns the differences, and later calls return None.
         """
         differing, self._differing = self._differing, None
         return differing
@@ -242,8 +246,9 @@ class TrainerHandle:
         Returns
         -------
         list of AttemptOutcome
-            The outcomes of the jobs that have ended, in the order of the jobs. If the trainer process has died during a
-            job, the last outcome is a failure with the cause of the death. The trainer then has no unfinished jobs.
+            The outcomes of the ended jobs, in the same order as the jobs. If the trainer process has died during a job,
+            the last outcome is a failure with the cause of the death. After the death of the trainer process, the
+            trainer has no unfinished jobs.
         """
         assert self._channel is not None
         poll = select.poll()
@@ -276,8 +281,8 @@ class TrainerHandle:
         elif self._orphans is not None and self._process is not None:
             if self.jobs:
                 self._orphans.collect([self._process.pid])
-            # No trial is in training. Therefore the supervisor can end the processes that objectives have detached from
-            # the trainer.
+            # No trial is running, so the supervisor can end the processes that objectives have detached from the
+            # trainer.
             elif not self._orphans.end([self._process.pid]) and self._cgroup is not None and self._cgroup.exists:
                 # The detached processes fork faster than the supervisor can end them. Only a kill of the trainer's
                 # whole cgroup ends all of the detached processes.
@@ -285,19 +290,19 @@ class TrainerHandle:
         return self._with_outputs(outcomes)
 
     def take_output(self) -> str:
-        """After a call of `kill`, return the last part of the killed job's output."""
+        """Return the last part of the killed job's output. Call this method after `kill`."""
         (outcome,) = self._with_outputs([AttemptOutcome("timeout", 0.0)])
         return outcome.output
 
     def take_reports(self) -> list[Report]:
-        """Return the reports of the job in training that have arrived since the last call."""
+        """Return the new reports of the running job: the reports that have arrived since the last call."""
         reports, self._reports = self._reports, []
         return reports
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
 
-        If no unfinished job has started, do not withdraw the first unfinished job.
+        If no unfinished job has started, the method does not withdraw the first unfinished job.
         """
         assert self._channel is not None
         try:
@@ -305,7 +310,7 @@ class TrainerHandle:
             if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
                 raise MalformedAnswerError("the objective has read or written job tokens in the trainer's socket")
             if numbers and len(numbers) == self.jobs:
-                # No job is in training, because the trainer is starting or is between two jobs.
+                # No job is running, because the trainer is starting or is between two jobs.
                 self._channel.add_tokens([numbers.pop(0)])
         except MalformedAnswerError as error:
             self._fault = str(error)
@@ -314,17 +319,20 @@ class TrainerHandle:
         return len(numbers)
 
     def kill(self) -> None:
-        """End the child and its process group. If `adopts` is True, also end the processes that have left the group."""
+        """End the child and the child's process group.
+
+        If `adopts` is True, also end the processes that have left the process group.
+        """
         if self._process is not None:
             self._kill()
 
     def close(self) -> None:
-        """End the child like `kill`, and remove the folder with the files of the trials. Start no other job."""
+        """Do the same as `kill`, and remove the folder with the files of the trials. Start no other job."""
         self.kill()
         remove_folder(self._folder)
 
     def _with_outputs(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
-        """Add to each outcome the output of its job, and return the outcomes."""
+        """Add the output of each job to the job's outcome, and return the outcomes."""
         if not outcomes:
             return []
         assert self._output is not None
@@ -352,11 +360,11 @@ class TrainerHandle:
         elif self._channel is not None and (
             text != self._sent or self._channel.has_unsent or not self._has_compared(recorded)
         ):
-            # Each objective gets its own process. In a shared process, an objective could change the losses of another
-            # objective, because an objective can change imported modules. If the supervisor still has unsent data after
-            # all jobs have ended, the child has answered jobs that the child has not received. The supervisor then ends
-            # the child, so that the amount of unsent data does not grow without limit. If the recorded code has changed
-            # since the child compared the codes, a new child must import the modules of the objective again.
+            # Each objective gets its own process. If two objectives shared a process, one objective could change
+            # imported modules, and thus the losses of the other objective. If the supervisor still has unsent data at
+            # the end of all jobs, the child has answered some jobs without receiving these jobs. In this case, the
+            # supervisor ends the child, so that the amount of unsent data does not grow without limit. If the recorded
+            # code has changed after the child's comparison, a new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -371,7 +379,7 @@ class TrainerHandle:
         self.training_since = self._since if self._sent == self._loaded else None
         batch = {"objective": self._sent, "first": self._first, "jobs": jobs, "recorded": None, "recordable": False}
         if self._loaded is None:
-            # The child compares the codes once, when it loads the objective.
+            # The child compares its code with the recorded code only once, during the loading of the objective.
             batch |= {"recorded": recorded, "recordable": not self._trains}
             self._compared = None if recorded is None else recorded["sha256"]
         try:
@@ -380,7 +388,7 @@ class TrainerHandle:
             self._fault = str(error)
 
     def _has_compared(self, recorded: Mapping[str, Any] | None) -> bool:
-        """Return True if the child has compared its code with the recorded code, or if both codes are equal."""
+        """Return True if the child has compared its code with the recorded code, or if the codes are equal."""
         if recorded is None or self._loaded is None:
             return True
         return recorded["sha256"] in (self._compared, None if self.code is None else self.code.sha256)
@@ -390,8 +398,8 @@ class TrainerHandle:
 
         The list is empty if `answer` does not contain the outcome of the first unfinished job.
         """
-        # If the answer is not about the first unfinished job, a copy of the child has sent the answer too late. An
-        # objective can create a copy of the child by a fork.
+        # An objective can create a copy of the child by a fork. If the answer is not about the first unfinished job, a
+        # copy of the child has sent the answer too late.
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.content
@@ -401,8 +409,9 @@ class TrainerHandle:
                 raise MalformedAnswerError(f"the attempt has reported more than {MOST_REPORTS:,} values")
             self._reports.append(outcome)
             return []
-        # A second message that the objective is loaded would extend the trial's time limit. A refusal after the loading
-        # of the objective could end the worker. Therefore the supervisor accepts neither of these two messages.
+        # A second `LoadedCode` message would extend the trial's time limit. A refusal after the loading of the
+        # objective could end the worker. Therefore the supervisor refuses a second `LoadedCode` message, and a refusal
+        # after the loading.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
         if is_loading and self.training_since is not None:
             raise MalformedAnswerError(
@@ -413,21 +422,21 @@ class TrainerHandle:
             self.code, self._differing = outcome.code, outcome.differing
             return []
         self._first += 1
-        # Jobs run one after the other. Therefore the sum of the durations is at most the time since the supervisor sent
-        # the jobs. The duration in an answer may be longer than the time since the supervisor sent the jobs, because an
-        # objective can replace the clock function of the trainer process.
+        # Jobs run one after the other. Therefore the total duration of the ended jobs is at most the time since the
+        # supervisor sent the jobs. An objective can replace the clock function of the trainer process. Therefore the
+        # duration in an answer may be too long.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
         return [replace(outcome, seconds=seconds, reports=self._end_reports())]
 
     def _end_reports(self) -> tuple[Report, ...]:
-        """Return the unread reports of the first unfinished job. Call this method when the job ends."""
+        """Return the unread reports of the first unfinished job. Call this method at the end of the job."""
         self._reported = 0
         return tuple(self.take_reports())
 
     def _end_first(self, kind: str, describe: Callable[[], str]) -> list[AttemptOutcome]:
-        """End the child, and return the outcome of the job in training."""
+        """End the child, and return the outcome of the running job."""
         seconds, has_job = time.monotonic() - self._since, self.jobs > 0
         error = describe()
         reports = self._end_reports()
@@ -458,9 +467,9 @@ class TrainerHandle:
                     INSIDE: "1",
                 },
                 **({} if self._account is None else self._account.process_options),
-                # The child gets its own process group. The method `_kill` ends the whole process group. The child's
-                # process group contains the processes that an objective has started, except the processes that have
-                # left this group.
+                # The child gets its own process group. The method `_kill` ends the whole process group. The process
+                # group also contains all processes that an objective has started and that have not left the process
+                # group.
                 start_new_session=True,
             )
         finally:
@@ -482,7 +491,7 @@ class TrainerHandle:
     def _describe_death(self) -> str:
         assert self._output is not None
         # The child process can close the channel before the child process exits. An immediate SIGKILL would hide the
-        # child's exit code, so the supervisor first waits up to one second until the child exits.
+        # child's exit code. Therefore the supervisor first waits at most one second for the exit of the child.
         self._output.last_error(1)
         code, stderr = self._kill()
         cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
@@ -502,16 +511,17 @@ class TrainerHandle:
     def _kill(self) -> tuple[int, str]:
         """End the child, its cgroup, its process group and all adopted processes.
 
-        Return the child's exit code and the end of the child's standard error.
+        Return the child's exit code and the last part of the child's standard error.
         """
         assert self._process is not None
         assert self._channel is not None
         assert self._output is not None
-        # The kernel kills all processes of the cgroup at once, so no process can escape by a fork. The calls below also
-        # end the processes that have left the cgroup. On machines without cgroups, only these calls end the processes.
+        # The kernel kills all processes of the cgroup in one step, so no process can escape by a fork. killpg() and
+        # `_orphans` also end the processes that have left the cgroup. On machines without cgroups, only killpg() and
+        # `_orphans` end the processes.
         if self._cgroup is not None:
             self._cgroup.kill()
-        # The call of killpg() comes before wait(), because the kernel may reuse the group's id after wait().
+        # The code calls killpg() before wait(), because the kernel may reuse the id of the process group after wait().
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._wait_for_end()
@@ -539,8 +549,8 @@ class TrainerHandle:
         if self._pidfd is not None:
             wait([self._pidfd], LONGEST_WAIT)
         while (code := self._process.poll()) is None and time.monotonic() < deadline:
-            # The kernel reports the exit code of a traced process first to the tracer. The tracer may be a process that
-            # the objective has detached from the child.
+            # If another process traces the child, the kernel first reports the child's exit code to the tracer. The
+            # tracer may be a process that the objective has detached from the child.
             if self._orphans is not None:
                 self._orphans.end([self._process.pid])
             time.sleep(_POLL_SECONDS)

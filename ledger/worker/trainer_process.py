@@ -1,4 +1,4 @@
-"""The trainer process, which receives jobs, calls the objective and sends outcomes.
+"""The trainer process. The trainer process receives jobs, calls the objective and sends outcomes.
 
 The trainer process has no connection to the database.
 """
@@ -36,9 +36,10 @@ from ledger.worker.output import OutputMarker
 _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
-# A service manager may send a signal to all processes of a service. This process then receives the signal at most about
-# _SIGNAL_SECONDS seconds after the running command. The supervisor has received the same signal, and ends this process
-# after the grace time. If this process still runs after _INTERRUPTION_SECONDS seconds, the attempt fails.
+# A service manager may send a signal to all processes of a service. In this case, the running command may receive the
+# signal first. This process receives the signal at most about _SIGNAL_SECONDS seconds later. The supervisor also
+# receives the signal, and ends this process after the grace time. If the supervisor has not ended this process after
+# _INTERRUPTION_SECONDS seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
 
@@ -49,11 +50,11 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     Parameters
     ----------
     options : mapping
-        Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is the list
-        of the file descriptors from which the process reads the data files. The value of "token" is the parameter
-        `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandPermissions`. The values
-        of "allowed", "commands", "threads" and "memory_limit" are the values of the parameters of `TrainerHandle` with
-        the same names.
+        Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is a list of
+        file descriptors. The process reads the data files from the file descriptors. The value of "token" is the
+        parameter `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandPermissions`.
+        The keys "allowed", "commands", "threads" and "memory_limit" have the same meaning as the parameters of
+        `TrainerHandle` with the same names.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
@@ -68,13 +69,13 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         except (OSError, ValueError, OverflowError) as error:
             refusal = f"--memory-limit {options['memory_limit']} cannot be set on this machine: {error}"
     # A service manager may send SIGTERM to every process of a service, but only the supervisor may end the trainer. The
-    # signal handlers are empty functions. The code does not use SIG_IGN, because the programs that an objective starts
-    # would inherit SIG_IGN.
+    # signal handlers are empty functions. The code does not use SIG_IGN, because an objective's child processes would
+    # inherit SIG_IGN.
     received: set[int] = set()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: received.add(number))
-    # The process reads the path of the current folder before the first job, because an objective may change the current
-    # folder.
+    # An objective may change the current folder. Therefore the process reads the path of the current folder before the
+    # first job.
     folder = search_path.current_folder()
     permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
@@ -107,8 +108,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             else:
                 outcome = AttemptOutcome("result", 0.0)
         if os.getpid() != process_id:
-            # The objective has forked the trainer process. In this copy of the trainer process, the objective has
-            # returned, so the copy must end.
+            # This process is a copy of the trainer process that the objective has created by a fork. The objective has
+            # returned in the copy, so the copy must end.
             os._exit(0)
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
@@ -117,8 +118,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 def _load(
     objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None, permissions: CommandPermissions
 ) -> LoadedObjective:
-    # Trainers that read the same temporary file share one file position. Therefore the trainer reads with pread(),
-    # which does not use the shared file position.
+    # Trainers that read the same temporary file share one file position. Therefore the trainer reads the file with
+    # pread(), because pread() does not use the file position.
     contents = [os.pread(descriptor, os.fstat(descriptor).st_size, 0) for descriptor in options["data"]]
     with nullcontext() if runs_users_code(objective) else without_pandas():
         try:
@@ -148,7 +149,7 @@ def _checked_code(
     Raises
     ------
     LedgerError
-        The codes differ, so this machine must not train the objective.
+        The loaded code differs from the recorded code, so this machine must not train the objective.
     """
     code = code_of(objective, options["allowed"], folder, commands=options["commands"], recordable=job["recordable"])
     if code is None or job["recorded"] is None:
@@ -169,7 +170,7 @@ def _checked_code(
 def _die_with_parent(parent: int) -> None:
     """On Linux, make the kernel end this process when the supervisor ends.
 
-    The kernel ends this process even if C code of this process runs in a loop and holds the GIL.
+    The kernel can end this process even if C code holds the GIL in an endless loop.
 
     This process also becomes the preferred target of the kernel's OOM killer.
     """
@@ -182,17 +183,20 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _set_death_signal(number: int) -> None:
-    """On Linux, make the kernel send a signal to this process when the supervisor ends. 0 stands for no signal."""
+    """On Linux, make the kernel send a signal to this process when the supervisor ends.
+
+    The number 0 means no signal.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _end_command(permissions: CommandPermissions) -> None:
-    """End the running command with all its processes, and this process, because the supervisor has ended.
+    """End all processes of the running command, and end this process, because the supervisor has ended.
 
-    If the supervisor ends, the kernel could end this process, but not the processes of the command. Therefore a process
-    that runs commands does not use the kernel's death signal. This process does not run an objective's code, so this
-    process can end the command itself.
+    The kernel's death signal would end only this process, and not the processes of the command. Therefore this process
+    does not use the kernel's death signal if the objective is a command. This process runs no Python code of a user, so
+    this process can end the command itself.
     """
     permissions.orphans.end(())
     os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -224,14 +228,15 @@ def _train(
     def send(step: int, loss: float | None) -> None:
         channel.report({"job": job["job"], "step": step, "loss": loss})
 
-    # The code does not call `time.perf_counter`, because a library for tests may replace this attribute.
+    # The code does not call `time.perf_counter`, because a library for tests may replace the attribute
+    # `time.perf_counter`.
     started = perf_counter()
     try:
         params = python_params(job["params"], job.get("tuples", ()))
         with receive_reports(context, scale, send):
             result = evaluate(params, context)
     except RemainingProcessesError as error:
-        # After the end of this process, the supervisor ends the cgroup of this process.
+        # After this process has ended, the supervisor ends all processes in the cgroup of this process.
         sys.exit(str(error))
     except CommandFailedError as error:
         seconds = perf_counter() - started
@@ -239,7 +244,7 @@ def _train(
         kind = "crashed" if error.code is not None and error.code < 0 else "failed"
         return AttemptOutcome(kind, seconds, error=_sendable(f"{error.detail}{error}"))
     except (Exception, SystemExit) as error:
-        # An attempt that runs out of memory counts as a crash, because another machine may have more memory.
+        # If an attempt runs out of memory, the outcome is a crash, because another machine may have more memory.
         kind = "crashed" if isinstance(error, MemoryError) else "failed"
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
@@ -249,18 +254,19 @@ def _train(
 
 
 def _traceback(error: BaseException) -> str:
-    """Return the traceback of an objective's exception, without the frames of the ledger that called the objective."""
+    """Return the traceback of an objective's exception, without the first frames, which belong to the ledger."""
     inner = error.__traceback__
     while inner is not None and Path(inner.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
         inner = inner.tb_next
-    # If the traceback has no frame of the objective, the function keeps the ledger's frames.
+    # If all frames of the traceback belong to the ledger, the function keeps all frames.
     return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
 
 
 def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -> None:
-    """Wait until the supervisor ends this process, if a signal has ended the command because the worker must stop.
+    """If a signal has ended the command because the worker must stop, wait until the supervisor ends this process.
 
-    The supervisor then releases the trial. Therefore the ledger does not count the attempt as failed.
+    After the end of this process, the supervisor releases the trial, so the ledger does not count the attempt as
+    failed.
     """
     numbers = (signal.SIGINT, signal.SIGTERM)
     if not received and error.code in (*(-number for number in numbers), *(128 + number for number in numbers)):
@@ -270,7 +276,7 @@ def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -
 
 
 def _sendable(text: str) -> str:
-    """Shorten an error text and escape its lone surrogates, because an answer cannot contain a lone surrogate."""
+    """Shorten an error text, and escape lone surrogates, because an answer cannot contain a lone surrogate."""
     return shortened(text.encode(errors="backslashreplace").decode())
 
 
@@ -281,8 +287,8 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without `os._exit`, Python would wait for the threads that an objective has started. The supervisor would then
-    # notice only at the time limit of the trial that the trainer process has no more work.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. While Python waits, the
+    # supervisor would not notice that the trainer process has failed. The trial would run until its time limit.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)

@@ -1,5 +1,5 @@
 -- Remove a worker's refusal of a study. The worker calls this function during an attempt, after the worker has loaded
--- the study's objective. If no refusal exists, the function does nothing.
+-- the study's objective. If the worker has not refused the study, the function does nothing.
 create or replace function ledger.accept(study_id int, trial int, claim uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

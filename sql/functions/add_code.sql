@@ -1,14 +1,16 @@
--- Insert a version of the code of a study's objective, and the source texts of this version. The answer is false if the
--- version exists. The function waits at most half a second for another transaction that inserts the same version or the
--- same text. If the wait for a text takes longer, the function does not store this text and the following texts. If the
--- wait for the version takes longer, the function raises the error lock_not_available.
+-- Insert a version of the code of a study's objective, and the source texts of the version. The answer is false if the
+-- ledger already has the version. The function waits at most half a second for another transaction that inserts the
+-- same version or the same text. If the wait for a text takes longer than half a second, the function does not store
+-- the text and all later texts. If the wait for the version takes longer than half a second, the function raises the
+-- error lock_not_available.
 --   number: the number of the new version.
 --   first_trial: the number of the first trial for which the version is valid.
---   code: an object with the keys sha256, parts, sources, git_commit, git_clean and versions, which have the meanings of
---     the columns of ledger.code_version.
---   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. If the
---     encoding of the database cannot represent a character of a text, the stored text would have another hash. If the
---     texts together have more than ledger.largest_texts() bytes, the function raises an error.
+--   code: an object with the keys sha256, parts, sources, git_commit, git_clean and versions. Each key has the same
+--     meaning as the column with the same name in the table ledger.code_version.
+--   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. The function
+--     does not store a text with a character that the encoding of the database cannot represent, because the stored
+--     text would have another hash. If the texts together have more than ledger.largest_texts() bytes, the function
+--     raises an error.
 create or replace function ledger.add_code(study_id int, number int, first_trial int, code jsonb, texts text[])
 returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
@@ -31,7 +33,7 @@ begin
   if not found then
     return false;
   end if;
-  -- All callers store the texts in the order of the hashes, so two callers cannot wait for each other.
+  -- All transactions store the texts in the order of the hashes, so two transactions cannot wait for each other.
   <<texts>>
   for given in
     select known.digest, min(known.content) as content

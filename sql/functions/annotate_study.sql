@@ -1,5 +1,6 @@
 -- Change the tags, the note and the user attributes of a study. The ledger accepts annotations of a study in any state,
--- because an annotation is not a result. The ledger records who changed the annotation last, and when. Answers:
+-- because an annotation is not a result. The ledger records the login that changed the annotation last, and the time of
+-- the change. Answers:
 --   annotated: the function changed the annotation.
 --   unchanged: the annotation already had the given tags, note and attributes.
 --   unknown: no such study exists.
@@ -9,8 +10,8 @@
 --     function removes the note.
 --   attributes: an object with the user attributes to set.
 --   remove: the names of the user attributes to remove.
--- The function waits at most half a second for another transaction that annotates the same study. After this time, the
--- function raises the error lock_not_available.
+-- The function waits at most half a second for another transaction that annotates the same study. If the wait takes
+-- longer, the function raises the error lock_not_available.
 create or replace function ledger.annotate_study(
   study_id int, tags text[] default '{}', untag text[] default '{}', note text default null,
   attributes jsonb default '{}', remove text[] default '{}')

@@ -1,7 +1,7 @@
 -- Each function in this file merges a change into one part of an annotation. The functions ledger.annotate_study and
 -- ledger.annotate_trial call the functions in this file.
 
--- Return the tags in alphabetical order, with the tags in `more` and without the tags in `fewer`.
+-- Add the tags in `more`, remove the tags in `fewer`, and return all tags in alphabetical order.
 create or replace function ledger.merged_tags(tags text[], more text[], fewer text[]) returns text[]
 language sql immutable parallel safe
 return array(
@@ -20,7 +20,8 @@ return case when changed is null then note else nullif(changed, '') end;
 comment on function ledger.merged_note is
   'The note of an annotation after a change: null keeps the note, and an empty text removes it. Internal.';
 
--- If the change is not an object, the concatenation is an array, and the trigger on the table refuses the row.
+-- If the argument with the change is not an object, the concatenation is an array. The trigger on the table refuses a
+-- row with an array.
 create or replace function ledger.merged_attributes(attributes jsonb, more jsonb, fewer text[]) returns jsonb
 language sql immutable parallel safe
 return case

@@ -2,7 +2,7 @@
 -- archived study. Only the owner of the tables can archive a study. Answers:
 --   archived: the function archived the study.
 --   restored: the function took the study out of the archive.
---   unchanged: the study already had the state that the argument archived requests.
+--   unchanged: the study was already in the requested state (in the archive, or outside the archive).
 --   managed: a manager holds the study, so the function did not archive the study.
 --   unknown: no such study exists.
 -- Arguments:

@@ -2,16 +2,16 @@
 -- the bounds. The module ledger/database/bounds.py reads the bounds from this file, so every client checks the same
 -- bounds.
 
--- The maximum length of a name in characters. The maximum length of a name applies to the names of workers, hosts,
--- managers, files and metrics. A listing shows several names in one line, so a name must be short.
+-- The maximum length of a name in characters. The maximum length is for the names of workers, hosts, managers, files
+-- and metrics. A listing shows several names in one line, so a name must be short.
 create or replace function ledger.longest_name() returns int
 language sql immutable parallel safe
 return 300;
 comment on function ledger.longest_name is
   'The maximum length of the name of a worker, host, manager, file or metric, in characters.';
 
--- The maximum length of an error in characters. An error of the maximum length can contain a long traceback. A larger
--- maximum could use too much space in the database, because a study can have many failures.
+-- The maximum length of an error in characters. An error of the maximum length can contain a long traceback. With a
+-- larger maximum, the errors of a study with many failures could need too much space in the database.
 create or replace function ledger.longest_error() returns int
 language sql immutable parallel safe
 return 65536;
@@ -26,15 +26,15 @@ return 65536;
 comment on function ledger.longest_output is
   'The maximum length of an attempt''s output, in characters. The ledger removes the beginning of a longer output.';
 
--- The maximum length of a source text of an objective's code, in characters. If a text is longer, the ledger stores
--- only the hash of the text.
+-- The maximum length of a source text of an objective's code, in characters. If a source text is longer than the
+-- maximum, the ledger stores only the hash of the text.
 create or replace function ledger.longest_source() returns int
 language sql immutable parallel safe
 return 1000000;
 comment on function ledger.longest_source is
   'The maximum length of a source text of an objective''s code, in characters.';
 
--- The maximum size of all source texts that one call records, in bytes.
+-- The maximum size in bytes of all source texts together that one call records.
 create or replace function ledger.largest_texts() returns int
 language sql immutable parallel safe
 return 1000000;
@@ -49,16 +49,16 @@ return 1000000;
 comment on function ledger.largest_json is
   'The maximum size of a JSON document, such as the metrics of a trial, in bytes.';
 
--- The maximum size of the document with a worker's package versions, in bytes. A listing of the workers reads the
--- package versions of each worker, so the document of a worker must be small.
+-- The maximum size in bytes of the JSON document that contains a worker's package versions. A listing of the workers
+-- reads the package versions of each worker, so the document of a worker must be small.
 create or replace function ledger.largest_versions() returns int
 language sql immutable parallel safe
 return 10000;
 comment on function ledger.largest_versions is
   'The maximum size of the document with a worker''s package versions, in bytes.';
 
--- The bounds of an annotation, which is the tags, the note and the user attributes of a study or a trial. A listing of
--- studies reads the annotation of each study, so an annotation must be small.
+-- The bounds of an annotation. An annotation consists of the tags, the note and the user attributes of a study or a
+-- trial. A listing of studies reads the annotation of each study, so an annotation must be small.
 create or replace function ledger.longest_tag() returns int
 language sql immutable parallel safe
 return 100;
@@ -89,9 +89,9 @@ return 10000;
 comment on function ledger.largest_attributes is
   'The maximum size of the document with the user attributes of a study or a trial, in bytes.';
 
--- The bounds of the reports of trials. A call with reports must be short, because a worker renews its lease between two
--- calls. A report page and an export read the reports of many trials, so the number of reports and their metrics must
--- be small.
+-- The bounds of the reports of trials. A call of ledger.report must be short, because a worker can renew its lease only
+-- between two calls. A report page and an export read the reports of many trials, so an attempt must not have too many
+-- reports or too large metrics.
 create or replace function ledger.most_reports_of_call() returns int
 language sql immutable parallel safe
 return 1000;
@@ -110,8 +110,8 @@ return 10000;
 comment on function ledger.largest_report is
   'The maximum size of the metrics of one report, in bytes.';
 
--- The maximum step of a report. A double can represent each integer up to this step, so every reader reads the same
--- step.
+-- The maximum step of a report. A double can represent each integer up to the maximum step, so every client reads
+-- exactly the recorded step.
 create or replace function ledger.largest_step() returns bigint
 language sql immutable parallel safe
 return 1000000000000000;
@@ -134,8 +134,8 @@ return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum of each count, such as the number of attempts, and of each number that identifies a trial, an iteration
--- or a round. ledger.largest_count is small enough that the sum of two counts fits into the type int.
+-- The maximum of each integer that is a count, such as the number of attempts, or that identifies a trial, an iteration
+-- or a round. The sum of two counts that have the maximum value is still in the range of the type int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
@@ -172,8 +172,8 @@ return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
--- After a study has met its timeout, running trials have ledger.timeout_grace to end. By default, a worker that
--- receives a stop request has the same grace time.
+-- When a study has reached its timeout, its running trials still have the time ledger.timeout_grace before the manager
+-- releases the trials. By default, a worker that receives a stop request has the same time to end its trial.
 create or replace function ledger.timeout_grace() returns interval
 language sql immutable parallel safe
 return interval '8 seconds';
@@ -181,15 +181,15 @@ comment on function ledger.timeout_grace is
   'The time that running trials have to end after the timeout of their study, before the ledger releases them.';
 
 -- After each of the first ledger.free_releases releases of a trial, a worker can claim the trial again at once. If the
--- training of one trial is unexpectedly long, the worker releases its other claimed trials. If a cloud provider often
--- stops the machines of workers, the workers may release a trial many times.
+-- training of one trial is unexpectedly long, the worker releases the other trials that the worker has claimed. If a
+-- cloud provider often stops the machines of workers, the workers may release a trial many times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
 return 5;
 comment on function ledger.free_releases is
   'The number of times that a trial can be released and claimed again at once.';
 
--- The maximum time that must pass after the release of a trial before a worker can claim the trial again.
+-- The maximum pause after the release of a trial. During the pause, no worker can claim the trial.
 create or replace function ledger.longest_release_pause() returns interval
 language sql immutable parallel safe
 return interval '1 hour';

@@ -1,15 +1,16 @@
--- Claim a study for a manager, or renew the lease of the manager's claim. A manager holds one study by one claim, which
--- is a random UUID. The manager creates the claim, and calls this function several times within every lease.
+-- Claim a study for a manager, or renew the lease of the manager's claim. A claim is a random UUID, and gives a manager
+-- the exclusive control of one study. The manager creates the claim, and calls this function several times within every
+-- lease.
 --   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
---   backend: the process id of the manager's session. The manager's database driver receives this id from the server or
---     the pooler. Behind a pooler in transaction mode, the argument backend differs from the process id of the
---     PostgreSQL session. A pooler can end a session while the manager still runs. Therefore, behind a pooler, only the
---     lease decides whether the manager's claim is valid.
+--   backend: the process id of the manager's session. The manager's database driver receives the process id from the
+--     server or the pooler. Behind a pooler in transaction mode, the argument backend differs from the process id of
+--     the PostgreSQL session. A pooler can end a session while the manager still runs. Therefore, behind a pooler, only
+--     the lease decides whether the manager's claim is valid.
 -- Answers:
 --   held: the caller holds the claim of the study.
---   taken: another manager holds the claim of the study, and the lease of this claim is valid. The lease of a manager
---     is not valid after the end of the manager's session.
+--   taken: another manager holds the study, and the lease of the other manager is valid. The lease of a manager is not
+--     valid after the end of the manager's session.
 --   unknown: no such study exists.
 -- If another session keeps the row of the study locked for longer than the lock_timeout of this function, the function
 -- raises the error lock_not_available.

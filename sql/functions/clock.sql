@@ -1,6 +1,6 @@
--- Return the time by the database's clock. Every lease, deadline and time stamp comes from this function, and clients
--- send only durations. Tests of leases replace this function to set the time. No setting of a session can change the
--- time that this function returns.
+-- Return the time by the database's clock. The ledger computes every lease, deadline and time stamp from this time, and
+-- clients send only durations. Tests of leases replace this function to set the time. No setting of a session can
+-- change the time that this function returns.
 create or replace function ledger.clock() returns timestamptz
 language sql volatile parallel safe
 as 'select clock_timestamp()';

@@ -1,9 +1,10 @@
--- Record the loss of a trial. The loss must be a finite number. A trial has at most one recorded result. The triggers
--- of readable_rows.sql refuse values that a client of the database could not read, such as an infinite loss. Answers:
---   recorded: the function recorded the result. If the manager took the trial back and no other worker has claimed the
---     trial, the function also records the result.
---   already: an earlier call with the same claim recorded the result. A worker repeats a call if the worker did not
---     receive the answer to the first call.
+-- Record the loss of a trial. The loss must be a finite number. The ledger records at most one result of a trial. The
+-- triggers of readable_rows.sql refuse values that a client of the database could not read, such as an infinite loss.
+-- Answers:
+--   recorded: the function recorded the result. The function also records the result if the manager has taken the trial
+--     back, but no other worker has claimed the trial.
+--   already: an earlier call with the same claim recorded the result. A worker that received no answer repeats the
+--     call.
 --   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the row
 --     of the attempt, and not in the row of the trial.
 --   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
@@ -36,7 +37,7 @@ begin
     return 'recorded';
   end if;
 
-  -- If the table cancellation contains the trial, ledger.end_cancelled cancels the trial now.
+  -- If the table ledger.cancellation contains the trial, ledger.end_cancelled cancels the trial.
   perform ledger.end_cancelled(complete.study_id, complete.trial);
   select attempt.outcome into earlier
   from ledger.attempt

@@ -1,8 +1,8 @@
--- Record a new study with the state running. The answer is the id of the study, or null if a study with this name
--- exists.
+-- Record a new study with the state running. The answer is the id of the new study, or null if a study with the same
+-- name exists.
 --   spec: the complete definition of the study as JSON.
 --   budget: the number of trials that the optimizer may propose.
---   target, patience, timeout_seconds: the stopping criteria (ledger.criterion_met), each of which may be null.
+--   target, patience, timeout_seconds: the stopping criteria (ledger.criterion_met). Each criterion may be null.
 create or replace function ledger.create_study(
   name text, spec jsonb, spec_hash text, budget int, versions jsonb, target double precision default null,
   patience int default null, timeout_seconds double precision default null)

@@ -1,17 +1,18 @@
--- Find the stopping criterion (target, patience or timeout) that a study meets. A study that meets a criterion ends,
--- even if its budget is not used. The function only reads.
+-- Find the stopping criterion (target, patience or timeout) that a study meets. When a study meets a criterion, the
+-- study ends, even if the study has not used its whole budget. The function only reads.
 --   met: the criterion, or null if the study meets no criterion.
 --   reason: the reason for users.
 -- The criteria:
 --   target: a complete trial has a value that is at least as good as the target.
---   patience: at least `patience` trials have ended without a better value. A trial counts only if the optimizer
---     proposed the trial after the optimizer had received the best value. In batch mode, the optimizer knows the results of all
---     earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer knows. Cancelled
---     and imported trials do not count.
---   timeout: managers have held the study for `timeout_seconds` in total. Time without a manager does not count.
+--   patience: at least `patience` trials have ended without a better value. The criterion counts only the trials that
+--     the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer knows the
+--     results of all earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer
+--     knows. The criterion does not count cancelled and imported trials.
+--   timeout: managers have held the study for `timeout_seconds` in total. The criterion ignores the time without a
+--     manager.
 -- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks target and
--- patience only if the optimizer has received the results of every iteration. Therefore a study in batch mode ends after
--- the same trials on any number of workers.
+-- patience only if the optimizer has received the results of every iteration. Therefore a study of batch mode ends
+-- after the same trials on any number of workers.
 create or replace function ledger.criterion_met(parent ledger.study, out met text, out reason text)
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -41,13 +42,13 @@ begin
     end if;
     if parent.patience is not null and best.number is not null then
       -- `informed` is the first iteration that the optimizer proposed after the optimizer had received the best value.
-      -- `ended` is the number of ended trials in this iteration and in all later iterations.
+      -- `ended` is the number of ended trials in the iteration `informed` and in all later iterations.
       informed := case when is_steady then (
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration
           and best.number = any (iteration.seen)) else best.iteration + 1 end;
-      -- The trials of later iterations have higher numbers. The condition on the number of the first trial lets
-      -- PostgreSQL use the primary key.
+      -- The trials of a later iteration have higher numbers. The query compares trial numbers instead of iterations, so
+      -- that PostgreSQL can use the primary key.
       select count(*) into ended
       from ledger.trial
       where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'failed')

@@ -1,5 +1,5 @@
--- Return the number of the code version that is valid for a study now, or null if the ledger has no version of the
--- study's code.
+-- Return the number of the latest version of a study's code. The latest version is the valid version. Return null if
+-- the ledger has no version of the study's code.
 create or replace function ledger.current_code(study_id int) returns int
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

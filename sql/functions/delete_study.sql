@@ -1,5 +1,5 @@
--- Delete a study and all rows that belong to the study. Also delete each data file and each source text of the study
--- that no other study uses.
+-- Delete a study and all rows that belong to the study. Also delete the data files and the source texts that only this
+-- study uses.
 -- Only the owner of the tables can delete a study. Answers:
 --   deleted: the function deleted the study.
 --   managed: a manager holds the study, so the function deleted nothing.
@@ -26,13 +26,13 @@ begin
     where study_id = parent.id);
   delete from ledger.study where id = parent.id;
   files := ledger.data_files(parent.spec);
-  -- While a transaction records a study with one of these data files, the transaction holds a lock on the file's row
-  -- (ledger.hold_dataset). The clause "for update" waits until no other transaction holds a lock on the file's row.
+  -- A transaction that records a study with a data file holds a lock on the file's row (ledger.hold_dataset). The
+  -- clause "for update" waits until no other transaction holds a lock on the file's row.
   perform from ledger.dataset where sha256 = any (files) order by sha256 for update;
   delete from ledger.dataset as known
   where known.sha256 = any (files)
     and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)));
-  -- While a transaction records a code with one of the texts, the transaction holds a lock on the text's row
+  -- A transaction that records a version of an objective's code holds a lock on the row of each source text
   -- (ledger.add_code).
   perform from ledger.source where sha256 = any (texts) order by sha256 for update;
   delete from ledger.source

@@ -1,6 +1,6 @@
 -- Return the difference between a loss and a lower loss. The difference between two finite doubles can exceed the range
 -- of a double. If the difference exceeds the range of a double, the function returns infinity, so that no view fails.
--- If both losses have the same sign, their difference is in the range of a double.
+-- If both losses have the same sign, the difference between the losses is in the range of a double.
 create or replace function ledger.difference(loss double precision, lowest double precision) returns double precision
 language sql immutable parallel safe
 return case

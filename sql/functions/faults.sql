@@ -1,8 +1,8 @@
 -- Each function in this file checks a value, and describes the fault of an invalid value. An invalid value is a value
 -- that a client of the database may be unable to read. If the value has no fault, the function returns null. The
 -- description of a fault begins with the name of the value, such as "the metrics". The functions in this file are
--- declared as stable, because the functions call PostgreSQL's format(), which is stable. PostgreSQL would not inline a
--- function that is declared as immutable and calls a stable function.
+-- declared as stable, because PostgreSQL's function format() is stable, and the functions call format(). If a function
+-- is declared as immutable, but calls a stable function, PostgreSQL does not inline the function.
 
 -- A database with the encoding SQL_ASCII stores any bytes, but clients expect UTF-8. The function convert_from raises a
 -- data exception if the bytes are not UTF-8. In a database with an encoding other than SQL_ASCII, PostgreSQL itself
@@ -14,15 +14,15 @@ comment on function ledger.encoding_fault is
   'Raise an error if a text of a database without an encoding is not UTF-8; else null. Internal.';
 
 -- A JSON document of at most 200 bytes cannot have more than ledger.deepest_json() levels. A document of at most 200
--- bytes also contains no number beyond the range of a double, because such a number has at least 309 digits. Most
--- documents have at most 200 bytes. Therefore the function tests the length first, before the tests that read every
--- value.
+-- bytes also contains no number beyond the range of a double, because a number beyond this range has at least 309
+-- digits. Most documents have at most 200 bytes. Therefore the function first checks the length of a document, and
+-- reads the values only if the document is longer.
 create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
 returns text
 language sql stable parallel safe
 return case
   -- A jsonb value has at most four times as many bytes as its text. Therefore the function can refuse a huge document
-  -- by `pg_column_size`, without the conversion of the document to text.
+  -- after a call of `pg_column_size`, and need not convert the document to text.
   when pg_column_size(value) > 5 * largest or octet_length(value::text) > largest
   then format('%s: more than %s bytes of JSON are not allowed; store large values in a file, and record the name of '
               'the file', name, largest)
@@ -51,8 +51,8 @@ end;
 comment on function ledger.text_fault is
   'What is wrong with a text: its length. Null: nothing. Internal.';
 
--- PostgreSQL treats NaN as larger than every other number. Therefore ledger.seconds_fault refuses NaN as a too long
--- duration.
+-- PostgreSQL treats NaN as larger than every other number. Therefore ledger.seconds_fault refuses NaN with the message
+-- that the duration is too long.
 create or replace function ledger.seconds_fault(name text, value float8) returns text
 language sql stable parallel safe
 return case

@@ -1,6 +1,6 @@
--- Record the final state of a study, which is complete or failed.
---   budget: the study's budget when the manager decided to end the study. If the study now has another budget, a user
---     has extended the study.
+-- Record the final state of a study. The final state is complete or failed.
+--   budget: the budget that the study had when the manager decided to end the study. If the budget has changed after
+--     the decision, a user has extended the study.
 -- Answers:
 --   finished: the function recorded the state.
 --   lost: the manager no longer holds the claim on the study, so the function wrote nothing.
@@ -28,7 +28,7 @@ begin
   if not found then
     return 'changed';
   end if;
-  -- The notification wakes waiting workers, because some workers stop when the study ends.
+  -- The notification wakes the waiting workers, because a worker that waits only for this study must stop.
   perform ledger.notify('ledger');
   return 'finished';
 end

@@ -1,6 +1,6 @@
--- Renew the lease of a claim. If the function returns false, the claim is lost and the worker must stop the training. A
--- heartbeat restores a claim that the manager took back, if no other worker has claimed the trial. If the table
--- ledger.cancellation contains the trial, the function cancels the trial and returns false.
+-- Renew the lease of a claim. If the function returns false, the worker has lost the claim, and must stop the training.
+-- If the manager has taken the trial back, but no other worker has claimed the trial, a heartbeat restores the worker's
+-- claim. If the table ledger.cancellation contains the trial, the function cancels the trial and returns false.
 create or replace function ledger.heartbeat(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

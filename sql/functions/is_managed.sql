@@ -1,5 +1,5 @@
--- Return whether a manager holds the study. The caller has locked the row of the study, so no manager can take the study
--- before the end of the transaction.
+-- Return whether a manager holds the study. The caller of the function has locked the row of the study, so no manager
+-- can take the study before the end of the caller's transaction.
 create or replace function ledger.is_managed(study_id int) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

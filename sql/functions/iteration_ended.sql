@@ -1,7 +1,7 @@
 -- Notify the manager when the last open trial of an iteration has ended, so that the manager does not wait for its
--- next poll. The manager also polls, because a notification can be lost. For example, two transactions may end the last
--- two trials of an iteration at the same moment. Each transaction then sees the other trial as open, so the function
--- sends no notification. In steady mode, the function sends no notification, because otherwise every end of a trial
+-- next poll. The manager also polls, because a notification can be lost. If two transactions end the last two trials of
+-- an iteration at the same moment, neither transaction sees the change of the other transaction. Therefore neither
+-- transaction sends a notification. In steady mode, the function sends no notification, because every end of a trial
 -- would cause a notification.
 create or replace function ledger.iteration_ended() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

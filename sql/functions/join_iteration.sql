@@ -1,9 +1,10 @@
 -- Find or create an iteration for retried, enqueued or imported trials. The trials join the study's last iteration if
--- the optimizer has not yet received the results of this iteration. If the trials cannot join the last iteration, the
--- function creates a new iteration for the trials. An iteration of steady mode contains the trials of a single
--- proposal, so no other trial can join this iteration. In the table ledger.iteration, only an iteration of steady mode
--- has a value in the column seen. The caller of the function must hold a lock on the row of the study.
---   joined, joined_round: the number of the iteration, and the number of the round, that the trials join.
+-- the optimizer has not yet received the results of the last iteration. If the trials cannot join the last iteration,
+-- the function creates a new iteration for the trials. An iteration of steady mode contains the trials of a single
+-- proposal, so no other trial can join an iteration of steady mode. In the table ledger.iteration, only an iteration of
+-- steady mode has a value in the column seen. The caller of the function must hold a lock on the row of the study.
+--   joined, joined_round: the number of the iteration that the trials join, and the number of the round that the trials
+--     join.
 --   is_own: whether the function created a new iteration for the trials.
 create or replace function ledger.join_iteration(
   study_id int, trials int, moment timestamptz, out joined int, out joined_round int, out is_own boolean)

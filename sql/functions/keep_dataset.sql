@@ -1,8 +1,8 @@
 -- Store a data file of a study, unless the ledger already has the file. Return the SHA-256 of the file in hexadecimal.
 -- The function calls ledger.hold_dataset, so no other transaction can delete the file before the caller's transaction
--- ends. The caller must store the file and record the study that uses the file in one transaction. If the caller
--- records no study, the stored file belongs to no study. The function also deletes each file that was stored more than
--- a day ago and belongs to no study.
+-- ends. The transaction that stores the file must also record the study that uses the file. If the caller records no
+-- study, the stored file belongs to no study. The function also deletes each file that belongs to no study, if the
+-- ledger has stored the file for more than a day.
 create or replace function ledger.keep_dataset(name text, content bytea) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -13,7 +13,8 @@ begin
   -- With the isolation level repeatable read or serializable, the function deletes no file, because an old snapshot
   -- could hide a study that another transaction has recorded.
   if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
-    -- A transaction that is recording a study with a file has locked the file's row. The query skips locked rows.
+    -- While a transaction records a study with a file, the transaction has a lock on the file's row. The query skips
+    -- locked rows.
     spare := array(
       select known.sha256
       from ledger.dataset as known
@@ -21,7 +22,7 @@ begin
         and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)))
       for update skip locked);
     -- After the query above took its snapshot, another transaction may have recorded a study with one of the files.
-    -- Therefore the statement below checks again that no study uses a file.
+    -- Therefore the following statement checks again that no study uses a file.
     delete from ledger.dataset as known
     where known.sha256 = any (spare)
       and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)));

@@ -1,5 +1,6 @@
--- Return the seconds for which a manager has held its study. The time of a manager that was killed ends with its lease.
--- If the database's clock was set back after the claim, the result is 0 instead of a negative number.
+-- Return the seconds for which a manager has held its study. If a manager was killed, the function counts the seconds
+-- until the end of the manager's lease. If the database's clock was set back after the claim, the result is 0 instead
+-- of a negative number.
 create or replace function ledger.manager_seconds(held ledger.manager) returns double precision
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$

@@ -1,14 +1,16 @@
--- Mark an iteration as told, and count the trials of all told iterations. The caller must hold a lock on the row of the
--- study, and all trials of the iteration must have ended.
--- The totals of an iteration include all iterations that were told before. Therefore a reader finds the totals of a study
--- in the iteration that was told last, and counts only the trials of the untold iterations. In steady mode, iterations
--- are told in any order.
--- The array `improvements` contains a trial of the iteration if two conditions are met. The trial's loss is lower than
--- the losses of the iteration's earlier trials. The loss is also lower than the best loss of the closest earlier
--- iteration with improvements. If a trial is better than all trials with a lower number, the array of its iteration
--- contains the trial. In batch mode, the arrays contain no other trials. In steady mode, the arrays can contain other
--- trials, because the manager may tell the results of an iteration after the results of a following iteration.
---   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial is complete.
+-- Mark an iteration as told, which means that the optimizer has received the losses of the iteration. Also count the
+-- trials of all told iterations. The caller must hold a lock on the row of the study, and all trials of the iteration
+-- must have ended.
+-- The totals of an iteration count the trials of this iteration, and the trials of all iterations that were told
+-- earlier. Therefore a view reads the totals of a study from the iteration that was told last, and counts only the
+-- trials of the iterations that are not told. In steady mode, the manager may tell the iterations in any order.
+-- The array `improvements` contains a trial of the iteration if the trial's loss is lower than the losses of the
+-- iteration's earlier trials, and lower than the best loss of the closest earlier iteration with improvements. If a
+-- trial is better than all trials with a lower number, the array `improvements` contains the trial. In batch mode, the
+-- array contains no other trials. In steady mode, the array can also contain trials that are no improvements, because
+-- the manager may tell a later iteration first.
+--   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
+--     complete.
 create or replace function ledger.mark_told(
   study_id int, number int, moment timestamptz, mean_loss float8, best_loss float8)
 returns void

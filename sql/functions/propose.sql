@@ -1,18 +1,18 @@
 -- Insert the trials of one round of an iteration, and notify the workers. For the first round, also insert the
 -- iteration.
---   number, round: the number of the iteration, and the number of the round within the iteration. Both numbers begin at
---     0.
+--   number, round: the number of the iteration, and the number of the round within the iteration. The first iteration
+--     and the first round have the number 0.
 --   known: the number of trials that the study had when the manager computed the points.
 --   points: a JSON array with at least one object. Each object of the array contains a value for each parameter.
 --   surrogate: a description of the surrogate that proposed the points, or null for random points.
 --   environment: the package versions and the BLAS kernels of the manager.
---   ask_seconds, tell_seconds: the seconds that the manager took to choose the points, and to fit the surrogate.
---   seen: in steady mode, the numbers of the trials whose end the manager has seen since the previous iteration.
---   batch_size: the batch size with which the manager has decided the number of points. If the argument is null, the
---     function does not compare the batch size.
+--   ask_seconds, tell_seconds: the seconds that the manager needed to choose the points (ask_seconds) and to fit the
+--     surrogate (tell_seconds).
+--   seen: in steady mode, the numbers of the ended trials that the manager has read since the previous iteration.
+--   batch_size: the batch size from which the manager computed the number of points. If the argument is null, the
+--     function does not check whether the batch size has changed.
 -- Answers:
---   proposed: the function inserted the trials. The answers lost, ended and changed mean that the function inserted
---     nothing.
+--   proposed: the function inserted the trials. If the answer is lost, ended or changed, the function inserted nothing.
 --   lost: the manager does not hold the claim of the study.
 --   ended: the study has ended.
 --   changed: the number of trials or the batch size has changed since the manager computed the points, or the round

@@ -1,7 +1,8 @@
--- Triggers that refuse each row with a value that a client of the database could not read. The triggers apply to every
--- role, every function and every import. If a trigger refuses a row, the SQL statement that writes the row fails.
--- Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise data
--- exceptions (class 22). From the class, a client knows that the same statement will never succeed.
+-- Triggers that refuse each row with a value that a client of the database could not read. The triggers check the rows
+-- of every role, every function and every import. If a trigger refuses a row, the SQL statement that writes the row
+-- fails. Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise
+-- data exceptions (class 22). A client that receives an error of the class 22 knows that the same statement will never
+-- succeed.
 --
 -- The triggers on ledger.trial and ledger.manager do not check updates of columns that only the functions of the ledger
 -- compute, such as lease_until. A heartbeat changes only the columns state and lease_until, so a heartbeat fires no
@@ -11,8 +12,8 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    -- On an update, the trigger checks the spec only if the update changes the spec. Therefore a study can still be
-    -- paused, cancelled or finished if an earlier version of the ledger wrote the study's spec.
+    -- On an update, the trigger checks the spec only if the update changes the spec. Therefore users and managers can
+    -- pause, cancel and finish a study even if an earlier version of the ledger wrote an invalid spec.
     case when tg_op = 'INSERT' or new.spec is distinct from old.spec
          then coalesce(ledger.json_fault('the spec', new.spec), ledger.spec_fault(new.spec)) end,
     ledger.text_fault('spec_hash', new.spec_hash),
@@ -54,8 +55,8 @@ declare
     ledger.loss_fault('mean_loss', new.mean_loss),
     ledger.loss_fault('best_loss', new.best_loss),
     case when jsonb_typeof(new.surrogate) <> 'object' then 'the surrogate: it is not an object' end,
-    -- The function checks the JSON documents only if they have changed, because ledger.mark_told changes only the other
-    -- columns.
+    -- The function checks a JSON document only if the document has changed, because the frequent updates by
+    -- ledger.mark_told change no document.
     case when tg_op = 'INSERT' or new.surrogate is distinct from old.surrogate
          then ledger.json_fault('the surrogate', new.surrogate) end,
     case when jsonb_typeof(new.environment) <> 'object' then 'the environment: it is not an object' end,
@@ -292,8 +293,8 @@ $$;
 comment on function ledger.refuse_unreadable_source is
   'Trigger: refuse a source text that a reader could not read.';
 
--- The tables of the annotations of studies and of trials share the trigger. Only the table of trials has the column
--- trial.
+-- The table study_annotation and the table trial_annotation use the same trigger function. Only the table
+-- trial_annotation has the column trial.
 create or replace function ledger.refuse_unreadable_annotation() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,17 +1,18 @@
--- Take a trial back from a worker after the end of the trial's lease (ledger.lease_ended). If a heartbeat has renewed
--- the lease since the manager read the lease, the function does nothing. If the trial has max_lost lost attempts, the
--- trial becomes failed. Otherwise the trial becomes pending. A trial that becomes pending keeps the claim of the worker
--- that lost the trial. The ledger accepts a late result of the worker that lost the trial, until another worker claims
--- the trial.
+-- Take a trial back from its worker, because the lease of the trial has ended (ledger.lease_ended). If a heartbeat has
+-- renewed the lease after the manager read the lease, the function does nothing. If the trial has max_lost lost
+-- attempts, the trial becomes failed. If the trial has fewer lost attempts, the trial becomes pending. A pending trial
+-- keeps the claim of the worker that lost the trial. Until another worker claims the trial, the ledger accepts a late
+-- result of the worker that lost the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the end of the lease that the manager read.
 -- Only a running trial has a lease, so the SQL statements need no condition on the column state. With a condition on
--- the column state, a query plan could read all open trials to find one trial. The function never waits for a lock of
--- another session. Answers:
+-- the column state, PostgreSQL could choose a query plan that reads all open trials. The function never waits for a
+-- lock of another session. Answers:
 --   pending, failed: the new state of the trial.
 --   locked: another session has locked the trial's row. The manager repeats the call later.
---   null: the worker has renewed the lease, the trial was already taken back or has ended, or the manager does not hold
---     the study. If the table cancellation contains the trial, the function cancels the trial and returns null.
+--   null: the worker has renewed the lease, the manager has already taken the trial back, the trial has ended, or the
+--     manager does not hold the study. If the table ledger.cancellation contains the trial, the function cancels the
+--     trial and returns null.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -52,7 +53,8 @@ begin
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
   returning trial.* into taken;
-  -- If a heartbeat restored the claim after an earlier call of ledger.reap, the attempt already has the outcome lost.
+  -- If a heartbeat has restored the claim after an earlier call of ledger.reap, the attempt has the outcome lost before
+  -- this call.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;

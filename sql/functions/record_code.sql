@@ -1,11 +1,11 @@
--- Record a new version of the code of a study's objective, which is valid for all trials that workers claim from now
--- on. Answers:
+-- Record a new version of the code of a study's objective. The new version is valid for all trials that workers claim
+-- from now on. Answers:
 --   recorded: the function recorded the version.
---   changed: the valid version is not the version `known`, so the function recorded nothing.
---   locked: another session is recording this version. The caller can call the function again.
+--   changed: the version that is valid now is not the version `known`, so the function recorded nothing.
+--   locked: another session is recording the same version. The caller can repeat the call later.
 --   unknown: no such study exists.
---   known: the number of the version that the caller has read as the valid version, or null if the caller has found no
---     version.
+--   known: the number of the version that was valid when the caller read the versions. The number is null if the caller
+--     has found no version.
 --   code: the code, as an object with the keys sha256, parts, sources, git_commit, git_clean and versions.
 --   texts: the source texts of the code.
 create or replace function ledger.record_code(study_id int, known int, code jsonb, texts text[]) returns text

@@ -1,15 +1,15 @@
--- Release a trial whose worker cannot load the study's objective. Also record the refusal with its reason, which users
--- see in the view ledger.refusals. Another worker can claim the trial at once, or after the pause that
--- ledger.release_pause returns. The released attempt counts neither as a failed nor as a lost attempt. For some time
--- after a refusal, the worker should pass the id of the study in the argument leave_out of ledger.claim. The worker
--- then gets no trial of the study.
+-- Release a trial, because its worker cannot load the study's objective. Also record the refusal and the reason for the
+-- refusal. Users see the reason in the view ledger.refusals. Another worker can claim the trial at once, or after the
+-- pause that ledger.release_pause returns. The attempt gets the outcome released, so the attempt is not a failed or a
+-- lost attempt. For some time after a refusal, the worker should pass the id of the study in the argument leave_out of
+-- ledger.claim. Because of the argument leave_out, ledger.claim returns no trial of the study.
 --   reason: the reason for the refusal, which users can read. The function stores the first 1000 characters of the
 --     reason.
 -- The ledger keeps at most one refusal for each pair of a worker and a study. The function records a refusal only if
--- the worker has called ledger.announce. Each call also removes the refusals of workers that have stopped, or that have
--- not announced themselves recently.
--- The function returns false if the worker had already lost the claim. The function records the refusal even if the
--- claim is lost.
+-- the worker has called ledger.announce. Each call also removes the refusals of each worker that has stopped, or that
+-- has not announced itself recently.
+-- The function returns false if the worker had already lost the claim. The function also records the refusal of a
+-- worker that has lost the claim.
 create or replace function ledger.refuse(study_id int, trial int, claim uuid, reason text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -18,8 +18,8 @@ declare
   moment timestamptz := ledger.clock();
   released boolean;
 begin
-  -- Because of a foreign key, the insert into ledger.refusal locks the row of the study. The statement below locks the
-  -- study first, because every function must lock the row of a study before the row of a trial.
+  -- Because of a foreign key, an insert into ledger.refusal locks the row of the study. The following statement locks
+  -- the row of the study earlier, because every function must lock the row of a study before the row of a trial.
   perform from ledger.study where id = refuse.study_id for key share;
   released := ledger.release(refuse.study_id, refuse.trial, refuse.claim);
   delete from ledger.refusal
@@ -28,7 +28,7 @@ begin
     from ledger.refusal
     join ledger.worker on worker.name = refusal.worker
     where worker.stopped_at is not null or not ledger.announced_recently(worker.last_seen_at, moment)
-    -- With "skip locked", two workers that remove the same refusals do not wait for each other.
+    -- Because of the clause "skip locked", two workers that remove the same refusals do not wait for each other.
     for update of refusal skip locked);
   insert into ledger.refusal as known (worker, study_id, reason, refused_at)
   select worker.name, attempt.study_id, left(coalesce(refuse.reason, 'no reason was given'), 1000), moment

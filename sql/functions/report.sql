@@ -1,10 +1,11 @@
--- Record intermediate values of a trial in training. The function records each step of an attempt at most once. If the
--- ledger already has a report of a step, the ledger keeps the first report. Therefore a worker can repeat a call if the
--- worker did not receive the answer. The function does not renew the lease, because ledger.heartbeat renews the lease.
---   steps: the steps of the training, such as epochs, from 0. One call has at most ledger.most_reports_of_call() steps,
---     and one attempt has at most ledger.most_reports() steps.
---   losses: the loss of the value at each step. A loss that is null, NaN or infinite is recorded as null.
---   metrics: null, or an array with an object or null for each step.
+-- Record intermediate values of a running trial. The function records each step of an attempt at most once. If the
+-- ledger already has a report of a step, the ledger keeps the first report. Therefore a worker that received no answer
+-- can repeat the call. The function does not renew the lease, because ledger.heartbeat renews the lease.
+--   steps: the numbers of the training's steps, such as epochs. The first step is 0. One call has at most
+--     ledger.most_reports_of_call() steps, and one attempt has at most ledger.most_reports() steps.
+--   losses: the loss at each step. The function records null instead of a loss that is NaN or infinite.
+--   metrics: null, or an array with one element for each step. An element is an object with the metrics of the step, or
+--     null.
 -- Answers:
 --   continue: the function recorded the reports, and the training goes on.
 --   stale: another worker has claimed the trial, or the trial has ended. The function recorded nothing.
@@ -55,7 +56,7 @@ begin
     return 'continue';
   end if;
 
-  -- If the table cancellation contains the trial, ledger.end_cancelled cancels the trial now.
+  -- If the table ledger.cancellation contains the trial, ledger.end_cancelled cancels the trial.
   perform ledger.end_cancelled(report.study_id, report.trial);
   perform from ledger.attempt
   where attempt.claim = report.claim and attempt.study_id = report.study_id and attempt.trial = report.trial;

@@ -1,9 +1,9 @@
--- Try the parameters of a failed or cancelled trial again. The function inserts a new trial, because an ended trial
--- never changes. The answer is the number of the new trial. The new trial does not count against the budget. The
+-- Retry a failed or cancelled trial. The function inserts a new trial with the same parameters, because an ended trial
+-- never changes. The answer is the number of the new trial. The budget of the study does not include the new trial. The
 -- function ledger.join_iteration chooses the iteration of the new trial. The function sets the state of a complete or
 -- failed study to running, but a paused study stays paused.
--- The function refuses a trial of a cancelled study, and a trial that is neither failed nor cancelled. The function
--- also refuses a trial that was already retried. The user must retry the newer trial instead.
+-- The function accepts only failed and cancelled trials, and refuses all trials of a cancelled study. The function also
+-- refuses a trial that a user has already retried. The user must retry the trial that the earlier retry has inserted.
 create or replace function ledger.retry(study_id int, trial int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

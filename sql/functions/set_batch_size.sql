@@ -1,5 +1,5 @@
--- Change the batch size of a study. The manager uses the new batch size for the next proposal. A running manager does
--- not have to start again. The batch size of an earlier iteration does not change. Answers:
+-- Change the batch size of a study. The manager uses the new batch size for the next proposal. A user does not have to
+-- restart a running manager. The batch size of an earlier iteration does not change. Answers:
 --   changed: the function recorded the batch size.
 --   unchanged: the study already has this batch size.
 --   cancelled: the study is cancelled, so its batch size does not change.

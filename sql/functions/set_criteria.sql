@@ -1,8 +1,8 @@
--- Set the stopping criteria of a study. A null argument means that the study has no such criterion. If a criterion has
--- ended the study, but the study meets none of the new criteria, the study runs again. If the ended study meets one of
--- the new criteria, the study does not run again, and the function records the met criterion. Answers:
+-- Set the stopping criteria of a study. If an argument is null, the study does not have the criterion of the argument.
+-- A study that a criterion has ended runs again if the study meets none of the new criteria. If the ended study meets
+-- one of the new criteria, the function records this criterion, and the study does not run again. Answers:
 --   changed: the function recorded the criteria.
---   unchanged: the study already has these criteria.
+--   unchanged: the study already has the given criteria.
 --   cancelled: the study is cancelled, so its criteria do not change.
 --   unknown: no such study exists.
 create or replace function ledger.set_criteria(

@@ -1,7 +1,7 @@
--- Return the text of an error, shortened to the length that the ledger accepts. If the text is too long, the function
--- removes the middle of the text. The function keeps both ends of a traceback, because the beginning shows where the
--- error began, and the last line is a summary. The Python function `shortened` in ledger/database/bounds.py shortens an
--- error in the same way.
+-- Shorten the text of an error to the maximum length that the ledger accepts, and return the result. If the text is too
+-- long, the function removes the middle of the text. The function keeps both ends of a traceback, because the beginning
+-- shows the place of the error, and the last line is a summary. The Python function `shortened` in
+-- ledger/database/bounds.py shortens an error in the same way.
 create or replace function ledger.shortened(error text) returns text
 language sql stable parallel safe
 return case

@@ -1,7 +1,7 @@
--- Describe what is wrong with a study's spec, or return null if the function finds no fault in the spec. The function
--- checks only the parts of the spec that generated columns, views, commands and workers read. The function checks the
--- types and the ranges of the values in the spec. The caller of ledger.create_study checks the rest of the spec, such
--- as the names of models and metrics.
+-- Return a description of the fault in a study's spec, or null if the function finds no fault. The function checks only
+-- the parts of the spec that are read by generated columns, views, commands and workers. The function checks the types
+-- and the ranges of the values in the spec. The caller of ledger.create_study checks the rest of the spec, such as the
+-- names of models and metrics.
 create or replace function ledger.spec_fault(spec jsonb) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
@@ -19,7 +19,7 @@ begin
   if coalesce(spec ->> 'mode', 'batch') not in ('batch', 'steady') or jsonb_typeof(spec -> 'mode') <> 'string' then
     return 'the spec: the mode is neither "batch" nor "steady"';
   end if;
-  -- The value of a key must not be null, because a missing key already stands for the default value.
+  -- A key must not have the value null, because a spec leaves out a key that has the default value.
   select string_agg(key, ', ' order by key) into wrong
   from unnest(array['dataset', 'estimator', 'function', 'metric', 'model', 'params_as', 'task']) as key
   where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();
@@ -42,8 +42,8 @@ begin
   if jsonb_typeof(objective -> 'record_source') <> 'boolean' then
     return 'the spec: in the objective, record_source must be a boolean';
   end if;
-  -- The numbers of folds (cv) and of repeats must be an integer such as 5, because clients in other languages could read
-  -- 5.0 as a float.
+  -- The number of folds (cv) and the number of repeats must be written as an integer such as 5, because some clients
+  -- would read 5.0 as a float.
   if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then
     return 'the spec: in the objective, cv must be the number of folds, an integer';
   end if;

@@ -1,15 +1,14 @@
 -- End a study that meets a stopping criterion (ledger.criterion_met), for the manager that holds the study. The manager
--- calls this function before it proposes trials or ends the study. If the study has a timeout, the manager also calls
--- the function at short intervals.
--- If the study has no open trial, the first call completes the study. If the study has an open trial, the first call only
--- records the criterion. After the criterion is recorded, workers claim no more trials of the study. A later call
--- completes the study when no trial is running. After a timeout, a call also releases the trials that are still running
--- when ledger.timeout_grace() has passed. A released trial is pending, and its attempt counts neither as a failure nor
--- as lost. A pending trial of a completed study stays pending. If the study runs again, for example with a larger
--- timeout, workers claim the pending trials. Therefore the study continues in the same way as a study without a stop.
--- Answers:
+-- calls this function before the manager proposes trials, and before the manager ends the study. If the study has a
+-- timeout, the manager also calls the function at short intervals. If the study has no open trial, the first call
+-- completes the study. If the study has an open trial, the first call only records the criterion. After the criterion
+-- is recorded, workers claim no more trials of the study. When no trial is running, a later call completes the study.
+-- If the criterion is the timeout, a call that the manager makes after ledger.timeout_grace() also releases the running
+-- trials. The released trial becomes pending, and its attempt gets the outcome released. A pending trial of a completed
+-- study stays pending. If the study runs again, for example with a larger timeout, workers claim the pending trials.
+-- Therefore a study that runs again continues in the same way as a study that never stopped. Answers:
 --   none: the study meets no criterion, and the function wrote nothing.
---   stopping: the study meets a criterion, but is not complete yet. The manager must not propose trials.
+--   stopping: the study meets a criterion, but is not complete yet. The manager must not propose more trials.
 --   stopped: the function completed the study.
 --   ended: the study had already ended.
 --   lost: the manager does not hold the study.
@@ -37,8 +36,8 @@ begin
     end if;
     update ledger.study set stopped_by = criterion.met, stopping_at = moment, reason = criterion.reason
     where id = parent.id;
-    -- A call of ledger.claim that began before this transaction can still take a trial, so a later call of this function
-    -- looks for running trials.
+    -- A call of ledger.claim that began before this transaction can still claim a trial, so only a later call of
+    -- ledger.stop can complete the study.
     if exists (
       select from ledger.trial where trial.study_id = parent.id and trial.state in ('pending', 'running')) then
       return 'stopping';
@@ -57,14 +56,14 @@ begin
     update ledger.attempt set outcome = 'released', ended_at = moment
     where attempt.claim = any (claims) and attempt.outcome is null;
   end if;
-  -- The first condition on the state lets PostgreSQL use the index of open trials.
+  -- Because of the first condition on the column state, PostgreSQL can use the index of open trials.
   if exists (
     select from ledger.trial
     where trial.study_id = parent.id and trial.state in ('pending', 'running') and trial.state = 'running') then
     return 'stopping';
   end if;
   update ledger.study set state = 'complete', finished_at = moment where id = parent.id;
-  -- The notification wakes waiting workers, because some workers stop when the study ends.
+  -- The notification wakes the waiting workers, because a worker that waits only for this study must stop.
   perform ledger.notify('ledger');
   return 'stopped';
 end

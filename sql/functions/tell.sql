@@ -1,11 +1,13 @@
 -- Record that the optimizer has received the losses of an iteration. All trials of the iteration must have ended.
---   size: the number of trials in the iteration when the manager read the losses of the iteration.
---   mean_loss, best_loss: the mean and the lowest loss of the complete trials, or null if no trial is complete.
+--   size: the number of trials that the iteration had when the manager read the losses of the iteration.
+--   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
+--     complete.
 -- Answers:
 --   told: the function recorded that the optimizer has received the losses of the iteration.
 --   lost: the manager does not hold the claim of the study, so the function wrote nothing.
---   changed: the size of the iteration differs from the argument size, a trial of the iteration is pending or running,
---     or the optimizer had already received the losses of the iteration. The function did not change the iteration.
+--   changed: the function did not change the iteration. The reason is one of three: the number of trials differs from
+--     the argument size, a trial of the iteration is pending or running, or the optimizer had already received the
+--     losses.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text

@@ -1,7 +1,8 @@
 -- Compute the value of a complete trial from the trial's row. The value is `ledger.value(loss, direction, loss_of_zero,
--- ledger.number(metrics -> metric))`. The views call this function for each trial. The argument score of ledger.value
--- is an expensive expression, so PostgreSQL does not inline ledger.value. A call of an SQL function that is not inlined
--- takes longer than all other work of a view. PostgreSQL inlines trial_value, because its arguments are columns.
+-- ledger.number(metrics -> metric))`. The views call this function for each trial. PostgreSQL does not inline
+-- ledger.value, because the expression for the argument score is expensive. Without inlining, the call of an SQL
+-- function for each row takes longer than all other work of a view. PostgreSQL inlines ledger.trial_value, because the
+-- arguments of ledger.trial_value are columns.
 --   metrics: the metrics of the trial, or null.
 --   metric: the name of the study's metric.
 create or replace function ledger.trial_value(

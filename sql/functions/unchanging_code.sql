@@ -1,5 +1,5 @@
--- Triggers that refuse each change of a recorded code. The ledger deletes the versions of a study's code together with
--- the study, and deletes a source text together with the last version that contains the text.
+-- Triggers that refuse each change of a recorded version of an objective's code. The ledger deletes the versions when a
+-- user deletes the study. The ledger deletes a source text when no version contains the text.
 create or replace function ledger.refuse_change_of_code() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,5 @@
--- A dataset never changes, because the results of studies depend on the dataset. When a user deletes the last study
--- that uses a dataset, the ledger also deletes the dataset.
+-- Triggers that refuse each change of a dataset, because the results of studies depend on the dataset. When a user
+-- deletes the last study that uses a dataset, the ledger also deletes the dataset.
 create or replace function ledger.refuse_change_of_dataset() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

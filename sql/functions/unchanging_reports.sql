@@ -1,4 +1,5 @@
--- Triggers that refuse each change of a report, and a trigger that deletes the reports of a deleted study.
+-- Triggers that refuse each change of a report, and one trigger that deletes the reports of a study together with the
+-- study.
 create or replace function ledger.refuse_change_of_report() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

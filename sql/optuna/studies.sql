@@ -1,4 +1,4 @@
--- A study of the ledger has one objective, whose value the study minimises or maximises.
+-- A study of the ledger has one objective. The study minimises or maximises the value of the objective.
 create or replace view optuna.studies as
 select id as study_id, name::varchar as study_name from ledger.study;
 

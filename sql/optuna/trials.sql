@@ -1,12 +1,13 @@
--- The ledger's trials with the ids that Optuna uses. The views of trials in schema optuna read the view ledger_trials.
+-- The ledger's trials with the ids that Optuna uses. All views of trials in the schema optuna read the view
+-- ledger_trials.
 --
 -- In Optuna, the id of a trial is a 32-bit integer. No two trials have the same id, even in different studies. Within a
--- study, the ids grow with the numbers of the trials. The view computes an id from the study's id and the trial's
--- number. The ids are divided into three ranges, so that a ledger can contain many studies, and some studies can have
--- many trials. The first range has ids for 4,096 trials of each of the first 262,143 studies. With the second range,
--- each of the first 8,191 studies can have up to 65,536 trials. With the third range, each of the first 511 studies can
--- have up to 1,048,576 trials. A trial whose number exceeds the limit of its study has no id, so Optuna does not see
--- the trial.
+-- study, a trial with a higher number has a higher id. The view computes an id from the study's id and the trial's
+-- number. The view divides the ids into three ranges, so that a ledger can contain many studies, and some studies can
+-- have many trials. The first range contains ids for the first 4,096 trials of each study, for up to 262,143 studies.
+-- The second range contains ids for the first 65,536 trials of a study, but only for the first 8,191 studies. The third
+-- range contains ids for the first 1,048,576 trials of a study, but only for the first 511 studies. A trial whose
+-- number exceeds the limit of its study has no id, so Optuna does not see the trial.
 create or replace view optuna.ledger_trials as
 select
   case
@@ -30,7 +31,7 @@ select
   error
 from ledger.trial;
 
--- Optuna selects the parameters, values and attributes of trials by the trials' ids. The index trial_optuna_id has the
+-- Optuna finds the parameters, values and attributes of a trial by the trial's id. The index trial_optuna_id has the
 -- same expression as the column trial_id of the view ledger_trials.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
@@ -39,8 +40,8 @@ create index if not exists trial_optuna_id on ledger.trial ((
     when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
   end));
 
--- Times are in UTC and have no time zone, as in Optuna 5. If a trial ended but was never claimed, the view shows the
--- end time as the start time.
+-- Like Optuna 5, the view shows times in UTC without a time zone. If a trial ended but no worker ever claimed the
+-- trial, the view shows the end time as the start time.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -58,9 +59,10 @@ from optuna.ledger_trials
 where trial_id is not null;
 
 -- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
--- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a list
--- or an object as its JSON text. Optuna has no distribution of powers. Therefore the view shows a parameter with
--- powers_of as a logarithmic distribution of all numbers in the range.
+-- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a
+-- choice that is a list or an object as JSON text. Optuna has no distribution that contains only the powers of a
+-- number. Therefore the view shows a parameter with the key powers_of as a logarithmic distribution of all numbers in
+-- the range.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -96,8 +98,8 @@ cross join lateral (
         select min(choice.place) - 1
         from jsonb_array_elements(dimension.of -> 'choices') with ordinality as choice (value, place)
         where choice.value = trial.params -> (dimension.of ->> 'name'))
-      -- If the JSON value of a numeric parameter is not of type number, the view has no row for the parameter. A number
-      -- that is too small for a double becomes 0, so that the view never fails. The view does not call ledger.number,
+      -- If the JSON value of a numeric parameter is not a number, the view has no row for the parameter. A number that
+      -- is too small for a double becomes 0, so that the view never fails. The view does not call ledger.number,
       -- because a reader of the view may have no privilege in the schema ledger.
       when jsonb_typeof(trial.params -> (dimension.of ->> 'name')) = 'number' then
         case when abs((trial.params ->> (dimension.of ->> 'name'))::numeric) < 2.5e-324 then 0
@@ -105,8 +107,8 @@ cross join lateral (
     end as value) as found
 where trial.trial_id is not null and found.value is not null;
 
--- The value of each complete trial. The view computes the value as ledger.value does, but does not call ledger.value
--- and ledger.number, because a reader of the view may have no privilege in the schema ledger.
+-- The value of each complete trial. The view computes the same value as the function ledger.value. The view does not
+-- call ledger.value and ledger.number, because a reader of the view may have no privilege in the schema ledger.
 create or replace view optuna.trial_values as
 select
   trial.trial_id as trial_value_id,
@@ -128,8 +130,8 @@ cross join lateral (
   end as score) as scored
 where trial.trial_id is not null and trial.loss is not null;
 
--- Earlier versions of the ledger created an empty view with a column step of type integer. PostgreSQL cannot change the
--- type of a view's column.
+-- Earlier versions of the ledger created this view without rows, and with the type integer for the column step.
+-- PostgreSQL cannot change the type of a view's column.
 do $$
 begin
   if exists (
@@ -141,7 +143,7 @@ begin
 end
 $$;
 
--- The reports of each trial's last attempt. The view computes the value as ledger.value does.
+-- The reports of each trial's last attempt. The view computes the same value as the function ledger.value.
 create or replace view optuna.trial_intermediate_values as
 select
   trial.trial_id * 1048576::bigint + reported.place as trial_intermediate_value_id,
@@ -160,8 +162,8 @@ cross join lateral (
 where trial.trial_id is not null;
 
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
--- trial. The name of a metric gets the prefix metrics_, as in a CSV export. If a user's attribute has the same name as
--- a metric or a fact of the ledger, the attribute's name gets the prefix attributes_.
+-- trial. The view adds the prefix metrics_ to the name of a metric. If a user's attribute has the same name as a metric
+-- or another fact about the trial, the view adds the prefix attributes_ to the name of the attribute.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,

@@ -1,4 +1,4 @@
--- The enum types of Optuna, to which Optuna's SQL statements cast values.
+-- The enum types that Optuna needs. Optuna's SQL statements cast values to these enum types.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

@@ -1,4 +1,4 @@
--- What went wrong? The query shows all attempts that ended with an outcome other than complete. The latest attempt
+-- What went wrong? The query shows each attempt that has ended, but whose outcome is not complete. The latest attempt
 -- comes first. For each attempt, the query shows the first 60 characters of the last line of the error.
 -- psql -f sql/queries/failures.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif

@@ -1,18 +1,18 @@
 -- Which parameters matter? The query uses the ranks of the trials' values, so one huge value does not dominate the
--- result. The column spearman is the rank correlation between the parameter and the trial's value. If the correlation
--- is negative, trials with a larger parameter usually have a lower value. The column eta_squared is the share of the
--- ranks' variance that the parameter explains. To compute eta_squared, the query divides the range of a numeric
--- parameter into five parts, which have the same width on the scale of the parameter's prior. Unlike spearman,
--- eta_squared also detects an optimum in the middle of the range. The column by_chance is the expected value of
--- eta_squared for a parameter without influence. If eta_squared is not much larger than by_chance, the influence of the
--- parameter is not proven.
+-- result. The column spearman contains the rank correlation between the parameter and the value of a trial. If the
+-- correlation is negative, trials with a larger parameter usually have a lower value. The column eta_squared shows how
+-- much of the variance of the ranks the parameter explains, as a share from 0 to 1. To compute eta_squared, the query
+-- divides the range of a numeric parameter into five parts. On the scale of the parameter's prior, all five parts have
+-- the same width. Unlike spearman, eta_squared also detects an optimum in the middle of the range. The column by_chance
+-- contains the value of eta_squared that is expected for a parameter without influence. If eta_squared is not much
+-- larger than by_chance, the parameter may have no influence.
 -- psql -f sql/queries/importance.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
-    -- Trials with the same value get the mean of their ranks. Trials with the same position in the parameter's range
-    -- also get the mean of their ranks.
+    -- If several trials have the same value, each of the trials gets the mean of their ranks. If several trials have
+    -- the same position in the parameter's range, each of the trials also gets the mean of their ranks.
     rank() over (partition by study, parameter order by value)
       + (count(*) over (partition by study, parameter, value) - 1) / 2::float8 as value_rank,
     case when position is not null then rank() over (partition by study, parameter order by position)

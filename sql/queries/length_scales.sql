@@ -1,11 +1,11 @@
 -- What did the surrogate learn about each parameter? For each iteration, the query shows the length scale of each
--- parameter. The length scales belong to the kernel of the surrogate that proposed the iteration. A length scale of 1
--- is as long as the whole range of the parameter, on the scale of the parameter's prior. If the distance between two
--- values is much shorter than the length scale, the predicted losses at these two values are almost equal. A large
+-- parameter. The length scales belong to the kernel of the surrogate that proposed the iteration. On the scale of the
+-- parameter's prior, the length scale 1 is the length of the parameter's whole range. If the distance between two
+-- values is much shorter than the length scale, the surrogate predicts almost the same loss for the two values. A large
 -- length scale means that the surrogate found no influence of the parameter on the loss. The maximum length scale is
 -- 100. A categorical parameter with more than two choices has one length scale for each choice, unless the choices are
--- ordered. If a parameter has several length scales, the query shows the shortest. Only Gaussian processes with a Matern
--- kernel have length scales.
+-- ordered. If a parameter has several length scales, the query shows the shortest length scale. Only Gaussian processes
+-- with a Matern kernel have length scales.
 -- psql -f sql/queries/length_scales.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
@@ -20,13 +20,13 @@ with dimensions as (
   from ledger.studies, jsonb_array_elements(spec -> 'space') with ordinality as space (dimension, place)
   where :'study' in (study, '')),
 placed as (
-  -- The vector theta of the kernel begins with the amplitude and ends with the noise.
+  -- The first element of the kernel's vector theta is the amplitude, and the last element is the noise.
   select *, 1 + sum(columns) over (partition by study order by place) - columns as first,
     sum(columns) over (partition by study) + 2 as length
   from dimensions)
 select iterations.study, iterations.iteration, round(ledger.number(iterations.surrogate -> 'observations')::numeric)
     as fitted_to,
-  -- The limits -700 and 700 of the exponent keep the length scale in the range of a double.
+  -- The query limits the exponent to the range from -700 to 700, so that the length scale is in the range of a double.
   placed.parameter, round(min(exp(greatest(least(
     ledger.number(iterations.surrogate -> 'theta' -> place_in_theta::int), 700), -700)))::numeric, 3) as length_scale
 from ledger.iterations

@@ -1,6 +1,6 @@
 -- Which parameters make training slow? For each numeric parameter, the query shows the rank correlation between the
--- parameter and the seconds of training. The query divides the values of each parameter into parts, and shows the part
--- with the fastest training and the part with the slowest training. For a numeric parameter, the query divides the
+-- parameter and the training time in seconds. The query divides the values of each parameter into parts, and shows the
+-- part with the fastest training and the part with the slowest training. For a numeric parameter, the query divides the
 -- range into five parts, with the numbers 0 to 4. For a categorical parameter, each choice is one part.
 -- psql -f sql/queries/slow_parameters.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif

@@ -1,5 +1,5 @@
 -- How many attempts end in each hour? For each hour, the query shows the number of complete attempts, the number of
--- failed attempts, and the study's best value so far.
+-- failed attempts, and the study's best value up to the end of the hour.
 -- psql -f sql/queries/throughput.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select hours.study, hours.hour, hours.complete, hours.failed, hours.workers,

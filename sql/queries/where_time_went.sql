@@ -1,8 +1,8 @@
 -- How did the workers spend their time? For each study, the query divides the time of the workers into three parts. The
--- parts are training, idle time, and the time in which a worker holds a trial without training. A worker holds a trial
--- without training while the worker loads the objective or sends statements to the database. Most idle time passes
--- while the manager proposes trials, or while the slowest trial of an iteration is in training. The column
--- proposing_seconds is the time that the manager spent on proposals.
+-- three parts are the training time, the idle time, and the time in which a worker holds a trial but does not train. A
+-- worker holds a trial but does not train while the worker loads the objective or sends statements to the database.
+-- Most idle time passes while the manager proposes trials, or while the slowest trial of an iteration is in training.
+-- The column proposing_seconds contains the time that the manager needed for its proposals.
 -- psql -f sql/queries/where_time_went.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,

@@ -1,6 +1,6 @@
 -- What did a worker do? The query shows the attempts of each worker in the order in which the worker claimed the
 -- trials. For each attempt, the query shows the outcome, the seconds for which the worker held the trial, and the
--- seconds of training.
+-- training time in seconds.
 -- psql -f sql/queries/worker_history.sql shows all attempts. Add -v worker=NAME or -v study=NAME to select attempts.
 \if :{?worker} \else \set worker '' \endif
 \if :{?study} \else \set study '' \endif

@@ -1,10 +1,10 @@
--- The status of a study at one moment. With one exception, the time of the query does not grow with the number of ended
--- trials. The exception is the number of complete trials of each worker in the result, which the query counts in an
--- index. The query computes the rate of ended trials from the latest ended trials. The rate of ended trials does not
--- include the time before the start of the oldest live worker. If the rate included a pause of some hours without
--- workers, the rate would be too low for a long time. To keep the result small, the query returns the losses and the
--- values of at most `improvements` trials. Each of these trials has a lower loss than all earlier trials. The times
--- since a claim, an announcement or a failure are never negative, even if the database's clock was set back.
+-- The status of a study at one moment. The query counts the complete trials of each worker in an index. Apart from this
+-- count, the duration of the query does not grow with the number of ended trials. The query computes the rate of ended
+-- trials from the latest ended trials. The rate of ended trials does not include the time before the start of the
+-- oldest live worker. If the rate included a pause of some hours without workers, the rate would be too low for a long
+-- time. To keep the result small, the query returns the losses and the values of at most `improvements` trials. The
+-- returned trials are improvements, so each returned trial has a lower loss than all earlier trials. The times since a
+-- claim, an announcement or a failure are never negative, even if the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where study_id = :study),
 counted as materialized (select * from ledger.counts where study_id = :study),
@@ -13,8 +13,8 @@ here as materialized (
     case when worker.study = study.study then worker.trial end as trial
   from ledger.workers as worker cross join study
   where worker.study = study.study or worker.study is null and worker.alive),
--- The trials with the highest numbers usually have the latest attempts. In rare cases, an attempt of a trial with a
--- lower number ends later.
+-- The trials with the highest numbers usually have the latest attempts. In rare cases, the latest attempt belongs to a
+-- trial with a lower number.
 latest as materialized (
   select trial.claimed_at, trial.finished_at
   from (
@@ -43,7 +43,7 @@ improvement as materialized (
 select
   study.study as name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode, study.direction,
   study.target, study.patience, study.timeout_seconds,
-  -- A timeout counts only the time for which managers have held the study.
+  -- A timeout limits only the time for which managers have held the study.
   case when study.timeout_seconds is not null then
     greatest(study.timeout_seconds - study.managed_seconds - coalesce((
       select sum(greatest(extract(epoch from moment.now - claimed_at), 0)) from ledger.managers
@@ -62,8 +62,8 @@ select
    where study_id = :study and state = 'complete'
    order by loss, trial
    limit 1) as best,
-  -- If the study has too many improvements, the query returns improvements at equal distances, including the first and
-  -- the last improvement.
+  -- If the study has more than `improvements` improvements, the query returns improvements at equal distances,
+  -- including the first and the last improvement.
   (select coalesce(jsonb_agg(jsonb_build_array(number, loss, value) order by number), '[]')
    from improvement
    where places <= :improvements or place = places
@@ -89,7 +89,7 @@ select
      select attempt.trial, attempt.attempt, attempt.worker, attempt.outcome, attempt.ended_at,
        right(attempt.error, 1000) as error
      from (
-       -- The trials that have not ended come first.
+       -- The trials that have not ended come first, because PostgreSQL sorts null before all times in descending order.
        select trial as number from ledger.trials
        where study_id = :study and failures + crashes + lost > 0
        order by finished_at desc

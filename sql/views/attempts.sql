@@ -1,5 +1,5 @@
--- All attempts. The view does not show the claims, because only the holder of a claim may know the claim. An attempt
--- without an outcome has not ended.
+-- All attempts. The view does not show the claims, because only the worker that holds a trial may know the trial's
+-- claim. An attempt without an outcome has not ended.
 create or replace view ledger.attempts as
 select
   attempt.study_id,

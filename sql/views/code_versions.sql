@@ -1,4 +1,4 @@
--- All versions of the code of studies' objectives.
+-- All versions of the code of each study's objective.
 create or replace view ledger.code_versions as
 select
   code_version.study_id,

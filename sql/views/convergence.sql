@@ -1,5 +1,6 @@
--- For each complete trial, the best loss and the best value so far. Only the trial itself and the trials with lower
--- numbers count. The rows have the order of the trials' numbers.
+-- For each complete trial, the view shows the best loss and the best value up to this trial. The best loss is the
+-- lowest loss of the trial itself and of all trials with a lower number. The rows are in the order of the trials'
+-- numbers.
 create or replace view ledger.convergence as
 select
   study,

@@ -1,6 +1,7 @@
--- The numbers of trials and attempts of each study. The iteration that was told last contains the totals of all told
--- iterations. Therefore the view counts only the trials of the untold iterations, and the time of a query does not grow
--- with the number of ended trials.
+-- The numbers of trials and attempts of each study. An iteration is told when the optimizer has received the losses of
+-- the iteration. The iteration that was told last contains the totals of all told iterations. Therefore the view counts
+-- only the trials of the iterations that are not told. The time of a query does not grow with the number of ended
+-- trials.
 create or replace view ledger.counts as
 select
   study.id as study_id,

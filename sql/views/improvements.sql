@@ -1,6 +1,6 @@
--- The trials that are better than all trials with a lower number. Each told iteration contains the numbers of its
--- improvements (ledger.mark_told). Therefore the view reads only the trials with these numbers, and the trials of the
--- untold iterations.
+-- The improvements, which are the trials that are better than all trials with a lower number. The row of each told
+-- iteration contains the numbers of the iteration's improvements (ledger.mark_told). Therefore the view reads only the
+-- recorded improvements, and the trials of the iterations that are not told.
 create or replace view ledger.improvements as
 select study_id, study, trial, iteration, loss, value
 from (
@@ -25,8 +25,8 @@ from (
     join ledger.iteration on iteration.study_id = study.id
     cross join lateral (
       -- A trial that is not better than all earlier trials of its iteration is no improvement. The index returns the
-      -- trials of an iteration in their order. The query filters the trials here, so PostgreSQL does not have to sort
-      -- all trials of a large iteration.
+      -- trials of an iteration in the order of the trials' numbers. The subquery filters the trials, so that PostgreSQL
+      -- does not have to sort all trials of a large iteration.
       select local.*
       from (
         select trial.number, trial.iteration, trial.loss, trial.metrics,

@@ -1,5 +1,5 @@
--- The regret of each iteration, which is the difference between the best loss so far and the study's best loss. An
--- iteration without a complete trial has no row.
+-- The regret of each iteration. The regret is the difference between two losses: the best loss up to the iteration, and
+-- the study's best loss. An iteration without a complete trial has no row.
 create or replace view ledger.iteration_regret as
 select
   study,

@@ -1,6 +1,6 @@
 -- All iterations, with the times, the losses and the surrogate of each iteration. In steady mode, the column seen lists
--- the trials that ended since the previous iteration. The totals of an iteration include all iterations that were told
--- before this iteration (ledger.mark_told).
+-- the trials that ended since the previous iteration. The totals of an iteration count the trials of this iteration,
+-- and the trials of all iterations that were told earlier (ledger.mark_told).
 create or replace view ledger.iterations as
 select
   iteration.study_id,

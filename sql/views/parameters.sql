@@ -16,13 +16,13 @@ select
       select (min(choice.place) - 1) / nullif(jsonb_array_length(chosen.choices) - 1, 0)::float8
       from jsonb_array_elements(chosen.choices) with ordinality as choice (value, place)
       where choice.value = chosen.value)
-    -- The column position is null for a categorical parameter without an order, because such a parameter has no lowest
-    -- and no highest value.
+    -- The column position is null for a categorical parameter without an order, because the choices have no lowest and
+    -- no highest value.
     when (chosen.number between chosen.low and chosen.high) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low)) / nullif(ln(chosen.high) - ln(chosen.low), 0)
-    -- The view computes with the type numeric, because PostgreSQL raises an error if an operation with doubles
-    -- underflows.
+    -- The view computes the position with the type numeric, because PostgreSQL raises an error if an operation with
+    -- doubles underflows.
     else round((chosen.value::numeric - chosen.lowest::numeric)
       / nullif(chosen.highest::numeric - chosen.lowest::numeric, 0), 17)::float8
   end as position

@@ -1,6 +1,6 @@
 -- One row for each study, with its progress and its best result. The budget is the number of trials that the optimizer
--- may propose. If every trial of a round fails, the next round of the iteration replaces that round. The trials of a
--- replaced round do not count as proposed or ended.
+-- may propose. If every trial of a round fails, the next round of the iteration replaces the failed round. The columns
+-- proposed and ended do not count the trials of a replaced round.
 create or replace view ledger.progress as
 select
   study.name as study,

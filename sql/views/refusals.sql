@@ -1,4 +1,4 @@
--- The studies that live workers refuse to train, with each worker's reason for the refusal.
+-- The studies whose trials a live worker refuses, with the reason for the refusal.
 create or replace view ledger.refusals as
 select
   refusal.worker,

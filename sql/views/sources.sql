@@ -1,4 +1,4 @@
--- All source texts of the code of studies' objectives.
+-- All source texts from the code of the studies' objectives.
 create or replace view ledger.sources as
 select
   source.sha256,

@@ -1,5 +1,5 @@
--- All trials. The view does not show the claims, because only the holder of a claim may know the claim. The column
--- seconds is the training time of the attempt that completed the trial.
+-- All trials. The view does not show the claims, because only the worker that holds a trial may know the trial's claim.
+-- The column seconds contains the training time of the attempt that completed the trial.
 create or replace view ledger.trials as
 select
   trial.study_id,

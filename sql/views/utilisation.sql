@@ -1,9 +1,10 @@
--- The utilisation of each worker for each study. A worker is busy while it holds at least one trial, from the claim
--- to the end of the attempt. A worker is present for a study as soon as the worker has started and the study exists.
--- The presence of a worker for a study ends when the worker stops or the study ends. A worker that has not stopped
--- counts as present until now if the worker has announced itself within 30 seconds, or has an open attempt. Any other
--- worker that has not stopped counts as present until its last announcement or the end of its last attempt. The later
--- of these two times counts. The view ignores the end of a lost attempt, because the worker did not record this end.
+-- The utilisation of each worker for each study. The utilisation is the busy time divided by the present time. A worker
+-- is busy while the worker holds at least one trial, from the claim to the end of the attempt. The presence of a worker
+-- for a study begins when the worker has started and the study exists. The presence of a worker for a study ends when
+-- the worker stops or the study ends. If a worker has not stopped, and its last announcement is at most 30 seconds old,
+-- the worker is present now. A worker with an open attempt is also present now. For any other worker that has not
+-- stopped, the presence ends at the later of two times: the worker's last announcement, and the end of the worker's
+-- last attempt. The view ignores the end of a lost attempt, because the worker did not record the end of the attempt.
 create or replace view ledger.utilisation as
 select
   study,
@@ -34,8 +35,8 @@ from (
       coalesce(sum(attempt.seconds), 0) as training_seconds,
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
-      -- If the database's clock was set back, an attempt can end before its start. The function tstzrange refuses such
-      -- an attempt.
+      -- If the database's clock was set back, the recorded end of an attempt can be before the start. The function
+      -- tstzrange raises an error if the end of a range is before the start.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt

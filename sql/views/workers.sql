@@ -1,6 +1,6 @@
--- All workers, including those that have stopped. A worker that has not stopped is alive if it has announced itself
--- within 30 seconds. Any worker, even a stopped worker, is alive while it holds a claim whose lease has not ended. The
--- columns study and trial identify the trial that the worker holds now.
+-- All workers, including stopped workers. A worker that has not stopped is alive if the worker's last announcement is
+-- at most 30 seconds old. Any worker, even a stopped worker, is alive while the worker holds a trial whose lease has
+-- not ended. The columns study and trial identify the trial that the worker holds now.
 create or replace view ledger.workers as
 select
   worker.name as worker,

@@ -1,6 +1,7 @@
-"""The code of an objective: the functions, classes, values and files that the objective uses, and a hash of each.
+"""The code of an objective, which consists of the functions, classes, values and files that the objective uses.
 
-The ledger compares two codes by their hashes to notice a change of the code.
+The ledger computes a hash of each function, class, value and file. The ledger compares the hashes to find changes of
+the code.
 """
 
 import hashlib
@@ -56,9 +57,9 @@ def code_of(objective: Callable[..., Any], name: str, module: str, *, is_importa
     module : str
         The module that contains the objective.
     is_importable : bool
-        Whether workers import the objective from the module. The code of such an objective contains the whole file of
-        the module. For an objective in a script or a notebook, the code contains only the objects to which the
-        objective refers.
+        Whether workers import the objective from the module. If workers import the objective, the code contains the
+        whole file of the module. For an objective in a script or a notebook, the code contains only the objects to
+        which the objective refers.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def code_of(objective: Callable[..., Any], name: str, module: str, *, is_importa
 def recordable_code_of(objective: Callable[..., Any], name: str, module: str, *, is_importable: bool) -> ObjectiveCode:
     """Return the code of an objective, with the git commit and the versions of the packages.
 
-    The parameters are those of `code_of`.
+    The parameters are the same as the parameters of `code_of`.
     """
     code, tracer = _traced(objective, name, module, is_importable=is_importable)
     commit, clean = provenance.git_state(tracer.folder, code.sources if is_importable else ())
@@ -82,8 +83,8 @@ def recordable_code_of(objective: Callable[..., Any], name: str, module: str, *,
 def _traced(
     objective: Callable[..., Any], name: str, module: str, *, is_importable: bool
 ) -> tuple[ObjectiveCode, "CodeTracer"]:
-    # Most processes of the ledger do not compute the code of an objective. Without this import, such a process needs 1
-    # MB less memory.
+    # Most processes of the ledger do not compute the code of an objective. A process that does not import the tracer
+    # needs 1 MB less memory.
     from ledger.objectives.fingerprint.tracer import CodeTracer
 
     tracer = CodeTracer(module, is_importable=is_importable)

@@ -1,4 +1,7 @@
-"""The modules that belong to the user's code, in contrast to installed packages and the standard library."""
+"""The modules that belong to the user's code.
+
+Installed packages and the standard library do not belong to the user's code.
+"""
 
 import importlib.util
 import os
@@ -15,12 +18,12 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 class OwnModules:
-    """The modules of the package that defines an objective, and the modules beside this package.
+    """The modules of the package that defines an objective, and the modules in the same folder as this package.
 
-    A module beside the package belongs to the user's code if the module is in the same folder, such as ``helpers.py``
-    beside ``objective.py``. If the folder contains installed packages, the module must belong to the same distribution.
-    This rule selects the same modules on every machine. The ledger's own modules never belong to
-    the user's code.
+    A module in the same folder as the package belongs to the user's code. For example, ``helpers.py`` is in the same
+    folder as ``objective.py``. If the folder contains installed packages, the module must also belong to the same
+    distribution as the package. Because of the condition on the distribution, the class selects the same modules on
+    every machine. The ledger's own modules never belong to the user's code.
 
     Parameters
     ----------
@@ -61,8 +64,8 @@ class OwnModules:
     @cached_property
     def _distributed(self) -> set[str]:
         """The packages of the distribution that contains the objective's package."""
-        # The function imports this module only on demand. The import needs 3 MB of memory, and most objectives do not
-        # belong to an installed distribution.
+        # The import of `importlib.metadata` is inside the function, because the import needs 3 MB of memory. Most
+        # objectives do not belong to an installed distribution, so most processes do not need the import.
         from importlib.metadata import packages_distributions
 
         found = packages_distributions()
@@ -89,13 +92,19 @@ def resolved(module: str, level: int, variables: Mapping[str, Any]) -> str | Non
 
 
 def file_of(module: str) -> str:
-    """Return the path of a module's file, relative to the folder of its package, such as ``package/module.py``."""
+    """Return the path of a module's file, such as ``package/module.py``.
+
+    The path is relative to the folder that contains the package.
+    """
     is_package = hasattr(sys.modules.get(module), "__path__")
     return module.replace(".", "/") + ("/__init__.py" if is_package else ".py")
 
 
 def _folder(package: str) -> str | None:
-    """Return the absolute path of the folder that contains a package or a module. The function imports nothing."""
+    """Return the absolute path of the folder that contains a package or a module.
+
+    The function does not import the module.
+    """
     if package == MAIN:
         file = getattr(sys.modules[MAIN], "__file__", None)
         return os.path.realpath(os.curdir if file is None else Path(file).parent)

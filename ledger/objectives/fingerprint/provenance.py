@@ -15,11 +15,12 @@ from ledger.text import one_line
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-# The ledger ends a git process that runs for more than this number of seconds, for example on a slow disk.
+# If a git process runs for more than `_GIT_SECONDS` seconds, the ledger ends the process. For example, git can be slow
+# on a slow disk.
 _GIT_SECONDS = 10.0
-# Number of digits of a SHA-1 hash, as in most git repositories. Repositories of git's newer format use SHA-256.
+# Number of digits of a SHA-1 hash. Most git repositories use SHA-1. Repositories in git's newer format use SHA-256.
 _SHA1_DIGITS = 40
-# Largest number of recorded versions. The ledger accepts at most 10,000 bytes for all versions together.
+# Largest number of recorded package versions. The ledger accepts at most 10,000 bytes for all versions together.
 _MOST_VERSIONS = 150
 
 
@@ -41,7 +42,7 @@ def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | Non
     commit : str or None
         The commit, or None if git is not installed or no repository contains the folder.
     is_clean : bool or None
-        Whether the files are equal, or None if there is no commit or no file.
+        Whether the files are equal to the files in the commit. None means that no commit or no file exists.
     """
     commit = (_git(folder, "rev-parse", "--verify", "HEAD") or "").strip()
     if not commit:
@@ -70,12 +71,13 @@ def commit_text(commit: str, is_clean: bool | None) -> str:
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the version of Python, and of each distribution that contains one of the importable packages."""
+    """Return the version of Python, and the version of each distribution that contains one of the packages."""
     versions = {"python": platform.python_version()}
     wanted = set(packages) - sys.stdlib_module_names
     if not wanted:
         return versions
-    # The function imports this module only on demand. A trainer that needs no versions then uses 3 MB less memory.
+    # The import of `importlib.metadata` is inside the function, so that a trainer that needs no package versions uses 3
+    # MB less memory.
     from importlib.metadata import distributions
 
     # The metadata of a damaged installation can raise any exception.
@@ -88,7 +90,8 @@ def package_versions(packages: Iterable[str]) -> dict[str, str]:
 def _packages_of(distribution: "Distribution") -> set[str]:
     """Return the importable packages and modules of a distribution.
 
-    `importlib.metadata.packages_distributions` would keep all files of all distributions in memory.
+    The function does not call `importlib.metadata.packages_distributions`, because `packages_distributions` would keep
+    all files of all distributions in memory.
     """
     declared = distribution.read_text("top_level.txt")
     if declared:
@@ -110,8 +113,9 @@ def _is_committed(file: Path, recorded: str | None) -> bool:
 
 
 def _git(folder: str, *arguments: str) -> str | None:
-    # Variables such as GIT_DIR would make git read another repository. The configuration of a repository can name a
-    # program that fetches missing objects. Without the two variables, git could run this program.
+    # Environment variables such as GIT_DIR would make git read another repository. The configuration of a repository
+    # can name a program that fetches missing objects. Without the variables GIT_NO_LAZY_FETCH and GIT_ALLOW_PROTOCOL,
+    # git could run this program.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
     command = ["git", "-C", folder, "-c", "core.fsmonitor=false", "--no-optional-locks", *arguments]

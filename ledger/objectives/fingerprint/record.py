@@ -1,4 +1,4 @@
-"""The recorded code of an objective, and the differences between two codes."""
+"""The recorded code of an objective, and the differences between the recorded code and the present code."""
 
 import hashlib
 import json
@@ -13,14 +13,16 @@ KINDS = (
     *("function", "class", "closure value", "default value", "argument", "attributes", "module value", "file"),
     *("command", "command file", "search"),
 )
-# Largest number of parts of a code. If a code has more parts, the last part represents all further parts.
+# Largest number of parts in the code of an objective. If the code has more than `MOST_PARTS` parts, the last part
+# represents all further parts.
 MOST_PARTS = 500
-# Largest size of all source texts of a code together, in bytes of JSON.
+# Largest total size of the source texts in the code of an objective. The size is the number of bytes of the texts as
+# JSON.
 LARGEST_TEXTS = 400_000
 _LONGEST_NAME = 200
 # Largest number of changed parts that a message names.
 _MOST_NAMED = 5
-# Largest number of parts in a list of the watched parts.
+# Largest number of parts that a list of watched parts names.
 _MOST_LISTED = 40
 
 
@@ -33,7 +35,8 @@ class CodePart:
     kind : str
         One of `KINDS`.
     name : str
-        The name of the function, the variable or the file. Within a code, no two parts have the same kind and name.
+        The name of the function, the variable or the file. In the code of an objective, no two parts have both the same
+        kind and the same name.
     code : str or None
         The SHA-256 of the source, in hexadecimal. `code` is None for a value that no statement of the user's modules
         defines.
@@ -57,13 +60,13 @@ class CodePart:
         return f"{self.kind} `{one_line(self.name, 80)}`"
 
     def to_json(self) -> dict[str, str]:
-        """Return the part as an object of texts, without the attributes that are None."""
+        """Return the part as a JSON object that contains only texts. The object omits each attribute that is None."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class ObjectiveCode:
-    """The code of an objective: the hashes of its parts, its source texts, and the versions of the used packages.
+    """The code of an objective, which consists of hashes of parts, source texts, and versions of packages.
 
     Attributes
     ----------
@@ -96,11 +99,11 @@ class ObjectiveCode:
         return digest_parts(part.to_json() for part in self.parts)
 
     def without_source(self) -> "ObjectiveCode":
-        """Return the code with the hashes, but without the source texts and the shown values."""
+        """Return a copy of the code that contains the hashes, but neither the source texts nor the shown values."""
         return replace(self, texts={}, parts=tuple(replace(part, shown=None) for part in self.parts))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the code as a JSON object, in the form that `from_json` reads."""
+        """Return the code as a JSON object that `from_json` can read."""
         return {
             "sha256": self.sha256,
             "parts": [part.to_json() for part in self.parts],
@@ -113,13 +116,13 @@ class ObjectiveCode:
 
     @classmethod
     def from_json(cls, value: object) -> "ObjectiveCode":
-        """Read a code from the JSON object that `to_json` has written.
+        """Convert the JSON object that `to_json` has written to an `ObjectiveCode`.
 
         Raises
         ------
         ValueError
-            The value is not the JSON object of a code. The value may be invalid, because an objective can write any
-            answer to the pipe of its trainer.
+            `value` is not a JSON object that `to_json` has written. The value may be invalid, because an objective can
+            write any answer to the pipe of its trainer.
         """
         if not isinstance(value, Mapping) or not isinstance(value.get("parts"), list):
             raise ValueError("the code is not an object with a list of parts")
@@ -136,8 +139,10 @@ class ObjectiveCode:
 
 
 def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
-    """Return the SHA-256 of the parts of a code, in hexadecimal. The hash ignores the order of the parts and their
-    attribute `shown`. The SQL function ledger.code_digest computes the same hash.
+    """Return the SHA-256 hash of the parts of an objective's code in hexadecimal form.
+
+    The hash does not depend on the order of the parts, or on the attribute `shown` of a part. The SQL function
+    ledger.code_digest computes the same hash.
     """
     keys = ("kind", "name", "code", "value", "unwatched")
     digests = sorted(_digest("".join(_digest(part[key]) if key in part else "-" for key in keys)) for part in parts)
@@ -145,7 +150,7 @@ def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
 
 
 def parts_from_json(value: object) -> tuple[CodePart, ...]:
-    """Read the parts of a code from a list of JSON objects, which `CodePart.to_json` has written.
+    """Convert a list of JSON objects to the parts of a code. `CodePart.to_json` has written the JSON objects.
 
     Raises
     ------
@@ -168,7 +173,7 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
 def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
     """Change the names of the parts so that PostgreSQL can store the names.
 
-    Replace all parts after the first `MOST_PARTS` by one part.
+    If `parts` has more than `MOST_PARTS` elements, replace the last elements by one part.
     """
     named = [
         replace(part, name=_storable(part.name), unwatched=part.unwatched and _storable(part.unwatched))
@@ -182,7 +187,7 @@ def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
 
 
 def limited(texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the first texts. Together, the returned texts have at most `LARGEST_TEXTS` bytes."""
+    """Return the first elements of `texts`, up to a total size of `LARGEST_TEXTS` bytes."""
     chosen, size = {}, 0
     for file, text in texts.items():
         size += len(json.dumps(text, ensure_ascii=False).encode())
@@ -225,7 +230,7 @@ def joined(codes: Iterable[ObjectiveCode]) -> ObjectiveCode:
 
 
 def watched(parts: Sequence[CodePart]) -> str:
-    """Return a list of the parts that are compared, as one line.
+    """Return a text of one line that lists the parts that the ledger compares.
 
     Examples
     --------
@@ -240,7 +245,9 @@ def watched(parts: Sequence[CodePart]) -> str:
 
 
 def not_watched(parts: Sequence[CodePart]) -> str:
-    """Return a list of the values that have no hash, with their types, as one line. The list can be empty.
+    """Return a text of one line that lists the values without a hash, and the types of the values.
+
+    The text can be empty.
 
     Examples
     --------
@@ -281,8 +288,8 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
         if _is_changed(before[key], now[key], values=values)
     ]
     changed.sort(key=lambda pair: (_place(pair[0]), pair[0].name))
-    # If a part other than a file has changed, the message does not list changed files. The message then also does not
-    # list the parts that only one of the two codes contains.
+    # If a part other than a file has changed, the message omits two kinds of changes: changed files, and parts that
+    # only one of the two codes contains.
     inner = [pair for pair in changed if pair[1].kind != "file"]
     described = [_changed(*pair) for pair in inner]
     if not inner:
@@ -310,7 +317,10 @@ def _changed(before: CodePart, now: CodePart) -> str:
 
 
 def _is_optional(part: CodePart) -> bool:
-    """Return whether the part may be missing. A program can create a file, and a worker's pattern can omit a file."""
+    """Return whether the part may be missing.
+
+    A file of a command may be missing, because a program can create a file, and a worker's pattern can omit a file.
+    """
     return part.kind == "command file"
 
 
@@ -319,7 +329,7 @@ def _place(part: CodePart) -> int:
 
 
 def _storable(name: str) -> str:
-    """Return a name that PostgreSQL can store, of at most `_LONGEST_NAME` characters."""
+    """Return a name of at most `_LONGEST_NAME` characters that PostgreSQL can store."""
     text = name.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 20]}...{_digest(text)[:16]}"
 

@@ -1,4 +1,4 @@
-"""The source of Python code as a syntax tree, and hashes of syntax trees.
+"""Syntax trees of Python code, and hashes of syntax trees.
 
 The hash of a syntax tree does not depend on comments, blank lines, line numbers or the version of Python.
 """
@@ -36,8 +36,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, ast.Constant):
         return ["Constant", type(value.value).__name__, _constant(value.value)]
     if isinstance(value, ast.AST):
-        # A newer version of Python adds fields to the nodes. If the code does not use new syntax, the new fields are
-        # empty.
+        # A newer version of Python may add fields to the nodes of a syntax tree. If the code does not use new syntax,
+        # the new fields are empty.
         fields = {
             name: _plain(field)
             for name, field in ast.iter_fields(value)
@@ -69,12 +69,12 @@ class ModuleSyntax:
         self.text, self.tree = text, tree
 
     def effects(self, is_omitted: Callable[[ast.expr], bool]) -> str:
-        """Return the hash of the module, without the code that runs only if the module is the main program.
+        """Return the hash of the module. The hash omits the code that runs only if the module is the main program.
 
         Parameters
         ----------
         is_omitted : callable
-            Function that takes a decorator of one of the module's functions, and returns whether the hash omits the
+            Function that receives a decorator of a function in the module, and returns whether the hash omits the
             decorator.
         """
         return digest(
@@ -82,7 +82,7 @@ class ModuleSyntax:
         )
 
     def statements(self, name: str) -> list[ast.stmt]:
-        """Return the statements that mention the name, except imports and definitions of functions and classes."""
+        """Return the statements that contain `name`, except imports, function definitions and class definitions."""
         return [
             statement
             for statement in self.tree.body
@@ -95,9 +95,9 @@ class ModuleSyntax:
         ]
 
     def imported(self, name: str) -> tuple[str, int, str] | None:
-        """Find the ``from`` import that binds `name`.
+        """Find the ``from ... import`` statement that defines the variable `name`.
 
-        Return the import's module, the import's level and the imported name.
+        Return the module, the level and the imported name of the statement. The level is the number of leading dots.
         """
         for statement in self.tree.body:
             if isinstance(statement, ast.ImportFrom):
@@ -127,7 +127,7 @@ class ModuleSyntax:
 
 
 def names(nodes: Iterable[ast.AST]) -> list[str]:
-    """Return the sorted names that the statements read or bind."""
+    """Return the sorted names of the variables that the statements read or assign."""
     return sorted({name for node in nodes for name in _names(node)})
 
 
@@ -152,14 +152,15 @@ def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, Fu
     Parameters
     ----------
     code : code
-        The code of the function.
+        The code object of the function.
     variables : dict
         The global variables of the function.
 
     Returns
     -------
     tuple or None
-        None means that the source is not available, or that the source has changed since Python compiled the function.
+        The result is None if the source is not available, or if the source has changed since Python compiled the
+        function.
     """
     linecache.checkcache(code.co_filename)
     text = "".join(linecache.getlines(code.co_filename, variables))
@@ -184,13 +185,13 @@ def without_decorators(node: ast.AST, is_omitted: Callable[[ast.expr], bool]) ->
 
 
 def segment(syntax: ModuleSyntax, node: FunctionNode) -> str:
-    """Return the lines of a function's source, with its decorators."""
+    """Return the source lines of a function, including the function's decorators."""
     lines = syntax.text.splitlines(keepends=True)
     return "".join(lines[_first_line(node) - 1 : node.end_lineno])
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield a code object and all code objects inside it."""
+    """Yield a code object and all code objects that the code object contains."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -198,7 +199,7 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _found(name: str) -> ModuleSpec | None:
-    """Return the spec of a module that is not imported.
+    """Return the spec of a module that Python has not imported.
 
     The function does not call `importlib.util.find_spec`, because `find_spec` would import the module's parent
     packages.
@@ -222,7 +223,10 @@ def _parsed(text: str, name: str) -> ModuleSyntax | None:
 
 @lru_cache(maxsize=64)
 def _compiled(text: str, name: str) -> frozenset[CodeType]:
-    """Return the code objects of a source text. Two code objects are equal if their code and positions are equal."""
+    """Compile a source text, and return all code objects of the text.
+
+    Two code objects are equal if their code and their source positions are equal.
+    """
     try:
         return frozenset(codes(compile(text, name, "exec", dont_inherit=True)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -19,22 +19,22 @@ from ledger.objectives.fingerprint.record import CodePart
 from ledger.objectives.fingerprint.syntax import ModuleSyntax
 from ledger.objectives.fingerprint.values import UnwatchedValueError, ValueHasher, cell_contents
 
-# The decorator `ledger.objective`, which defines only the search space of an objective. The space is a setting of the
-# study.
+# The decorator `ledger.objective` defines only the search space of an objective. The space is a setting of the study,
+# not a part of the objective's code.
 _OWN_DECORATOR = ("ledger.study.decorator", "objective")
 _ATTRIBUTE_OPCODES = ("LOAD_ATTR", "LOAD_METHOD")
 _GLOBAL_OPCODES = ("LOAD_GLOBAL", "LOAD_NAME")
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 _SHOWN = (type(None), bool, int, float)
 _LONGEST_SHOWN = 40
-# The tracer follows at most this number of wrappers around an objective.
+# The tracer follows at most `_DEEPEST` nested wrappers of an objective.
 _DEEPEST = 100
 
 
 class CodeTracer:
-    """Follows the names that an objective uses, through the user's functions, classes and modules.
+    """Finds the objects that an objective uses, directly or through the user's functions, classes and modules.
 
-    The tracer reads sources and values. The tracer calls no function of the user.
+    The tracer reads sources and values. The tracer does not call the user's functions.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ class CodeTracer:
     Attributes
     ----------
     parts : dict
-        The found parts, by their kinds and names.
+        A mapping from the kind and the name of each found part to the part.
     texts : dict of str to str
-        The source texts by the names of their files.
+        A mapping from the name of each file to the file's source text.
     packages : set of str
         The names of the packages that the code uses and that do not belong to the user's code.
     folder : str
@@ -62,12 +62,13 @@ class CodeTracer:
         self._own = OwnModules(module)
         self.folder = self._own.folder or os.path.realpath(os.curdir)
         self._hasher = ValueHasher(self._refer, lambda kind: _module_of(kind) in self._own, self._own.folder)
-        # The found functions and classes by their id. The dict refers to the objects, so that Python does not reuse the
-        # id of an object.
+        # A mapping from the id of each found function or class to the object and its name. The mapping keeps a
+        # reference to each object, so that Python does not reuse the id of the object.
         self._found: dict[int, tuple[object, str]] = {}
         self._names: set[tuple[int, str]] = set()
         self._modules: set[str] = set()
-        # The code objects whose names the tracer has not followed yet, each with its global variables.
+        # The code objects that the tracer has not yet examined. Each element of the list is a pair of a code object and
+        # its global variables.
         self._untraced: list[tuple[CodeType, dict[str, Any]]] = []
         self._text_name = ""
         self.parts: dict[tuple[str, str], CodePart] = {}
@@ -75,7 +76,7 @@ class CodeTracer:
         self.packages: set[str] = set()
 
     def trace(self, objective: Callable[..., Any], name: str) -> None:
-        """Add the parts of the objective with the given name."""
+        """Add all parts of an objective that has the name `name`."""
         self._text_name = name
         self._objective(objective, name, 0)
         while self._untraced:
@@ -100,7 +101,8 @@ class CodeTracer:
             if _module_of(objective) in self._own or not callable(inner):
                 self._function(objective, name)
                 return
-            # A decorator of another package has made the function. The closure contains the decorator's arguments.
+            # A decorator of another package has created the function. The function's closure contains the decorator's
+            # arguments.
             self._objective(inner, name, depth + 1)
             self._closure(objective, "")
             return
@@ -136,7 +138,10 @@ class CodeTracer:
                 self._value("closure value", prefix + key, value)
 
     def _function_digest(self, function: FunctionType) -> str:
-        """Return the hash of a function's source, or of its bytecode if the source is not available."""
+        """Return the hash of a function's source.
+
+        If the source is not available, return the hash of the function's bytecode.
+        """
         module, variables = _module_of(function), function.__globals__
         found = syntax.of_code(function.__code__, variables)
         if found is None:
@@ -177,8 +182,8 @@ class CodeTracer:
         if isinstance(value, FunctionType | type):
             self._refer(value)
             if _module_of(value) not in self._own and source is None:
-                # The code of a notebook contains no import statements, so the tracer adds the imported function or
-                # class itself.
+                # The recorded code of a notebook contains no import statements, so the tracer adds the imported
+                # function or class itself.
                 self._value("module value", label, value)
             return
         imported = None if source is None else source.imported(name)
@@ -190,8 +195,9 @@ class CodeTracer:
             self._variable(variables, other, {()})
 
     def _source(self, module: str) -> ModuleSyntax | None:
-        """Return the syntax of a user's module, and keep the text of the module. Return None for a notebook or a
-        script.
+        """Return the syntax of a user's module, and store the text of the module in `texts`.
+
+        Return None for a notebook or a script.
         """
         is_file = module in self._own and (self._is_importable or module != self._module)
         source = syntax.of_module(module) if is_file else None
@@ -200,9 +206,9 @@ class CodeTracer:
         return source
 
     def _imported(self, variables: Mapping[str, Any], module: str, level: int, name: str) -> bool:
-        """Add a variable that a module imports from another module of the user.
+        """Add a variable that one module of the user imports from another module.
 
-        Return False if the other module does not belong to the user's code.
+        Return False if the variable comes from a module that does not belong to the user's code.
         """
         where = own_modules.resolved(module, level, variables)
         there = sys.modules.get(where or "")
@@ -217,13 +223,13 @@ class CodeTracer:
         if name not in self._own:
             self.packages.add(name.partition(".")[0])
         elif not attributes:
-            # The code passes the module object to other code. The other code may use any part of the module.
+            # The user's code passes the module object to other code. The other code may use any part of the module.
             self._file(name)
         else:
             self._variable(vars(module), attributes[0], {attributes[1:]})
 
     def _import(self, module: str, names: tuple[str, ...]) -> None:
-        """Add the files of the modules that a function imports while it runs."""
+        """Add the files of the modules that a function imports while the function runs."""
         if module not in self._own:
             self.packages.add(module.partition(".")[0])
             return
@@ -236,7 +242,7 @@ class CodeTracer:
     def _file(self, module: str) -> None:
         """Add the file of a module.
 
-        If the module is not the objective's module, also add the files that the module imports.
+        If the module is not the objective's module, also add the files of the modules that the module imports.
         """
         if module in self._modules:
             return
@@ -256,7 +262,7 @@ class CodeTracer:
     def _refer(self, value: Any) -> str:
         """Return the text that represents a function, class or module in a hash.
 
-        Also add the user's own objects as parts.
+        If the object belongs to the user's code, also add the object as a part.
         """
         if isinstance(value, ModuleType):
             self._attribute(value, ())
@@ -273,12 +279,12 @@ class CodeTracer:
         return f"{module}.{getattr(value, '__qualname__', type(value).__qualname__)}"
 
     def _class(self, kind: type) -> str:
-        """Add a class with its methods and attributes, and its base classes. Return the name of the class."""
+        """Add a class with its methods, attributes and base classes. Return the name of the class."""
         if id(kind) in self._found:
             return self._found[id(kind)][1]
         label = self._label("class", self._qualified(kind))
         self._found[id(kind)] = kind, label
-        # The list contains a part before the parts to which this part refers.
+        # In `parts`, the class must precede the parts to which the class refers.
         self._add(CodePart("class", label))
         methods, attributes = _members(
             kind, lambda function: _module_of(function) in self._own and not self._is_generated(function)
@@ -335,7 +341,10 @@ class CodeTracer:
         return name if _module_of(value) == self._module else f"{_module_of(value)}.{name}"
 
     def _label(self, kind: str, name: str) -> str:
-        """Return the name, with a number if another part of this kind has the same name."""
+        """Return the name for a new part.
+
+        If a part of the same kind already has this name, append a number to the name.
+        """
         label, number = name, 1
         while (kind, label) in self.parts:
             number += 1
@@ -377,7 +386,7 @@ def _is_own_decorator(decorator: expr, variables: Mapping[str, Any]) -> bool:
 
 
 def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield the names and the default values of a function's parameters."""
+    """Yield the name and the default value of each parameter that has a default value."""
     code, values = function.__code__, function.__defaults__ or ()
     yield from zip(code.co_varnames[code.co_argcount - len(values) : code.co_argcount], values, strict=False)
     yield from sorted((function.__kwdefaults__ or {}).items())
@@ -393,7 +402,7 @@ def _global_uses(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _imports(code: CodeType, variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each module that a code object imports, with the names that the code object imports from the module."""
+    """Yield each module that a code object imports, and the names that the code object imports from the module."""
     instructions = list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.opname == "IMPORT_NAME" and index >= 2:
@@ -406,7 +415,7 @@ def _imports(code: CodeType, variables: Mapping[str, Any]) -> Iterator[tuple[str
 def _members(
     kind: type, is_own: Callable[[FunctionType], bool]
 ) -> tuple[list[tuple[str, FunctionType]], dict[str, Any]]:
-    """Return the functions that a class defines, and the other attributes of the class."""
+    """Return the functions that a class defines, and all attributes of the class that are not functions."""
     methods, attributes = [], {}
     for name, member in sorted(vars(kind).items()):
         functions = [each for each in _functions(member) if is_own(each)]
@@ -428,7 +437,7 @@ def _functions(member: Any) -> list[FunctionType]:
 
 
 def _bytecode_digest(code: CodeType, hasher: ValueHasher) -> str:
-    """Return the hash of a function without a source. The hash depends on the version of Python."""
+    """Return the hash of a function whose source is not available. The hash depends on the version of Python."""
     constants = [
         _bytecode_digest(each, hasher) if isinstance(each, CodeType) else hasher.digest(each) for each in code.co_consts
     ]

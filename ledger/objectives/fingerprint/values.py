@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-# Largest nesting depth of a value. A value that contains itself exceeds this depth.
+# Largest nesting depth of a value. A value that contains itself exceeds `_DEEPEST`.
 _DEEPEST = 50
 _SCALARS = (type(None), bool, int, float, str)
 _BY_REPR: tuple[type, ...] = (
@@ -32,7 +32,7 @@ _CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.
 
 
 class UnwatchedValueError(Exception):
-    """A value cannot be hashed. The message is the name of the value's type."""
+    """A value cannot be hashed. The error message contains only the name of the value's type."""
 
 
 class ValueHasher:
@@ -41,18 +41,18 @@ class ValueHasher:
     Parameters
     ----------
     refer : callable
-        Function that takes a function, a class or a module, and returns a text. The hash is computed from this text.
+        Function that converts a function, a class or a module to a text. The hash is computed from this text.
     is_own : callable
-        Function that takes the class of an object, and returns whether the class belongs to the user's code. If the
-        class belongs to the user's code, the value of the object consists of the object's attributes.
+        Function that receives the class of an object, and returns whether the class belongs to the user's code. If the
+        class belongs to the user's code, the hash of the object is computed from the object's attributes.
     folder : str or None
         The folder of the user's code. The hash of a path in this folder does not depend on the location of the folder.
     """
 
     def __init__(self, refer: Callable[[Any], str], is_own: Callable[[type], bool], folder: str | None) -> None:
         self._refer, self._is_own, self._folder = refer, is_own, folder
-        # This dict maps the id of each value to the value itself and its hash. The dict refers to the values, so that
-        # Python does not reuse the id of a value.
+        # A mapping from the id of each value to the value and the value's hash. The mapping keeps a reference to each
+        # value, so that Python does not reuse the id of the value.
         self._known: dict[int, tuple[object, bytes]] = {}
 
     def digest(self, value: object) -> str:
@@ -61,7 +61,7 @@ class ValueHasher:
         Raises
         ------
         UnwatchedValueError
-            The value contains, or is, an object of a type for which the class computes no hash.
+            The class cannot compute a hash of the value, or of an object that the value contains.
         """
         try:
             return self._hash(value, 0).hex()
@@ -83,7 +83,7 @@ class ValueHasher:
         return hashed
 
     def _content(self, value: Any, depth: int) -> Iterable[str | bytes | memoryview]:
-        """Return the parts of a value from which the hash is computed. The first part is the kind of the value."""
+        """Return the parts from which the hash of a value is computed. The first part is the kind of the value."""
         kind = type(value)
         if kind in _SCALARS:
             return kind.__name__, self._scalar(value)
@@ -128,8 +128,8 @@ class ValueHasher:
     def _sequence(self, value: Any, depth: int) -> Iterable[str | bytes]:
         kind = "list" if isinstance(value, list) else "tuple"
         name = kind if type(value) in (list, tuple) else self._refer(type(value))
-        # The code converts all items to one text, because a list of numbers can be long, and a hash of each number
-        # would be slow.
+        # The code converts all items to one text, because the hashing of each single number would be slow for a long
+        # list.
         if all(type(item) in _SCALARS for item in value):
             return name, json.dumps([self._scalar(item) for item in value])
         return name, "of", *(self._hash(item, depth) for item in value)
@@ -161,7 +161,7 @@ class ValueHasher:
         if dataclasses.is_dataclass(value):
             state = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         elif callable(getattr(kind, "get_params", None)) and callable(getattr(kind, "fit", None)):
-            # The value is an estimator. Its hash ignores the attributes that `fit` adds.
+            # The value is an estimator. The hash of an estimator ignores the attributes that `fit` adds.
             state = value.get_params(deep=False)
         elif isinstance(value, types.SimpleNamespace) or (self._is_own(kind) and hasattr(value, "__dict__")):
             state = vars(value)
@@ -187,7 +187,7 @@ def joined(*parts: str | bytes | memoryview) -> bytes:
 
 
 def cell_contents(cell: types.CellType) -> tuple[Any, ...]:
-    """Return the content of a closure's cell. If the variable has no value yet, the result is empty."""
+    """Return a tuple with the content of a closure's cell. If the cell has no content yet, the tuple is empty."""
     try:
         return (cell.cell_contents,)
     except ValueError:
