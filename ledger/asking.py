@@ -1,4 +1,7 @@
-"""Trials that a Python program trains itself. The methods `ask` and `tell` claim a trial and record its value."""
+"""Trials that are trained by a Python program instead of a worker.
+
+The method `ask` claims a trial, and the method `tell` records the value of the trial.
+"""
 
 import atexit
 import math

@@ -125,7 +125,7 @@ def remove(name: str, settings: Settings) -> None:
     logins.check_name(name)
     with _connected(settings) as connection:
         ended = logins.remove(connection, name)
-    click.echo(f"login {name} is removed" + (f", and the command ended {ended} of its sessions" if ended else ""))
+    click.echo(f"login {name} is removed" + (f"; ended sessions of the login: {ended}" if ended else ""))
 
 
 @contextmanager

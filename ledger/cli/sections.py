@@ -9,7 +9,7 @@ TITLE = "Options of the database and the log"
 
 
 class SettingsOption(click.Option):
-    """An option that nearly every command has. A help text shows the option in the last section of the text."""
+    """An option of the database or of the log, such as --database-url. A help text shows these options last."""
 
 
 class SectionedCommand(click.Command):

@@ -239,8 +239,8 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """The record that a live worker refuses a study. The worker refuses the study because the worker cannot load the
-    study's objective.
+    """A live worker's refusal of a study. The worker refuses the study because the worker cannot load the study's
+    objective.
     """
 
     worker: str

@@ -155,7 +155,7 @@ def restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:
     A worker of the ledger that exported the study cannot end a trial in this ledger. Therefore a running trial becomes
     pending, and the trial's open attempt gets the outcome "released". A released attempt is neither a failed attempt
     nor a lost attempt. Only the owner of the tables can insert a study. The transaction also reads the inserted study.
-    If the database cannot return the inserted study, the transaction writes nothing.
+    If the function cannot read the study after the insert, the function rolls the transaction back.
 
     Raises
     ------

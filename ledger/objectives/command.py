@@ -261,8 +261,8 @@ class CommandObjective:
         for descriptor in (*is_open, *([] if exit_descriptor is None else [exit_descriptor])):
             poll.register(descriptor, select.POLLIN)
         try:
-            # The end of the pipes does not show that the command has ended. The command can close its pipes before the
-            # command ends. Background processes can keep the pipes open after the command has ended.
+            # An end-of-file in the pipes does not show that the command has ended. The command can close its pipes
+            # before the command ends. Background processes can keep the pipes open after the command has ended.
             has_ended = False
             while not has_ended and reports.fault is None:
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):

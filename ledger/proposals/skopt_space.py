@@ -168,7 +168,7 @@ class SkoptOrdinal(SkoptDimension):
 
 
 class SkoptCategorical(SkoptOrdinal):
-    """Conversion of a categorical dimension without an order.
+    """Conversion of an unordered categorical dimension into a dimension of skopt.
 
     Instead of a choice, skopt receives the index of the choice.
     """

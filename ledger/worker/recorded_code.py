@@ -18,8 +18,9 @@ _MOST_KEPT = 100
 
 
 class RecordedCodes:
-    """Reads each version of a study's recorded code only once, and records the loaded code of a study without a
-    recorded code.
+    """The recorded code of studies, for one worker. The worker reads each version of the code only once.
+
+    If a study has no recorded code, the worker records the code that the worker has loaded.
 
     Parameters
     ----------

@@ -316,7 +316,7 @@ def test_a_removed_login_has_no_session_any_more(ledger, access, name):
     access("add", name, "--as", "worker")
     with psycopg.connect(as_login(ledger, name), autocommit=True) as worker:
         code, out, _ = access("remove", name)
-        assert (code, out) == (0, f"login {name} is removed, and the command ended 1 of its sessions\n")
+        assert (code, out) == (0, f"login {name} is removed; ended sessions of the login: 1\n")
         with pytest.raises(psycopg.OperationalError):
             worker.execute("select")
     code, _, error = access("remove", name)
@@ -392,7 +392,7 @@ def test_the_role_that_made_the_roles_adds_and_removes_logins(tmp_path, monkeypa
         assert protocol.claim(worker, None, [uuid.uuid4()], "w") == []
         assert run(["access", "remove", "a-worker"], database)[:2] == (
             0,
-            "login a-worker is removed, and the command ended 1 of its sessions\n",
+            "login a-worker is removed; ended sessions of the login: 1\n",
         )
     listed = json.loads(run(["access", "list", "--json"], database)[1])
     removable = {login["name"]: login["is_removable"] for login in listed}
