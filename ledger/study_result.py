@@ -264,7 +264,7 @@ class StudyResult:
         >>> import ledger
         >>> ledger.load_study("parabola").best_code
         Traceback (most recent call last):
-        ledger.errors.UsageError: best_code: the objective of study parabola is a function, ...
+        ledger.errors.UsageError: best_code: the ledger does not know the model of study parabola, because ...
         """
         from ledger.best_code import best_code
         from ledger.refitting import training_form
@@ -326,7 +326,7 @@ class StudyResult:
         >>> import ledger
         >>> ledger.load_study("parabola").refit()
         Traceback (most recent call last):
-        ledger.errors.UsageError: refit: the objective of study parabola is a function, ...
+        ledger.errors.UsageError: refit: the ledger does not know the model of study parabola, because ...
         """
         from ledger.refitting import refit, training_form
 

@@ -445,8 +445,8 @@ def upgrade() -> None:
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
             comment="In steady mode, numbers of the trials whose end the manager read between the previous proposal "
-            "and this proposal. The numbers are in the order in which the trials ended. The proposals depend "
-            "on this list and the lists of earlier iterations. Null in batch mode.",
+            "and this proposal, in the order of the ends. The proposals depend on this list and the lists of "
+            "earlier iterations. Null in batch mode.",
         ),
         sa.Column(
             "first_trial",

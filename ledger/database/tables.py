@@ -325,8 +325,8 @@ iteration = Table(
         "seen",
         ARRAY(Integer),
         comment="In steady mode, numbers of the trials whose end the manager read between the previous proposal and "
-        "this proposal. The numbers are in the order in which the trials ended. The proposals depend on this "
-        "list and the lists of earlier iterations. Null in batch mode.",
+        "this proposal, in the order of the ends. The proposals depend on this list and the lists of earlier "
+        "iterations. Null in batch mode.",
     ),
     *iteration_totals.columns(),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),

@@ -329,7 +329,7 @@ class Objective(ObjectiveSettings):
                 raise ValueError(f"{given[0]} and {other} exclude each other; remove one of them")
             return values
         if {"data", "dataset"} <= set(values):
-            raise ValueError("dataset and data exclude each other; leave one out")
+            raise ValueError("dataset and data exclude each other; remove one of them")
         # If the user sets a default value explicitly, the study's spec must not change.
         is_regression = values.get("task") == REGRESSION
         metric = {"metric": metrics.DEFAULTS[REGRESSION]} if is_regression else {}

@@ -84,7 +84,7 @@ def of(file, target="y"):
         ([*of("flats.csv", "price"), "--task", "classification"], 'column "price": 0.5 is not a whole number'),
         ([*of("flats.csv", "city"), "--task", "regression"], 'column "city": "Bern" is text, but the target of a reg'),
         ([*of("flats.csv", "price"), "--group-column", "owners"], "is not a column of the file; did you mean 'owner'?"),
-        ([*of("flats.csv", "price"), "--group-column", "owner", "--cv", "5"], "4 groups are fewer than 5 folds"),
+        ([*of("flats.csv", "price"), "--group-column", "owner", "--cv", "5"], "4 groups are too few for 5 folds"),
         (
             [*of("flats.csv", "price"), "--weight-column", "below"],
             'line 2, column "below": "-1" is not a weight; write',

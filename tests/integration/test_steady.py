@@ -193,7 +193,10 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("update ledger.iteration set seen = seen[2:] || seen[1] where cardinality(seen) > 1", "is recorded, but"),
+        (
+            "update ledger.iteration set seen = seen[2:] || seen[1] where cardinality(seen) > 1",
+            "the recorded value of x is",
+        ),
         (
             "update ledger.iteration set seen = seen || 19 where number = 2",
             "records the end of trial 19, which does not b",

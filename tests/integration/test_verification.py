@@ -335,7 +335,7 @@ def test_points_in_another_order_are_not_the_proposal(ledger):
 def test_a_kernel_that_was_changed_is_named(url, tmp_path):
     searched(url, tmp_path, "GP")
     corrupt(url, "update ledger.iteration set surrogate = jsonb_set(surrogate, '{theta,0}', '0.5') where number = 3")
-    with pytest.raises(LedgerError, match="^study s, iteration 3: the surrogate's theta "):
+    with pytest.raises(LedgerError, match="^study s, iteration 3: the surrogate's recorded theta "):
         verified(url)
 
 

@@ -57,7 +57,7 @@ def test_a_run_with_a_changed_objective_is_refused_until_it_is_accepted(program)
     ):
         write(program, OBJECTIVE.replace(old, new))
         error = program.run("run", "own.toml", *ONE_WORKER, code=1)
-        assert error.count("\n") == 1 or "another objective" in error.splitlines()[-1]
+        assert error.count("\n") == 1 or "differs from the recorded objective" in error.splitlines()[-1]
         last = error.splitlines()[-1]
         assert last.startswith(f"ledger: the objective of study own differs from the recorded objective ({said}")
         assert "--accept-change" in last
@@ -258,14 +258,14 @@ def test_an_objective_that_failed_in_every_trial_is_corrected_freely(program):
     assert [version["first_trial"] for version in document["code_versions"]] == [0, 2]
     # the recorded losses belong to the corrected objective
     write(program, OBJECTIVE.replace("SCALE = 0", "SCALE = 1"))
-    assert "another objective" in program.run("run", "own.toml", *ONE_WORKER, code=1)
+    assert "differs from the recorded objective" in program.run("run", "own.toml", *ONE_WORKER, code=1)
 
 
 def test_a_failed_function_of_a_notebook_is_corrected_freely(program):
     mistake = NOTEBOOK.replace("return abs(", "return missing + abs(")
     assert run_notebook(program, text=mistake)[0].startswith("study notebook is failed")
     assert run_notebook(program) == ["notebook 4 False"]
-    assert "has another objective" in run_notebook(program, text=mistake)[0]
+    assert "differs from the recorded objective" in run_notebook(program, text=mistake)[0]
 
 
 CALLS = """
@@ -391,5 +391,5 @@ def test_an_estimator_of_an_installed_package_has_no_own_code(program):
     )
     program.run("run", "own.toml", "--workers", "1")
     assert program.document("own")["code_versions"] == []
-    assert "so it has no source of yours" in program.run("study", "source", "own", code=1)
+    assert "so the ledger has no source text of your own code" in program.run("study", "source", "own", code=1)
     assert "so there is no code to accept" in program.run("study", "accept", "own", code=1)

@@ -71,7 +71,7 @@ def test_a_listing_in_a_place_without_a_ledger_names_the_ledgers_below(tmp_path:
         (tmp_path / name / ".ledger" / "data").mkdir(parents=True)
     program = Program(tmp_path, LEDGER_HOME="")
     said = program.run("study", "list", code=1)
-    assert f"ledgers exist in {tmp_path}/one/.ledger, {tmp_path}/two/deep/.ledger: go to" in said
+    assert f"ledgers exist in {tmp_path}/one/.ledger, {tmp_path}/two/deep/.ledger: change to" in said
 
 
 def test_the_best_parameters_are_printed_to_paste(program: Program) -> None:
