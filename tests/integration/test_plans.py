@@ -1,6 +1,6 @@
 """Query plans: frequent statements use their indexes.
 
-The ledgers have 200,000 finished trials, 200,000 pending trials, or pending trials and statistics of empty tables.
+The ledgers have 100,000 finished trials, 100,000 pending trials, or pending trials and statistics of empty tables.
 """
 
 import re
@@ -21,13 +21,13 @@ from ledger.resources import folder
 from tests.databases import new_database
 from tests.integration.ledgers import make_study
 
-TRIALS = 200_000
+TRIALS = 100_000
 MOST_BUFFERS = 60
 
 
 @pytest.fixture(scope="module", params=["complete", "pending", "pending, not analyzed"])
 def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[tuple[str, int]]:
-    """Yield the URL of a ledger with 200,000 trials in one state, and the study's id."""
+    """Yield the URL of a ledger with 100,000 trials in one state, and the study's id."""
     state, _, not_analyzed = request.param.partition(", ")
     with new_database(server, template) as url:
         with engine(url).connect() as connection:
@@ -39,8 +39,8 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
             connection.execute(
                 "insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds,"
                 " tell_seconds, environment) select %s, k, 92 + 8 * k, 0, 8, now(), 0, 0, '{}'"
-                " from generate_series(1, 25000) as k",
-                (row.id,),
+                " from generate_series(1, %s) as k",
+                (row.id, TRIALS // 8),
             )
             finished = state == "complete"
             connection.execute(
@@ -236,7 +236,7 @@ def test_the_functions_of_a_manager_keep_their_indexes(explained):
         # through a view
         (lambda db, study: managing.news(db, study, range(4), 100 + TRIALS), "trial_pkey"),
         (lambda db, study: next(trials.pages(db, study, 8)), "trial_pkey"),
-        (lambda db, study: studies.iterations(db, study, first=25_000), "iteration_pkey"),
+        (lambda db, study: studies.iterations(db, study, first=TRIALS // 8), "iteration_pkey"),
     ],
     ids=["poll", "page of trials", "last iterations"],
 )
@@ -263,7 +263,7 @@ def test_the_managers_questions_keep_their_indexes(big, explained, question, ind
         lambda db, study: status.read(db, study),
         lambda db, study: trials.best(db, study),
         lambda db, study: studies.latest_iterations(db, study, 20),
-        lambda db, study: next(trials.pages(db, study, 20, after=100_000)),
+        lambda db, study: next(trials.pages(db, study, 20, after=TRIALS // 2)),
         lambda db, study: next(trials.recorded_pages(db, study, 20)),
         lambda db, study: db.execute(text("select * from ledger.best_trials where study = 's' and rank <= 10")).all(),
         lambda db, study: db.execute(text("select * from ledger.best_trials where rank <= 10")).all(),
@@ -289,8 +289,8 @@ def test_a_listing_does_not_read_what_has_ended(big, question):
         before = _blocks(own, observer)
         question(own, study_id)
         own.rollback()
-        # the table of 200,000 ended trials has about 7,000 blocks
-        assert _blocks(own, observer) - before < 1_500
+        # the table of 100,000 ended trials has about 3,500 blocks
+        assert _blocks(own, observer) - before < 1_200
 
 
 def _blocks(own: Any, observer: psycopg.Connection[Any]) -> int:
