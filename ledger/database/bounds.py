@@ -31,6 +31,13 @@ LONGEST_NOTE = int(_BOUNDS["longest_note"])
 MOST_TAGS = int(_BOUNDS["most_tags"])
 MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
 LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
+# Bounds of artifacts: the length of a name in characters, the number of artifacts of an attempt, the size in bytes of
+# an artifact in the ledger itself and in a store, and the size of a piece.
+LONGEST_ARTIFACT_NAME = int(_BOUNDS["longest_artifact_name"])
+MOST_ARTIFACTS = int(_BOUNDS["most_artifacts"])
+LARGEST_KEPT_ARTIFACT = int(_BOUNDS["largest_kept_artifact"])
+LARGEST_ARTIFACT = int(_BOUNDS["largest_artifact"])
+ARTIFACT_PIECE = int(_BOUNDS["artifact_piece_size"])
 # Maximum sizes of a JSON document in bytes. The size of a document is the size of PostgreSQL's text of the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])

@@ -14,6 +14,8 @@ from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP, LONGEST_ERROR
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
+from ledger.worker import artifact_messages
+from ledger.worker.artifact_messages import ArtifactMessage
 
 # Largest number of bytes in an answer. JSON escapes control characters. Therefore each character of the error text
 # needs at most 6 bytes in JSON. Without the metrics and the error text, an answer needs at most 10,000 bytes. An answer
@@ -121,13 +123,13 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    content : AttemptOutcome, LoadedCode or Report
-        The content is the outcome of the job, the message that the objective is loaded, or a report of the objective.
-        Only an outcome ends the job.
+    content : AttemptOutcome, LoadedCode, Report, ArtifactAnnouncement or ArtifactPiece
+        Outcome of the job, the message that the trainer process has loaded the objective, a report of the objective, or
+        a message about an artifact that the objective saves. Only an outcome ends the job.
     """
 
     job: int
-    content: AttemptOutcome | LoadedCode | Report
+    content: AttemptOutcome | LoadedCode | Report | ArtifactMessage
 
 
 def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
@@ -168,6 +170,11 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
         return TrainerAnswer(job, _loaded(content["code"], content["differing"]))
     if set(content) == _REPORT_FIELDS and trains:
         return TrainerAnswer(job, _report(content["step"], content["loss"]))
+    if trains and content.keys() == {artifact_messages.KEY}:
+        try:
+            return TrainerAnswer(job, artifact_messages.parse(content[artifact_messages.KEY]))
+        except ValueError as error:
+            raise MalformedAnswerError(str(error)) from None
     if set(content) != _FIELDS:
         raise MalformedAnswerError(f"the answer has the fields {one_line(', '.join(content))}")
     return TrainerAnswer(job, _outcome(content, trains=trains))
