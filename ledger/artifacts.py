@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.access import connected
 from ledger.database import artifacts, studies
 from ledger.database.artifacts import DiscardedContent
+from ledger.database.bounds import artifact_name_fault
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
@@ -214,6 +215,9 @@ def download(
     LedgerError
         The docstring of `Artifact.download` lists the causes.
     """
+    # The triggers of the ledger refuse such a name, but a reader need not trust the owner of the database.
+    if fault := artifact_name_fault(row.name):
+        raise LedgerError(f"trial {row.trial}: {fault}: the database is damaged, so no file is written")
     target = path / row.name if path.is_dir() else path
     shown = one_line(str(target))
     refusal = LedgerError(f"{shown} exists: choose another path, or overwrite the file with --force (overwrite=True)")

@@ -343,15 +343,17 @@ def _carry_on(
             listener.progressed(progress)
 
         with manager_engine.connect() as connection:
-            return StudyManager(connection, row, claim, name, polled, wait=wait).run(another_round=another_round)
+            manager = StudyManager(connection, row, claim, name, polled, wait=wait, store=store)
+            return manager.run(another_round=another_round)
 
+    store = chosen(settings)
+    # The workers receive the URL of the embedded server, and cannot find its folder of artifacts.
+    environment = {**(workers.environment or {}), STORE_VARIABLE: store or LEDGER}
     listener.started(url, row)
     try:
         options = ["--give-up-after", str(settings.give_up_after)]
         options += ["--statement-timeout", str(settings.statement_timeout), *workers.options]
         options += [f"--allow-command={pattern}" for pattern in workers.commands]
-        # The workers receive the URL of the embedded server, and cannot find its folder of artifacts.
-        environment = {**(workers.environment or {}), STORE_VARIABLE: chosen(settings) or LEDGER}
         with WorkerProcesses(
             workers.count, url, row.name, workers.allowed, options, listener.worker_output, environment
         ) as processes:

@@ -87,6 +87,7 @@ begin
       ledger.reap,
       ledger.record_code,
       ledger.remove_artifact,
+      ledger.remove_beaten_artifacts,
       ledger.resume,
       ledger.retry,
       ledger.revision,

@@ -53,6 +53,13 @@ def upgrade() -> None:
         comment="One row for each content of artifacts. Artifacts with the same content can share the row.",
     )
     op.create_index("artifact_content_sha256", "artifact_content", ["sha256"], schema="ledger")
+    op.create_index(
+        "artifact_content_discarded",
+        "artifact_content",
+        ["store", "id"],
+        schema="ledger",
+        postgresql_where=sa.text("discarded_at is not null"),
+    )
     op.create_table(
         "artifact_piece",
         sa.Column("content", postgresql.UUID(), nullable=False, comment="The content."),
@@ -146,6 +153,13 @@ def upgrade() -> None:
     )
     for column, index in (("content", "artifact_of_content"), ("uploading", "artifact_uploading")):
         op.create_index(index, "artifact", [column], schema="ledger", postgresql_where=sa.text(f"{column} is not null"))
+    op.create_index(
+        "artifact_present",
+        "artifact",
+        ["study_id", "trial"],
+        schema="ledger",
+        postgresql_where=sa.text("content is not null"),
+    )
 
 
 def downgrade() -> None:

@@ -112,6 +112,7 @@ def get(
     epilog=examples(
         "ledger artifact rm svm-42-341b3e 3 model.bin",
         "ledger artifact rm svm-42-341b3e 3",
+        "ledger artifact rm svm-42-341b3e --keep 3",
         "ledger artifact rm svm-42-341b3e --yes",
     )
 )
@@ -119,20 +120,42 @@ def get(
 @click.argument("trial", type=_NUMBER, required=False)
 @click.argument("names", type=TEXT, nargs=-1, metavar="[ARTIFACT]...")
 @_attempt
+@click.option(
+    "--keep",
+    type=click.IntRange(1, LARGEST_INTEGER),
+    metavar="NUMBER",
+    help="Keep the artifacts of this number of best trials and of the trials that have not ended, and remove the"
+    " artifacts of the other trials.",
+)
 @click.option("--yes", is_flag=True, help="Remove the artifacts of all trials without asking.")
 @settings_options
 @store_option
-def rm(name: str, trial: int | None, names: Sequence[str], attempt: int | None, yes: bool, settings: Settings) -> None:
-    """Remove artifacts of one trial, or of all trials. The ledger keeps their names, sizes and hashes.
+def rm(
+    name: str,
+    trial: int | None,
+    names: Sequence[str],
+    attempt: int | None,
+    keep: int | None,
+    yes: bool,
+    settings: Settings,
+) -> None:
+    """Remove artifacts of one trial, of all trials, or of all trials but the best.
 
-    Without ARTIFACT, the command removes all artifacts of the trial. The command deletes a content only if no other
-    artifact has the same content. Workers can save artifacts at the same time.
+    The ledger keeps the names, sizes and hashes of removed artifacts. Without ARTIFACT, the command removes all
+    artifacts of the trial. The command deletes a content only if no other artifact has the same content. Workers can
+    save artifacts at the same time.
     """
     from ledger import artifacts as use_cases
     from ledger.database import artifacts, studies
 
+    if keep is not None and (trial is not None or attempt is not None or yes):
+        raise UsageError("--keep chooses the trials by their values: leave out the trial, --attempt and --yes")
     with connected(settings) as connection:
         study = studies.get(connection, name)
+        if keep is not None:
+            _say_removed(artifacts.remove_beaten(connection, study.id, keep))
+            _sweep(connection, settings)
+            return
         if names:
             assert trial is not None
             rows = [use_cases.find(connection, study.id, name, trial, each, attempt) for each in dict.fromkeys(names)]
@@ -142,7 +165,7 @@ def rm(name: str, trial: int | None, names: Sequence[str], attempt: int | None, 
         if trial is None and not yes:
             raise UsageError(f"the command would remove {len(rows)} artifacts: name a trial, or add --yes")
         removed = sum(artifacts.remove(connection, study.id, row) == "removed" for row in rows)
-        click.echo(f"{removed} {'artifact' if removed == 1 else 'artifacts'} removed")
+        _say_removed(removed)
         _sweep(connection, settings)
 
 
@@ -158,6 +181,10 @@ def sweep(settings: Settings) -> None:
     with connected(settings) as connection:
         _sweep(connection, settings)
     click.echo("no content without an artifact is left")
+
+
+def _say_removed(number: int) -> None:
+    click.echo(f"{number} {'artifact' if number == 1 else 'artifacts'} removed")
 
 
 def _sweep(connection: "Connection", settings: Settings) -> None:

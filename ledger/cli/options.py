@@ -275,7 +275,12 @@ def store_option(command: F) -> F:
     )
     @wraps(command)
     def wrapper(*args: Any, store: str | None, settings: Settings, **kwargs: Any) -> Any:
-        return command(*args, settings=replace(settings, store=store or None), **kwargs)
+        from ledger.store import chosen
+
+        # A wrong value must end the command before the command logs or writes anything.
+        settings = replace(settings, store=store or None)
+        chosen(settings)
+        return command(*args, settings=settings, **kwargs)
 
     return wrapper  # type: ignore[return-value]
 

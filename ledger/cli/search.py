@@ -109,6 +109,7 @@ def run(
 @study_options
 @wait_option
 @service_options
+@store_option
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Run only the manager of a study, without workers.
 

@@ -36,6 +36,7 @@ artifact_content = Table(
     CheckConstraint("size >= 0", name="size_is_natural"),
     CheckConstraint("store is not null or discarded_at is null", name="discarded_in_a_store"),
     Index("artifact_content_sha256", "sha256"),
+    Index("artifact_content_discarded", "store", "id", postgresql_where=text("discarded_at is not null")),
     comment="One row for each content of artifacts. Artifacts with the same content can share the row.",
 )
 
@@ -103,6 +104,8 @@ artifact = Table(
     ),
     CheckConstraint("removed_at is null or saved_at is not null", name="removed_after_saved"),
     Index("artifact_of_content", "content", postgresql_where=text("content is not null")),
+    # The artifacts of a study that are not removed, for ledger.remove_beaten_artifacts.
+    Index("artifact_present", "study_id", "trial", postgresql_where=text("content is not null")),
     Index("artifact_uploading", "uploading", postgresql_where=text("uploading is not null")),
     comment="One row for each artifact of an attempt. Read the table through the view ledger.artifacts.",
 )

@@ -68,10 +68,35 @@ def remove(connection: Connection, study_id: int, row: ArtifactRow) -> str:
         return str(answer(connection, call, study=study_id, trial=row.trial, attempt=row.attempt, name=row.name))
 
 
+def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
+    """Remove the artifacts of the ended trials that are not among the best trials with artifacts.
+
+    Parameters
+    ----------
+    kept : int
+        The number of trials that keep their artifacts, at least 1.
+
+    Returns
+    -------
+    int
+        The number of removed artifacts.
+    """
+    call = text("select ledger.remove_beaten_artifacts(:study, :kept)")
+    removed = 0
+    while some := int(answer(connection, call, study=study_id, kept=kept)):
+        removed += some
+    return removed
+
+
 def discard(connection: Connection) -> list[DiscardedContent]:
     """Discard all contents to which no artifact refers, and return the discarded contents that are in stores."""
     with connection.begin():
         connection.execute(text("select ledger.discard_contents()"))
+    return discarded(connection)
+
+
+def discarded(connection: Connection) -> list[DiscardedContent]:
+    """Return the discarded contents that are still in their stores."""
     with connection.begin():
         found = connection.execute(text("select content, sha256, size, store from ledger.discarded_contents()"))
         return [DiscardedContent(*row) for row in found]

@@ -1,20 +1,18 @@
 """Saves artifacts for the objective that runs in this process."""
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from ledger.database.bounds import LONGEST_ARTIFACT_NAME
+from ledger.database.bounds import artifact_name_fault
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives.reporting import INSIDE
-from ledger.text import one_line, show
+from ledger.text import one_line
 
 # Size of one piece of an artifact on its way to the worker, in bytes.
 PIECE = 1 << 19
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 class Saver(Protocol):
@@ -49,7 +47,7 @@ def save(name: str, content: Any) -> None:
     LedgerError
         The file cannot be read, or the artifact is not saved.
     """
-    if fault := name_fault(name):
+    if fault := artifact_name_fault(name):
         raise UsageError(f"save_artifact: {fault}")
     if isinstance(content, bytes | bytearray | memoryview):
         data = bytes(content)
@@ -62,35 +60,24 @@ def save(name: str, content: Any) -> None:
         )
 
 
-def name_fault(name: object) -> str | None:
-    """Describe what is wrong with the name of an artifact, or return None if the ledger accepts the name.
-
-    Examples
-    --------
-    >>> name_fault("model-3.bin")
-    >>> name_fault("../model.bin")
-    'the name "../model.bin" is not 1 to 100 letters (A-Z, a-z), digits, dots, underscores and hyphens with a letter, \
-a digit or an underscore first'
-    """
-    if isinstance(name, str) and _NAME.fullmatch(name) and len(name) <= LONGEST_ARTIFACT_NAME:
-        return None
-    return (
-        f"the name {show(name)} is not 1 to {LONGEST_ARTIFACT_NAME} letters (A-Z, a-z), digits, dots, underscores and"
-        " hyphens with a letter, a digit or an underscore first"
-    )
-
-
 def _save_file(name: str, path: Path) -> None:
     shown = one_line(str(path))
+    no_file = UsageError(f"save_artifact: {shown} is not a file: write an archive, such as a zip file")
     try:
-        # Without O_NONBLOCK, a named pipe could make this process wait forever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
-                raise UsageError(f"save_artifact: {shown} is not a file: write an archive, such as a zip file")
+                raise no_file
             _send(name, found.st_size, _pieces(file, found.st_size, shown))
+    except IsADirectoryError:
+        raise no_file from None
     except (OSError, ValueError) as error:
         raise LedgerError(f"save_artifact: {shown} cannot be read: {error}") from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, a named pipe could make this process wait forever.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _pieces(file: Any, size: int, shown: str) -> Iterator[bytes]:

@@ -71,10 +71,8 @@ class FolderStore:
 
     def pieces(self, content: Content) -> Iterator[bytes]:
         try:
-            # Without O_NONBLOCK, a named pipe could make this process wait forever.
-            descriptor = os.open(self._folder / content.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            with open(self._folder / content.path, "rb", buffering=0, opener=_open_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise ContentMissingError(f"the store {self.url} has no file {content.path}")
                 while piece := file.read(PIECE):
                     yield piece
@@ -94,6 +92,11 @@ class FolderStore:
 
     def _failed(self, what: str, error: OSError) -> StoreError:
         return StoreError(f"the store {self.url} cannot {what}: {error.strerror or error}")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, a named pipe could make this process wait forever.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _temporary(target: Path) -> Path:

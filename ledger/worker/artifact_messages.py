@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.database.bounds import LARGEST_ARTIFACT
+from ledger.database.bounds import LARGEST_ARTIFACT, artifact_name_fault
 from ledger.errors import LedgerError
-from ledger.objectives.artifact_saving import PIECE, name_fault
+from ledger.objectives.artifact_saving import PIECE
 
 # Key of a message about an artifact, and key of a reply.
 KEY, REPLY = "artifact", "reply"
@@ -62,7 +62,7 @@ def parse(content: object) -> ArtifactMessage:
     if isinstance(content, dict) and type(request := content.get("request")) is int:
         if content.keys() == {"request", "name", "size"}:
             name, size = content["name"], content["size"]
-            if name_fault(name) is None and type(size) is int and 0 <= size <= LARGEST_ARTIFACT:
+            if artifact_name_fault(name) is None and type(size) is int and 0 <= size <= LARGEST_ARTIFACT:
                 return ArtifactAnnouncement(request, name, size)
         elif content.keys() == {"request", "piece"} and isinstance(text := content["piece"], str):
             try:

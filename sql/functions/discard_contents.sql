@@ -61,9 +61,9 @@ $$;
 comment on function ledger.discard_contents is
   'Delete, or mark as discarded, the contents of artifacts to which no artifact refers. Null: look at all contents.';
 
--- Return the discarded contents that a command must still delete from their stores.
+-- Return the discarded contents that a command or a manager must still delete from their stores.
 create or replace function ledger.discarded_contents() returns table (content uuid, sha256 text, size bigint, store text)
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
   select known.id, known.sha256, known.size, known.store
   from ledger.artifact_content as known

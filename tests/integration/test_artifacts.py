@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from psycopg.errors import IntegrityError, InvalidParameterValue, LockNotAvailable, RestrictViolation
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
-from ledger.database import artifact_protocol, artifacts, protocol, studies
+from ledger.database import artifact_protocol, artifacts, protocol, studies, trials
 from ledger.database.bounds import ARTIFACT_PIECE, LARGEST_KEPT_ARTIFACT, MOST_ARTIFACTS
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
@@ -164,12 +165,13 @@ def test_a_cancelled_trial_saves_nothing(db, connection):
     "name",
     [
         *("", ".", "..", ".hidden", "-rf", "a/b", "../a", "/etc/passwd", "a\\b", "a\nb", "a\tb", "a b", "ä", "a" * 101),
-        *("\u202egnp.exe", "a\x7f", "C:", "a*"),
+        *("\u202egnp.exe", "a\x7f", "C:", "a*", "a\n", "NUL", "con.txt", "Com7.tar.gz", "model."),
     ],
 )
 def test_a_hostile_name_is_refused(db, connection, name):
     make_study(db)
-    with pytest.raises(InvalidParameterValue, match="the name: it is not 1 to 100 letters") as refused:
+    said = "the name: (it is not 1 to 100 letters|Windows allows no file with this name)"
+    with pytest.raises(InvalidParameterValue, match=said) as refused:
         begin(connection, take(connection), name, b"x")
     assert len(str(refused.value.diag.message_primary)) < 400
     assert saved(db) == []
@@ -373,6 +375,71 @@ def test_an_artifact_does_not_change_after_its_attempt(db, connection):
     (artifact,) = saved(db)
     assert read(db, artifact) == b"x"
     assert artifacts.remove(db, row.id, artifact) == "removed"
+
+
+def finish_with(connection: psycopg.Connection[Any], held: ClaimedTrial, loss: float) -> None:
+    assert save(connection, held, "model.bin", f"model {held.trial}".encode()) == "saved"
+    assert protocol.complete(connection, held, loss, {}, 1.0) == "recorded"
+
+
+def present(db: Connection) -> list[int]:
+    return [row.trial for row in saved(db) if row.removed_at is None]
+
+
+@pytest.mark.parametrize(("kept", "left"), [(1, [1]), (2, [1, 3]), (3, [0, 1, 3]), (9, [0, 1, 2, 3])])
+def test_the_best_trials_keep_their_artifacts(db, connection, kept, left):
+    """Trials 1 and 3 have the same loss, so trial 1 is better."""
+    row = make_study(db)
+    for loss in (0.5, 0.25, 0.75, 0.25):
+        finish_with(connection, take(connection), loss)
+    assert artifacts.remove_beaten(db, row.id, kept) == 4 - len(left)
+    assert artifacts.remove_beaten(db, row.id, kept) == 0
+    assert present(db) == left
+    assert count(connection, "artifact_content") == len(left)
+
+
+def test_a_beaten_trial_is_one_that_has_ended(db, connection):
+    """Failed and cancelled trials leave nothing; running trials and released trials lose nothing."""
+    row = make_study(db, trials=5, max_failures=1)
+    best, failed, cancelled, running, released = (take(connection) for _ in range(5))
+    for held in (failed, cancelled, running, released):
+        assert save(connection, held, "model.bin", b"shared") == "saved"
+        begin(connection, held, "half.bin", DATA)
+    finish_with(connection, best, 0.5)
+    protocol.fail(connection, failed, "it broke", 1.0)
+    trials.cancel(db, row.id, [cancelled.trial], "enough")
+    protocol.release(connection, released)
+    assert artifacts.remove_beaten(db, row.id, 1) == 2
+    assert present(db) == [best.trial, running.trial, released.trial]
+    upload(connection, running, "half.bin", DATA)
+    assert artifact_protocol.save(connection, running, "half.bin", sha256(DATA)) == "saved"
+    assert read(db, next(each for each in saved(db) if each.name == "half.bin")) == DATA
+
+
+def test_a_best_trial_without_artifacts_takes_none_from_the_next(db, connection):
+    row = make_study(db)
+    best = take(connection)
+    assert protocol.complete(connection, best, 0.1, {}, 1.0) == "recorded"
+    for loss in (0.5, 0.7):
+        finish_with(connection, take(connection), loss)
+    artifacts.remove_beaten(db, row.id, 1)
+    assert present(db) == [1]
+
+
+def test_a_locked_artifact_of_a_beaten_trial_waits_for_the_next_call(url, db, connection):
+    row = make_study(db)
+    for loss in (0.5, 0.25):
+        finish_with(connection, take(connection), loss)
+    with psycopg.connect(url) as idle:
+        idle.execute("select from ledger.artifact where trial = 0 for update")
+        assert artifacts.remove_beaten(db, row.id, 1) == 0
+    assert artifacts.remove_beaten(db, row.id, 1) == 1
+
+
+def test_the_number_of_kept_trials_is_at_least_one(db):
+    row = make_study(db)
+    with pytest.raises(DBAPIError, match="must be at least 1"):
+        artifacts.remove_beaten(db, row.id, 0)
 
 
 def test_an_old_snapshot_discards_nothing(url, db, connection):

@@ -44,6 +44,11 @@ def listed(program: Program, *options: str) -> list[dict[str, Any]]:
     return found
 
 
+def best_trial(program: Program) -> int:
+    complete = [trial for trial in program.document("own")["trials"] if trial["state"] == "complete"]
+    return int(min(complete, key=lambda trial: (trial["loss"], trial["number"]))["number"])
+
+
 @pytest.fixture(params=["folder", "ledger"])
 def program(request, tmp_path):
     """Return the program after a study whose two trials have saved artifacts."""
@@ -177,6 +182,58 @@ def test_a_killed_worker_leaves_whole_artifacts_only(tmp_path):
     ]
     program.run("artifact", "get", "own", "0", "late.bin")
     assert (tmp_path / "late.bin").read_bytes() == b"2"
+
+
+REPLACES = """
+def replaces(params, context):
+    for epoch in range(3):
+        context.save_artifact("best.bin", f"trial {context.trial}, epoch {epoch}".encode())
+    if context.trial == 1:
+        raise ValueError("no result")
+    return params["x"] ** 2
+"""
+
+
+@pytest.mark.parametrize("mode", ["batch", "steady"])
+@pytest.mark.parametrize("store", ["folder", "ledger"])
+def test_the_manager_removes_the_artifacts_of_beaten_trials(tmp_path, mode, store):
+    own_study(tmp_path, REPLACES, "replaces")
+    program = Program(tmp_path) if store == "folder" else Program(tmp_path, LEDGER_STORE="ledger")
+    options = ("--iterations", "3", "--mode", mode, "--keep-artifacts", "best")
+    program.run("run", "own.toml", "--allow", "mine", "--workers", "2", *options)
+    best = best_trial(program)
+    assert [row["trial"] for row in listed(program)] == [best]
+    assert len(listed(program, "--removed")) == 6
+    program.run("artifact", "get", "own", str(best), "best.bin")
+    assert (tmp_path / "best.bin").read_text() == f"trial {best}, epoch 2"
+    files = [path for path in (program.home / "artifacts").rglob("*") if path.is_file()]
+    assert len(files) == (1 if store == "folder" else 0)
+
+
+def test_a_command_removes_the_artifacts_of_beaten_trials(program):
+    best = best_trial(program)
+    said = program.run("artifact", "rm", "own", "0", "--keep", "1", code=2)
+    assert said.startswith("ledger: --keep chooses the trials by their values")
+    assert program.run("artifact", "rm", "own", "--keep", "2") == "0 artifacts removed\n"
+    assert program.run("artifact", "rm", "own", "--keep", "1") == "2 artifacts removed\n"
+    assert {row["trial"] for row in listed(program)} == {best}
+
+
+def test_a_manager_without_the_store_leaves_the_contents_to_a_sweep(tmp_path):
+    own_study(tmp_path, REPLACES, "replaces")
+    program = Program(tmp_path)
+    options = ("--iterations", "2", "--keep-artifacts", "1", "--store", "ledger")
+    manager = program.start("manager", "own.toml", *options)
+    wait_until(lambda: program.query("select from ledger.trial"))
+    (tmp_path / "far").mkdir()
+    program.run("worker", "--study", "own", "--until-complete", "--allow", "mine", "--store", "far")
+    _, error = manager.communicate()
+    assert manager.returncode == 0, error
+    files = [path for path in (tmp_path / "far").rglob("*") if path.is_file()]
+    assert len(files) == 12, "three contents of each trial"
+    assert len({row["trial"] for row in listed(program)}) == 1
+    program.run("artifact", "sweep", "--store", "far")
+    assert len([path for path in (tmp_path / "far").rglob("*") if path.is_file()]) == 1
 
 
 FAILS = """

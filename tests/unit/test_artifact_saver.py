@@ -299,6 +299,12 @@ def test_an_objective_cannot_give_a_hostile_name(name):
         CONTEXT.save_artifact(name, b"x")
 
 
+@pytest.mark.parametrize("name", ["NUL", "con.txt", "Lpt1.tar.gz", "model."])
+def test_an_objective_cannot_give_a_name_that_windows_forbids(name):
+    with pytest.raises(UsageError, match="save_artifact: Windows allows no file with the name"):
+        CONTEXT.save_artifact(name, b"x")
+
+
 def test_an_objective_cannot_save_what_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for content, kind, said in (
