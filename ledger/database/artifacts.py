@@ -47,6 +47,12 @@ def of_study(connection: Connection, study_id: int, trial: int | None = None) ->
         after = (page[-1].trial, page[-1].attempt, page[-1].name)
 
 
+def count(connection: Connection, study_id: int) -> int:
+    """Return the number of artifacts of a study that are not removed."""
+    of = select(func.count()).where(_artifacts.c.study_id == study_id, _artifacts.c.removed_at.is_(None))
+    return int(answer(connection, of))
+
+
 def pieces(connection: Connection, content: UUID) -> Iterator[bytes]:
     """Yield the pieces of a content that the ledger itself keeps, and read each piece in a separate transaction."""
     number = 0

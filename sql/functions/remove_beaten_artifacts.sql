@@ -2,8 +2,9 @@
 -- trials with the lowest losses among the trials that still have artifacts. If two losses are equal, the trial with the
 -- lower number is better. A trial that has not ended keeps its artifacts, so the function disturbs no worker.
 --   kept: the number of trials that keep their artifacts, at least 1.
--- One call removes at most 1000 artifacts. The answer is the number of removed artifacts. A caller repeats the call until
--- the answer is 0. The function never waits for a lock of another session, and leaves locked artifacts to the next call.
+-- One call removes at most 50 artifacts, because the ledger itself may keep 64 MB of each, and a call must end within the
+-- time limit of a statement. The answer is the number of removed artifacts. A caller repeats the call until the answer is
+-- 0. The function never waits for a lock of another session, and leaves locked artifacts to the next call.
 create or replace function ledger.remove_beaten_artifacts(study_id int, kept int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -33,7 +34,7 @@ begin
     join ledger.trial on trial.study_id = known.study_id and trial.number = known.trial
     where known.study_id = remove_beaten_artifacts.study_id and known.content is not null
       and trial.finished_at is not null and not exists (select from best where best.number = known.trial)
-    limit 1000
+    limit 50
     for no key update of known skip locked),
   removed as (
     update ledger.artifact as known

@@ -426,6 +426,19 @@ def test_a_best_trial_without_artifacts_takes_none_from_the_next(db, connection)
     assert present(db) == [1]
 
 
+def test_beaten_artifacts_are_removed_in_several_calls(db, connection):
+    row = make_study(db)
+    first = take(connection)
+    for number in range(MOST_ARTIFACTS):
+        assert save(connection, first, f"a{number}", b"x") == "saved"
+    assert protocol.complete(connection, first, 0.5, {}, 1.0) == "recorded"
+    finish_with(connection, take(connection), 0.25)
+    one_call = connection.execute("select ledger.remove_beaten_artifacts(%s, 1)", (row.id,)).fetchone()
+    assert one_call == (50,)
+    assert artifacts.remove_beaten(db, row.id, 1) == MOST_ARTIFACTS - 50
+    assert present(db) == [1]
+
+
 def test_a_locked_artifact_of_a_beaten_trial_waits_for_the_next_call(url, db, connection):
     row = make_study(db)
     for loss in (0.5, 0.25):

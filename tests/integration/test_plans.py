@@ -361,6 +361,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "refuse",
         "release_pause",
         "remove_artifact",
+        "remove_beaten_artifacts",
         "rename_study",
         "report_code",
         "resume",

@@ -82,6 +82,7 @@ FUNCTIONS = {
             "reap",
             "record_code",
             "remove_artifact",
+            "remove_beaten_artifacts",
             "resume",
             "retry",
             "revision",

@@ -345,6 +345,18 @@ class Histories(RuleBasedStateMachine):
         del self.artifacts[key]
         artifacts.discard(self.db)
 
+    @precondition(lambda self: self.artifacts)
+    @rule(kept=st.integers(1, 2))
+    def a_manager_removes_the_artifacts_of_beaten_trials(self, kept: int) -> None:
+        rows = {row.number: row for row in trials.all_of(self.db, self.study.id)}
+        present = {trial for trial, _attempt, _name in self.artifacts}
+        ranked = sorted((row.loss, number) for number, row in rows.items() if number in present and row.loss is not None)
+        best = {number for _loss, number in ranked[:kept]}
+        artifacts.remove_beaten(self.db, self.study.id, kept)
+        for key in list(self.artifacts):
+            if rows[key[0]].finished_at is not None and key[0] not in best:
+                del self.artifacts[key]
+
     def saved_artifacts(self) -> list[ArtifactRow]:
         return [row for row in artifacts.of_study(self.db, self.study.id) if row.removed_at is None]
 

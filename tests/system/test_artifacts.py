@@ -210,6 +210,17 @@ def test_the_manager_removes_the_artifacts_of_beaten_trials(tmp_path, mode, stor
     assert len(files) == (1 if store == "folder" else 0)
 
 
+def test_an_export_says_that_it_contains_no_artifacts(program):
+    process = program.start("export", "own", "--output", "own.json")
+    _, error = process.communicate()
+    assert process.returncode == 0
+    assert error == "study own has 4 artifacts, which no export contains: download them by `ledger artifact get`\n"
+    program.run("import", "own.json", "--name", "copy")
+    assert program.run("artifact", "list", "copy") == "study copy has no artifacts\n"
+    program.run("study", "delete", "copy", "--yes")
+    assert len(listed(program)) == 4
+
+
 def test_a_command_removes_the_artifacts_of_beaten_trials(program):
     best = best_trial(program)
     said = program.run("artifact", "rm", "own", "0", "--keep", "1", code=2)
