@@ -130,7 +130,7 @@ def upgrade() -> None:
             "removed_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when a user removed the artifact; null unless the artifact is removed.",
+            comment="Time when a user or the manager removed the artifact; null unless the artifact is removed.",
         ),
         sa.CheckConstraint("(saved_at is null) = (sha256 is null)", name=op.f("artifact_sha256_when_saved")),
         sa.CheckConstraint("(saved_at is null) = (size is null)", name=op.f("artifact_size_when_saved")),

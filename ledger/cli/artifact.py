@@ -43,7 +43,7 @@ def artifact() -> None:
 )
 @click.argument("name", type=STUDY)
 @click.option("--trial", type=_NUMBER, metavar="NUMBER", help="List only the artifacts of this trial.")
-@click.option("--removed", is_flag=True, help="Also list the artifacts that a user has removed.")
+@click.option("--removed", is_flag=True, help="Also list removed artifacts.")
 @document.json_option
 @settings_options
 def list_(name: str, trial: int | None, removed: bool, as_json: bool, settings: Settings) -> None:
@@ -173,10 +173,11 @@ def rm(
 @settings_options
 @store_option
 def sweep(settings: Settings) -> None:
-    """Delete the contents to which no artifact refers, such as those of deleted studies and of killed workers.
+    """Delete the contents to which no artifact refers.
 
-    The commands `ledger artifact rm` and `ledger study delete` do the same. Run `sweep` after an error of the store, or
-    for a store that only another machine can reach.
+    Such contents are left by removed artifacts, deleted studies and killed workers. The commands `ledger artifact rm`
+    and `ledger study delete` do the same. Run `sweep` after an error of the store, or for a store that only another
+    machine can reach.
     """
     with connected(settings) as connection:
         _sweep(connection, settings)

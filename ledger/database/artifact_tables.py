@@ -90,7 +90,10 @@ artifact = Table(
         comment="Id of the content that the worker is writing for this artifact; null if it is writing none.",
     ),
     moment("saved_at", comment="Time when the worker saved the artifact last; null until the artifact is saved."),
-    moment("removed_at", comment="Time when a user removed the artifact; null unless the artifact is removed."),
+    moment(
+        "removed_at",
+        comment="Time when a user or the manager removed the artifact; null unless the artifact is removed.",
+    ),
     ForeignKeyConstraint(
         ["study_id", "trial", "attempt"],
         ["ledger.attempt.study_id", "ledger.attempt.trial", "ledger.attempt.number"],

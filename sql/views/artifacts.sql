@@ -1,4 +1,4 @@
--- All artifacts that were saved, also those that a user has removed, without their contents.
+-- All artifacts that were saved, also removed artifacts, without their contents.
 create or replace view ledger.artifacts as
 select
   artifact.study_id,
@@ -17,5 +17,5 @@ join ledger.study on study.id = artifact.study_id
 where artifact.saved_at is not null;
 
 comment on view ledger.artifacts is
-  'All artifacts that were saved, also those that a user has removed, without their contents.';
+  'All artifacts that were saved, also removed artifacts, without their contents.';
 comment on column ledger.artifacts.study is 'Name of the study.';

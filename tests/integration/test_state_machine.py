@@ -350,7 +350,9 @@ class Histories(RuleBasedStateMachine):
     def a_manager_removes_the_artifacts_of_beaten_trials(self, kept: int) -> None:
         rows = {row.number: row for row in trials.all_of(self.db, self.study.id)}
         present = {trial for trial, _attempt, _name in self.artifacts}
-        ranked = sorted((row.loss, number) for number, row in rows.items() if number in present and row.loss is not None)
+        ranked = sorted(
+            (row.loss, number) for number, row in rows.items() if number in present and row.loss is not None
+        )
         best = {number for _loss, number in ranked[:kept]}
         artifacts.remove_beaten(self.db, self.study.id, kept)
         for key in list(self.artifacts):
