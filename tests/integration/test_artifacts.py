@@ -1,6 +1,7 @@
 """Artifacts in the database: saved under a claim, read by all readers, and removed beside running writers."""
 
 import hashlib
+import io
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from ledger.database.bounds import ARTIFACT_PIECE, LARGEST_KEPT_ARTIFACT, MOST_A
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError
+from ledger.manager.artifact_keeper import ArtifactKeeper
+from ledger.store import Content, opened
 from tests.integration.ledgers import make_study, take
 
 DATA = b"weights" * 400_000
@@ -493,3 +496,29 @@ def test_a_locked_content_is_forgotten_later(url, db, connection):
             artifacts.forget(db, discarded.id)
     artifacts.forget(db, discarded.id)
     assert artifacts.discard(db) == []
+
+
+def test_a_manager_deletes_replaced_contents_from_its_store_alone(db, connection, tmp_path):
+    row = make_study(db)
+    held = take(connection)
+    store = opened((tmp_path / "mine").as_uri())
+    for data, url in ((b"first", store.url), (b"far", STORE), (b"last", store.url)):
+        answer, content = begin(connection, held, "best.bin", data, url)
+        assert answer == "wanted"
+        assert content is not None
+        if url == store.url:
+            store.put(Content(sha256(data), len(data), content), io.BytesIO(data))
+        assert artifact_protocol.save(connection, held, "best.bin", sha256(data)) == "saved"
+    ArtifactKeeper(db, row, None, store.url).finish()
+    assert [path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [b"last"]
+    assert [content.store for content in artifacts.discarded(db)] == [STORE]
+
+
+def test_a_store_that_fails_stops_no_manager(db, connection, caplog):
+    row = make_study(db)
+    held = take(connection)
+    save(connection, held, "a", b"x", "nothing://bucket")
+    artifacts.remove(db, row.id, saved(db)[0])
+    ArtifactKeeper(db, row, None, "nothing://bucket").finish()
+    assert "a removed artifact is still in its store: the store nothing://bucket cannot be opened" in caplog.text
+    assert len(artifacts.discarded(db)) == 1
