@@ -21,8 +21,8 @@ from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
 from ledger.study.arguments import Mode
 from ledger.study.criteria import StoppingCriteria
-from ledger.study.names import name_fault
 from ledger.study.early_stopping import EarlyStopping
+from ledger.study.names import name_fault
 from ledger.study.objective import KINDS, Objective, ObjectiveSettings
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.space import Space
@@ -308,8 +308,9 @@ def assemble(
         "command" is the list of the words after ``--``. The value of the key "space" is the path of a TOML file with
         the table [space]. The function ignores a key whose value is None. Options override values of the study file.
     file : Path, optional
-        A TOML file with the tables [study], [space], [optimizer], [objective], [stopping] and [limits]. Every table is optional. If
-        the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
+        A TOML file with the tables [study], [space], [optimizer], [objective], [stopping] and [limits]. Every table is
+        optional. If the value of `data` in [objective] is a relative path, the path is relative to the study file's
+        folder.
     tables : mapping, optional
         The tables of a study file. Each key is the name of a table. If `file` is given, the function ignores `tables`.
 
