@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from ledger.database import protocol, studies
+from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited
 from tests.integration.ledgers import add_iteration, spec, take
 
@@ -39,7 +40,7 @@ def test_the_rungs_are_those_of_python(connection, rule, eta, first, last):
     assert tuple(found) == rule.rungs
 
 
-def search(db, trials: int = 4, **rule: Any) -> studies.StudyRow:
+def search(db, trials: int = 4, **rule: Any) -> StudyRow:
     """A running study that stops trials early, with one iteration of pending trials."""
     given = {"rule": "halving", "eta": 2, "min_resource": 1, "max_resource": 8, "audit": 0.0, **rule}
     stopping = EarlyStopping(**given).model_dump()
