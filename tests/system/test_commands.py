@@ -398,9 +398,14 @@ def test_a_signal_to_all_processes_of_a_worker_counts_no_failure(tmp_path, scrip
         wait_until((tmp_path / "begun").exists)
         (trainer,) = children_of(worker.pid)
         (command,) = children_of(trainer)
-        # as a service manager does, which signals all processes of a service
+        # A service manager signals all processes of a service at the same time. On a busy machine, the command would
+        # otherwise end before the worker has received its signal.
+        for pid in (worker.pid, trainer):
+            os.kill(pid, signal.SIGSTOP)
         for pid in (command, trainer, worker.pid):
             os.kill(pid, signal.SIGTERM)
+        for pid in (worker.pid, trainer):
+            os.kill(pid, signal.SIGCONT)
         worker.communicate()
         assert worker.returncode == 0
         assert [attempt["outcome"] for attempt in program.document("own")["attempts"]] == ["released"]
