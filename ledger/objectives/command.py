@@ -61,7 +61,7 @@ class RemainingProcessesError(LedgerError):
 
 @dataclass(frozen=True)
 class CommandPermissions:
-    """The commands that a process is allowed to run, and the folder in which the commands may write files.
+    """The commands that a process is allowed to run, the folder for their files, and the reaper of their processes.
 
     Attributes
     ----------

@@ -124,8 +124,7 @@ def found():
 
 def test_equal_seeds_give_equal_points_in_any_process():
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}
-    program = [sys.executable, "-c", POINTS]
-    there = subprocess.run(program, check=True, capture_output=True, text=True, env={**os.environ, **threads}).stdout
+    there = in_a_fresh_process(POINTS, **threads)
     with threadpool_limits(2):
         assert found() == json.loads(there)
 
