@@ -3,9 +3,9 @@
 The functions `minimize` and `maximize` search for the parameters with which a function returns its best value. The
 decorator `objective` declares that a function is an objective. The function `command` returns an objective that runs a
 program, and the function `estimator` returns an objective that trains an estimator. The class `Study` has methods that
-control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial` to a program that trains
-the trials itself. `list_studies` lists the studies. `load_study` reads a study from the ledger, and returns a
-`StudyResult` with the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`. A
+control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
+program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
+returns a `StudyResult` with the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`. A
 `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for each study. An
 objective may take a `Context` as its second argument. A `LedgerError` is an exception with a message for the user. A
 `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`

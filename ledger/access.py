@@ -67,8 +67,8 @@ def database(settings: Settings, *, create: bool = False, migrate: bool = True) 
         try:
             yield settings.database_url
         except Exception as error:
-            # If psycopg raises an error, SQLAlchemy raises another error. The attribute `orig` of SQLAlchemy's error is
-            # the error of psycopg.
+            # SQLAlchemy catches each error of psycopg, and raises an error of SQLAlchemy. The attribute `orig` of
+            # SQLAlchemy's error is the error of psycopg.
             original = getattr(error, "orig", error)
             if isinstance(original, InsufficientPrivilege):
                 raise MissingPrivilegeError(_role(settings.database_url), str(original.diag.message_primary)) from None

@@ -42,17 +42,17 @@ class Study:
     """A search for the parameters with which an objective returns its best value.
 
     The constructor checks all arguments, and writes nothing to the ledger. The methods `run` and `start` train the
-    trials with workers. A program that trains the trials itself calls the methods `ask` and `tell`.
+    trials with workers. A program that trains the trials without workers calls the methods `ask` and `tell`.
 
     Parameters
     ----------
     objective : callable, CommandObjective or EstimatorObjective, optional
         A function or another callable, such as a `functools.partial` or a bound method. The results of `ledger.command`
         and `ledger.estimator` are also objectives. If a worker can import the callable from a module, the ledger
-        records the names of the module and the callable. Then workers on other machines can import the callable. If a
-        script or a notebook defines the callable, or if the callable is a closure, only workers that `run` starts can
-        load the callable. A program that trains the trials itself with `ask` and `tell` needs no objective. A study
-        without an objective needs the arguments `space` and `name`.
+        records the names of the module and the callable. With the recorded names, workers on other machines can import
+        the callable. If a script or a notebook defines the callable, or if the callable is a closure, only workers that
+        `run` starts can load the callable. A program that calls `ask` and `tell` needs no objective. A study without an
+        objective needs the arguments `space` and `name`.
     space : mapping, sequence or Space, optional
         The search space, in a form that `ledger.space.from_any` accepts. The default is the space that the program gave
         to `ledger.objective`, `ledger.command` or `ledger.estimator`.
@@ -70,8 +70,8 @@ class Study:
         The budget as a number of trials, from 1 to 1,000,000. The caller may not pass both `trials` and `iterations`.
         The last batch may have fewer than `batch_size` trials.
     timeout : float, optional
-        The time limit of the study in seconds, from 0.01 to 31,536,000. The limit excludes the time between two runs.
-        After the time limit, the running trials have 8 seconds to end. By default, the study has no time limit.
+        The time limit of the study in seconds, from 0.01 to 31,536,000. The time limit excludes the time between two
+        runs. After the time limit, the running trials have 8 seconds to end. The default is no time limit.
     target : float, optional
         The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
@@ -211,7 +211,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """The study's name: the argument `name` of the constructor, or the default name.
+        """The study's name, which is the argument `name` of the constructor or the default name.
 
         Examples
         --------
@@ -239,8 +239,8 @@ class Study:
         ledger already contains the study, the method continues the study. If the study is already complete, the method
         immediately returns the result. If the study has failed, the method tries one more round of trials.
 
-        Outside a notebook, `run` prints nothing by default. The log records of this process and of the workers go to
-        loggers whose names begin with ``ledger.``. To show the log records, call
+        Outside a notebook, `run` prints nothing by default. This process writes its own log records and the workers'
+        log records to loggers whose names begin with ``ledger.``. To show the log records, call
         ``logging.basicConfig(level=logging.INFO)``. After Ctrl-C, the workers finish the trials that they are training.
         After Ctrl-C, another call of `run` continues the study.
 
@@ -254,14 +254,15 @@ class Study:
             `stop` to stop the search. If a callback raises an exception, the search ends, and `run` raises the
             exception.
         show : bool, optional
-            Whether to show the progress of the search. A notebook and a terminal show a status that the method updates.
-            Elsewhere, the method prints one line for each iteration. By default, only a notebook shows the search.
+            Whether to show the progress of the search. In a notebook or on a terminal, the method updates a status. On
+            any other output, the method prints one line for each iteration. By default, the method shows the progress
+            only in a notebook.
         if_changed : {"refuse", "accept", "new"}, optional
             What to do if the recorded code of the objective differs from the current code. The code consists of the
             functions and the values that the objective uses. By default ("refuse"), the method raises an error that
             names the changes. With "accept", the study continues with the new code. The ledger records the number of
-            the first trial with the new code. With "new", the method runs another study. The name of the other study
-            ends with a part of the new code's hash. A later call with "new" continues the other study.
+            the first trial with the new code. With "new", the method runs a new study. The name of the new study ends
+            with a part of the new code's hash. A later call with "new" continues the new study.
 
         Returns
         -------
@@ -319,7 +320,7 @@ class Study:
         Returns
         -------
         RunningSearch
-            The running search. Its methods are `wait`, `stop` and `result`.
+            The running search. A `RunningSearch` has the methods `wait`, `stop` and `result`.
 
         Raises
         ------
@@ -362,12 +363,12 @@ class Study:
 
     @known_keywords
     def ask(self, *, if_changed: IfChanged = "refuse") -> AskedTrial | None:
-        """Claim the next trial for this program. The program trains the trial itself, and reports the value with
-        `tell`.
+        """Claim the next trial for this program. The program trains the trial without a worker, and reports the value
+        with `tell`.
 
-        No other worker can claim the trial until this program calls `tell` or ends. A thread of this program renews the
-        claim. If this program crashes, another program can claim the trial. Several programs and several threads may
-        ask for trials of the same study at the same time. If no other program manages the study, a thread of this
+        No other program can claim the trial until this program calls `tell` or ends. A thread of this program renews
+        the claim. If this program crashes, another program can claim the trial. Several programs and several threads
+        may ask for trials of the same study at the same time. If no other program manages the study, a thread of this
         program proposes the trials. The first call of `ask` creates the study, or continues the recorded study.
 
         Parameters
@@ -429,8 +430,8 @@ class Study:
         ------
         UsageError
             The caller gives both `value` and `error`, or neither `value` nor `error`. A UsageError also occurs if the
-            value is invalid, or if this program has not claimed the trial. After an invalid value, the program still
-            has the claim of the trial, and can call `tell` again.
+            value is invalid, or if this program has not claimed the trial. If the value is invalid, the program keeps
+            the claim of the trial, and can call `tell` again.
         LedgerError
             The claim is no longer valid, for example because a user has cancelled the trial.
 

@@ -40,9 +40,9 @@ from ledger.worker.registration import WorkerRegistration
 
 # The shortest and the longest pause, in seconds, between two requests for a trial.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
-# If another program manages the study, this program tries again to manage the study after this pause, in seconds.
+# Pause, in seconds, between two attempts of this program to manage a study that another program manages.
 _MANAGER_PAUSE = 1.0
-# The heartbeat thread checks at this interval, in seconds, whether a claim needs a heartbeat.
+# Interval, in seconds, at which the heartbeat thread checks whether a claim needs a heartbeat.
 _HEARTBEAT_POLL = 0.2
 
 
@@ -78,7 +78,7 @@ class AskedTrial:
 
 
 class _ClosedError(LedgerError):
-    """The error if another thread has closed the study, or has detected the end of the study."""
+    """Reports to a thread that another thread has closed the study, or has detected the end of the study."""
 
 
 @dataclass
@@ -160,7 +160,7 @@ class TrialAsker:
 
     @property
     def ended(self) -> StudyRow | None:
-        """The final row of the study. None until this object has detected the end of the study."""
+        """The final row of the study. The row is None until this object has detected the end of the study."""
         return self._row
 
     def ask(self) -> AskedTrial | None:
@@ -200,8 +200,8 @@ class TrialAsker:
         Raises
         ------
         UsageError
-            This program has not claimed the trial, or the value is invalid. After an invalid value, this program still
-            has the claim of the trial.
+            This program has not claimed the trial, or the value is invalid. If the value is invalid, this program keeps
+            the claim of the trial.
         LedgerError
             The claim of the trial is no longer valid.
         """
@@ -234,8 +234,8 @@ class TrialAsker:
             )
 
     def close(self) -> None:
-        """Release the trials that this program has claimed, and stop managing the study. A second call has no
-        effect.
+        """Release the trials that this program has claimed, and stop managing the study. A second call of `close` has
+        no effect.
         """
         if self._is_closing.is_set():
             return
@@ -284,8 +284,8 @@ class TrialAsker:
                 self.close()
 
     def _check_waiting(self) -> None:
-        """Raise a LedgerError if `ask` would wait until the calling thread itself ends a trial. The wait would never
-        end.
+        """Raise a LedgerError if `ask` would wait forever, because only the calling thread can end the trials that
+        `ask` waits for.
 
         If another thread has claimed the trial, `ask` waits until the other thread calls `tell`.
         """

@@ -46,7 +46,7 @@ class RunningSearch:
         self._search, self._request_stop = search, request_stop
         self._result: StudyResult | None = None
         self._error: BaseException | None = None
-        # The thread is a daemon thread. Otherwise, the program could exit only after the end of the study.
+        # Without ``daemon=True``, the program could exit only after the end of the study.
         self._thread = threading.Thread(target=self._run, name=f"ledger study {name}", daemon=True)
         atexit.register(self.stop)
         self._thread.start()
@@ -57,7 +57,7 @@ class RunningSearch:
         Parameters
         ----------
         timeout : float, optional
-            The longest time to wait, in seconds. By default, the time is not limited.
+            The longest time to wait, in seconds. By default, the method waits without a time limit.
 
         Examples
         --------
@@ -99,7 +99,7 @@ class RunningSearch:
         Parameters
         ----------
         timeout : float, optional
-            The longest time to wait, in seconds. By default, the time is not limited.
+            The longest time to wait, in seconds. By default, the method waits without a time limit.
 
         Returns
         -------
@@ -109,8 +109,8 @@ class RunningSearch:
         Raises
         ------
         LedgerError
-            The search is still running after `timeout` seconds, or an error has ended the search. `ledger.Study.run`
-            lists the possible errors.
+            The search is still running after `timeout` seconds, or an error has ended the search. The docstring of
+            `ledger.Study.run` lists the possible errors.
 
         Examples
         --------

@@ -125,7 +125,7 @@ class _Code:
         return repr(value)
 
     def _call(self, start: str, parts: Sequence[tuple[str, Any]], end: str, indent: int) -> str:
-        """Return the text of `parts` between `start` and `end`, which are brackets. A short text is one line."""
+        """Return the code of `parts`, enclosed in the brackets `start` and `end`. A short text is one line."""
         line = start + ", ".join(key + self.expression(part, indent) for key, part in parts) + end
         if "\n" not in line and len(line) + indent <= _WIDTH - len("model = "):
             return line
@@ -201,7 +201,7 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
     """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model
     runs.
 
-    Return the name of the argument with which `fit` of the pipeline accepts the weights of the rows.
+    The pipeline's method `fit` has an argument for the weights of the rows. Return the name of the argument.
     """
     steps = []
     encoding = dataset.encoding
@@ -209,7 +209,8 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
         transformer = code.use("sklearn.compose", "make_column_transformer")
         encoder = code.use("sklearn.preprocessing", "OneHotEncoder")
         parts = []
-        # Each `run` consists of adjacent columns, which all contain text or all contain numbers.
+        # Each `run` is a sequence of adjacent columns. Either every column of a `run` contains text, or every column
+        # contains numbers.
         for is_text, run in groupby(encoding.features, key=encoding.codes.__contains__):
             names = list(run)
             if is_text:
@@ -250,8 +251,8 @@ def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed
 
 
 def _public_name(kind: type) -> tuple[str, str]:
-    """Return the name of a module that contains the class, and the name of the class. The module is the module with the
-    shortest path.
+    """Return the name of a module that contains the class, and the name of the class. If several modules contain the
+    class, return the module with the shortest path.
     """
     parts = kind.__module__.split(".")
     for length in range(1, len(parts)):

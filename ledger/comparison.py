@@ -140,7 +140,8 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
         Whether the comparison may have several groups. The studies of a group have the same objective, dataset, metric
         and direction. By default, the function raises an error if the studies need several groups.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default database is the default database of `Study`.
+        The PostgreSQL database of the ledger, as a libpq URL. By default, the function uses the same database as
+        `Study`.
 
     Returns
     -------
@@ -170,7 +171,9 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise a UsageError if a name is no text or occurs twice, or if the number of names is not from 1 to 12."""
+    """Raise a UsageError if a name is not a string, if a name occurs twice, or if the caller passes 0 or more than 12
+    names.
+    """
     for name in names:
         if not isinstance(name, str):
             raise UsageError(f"compare: the name of a study must be a text, not {show(name)}; pass result.name")
@@ -182,7 +185,7 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def read_comparison(connection: Connection, names: Sequence[str], *, set_apart: bool) -> StudyComparison:
-    """Read a comparison from the ledger. `compare` describes the parameters and the errors."""
+    """Read a comparison from the ledger. The docstring of `compare` describes the parameters and the errors."""
     rows = [studies.get(connection, name) for name in names]
     curves = [study_curves.read(connection, row) for row in rows]
     return StudyComparison(group_studies(curves, set_apart=set_apart), max(curve.at for curve in curves))

@@ -23,9 +23,10 @@ class LedgerError(Exception):
     """An error with a one-line message for the user.
 
     The message names the error, the place of the error and a solution. A `UsageError` reports an invalid request of the
-    user. A LedgerError that is no UsageError reports that the program cannot carry out a valid request at present. For
-    example, the study has failed, the study does not exist, or the database is unavailable. A command that ends with a
-    LedgerError exits with code 1, or with code 2 if the error is a UsageError.
+    user. If a LedgerError is not a UsageError, the request is valid, but the program cannot carry out the request at
+    present. For example, the program raises a LedgerError if a study has failed, if a study does not exist, or if the
+    database is unavailable. A command that ends with a LedgerError exits with code 1, or with code 2 if the error is a
+    UsageError.
 
     Examples
     --------
@@ -59,7 +60,7 @@ class UsageError(LedgerError):
 
 
 class StudyFailedError(LedgerError):
-    """The error if a study has failed because its trials failed.
+    """A LedgerError that reports that a study has failed because its trials failed.
 
     The traceback of the objective is a note of the exception. Therefore Python shows the objective's traceback below
     the message.
@@ -98,8 +99,9 @@ class StudyFailedError(LedgerError):
         self.traceback: str | None = None
         if error is not None and _TRACEBACK in error:
             self.traceback = error.strip()
-            # The first line without indentation contains the type and the message of the exception. The following lines
-            # continue the message, or are notes of the exception.
+            # In a traceback, the first line without indentation after the header contains the type and the message of
+            # the exception. In a traceback, the lines after the type and the message continue the message, or are notes
+            # of the exception.
             block = self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()
             named = (_EXCEPTION.match(line) for line in block[1:])
             self.exception = next((found[1] for found in named if found), None)

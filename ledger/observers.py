@@ -52,7 +52,8 @@ class ProgramObserver(SearchObserver):
         self._output: int | None = None
         self._thread: threading.Thread | None = None
         self._study: StudyRow | None = None
-        # The observer has already called the callbacks for each trial whose number is below `_first` or in `_seen`.
+        # The observer has already called the callbacks for each trial with a number below `_first`, and for each trial
+        # in `_seen`.
         self._first = 0
         self._seen: set[int] = set()
 
@@ -118,8 +119,8 @@ class ProgramObserver(SearchObserver):
                 level, message, is_record = _parsed(line)
                 if level >= logging.WARNING:
                     self.last_problem = one_line(message)
-                # The view itself shows the progress of the study. Therefore the view does not show the workers' log
-                # records about the progress.
+                # The view already shows the progress of the study, so the view does not show the workers' log records
+                # about the progress.
                 if self._view is not None and (not is_record or level >= logging.WARNING):
                     self._view.add_output(message)
                 _worker_log.log(level, "%s", message)
@@ -129,7 +130,7 @@ def _parsed(line: str) -> tuple[int, str, bool]:
     """Parse one line of a worker's output. Return the log level and the message. Also return whether the line is a log
     record.
 
-    A line that is no JSON log record is either output of an objective, or an error message of a worker.
+    If a line is not a JSON log record, the line is the output of an objective or the error message of a worker.
     """
     try:
         record = json.loads(line)

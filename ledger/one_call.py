@@ -44,19 +44,19 @@ def minimize(
     callbacks : iterable of callable, optional
         Functions that the search calls with each `Trial` that has ended.
     show : bool, optional
-        Whether to show the progress of the search. `ledger.Study.run` describes the parameter. By default, only a
-        notebook shows the search.
+        Whether to show the progress of the search. The docstring of `ledger.Study.run` describes the parameter. By
+        default, the function shows the progress only in a notebook.
     if_changed : {"refuse", "accept", "new"}, optional
-        What to do if the objective's code has changed since an earlier search. `ledger.Study.run` describes the
-        parameter. By default, the function raises an error that names the change.
+        What to do if the objective's code has changed since an earlier search. The docstring of `ledger.Study.run`
+        describes the parameter. By default, the function raises an error that names the change.
     options : StudyOptions
-        The other arguments of `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
+        More arguments for `ledger.Study`, such as `trials`, `name`, `seed`, `timeout` and `batch_size`.
 
     Returns
     -------
     StudyResult
-        The study with all its trials. The attribute `best_value` is the lowest value. The attribute `best_params`
-        contains the parameters of the best trial.
+        The study with all its trials. The attribute `best_value` is the lowest value that the objective returned. The
+        attribute `best_params` contains the parameters of the best trial.
 
     Raises
     ------
@@ -95,25 +95,26 @@ def maximize(
     Parameters
     ----------
     objective : callable
-        The objective that the search maximises. `minimize` describes the parameter.
+        The objective that the search maximises. The docstring of `minimize` describes the parameter.
     space : mapping, sequence or Space, optional
-        The search space. `minimize` describes the parameter.
+        The search space. The docstring of `minimize` describes the parameter.
     workers : int, optional
-        The number of worker processes. `minimize` describes the parameter.
+        The number of worker processes. The docstring of `minimize` describes the parameter.
     callbacks : iterable of callable, optional
         The functions that the search calls with each `Trial` that has ended.
     show : bool, optional
-        Whether to show the progress of the search. `minimize` describes the parameter.
+        Whether to show the progress of the search. The docstring of `minimize` describes the parameter.
     if_changed : {"refuse", "accept", "new"}, optional
-        What to do if the objective's code has changed since an earlier search. `minimize` describes the parameter.
+        What to do if the objective's code has changed since an earlier search. The docstring of `minimize` describes
+        the parameter.
     options : StudyOptions
-        The other arguments of `ledger.Study`, such as `trials` and `name`.
+        More arguments for `ledger.Study`, such as `trials` and `name`.
 
     Returns
     -------
     StudyResult
-        The study with all its trials. The attribute `best_value` is the highest value. The attribute `best_params`
-        contains the parameters of the best trial.
+        The study with all its trials. The attribute `best_value` is the highest value that the objective returned. The
+        attribute `best_params` contains the parameters of the best trial.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def training_form(study: str, objective: Mapping[str, Any], request: str) -> Tra
     Raises
     ------
     UsageError
-        The ledger cannot train the objective, because the objective is a function or a command.
+        The objective is a function or a command, so the ledger does not know how to train an estimator.
     """
     for kind in ("function", "command"):
         if kind in objective:

@@ -27,7 +27,9 @@ def pandas_for(method: str) -> Any:
 
 
 def reports_frame(name: str, settings: Settings, trial: int | None) -> "pd.DataFrame":
-    """Read the reports of a study or of one trial into a data frame. `StudyResult.reports` describes the data frame."""
+    """Read the reports of a study or of one trial into a data frame. The docstring of `StudyResult.reports` describes
+    the data frame.
+    """
     pd = pandas_for("reports()")
     with connected(settings) as connection:
         study = studies.get(connection, name)

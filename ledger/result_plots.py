@@ -1,4 +1,4 @@
-"""The plots of a study for Python programs, which are the figures of the command ``ledger report``."""
+"""The plots of a study for Python programs. The command ``ledger report`` draws the same plots."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class ResultPlots:
     """The plots of a study as Plotly figures.
 
-    The command ``ledger report`` draws the same figures. The first plot reads the study from the ledger, and the later
-    plots use the same data. If the study has more than 2,000 trials, the plots show a selection of the trials.
+    The command ``ledger report`` draws the same figures. The first call of a plot method reads the study from the
+    ledger. Later calls of plot methods use the same data. If the study has more than 2,000 trials, the plots show a
+    selection of the trials.
 
     Parameters
     ----------
@@ -33,8 +34,8 @@ class ResultPlots:
     Raises
     ------
     LedgerError
-        A method raises a LedgerError if the method cannot draw its plot. For example, no trial is complete, the study
-        has no surrogate yet, or the package plotly is not installed.
+        A method raises a LedgerError if the method cannot draw its plot. For example, a method cannot draw its plot if
+        no trial is complete, if the study has no surrogate yet, or if the package plotly is not installed.
 
     Examples
     --------
@@ -80,7 +81,8 @@ class ResultPlots:
         return self._figure("curves")
 
     def slice(self, *parameters: str) -> "go.Figure":
-        """Return a figure with one plot for each parameter. A plot shows the trials' values against the parameter.
+        """Return a figure with one plot for each parameter. Each plot shows the value of each trial against the value
+        of one parameter.
 
         Parameters
         ----------
@@ -144,7 +146,8 @@ class ResultPlots:
         return self._figure("contour", () if first is None else (first, second))
 
     def parallel(self) -> "go.Figure":
-        """Return a parallel-coordinates plot of the complete trials. The axes are the parameters and the value.
+        """Return a parallel-coordinates plot of the complete trials. The plot has one axis for each parameter, and one
+        axis for the trial's value.
 
         Returns
         -------

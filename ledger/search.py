@@ -127,8 +127,8 @@ def run(
     Returns
     -------
     StudyRow
-        The study in its final state, which is complete, failed or cancelled. If the listener has stopped the search,
-        the function returns the study in its current state.
+        The study in its final state, which is complete, failed or cancelled. If `listener` has stopped the search, the
+        function returns the study in its current state.
 
     Raises
     ------
@@ -168,15 +168,16 @@ def resume(
     Parameters
     ----------
     iterations, trials : int, optional
-        The new budget, as a number of iterations or as a number of trials. In trials, the budget is `iterations` times
-        the study's batch size. The new budget must not be smaller than the recorded budget.
+        The new budget, as a number of iterations or as a number of trials. If the caller gives `iterations`, the new
+        budget in trials is `iterations` times the study's batch size. The new budget must not be smaller than the
+        recorded budget.
     batch_size : int, optional
         The new batch size. The optimizer uses the new batch size for all later proposals. None keeps the recorded batch
         size.
     target, patience, timeout : optional
         The new value of each stopping criterion. None keeps the recorded value of the criterion.
     account : SystemUser, optional
-        The system user as which `check_objective` loads the objective in a process of its own.
+        The system user of the process in which `check_objective` loads the objective.
 
     Returns
     -------
@@ -189,8 +190,9 @@ def resume(
         The caller gives both `iterations` and `trials`.
     LedgerError
         The study does not exist or was cancelled, or the new budget is smaller than the recorded budget. A LedgerError
-        also occurs if the caller requests workers, but this machine cannot load the objective. In each of these cases,
-        the function does not change the study. The docstring of `run` lists other causes of a LedgerError.
+        also occurs if the caller requests workers, but this machine cannot load the objective. If the request is
+        invalid, or if this machine cannot load the objective, the function does not change the study. The docstring of
+        `run` lists other causes of a LedgerError.
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; remove one of them")
@@ -209,8 +211,7 @@ def resume(
         set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
         if another_round and code is not None and recorded_trials.best(connection, row.id) is None:
-            # The objective failed in every trial. Therefore the function assumes that the user has corrected the
-            # objective.
+            # The objective failed in every trial, so the function assumes that the user has corrected the objective.
             accept(connection, row, code)
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
@@ -282,7 +283,8 @@ def accept_code(
     commands: Collection[str] = (),
     account: SystemUser | None = None,
 ) -> list[str]:
-    """Record this machine's code of the objective as the study's valid code. Return the changes of the code.
+    """Record this machine's code of the objective as the study's valid code. Return the differences between the
+    previous code and the new code.
 
     The list is empty if the code has not changed. The list is also empty if the ledger contained no code for the study.
 

@@ -34,8 +34,8 @@ class Display(Protocol):
 
 
 class SearchView:
-    """Reads the status of a study from the ledger, and draws the status in a notebook or on a terminal. Elsewhere, the
-    view prints one line for each iteration.
+    """Reads the status of a study from the ledger, and draws the status in a notebook or on a terminal. If the output
+    is neither a notebook nor a terminal, the view prints one line for each iteration.
 
     Parameters
     ----------

@@ -26,8 +26,8 @@ class FoundHome:
     origin : {"variable", "current", "parent", "new"}
         "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the server's
         folder is in the current folder. "parent" means that the server's folder is in a folder above the current
-        folder. If several folders above the current folder contain a server's folder, "parent" means the nearest of the
-        folders. "new" means that no server's folder exists yet.
+        folder. If several folders above the current folder contain a server's folder, `folder` is in the folder that is
+        nearest to the current folder. "new" means that no server's folder exists yet.
     """
 
     folder: Path
@@ -37,8 +37,9 @@ class FoundHome:
 def find_home() -> FoundHome:
     """Find the folder of the embedded server in the current folder, or in a folder above the current folder.
 
-    The user of this process must own a server's folder above the current folder, and no other user may have permission
-    to write to the folder. Otherwise, another user could make this process use a ledger that belongs to the other user.
+    The function accepts a server's folder above the current folder only if the user of this process owns the server's
+    folder, and if no other user may write to the server's folder. If the function did not check the owner, another user
+    could make this process use a ledger of that other user.
     """
     if named := os.environ.get("LEDGER_HOME"):
         return FoundHome(Path(named), "variable")
@@ -125,8 +126,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return settings whose database is in the variable DATABASE_URL, and whose folder is the result of
-        `find_home`.
+        """Return settings with the database URL from the variable DATABASE_URL, and with the folder that `find_home`
+        returns.
 
         An empty environment variable has the same effect as an unset variable.
         """

@@ -40,8 +40,8 @@ class StudySummary:
     created_at : datetime
         The time of the study's creation, by the database's clock, as a datetime with a time zone.
     seconds : float
-        The time in seconds from the creation of the study to the end of the study. If the study has not ended, the time
-        from the creation of the study to the present.
+        The time in seconds from the creation of the study to the end of the study. If the study has not ended,
+        `seconds` is the time from the creation of the study to the present.
     archived : bool
         Whether the study is archived.
 
@@ -90,9 +90,9 @@ def list_studies(
     Parameters
     ----------
     state : str or collection of str
-        One or more states. The function lists only the studies in one of the states.
+        One or more states. The function lists only the studies that are in one of the given states.
     tag : str or collection of str
-        One or more tags. The function lists only the studies that have all the tags.
+        One or more tags. The function lists only the studies that have all given tags.
     name, objective, dataset : str, optional
         A pattern. The function lists only the studies whose name, objective or dataset matches the pattern. In a
         pattern, ``*`` matches any number of characters, and ``?`` matches exactly one character.
@@ -105,13 +105,13 @@ def list_studies(
     sort : {"created", "name", "best", "trials", "seconds"}
         The order of the studies. "created" lists the oldest study first. "name" sorts the studies by name. "best" lists
         the study with the lowest loss first. "trials" lists the study with the fewest ended trials first. "seconds"
-        lists the study with the shortest time first.
+        lists the study with the shortest duration first.
     reverse : bool
         Whether to reverse the order of the studies.
     limit : int, optional
         The maximum number of studies, at least 1.
     database : str, optional
-        The URL of the ledger's PostgreSQL database. The default database is the default database of `Study`.
+        The URL of the ledger's PostgreSQL database. By default, the function uses the same database as `Study`.
 
     Returns
     -------

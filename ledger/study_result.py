@@ -51,11 +51,11 @@ class Trial:
     params : dict
         The name and the value of each parameter, in the order of the search space.
     value : float or None
-        The value that the objective returned for a complete trial. For a model or an estimator, the value is the
-        score. None if the trial is not complete.
+        The value that the objective returned for a complete trial. If the objective is a model or an estimator, the
+        value is the score. None if the trial is not complete.
     loss : float or None
-        The loss of a complete trial. The optimizer minimises the loss. If the study minimises, the loss is equal to the
-        value. None if the trial is not complete.
+        The loss of a complete trial. The optimizer minimises the loss. If the direction is "minimize", the loss is
+        equal to the value. None if the trial is not complete.
     metrics : dict
         The name and the value of each metric that the objective returned. Empty if the trial is not complete.
     seconds : float or None
@@ -69,8 +69,8 @@ class Trial:
     finished_at : datetime or None
         The time at which the trial ended, by the database's clock, as a datetime with a time zone.
     error : str or None
-        The last error of the trial, or the reason why a user cancelled the trial. None if the trial is complete. Also
-        None if the trial has no error and no user has cancelled the trial.
+        The last error of the trial, or the reason why a user cancelled the trial. None if the trial is complete. The
+        attribute `error` is also None if the trial has no error and no user has cancelled the trial.
     tags : tuple of str
         The trial's tags in alphabetical order.
     note : str or None
@@ -151,7 +151,7 @@ class StudyResult:
     tags: tuple[str, ...] = ()
     note: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
-    # The settings contain the location of the ledger, which `annotate`, `plot`, `refit` and `best_code` need.
+    # `annotate`, `plot`, `refit` and `best_code` read the location of the ledger from the settings.
     _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     @property
@@ -195,7 +195,7 @@ class StudyResult:
 
     @property
     def direction(self) -> Direction:
-        """Whether the lowest value is best ("minimize"), or the highest value ("maximize").
+        """Whether the lowest value ("minimize") or the highest value ("maximize") is the best value.
 
         A study always maximises the score of a model or an estimator.
 
@@ -294,18 +294,18 @@ class StudyResult:
         """Train the model or the estimator of the study on all the study's data, with the parameters of the best trial.
 
         The training uses the study's class weights and row weights, and the seed of the best trial. The method does not
-        train on the rows of a hold-out file, so the hold-out file can still score the estimator. The estimator gets the
-        same features as in the trials. A column of numbers becomes one feature. A column of text becomes one feature
-        for each distinct text, in the sorted order of the texts. The classes of the estimator are the integers 0, 1, 2
-        and so on, in the sorted order of the class names.
+        train on the rows of a hold-out file, so the user can still test the estimator on the hold-out file. The
+        estimator gets the same features as in the trials. A column of numbers becomes one feature. A column of text
+        becomes one feature for each distinct text, in the sorted order of the texts. The classes of the estimator are
+        the integers 0, 1, 2 and so on, in the sorted order of the class names.
 
         Parameters
         ----------
         threads : int
-            The number of threads that train the estimator, from 1 to 1,024. The workers trained the trials with the
-            number of threads of their option ``threads``, which is 1 by default.
+            The number of threads that train the estimator, from 1 to 1,024. The option ``threads`` of a worker, by
+            default 1, is the number of threads with which the worker trained its trials.
         allow : collection of str
-            The packages, other than scikit-learn, XGBoost and LightGBM, whose estimators the method may run.
+            The packages from which the method may run an estimator, in addition to scikit-learn, XGBoost and LightGBM.
 
         Returns
         -------
@@ -452,7 +452,7 @@ class StudyResult:
         frame = pd.DataFrame(rows, columns=columns)
         for dimension in self.spec["space"]:
             if None in dimension.get("choices", ()):
-                # Without the data type object, pandas would convert None to NaN.
+                # Without ``dtype=object``, pandas would convert None to NaN.
                 column = f"params_{dimension['name']}"
                 frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
         return frame.set_index("number")
@@ -587,7 +587,7 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:
-    """Convert a row of the ledger into a `Trial`. The order of the parameters is the order of the search space."""
+    """Convert a row of the ledger into a `Trial`. The parameters in the `Trial` have the order of the search space."""
     other = {*_EXPANDED, "tags", "note"}
     same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in other}
     parts = _parts_of(annotation)

@@ -88,7 +88,8 @@ def verify(ledger: StudySnapshot) -> VerificationResult:
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Yield the contradictions between a study's records. Each text names the trial or iteration of the contradiction.
+    """Yield the contradictions between a study's records. Each yielded text describes one contradiction, and names the
+    trial or the iteration that contains the contradiction.
 
     The function recomputes no proposals.
     """
@@ -312,10 +313,10 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Yield the contradictions between the recorded totals of the told iterations and the iterations' trials.
+    """Yield the contradictions between the recorded totals of the iterations and the trials of the iterations.
 
-    The totals of an iteration also contain the trials of all iterations that the optimizer received earlier. The SQL
-    function ledger.mark_told describes the totals and the improvements.
+    The totals of an iteration also include the trials of all iterations whose losses the optimizer received earlier.
+    The SQL function ledger.mark_told describes the totals and the improvements.
     """
     for iteration in ledger.iterations:
         own = trials[iteration.number]
@@ -444,8 +445,8 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     best = min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
     if row.stopped_by == "target" and (best is None or scale.loss(best.result) > scale.loss(limit)):
         yield f"the study was stopped by its target {limit}, but no trial has reached this value"
-    # In steady mode, a trial can end with a better value after the criterion has stopped the study. An imported trial
-    # can also have a better value than the trials of the study's workers.
+    # In steady mode, a trial that ends after the patience criterion has stopped the study can improve the best value.
+    # An imported trial can also have a better value than the trials of the study's workers.
     if row.stopped_by == "patience" and study.mode == "batch" and (best is None or best.source != "imported"):
         after = [
             trial
@@ -515,8 +516,8 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
     # The ledger records the environment only for the last round of an iteration. An earlier round of an iteration has
-    # no recorded environment. The verification recomputes an earlier round only if two recorded environments equal the
-    # environment of this process: the last environment before the round, and the first environment after the round.
+    # no recorded environment. The verification recomputes an earlier round only if the environment of this process
+    # equals the last recorded environment before the round and the first recorded environment after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

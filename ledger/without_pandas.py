@@ -21,7 +21,7 @@ def without_pandas() -> Iterator[None]:
 
     scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
     of pandas costs each process 50 MB of memory and 0.3 s. Call `without_pandas` only in processes of the program
-    `ledger`. In another program, a second thread could import pandas during the `with` block. The import of the second
+    `ledger`. In another program, a second thread could import pandas during the `with` block. The import in the second
     thread would fail.
     """
     blocker = _PandasBlocker()

@@ -5,8 +5,8 @@
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
 -- Run this file in each database with a ledger, with the command `psql -d ledger -f sql/roles.sql`. The database must
 -- contain only the ledger. Run the file as a superuser, or as a role with CREATEROLE that owns the database. Only a
--- superuser can revoke the right to call the functions that the end of this file names. If the roles exist, this file
--- restores the settings and rights of the roles, and changes nothing else.
+-- superuser can revoke the right to call the functions in the list at the end of this file. If the roles exist, this
+-- file restores the settings and rights of the roles, and changes nothing else.
 -- ledger_manager, ledger_worker and ledger_reader cannot log in. A role that can log in can change its own password and
 -- settings. If ledger_worker could log in, one worker could change the password of ledger_worker, and lock out all
 -- other workers that log in as ledger_worker. Create a separate login for each service, for example by `ledger access
@@ -64,11 +64,11 @@ begin
 end
 $$;
 
--- Default time limits for the sessions of ledger_owner. Without a time limit, a transaction that a client leaves open
--- keeps its locks and its snapshot. The programs of the ledger set their own time limits in each session. A role can
--- change its own time limits, so the ledger does not depend on the time limits of a role (sql/functions/README.md).
--- `ledger access add` sets the time limits of each login. If ledger_owner already has a time limit, this file does not
--- change that time limit.
+-- Default time limits for the sessions of ledger_owner. If a client leaves a transaction open, the transaction keeps
+-- its locks and its snapshot until a time limit ends the transaction. The programs of the ledger set their own time
+-- limits in each session. A role can change its own time limits, so the ledger does not depend on the time limits of a
+-- role (sql/functions/README.md). `ledger access add` sets the time limits of each login. If ledger_owner already has a
+-- time limit, this file does not change that time limit.
 do $$
 declare
   wanted record;
@@ -146,9 +146,9 @@ $$;
 -- exported snapshots. The following DO block revokes the right to call the functions for advisory locks, large objects,
 -- logical messages and exported snapshots. Sessions can fill the lock table of the whole server with advisory locks,
 -- and then no role can log in. Sessions can fill the disk with large objects, logical messages and exported snapshots.
--- Each database has its own rights to call built-in functions. Only a superuser can revoke the right to call a built-in
--- function. ledger.claim takes advisory locks with the rights of the schema's owner. pg_dump and pg_restore use large
--- objects and snapshots.
+-- In each database, PostgreSQL stores separate rights to call built-in functions. Only a superuser can revoke the right
+-- to call a built-in function. ledger.claim takes advisory locks with the rights of the schema's owner. pg_dump and
+-- pg_restore use large objects and snapshots.
 do $$
 declare
   found record;
@@ -166,7 +166,7 @@ begin
       and proname ~ '^(pg_(try_)?advisory_(xact_)?lock|pg_export_snapshot|pg_logical_emit_message|lo_|lo(read|write)$)'
   loop
     execute format('revoke execute on function %s from public', found.function);
-    -- lo_import and lo_export read and write files of the server.
+    -- `lo_import` reads files of the server, and `lo_export` writes files of the server.
     if found.name not in ('lo_import', 'lo_export') then
       execute format('grant execute on function %s to ledger_owner, %I', found.function, database_owner);
     end if;

@@ -22,8 +22,8 @@ _LONGEST = 1_500
 # Number of new objects after which the garbage collector runs. The default of Python 3.11 is 700.
 _COLLECTION_THRESHOLD = 10_000
 
-# Each key is the name of a command. Each value contains the import path and the short help text of the command. `ledger
-# --help` shows the short help texts without importing the modules of the commands.
+# Each key of `COMMANDS` is the name of a command. Each value of `COMMANDS` contains the command's import path and short
+# help text. `ledger --help` shows the short help texts without importing the modules of the commands.
 COMMANDS = {
     "run": ("ledger.cli.search:run", "Run a study with its database, workers and manager on this machine."),
     "manager": ("ledger.cli.search:manager", "Run only the manager of a study, without workers."),
@@ -140,8 +140,8 @@ def main() -> NoReturn:
     line on standard error.
     """
     _collect_garbage_less_often()
-    # `docker stop` and `kill` send SIGTERM. The handler default_int_handler raises KeyboardInterrupt, so a command can
-    # clean up before the command ends.
+    # `docker stop` and `kill` send SIGTERM. The handler `default_int_handler` raises `KeyboardInterrupt`, so a command
+    # can clean up before the command ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.argv[1:2] and sys.argv[1] in _SERVICES:
@@ -163,12 +163,12 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         # If SIGINT interrupts an exec() of a string, for example in an imported module, CPython sets an internal flag.
         # While the flag is set, CPython ends the process by the signal SIGINT, and ignores the exit code. The call
-        # exec("") clears the internal flag of CPython.
+        # `exec("")` clears the internal flag of CPython.
         exec("")  # noqa: S102
         _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
-        # The process that reads the output of the command has closed the pipe. An example is the process `head`. If
-        # sys.stdout is None, CPython does not try to flush the standard output at exit.
+        # A process such as `head` reads the output of the command, and has closed the pipe. If `sys.stdout` is None,
+        # CPython does not try to flush the standard output at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:

@@ -73,7 +73,8 @@ def add(
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: remove one of them")
-    # After an outage of the database, the command starts again. The command must then use the same password.
+    # After an outage of the database, the command starts again. After the new start, the command must use the password
+    # of the first start.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password

@@ -77,7 +77,7 @@ def change_of(given: dict[str, Any]) -> "AnnotationChange":
 
 
 def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
-    """Return a dict that maps a label to a line of text for each part of an annotation."""
+    """Convert an annotation to a dict. Each item of the dict maps the label of a part to one line of text."""
     if row is None:
         return {}
     lines = {

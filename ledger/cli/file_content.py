@@ -15,7 +15,7 @@ class FileContentType(click.ParamType[tuple[str, bytes]]):
     If the name is "-", the parameter type reads standard input.
 
     The parameter type reads the file only once, when click parses the command line. After an outage of the database,
-    the program calls the command's function again. The function could not read standard input again.
+    the program calls the command's function again. A second call of the function cannot read standard input again.
     """
 
     name = "file"

@@ -18,8 +18,8 @@ from ledger.settings import HOME, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Default values of the option --give-up-after, in seconds. The first value is for commands, and the second value is for
-# services. A service is a command that may run for hours.
+# Default values of the option --give-up-after, in seconds. `COMMAND_GIVES_UP_AFTER` is the default of commands, and
+# `SERVICE_GIVES_UP_AFTER` is the default of services. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
@@ -90,7 +90,7 @@ def settings_options(command: F) -> F:
 
 
 def service_options(command: F) -> F:
-    """Add the options of `settings_options`. The option --give-up-after has a longer default time."""
+    """Add the options of `settings_options`. The option --give-up-after has the default `SERVICE_GIVES_UP_AFTER`."""
     return _settings_options(command, SERVICE_GIVES_UP_AFTER)
 
 

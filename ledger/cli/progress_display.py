@@ -1,4 +1,4 @@
-"""Display of the progress of a running search in a live view or in log lines, and output of the result at the end."""
+"""Display of a running search's progress, as a live view or as log lines, and output of the search's result."""
 
 import sys
 from collections.abc import Collection, Iterator
@@ -14,7 +14,7 @@ from ledger.terminal.live import LiveView, can_draw
 
 
 class ProgressDisplay(SearchObserver):
-    """Shows the progress of a search on standard error.
+    """Shows a search's progress on standard error.
 
     If standard error is a terminal and the log format is text, the class draws a live view. Without a live view, the
     search writes log lines to standard error.

@@ -11,8 +11,8 @@ from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# Names of the plots. The dict ledger.report.plots.PLOTS has the same names. This module does not import PLOTS, because
-# the slow import would delay the help text of the command.
+# Names of the plots. The keys of the dict `ledger.report.plots.PLOTS` are the names in `NAMES`. This module does not
+# import `PLOTS`, because the slow import would delay the help text of the command `report`.
 NAMES = ("convergence", "curves", "parallel", "parameters", "dependence", "contour", "importance", "timeline")
 
 

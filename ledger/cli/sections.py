@@ -9,7 +9,10 @@ TITLE = "Options of the database and the log"
 
 
 class SettingsOption(click.Option):
-    """An option of the database or of the log, such as --database-url. A help text shows these options last."""
+    """An option of the database or of the log, such as --database-url.
+
+    A help text shows the options of the database and of the log last.
+    """
 
 
 class SectionedCommand(click.Command):
@@ -55,5 +58,5 @@ class SectionedGroup(SectionedCommand, click.Group):
         return super().resolve_command(ctx, args)
 
     def suggestion(self, ctx: click.Context, word: str) -> str:
-        """Return the suggestion that the error message about an unknown command contains."""
+        """Return the suggestion for the error message about the unknown command `word`."""
         return nearest(word, self.list_commands(ctx))

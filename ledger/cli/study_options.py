@@ -20,7 +20,7 @@ from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
 from ledger.study.settings import AllowedTexts
 
 F = TypeVar("F", bound=Callable[..., Any])
-# Each key is the name of a text option, and each value is the placeholder that a help text shows for the option's
+# `_METAVARS` maps the name of a text option to a placeholder. A help text shows the placeholder instead of the option's
 # value.
 _METAVARS = {
     "estimator": "MODULE:CLASS",
@@ -35,7 +35,7 @@ _METAVARS = {
 class _ChoiceType(click.Choice[str]):
     """A click parameter type that accepts only the choices of an `AllowedTexts`.
 
-    If a text is not one of the choices, the error message explains the reason.
+    If a text is not one of the choices, the error message explains why the text is not valid.
     """
 
     def __init__(self, one_of: AllowedTexts) -> None:
@@ -49,7 +49,7 @@ class _ChoiceType(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
-        # This method overrides the method of click.Choice, because the method of click.Choice writes the choices in
+        # This method overrides `click.Choice.get_metavar`, because `click.Choice.get_metavar` writes the choices in
         # lower case.
         return f"[{'|'.join(self.choices)}]"
 
@@ -78,7 +78,7 @@ _TARGET = _TargetType()
 
 
 class StudyCommand(SectionedCommand):
-    """A click command whose options the decorator `study_options` adds.
+    """A click command that receives its options from the decorator `study_options`.
 
     If the user writes ``--``, the study runs the words after ``--`` as a command for each trial.
     """
@@ -104,9 +104,9 @@ def study_options(command: F) -> F:
     """Add the options that define a study. The class of the click command must be `StudyCommand`.
 
     The command's function receives the values of the options as the argument `options`, and the path of the study file
-    as the argument `file`. An option on the command line overrides the environment variable of the option. The option
-    also overrides each environment variable that contradicts the option. For example, the option --trials overrides the
-    environment variable NUM_ITERATIONS.
+    as the argument `file`. An option on the command line overrides the environment variable of the option. An option on
+    the command line also overrides each environment variable that contradicts the option. For example, the option
+    --trials overrides the environment variable NUM_ITERATIONS.
     """
 
     @wraps(command)

@@ -25,8 +25,8 @@ LONGEST_CELL = 20
 # Maximum number of parameters in the table of `ledger trial list` if the output is not a terminal.
 MOST_PARAMS = 50
 # `_PARAM_WIDTH` is the width of a parameter's column, and `_OTHER_WIDTH` is the total width of all other columns, in
-# characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the table shows
-# more parameters.
+# characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the table shows as
+# many parameters as fit into a line.
 _PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
 # Maximum number of characters of a value or a line in the output of `ledger trial`, except in the table of `ledger
 # trial list`.
@@ -344,7 +344,7 @@ def _shown_params() -> int:
 
 
 def _cell(value: Any) -> object:
-    """Return a parameter's value as the text in the table. A number gets 4 significant digits."""
+    """Return a parameter's value for a cell of the table. The function rounds a number to 4 significant digits."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, int) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Functions that record and read the versions of the code of a study's objective."""
+"""Functions that record and read versions of an objective's code."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,7 +47,7 @@ def read_texts(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
 
 def record(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
     """Record a version of the code. The recorded version is valid from now on. Return the word that the SQL function
-    ledger.record_code returns.
+    `ledger.record_code` returns.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def record(connection: Connection, study_id: int, known: int | None, code: Mappi
 
 def insert_version(connection: Connection, study_id: int, known: int | None, code: Mapping[str, Any]) -> str:
     """Record a version of the code in the connection's current transaction. Return the word that the SQL function
-    ledger.record_code returns.
+    `ledger.record_code` returns.
     """
     facts = {name: value for name, value in code.items() if name != "texts"}
     texts = [storable(driver(connection), each) for each in code["texts"].values()]

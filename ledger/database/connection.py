@@ -26,10 +26,10 @@ STATEMENT_SECONDS = 10.0
 # sets the lock timeout to at most half of the statement timeout. Therefore a statement that waits too long for a lock
 # fails with a lock timeout, and not with a statement timeout.
 LOCK_SECONDS = 5.0
-# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. The value is psycopg's
-# default value.
+# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. The value of
+# PREPARE_AFTER is psycopg's default value.
 PREPARE_AFTER = 5
-# The client waits for an answer PATIENCE_FACTOR times as long as the server's time limit for a statement. If the answer
+# The client's time limit for an answer is PATIENCE_FACTOR times the server's time limit for a statement. If the answer
 # does not arrive in time, the client closes the connection.
 PATIENCE_FACTOR = 1.5
 
@@ -52,8 +52,8 @@ _SESSION: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # The ledger's code needs fixed values of settings such as search_path. Without the entries below, `alter role`
-    # could change the values for all sessions of a role.
+    # The ledger's code needs fixed values of settings such as search_path. Without the entries of _SESSION for these
+    # settings, `alter role` could change the values for all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -66,7 +66,7 @@ _TRANSACTION_TIMEOUT_SINCE = 170000
 # `alter role` can make the sessions of a role read-only. If `alter role` has made a session read-only, the second
 # select of _SET makes the session writable. If a setting of the server or the database makes a session read-only, the
 # session must stay read-only, because an administrator has chosen the setting. Some cloud providers make a server
-# read-only when its disk is full.
+# read-only when the server's disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
@@ -157,7 +157,7 @@ def connect(
     ----------
     url : str
         A libpq connection URL, or a libpq connection string with `keyword=value` pairs. A setting in the URL replaces
-        the setting in `DEFAULTS` that has the same name.
+        the setting of the same name in `DEFAULTS`.
     role : str
         The purpose of the connection, which PostgreSQL shows as the application_name of the session.
     statement_seconds : float
@@ -182,8 +182,8 @@ def connect(
     parameters = _parse(url)
     settings = {**DEFAULTS, "application_name": role, **parameters}
     if writes:
-        # The parameter target_session_attrs must not be "read-write". Otherwise, libpq would refuse a primary server if
-        # a setting of the role makes the sessions read-only.
+        # The parameter target_session_attrs must not be "read-write". With "read-write", libpq would refuse a primary
+        # server if a setting of the role makes the sessions read-only.
         settings.setdefault("target_session_attrs", "primary")
     try:
         connection = ConnectionWithTimeout.connect(
@@ -222,9 +222,9 @@ def connect(
     except psycopg.Error as error:
         connection.close()
         if isinstance(error, errors.QueryCanceled) and "statement_timeout" not in options:
-            # The role's own statement_timeout is so short that the server has cancelled _SET. The next attempt sets
-            # statement_timeout in the options of the URL, which are valid from the start of a session. The first
-            # attempt does not use options, because some poolers refuse options.
+            # The role's own statement_timeout is so short that the server has cancelled _SET. The next connection
+            # attempt sets statement_timeout in the options of the URL, because the options are valid from the start of
+            # a session. The first connection attempt sets no options, because some poolers refuse options.
             options += f" -c statement_timeout={own['statement_timeout']}"
             patient = make_conninfo(url, options=options)
             return connect(patient, role, statement_seconds=statement_seconds, writes=writes, prepares=prepares)
@@ -330,8 +330,8 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     try:
         yield
     except Exception as error:
-        # If psycopg raises an error, SQLAlchemy raises another error. The attribute `orig` of SQLAlchemy's error is the
-        # error of psycopg.
+        # SQLAlchemy catches each error of psycopg, and raises an error of SQLAlchemy. The attribute `orig` of
+        # SQLAlchemy's error is the error of psycopg.
         if isinstance(getattr(error, "orig", error), errors.LockNotAvailable):
             raise LedgerError(
                 f"another session has locked {what}: {LOCKED_WAY_OUT}, or try again when the transaction of that"
@@ -358,7 +358,7 @@ def to_json(value: object) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Parse a JSON document from the database, and return its value.
+    """Parse a JSON document from the database, and return the parsed value.
 
     The database refuses a JSON document that Python cannot read (sql/functions/faults.sql), but the tables' owner can
     disable the check. If Python cannot read a document, the function returns a dict that contains the error under the
@@ -386,7 +386,7 @@ def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
 
 
 def place(url: str) -> str:
-    """Return a readable description of the database of a URL. The description does not contain the password."""
+    """Return a readable description of the database that a URL names. The description does not contain the password."""
     parameters = _parse(url)
     host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
     port = parameters.get("port")
@@ -409,8 +409,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # The error message of libpq contains the text that libpq could not parse. The password may be a part of the
-        # text.
+        # The error message of libpq contains the text that libpq could not parse. The text that libpq could not parse
+        # may contain the password.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"

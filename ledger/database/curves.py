@@ -1,6 +1,7 @@
-"""Learning curves for reports. A learning curve contains the values that the objective reported during one trial.
+"""The learning curves in the report of a study. A learning curve contains the values that the objective reported during
+one trial.
 
-A large number of trials or reports does not increase the size of the learning curves.
+A large number of trials or reported values does not increase the size of the learning curves.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from ledger.database.selecting import query
 # Maximum number of curves, number of curves for the best trials, and maximum number of points of a curve.
 CURVES, BEST, POINTS = 20, 5, 200
 
-# With the primary key of the table ledger.report, PostgreSQL quickly finds out whether a trial has a report.
+# With the primary key of the table `ledger.report`, PostgreSQL quickly finds out whether a trial has reported a value.
 _REPORTED = text(
     "select trial from unnest(cast(:trials as int[])) as asked (trial)"
     " where exists (select from ledger.reports where reports.study_id = :study and reports.trial = asked.trial)"
@@ -30,12 +31,13 @@ class LearningCurve:
     ----------
     trial : TrialRow
     is_best : bool
-        Whether the trial is one of the `BEST` best trials in the report.
+        True if the trial is one of the best trials that have reported values. `BEST` is the maximum number of the best
+        trials.
     steps : sequence of int
     values : sequence of float or None
         The value at each step; None for a value that was NaN or an infinity.
     reports : int
-        Number of all reports of the trial's last attempt.
+        Number of values that the trial's last attempt has reported.
     """
 
     trial: TrialRow

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, func, select
 
 from ledger.database.connection import without_time_limit
 
-# Size of one piece of a dataset, in bytes. The number of bytes is a multiple of 3. Therefore the base64 text of a full
-# piece needs no padding.
+# Size of one piece of a dataset, in bytes. The size of a piece is a multiple of 3, so the base64 text of a full piece
+# needs no padding.
 PIECE = 3 * 2**18
 
 

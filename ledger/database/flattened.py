@@ -25,7 +25,7 @@ from ledger.errors import LedgerError
 from ledger.resources import folder
 
 PREFIX = "study:"
-# PostgreSQL's maximum length of a name in bytes, and PostgreSQL's maximum number of columns of a view.
+# PostgreSQL limits a name to `LONGEST_NAME` bytes, and a view to `MOST_COLUMNS` columns.
 LONGEST_NAME, MOST_COLUMNS = 63, 1600
 
 _Cursor = psycopg.Cursor[Any]
@@ -70,13 +70,13 @@ class ViewColumn:
     name : str
         Name of the column.
     source : str
-        Column of the table ledger.trial that contains the value ("params" or "metrics").
+        Name of a column in the table `ledger.trial`: "params" for a parameter, "metrics" for a metric.
     key : str
         Name of the parameter or metric.
     type : str
         PostgreSQL type of the column.
     comment : str
-        Comment on the column in the database.
+        The comment that the database stores for the column.
     """
 
     name: str
@@ -95,7 +95,7 @@ class FlattenedView:
     Attributes
     ----------
     name : str
-        Name of the view within schema ledger.
+        Name of the view, without the name of the schema.
     columns : sequence of ViewColumn
         Columns of the parameters and metrics.
     omitted : sequence of str
@@ -108,7 +108,7 @@ class FlattenedView:
 
 
 def view_name(study: str) -> str:
-    """Return the name of the study's view within schema ledger."""
+    """Return the name of the study's view, without the name of the schema."""
     return _fit(PREFIX + study)
 
 
@@ -122,7 +122,7 @@ def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection
     space : sequence of mapping
         The dimensions of the search space, in the format of the study's spec.
     metrics : mapping of str to collection of str
-        For each metric, the JSON types of its values.
+        The key is the name of a metric. The value contains the JSON types of the metric's values.
 
     Examples
     --------
@@ -260,7 +260,7 @@ def _free(kind: str, name: str, taken: set[str]) -> str:
 
 
 def _fit(name: str) -> str:
-    """Shorten a name to PostgreSQL's limit in bytes. Do not split a character."""
+    """Shorten a name to at most 63 bytes, which is PostgreSQL's limit. Do not split a character."""
     data = name.encode()
     if len(data) <= LONGEST_NAME:
         return name
@@ -286,7 +286,7 @@ def _described(dimension: Mapping[str, Any]) -> str:
         choices = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in dimension["choices"][:20])
         more = ", …" if len(dimension["choices"]) > 20 else ""
         return f"The parameter {dimension['name']}, one of {choices}{more}."
-    # A ledger of an earlier version may contain a dimension without a prior.
+    # If an earlier version of the program stored the study, a dimension may have no prior.
     bounds = f"{dimension['low']} to {dimension['high']}, {dimension.get('prior', 'uniform')}"
     if "step" in dimension:
         bounds += f", step {dimension['step']}"

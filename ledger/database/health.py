@@ -25,8 +25,8 @@ _SESSIONS = text("""
     order by xact_start""")
 # The query _HOLDERS returns the sessions that hold a lock on a table or view of the ledger, and the sessions for which
 # other sessions wait. The query _HOLDERS omits a session that itself waits for a lock. Every role can read pg_locks. If
-# a role may not see a session, the start time of the session's transaction is null. With the virtual transaction id,
-# the program can check whether two executions of _HOLDERS found the same transaction.
+# a role may not see a session, the start time of the session's transaction is null. The virtual transaction id shows
+# whether two executions of _HOLDERS found the same transaction.
 _HOLDERS = text("""
     select holder.*, transaction.virtualtransaction as transaction
     from (
@@ -73,7 +73,7 @@ _DEAD = text("""
 # `LOCK_AGE` equals the time limit of one SQL statement, in seconds. A transaction of a worker or manager is usually
 # shorter than `LOCK_AGE` seconds.
 LOCK_AGE = STATEMENT_SECONDS
-# Number of seconds after which `warnings` reports a wait for a lock.
+# Number of seconds after which the function `warnings` reports that a session waits for a lock.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
 _CONSEQUENCE = "so PostgreSQL cannot remove the rows that were deleted or updated since then"
@@ -101,9 +101,9 @@ def warnings(connection: Connection, older_than: float) -> DatabaseWarnings:
     Parameters
     ----------
     older_than : float
-        Minimum age, in seconds, of the open transactions that the function reports. If a transaction has locked tables
-        or views of the ledger, the minimum age is only `LOCK_AGE` seconds. If other sessions wait for a lock of a
-        transaction, the function always reports the transaction.
+        Minimum age, in seconds, of the open transactions that the function reports. For transactions that have locked
+        tables or views of the ledger, the minimum age is only `LOCK_AGE` seconds. If other sessions wait for a lock of
+        a transaction, the function always reports the transaction.
     """
     age = {"age": timedelta(seconds=older_than)}
     with connection.begin():
@@ -143,8 +143,9 @@ def _holders(connection: Connection) -> list[Row[Any]]:
         found = connection.execute(_HOLDERS, patience).all()
     again: set[tuple[int, str]] = set()
     if any(holder.age is None for holder in found):
-        # The age of a transaction in a hidden session is unknown. A second execution of _HOLDERS shows which
-        # transactions of the first execution are still open.
+        # The age of a transaction in a hidden session is unknown. The code executes _HOLDERS twice, with a pause
+        # between the executions. If both executions return a transaction, the transaction was open during the whole
+        # pause.
         with connection.begin():
             connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})
         with connection.begin():

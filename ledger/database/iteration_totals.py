@@ -1,9 +1,9 @@
-"""Columns of the table iteration. The columns contain counts of the trials of all iterations whose losses the optimizer
-has received.
+"""Columns of the table `iteration`. The columns contain counts of the trials of all iterations whose losses the
+optimizer has received.
 
-For each study, a list of studies reads the counts from only one row of the table. Therefore the list is fast even if a
-study has many ended trials. The SQL function ledger.mark_told (sql/functions/) writes the columns. The command `ledger
-verify` checks the columns.
+A query that lists the studies reads the counts of each study from only one row of the table. Therefore the query is
+fast even if a study has many ended trials. The SQL function `ledger.mark_told` (sql/functions/) writes the counts. The
+command `ledger verify` checks the counts.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ _COMMENTS = {
 
 
 def columns() -> list[Column[Any]]:
-    """Return new columns for the table iteration."""
+    """Return new columns for the table `iteration`."""
     return [
         Column(
             "first_trial",
@@ -66,11 +66,11 @@ def columns() -> list[Column[Any]]:
 
 
 def indexes() -> list[Index]:
-    """Return new indexes for the columns.
+    """Return new indexes for the columns that `columns` returns.
 
-    Each index is partial, and the first column of each index is the study's id. An index over all rows of the table
-    would have a disadvantage. If PostgreSQL expected few rows, PostgreSQL could use the index instead of the primary
-    key. A query that uses the index would read all iterations of the study.
+    Each index is partial, and the first column of each index is the study's id. If an index contained all rows of the
+    table, PostgreSQL could use the index instead of the primary key when PostgreSQL expects few rows. A query that uses
+    an index over all rows would read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),
@@ -80,7 +80,7 @@ def indexes() -> list[Index]:
 
 
 def constraints() -> list[CheckConstraint]:
-    """Return new constraints for the columns."""
+    """Return new constraints for the columns that `columns` returns."""
     return [
         CheckConstraint(
             f"told >= 1 and least({', '.join(_COUNTS)}) >= 0 and least({', '.join(_SUMS)}) >= 0",

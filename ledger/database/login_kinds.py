@@ -12,8 +12,8 @@ KINDS = {
     "reader": "ledger_reader",
 }
 # The roles of GROUP_ROLES cannot log in. A login that is a member of a group role inherits the rights of the role. If a
-# group role could log in, each member of the role could change the role's password and settings. Each member could also
-# end the role's sessions.
+# group role could log in, each member of the role could change the role's password and settings. If a group role could
+# log in, each member of the role could also end the sessions of the role.
 GROUP_ROLES = ("ledger_manager", "ledger_worker", "ledger_reader")
 
 # The default time limits of a new login. Each key of LIMITS is the name of a kind of login. The limits are necessary

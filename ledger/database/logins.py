@@ -22,16 +22,16 @@ SHORTEST_PASSWORD = 8
 MARK = "Login of the trial ledger, which `ledger access add` made."
 # Since PostgreSQL 16, a grant of a role has the options INHERIT and SET.
 _INHERIT_OPTION_SINCE = 160000
-# The function `remove` waits at most this number of milliseconds for the end of each session.
+# Maximum time, in milliseconds, for which the function `remove` waits for the end of each session.
 _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
 # The query _LOGINS returns the logins and their settings. A login inherits the rights of one of the four roles of
-# sql/roles.sql. The function `remove` disables a login before it drops the login. If an error occurs before `remove`
-# drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove` can drop the login. The
-# query _LOGINS omits superusers. A role without superuser rights that ran sql/roles.sql is a member of ledger_owner.
-# Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
+# sql/roles.sql. The function `remove` first disables a login, and then drops the login. If an error occurs before
+# `remove` drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove` can drop the
+# login. The query _LOGINS omits superusers. If a role that is not a superuser has run sql/roles.sql, the role is a
+# member of ledger_owner. Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -218,8 +218,8 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
     login = sql.Identifier(name)
     try:
         with _permitted(connection, KINDS[found[0].kind]):
-            # The function first removes the right to log in, and then ends the sessions. Otherwise, a client could open
-            # a new session.
+            # The function disables the login before the function ends the login's sessions. With an enabled login, a
+            # client could open a new session after the function has ended the old sessions.
             connection.execute(sql.SQL("alter role {} nologin").format(login))
             ended = _end_sessions(connection, name)
             connection.execute(sql.SQL("drop role {}").format(login))

@@ -43,8 +43,8 @@ class ProposedBatch:
         In steady mode, the numbers of the trials whose end the manager has detected since the previous iteration. In
         batch mode, None.
     batch_size : int or None
-        The study's batch size at the time when the manager chose the number of points. If the study's batch size has
-        changed since then, the ledger refuses the batch. None disables the check of the batch size.
+        The study's batch size at the time when the manager chose the number of points. If the study's current batch
+        size differs from `batch_size`, the ledger refuses the batch. None disables the check of the batch size.
     """
 
     number: int
@@ -75,7 +75,7 @@ class StudyState:
 
 @dataclass(frozen=True)
 class TrialLease:
-    """The lease of a running trial: the number of the trial, the name of the worker, and the end of the lease."""
+    """The lease of a running trial, with the number of the trial, the name of the worker, and the end of the lease."""
 
     trial: int
     worker: str
@@ -182,7 +182,7 @@ def stop(connection: Connection, held: ClaimedStudy) -> str:
 
 
 def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str | None:
-    """End the claim of the worker on a trial whose lease has expired.
+    """If the lease of a trial has expired, end the worker's claim on the trial.
 
     Return "pending", "failed", "locked" or None.
     """
@@ -191,7 +191,7 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """Cancel the trials that an earlier call could not cancel because another session had locked their rows.
+    """Cancel the trials that an earlier call could not cancel because another session had locked the trials' rows.
 
     Return the number of trials whose rows are still locked.
 
@@ -223,7 +223,7 @@ def state(connection: Connection, study_id: int) -> StudyState:
 
 
 def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:
-    """Return the ended trials of `open_trials`, and all trials whose number is at least `known`.
+    """Return those trials of `open_trials` that have ended, and all trials whose number is at least `known`.
 
     The returned list is ordered by the number of the trial.
     """
@@ -255,7 +255,7 @@ def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int
     """Return a dictionary of the workers' reasons to refuse the study, and the number of all live workers.
 
     The dictionary maps the name of each live worker that refuses the study to the worker's reason. If no worker refuses
-    the study, the function does not count the live workers, and returns 0 instead of their number.
+    the study, the function does not count the live workers, and returns 0 instead of the number of live workers.
     """
     with connection.begin():
         rows = connection.execute(

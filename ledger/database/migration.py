@@ -10,8 +10,8 @@ from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# Most commands only check the revision of the schema. The check does not need Alembic, so the functions that need
-# Alembic import it.
+# Most commands only check the revision of the schema. The check does not need Alembic. Therefore this module does not
+# import Alembic at the top.
 if TYPE_CHECKING:
     from alembic.config import Config
 
@@ -53,7 +53,7 @@ def upgrade(connection: Connection, to: str = "head") -> None:
 def upgrade_if_needed(connection: Connection) -> None:
     """Upgrade the ledger if the revision, the files of sql/ or the roles have changed since the last upgrade.
 
-    Without the comparison, each start of an embedded server would replace all functions and views.
+    If the function always upgraded the ledger, each start of an embedded server would replace all functions and views.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def check(connection: Connection) -> None:
 
 
 def run_repeatable_files(connection: Connection) -> None:
-    """Run the files of sql/ that define functions, views, comments and privileges. Record a hash of the files."""
+    """Run the files of sql/ that define functions, views, comments and privileges. Record a hash of the folder sql/."""
     sql = folder("sql")
     files = (*sorted(sql.glob("functions/*.sql")), *sorted(sql.glob("views/*.sql")))
     for file in (*files, sql / "comments.sql", sql / "privileges.sql"):

@@ -29,9 +29,10 @@ SHOWN = 2_000
 # Largest number of trials to which a report fits the surrogate.
 OBSERVED = 10_000
 # If a study has at most `BARS` attempts, each attempt has its own group. If a study has more attempts, the overview
-# divides the time of the study into time slots of equal length. The attempts of a group in a time slot have the same
-# worker and the same outcome. The overview contains the attempts of the `WORKERS` workers with the most attempts. The
-# number of time slots is `BARS` divided by the number of workers in the overview, but at most `SLOTS`.
+# divides the time of the study into time slots of equal length. All attempts of a group belong to the same time slot,
+# and have the same worker and the same outcome. The overview contains the attempts of the `WORKERS` workers with the
+# most attempts. The number of time slots is `BARS` divided by the number of workers in the overview, but at most
+# `SLOTS`.
 BARS, WORKERS, SLOTS = 2_000, 100, 120
 # Maximum number of rows that one statement returns, and maximum number of rows that one statement counts.
 PAGE, COUNTED = 1_000, 20_000
@@ -287,8 +288,8 @@ def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
 
 def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
-    # A position is the index of an integer in the list of the integers that are not in `without`. An integer is its
-    # position plus the number of smaller integers in `without`.
+    # A position is the index of an integer in the list of the integers that are not in `without`. The integer at a
+    # position is equal to the position plus the number of smaller integers in `without`.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
     positions = (index * left // wanted for index in range(min(wanted, left)))

@@ -101,7 +101,7 @@ def claim(
     worker: str,
     leave_out: Sequence[int] = (),
 ) -> list[ClaimedTrial]:
-    """Claim pending trials of one study. The function claims at most as many trials as `claims` has items.
+    """Claim pending trials of one study. The function claims at most ``len(claims)`` trials.
 
     If `study` is None, the database chooses a running study. The function does not claim a trial of a study whose id is
     in `leave_out`.
@@ -145,8 +145,8 @@ def complete(
 
 
 def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
-    """Record the losses of several trials in one statement. For each trial, the list contains the word that `complete`
-    returns.
+    """Record the losses of several trials in one statement. The returned list contains one word for each trial. The
+    function `complete` returns the same words.
     """
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
@@ -205,7 +205,7 @@ def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool
 
 
 def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
-    """Delete the record that the worker could not load the objective. The worker has now loaded the objective."""
+    """Delete the record of the worker's refusal of the study, because the worker has now loaded the objective."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 
@@ -239,7 +239,7 @@ def announce(
 
 
 def dataset(connection: Connection[Any], sha256: str, first: int, size: int) -> bytes | None:
-    """Return at most `size` bytes of a dataset, which begin at the offset `first`. Return None if the dataset does not
+    """Return at most `size` bytes of a dataset, from the byte offset `first`. Return None if the dataset does not
     exist.
     """
     with connection.cursor(binary=True) as cursor:

@@ -46,13 +46,13 @@ class NamedQuery:
         return self.about[: self.about.index("?") + 1]
 
     def with_values(self, given: Mapping[str, str]) -> sql.Composed:
-        """Return the SQL statement of the query with the values of the variables. A variable that is not in `given` has
-        its default value.
+        """Return the SQL statement of the query with the values of the variables. If `given` does not contain a
+        variable, the variable has its default value.
 
         Raises
         ------
         UsageError
-            The query has no variable with a name that the caller passes.
+            The caller passes a name that no variable of the query has.
         """
         for name in given:
             if name not in self.variables:

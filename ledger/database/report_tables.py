@@ -1,7 +1,7 @@
 """SQLAlchemy metadata of the table that contains the reports of the trials.
 
-The table has no foreign keys. With a foreign key, PostgreSQL would check and lock a row of another table for each new
-report. A trigger in sql/functions/unchanging_reports.sql deletes the reports of a deleted study.
+The table of the reports has no foreign keys. With a foreign key, PostgreSQL would check and lock a row of another table
+for each new report. A trigger in sql/functions/unchanging_reports.sql deletes the reports of a deleted study.
 """
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, Table

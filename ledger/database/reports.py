@@ -22,7 +22,7 @@ _ORDER = (_reports.c.trial, _reports.c.attempt, _reports.c.step)
 
 @dataclass(frozen=True)
 class AttemptReports:
-    """The number of an attempt's reports, and the step and the value of the attempt's last report."""
+    """The number of reports of an attempt, and the step and the value of the attempt's last report."""
 
     count: int
     step: int

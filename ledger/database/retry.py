@@ -134,7 +134,7 @@ class RetryPolicy:
     def _is_news(self, why: str, now: float) -> bool:
         """Return whether to log a failure.
 
-        The error messages about a full disk may name different files, so the function does not compare these messages.
+        The function does not compare error messages about a full disk, because the messages may name different files.
         The function allows at most one log line about a full disk in `FULL_DISK_SECONDS` seconds.
         """
         if FULL_DISK not in why:

@@ -36,8 +36,8 @@ def current(ask: Callable[[str], Any]) -> str | None:
     if ask("select to_regprocedure('ledger.revision()') is not null"):
         revision = ask("select ledger.revision()")
         return revision
-    # An old ledger does not have the function ledger.revision. A role can find a table in the catalog even if the role
-    # may not read the table.
+    # The schema of an old ledger does not contain the function `ledger.revision`. A role can find a table in the
+    # catalog even if the role may not read the table.
     if not ask("select to_regclass('ledger.alembic_version') is not null"):
         return None
     revision = ask("select max(version_num) from ledger.alembic_version")

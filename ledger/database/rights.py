@@ -2,9 +2,9 @@
 server or the services of other logins.
 
 For example, some rights in a database allow a login to fill the server's lock table or disk. The file sql/roles.sql
-revokes such dangerous rights only in the ledger's own database. The module warns in three cases. The first case is that
-the ledger's roles are from an older version. The second case is that no superuser has run sql/roles.sql. The third case
-is that every login can connect to another database of the server.
+revokes such dangerous rights only in the ledger's own database. The module warns if the ledger's roles are from an
+older version of sql/roles.sql. The module also warns if no superuser has run sql/roles.sql, or if every login can
+connect to another database of the server.
 """
 
 import re
@@ -17,8 +17,8 @@ from ledger.database.login_kinds import GROUP_ROLES
 from ledger.resources import folder
 from ledger.text import one_line
 
-# A regular expression in sql/roles.sql matches the PostgreSQL functions whose execution sql/roles.sql forbids. This
-# module reads the regular expression from sql/roles.sql.
+# The file sql/roles.sql forbids the execution of some PostgreSQL functions. A regular expression in sql/roles.sql
+# matches the names of the forbidden functions. This module reads the regular expression from sql/roles.sql.
 _REVOKED = re.findall(r"proname ~ '([^']+)'", (folder("sql") / "roles.sql").read_text())[0]
 _ROLES = text("""
     select rolname as role, rolcanlogin as can_log_in,

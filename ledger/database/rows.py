@@ -64,14 +64,15 @@ class IterationRow:
 
     In steady mode, `seen` contains the numbers of the trials whose end the manager has detected since the previous
     iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
-    `best_value` is `best_loss`, converted in the same way. `batch_size` is the batch size that the study had when the
-    optimizer proposed the iteration.
+    `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
+    had when the optimizer proposed the iteration.
 
     The optimizer receives the losses of one iteration after another. `told` is the position of the iteration in the
-    order of receipt. The field `last_complete` and the ``total_`` fields include the iteration and all iterations with
-    a lower position. In batch mode, `improvements` contains the trials of the iteration that are better than all trials
-    with a lower number. In steady mode, `improvements` can also contain other trials. The fields `told`,
-    `last_complete`, `improvements` and the ``total_`` fields are None until the optimizer receives the losses.
+    order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields include the
+    iteration and all iterations with a lower `told`. In batch mode, `improvements` contains the trials of the iteration
+    that are better than all trials with a lower number. In steady mode, `improvements` can also contain trials of the
+    iteration that are no improvements. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields are
+    None until the optimizer receives the losses.
     """
 
     number: int

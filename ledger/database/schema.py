@@ -21,7 +21,7 @@ def moment(name: str, *, nullable: bool = True, comment: str) -> Column[object]:
 
 
 def of_spec(name: str, type_: type, expression: str, *, nullable: bool = False, comment: str) -> Column[object]:
-    """Return a generated column that contains one value from the large column `spec`. Statements that run often read
-    the small generated column instead of the column `spec`.
+    """Return a generated column that contains one value from the large column `spec`. Frequent statements read the
+    small generated column instead of the column `spec`.
     """
     return Column(name, type_, Computed(expression, persisted=True), nullable=nullable, comment=comment)

@@ -63,8 +63,8 @@ class ReconnectingSession:
     prepare : callable
         Function that prepares a new connection. The session calls `prepare` with each new connection.
     pause : callable
-        Function that waits for a number of seconds before `call` tries again. If `pause` raises an exception, the
-        retries end.
+        Function that waits for a number of seconds before `call` tries again. If `pause` raises an exception, `call`
+        does not try again.
     """
 
     def __init__(
@@ -116,8 +116,8 @@ class ReconnectingSession:
                 self._connection = self._open()
             answer = statement(self._connection, *args, **kwargs)
         except _NOT_PREPARED as error:
-            # The error means that a pooler sent the statement to a server session without the prepared statements of
-            # this connection.
+            # A pooler can send a statement to another server session. The other server session does not have the
+            # prepared statements of this connection.
             self.close()
             if not self._prepares:
                 raise
@@ -136,7 +136,9 @@ class ReconnectingSession:
         return answer
 
     def fileno(self) -> int | None:
-        """Return the file descriptor on which notifications arrive, or None if the session has no connection."""
+        """Return the file descriptor of the connection that receives notifications. Return None if the session has no
+        connection.
+        """
         return None if self._connection is None else self._connection.fileno()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The status of a study at one moment. One SQL statement reads the status from the views."""
+"""The status of a study at one moment. One SQL statement reads the status from the views in the schema `ledger`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from ledger.text import last_line
 
 # Parameters of the query that the function `read` executes. The query computes the rate of ended trials from the latest
 # ended trials. For the rate, the query uses at most max(rated, 2 * batch size) trials, and never more than `most_rated`
-# trials. The query finds the latest `failures` failed attempts, but searches only the attempts of `troubled` trials.
-# The query returns at most `improvements` improvements.
+# trials. The query returns at most `failures` failed attempts, beginning with the latest failed attempt. To find the
+# failed attempts, the query searches the attempts of at most `troubled` trials. The query returns at most
+# `improvements` trials that improved the best value.
 LIMITS: Mapping[str, int] = {
     "rated": 20,
     "most_rated": 2_000,
@@ -54,7 +55,9 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt that failed, was lost or exceeded its time limit, with the last line of the attempt's error."""
+    """An attempt that failed, was lost or exceeded its time limit. The attribute `error` contains the last line of the
+    attempt's error.
+    """
 
     trial: int
     attempt: int
@@ -83,8 +86,8 @@ class StudyStatus:
     budget : int
         Number of trials that the optimizer may propose.
     ended : int
-        Number of proposed trials that have ended. The number is at most the budget. If all trials of a round failed,
-        `ended` does not count the trials of this round, because the next round replaces these trials.
+        Number of proposed trials that have ended. The number of ended trials is at most the budget. If all trials of a
+        round failed, `ended` does not count the trials of this round, because the next round replaces these trials.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
     complete, running, pending, failed, cancelled : int
@@ -101,11 +104,11 @@ class StudyStatus:
         left until the study's timeout. The value is None if the study is not running, or if no live manager runs the
         study. The value is also None if `trials_a_second` is None and the study has no timeout.
     target : float or None
-        The value at which the study ends.
+        The study ends when a trial has the value `target` or a better value.
     patience : int or None
-        The number of trials without a better value after which the study ends.
+        The study ends when the best value has not improved during `patience` trials.
     timeout_seconds : float or None
-        The maximum time, in seconds, for which managers hold the study.
+        The study ends when managers have run the study for `timeout_seconds` seconds in total.
     direction : str
         "minimize" if the lowest value is best, or "maximize" if the highest value is best.
     best : mapping or None
@@ -114,7 +117,7 @@ class StudyStatus:
         The complete trials that have a better value than all complete trials with a lower number. If a study has more
         than 1,000 improvements, the sequence contains a selection that includes the first and the last improvement.
     last_complete : int or None
-        The highest trial number of the complete trials. The convergence curve ends at the trial `last_complete`.
+        The highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt

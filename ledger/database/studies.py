@@ -122,7 +122,7 @@ def iteration_pages(
 
 
 def latest_iterations(connection: Connection, study_id: int, limit: int) -> list[IterationRow]:
-    """Return the `limit` iterations with the highest numbers, ordered by number."""
+    """Return the last `limit` iterations, ordered by number."""
     chosen = rows_of(IterationRow).where(_iterations.c.study_id == study_id)
     with connection.begin():
         return fetch(connection, IterationRow, chosen.order_by(_iterations.c.number.desc()).limit(limit))[::-1]
@@ -140,8 +140,7 @@ def set_criteria(
     patience: int | None,
     timeout_seconds: float | None,
 ) -> str:
-    """Set the criteria that end a study before the trials have used the budget. If the argument of a criterion is None,
-    the function removes the criterion.
+    """Set the stopping criteria of a study. If the argument of a criterion is None, the function removes the criterion.
 
     Return "changed", "unchanged", "cancelled" or "unknown".
     """
@@ -169,8 +168,8 @@ def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
     """Cancel a running or paused study permanently, and cancel the study's open trials.
 
     Return the numbers of the trials that the function could not cancel. The function cannot cancel a trial if another
-    session has locked the trial's row. The docstring of `trials.cancel` describes when the ledger later cancels the
-    trial.
+    session has locked the trial's row. The docstring of `trials.cancel` describes when the ledger cancels a trial whose
+    row was locked.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)
@@ -184,8 +183,8 @@ def delete(connection: Connection, study: StudyRow) -> str:
     Raises
     ------
     LedgerError
-        Another session has locked the study's flattened view or a row of the study. The error also occurs if another
-        database object depends on the flattened view.
+        Another session has locked the study's flattened view or a row of the study. A LedgerError also occurs if
+        another database object depends on the flattened view.
     """
     with refused_if_locked(f"study {study.name}"), connection.begin():
         word = str(connection.scalar(text("select ledger.delete_study(:study)"), {"study": study.id}))

@@ -1,5 +1,5 @@
-"""Reads how the best value of a study improved, for comparisons of studies. The module reads the improvements by the
-number of the trial and by the time.
+"""Reads the improvements of a study's best value, for comparisons of studies. The module reads the improvements in the
+order of the trial numbers, and in the order of the times at which the trials ended.
 
 For each study, the module reads only a limited number of rows.
 """
@@ -40,7 +40,7 @@ class StudyCurve:
     Attributes
     ----------
     at : datetime
-        The time on the database's clock when the function `read` read the study.
+        The time of the call of the function `read`, by the database's clock.
     study : StudyRow
     progress : ProgressRow
     code : str or None
@@ -49,7 +49,7 @@ class StudyCurve:
         The complete trial with the lowest loss.
     by_trial : sequence of Improvement
         The complete trials that have a better value than all complete trials with a lower number. If a study has many
-        such trials, the sequence contains only a selection of the trials.
+        improvements, the sequence contains only a selection of the improvements.
     by_time : sequence of TimedImprovement
         The complete trials that have a better value than all trials that ended earlier. If the study has more than
         `overview.SHOWN` trials, the function `read` looks for improvements only in a selection of the study's trials.

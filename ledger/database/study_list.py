@@ -17,7 +17,7 @@ from ledger.text import nearest, one_line, show
 
 Order = Literal["created", "name", "best", "trials", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-# Number of seconds in each unit of time that a user can write in an age.
+# A mapping from each unit of an age to the number of seconds in the unit.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 # Maximum age in seconds, which is about 100 years.
@@ -41,7 +41,7 @@ class StudyFilter:
         A pattern for the name, a pattern for the objective, and a pattern for the dataset of each study. In a pattern,
         ``*`` stands for any characters, and ``?`` stands for one character.
     newer, older : timedelta or None
-        Highest and lowest age of the studies, by the database's clock.
+        The highest age and the lowest age of the studies, measured with the database's clock.
     archived : bool or None
         True for the archived studies, False for the studies that are not archived, None for all studies.
 
@@ -87,7 +87,9 @@ class StudyFilter:
         return not self.states and not self.tags and all(each is None for each in texts)
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """Return the conditions on the columns of the view ledger.studies. All values are bind parameters."""
+        """Return the conditions on the columns of the view `ledger.studies`. Each value in a condition is a bind
+        parameter.
+        """
         age = func.ledger.clock() - _studies.c.created_at
         found: list[ColumnElement[bool]] = []
         if self.states:
@@ -121,8 +123,8 @@ def read(
     ----------
     order : {"created", "name", "best", "trials", "seconds"}
         The property by which the function sorts the studies, in ascending order. "created" is the time of creation,
-        "best" is the best loss, "trials" is the number of ended trials, and "seconds" is the duration of the study.
-        Studies without a complete trial come last in the order "best".
+        "best" is the best loss, "trials" is the number of ended trials, and "seconds" is the duration of the study. If
+        the order is "best", the studies without a complete trial come last.
     reverse : bool
         Whether to reverse the order.
     limit : int or None
@@ -130,7 +132,7 @@ def read(
     """
     studies = select(_studies.c.name, _studies.c.id).where(*chosen.conditions())
     if limit is not None and order in ("created", "name"):
-        # Because of the limit, the database computes the progress of only those studies that the list shows.
+        # With the clause "limit", the database does not compute the progress of studies that the list does not show.
         first = {"created": _studies.c.created_at, "name": _by_bytes(_studies.c.name)}[order]
         studies = studies.order_by(*_directed([first, _studies.c.id], reverse)).limit(limit)
     of = studies.subquery("chosen")

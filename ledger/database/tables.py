@@ -332,8 +332,8 @@ iteration = Table(
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),
     CheckConstraint("batch_size >= 1", name="batch_size_is_positive"),
     *iteration_totals.constraints(),
-    # If an iteration has no proposed trials and no complete trials, the manager sets told_at, but mean_loss and
-    # best_loss stay null.
+    # If an iteration has no proposed trials and no complete trials, the manager sets `told_at`, but `mean_loss` and
+    # `best_loss` stay null.
     CheckConstraint(
         "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
         name="losses_when_told",
@@ -484,9 +484,9 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    # No index of the table trial contains a column that a heartbeat changes. Therefore PostgreSQL can record a
-    # heartbeat as a heap-only update, which changes no index. The index trial_pending contains the pending trials in
-    # the order in which the workers claim them.
+    # No index of the table `trial` contains a column that a heartbeat changes. Therefore PostgreSQL can record a
+    # heartbeat as a heap-only update, which changes no index. Workers claim the pending trials in the order of the
+    # index `trial_pending`.
     Index(
         "trial_pending",
         "study_id",
@@ -496,7 +496,8 @@ trial = Table(
         postgresql_where=text("state = 'pending'"),
     ),
     Index("trial_best", "study_id", "loss", "number", postgresql_where=text("state = 'complete'")),
-    # One list counts the complete trials of each live worker. Another list shows the latest failures.
+    # The query of the worker list counts the complete trials of each live worker. The query of the failure list reads
+    # the latest failures.
     Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
     Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),
@@ -572,7 +573,7 @@ attempt = Table(
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
     CheckConstraint("seconds >= 0", name="seconds_are_not_negative"),
-    # The function ledger.forget_workers uses the index attempt_worker to find workers without an attempt.
+    # The function `ledger.forget_workers` uses the index `attempt_worker` to find workers without an attempt.
     Index("attempt_worker", "worker"),
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the view "

@@ -185,8 +185,8 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         return None
     datasets.keep(connection, recorded.files)
     of_study = {"study_id": study_id}
-    # The insert skips a worker that already has a row, because the worker has also worked for another study of this
-    # ledger.
+    # The insert skips a worker that already has a row in the table `worker`. A worker already has a row if the worker
+    # has worked for another study of this ledger.
     _insert(connection, postgresql.insert(tables.worker).on_conflict_do_nothing(), map(dict, recorded.workers))
     _insert(connection, insert(code_tables.code_version), ({**row, **of_study} for row in recorded.code_versions))
     _insert(

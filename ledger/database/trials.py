@@ -56,7 +56,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 
 
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
-    """Return a study's ended trials with a number of at least `first`, ordered by number."""
+    """Return the ended trials of a study, ordered by number. Omit the trials with a number below `first`."""
     chosen = [_trials.c.study_id == study_id, _trials.c.number >= first]
     chosen.append(_trials.c.state.not_in(("pending", "running")))
     with connection.begin():
@@ -107,8 +107,8 @@ def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> I
     """Yield the exported columns of all trials of a study in pages, ordered by number.
 
     A row contains the columns that ``export_columns(TrialRow)`` returns, in the same order. The function does not read
-    a `TrialRow`, because the database would have to compute the column `seconds` from the attempts. The function reads
-    each page in a separate transaction.
+    a `TrialRow`. For a `TrialRow`, the database would have to compute the column `seconds` from the attempts. The
+    function reads each page in a separate transaction.
     """
     names = export_columns(TrialRow)
     documents = [names.index("params"), names.index("metrics")]
@@ -140,7 +140,7 @@ def cell_pages(
     metrics: Sequence[str],
     size: int = PAGE,
 ) -> Iterator[Sequence[Sequence[str | None]]]:
-    """Yield the cells of a table of all trials of a study in pages, ordered by the number of the trial.
+    """Yield a table of trials in pages, with one row for each trial. The rows are ordered by the number of the trial.
 
     The database converts each value to a text. A conversion in Python would take three times as long. The table has the
     columns that ``export_columns(TrialRow)`` returns. Instead of the column `params`, the table has one column for each
@@ -158,7 +158,7 @@ def cell_pages(
     Yields
     ------
     sequence of sequence of str or None
-        The cells of each trial of a page. A cell without a value is None.
+        The rows of one page. Each row contains the cells of one trial. A cell without a value is None.
     """
     cells: list[sql.Composable] = []
     for name in export_columns(TrialRow):
@@ -174,14 +174,15 @@ def cell_pages(
     groups = [sql.SQL(", ").join(cells[first : first + _COLUMNS]) for first in range(0, len(cells), _COLUMNS)]
     number, last = export_columns(TrialRow).index("number"), -1
     while True:
-        # In the clause "order by", the column name `trial` needs the name of the view as a prefix. Without the prefix,
-        # the clause would sort the numbers of the trials as texts.
+        # In the clause "order by", the name of the view must precede the column name `trial`. Without the name of the
+        # view, the clause would sort the numbers of the trials as texts.
         page = sql.SQL("from ledger.trials where study_id = {} and trial > {} order by trials.trial limit {}").format(
             study_id, last, size
         )
         with connection.begin():
             begin_snapshot(connection)
-            # The statement has no separate parameters, so psycopg does not interpret a % in the name of a metric.
+            # The statement has no separate parameters. Therefore psycopg does not interpret a % in the name of a
+            # metric.
             parts = [
                 cursor(connection).execute(sql.SQL("select {} {}").format(group, page)).fetchall() for group in groups
             ]
@@ -317,8 +318,8 @@ def metric_kinds(connection: Connection, study_id: int) -> list[tuple[str, list[
     """Return a list with a pair for each metric, ordered by name. A pair contains the name of the metric and the JSON
     types of the metric's values.
 
-    The JSON types do not include the type null. The function reads the metrics in pages of `METRICS_PAGE` trials. Each
-    page has a separate transaction.
+    The JSON types do not include the type null. The function reads the metrics in pages of `METRICS_PAGE` trials. The
+    function reads each page in a separate transaction.
     """
     kinds: dict[str, set[str]] = {}
     after = -1
@@ -416,7 +417,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
 
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
-    """Wait at most CANCEL_SECONDS seconds until a study's cancelled trials have ended.
+    """Wait until a study's cancelled trials have ended, but at most CANCEL_SECONDS seconds.
 
     Return the numbers of the study's trials that are still pending or running.
     """

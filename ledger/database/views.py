@@ -9,16 +9,16 @@ from ledger.database import annotation_tables, code_tables, report_tables, table
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
-    """Return the metadata of a view. The view has all columns of the table `of` except the column `claim`. The view
-    also has the columns `more`.
+    """Return the metadata of a view. The view has all columns of the table in the argument `of`, except the column
+    `claim`. The view also has the columns in `more`.
 
     Parameters
     ----------
     renamed : str
-        A column can have different names in the table and in the view. The keyword is the column's name in the table,
-        and the value is the column's name in the view. For example, each view has the number of a trial in the column
-        `trial`. In the metadata, the key of a column is the column's name in the table. Therefore the Python code uses
-        only one name for each column.
+        A column can have different names in the table and in the view. The name of a keyword argument is a column's
+        name in the table. The value of the keyword argument is the same column's name in the view. For example, each
+        view has the number of a trial in the column `trial`. In the metadata, the key of a column is the column's name
+        in the table. Therefore the Python code uses only one name for each column.
     """
     columns = []
     for each in (*of.columns, *more):

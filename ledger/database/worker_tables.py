@@ -31,8 +31,8 @@ worker = Table(
         comment="Time of the worker's last announcement.",
     ),
     moment("stopped_at", comment="Time when the worker stopped; null if the worker is running or died."),
-    # The function ledger.claim uses the index worker_here to count the live workers if a worker claims several trials
-    # in one call.
+    # If a worker claims several trials in one call, the function `ledger.claim` uses the index `worker_here` to count
+    # the live workers.
     Index("worker_here", "last_seen_at", postgresql_where=text("stopped_at is null")),
     postgresql_with={"fillfactor": 70},
     comment="One row for each worker, including workers that have stopped. Read the table through the view "

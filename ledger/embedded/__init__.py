@@ -5,9 +5,9 @@ uses the server while the process is inside a ``with`` block of the context mana
 uses the server starts the server, and the last process that uses the server stops the server.
 
 A process refuses to use the server if another system user owns a folder or file of the server. A process also refuses
-to use the server if another system user can write to a folder or file of the server. A process that runs as root also
-accepts folders and files of the system user that runs the server for root. The module `ownership` contains the checks
-of folders and files.
+to use the server if another system user can write to a folder or file of the server. If a process runs as root, the
+process also accepts folders and files of the user `account.SYSTEM_USER`. The user `account.SYSTEM_USER` runs the server
+for root. The module `ownership` contains the checks of folders and files.
 
 Three lock files show whether any process uses the server, and whether any process of the server exists. The processes
 lock the lock files with ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.

@@ -1,4 +1,4 @@
-"""The system user that runs the embedded server if this process runs as root. PostgreSQL refuses to run as root."""
+"""Another system user runs the embedded server if this process runs as root. PostgreSQL refuses to run as root."""
 
 import fcntl
 import os

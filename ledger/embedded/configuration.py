@@ -1,4 +1,4 @@
-"""Configuration of the embedded server, independent of the files in the server's data folder."""
+"""Configuration of the embedded server. The configuration does not depend on the files in the server's data folder."""
 
 import sys
 from pathlib import Path

@@ -34,9 +34,9 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # The code must release the lock explicitly, because closing the lock file may not release the lock. If
-            # another thread has just forked a child process, the child process shares the open lock file until the
-            # child process calls exec.
+            # The code must release the lock explicitly, because the kernel may keep the lock after the lock file is
+            # closed. If another thread has just forked a child process, the child process shares the open lock file
+            # until the child process calls exec.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 

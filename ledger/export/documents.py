@@ -1,6 +1,6 @@
 """Exports of a study as one document. The format of the document is csv, json or jsonl.
 
-An export reads a part of the study, writes this part, and then reads the next part.
+Before an export reads the next part of the study, the export writes the previous part to the document.
 """
 
 import csv
@@ -43,7 +43,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)
     workers: set[str] = set()
-    # The values of `lists` are functions, so that `write_json` does not keep all lists in memory together.
+    # The values of `lists` are functions, so that `write_json` does not keep all lists in memory at the same time.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
         "iterations": lambda: map(exported, chain.from_iterable(studies.iteration_pages(connection, study.id))),
         "trials": lambda: _trials(connection, study),
@@ -72,9 +72,9 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 
 
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
-    """Write one line with a JSON object for each trial.
+    """For each trial, write one line with a JSON object.
 
-    `write_json` writes the same JSON object for each trial.
+    The list "trials" that `write_json` writes contains the same JSON objects.
     """
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")
@@ -85,14 +85,14 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
 
     For each parameter, there is a column ``params_NAME``. For each metric, there is a column ``metrics_NAME``.
     `ledger.study.choices.choice_texts` converts a choice into a text in the csv document, such as ``null`` or ``[64,
-    64]``. `ledger import` converts the text of a choice into the choice. If `spreadsheet` is true, the function
-    converts each text by `spreadsheet_text`.
+    64]``. `ledger import` converts the text of a choice into the choice. If `spreadsheet` is true, `write_csv` calls
+    `spreadsheet_text` to convert each text.
     """
     choices = {dimension["name"]: dimension.get("choices", []) for dimension in study.spec["space"]}
     params = {name: list(zip(values, choice_texts(values), strict=True)) for name, values in choices.items()}
     metrics = list(trials.metric_names(connection, study.id))
-    # The columns with JSON objects. The export replaces a column with JSON objects by several columns, one for each key
-    # of the objects.
+    # The columns that contain JSON objects. The export splits a column of JSON objects into several columns, one for
+    # each key of the objects.
     expanded = {"params": list(params), "metrics": metrics}
     header: list[str | None] = []
     for name in _TRIAL:
@@ -115,7 +115,7 @@ DOCUMENTS: Mapping[str, Callable[[Connection, StudyRow, TextIO], None]] = {
 def spreadsheet_text(text: str) -> str:
     """Change a text so that no spreadsheet evaluates the text as a formula, and return the changed text.
 
-    The function also escapes unprintable characters.
+    `spreadsheet_text` also escapes unprintable characters.
 
     Examples
     --------

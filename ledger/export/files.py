@@ -20,7 +20,7 @@ from ledger.errors import LedgerError, UsageError
 
 
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
-    """Write a file with the parameters of each trial.
+    """For each trial, write a file with the trial's parameters.
 
     For each complete trial, the function also writes a file with the trial's results. If the last attempt of a trial
     has reports, the function also writes a file with a list of the last attempt's reports.
@@ -59,7 +59,9 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 
 @contextmanager
 def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
-    """Yield an open text file, or an open binary file if `binary` is true.
+    """Open a new file, and yield the open file.
+
+    If `binary` is true, the file is a binary file. Otherwise, the file is a text file.
 
     The file appears at `path` only if the ``with`` block ends without an error. `whole_file` raises the same exceptions
     as `whole_path`.

@@ -23,8 +23,8 @@ from ledger.study.space import Space
 # Number of trials in one row group of the parquet file.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# Name and type of each column that every parquet file contains. The columns of a parquet file have a fixed order: the
-# columns of `_FIRST`, the columns of the parameters, the columns of the metrics, and the columns of `_LAST`.
+# The name and the type of each column that all parquet files have. The columns of a parquet file have a fixed order:
+# the columns of `_FIRST`, the columns of the parameters, the columns of the metrics, and the columns of `_LAST`.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -49,7 +49,9 @@ _LAST = {
 
 
 def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
-    """Write one row for each trial. Like the csv export, the file has columns ``params_NAME`` and ``metrics_NAME``.
+    """For each trial, write one row.
+
+    Like an exported csv file, the parquet file has columns ``params_NAME`` and ``metrics_NAME``.
 
     The type of a parameter's column is float64, int64, bool or string. The type depends on the values of the parameter.
     If the choices of a parameter are integers and floats, the parameter's column is float64. If the choices have a

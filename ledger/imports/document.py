@@ -94,7 +94,9 @@ class _ExportModel(BaseModel):
 
 
 class _RowSchema:
-    """A type annotation that tells pydantic which fields of a row class such as `TrialRow` an export contains.
+    """A type annotation for a row class, such as `TrialRow`.
+
+    The annotation tells pydantic which fields of the row class an export contains.
 
     An export contains no column that a database view computes. The dict `computed` contains a value for each column
     that a database view computes.
@@ -163,7 +165,7 @@ class StudyDocument(_ExportModel):
         )
 
     def kept(self) -> list[StoredDataset]:
-        """Return the data files on which the study trains."""
+        """Return the data files of the study."""
         files = [file for file in (self.dataset, self.holdout) if file is not None]
         return [StoredDataset(file.sha256, file.name, b64decode(file.content)) for file in files]
 
@@ -228,20 +230,20 @@ def read(place: str, content: bytes) -> StudyDocument:
 
 
 def import_study(connection: Connection, document: StudyDocument, name: str | None) -> StudyRow:
-    """Insert the study in a document into the ledger, and return the row of the inserted study.
+    """Insert a study from a document into the ledger, and return the row of the inserted study.
 
     Parameters
     ----------
     document : StudyDocument
         The document that `read` has returned.
     name : str or None
-        Name of the new study. If `name` is None, the new study keeps the name in the document.
+        Name of the new study. If `name` is None, the new study has the name in the document.
 
     Raises
     ------
     LedgerError
-        The ledger already contains a study with this name, or the database refuses a record. If the function raises a
-        LedgerError, the function has written nothing to the ledger.
+        The ledger already contains a study with the name of the new study, or the database refuses a record. If the
+        function raises a LedgerError, the function has written nothing to the ledger.
     """
     study = {**recorded(document.study), **({} if name is None else {"name": name})}
     check_name(study["name"])
@@ -264,7 +266,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
 
 def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDataset | HoldoutFile | None) -> None:
-    """Raise UsageError if the document's file with the key `key` is not the data file `data` of the study's spec."""
+    """Raise UsageError if the file `there` in the document is not the data file `data` of the study's spec."""
     if data is None:
         if there is not None:
             raise UsageError(f"{place} is damaged at {key}: the study does not use this file; export the study again")

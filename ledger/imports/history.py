@@ -41,7 +41,7 @@ class UncheckedTrial:
 
 @dataclass
 class CheckedTrials:
-    """The trials that passed the check, and a text with the reason for each trial that did not pass the check."""
+    """The trials that passed the check. For each trial that did not pass the check, a text contains the reason."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)

@@ -34,8 +34,8 @@ def read_rows(
     ignore_extra : bool
         If `ignore_extra` is True, the function ignores each column that is neither a parameter nor `result`.
     scale : ValueScale, optional
-        The scale that converts the values in the column `result` to losses. None, the default, if the column contains
-        losses.
+        The scale that converts the values in the column `result` to losses. If `scale` is None, the column `result`
+        already contains losses.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def read_rows(
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{place}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    # If a quote is not closed, strict=True makes the reader raise an error. Without strict=True, all text after the
-    # quote would become one cell.
+    # With `strict=True`, the reader raises an error if a quotation mark is not closed. Without `strict=True`, all text
+    # after the quotation mark would become one cell.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     table = _ResultTable(space, result, scale)
     try:
@@ -63,9 +63,10 @@ def read_rows(
 
 @dataclass(frozen=True)
 class _ResultTable:
-    """A reader of a CSV file that has a column for each parameter, and a column of results with the name `result`.
+    """A reader of a CSV file. The file has a column for each parameter, and one column of results.
 
-    If `scale` is None, the results are losses. If `scale` is a `ValueScale`, the results are values.
+    `result` is the name of the column of results. If `scale` is None, the results are losses. If `scale` is a
+    `ValueScale`, the results are values.
     """
 
     space: Space

@@ -1,4 +1,4 @@
-"""Functions and callbacks that report a metric of a training with a library such as XGBoost to the ledger.
+"""Functions and callbacks for libraries such as XGBoost, which report a metric to the ledger during the training.
 
 Each module imports the library that it supports, so import only the modules that you need.
 """

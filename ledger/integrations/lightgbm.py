@@ -1,4 +1,4 @@
-"""A callback that reports a metric of a training with LightGBM to the ledger."""
+"""A callback for LightGBM, which reports a metric to the ledger during the training."""
 
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
@@ -18,7 +18,7 @@ class ReportCallback:
     metric : str
         The name of the validation set, a hyphen, and the name of the metric, such as ``"valid_0-binary_logloss"``. The
         ledger records the value of the metric unchanged. If a low value of the metric is better, the study must
-        minimise. If a high value is better, the study must maximise.
+        minimise the metric. If a high value of the metric is better, the study must maximise the metric.
 
     Examples
     --------

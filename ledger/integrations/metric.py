@@ -1,4 +1,4 @@
-"""A function that finds the metric that a callback reports."""
+"""A function that finds the value of a metric by the metric's name."""
 
 from collections.abc import Mapping
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""A callback that reports a metric of a training with XGBoost to the ledger."""
+"""A callback for XGBoost, which reports a metric to the ledger during the training."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
     metric : str
         The name of the evaluation set, a hyphen, and the name of the metric, such as ``"validation_0-logloss"``. The
         ledger records the value of the metric unchanged. If a low value of the metric is better, the study must
-        minimise. If a high value is better, the study must maximise.
+        minimise the metric. If a high value of the metric is better, the study must maximise the metric.
 
     Examples
     --------

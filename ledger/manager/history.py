@@ -1,6 +1,6 @@
 """The manager's copy of a study's trials and iterations.
 
-Each call of `StudyHistory.poll` updates the copy from the ledger.
+Each call of `StudyHistory.poll` reads new data from the ledger into the manager's copy.
 """
 
 from collections.abc import Mapping
@@ -95,7 +95,10 @@ class StudyHistory:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read the trials that were added or have ended since the previous poll. Return whether any trial was read."""
+        """Read the trials that were added or have ended since the previous poll.
+
+        Return whether the method has read any trial.
+        """
         rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
             # A user's command may have added an iteration. If an import of trials creates an iteration, the column

@@ -102,8 +102,8 @@ class StudyManager:
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._is_paused = self._is_locked = False
-        # The last result of the SQL function ledger.stop, and the time of the next call of the function on a monotonic
-        # clock.
+        # The last result of the SQL function `ledger.stop`, and the time of the function's next call. A monotonic clock
+        # measures the time.
         self._answer, self._check_at = "none", 0.0
         self._since: dict[int, float] = {}
 
@@ -113,8 +113,7 @@ class StudyManager:
         Parameters
         ----------
         another_round : bool
-            Whether the manager proposes one more round of trials for a study that has failed because too many trials
-            failed.
+            Whether the manager proposes one more round of trials if failed trials have caused the failure of the study.
 
         Raises
         ------

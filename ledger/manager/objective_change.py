@@ -1,4 +1,4 @@
-"""Notices that the code of a study's objective has changed, and records the new code if the user accepts the change."""
+"""Functions that detect changed code of an objective, and record the new code if the user accepts the change."""
 
 import logging
 from typing import Literal, TypeAlias, get_args
@@ -35,16 +35,16 @@ def check_if_changed(value: str) -> None:
 def changed_parts(recorded: CodeVersionRow, code: ObjectiveCode) -> list[str]:
     """Describe the differences between a recorded code version and the present code.
 
-    Without a difference, the list is empty.
+    If no difference exists, the list is empty.
     """
     return [] if recorded.sha256 == code.sha256 else changes(parts_from_json(recorded.parts), code.parts)
 
 
 def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list[str]:
-    """Record a code as the valid version of a study's code, unless the code is equal to the valid version.
+    """Record `code` as the new valid version of a study's code, unless `code` is equal to the valid version.
 
-    Return a list of the changes. The list is empty if the ledger had no version of the study's code, or if the new code
-    is equal to the valid version.
+    Return a list of the changes. The list is empty if the ledger had no version of the study's code, or if `code` is
+    equal to the valid version.
     """
     while True:
         versions = codes.versions_of(connection, study.id)

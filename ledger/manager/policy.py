@@ -24,7 +24,7 @@ class ProposalRequest:
         Number of points to propose, at least 1.
     seen : sequence of int or None
         In steady mode, the numbers of the trials that have ended since the previous request. When the ledger records
-        the iteration, the ledger also records the numbers. None in batch mode.
+        the iteration, the ledger also records the numbers of the ended trials. None in batch mode.
     """
 
     iteration: int
@@ -42,9 +42,9 @@ class StudyEnd:
 
 
 def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
-    """Return whether the objective failed in each trial of `trials`, either by exceptions or by the time limit.
+    """Return whether each trial of `trials` failed because of the objective's exceptions or because of the time limit.
 
-    The result is False if the collection is empty, or if a trial failed because of crashes or lost attempts.
+    The result is False if `trials` is empty, or if a trial failed because of crashes or lost attempts.
     """
     return bool(trials) and all(trial.state == "failed" and trial.failures >= limits.max_failures for trial in trials)
 
@@ -57,7 +57,7 @@ def failed_study(what: str, trial: TrialRow | None) -> StudyEnd:
     what : str
         Text that states which trials failed.
     trial : TrialRow or None
-        The last failed trial, whose error becomes a part of the reason.
+        The last failed trial. The reason for the end of the study contains the trial's error.
     """
     if trial is None:
         return StudyEnd("failed", what)
@@ -83,7 +83,10 @@ class ProposalPolicy(Protocol):
         """Return, in ascending order, the numbers of the iterations whose results the optimizer must receive now."""
 
     def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
-        """Return the next request, the end of the study, or None if the manager must wait until a trial has ended."""
+        """Return the next request or the end of the study.
+
+        Return None if the manager must wait until a trial has ended.
+        """
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
         """Return the end of the study if the search space has no unused point for `request`.

@@ -42,7 +42,9 @@ class LeaseMonitor:
         self._seen: dict[int, tuple[datetime, float]] = {}
 
     def look(self, now: float, leases: Iterable[tuple[int, datetime]]) -> Mapping[int, datetime]:
-        """Return the recorded end of each expired lease. The keys of the mapping are the numbers of the trials.
+        """Return the recorded end of each expired lease.
+
+        Each key of the returned mapping is the number of a trial.
 
         Parameters
         ----------
@@ -80,7 +82,7 @@ class TrialReaper:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseMonitor(lease)
         # The pause between two reads of the leases is at most an eighth of the length of a lease. If the pause were
-        # longer than half a lease, the manager could treat the pause as an outage of the database.
+        # longer than half the length of a lease, the manager could treat the pause as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
         # If another session has locked a trial's row, the reaper writes only one log line about the lock. For each
@@ -88,7 +90,7 @@ class TrialReaper:
         self._locked: set[tuple[int, datetime]] = set()
 
     def look(self) -> None:
-        """Take back the trials with expired leases, and complete the cancellations that waited because of a locked row.
+        """Take back the trials with expired leases, and cancel the trials whose cancellation had to wait for a lock.
 
         The cancellation of a trial waits if another session has locked the trial's row.
 

@@ -26,7 +26,7 @@ _log = logging.getLogger("ledger.manager")
 def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None = None) -> StudyRow | None:
     """Record the study, the study's data files and the code of the study's objective in the ledger.
 
-    If the ledger already contains a study with the same name, return None.
+    If the ledger already contains a study with the name of `study`, return None.
     """
     data = study.objective.data
     files = [
@@ -53,7 +53,7 @@ def record(connection: Connection, study: StudySpec, code: ObjectiveCode | None 
 def register(
     connection: Connection, study: StudySpec, code: ObjectiveCode | None = None, if_changed: IfChanged = "refuse"
 ) -> StudyRow:
-    """Record the study. If the ledger already contains the study with the same settings, update the study.
+    """Record a study, or update the recorded study if the recorded settings are equal to the new settings.
 
     For an existing study, the function extends the budget, and sets the stopping criteria.
 
@@ -68,9 +68,9 @@ def register(
     Raises
     ------
     LedgerError
-        The ledger already contains a study with the same name, but the recorded settings or the recorded code differ,
-        or the recorded budget is larger than the new budget. The error message lists the differences between the
-        settings, or the changed parts of the code.
+        The ledger already contains a study with the name of `study`, but the recorded settings differ, the recorded
+        code differs, or the recorded budget is larger than the new budget. The error message lists the differences
+        between the settings, or the changed parts of the code.
     """
     row = record(connection, study, code)
     if row is not None:
@@ -80,7 +80,8 @@ def register(
     differing = differences(recorded.model_copy(update={"batch_size": row.batch_size}), study)
     if differing:
         way_out = "choose another --name"
-        # If the space or the objective differs, the settings describe a different search.
+        # If the recorded space or the recorded objective differs from the new settings, the new settings describe a
+        # different search.
         if not any(difference.startswith(("space", "objective")) for difference in differing):
             option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
             way_out += f", or continue the existing study with `ledger resume {row.name}{option}`"
@@ -97,8 +98,8 @@ def register(
         try:
             accept(connection, row, code)
         except CodeLockedError:
-            # A worker is recording the first version of the code at the same time. The next worker compares its own
-            # code with the first version.
+            # A worker is now recording the first version of the study's code. The next worker compares its own code
+            # with the first version.
             if versions:
                 raise
     extend(connection, row, study.budget)

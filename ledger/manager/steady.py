@@ -82,7 +82,7 @@ class SteadyPolicy:
         return min(batch_size - len(history.open), left)
 
     def _most_failures(self, batch_size: int) -> int:
-        """Return the number of failed trials after which a study without a complete trial fails."""
+        """Return the number of failed trials after which the study fails if no trial is complete."""
         if self._extended is not None:
             return self._extended
         first = [trial for trial in self._history.trials if trial.source == "proposed"][:batch_size]

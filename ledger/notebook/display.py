@@ -1,4 +1,7 @@
-"""A display that shows a running search in a notebook. Each update replaces the previous content."""
+"""A display that shows a running search in a notebook.
+
+Each update of the display replaces the previous content of the display.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -125,7 +125,7 @@ def listing(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def convergence(improvements: Sequence[Improvement], last: int) -> str:
-    """Return an SVG image with a line of the best value after each trial, up to trial `last`."""
+    """Return an SVG image. A line in the image shows the best value after each trial, up to trial `last`."""
     if not improvements:
         return ""
     values = [each.value for each in improvements]
@@ -137,7 +137,7 @@ def convergence(improvements: Sequence[Improvement], last: int) -> str:
 
     def y(value: float) -> float:
         # The function halves the values before the subtraction, because the difference of two values may be too large
-        # for a float. The length may be 0, because half of the smallest float rounds to 0.
+        # for a float. The variable `length` may be 0, because half of the smallest float rounds to 0.
         length = highest / 2 - lowest / 2
         share = (value / 2 - lowest / 2) / length if length else 0.5
         return _MARGIN + up * (1 - share)

@@ -25,15 +25,15 @@ from ledger.objectives.result import InvalidResultError
 from ledger.objectives.value_scale import DIRECTIONS
 from ledger.text import last_line, one_line, show
 
-# The error text of an attempt contains at most the last _ERROR_KEPT bytes of the command's standard error.
+# The error text of an attempt contains at most the last `_ERROR_KEPT` bytes of the command's standard error.
 _ERROR_KEPT = 4096
 _READ_SIZE = 1 << 16
-# When the command has ended, this process reads the rest of each pipe's content, up to a limit of about _LARGEST_REST
-# bytes. The buffer of a pipe is smaller than _LARGEST_REST bytes. Therefore, if more than _LARGEST_REST bytes arrive, a
-# process of the command is still running.
+# When the command has ended, this process reads the rest of each pipe's content, up to a limit of about `_LARGEST_REST`
+# bytes. The buffer of a pipe is smaller than `_LARGEST_REST` bytes. Therefore, if more than `_LARGEST_REST` bytes
+# arrive, a process of the command is still running.
 _LARGEST_REST = 1 << 20
 # Interval in milliseconds at which this process removes ended processes from the kernel's process table. On systems
-# other than Linux, _POLL_MILLISECONDS is also the longest time until this process notices that the command has ended.
+# other than Linux, `_POLL_MILLISECONDS` is also the longest time until this process notices that the command has ended.
 _POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
 
 
@@ -46,8 +46,8 @@ class CommandFailedError(LedgerError):
         The exit code of the command, or the negated number of the signal that ended the command. `code` is None if the
         command did not start or reported too many values.
     detail : str
-        The end of the command's standard error. An error report shows `detail` before the message. `detail` is empty if
-        the standard error has at most one line.
+        The last part of the text that the command has written to standard error. An error report shows `detail` before
+        the message. `detail` is empty if the standard error has at most one line.
     """
 
     def __init__(self, message: str, code: int | None = None, detail: str = "") -> None:
@@ -61,7 +61,7 @@ class RemainingProcessesError(LedgerError):
 
 @dataclass(frozen=True)
 class CommandPermissions:
-    """The commands that a process is allowed to run, the folder for their files, and the reaper of their processes.
+    """The commands that a process is allowed to run, the folder for the commands' files, and the commands' reaper.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) 
     Raises
     ------
     LedgerError
-        The objective is malformed, no pattern allows the command, or this machine does not have the program. The
+        The objective is malformed, no pattern allows the command, or the program does not exist on this machine. The
         message is one line.
     """
     params_as, direction = objective.get("params_as", PARAMS_AS[0]), objective.get("direction", DIRECTIONS[0])
@@ -200,8 +200,8 @@ class CommandObjective:
     def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_Output":
         """Run the command, pass the command's reports to the context, and return the command's standard output."""
         reports = _Reports(context)
-        # The command of another trial may have started this worker. In this case, the environment contains the
-        # variables of the other trial.
+        # The command of another trial may have started this worker. Therefore the environment may contain the variables
+        # of the other trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
         variables |= {names[fact]: _encode(text) for fact, text in facts.items()}
@@ -302,7 +302,7 @@ class _Reports:
         self.fault: str | None = None
 
     def read(self, data: bytes) -> None:
-        """Add `data`, the next part of the output, and report the value of each line that is now complete."""
+        """Read `data`, the next part of the output, and pass each report whose end is in `data` to the context."""
         for step, value in self._lines.read(data) if self.fault is None else ():
             try:
                 self._context.report(value, step)
@@ -328,7 +328,7 @@ class _Output:
     Attributes
     ----------
     tail : bytearray
-        The end of the output.
+        The last bytes of the output.
     size : int
         The number of bytes in the whole output.
     """
@@ -341,9 +341,9 @@ class _Output:
         os.set_blocking(pipe.fileno(), False)
 
     def read(self, most: int) -> bool:
-        """Read the available bytes without waiting, up to a limit of about `most` bytes.
+        """Read the available bytes without waiting. Stop after about `most` bytes.
 
-        Return False if the pipe has ended.
+        Return False at the end-of-file of the pipe.
         """
         while most > 0:
             try:
@@ -355,8 +355,8 @@ class _Output:
             most -= len(data)
             self.size += len(data)
             self.tail += data
-            # The code shortens the tail only if the tail is longer than twice `_kept`, because each shortening copies
-            # the tail.
+            # The code shortens `tail` only if `tail` has more than 2 * `_kept` bytes, because each shortening copies
+            # `tail`.
             if len(self.tail) > 2 * self._kept:
                 del self.tail[: -self._kept]
             self._stream.buffer.write(data)

@@ -20,8 +20,8 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
     """Return the arguments and the files that make up the code of a command.
 
     The first file that the arguments name is the program itself, or the script that the program runs. The script of
-    each worker must have the same content as the script in the study's record. The ledger treats each other file that
-    the arguments name as a value, not as code, because the program may write to the file.
+    each worker must have the same content as the script in the study's record. The arguments may also name further
+    files. The ledger treats a further file as a value, not as code, because the program may write to the file.
 
     Parameters
     ----------
@@ -83,7 +83,10 @@ def _named_files(template: CommandTemplate) -> Iterator[tuple[int, str]]:
 
 
 def _content(name: str) -> bytes | str:
-    """Return the content of a file as bytes. If the ledger cannot watch the file, return the reason as a text."""
+    """Return the content of a file as bytes.
+
+    If the ledger cannot watch the file for changes, return the reason as a text.
+    """
     try:
         with Path(name).open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)

@@ -16,8 +16,8 @@ from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP
 from ledger.objectives.result import InvalidResultError
 from ledger.text import one_line, show
 
-# The ledger reads a result from the last LARGEST_RESULT bytes of standard output, or from a file of at most
-# LARGEST_RESULT bytes. The JSON text that a program writes can contain spaces and escape sequences. Therefore the
+# The ledger reads a result from the last `LARGEST_RESULT` bytes of standard output, or from a file of at most
+# `LARGEST_RESULT` bytes. The JSON text that a program writes can contain spaces and escape sequences. Therefore the
 # program's JSON text can be longer than the ledger's JSON text of the same metrics.
 LARGEST_RESULT = 2 * LARGEST_JSON
 _OUTPUT, _FILE = "standard output", "the result file"
@@ -26,7 +26,7 @@ _OUTPUT, _FILE = "standard output", "the result file"
 # earlier line as the result.
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
 _LINE_END = re.compile(rb"[\r\n]+")
-# A line of a report has at most LONGEST_REPORT bytes.
+# A line of a report has at most `LONGEST_REPORT` bytes.
 LONGEST_REPORT = 1_000
 _WANTED = 'a number or a JSON object with "value"'
 
@@ -48,11 +48,11 @@ class ReportLines:
     """
 
     def __init__(self) -> None:
-        # The part of an incomplete line that has arrived. The part has at most LONGEST_REPORT + 1 bytes.
+        # The received bytes of a line that is still incomplete. `_partial` contains at most `LONGEST_REPORT` + 1 bytes.
         self._partial = b""
 
     def read(self, data: bytes) -> list[tuple[int, float]]:
-        """Return the step and the value of each report that the next part `data` of the output completes."""
+        """Return the step and the value of each report whose end is in `data`, the next part of the output."""
         first, *others = _LINE_END.split(data)
         lines = [self._partial + first, *others]
         self._partial = lines.pop()[: LONGEST_REPORT + 1]
@@ -60,8 +60,8 @@ class ReportLines:
 
 
 def _report(line: bytes) -> tuple[int, float] | None:
-    # Most lines are not reports. The first two tests exclude most lines. Both tests are much faster than the JSON
-    # parser.
+    # Most lines are not reports. The test of the length and the test for "step" exclude most lines. Both tests are much
+    # faster than the JSON parser.
     if len(line) > LONGEST_REPORT or b'"step"' not in line:
         return None
     try:
@@ -85,8 +85,8 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     Parameters
     ----------
     tail : bytes
-        The last bytes of standard output. If `tail` is not the whole output, `tail` has at least `LARGEST_RESULT`
-        bytes.
+        The last bytes of standard output. If the whole output is longer than `tail`, `tail` has at least
+        `LARGEST_RESULT` bytes.
     size : int
         The number of bytes in the whole output.
 

@@ -19,10 +19,11 @@ from ledger.text import nearest, one_line, show
 
 ParamsAs: TypeAlias = Literal["arguments", "variable", "file"]
 PARAMS_AS: tuple[ParamsAs, ...] = get_args(ParamsAs)
-# The operating system limits the arguments and the environment of a process to about 2 MB, and one argument to 131,071
-# bytes.
+# The operating system limits the total size of a process's arguments and environment to about 2 MB. The operating
+# system limits the size of one argument to 131,071 bytes.
 MOST_ARGUMENTS, LONGEST_COMMAND = 1_000, 100_000
-# For each fact, the placeholder `{trial.NAME}` and the environment variable LEDGER_TRIAL_NAME have the same text.
+# The names of the facts about a trial. For each name, the placeholder `{trial.NAME}` and the environment variable
+# `LEDGER_TRIAL_NAME` have the same text.
 FACTS = ("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder")
 _PREFIX = "trial."
 _NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
@@ -84,12 +85,12 @@ class CommandTemplate:
 
     @property
     def program(self) -> str:
-        """The program. The program is a path, or a name that the worker searches in PATH."""
+        """The program. The program is a path, or the name of a file in one of the folders in PATH."""
         return "".join(text for text, _ in self._parts[0])
 
     @property
     def texts(self) -> tuple[str | None, ...]:
-        """The text of each argument. If an argument contains a placeholder, the element is None.
+        """A tuple with the text of each argument. For an argument that contains a placeholder, the tuple contains None.
 
         Examples
         --------
@@ -130,8 +131,8 @@ class CommandTemplate:
         Parameters
         ----------
         space : mapping
-            The names of the space's parameters. The value of each name is the sequence of the texts that the parameter
-            can have. The sequence is empty if the parameter's values are not texts.
+            A mapping from the name of each parameter to the sequence of the parameter's possible values. The sequence
+            is empty if the parameter's values are not texts.
         params_as : {"arguments", "variable", "file"}
             How the command receives the parameters. With "arguments", each parameter must have a placeholder.
 
@@ -182,7 +183,7 @@ class CommandTemplate:
                     )
 
     def render(self, params: Mapping[str, Any], facts: Mapping[str, str]) -> list[str]:
-        """Replace each placeholder by the value of a trial, and return the arguments.
+        """Replace each placeholder by the trial's value, and return the arguments.
 
         Parameters
         ----------
@@ -259,7 +260,7 @@ def pattern_of(arguments: Sequence[str]) -> str:
     >>> pattern_of(["./train", "--name", "two words", "{lr}"])
     "./train --name 'two words' {lr}"
     """
-    # A pattern is not a shell command, so the function does not quote braces.
+    # A pattern is not a shell command, so `pattern_of` does not quote braces.
     return " ".join(argument if _PLAIN_WORD.fullmatch(argument) else shlex.quote(argument) for argument in arguments)
 
 
@@ -267,8 +268,9 @@ def pattern_words(pattern: str) -> list[str]:
     """Return the words of the pattern of an allowed command.
 
     Like a shell, the function splits a pattern at each space that is not in quotes. The function does not expand
-    variables or wildcards. Each word must be equal to one argument of the study's command. A placeholder in the
-    argument must also be in the word. If the last word is ``{...}``, the pattern also allows any further arguments.
+    variables or wildcards. Each word must be equal to one argument of the study's command. If the argument contains a
+    placeholder, the word must contain the same placeholder. If the last word of the pattern is ``{...}``, the pattern
+    also allows any further arguments.
 
     Raises
     ------
@@ -328,7 +330,10 @@ def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
 
 
 def _script(arguments: Sequence[str], index: int) -> int | None:
-    """Return the index of the script that follows a shell's option `-c`. The options of the shell begin at `index`."""
+    """Return the index of the script that comes after a shell's option `-c`.
+
+    The options of the shell begin at `index`.
+    """
     while index < len(arguments) - 1 and arguments[index].startswith(("-", "+")):
         option = arguments[index]
         is_long = option.startswith("--")

@@ -61,9 +61,9 @@ class Context:
         Parameters
         ----------
         value : float
-            The value at the step. Any real number is allowed. The reported value has the same meaning as the value that
-            the objective returns. If the study maximises the value, a higher value is better. The ledger records NaN
-            and the infinities as a missing value.
+            The value at the step. Any real number is allowed. The reported value must measure the same quantity as the
+            value that the objective returns. If the study maximises the value, a higher value is better. The ledger
+            records NaN and the infinities as a missing value.
         step : int
             An integer from 0 to 10**15 that identifies the step of the training, such as the number of the epoch. An
             attempt can report at most 100,000 values.

@@ -1,7 +1,7 @@
 """The scikit-learn datasets that an objective can use to train a model.
 
 The scikit-learn package contains all datasets of this module, so a trial does not download a dataset. This module does
-not use the dataset linnerud, because linnerud has three targets and only 20 rows.
+not use the dataset `linnerud`, because `linnerud` has three targets and only 20 rows.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ DATASETS: tuple[str, ...] = tuple(CLASSES)
 # classification is an int in [0, number of classes).
 LOADERS: dict[str, Callable[[], Any]] = {name: partial(_load_bundled, name) for name in DATASETS}
 # Largest number of folds. Each fold must contain a row of each class. The smallest class of all bundled datasets has 48
-# rows (in the dataset wine).
+# rows (in the dataset `wine`).
 MOST_FOLDS = 48
 
 

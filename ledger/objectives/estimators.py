@@ -1,4 +1,4 @@
-"""Estimators that are named by a reference such as "sklearn.svm:SVC", and pipelines of these estimators.
+"""Estimators that a reference such as "sklearn.svm:SVC" names, and pipelines of several estimators.
 
 A worker may always run the estimator classes of scikit-learn, XGBoost and LightGBM. A worker needs permission to run
 the estimators of any other package. A reference to a package that needs permission can also name a function that
@@ -19,8 +19,8 @@ from ledger.text import nearest, one_line, show
 
 # Packages whose estimators a worker may run without permission.
 PACKAGES = ("sklearn", "xgboost", "lightgbm")
-# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a text for error
-# messages, which describes the value that the ledger sets.
+# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a text that describes
+# the value that the ledger sets. Error messages contain the text.
 RESERVED = {
     "random_state": "the trial's own seed",
     "n_jobs": "the worker's threads",
@@ -30,7 +30,8 @@ RESERVED = {
 # Scikit-learn's names for the kinds of estimators that do not predict a target.
 _WITHOUT_TARGET = ("clusterer", "density_estimator", "outlier_detector", "transformer")
 
-# Each step has a name and a reference. A single estimator is one step with the name "".
+# Each step has a name and a reference. If the study trains a single estimator without a pipeline, the only step has the
+# name "".
 Steps = Sequence[tuple[str, str]]
 
 
@@ -103,7 +104,8 @@ class EstimatorBuilder:
     Parameters
     ----------
     steps : sequence of (str, str)
-        The name and the reference of each step. A single estimator is one step with the name "".
+        The name and the reference of each step. If the study trains a single estimator without a pipeline, the only
+        step has the name "".
     fixed : mapping
         The parameters that have the same value in all trials. A nested parameter has a name such as ``model__C``.
     allowed : collection of str
@@ -308,7 +310,7 @@ def _check_methods(reference: str, estimator: Any, *, is_last: bool) -> None:
 def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
     """Set the seed and the number of threads of an estimator and of all its parts.
 
-    Each attempt of a trial then has the same loss.
+    Because of the seed, all attempts of a trial have the same loss.
     """
     parameters = estimator.get_params(deep=True)
     pools = [name.removesuffix("n_jobs") for name in parameters if name.rpartition("__")[2] == "n_jobs"]

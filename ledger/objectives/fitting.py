@@ -20,9 +20,9 @@ class FittingObjective:
 
     A call of the objective returns a dict. The dict contains the loss under the key ``loss``, the score under the name
     of the metric, and the training time in seconds under the key ``fit_seconds``. With a cross-validation, the score is
-    the mean score of the folds, and the dict contains two more entries. The entry ``METRIC_folds`` is the list of the
-    folds' scores. The entry ``METRIC_std`` is the standard deviation of the folds' scores (ddof 0). METRIC stands for
-    the name of the metric.
+    the mean score of the folds, and the dict also contains the two entries ``METRIC_folds`` and ``METRIC_std``. The
+    entry ``METRIC_folds`` is the list of the folds' scores. The entry ``METRIC_std`` is the standard deviation of the
+    folds' scores (ddof 0). METRIC stands for the name of the metric.
 
     For the metric "accuracy", the loss is exactly the floating-point result of ``1 - accuracy``. If the accuracy is at
     least 0.5, ``1 - loss`` is exactly equal to the accuracy. The docstring of `ledger.objectives.metrics` describes the
@@ -188,7 +188,7 @@ def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
 def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
     """Return whether the objective replaces missing numbers in a dataset or in the dataset's hold-out file.
 
-    A pipeline of the user must itself replace missing numbers.
+    If the estimator is a pipeline of the user, the objective does not replace missing numbers.
     """
     if len(form.steps) > 1:
         return False
@@ -201,7 +201,7 @@ def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
 def _imputer() -> Any:
     from sklearn.impute import SimpleImputer
 
-    # The imputer needs the option keep_empty_features, because all values of a column may be missing in the training
+    # The imputer needs the option `keep_empty_features`, because all values of a column may be missing in the training
     # rows of a fold.
     return SimpleImputer(strategy="median", keep_empty_features=True)
 

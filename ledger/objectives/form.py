@@ -74,7 +74,7 @@ class DatasetReference:
 
     @property
     def files(self) -> tuple[StoredFile, ...]:
-        """All files. The order is the order in which a worker passes the contents of the files to the trainer."""
+        """All files. A worker passes the contents of the files to the trainer in the order of `files`."""
         return (self.file,) if self.holdout is None else (self.file, self.holdout)
 
 
@@ -94,7 +94,7 @@ class TrainingForm:
     dataset : str or None
         A name in `DATASETS`, or None if the data are in a data file.
     data : DatasetReference or None
-        The data files.
+        The references to the data files.
     task, metric : str
     folds : int or None
         Number of folds of each cross-validation.

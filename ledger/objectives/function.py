@@ -1,4 +1,4 @@
-"""Objectives that are functions of the user. A reference of the form package.module:function names the function."""
+"""Objectives that are functions of the user. A reference of the form ``package.module:function`` names the function."""
 
 import dis
 import inspect

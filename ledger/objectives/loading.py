@@ -53,7 +53,7 @@ class LoadedObjective:
         return to_result(returned, self._scale)
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
-        """Raise a UsageError if each trial of the study would fail.
+        """Raise a UsageError if every trial of the study would fail.
 
         The method checks only an objective that trains an estimator.
 

@@ -15,8 +15,8 @@ from ledger.text import nearest, show, words
 
 DEFAULT = "accuracy"
 # The default metric of each task. The method `score` of each regressor in scikit-learn returns R2. The loss 1 - R2 has
-# no unit and is 0 for a perfect model. The loss 1 - accuracy has the same two properties. An error in the unit of the
-# target would have a different scale in each study.
+# no unit and is 0 for a perfect model. The loss 1 - accuracy also has no unit, and is also 0 for a perfect model. A
+# loss that has the target's unit would have a different scale in each study.
 DEFAULTS = {CLASSIFICATION: DEFAULT, REGRESSION: "r2"}
 
 
@@ -50,7 +50,7 @@ USABLE = {
     CLASSIFICATION: frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"}),
     REGRESSION: _REGRESSION,
 }
-# A mapping from the name of each unusable scorer to the reason.
+# A mapping from the name of each unusable scorer to the reason why no study can use the scorer.
 NOT_USABLE = {
     **dict.fromkeys(
         words(
@@ -101,7 +101,7 @@ class MetricUse:
 
 
 def check_name(metric: str) -> None:
-    """Raise a UsageError if none of the tasks can use the metric."""
+    """Raise a UsageError if the metric suits neither a classification nor a regression."""
     if metric in NOT_USABLE:
         raise UsageError(
             f"{show(metric)} cannot be used: {NOT_USABLE[metric]}; use balanced_accuracy, f1_macro or roc_auc_ovr for a"
@@ -169,7 +169,7 @@ def check(metric: str, use: MetricUse) -> None:
 
 
 def needs_probabilities(metric: str) -> bool:
-    """Return whether a metric needs the probability of each class, that is, the method ``predict_proba``."""
+    """Return whether a metric needs the probability of each class, which the method ``predict_proba`` returns."""
     return metric in _PROBABILITIES
 
 

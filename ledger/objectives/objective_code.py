@@ -71,9 +71,9 @@ def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
 
     The pickled function has the name `name`.
 
-    If the ledger itself defines the function, the function has an attribute ``ledger_digest``. The attribute is the
-    SHA-256 hash of all data that the user has passed to the function. The code of the ledger is not a part of the
-    user's code.
+    If the ledger itself defines the function, the function has an attribute ``ledger_digest``. The attribute
+    ``ledger_digest`` is the SHA-256 hash of all data that the user has passed to the function. The code of the ledger
+    is not a part of the user's code.
     """
     digest = getattr(function, "ledger_digest", None)
     if isinstance(digest, str):

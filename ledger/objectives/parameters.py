@@ -19,12 +19,12 @@ ESTIMATORS: dict[str, dict[str, str]] = {
 }
 
 
-# Hyper-parameters that an estimator accepts through **kwargs, but that the method get_params() does not list.
+# Hyper-parameters that an estimator accepts through `**kwargs`, but that the method `get_params` does not list.
 NATIVE: dict[str, frozenset[str]] = {
     "svm": words(""),
     "xgb": words(
-        # The names feature_selector and top_k belong to the booster gblinear. The other names in this set belong to the
-        # booster dart.
+        # The names `feature_selector` and `top_k` belong to the booster `gblinear`. All other names in `NATIVE["xgb"]`
+        # belong to the booster `dart`.
         "rate_drop skip_drop one_drop sample_type normalize_type feature_selector top_k"
     ),
     "lgbm": words(
@@ -73,8 +73,8 @@ _SILENT = "silent"
 _NO_STOPPING = "early stopping is off, because a trial has no validation rows"
 _FIXED = "the value is fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets. Each name is mapped to a text for error messages, which describes the
-# value that the ledger sets.
+# Hyper-parameters that the ledger itself sets. Each name is mapped to a text that describes the value that the ledger
+# sets. Error messages contain the text.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {
@@ -175,9 +175,9 @@ def check(model: str, wanted: Iterable[str], task: str = CLASSIFICATION) -> None
     Raises
     ------
     UsageError
-        The model or a name is unknown, a name is an alias, or the ledger sets the hyper-parameter itself. The message
-        is one line about the first invalid name. The message suggests the nearest known name for an unknown name, and
-        the main name for an alias.
+        The model or a name is unknown, a name is an alias, or a name belongs to a hyper-parameter that only the ledger
+        may set. The message is one line about the first invalid name. The message suggests the nearest known name for
+        an unknown name, and the main name for an alias.
     """
     if model not in NAMES:
         raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")

@@ -1,10 +1,10 @@
-"""Objectives without an importable module, which `ledger.Study.run` pickles for the workers that `run` starts.
+"""Objectives that `ledger.Study.run` pickles, because the workers cannot import the objectives from a module.
 
-An objective without an importable module is defined in a script, in a notebook or as a closure. `ledger.Study.run`
-writes the pickled function to a file, and the workers that `run` starts read this file. A worker never reads a pickle
-from the database, because a pickle can run any code while Python loads the pickle. An environment variable contains the
-path of the file with the pickled function. A worker reads the file of a pickled function only if the worker's system
-user owns the file.
+For example, a worker cannot import an objective that a script, a notebook or another function defines.
+`ledger.Study.run` writes the pickled function to a file, and the workers that `run` starts read this file. A worker
+never reads a pickle from the database, because a pickle can run any code while Python loads the pickle. An environment
+variable contains the path of the file with the pickled function. A worker reads the file of a pickled function only if
+the worker's system user owns the file.
 """
 
 import os
@@ -28,7 +28,7 @@ MODULE = "__main__"
 
 @dataclass(frozen=True)
 class PickledFunction:
-    """A function that the function `write` has written to a file for a worker, and the code of the written function."""
+    """A function that `write` has pickled for a worker, and the code of the pickled function."""
 
     function: Callable[..., Any]
     code: ObjectiveCode

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ledger.objectives.context import Context
 
 # Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
-# variable LEDGER_INSIDE_TRAINER. Therefore the trainer cannot run a study by mistake when the trainer imports a module
-# that calls `Study.run`. The processes that an objective starts inherit the variable.
+# variable `LEDGER_INSIDE_TRAINER`. Therefore the trainer cannot run a study by mistake when the trainer imports a
+# module that calls `Study.run`. The processes that an objective starts inherit the variable.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 # Function that sends a step and the loss at the step to the supervisor. The loss is None if the reported value is not

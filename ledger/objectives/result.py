@@ -143,7 +143,7 @@ def _as_json(name: str, value: Any) -> str:
 
 def _integer(digits: str) -> int:
     # The objective may have changed this process's limit for the number of digits in an integer. Therefore the code
-    # uses Python's default limit.
+    # uses Python's default limit for the number of digits.
     if len(digits) > sys.int_info.default_max_str_digits:
         raise ValueError(f"the value contains an integer of {len(digits)} digits")
     return int(digits)

@@ -1,15 +1,15 @@
-"""The default search spaces of the built-in models, in the form of the [space] table of a study file."""
+"""The default search spaces of the built-in models, in the form of the table `[space]` of a study file."""
 
 from typing import Any
 
 from ledger.objectives.tasks import REGRESSION
 
-# Even with the largest n_estimators in the default spaces, a trial on the dataset breast_cancer takes less than a
+# Even with the largest `n_estimators` in the default spaces, a trial on the dataset `breast_cancer` takes less than a
 # second on one core.
 DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
     "svm": {
         "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
-        # The SVM gets features that are scaled to unit variance. If gamma is above 1, the value of the RBF kernel for
+        # The SVM gets features that are scaled to unit variance. If `gamma` is above 1, the value of the RBF kernel for
         # two different rows is nearly 0.
         "gamma": {"type": "real", "low": 1e-4, "high": 1.0, "prior": "log-uniform"},
     },
@@ -27,8 +27,8 @@ DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
 
 # The hyper-parameters that a regression searches in addition to the hyper-parameters in `DEFAULT_SPACES`.
 _REGRESSION: dict[str, dict[str, dict[str, Any]]] = {
-    # The target of the SVM is scaled to unit variance. Therefore the SVM ignores an error of less than epsilon standard
-    # deviations of the target.
+    # The target of the SVM is scaled to unit variance. Therefore the SVM ignores each error that is smaller than
+    # `epsilon` standard deviations of the target.
     "svm": {"epsilon": {"type": "real", "low": 1e-3, "high": 1.0, "prior": "log-uniform"}},
 }
 

@@ -51,7 +51,7 @@ def splits(dataset: DatasetArrays, seed: int, folds: int | None, repeats: int = 
         Number of folds of a cross-validation, at least 2. None means a single split, in which a fifth of the rows are
         test rows.
     repeats : int
-        Number of cross-validations. Each cross-validation divides the rows into folds in another random way.
+        Number of cross-validations. Each cross-validation divides the rows into different random folds.
     """
     if dataset.holdout is not None:
         yield _rows(dataset), _rows(dataset.holdout)

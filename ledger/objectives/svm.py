@@ -20,8 +20,8 @@ def estimator(
     """Return an unfitted pipeline of a StandardScaler and an SVC or SVR.
 
     The SVM needs scaled features, because the kernels of the SVM give more weight to features with large values. The
-    SVR also needs a scaled target for two reasons: C limits the range of the predictions, and epsilon has the same unit
-    as the target.
+    SVR also needs a scaled target for two reasons: `C` limits the range of the predictions, and `epsilon` has the same
+    unit as the target.
     """
     if task == REGRESSION:
         return make_pipeline(StandardScaler(), TransformedTargetRegressor(SVR(**params), transformer=StandardScaler()))

@@ -75,8 +75,9 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction, first_negative : (str, str) or None
-        Place and content of the column's first cell with text, without a value, with a fractional number, or with a
-        negative number. For example, `first_text` is None if no cell of the column contains text.
+        Place and content of a cell. The four cells are the column's first cell with text, first missing cell, first
+        cell with a fractional number, and first cell with a negative number. For example, `first_text` is None if no
+        cell of the column contains text.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
         1 elements.
@@ -185,9 +186,9 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    # The code does not raise an exception for each text, because exceptions take too long in a file with a hundred
-    # thousand columns. In ASCII, ":" comes after the digits and the signs. Therefore the comparison with ":" is the
-    # fastest test for most numbers.
+    # The code does not raise an exception for each text, because so many exceptions would take too long in a file with
+    # a hundred thousand columns. In ASCII, ":" comes after the digits and the signs. Therefore the comparison with ":"
+    # is the fastest test for most numbers.
     if cell > ":" and cell[0].isalpha() and cell[0] not in _LETTERS_OF_NUMBERS:
         return None
     try:
@@ -222,7 +223,7 @@ def check_feature(column: ColumnSummary, file: str) -> None:
 
 
 def parse_time(cell: str) -> float | None:
-    """Convert a cell that contains a time to a number.
+    """Convert the time in a cell to a number.
 
     Return None if the cell contains neither a number nor an ISO 8601 date.
 

@@ -2,9 +2,9 @@
 
 A column of numbers is one feature. A missing number becomes NaN. The module `ledger.objectives.fitting` replaces NaN by
 the column's median in the training rows. A column of text becomes several features: one feature for each distinct text
-in the column. The features have the sorted order of the texts. The feature of a text is 1 in each row that contains the
-text, and 0 in all other rows. If a cell of a text column is missing, all features of the column are 0 in the row of the
-cell. The classes of a classification's target, in sorted order, become the integers 0, 1, 2 and so on. If a file
+in the column. The features are in the sorted order of the texts. The feature of a text is 1 in each row that contains
+the text, and 0 in all other rows. If a cell of a text column is missing, all features of the column are 0 in the row of
+the cell. The classes of a classification's target, in sorted order, become the integers 0, 1, 2 and so on. If a file
 contains a fault, `read` raises an error that names the place of the fault.
 """
 
@@ -48,7 +48,7 @@ LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
 class TableEncoding:
     """The conversion of a file's cells to numbers.
 
-    A hold-out file has the same encoding as the file with the training rows.
+    The conversion is the same for a hold-out file and for the file with the training rows.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class TableEncoding:
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """The arrays of a dataset, on which the models are trained. All arrays are read-only.
+    """A dataset as arrays. The trainer trains the models on the arrays. All arrays are read-only.
 
     Attributes
     ----------
@@ -96,10 +96,10 @@ class DatasetArrays:
     is_ordered : bool
         Whether the rows are sorted by time.
     holdout : DatasetArrays or None
-        The rows of the hold-out file. The metric scores the model on these rows. If `holdout` is None, a part of the
-        dataset's rows are the test rows.
+        The rows of the hold-out file. The metric scores the model on the rows of the hold-out file. If `holdout` is
+        None, a part of the dataset's rows are the test rows.
     encoding : TableEncoding or None
-        The encoding of the file. `encoding` is None for a dataset of scikit-learn.
+        The conversion of the file's cells to numbers. `encoding` is None for a dataset of scikit-learn.
     """
 
     features: "Array"

@@ -14,15 +14,15 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 class ValueScale:
     """Converts the values of a study to losses, and losses to values.
 
-    The SQL function ledger.value converts losses to values in the same way.
+    The SQL function `ledger.value` also converts losses to values, and returns the same values.
 
     Parameters
     ----------
     direction : {"minimize", "maximize"}
         Whether the study searches for the lowest or for the highest value.
     loss_of_zero : float
-        The loss of the value 0. If the direction is "minimize", the loss is the value itself. If the direction is
-        "maximize", the loss is ``loss_of_zero - value``.
+        The loss that belongs to the value 0. If the direction is "minimize", the loss is the value itself. If the
+        direction is "maximize", the loss is ``loss_of_zero - value``.
 
     Examples
     --------

@@ -19,6 +19,6 @@ def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that make the training with the parameters `params` deterministic."""
     if params.get("booster") != "gblinear":
         return {"verbosity": 0}
-    # The result of gblinear's default updater depends on the order in which threads run. The default updater of
-    # gblinear also refuses the feature_selector values "random", "greedy" and "thrifty".
+    # The result of the booster `gblinear` with its default updater depends on the order in which threads run. The
+    # default updater of `gblinear` also refuses three values of `feature_selector`: "random", "greedy" and "thrifty".
     return {"verbosity": 0, "updater": "coord_descent"}

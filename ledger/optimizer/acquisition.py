@@ -44,8 +44,9 @@ class AcquisitionValues:
     value : array of shape (n,)
         The value of the acquisition function at each point.
     derivatives : callable
-        A function that returns two arrays of shape (n,): the derivatives of `value` with respect to the mean and with
-        respect to the standard deviation. `derivatives` is a function, because some callers need only `value`.
+        A function that returns the derivatives of `value` as two arrays of shape (n,). The first array contains the
+        derivatives with respect to the mean. The second array contains the derivatives with respect to the standard
+        deviation. `derivatives` is a function, because some callers need only `value`.
     """
 
     value: Array

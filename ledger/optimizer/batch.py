@@ -16,8 +16,8 @@ from ledger.optimizer.posterior import GaussianProcessPredictions, Posterior
 
 Array = NDArray[np.float64]
 
-# L-BFGS-B makes at most `STEPS` steps. The limit in skopt is also 20 steps. After L-BFGS-B, `_exchanged` changes the
-# categorical values of a point in at most `PASSES` steps.
+# L-BFGS-B makes at most `STEPS` steps. In skopt, L-BFGS-B also makes at most 20 steps. After L-BFGS-B, `_exchanged`
+# makes at most `PASSES` steps. Each step of `_exchanged` changes one categorical value of a point.
 STEPS, PASSES = 20, 3
 # L-BFGS-B stops when the relative gain of a step is below `TOLERANCE`. A smaller `TOLERANCE` would not lead to better
 # points, because the surrogate's error is far larger than `TOLERANCE`.
@@ -28,17 +28,17 @@ APART = 1e-3
 
 
 class CandidatePredictions(Protocol):
-    """Interface of a model's predictions at the m candidates of a batch.
+    """Interface of the predictions that a fitted model makes at m candidates.
 
     The method `add` adds an observation to the model and updates the predictions.
     """
 
     def predict(self) -> tuple[Array, Array]:
-        """Return two arrays of shape (m,): the predicted means and standard deviations at the candidates."""
+        """Return the predicted means and standard deviations at the m candidates, as two arrays of shape (m,)."""
         ...
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at each of `points`."""
+        """Return the predicted mean at each point in `points`."""
         ...
 
     def add(self, point: Array, value: float) -> None:
@@ -232,7 +232,9 @@ class BatchSelector:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one categorical value at a time, at most `PASSES` times, while the acquisition function increases."""
+        """Change one categorical value in each step. Stop after `PASSES` steps, or if no change increases the
+        acquisition function.
+        """
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)
             values = self._at(name, rows)

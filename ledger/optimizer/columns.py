@@ -1,7 +1,7 @@
 """The columns of skopt's transformed space. In the transformed space, each point of the search space is a row.
 
 If a categorical dimension is one-hot encoded and has more than two categories, the dimension has one column for each
-category. Any other dimension has one column.
+category. If a dimension is not one-hot encoded, or has at most two categories, the dimension has one column.
 """
 
 import itertools
@@ -39,8 +39,8 @@ class DimensionEncoding(ABC):
     size : float
         The number of values of the dimension. A real dimension has infinitely many values.
     choices : array of shape (values, columns) or None
-        Array with one row for each value of the dimension. The attribute is None if the optimizer uses a gradient in
-        the dimension and does not try each value.
+        Array with one row for each value of the dimension. If the optimizer uses a gradient in the dimension, the
+        optimizer does not try each value, and the attribute is None.
     """
 
     size: float
@@ -149,8 +149,9 @@ class TransformedSpace:
     free : array of int
         The indices of the columns in which the optimizer uses a gradient.
     choices : list of (slice, array)
-        A pair of a slice and an array for each dimension whose values the optimizer tries one by one. The slice selects
-        the dimension's columns. The array, of shape (values, columns), has one row for each value of the dimension.
+        For each dimension whose values the optimizer tries one by one, the list contains a pair of a slice and an
+        array. The slice selects the dimension's columns. The array, of shape (values, columns), has one row for each
+        value of the dimension.
     size : float
         The number of points of the space. A space with a real dimension has infinitely many points.
 
@@ -222,7 +223,9 @@ class TransformedSpace:
         return list(self._space.inverse_transform(row[None, :])[0])
 
     def snap(self, rows: Array) -> Array:
-        """Clip `rows` to the columns' bounds in place, round integer values in place, and return `rows`."""
+        """Clip `rows` to the bounds of the columns, and round integer values. The method changes `rows` in place and
+        returns `rows`.
+        """
         np.clip(rows, self.bounds[:, 0], self.bounds[:, 1], out=rows)
         for dimension in self._dimensions:
             dimension.snap(rows)
@@ -231,7 +234,8 @@ class TransformedSpace:
     def neighbours(self, row: Array) -> Array:
         """Return an array of shape (neighbours, columns), with one row for each neighbour of `row`.
 
-        A neighbour differs from `row` in the value of exactly one dimension with choices.
+        A neighbour differs from `row` in exactly one dimension. The optimizer tries the values of this dimension one by
+        one.
         """
         neighbours = [row[None, :][:0]]
         for columns, choices in self.choices:
@@ -254,7 +258,7 @@ def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.boo
     others : array of shape (m, columns)
         The rows with which the function compares `rows`.
     apart : float
-        The largest difference between near rows in a column.
+        The largest difference in a column between two rows that are near each other.
 
     Returns
     -------

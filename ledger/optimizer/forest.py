@@ -1,5 +1,5 @@
-"""Forests that are fitted faster than the forests of skopt, and predictions that are updated after each added
-observation.
+"""Subclasses of skopt's forests with a faster fit, and the predictions of the forests. Each added observation updates
+the predictions.
 
 In a random forest, each added observation changes only the leaves. Extra trees are fitted again after each observation.
 """
@@ -84,7 +84,7 @@ class ForestPredictions:
         self._leaves = self._leaves_of(candidates)  # (m, trees)
 
     def predict(self) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
+        """Return the mean and the standard deviation at the m candidates, as two arrays of shape (m,)."""
         means = self._means[self._leaves]  # (m, trees)
         variances = np.maximum(self._variances, self._forest.min_variance)[self._leaves]
         mean = means.mean(axis=1)
@@ -92,7 +92,7 @@ class ForestPredictions:
         return mean, np.sqrt(np.maximum((variances + means**2).mean(axis=1) - mean**2, 0.0))
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at each of `points`."""
+        """Return the predicted mean at each point in `points`."""
         return np.asarray(self._means[self._leaves_of(points)].mean(axis=1))
 
     def add(self, point: Array, value: float) -> None:
@@ -120,8 +120,8 @@ class ExtraTreesPredictions(ForestPredictions):
 
     The first prediction after an added observation fits the trees again.
 
-    Without a new fit, the constant liar's values would change only the leaves of the extra trees. Without a new fit,
-    the optimizer would propose worse batches.
+    Without a new fit, the constant liar's values would only change the leaves, and not the structure of the trees.
+    Without a new fit, the optimizer would propose worse batches.
 
     Parameters
     ----------
@@ -141,12 +141,12 @@ class ExtraTreesPredictions(ForestPredictions):
         self._is_behind = False
 
     def predict(self) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
+        """Return the mean and the standard deviation at the m candidates, as two arrays of shape (m,)."""
         self._catch_up()
         return super().predict()
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at each of `points`."""
+        """Return the predicted mean at each point in `points`."""
         self._catch_up()
         return super().mean_at(points)
 

@@ -3,8 +3,7 @@
 The fit computes the distances between all pairs of points. From the distances, the fit computes the likelihood of a
 kernel and the gradient of the likelihood (Rasmussen and Williams 2006, *Gaussian Processes for Machine Learning*,
 algorithm 2.1 and equation 5.9). One matrix product computes the derivatives of the likelihood with respect to all
-length scales. scikit-learn instead stores the derivatives of the covariance in an array of shape (points, points,
-dimensions).
+length scales. scikit-learn stores the derivatives of the covariance in an array of shape (points, points, dimensions).
 """
 
 import math
@@ -26,11 +25,12 @@ Array = NDArray[np.float64]
 # If a GP has more than `FITTED_TO` points, the kernel is fitted to a random choice of `FITTED_TO` points. The posterior
 # uses at most `MODELLED` points.
 FITTED_TO = 500
-# If the fit of the kernel has several start values, the code compares the start values by the likelihood of at most
-# `RACED_ON` random points.
+# If the fit of the kernel has several start values, the code compares the start values. The comparison uses the
+# likelihood of at most `RACED_ON` random points.
 RACED_ON = 128
-# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. The best points are a
-# quarter of the `MODELLED` points, and the latest points are another quarter. The other points are chosen at random.
+# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. A quarter of the `MODELLED`
+# points consists of the best points, and another quarter consists of the latest points. The code chooses the rest of
+# the `MODELLED` points at random.
 MODELLED = 1_500
 # If the fit of the kernel has a single start value, L-BFGS-B makes at most `WARM_STEPS` steps. If the fit of the kernel
 # has several start values, L-BFGS-B first makes at most `RACED_STEPS` steps from each start value. Then L-BFGS-B makes
@@ -45,12 +45,12 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     """A subclass of `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
     The faster code runs if `known_kernel` accepts the kernel, `noise` is "gaussian" and `alpha` is a number. In
-    addition, the faster code needs the `optimizer` "fmin_l_bfgs_b", or a value of `start` and the `optimizer` None. In
-    all other cases, the regressor uses skopt's own code. If `optimizer` is None, the faster code does not fit the
-    kernel, because `start` contains the logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises
-    the likelihood, like the fit of skopt. With a hyperprior, the fit maximises the posterior density instead of the
-    likelihood. If there are only a few points, a fit that maximises the likelihood overfits. An overfitted GP is flat
-    in one dimension and rugged in another dimension.
+    addition, the faster code needs one of two settings. Either `optimizer` is "fmin_l_bfgs_b", or `optimizer` is None
+    and `start` has a value. If the faster code does not support the arguments, the regressor uses skopt's own code. If
+    `optimizer` is None, the faster code does not fit the kernel, because `start` contains the logarithms of the
+    kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, like the fit of skopt. With a
+    hyperprior, the fit maximises the posterior density instead of the likelihood. If there are only a few points, a fit
+    that maximises the likelihood overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
 
 class _NegativeLogLikelihood:
-    """The negative logarithm of a kernel's marginal likelihood, and the gradient of this logarithm.
+    """The negative logarithm of a kernel's marginal likelihood, and the gradient of the negative logarithm.
 
     If the kernel has a hyperprior, the class multiplies the likelihood by the hyperprior's density.
 
@@ -288,8 +288,8 @@ class _NegativeLogLikelihood:
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The order of the pairs of points is the column-by-column order of the elements below the diagonal of the
-        # covariance matrix.
+        # The pairs of points have the order of the elements below the diagonal of the covariance matrix, read column by
+        # column.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)
@@ -333,7 +333,7 @@ class _NegativeLogLikelihood:
 
 
 def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
-    """Return the logarithm of the hyperprior's density without a constant term, and the logarithm's gradient."""
+    """Return the logarithm of the hyperprior's density without a constant term, and the gradient of the logarithm."""
     weights = np.exp(kernel.exponent * theta[1:-1])
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise
@@ -345,7 +345,7 @@ def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
 def _maximum(
     raced: _NegativeLogLikelihood, fitted: _NegativeLogLikelihood, starts: list[Array], bounds: Array
 ) -> Array:
-    """Return the logarithms of the kernel's parameters with the maximum likelihood.
+    """Return the logarithms of the kernel parameters that maximise the likelihood.
 
     From each start value, L-BFGS-B makes a few steps to maximise the likelihood `raced`. From the best result for
     `raced`, L-BFGS-B then maximises the likelihood `fitted`. If there is a single start value, L-BFGS-B maximises only

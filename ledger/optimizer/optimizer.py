@@ -21,16 +21,16 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 
 Array = NDArray[np.float64]
 
-# By default, `ask` samples `CANDIDATES` candidates with "lbfgs". With "sampling", `ask` samples 10,000 candidates.
+# By default, `ask` samples `CANDIDATES` candidates for "lbfgs", and 10,000 candidates for "sampling".
 CANDIDATES = 2_000
-# `ask` samples a share of the candidates around the best points. `AROUND_BEST` is this share, and `BEST` is the number
-# of best points. `SPREAD` is the standard deviation of the random steps from the best points.
+# Around the best points, `ask` samples the share `AROUND_BEST` of all candidates. `BEST` is the number of best points.
+# `SPREAD` is the standard deviation of the random steps from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the kernel tries all start values.
 ALWAYS_RESTARTED = 32
-# The number of BLAS threads changes how sums are rounded. Therefore the number also changes the proposed points.
+# The number of BLAS threads changes how sums are rounded, and therefore also changes the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# For each strategy of the constant liar, the function that computes the constant liar's value from all values.
+# STRATEGIES maps each strategy of the constant liar to the function that computes the constant liar's value.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
@@ -48,9 +48,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``(low, high, prior)``, a list of categories, or an instance of `skopt.space.Real`, `Integer` or `Categorical`.
         A tuple of integers is an integer dimension, and a tuple of floats is a real dimension.
     base_estimator : str or regressor
-        The surrogate. "GP" is a Gaussian process, "RF" is a random forest, and "ET" is extra trees. For these
-        surrogates, this class has faster code than skopt. The surrogate can also be a regressor whose method `predict`
-        has the argument `return_std`.
+        The surrogate. "GP" is a Gaussian process, "RF" is a random forest, and "ET" is extra trees. For "GP", "RF" and
+        "ET", this class has faster code than skopt. The surrogate can also be a regressor whose method `predict` has
+        the argument `return_std`.
     n_random_starts : int, optional
         A parameter that is deprecated in skopt. Use `n_initial_points` instead.
     n_initial_points : int
@@ -62,8 +62,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. "gp_hedge"
-        chooses an acquisition function with a larger gain more often. "EIps" is EI per second, and "PIps" is PI per
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. A larger
+        gain makes the choice of an acquisition function more probable. "EIps" is EI per second, and "PIps" is PI per
         second. For "EIps" and "PIps", each value is a pair of a loss and an evaluation time in seconds.
     acq_optimizer : str
         The method that maximises the acquisition function. "sampling" chooses the best candidate. "lbfgs" also refines
@@ -72,7 +72,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     random_state : int, RandomState or None
         The source of random numbers. With equal seeds, two optimizers propose equal points.
     model_queue_size : int or None
-        The number of fitted models that `models` keeps. None means all models.
+        The number of fitted models that the list `models` keeps. None means all models.
     space_constraint : callable, optional
         A function that returns whether a given point is allowed.
     acq_func_kwargs : dict, optional
@@ -100,7 +100,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     rng : numpy.random.RandomState
         The generator of the optimizer's random numbers.
     n_points : int
-        The number of candidates.
+        The number of candidates that `ask` samples.
     gains_ : array of shape (3,)
         The gains of EI, LCB and PI. Only "gp_hedge" uses gains.
 
@@ -123,13 +123,13 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       the kernel also tries skopt's three start values. If the GP has more than 32 points, the fit of the kernel tries
       skopt's start values only if the number of points has passed a power of sqrt(2) since the previous fit.
     - If a GP has more than 500 points, the GP's kernel is fitted to 500 random points. If a GP has more than 1,500
-      points, the GP uses a subset of 1,500 points. The best points are a quarter of the subset, and the latest points
-      are another quarter. The rest of the subset is random. `tell` warns if the GP uses a subset. The model's attribute
-      `subset_` contains the indices of the subset.
+      points, the GP uses a subset of 1,500 points. A quarter of the subset consists of the best points, and another
+      quarter consists of the latest points. The rest of the subset is random. `tell` warns if the GP uses a subset. The
+      model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
       [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
-      optimizer fits extra trees again for each point of a batch. On the 6-dimensional Hartmann function, a single fit
-      for each batch of 4 points doubled the final distance from the optimum.
+      optimizer fits extra trees again for each point of a batch. With only one fit of the extra trees for each batch of
+      4 points, the final distance from the optimum doubled on the 6-dimensional Hartmann function.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
       the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
@@ -306,9 +306,9 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             The rule for the constant liar's value. "cl_min" is the lowest observed value, "cl_mean" is the mean of the
             observed values, and "cl_max" is the highest observed value. If `n_points` is None, `ask` uses no strategy.
         in_flight : sequence of points
-            Points in flight: points that `ask` returned before and that have no value yet. `ask` assumes the constant
-            liar's value for each point in flight, and does not return a point in flight again. If `in_flight` is not
-            empty, the caller must pass `n_points`, and a model must already be fitted.
+            The points in flight are the points that `ask` has returned and that have no value yet. `ask` assumes the
+            constant liar's value for each point in flight, and does not return a point in flight again. If `in_flight`
+            is not empty, the caller must pass `n_points`, and a model must already be fitted.
 
         Returns
         -------
@@ -427,7 +427,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return initial points, or also points that a copy proposes if too few initial points remain."""
+        """Return initial points. If too few initial points remain, also return points that a copy proposes."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):
@@ -550,7 +550,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return drawn
 
     def _unused(self, used: Array, random: np.random.RandomState) -> Array:
-        """Sample an unused point. If no unused point is found, return a used point."""
+        """Sample an unused point. If the method finds no unused point, return a used point."""
         drawn = self._columns.draw(self.n_points, random)
         unused = drawn[~are_among(drawn, used)]
         if not len(unused) and self._columns.size <= self.n_points:

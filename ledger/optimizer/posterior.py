@@ -1,8 +1,8 @@
 """The posterior of a Gaussian process, the predictions of the posterior, and the gradients of the predictions.
 
-The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). One
-triangular solve computes the variance at many points. skopt computes the variance by an `einsum` of three operands. For
-three operands, numpy does not use BLAS. Each added observation adds one row to the Cholesky factor.
+The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). The code
+solves only one triangular system to compute the variance at many points. skopt computes the variance by an `einsum` of
+three operands. For three operands, numpy does not use BLAS. Each added observation adds one row to the Cholesky factor.
 """
 
 import math
@@ -19,8 +19,8 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 Array = NDArray[np.float64]
 
 # If a covariance matrix is not positive definite, `cholesky` adds more noise to the diagonal of the matrix. `cholesky`
-# tries the amounts of additional noise in `JITTERS` in turn. Each amount is a multiple of the mean of the matrix's
-# diagonal.
+# tries one amount of additional noise after the other, in the order of `JITTERS`. Each amount is a multiple of the mean
+# of the matrix's diagonal.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
@@ -79,7 +79,8 @@ class Posterior:
         return self.in_unit(half.T @ self.solved, self.amplitude - np.einsum("ij,ij->j", half, half))
 
     def means(self, points: Array) -> Array:
-        """Return only the means, of shape (m,), at points of shape (m, dimensions).
+        """Return an array of shape (m,) with the means at m points. The array of the points has the shape (m,
+        dimensions).
 
         `means` is faster than `predict`, because the computation of the means needs no triangular solve.
         """
@@ -119,7 +120,8 @@ class Posterior:
         mean, deviation : array of shape (m,)
             The mean and the standard deviation, in the unit of the observed values.
         of_mean, of_deviation : array of shape (m, dimensions)
-            The gradients. Where the deviation is zero, the gradient of the deviation is set to zero.
+            The gradients. If the deviation at a point is zero, the gradient of the deviation at this point is set to
+            zero.
         """
         value, slope = self.kernel.value_and_slope(squared_distances(points, self.points, self.weights))  # (m, n)
         half = solve(self.factor, self.amplitude * value.T)  # (n, m)
@@ -151,7 +153,7 @@ class Posterior:
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
 
     def extended(self, point: Array, value: float) -> "Posterior":
-        """Return the posterior after one more observation. The kernel and the standardisation stay the same.
+        """Return the posterior after one more observation. The kernel and the standardisation do not change.
 
         Parameters
         ----------
@@ -185,7 +187,7 @@ class Posterior:
         return covariance(self.kernel, self.weights, self.amplitude, a, b)
 
     def _gradient(self, points: Array, slopes: Array) -> Array:
-        """Return, for each of m points, the sum of ``slope * gradient`` over the posterior's n points.
+        """For each of m points, return the sum of ``slope * gradient`` over the posterior's n points.
 
         Each pair of points has a factor `slope`, which is an element of `slopes`. The factor `gradient` is the gradient
         of the pair's squared distance.
@@ -232,11 +234,11 @@ class GaussianProcessPredictions:
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
 
     def predict(self) -> tuple[Array, Array]:
-        """Return the mean and the standard deviation at the candidates, each of shape (m,)."""
+        """Return the mean and the standard deviation at the m candidates, as two arrays of shape (m,)."""
         return self.posterior.in_unit(self._mean, self._variance)
 
     def mean_at(self, points: Array) -> Array:
-        """Return the predicted mean at each of `points`."""
+        """Return the predicted mean at each point in `points`."""
         return self.posterior.predict(points)[0]
 
     def add(self, point: Array, value: float) -> None:

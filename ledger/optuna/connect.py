@@ -57,14 +57,15 @@ def url(database_url: str) -> str:
     """
     given = {name: str(value) for name, value in conninfo_to_dict(database_url).items() if value is not None}
     given.pop("password", None)
-    # If the database has the encoding SQL_ASCII and client_encoding is not set, psycopg returns each text as bytes.
+    # If the database has the encoding SQL_ASCII, and the parameter `client_encoding` is not set, psycopg returns each
+    # text as bytes.
     given.setdefault("client_encoding", DEFAULTS["client_encoding"])
     given["options"] = f"{given.pop('options', '')} -csearch_path={optuna_views.SCHEMA}".strip()
     user = f"{quote(given.pop('user'), safe='')}@" if "user" in given else ""
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
-    # If `database_url` names several hosts or the folder of a Unix socket, `given` keeps the host. The host then
-    # becomes a part of the query of the returned URL.
+    # If the host in `database_url` is a list of hosts or the folder of a Unix socket, the function writes the host into
+    # the query of the returned URL.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")
@@ -82,7 +83,7 @@ def storage(database_url: str | None = None, home: Path | None = None) -> "Itera
     ----------
     database_url : str, optional
         The address of the ledger's database, as a URL or as a keyword/value string of libpq. If `home` is None, the
-        default is the value of the environment variable DATABASE_URL.
+        default of `database_url` is the value of the environment variable DATABASE_URL.
     home : Path, optional
         The folder of the embedded server. If the caller passes `database_url`, the function does not use the embedded
         server. If the caller passes only `home`, the function uses the embedded server. If the caller passes no

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 READ_ONLY = "the dashboard only reads this ledger: `ledger study` and `ledger trial` change the ledger"
-# Each element describes a request that would change data. The first item is the HTTP method, the second item is a
-# pattern of the path, and the third item names the command that makes the same change.
+# Each element of `_COMMANDS` describes a request that would change data. The first item of an element is the HTTP
+# method of the request, the second item is a pattern of the path, and the third item names a command that changes the
+# data in the same way.
 _COMMANDS = (
     ("POST", r"/api/studies", "`ledger run` or `ledger study create` makes a study"),
     ("POST", r"/api/studies/[0-9]+/rename", "`ledger study rename NAME NEW_NAME` renames a study"),
@@ -68,7 +69,7 @@ def server(storage: "BaseStorage", host: str, port: int) -> DashboardServer:
     host : str
         Address on which the server listens.
     port : int
-        Port of the server. The value 0 selects any free port.
+        Port of the server. If `port` is 0, the server uses any free port.
 
     Raises
     ------
@@ -165,9 +166,10 @@ def _own_host(application: Application, host: str, port: int) -> Application:
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
         # A server that listens on all addresses cannot know which address a client uses. If the server runs in a
-        # container, a client may also use another port. Therefore a server that listens on all addresses accepts each
-        # IP address in the header `Host`, with any port. An IP address in the header `Host` is safe, because DNS
-        # rebinding needs a name. An attacker can assign a name to any machine, but cannot redirect an IP address.
+        # container, the port that a client uses may also differ from the server's port. Therefore a server that listens
+        # on all addresses accepts each IP address in the header `Host`, with any port. An IP address in the header
+        # `Host` is safe, because DNS rebinding needs a name. An attacker can assign a name to any machine, but cannot
+        # redirect an IP address.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""

@@ -110,7 +110,7 @@ def optuna_choice(choice: Any) -> Any:
     """Convert a choice of a categorical parameter into a choice that Optuna supports.
 
     In Optuna, a choice can be None, a boolean, a number or a text. The function converts a list or a dict into a JSON
-    text. The view optuna.trial_params contains exactly the same text.
+    text. The view `optuna.trial_params` contains exactly the text that the function returns.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def _with_attributes(
     """Return a dict that contains the attributes in `shown` and the attributes that a user has set.
 
     If `facts` contains the name of a user's attribute, the function adds the prefix ``attributes_`` to the name. The
-    database views for Optuna add the same prefix.
+    database views for Optuna also add the prefix ``attributes_``.
     """
     own = {} if annotation is None else annotation.attributes
     return {**shown, **{f"attributes_{name}" if name in facts else name: value for name, value in own.items()}}
@@ -216,8 +216,8 @@ def _trial(
         user_attrs=_with_attributes({**shown, **metrics}, {**facts, **metrics}, annotation),
     )
     if row.state != "pending":
-        # If no worker claimed the trial before the trial ended, the trial has no start time. The export then uses the
-        # end time as the start time.
+        # If no worker claimed the trial before the trial ended, the trial has no start time. If a trial has no start
+        # time, the export uses the trial's end time as the start time.
         trial.datetime_start = row.claimed_at or row.finished_at
     trial.datetime_complete = row.finished_at
     return trial

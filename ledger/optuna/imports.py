@@ -33,7 +33,7 @@ class OptunaStudy:
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
-        Number of trials of the study that are not complete. A trial that is not complete is running, waiting, pruned or
+        Number of the study's trials that are not complete. A trial that is not complete is running, waiting, pruned or
         failed.
     """
 
@@ -135,8 +135,9 @@ def load(url: str, name: str) -> OptunaStudy:
     except LedgerError:
         raise
     except Exception as error:
-        # Optuna and SQLAlchemy do not check the rows of a storage before the conversion. Therefore a damaged row can
-        # cause an exception of any class, such as a TypeError, a ValueError or a LookupError.
+        # Optuna and SQLAlchemy do not check the rows of a storage before Optuna and SQLAlchemy convert the rows to
+        # Python objects. Therefore a damaged row can cause an exception of any class, such as a TypeError, a ValueError
+        # or a LookupError.
         message = one_line(f"{type(error).__name__}: {error}")
         raise LedgerError(
             f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or export the study as"

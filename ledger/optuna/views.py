@@ -95,7 +95,7 @@ def update(connection: Connection) -> None:
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Return the names of the studies with trials that the views for Optuna cannot show.
+    """Find trials that the views for Optuna cannot show, and return the names of the trials' studies.
 
     The views cannot show a trial if the trial's number is too large for an id.
     """
@@ -111,7 +111,7 @@ def not_shown(connection: Connection) -> Sequence[str]:
 
 
 def _is_ours(connection: Connection) -> bool | None:
-    """Return True if the schema `optuna` belongs to the ledger. Return None if the schema does not exist."""
+    """Return True if the schema `optuna` belongs to the ledger. Return None if the schema `optuna` does not exist."""
     rows = connection.execute(
         text("select obj_description(oid, 'pg_namespace') from pg_namespace where nspname = :name"), {"name": SCHEMA}
     ).all()
@@ -120,5 +120,6 @@ def _is_ours(connection: Connection) -> bool | None:
 
 def _run_files(connection: Connection) -> None:
     for name in _FILES:
-        # If the call of `execute` passes no parameters, the text may contain several statements and the character %.
+        # If a call of `execute` has no parameters, the SQL text in the call may contain several statements and the
+        # character %.
         connection.connection.cursor().execute((folder("sql") / "optuna" / f"{name}.sql").read_text())

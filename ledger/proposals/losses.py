@@ -7,7 +7,7 @@ from collections.abc import Sequence
 def mean_loss(losses: Sequence[float]) -> float:
     """Return the mean of losses.
 
-    The function also returns the correct mean if the sum of the losses is larger than the largest float.
+    Even if the sum of the losses is larger than the largest float, the function returns the correct mean.
 
     Parameters
     ----------
@@ -49,8 +49,7 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     >>> scaled_losses([0.5, None, 0.25, 0.75])
     [0.5, 1.0, 0.0, 1.0]
     """
-    # The function computes with halves of the losses, because the difference of two losses may be too large for a
-    # float.
+    # The function subtracts halves of losses, because the difference of two losses may be too large for a float.
     halves = [loss / 2 for loss in losses if loss is not None]
     best, worst = min(halves), max(halves)
     span = (worst - best) or 1.0

@@ -62,7 +62,7 @@ class ProposalInput:
 
 
 class TrialLike(Protocol):
-    """A protocol with the attributes of a trial that `proposal_input` reads."""
+    """A protocol for trials. The protocol lists the attributes that `proposal_input` reads."""
 
     @property
     def number(self) -> int: ...
@@ -93,11 +93,11 @@ def proposal_input(
 
     In batch mode, the observations are the trials of earlier iterations. In batch mode, all trials of earlier
     iterations have ended. If all trials of an iteration fail, the input of the iteration's next round excludes the
-    parameters of the failed trials. In steady mode, the observations are the trials whose numbers `seen` contains. All
-    other trials of earlier iterations are in flight.
+    parameters of the failed trials. In steady mode, the observations are the trials with the numbers in `seen`. In
+    steady mode, a trial of an earlier iteration is in flight if `seen` does not contain the trial's number.
 
-    If a trial was retried and the retry has ended, the input contains the retry. The input does not contain the retried
-    trial. The parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
+    If a trial was retried and the retry has ended, the input contains the retry instead of the retried trial. The
+    parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
 
     Parameters
     ----------

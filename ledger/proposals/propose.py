@@ -41,12 +41,12 @@ class Proposal:
         The parameters of each point. The values have plain Python types. If the space has too few unused points, the
         list is shorter than the requested batch.
     surrogate : dict or None
-        A description of the surrogate that JSON can represent. None if the points are random. The description always
-        has the key `estimator`. Only the description of a GP has keys other than `estimator`. `kernel` is a text that
-        describes the kernel, and `theta` is a list of the natural logarithms of the kernel's parameters.
-        `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is the number of
-        observations that the GP received. If the GP uses only a part of the observations, `known` is the number of
-        observations that the GP uses.
+        A description of the surrogate, as values that JSON can represent. `surrogate` is None if the points are random.
+        The description always has the key `estimator`. Only the description of a GP has keys other than `estimator`.
+        `kernel` is a text that describes the kernel, and `theta` is a list of the natural logarithms of the kernel's
+        parameters. `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is
+        the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
+        number of observations that the GP uses.
     tell_seconds, ask_seconds : float
         `tell_seconds` is the duration of the fit of the surrogate. `ask_seconds` is the duration of the choice of the
         points. Both durations are in seconds.
@@ -156,7 +156,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Mapping[str, Any] | None) -> "Optimizer":
     asked = study.optimizer
-    # If all dimensions are categorical, the GP's kernel has no gradients. With the acquisition functions "EIps" and
+    # If all dimensions are categorical, the GP's kernel has no gradients. With the acquisition function "EIps" or
     # "PIps", `acq_optimizer="auto"` would use gradients even if all dimensions are categorical.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = load_optimizer()(

@@ -2,14 +2,14 @@
 
 The ledger converts a real value into a share of the parameter's range, in [0, 1]. The ledger converts a choice into the
 index of the choice. If a parameter has a grid or ordered choices, the ledger converts a value into an integer, the
-index of the value. With indices, skopt proposes only values of the grid, and the surrogate needs only one column for
-the parameter. The search space of skopt does not contain parameters that have only one value. The conversion to shares
-and indices avoids three faults of skopt. In the first fault, a rounding error of a logarithm moves a real value past a
-bound of the dimension. In the second fault, numpy changes the type of a choice. In the third fault, skopt treats two
-different points as equal if the distance between the points is less than 1e-8. The ledger scales integers to [0, 1]. If
-the ledger did not scale integers, skopt would clip the logarithm of a log-uniform integer to wrong bounds. The error
-would occur only with a forest. skopt would clip the logarithm to the bounds of the integer, instead of to the
-logarithms of the bounds.
+index of the value. Because skopt receives only indices, skopt proposes only values of the grid, and the surrogate needs
+only one column for the parameter. The search space of skopt does not contain parameters that have only one value. The
+conversion to shares and indices avoids three faults of skopt. In the first fault, a rounding error of a logarithm moves
+a real value past a bound of the dimension. In the second fault, numpy changes the type of a choice. In the third fault,
+skopt treats two different points as equal if the distance between the points is less than 1e-8. The ledger scales
+integers to [0, 1]. If the ledger did not scale integers, skopt would clip the logarithm of a log-uniform integer to
+wrong bounds. The wrong clipping of logarithms would occur only with a forest as the surrogate. skopt would clip the
+logarithm of an integer to the integer's bounds, and not to the logarithms of the bounds.
 """
 
 import math
@@ -76,9 +76,10 @@ class SkoptDimension(ABC):
 
 
 class SkoptReal(SkoptDimension):
-    """Conversion of a real dimension without a grid. skopt receives each value as a share of the dimension's range.
+    """Conversion into a dimension of skopt, for a real dimension that has no grid.
 
-    If the prior is log-uniform, skopt receives the logarithm of the value as a share of the range of the logarithms.
+    skopt receives each value as a share of the dimension's range. If the prior is log-uniform, skopt receives the
+    logarithm of the value as a share of the range of the logarithms.
     """
 
     _dimension: Real
@@ -115,7 +116,10 @@ class SkoptReal(SkoptDimension):
 
 
 class SkoptInteger(SkoptDimension):
-    """Conversion of an integer dimension without a grid. skopt receives the values unchanged."""
+    """Conversion into a dimension of skopt, for an integer dimension that has no grid.
+
+    skopt receives the values unchanged.
+    """
 
     _dimension: Integer
 
@@ -142,10 +146,11 @@ class SkoptInteger(SkoptDimension):
 
 
 class SkoptOrdinal(SkoptDimension):
-    """Conversion of an ordinal dimension. The values of an ordinal dimension have equal distances.
+    """Conversion of an ordinal dimension into a dimension of skopt.
 
-    The values of the dimension are the numbers of a grid, or ordered choices. Instead of a value, skopt receives the
-    index of the value. The prior gives each value the same probability.
+    The values of an ordinal dimension have equal distances. The values of the dimension are the numbers of a grid, or
+    ordered choices. Instead of a value, skopt receives the index of the value. In the prior, all values have equal
+    probabilities.
     """
 
     def skopt(self) -> Any:
@@ -184,8 +189,8 @@ class SkoptCategorical(SkoptOrdinal):
         return np.arange(self._size)
 
 
-# Each key is a class of dimensions, and each value is the subclass of `SkoptDimension` for the class. `SkoptOrdinal`
-# replaces the subclass if a dimension is ordinal.
+# `KINDS` maps each class of dimensions to a subclass of `SkoptDimension`. If a dimension is ordinal, the ledger uses
+# `SkoptOrdinal` instead of the subclass in `KINDS`.
 KINDS: dict[type[Dimension], type[SkoptDimension]] = {
     Real: SkoptReal,
     Integer: SkoptInteger,
@@ -215,8 +220,8 @@ class SkoptSpace:
     Attributes
     ----------
     varying : list of SkoptDimension
-        The dimensions with more than one value. A point of skopt is a list with one value for each dimension in
-        `varying`, in the same order.
+        The dimensions with more than one value. A point of skopt is a list with one value for each dimension, in the
+        order of `varying`.
 
     Examples
     --------
@@ -291,5 +296,5 @@ class SkoptSpace:
         return self._space.normalise({**given, **self._constant})
 
     def point(self, params: Mapping[str, Any]) -> list[Any]:
-        """Convert parameters of the study into a point of skopt. The values in `params` must be normalised."""
+        """Convert parameters of the study into a point of skopt. `Space.normalise` must have returned `params`."""
         return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]

@@ -21,14 +21,14 @@ from ledger.study.spec import StudySpec
 Array = NDArray[np.float64]
 
 # The code computes the partial dependence on a numeric parameter at no more than `GRID` values of the parameter. For
-# each value, the code predicts the values of `AVERAGED` points. In the points, the other parameters have sampled
-# values. The code then computes the mean of the predicted values.
+# each value of the parameter, the code predicts the results of `AVERAGED` points, and computes the mean of the
+# predictions. In the `AVERAGED` points, all parameters except the numeric parameter have sampled values.
 GRID, AVERAGED = 40, 256
 # The code estimates the Sobol indices from two sets of points. Each set contains `SAMPLED` points.
 SAMPLED = 2048
 # The code computes the joint dependence on two parameters at no more than `JOINT_GRID` values of each parameter. For
-# each pair of values, the code predicts the values of `JOINT_AVERAGED` points, and computes the mean of the predicted
-# values.
+# each pair of parameter values, the code predicts the results of `JOINT_AVERAGED` points, and computes the mean of the
+# predictions.
 JOINT_GRID, JOINT_AVERAGED = 20, 32
 # The surrogate's mean is flat if the standard deviation of the mean over the search space is at most `FLAT` times the
 # range of the losses.
@@ -44,8 +44,8 @@ class PartialDependence:
     Attributes
     ----------
     values : list
-        The values of the parameter for which the surrogate predicted the mean. Each value has the parameter's Python
-        type. Numbers are in ascending order. The values of a categorical parameter have the order of the study's space.
+        The parameter's values at which the surrogate predicted a mean. Each value has the parameter's Python type.
+        Numbers are in ascending order. The values of a categorical parameter have the order of the study's space.
     mean, deviation : array of shape (values,)
         For each element of `values`, the predicted value of a trial and the standard deviation of the prediction. Both
         arrays have the unit of the trials' values.
@@ -247,8 +247,8 @@ class Surrogate:
         The method estimates the first-order indices by the formula in table 2 (b) of Saltelli and others 2010
         (*Variance based sensitivity analysis of model output*). The method estimates the total indices by the formula
         of Jansen 1999. The method samples two sets of points from a scrambled Sobol sequence. For each parameter, the
-        method creates a third set of points. In the third set, the values of the parameter come from the second set.
-        The values of all other parameters come from the first set. A Sobol index does not depend on the order of a
+        method creates a third set of points. In the third set, the values of the parameter come from the second set,
+        and the values of all other parameters come from the first set. A Sobol index does not depend on the order of a
         parameter's values. Therefore the method can also compute the Sobol indices of a categorical parameter.
 
         Returns

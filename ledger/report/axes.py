@@ -12,12 +12,12 @@ LOGARITHMIC_RATIO = 50
 
 
 def value_axis(content: ReportContent) -> dict[str, Any]:
-    """Return the layout of the axis of values. At least one trial must be complete."""
+    """Return the layout of the axis that shows the trials' values. At least one trial must be complete."""
     return axis_of_values(content.value_name, *content.values)
 
 
 def axis_of_values(name: str, lowest: float, highest: float) -> dict[str, Any]:
-    """Return the layout of an axis of values with the given name, from the lowest to the highest value."""
+    """Return the layout of an axis with the name `name`. The axis shows the values from `lowest` to `highest`."""
     if is_wide(lowest, highest):
         decades = math.log10(highest) - math.log10(lowest)
         return {"title": {"text": f"{name} (log)"}, "type": "log", "dtick": math.ceil(decades / 6)}
@@ -35,7 +35,9 @@ def is_wide(lowest: float, highest: float) -> bool:
 
 
 def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) -> dict[str, Any]:
-    """Return the axis of values in a plot of parallel coordinates. The axis contains the positions of the values."""
+    """Return the axis of the trials' values in a plot of parallel coordinates. The axis contains the position of each
+    trial's value.
+    """
     if not logarithmic:
         low, high = min(values), max(values)
         ticks = [low * (1 - quarter / 4) + high * quarter / 4 for quarter in range(5)] if high > low else [low]

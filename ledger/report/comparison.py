@@ -13,7 +13,7 @@ from ledger.study.python_values import ordered_params
 from ledger.study.spec import StudySpec, flat_settings
 from ledger.text import one_line
 
-# Maximum length of the text of an objective or a dataset in a message, in characters.
+# If the text of an objective or a dataset has more than `_LONGEST` characters, a message shows only a part of the text.
 _LONGEST = 200
 
 
@@ -43,7 +43,7 @@ class ComparedStudy:
         The time in seconds from the creation of the study to the end of the study. For a study that has not ended, the
         value is the time from the creation of the study to the time of the comparison.
     last_trial : int
-        The highest trial number of the complete trials, or 0 if no trial is complete.
+        The highest number of a complete trial, or 0 if no trial is complete.
     by_trial : tuple of (int, float)
         A pair for each complete trial that is better than all complete trials with a lower number. Each pair contains
         the number and the value of the trial.
@@ -121,7 +121,7 @@ class StudyGroup:
 
     @property
     def value_name(self) -> str:
-        """The name of the values. For a model or an estimator, the name of the values is the name of the metric."""
+        """The name of the values. For a model or an estimator, the value of a trial has the name of the metric."""
         return self.metric or "value"
 
     @property
@@ -171,7 +171,9 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
 
 
 class _Fact(NamedTuple):
-    """A property that all studies of a group share. The code compares `identity`, and shows the text `shown`."""
+    """A property that all studies of a group share. Two studies share a property if the attributes `identity` are
+    equal. Messages show the attribute `shown`.
+    """
 
     identity: str | None
     shown: str | None

@@ -45,7 +45,7 @@ def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
     groups : sequence of StudyGroup
         The groups of studies that the page shows.
     at : datetime
-        The time at which the studies were read.
+        The time at which the program has read the studies from the ledger.
     """
     of_groups = [comparison_sections(group, number) for number, group in enumerate(groups)]
     studies = sum(len(group.studies) for group in groups)

@@ -13,15 +13,17 @@ from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import AZURE, BROWN, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from ledger.text import one_line
 
-# The line of each study has one of the colours in `_COLOURS`. If a comparison has more studies than colours, the later
-# studies have dashed lines.
+# The line of each study has one of the colours in `_COLOURS`. If a comparison has more studies than `_COLOURS` has
+# colours, the additional studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
-# The late values are the best values so far after the share `_EARLY` of a study's trials. If the late values cover less
-# than the share `_NARROW` of the range of all values, the axis shows only the range of the late values. On an axis with
-# the range of all values, a very bad first trial would hide the differences between the studies.
+# The plot regards the first trials of each study as early trials. `_EARLY` is the share of early trials in all trials
+# of the study. The late values of a study are the best values that the study had after its early trials. If the range
+# of the late values is shorter than `_NARROW` times the range of all values, the axis shows only the range of the late
+# values. On an axis with the range of all values, a very bad first trial would hide the differences between the
+# studies.
 _EARLY, _NARROW = 0.1, 0.33
-# The shortest time, in seconds, in the plot of the best value over the time.
+# If a time is shorter than `_SHORTEST` seconds, the plot of the best value over the time shows `_SHORTEST` seconds.
 _SHORTEST = 1e-3
 
 
@@ -37,7 +39,8 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
     ----------
     group : StudyGroup
     number : int
-        The number of the group, from 0. The names of the sections contain the number of the group.
+        The number of the group. The first group has the number 0. The names of the sections contain the number of the
+        group.
     """
     by_trial, by_time = [], []
     for index, study in enumerate(group.studies):
@@ -62,7 +65,7 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
 
 
 class _Curve(NamedTuple):
-    """The best value so far of the study with the index `study` in its group."""
+    """The best value so far of one study. The attribute `study` is the index of the study in its group."""
 
     study: int
     points: list[tuple[float, float]]
@@ -102,7 +105,7 @@ def _section(
 
 
 def _range_after_start(group: StudyGroup) -> list[float] | None:
-    """Return the range of the late values, or None if the axis must show the range of all values."""
+    """Return the range of the axis, or None if the axis must show the range of all values."""
     late, every = [], []
     for study in group.studies:
         if study.by_trial:

@@ -8,7 +8,7 @@ from ledger.text import one_line
 
 # Maximum length of the text in a cell of a table, in characters.
 _LONGEST = 200
-# The columns of the table of studies.
+# The columns of the table that lists the studies of a comparison.
 STUDY_COLUMNS = ("study", "state", "complete", "best", "trial", "seconds to best", "seconds")
 
 

@@ -70,7 +70,7 @@ class ReportContent:
 
     @property
     def is_extreme(self) -> bool:
-        """Whether the difference of two losses could exceed the largest float, because some losses are very large."""
+        """Whether some losses are so large that the difference of two losses could exceed the largest float."""
         assert self.best is not None
         assert self.best.loss is not None
         assert self.ledger.highest_loss is not None
@@ -88,14 +88,14 @@ class ReportContent:
     def metric(self) -> str:
         """The name of the metric from which the ledger computes the loss of a model or an estimator.
 
-        For a user's own function, the property is a default name. The report looks for a metric with the default name
-        among the metrics that the function returned.
+        If the objective is a user's own function, the property is the default name `metrics.DEFAULT`. The report looks
+        for a metric with the default name among the metrics that the function returned.
         """
         return self.study.objective.metric or metrics.DEFAULT
 
     @property
     def value_name(self) -> str:
-        """The name of the trials' values. For a model or an estimator, the property is the name of the metric."""
+        """The name of the value of a trial. For a model or an estimator, the property is the name of the metric."""
         return self.metric if self.study.objective.trains else "value"
 
     @property

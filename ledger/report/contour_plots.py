@@ -16,7 +16,8 @@ from ledger.report.theme import ORANGE
 from ledger.study.dimensions import Categorical, Dimension
 from ledger.text import nearest, one_line
 
-# The report has a contour plot for each pair of the `PAIRED` most important numeric parameters.
+# The report has a contour plot for each pair of two parameters. Only the `PAIRED` most important numeric parameters
+# form pairs.
 PAIRED = 3
 # Number of contour levels between the lowest and the highest value of all contour plots.
 LINES = 16
@@ -35,7 +36,8 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
     Raises
     ------
     UsageError
-        A name in `names` is not the name of a numeric parameter with more than one value, or both names are equal.
+        A name in `names` is not the name of a numeric parameter with more than one value, or `names` contains the same
+        name twice.
     """
     numeric = {
         dimension.name: dimension

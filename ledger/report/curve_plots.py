@@ -15,7 +15,7 @@ TITLE = "Learning curves"
 
 
 def curves(content: ReportContent) -> ReportSection:
-    """Return a plot of the reported values of some trials over the steps."""
+    """Return a plot that shows the reported value at each step, for some of the trials."""
     shown = content.ledger.curves
     if not shown:
         return ReportSection("curves", TITLE, "The objective has reported no values during the training.")

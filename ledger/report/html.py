@@ -30,7 +30,7 @@ def page_of(template: str, sections: Sequence[ReportSection], **values: Any) -> 
     sections : sequence of ReportSection
         The sections with plots. The template shows each section.
     **values
-        Further values that the template uses.
+        Additional values that the template uses.
     """
     figures = {
         f"{section.name}-{index}": plot.figure.to_plotly_json()

@@ -20,8 +20,8 @@ from ledger.study.objective import FileDataset
 from ledger.study.python_values import ordered_params
 from ledger.text import last_line, one_line
 
-# Maximum number of metrics that have a column in the table of trials, and maximum number of changes of package versions
-# that the page shows.
+# `METRICS` is the maximum number of metrics that have a column in the table of trials. `ENVIRONMENTS` is the maximum
+# number of package version changes that the page shows.
 METRICS, ENVIRONMENTS = 8, 100
 
 
@@ -231,7 +231,7 @@ def _columns(content: ReportContent) -> list[str]:
 def _metrics(content: ReportContent) -> list[str]:
     """Return the names of the metrics that get a column in the table of trials.
 
-    The names have the order in which the metrics first occur in the shown trials.
+    A metric that occurs earlier in the shown trials comes earlier in the list.
     """
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]

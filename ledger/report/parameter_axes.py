@@ -1,4 +1,4 @@
-"""Axes and traces of a parameter. Each kind of dimension has its own axis class."""
+"""Axes and Plotly traces of a parameter in the plots of a report. Each kind of dimension has its own axis class."""
 
 import math
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from ledger.text import one_line
 
 # Length of the empty space at each end of a numeric axis, as a share of the length of the axis.
 _MARGIN = 0.03
-# In parallel coordinates, an integer axis has a tick at each integer if ``high - low`` is at most `_TICKED`.
+# In a plot of parallel coordinates, an integer axis has a tick at each integer if ``high - low`` is at most `_TICKED`.
 _TICKED = 12
 
 
@@ -33,7 +33,7 @@ class ParameterAxis(ABC):
         self._dimension = dimension
 
     def layout(self) -> dict[str, Any]:
-        """Return the layout for a small plot of the parameter."""
+        """Return the layout of a small plot with the parameter on the horizontal axis."""
         title = {"title": {"text": labels.escaped(self._dimension.name, 40)}}
         return {
             "height": 270,
@@ -113,8 +113,8 @@ class NumericAxis(ParameterAxis):
         low, high = self._dimension.low, self._dimension.high
         if self._is_logarithmic:
             first, last = math.log10(low), math.log10(high)
-            # A logarithmic axis over two or more decades has ticks only at powers of ten. The axis has at most five
-            # ticks.
+            # A logarithmic axis over two or more decades has ticks only at powers of ten. A logarithmic axis over two
+            # or more decades has at most five ticks.
             ticks = {"dtick": math.ceil((last - first) / 4)} if last - first >= 2 else {}
             edge = _MARGIN * (last - first)
             return {"type": "log", "range": [first - edge, last + edge], **ticks}
@@ -138,7 +138,7 @@ class NumericAxis(ParameterAxis):
 class IntegerAxis(NumericAxis):
     """The axis of an integer parameter in the plots of a report.
 
-    If the range is small, parallel coordinates have a tick at each integer value.
+    If the range of the parameter is small, the axis has a tick at each integer in a plot of parallel coordinates.
     """
 
     _dimension: Integer

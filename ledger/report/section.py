@@ -23,8 +23,8 @@ class ReportSection:
     Attributes
     ----------
     name : str
-        Name of the section. On the page, the name is the id of the section. The option `--plot` of `ledger report`
-        accepts the names of the sections.
+        Name of the section. On the page, the HTML id of the section is the name of the section. The option `--plot` of
+        `ledger report` accepts the names of the sections.
     title, caption : str
     plots : sequence of CaptionedFigure
         The plots, in the order in which the page shows the plots. A section may have no plots.

@@ -21,7 +21,7 @@ _DEVIATION_OF_FOREST = (
 def dependence(content: ReportContent) -> ReportSection:
     """Return one plot for each parameter. The plot shows how the surrogate's predicted value depends on the parameter.
 
-    The predicted value is averaged over the other parameters.
+    The predicted value is an average over the values of the other parameters.
     """
     title = "Partial dependence"
     if content.surrogate is None:
@@ -49,7 +49,7 @@ def dependence(content: ReportContent) -> ReportSection:
 def importance(content: ReportContent) -> ReportSection:
     """Return a plot of the importance of each parameter.
 
-    The importance of a parameter is its share in the variance of the predicted value.
+    The importance of a parameter is the parameter's share in the variance of the predicted value.
     """
     title = "Importance of the parameters"
     if content.surrogate is None:

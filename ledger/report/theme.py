@@ -24,7 +24,7 @@ OUTCOMES = {
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 # Each colour scale is a part of the colour map Cividis. Each colour scale leaves out the colours of Cividis that have
-# too little contrast with the page. The lowest loss has the colour with the most contrast with the page.
+# too little contrast with the page. The lowest loss has the colour that contrasts most with the page.
 _LIGHT_SCALE = [[0.0, "#D9C04A"], [0.5, "#7C7B78"], [1.0, "#00224E"]]
 _DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 

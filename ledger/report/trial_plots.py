@@ -196,7 +196,8 @@ def _failed_trace(
 def _best_so_far(content: ReportContent) -> tuple[list[int], list[float]]:
     """Return the curve of the best value so far, as a list of trial numbers and a list of values.
 
-    The curve has a point for each trial whose value is better than all earlier values, and for the last complete trial.
+    If the value of a trial is better than all earlier values, the curve has a point for this trial. The curve also has
+    a point for the last complete trial.
     """
     # If a study has very many improvements, the curve has points for only a selection of the improvements.
     kept = thinned(content.ledger.improvements)

@@ -14,8 +14,8 @@ from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import OUTCOMES
 
 # If a study has very many attempts, consecutive attempts of a worker share a bar if the attempts have the same outcome.
-# In a shared bar, the gap between two consecutive groups of attempts is at most `LARGEST_GAP` times the length of the
-# timeline.
+# Two consecutive attempts do not share a bar if the gap between the attempts is longer than `LARGEST_GAP` times the
+# length of the timeline.
 LARGEST_GAP = 1 / 2_000
 
 
@@ -103,11 +103,12 @@ def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Timelin
 
 
 def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_TimelineBar]:
-    """Return a bar for each outcome in one part of the time.
+    """Return a bar for each outcome of the attempts in one part of the timeline.
 
-    If the part has several outcomes, the bars are adjacent. The length of each bar is the total time of the attempts
-    with the bar's outcome. A worker can claim several trials together, so the sum of the times can exceed the length of
-    the part. If the sum exceeds the length of the part, the function shortens all bars of the part by the same factor.
+    If the part has several outcomes, the bars are adjacent. The length of a bar is the total time of the attempts that
+    have the outcome of the bar. A worker can claim several trials together, so the sum of the attempts' times can
+    exceed the length of the part. If the sum exceeds the length of the part, the function shortens all bars of the part
+    by the same factor.
     """
     start = min(group.began_at for group in groups)
     length = max(0.0, (max(group.ended_at for group in groups) - start).total_seconds())
@@ -123,8 +124,9 @@ def _traces(bars: Sequence[_TimelineBar], *, is_summed: bool) -> list[go.Bar]:
     """Return one Plotly trace for each outcome. Each trace contains the bars of all attempts with one outcome."""
     by_outcome = {outcome: [bar for bar in bars if bar.group.outcome == outcome] for outcome in OUTCOMES}
     is_crowded = len(bars) > 300
-    # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible. One part of the
-    # time can contain adjacent bars of several outcomes. A wide outline would make a short bar look too long.
+    # A bar can be narrower than a pixel. An outline in the bar's own colour keeps a narrow bar visible. If the timeline
+    # is divided into parts, one part can contain adjacent bars of several outcomes. A wide outline would make a short
+    # bar look too long.
     outline = 0.5 if is_summed else 1
     return [
         go.Bar(

@@ -102,8 +102,9 @@ class _Hasher:
             yield from self._all(getattr(value, name, None) for name in ("fget", "fset", "fdel", "__func__"))
         elif _is_sparse(value):
             yield "sparse"
-            # All other attributes of a sparse matrix are cached properties. For example, an attribute states whether
-            # the indices are sorted.
+            # The hash of a sparse matrix uses only the matrix's class, shape, values and coordinates. All remaining
+            # attributes of a sparse matrix are cached properties. For example, an attribute states whether the indices
+            # of the matrix are sorted.
             triples = value.tocoo()
             yield from self._all((kind.__name__, value.shape, triples.data, *triples.coords))
         else:

@@ -1,6 +1,6 @@
 """The search space of `LedgerSearchCV`.
 
-A user writes the search space as a dict of distributions and lists of choices.
+A user writes the search space as a dict. Each value of the dict is a distribution or a list of choices.
 """
 
 import inspect
@@ -23,9 +23,9 @@ _LONGEST_LABEL = 100
 class Distributions:
     """A search space, and a mapping from each label in the space to the object that the label represents.
 
-    A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values.
-    Therefore the search space contains a text instead of each choice that is not a string, a number or a boolean. The
-    text is the label of the choice.
+    A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values. If a
+    choice is not a string, a number or a boolean, the search space contains a text instead of the choice. The text is
+    the label of the choice.
 
     Attributes
     ----------
@@ -135,7 +135,10 @@ def _is_of_skopt(given: Any) -> bool:
 
 
 def _labelled(given: Iterable[Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Return the choices in a form that the ledger can store, and a mapping from each label to the label's object."""
+    """Convert the choices to values that the ledger can store.
+
+    Return the values, and a mapping from each label to the label's object.
+    """
     values = [
         value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value for value in given
     ]

@@ -1,9 +1,9 @@
 """The fits that scikit-learn passes to joblib during a search.
 
 For each candidate and each split, `BaseSearchCV.fit` passes a function call to joblib. The joblib backend of this
-module collects the function calls, so that the ledger's workers can run the calls. When scikit-learn makes the same
-calls again, the backend returns the results from the ledger. Therefore scikit-learn itself reads all arguments of a
-search, splits the data, and computes `cv_results_`. This module does not copy any code of scikit-learn.
+module collects the function calls, so that the ledger's workers can run the calls. When scikit-learn later passes equal
+function calls to joblib, the backend returns the results from the ledger. Therefore scikit-learn itself reads all
+arguments of a search, splits the data, and computes `cv_results_`. This module does not copy any code of scikit-learn.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ class Fit:
 
 
 class _CallsCollectedError(Exception):
-    """This exception ends a call of scikit-learn after the backend has collected the fits of one candidate."""
+    """An exception that ends a call of scikit-learn after the backend has collected the fits of one candidate."""
 
 
 class FitBackend(ParallelBackendBase):  # type: ignore[misc]

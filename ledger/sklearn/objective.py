@@ -33,7 +33,7 @@ class FailedCandidateError(Exception):
 
 
 class FatalFitError(Exception):
-    """A fit has raised an exception that would also end a search of scikit-learn.
+    """A fit has raised an exception that would also end a search by scikit-learn's `RandomizedSearchCV`.
 
     The attribute `__cause__` is the exception of the fit.
     """
@@ -41,7 +41,7 @@ class FatalFitError(Exception):
 
 @dataclass(frozen=True)
 class CandidateFits:
-    """The data that a worker needs to evaluate the candidates of a search.
+    """The data with which a worker evaluates the candidates of a search.
 
     Attributes
     ----------
@@ -68,8 +68,8 @@ class CandidateFits:
         FatalFitError
             A fit raised an exception that scikit-learn does not replace by `error_score`.
         """
-        # An estimator without a random state uses the global random generator. Without a fixed seed, the score would be
-        # different after a restart.
+        # An estimator without a random state uses the global random generator. Without a fixed seed, two fits of the
+        # same candidate could have different scores.
         random.seed(seed)
         np.random.seed(seed)
         candidate = self.distributions.decode(params)

@@ -13,7 +13,7 @@ import numpy as np
 # in `_SCORES` is a number, or a dict that maps the name of each scorer to a number.
 _SCORES = {"test_scores": "test", "train_scores": "train"}
 _TIMES = ("fit_time", "score_time")
-# If a search has only one scorer, the score has this name.
+# If a search has only one scorer, the name of the score is `ONE_SCORE`.
 ONE_SCORE = "score"
 
 
@@ -79,7 +79,7 @@ def mean_score(results: Sequence[Mapping[str, Any]], name: str | None) -> float:
 
 
 def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, Any]]:
-    """Convert metrics that `to_metrics` returned into a list of scikit-learn's result for each split.
+    """Create a list of scikit-learn's results, one for each split, from metrics that `to_metrics` has returned.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def failed_fits(
 ) -> list[dict[str, Any]]:
     """Return a list that contains, for each split, scikit-learn's result of a failed fit.
 
-    If the ledger recorded no results of a candidate, the list replaces the results.
+    The caller uses the list for a candidate whose results the ledger has not recorded.
 
     Parameters
     ----------
@@ -148,8 +148,8 @@ def _named(scores: Any) -> dict[str, Any]:
 
 
 def _mean(values: Sequence[float]) -> float:
-    # scikit-learn also calls `np.average` to compute the means in `cv_results_`. Therefore the result is exactly equal
-    # to scikit-learn's mean.
+    # scikit-learn also calls `np.average` to compute the means in `cv_results_`. Therefore the mean in the ledger is
+    # exactly equal to scikit-learn's mean.
     return float(np.average(np.array(values, dtype=np.float64)))
 
 

@@ -1,4 +1,4 @@
-"""`LedgerSearchCV`, which searches the parameters of an estimator with the ledger."""
+"""`LedgerSearchCV`, which uses the ledger to search the best parameters of an estimator."""
 
 import numbers
 import os
@@ -30,12 +30,12 @@ from ledger.text import last_line
 # The default seed of a search. The search uses this seed if the user has not set `random_state`. Because the default
 # seed never changes, a new call of `fit` can continue an interrupted search.
 _SEED = 42
-# Number of hexadecimal digits of a hash that the name of a study contains.
+# The default name of a study contains the first `_HASH_LENGTH` hexadecimal digits of a hash.
 _HASH_LENGTH = 12
 
 
 class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
-    """A search of an estimator's parameters by cross-validation. The search is a study of the ledger.
+    """A search of an estimator's parameters by cross-validation. Each search is a study in the ledger.
 
     The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
     candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The names
@@ -61,7 +61,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         - ``(1e-3, 1e3, "log-uniform")`` is a range of real numbers with a log-uniform prior.
         - ``skopt.space.Real``, ``Integer`` or ``Categorical`` is a dimension of scikit-optimize.
     n_trials : int
-        The number of candidates, from 1 to 1,000,000. If the space has fewer points, the search has fewer candidates.
+        The number of candidates, from 1 to 1,000,000. If the space has fewer than `n_trials` points, the search has
+        fewer candidates.
     cv : int, cross-validation generator or iterable, optional
         The splits of the data. The parameter has the same meaning as the parameter `cv` of `RandomizedSearchCV`. The
         default is 5 folds. If a cross-validation generator shuffles the data, an interrupted search can continue only
@@ -70,22 +71,22 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         The scorers. The parameter has the same meaning as the parameter `scoring` of `RandomizedSearchCV`. By default,
         the search uses the estimator's method `score`.
     refit : bool, str or callable
-        Whether `fit` fits `best_estimator_` on all data. The class `RandomizedSearchCV` has the same parameter. If
-        `scoring` has several scorers, `refit` is the name of the scorer that the optimizer maximizes. If `refit` is a
-        callable or False, the optimizer maximizes the first scorer.
+        Whether `fit` fits `best_estimator_` on all data. The class `RandomizedSearchCV` also has the parameter `refit`.
+        If `scoring` has several scorers, `refit` is the name of the scorer that the optimizer maximizes. If `refit` is
+        a callable or False, the optimizer maximizes the first scorer.
     workers : int, optional
         The number of worker processes, at least 1. By default, `fit` starts one worker for each core, but at most
         `batch_size` workers. The results do not depend on the number of workers.
     random_state : int or RandomState, optional
-        The seed of the study in [0, 2**31), or a random generator. If `random_state` is a generator, `fit` draws the
-        seed from the generator. The default seed is 42. A worker also seeds the global random generators of Python and
-        numpy for each candidate.
+        The seed of the study, from 0 to 2**31 - 1, or a random generator. If `random_state` is a generator, `fit` draws
+        the seed from the generator. The default seed is 42. A worker also seeds the global random generators of Python
+        and numpy for each candidate.
     batch_size : int
         The number of candidates that the optimizer proposes in one iteration, from 1 to 1,000,000.
     error_score : "raise" or float
-        The score of a split if the fit on the split raises an exception. The class `RandomizedSearchCV` has the same
-        parameter. A candidate without a finite mean score is a failed trial. If `error_score` is "raise", `fit` repeats
-        the failed fit after the end of the study, and raises the exception of the failed fit.
+        The score of a split if the fit on the split raises an exception. The class `RandomizedSearchCV` also has the
+        parameter `error_score`. A candidate without a finite mean score is a failed trial. If `error_score` is "raise",
+        `fit` repeats the failed fit after the end of the study, and raises the exception of the failed fit.
     return_train_score : bool
         Whether `cv_results_` contains the scores on the training data.
     study_name : str, optional
@@ -93,8 +94,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         the settings. A study with the name `study_name` cannot continue with other data.
     database : str, optional
         The PostgreSQL database of the ledger, as a libpq URL. By default, the search uses the same database as
-        `ledger.Study`. The `repr` of the search shows this URL. If the URL contains a password, write the URL into the
-        environment variable DATABASE_URL instead.
+        `ledger.Study`. The `repr` of the search shows the URL in `database`. If the URL contains a password, write the
+        URL into the environment variable DATABASE_URL instead.
     optimizer : OptimizerOptions, optional
         Options of the optimizer. The docstring of `ledger.Study` describes the options.
     limits : LimitOptions, optional
@@ -106,7 +107,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
     cv_results_ : dict of ndarray
         The parameters, scores and times of all candidates, in the format of scikit-learn's `cv_results_`.
     best_estimator_ : estimator
-        The estimator with the best parameters, fitted on all data. If `refit` is False, the attribute does not exist.
+        The estimator with the best parameters, fitted on all data. If `refit` is False, the attribute `best_estimator_`
+        does not exist.
     best_params_, best_score_, best_index_ : dict, float, int
         The parameters, the mean test score and the index of the best candidate.
     scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
@@ -209,8 +211,9 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             The targets.
         **params : dict
-            Parameters for the method `fit` of the estimator, such as `sample_weight`. The parameter `groups` is for the
-            splits. The method `fit` of `RandomizedSearchCV` has the same parameters.
+            Parameters for the method `fit` of the estimator, such as `sample_weight`. The search uses the parameter
+            `groups` to split the data. The method `fit` of `RandomizedSearchCV` also has the parameters `X`, `y` and
+            `params`.
 
         Returns
         -------
@@ -252,10 +255,10 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                 del self._backend, self._until_search
         return self
 
-    # `BaseSearchCV.fit` calls `_run_search` between the checks of the arguments and the refit. A subclass may choose
-    # the candidates in any way, but must pass all candidates to `evaluate_candidates`. scikit-learn itself computes
-    # `cv_results_`, chooses the best candidate and sets all attributes. Therefore the results have the format of the
-    # installed scikit-learn version.
+    # `BaseSearchCV.fit` calls `_run_search` between the checks of the arguments and the refit. A subclass of
+    # `BaseSearchCV` may choose the candidates in any way, but must pass all candidates to `evaluate_candidates`.
+    # scikit-learn itself computes `cv_results_`, chooses the best candidate and sets all attributes. Therefore the
+    # results have the format of the installed scikit-learn version.
     def _run_search(self, evaluate_candidates: Any) -> None:
         self._until_search.close()
         fits = self._backend.collect(evaluate_candidates, self.n_splits_)
@@ -306,9 +309,9 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                     raise
                 result = ledger.load_study(study.name, self.database)
                 if any(trial.state == "complete" for trial in result.trials):
-                    # If only some candidates fail, a search of scikit-learn also returns the results of the other
-                    # candidates. If all fits failed, scikit-learn raises an error that contains the exceptions of the
-                    # fits.
+                    # If only some candidates fail, scikit-learn's `RandomizedSearchCV` also returns the results of all
+                    # other candidates. If all fits failed, scikit-learn raises an error that contains the exceptions of
+                    # the fits.
                     warnings.warn(f"the search ended early: {error}", FitFailedWarning, stacklevel=2)
                 return result
 
@@ -325,8 +328,9 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         if found is not None or trial.state != "failed":
             return found
         if has_ended_search(trial):
-            # A search of scikit-learn would raise the exception of the failed fit. Therefore this method repeats the
-            # fits, so that the failed fit raises its exception again. The exception has a traceback for debuggers.
+            # The class `RandomizedSearchCV` would raise the exception of the failed fit. Therefore the method repeats
+            # the fits, so that the failed fit raises the same exception again. The repeated exception has a traceback,
+            # which a debugger can read.
             for fit in search.fits:
                 fit.run(search.distributions.decode(trial.params))
         if self.error_score == "raise" or has_ended_search(trial):

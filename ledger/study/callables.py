@@ -23,7 +23,7 @@ class CallableName:
     Attributes
     ----------
     module : str or None
-        The module from which a worker can import the objective. None means that the objective must be pickled.
+        The module from which a worker can import the objective. None means that the ledger must pickle the objective.
     name : str
         The name of the objective within the module. The name of a pickled objective is only a description for users.
     """
@@ -43,15 +43,15 @@ def name_of(objective: Any, study: str | None) -> CallableName:
     objective : callable
         A function, a lambda, a `functools.partial`, a bound method or a callable object.
     study : str or None
-        The name that the user has given the study. A partial, a lambda or a callable object has no name of its own. If
-        a variable in the module of the object's code contains the object, the ledger uses the variable's name. If no
+        The name that the user has given to the study. A partial, a lambda or a callable object has no name of its own.
+        If a variable in the module of the object's code contains the object, the ledger uses the variable's name. If no
         variable contains the object, the user must give the study a name. Without a name, the ledger could not
         distinguish two lambdas.
 
     Raises
     ------
     UsageError
-        The objective is not callable, or both the objective and the study have no name.
+        The objective is not callable, or neither the objective nor the study has a name.
 
     Examples
     --------

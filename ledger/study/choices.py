@@ -1,8 +1,8 @@
 """The choices of a categorical dimension. A choice is a JSON value or a Python tuple.
 
-JSON has no tuples, so the ledger stores a tuple as a JSON list. The function `tuples_in` finds the tuples, and the spec
-of a study records the paths of the tuples. When the ledger reads the spec, the function `with_tuples` converts the
-recorded lists into tuples.
+JSON has no tuples, so the ledger stores a tuple as a JSON list. The function `tuples_in` returns the path of each tuple
+in a list of choices. The spec of a study records the paths of the tuples. When the ledger reads the spec, the function
+`with_tuples` converts the recorded lists into tuples.
 """
 
 import inspect
@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 from ledger.database.bounds import DEEPEST_JSON
 from ledger.text import show
 
-# Description of the lists in JSON that are tuples in Python. If every list is a tuple, the value is True. If only some
-# lists are tuples, the value contains the path of each list that is a tuple. Each element of a path is an index of a
-# list or a key of an object.
+# Type of a value that describes which lists in JSON are tuples in Python. If every list is a tuple, the value of type
+# `Tuples` is True. If only some lists are tuples, the value of type `Tuples` contains the path of each list that is a
+# tuple. Each element of a path is an index of a list or a key of an object.
 Tuples: TypeAlias = bool | list[list[int | str]]
 
 # In the JSON document of a study, four values enclose each choice: the spec, the space, the dimension and the choices.
@@ -191,10 +191,10 @@ def tuples_in(choices: Sequence[Any]) -> Tuples:
 
 
 def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
-    """Return a copy of `choices`. In the copy, each list whose path is in `tuples` is a tuple.
+    """Return a copy of `choices`. In the copy, a tuple replaces each list whose path is in `tuples`.
 
-    If `tuples` is True, each list in the copy is a tuple. If the value at a path is not a list, the function ignores
-    the path.
+    If `tuples` is True, a tuple replaces every list. If the value at a path is not a list, the function ignores the
+    path.
 
     Examples
     --------
@@ -216,7 +216,7 @@ def with_tuples(choices: Sequence[Any], tuples: Tuples) -> list[Any]:
 
 
 def as_json(value: Any) -> Any:
-    """Return a copy of a choice in which each tuple is a list.
+    """Copy a choice, replace each tuple in the copy by a list, and return the copy.
 
     Examples
     --------
@@ -229,10 +229,11 @@ def as_json(value: Any) -> Any:
 
 
 def choice_texts(choices: Sequence[Any]) -> list[str]:
-    """Return a list that contains a different text for each choice. CSV files and command lines contain the texts.
+    """Return a list that contains a different text for each choice. In CSV files and on command lines, the text
+    represents the choice.
 
     If a choice is a string, the text is the string. If a choice is not a string, the text is the JSON text of the
-    choice. If two texts would be equal, the function returns the JSON text of every choice.
+    choice. If two choices would have the same text, the function returns the JSON text of every choice.
 
     Examples
     --------

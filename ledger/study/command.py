@@ -58,9 +58,9 @@ def command(
     -------
     CommandObjective
         The value for the argument `objective` of `ledger.Study`. The program must write the value of a trial to a line
-        of standard output. The line contains either the number, or a JSON object that has the number under the key
-        "value". If the program writes several lines with a value, the ledger uses the last line with a value. Apart
-        from "value", each key of the JSON object is a metric.
+        of standard output. The line contains either the value as a number, or a JSON object with the value under the
+        key "value". If the program writes several lines with a value, the ledger uses the last line with a value. Apart
+        from "value", each key of the JSON object is the name of a metric.
 
     Raises
     ------

@@ -27,8 +27,8 @@ def from_any(space: AnySpace, place: str = "space") -> Space:
         - A `Space`, which the function returns unchanged.
 
         The function converts the dimensions of skopt and the distributions of Optuna. The function also converts the
-        frozen distributions uniform, loguniform and randint of scipy.stats, and the numbers, choices and constants of
-        ConfigSpace.
+        frozen distributions `uniform`, `loguniform` and `randint` of scipy.stats. From ConfigSpace, the function
+        converts numeric, categorical and constant hyper-parameters.
     place : str
         The text at the beginning of each error message.
 
@@ -39,8 +39,8 @@ def from_any(space: AnySpace, place: str = "space") -> Space:
     Raises
     ------
     UsageError
-        The function cannot convert the space or a dimension. The error message is one line that names the dimension and
-        the allowed dimensions.
+        The function cannot convert the space or a dimension. The error message is one line that names the wrong
+        dimension and the allowed dimensions.
 
     Examples
     --------

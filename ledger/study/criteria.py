@@ -16,7 +16,7 @@ class StoppingCriteria:
         The target value. A study that minimises ends when a trial has a value of at most `target`. A study that
         maximises ends when a trial has a value of at least `target`.
     patience : int, optional
-        The number of trials without a better value after which the study ends. The number is at least 1.
+        The study ends when `patience` trials have ended without a better value. `patience` is at least 1.
     timeout : float, optional
         The time in seconds after which the study ends. The time does not include periods in which no manager runs the
         study.

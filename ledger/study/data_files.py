@@ -58,7 +58,7 @@ def parse(data: FileDataset, shown: str, task: str | None) -> DatasetArrays:
     data : FileDataset
         The dataset. The attribute `content` must not be None.
     shown : str
-        The path of the file that error messages contain.
+        The path of the file, for error messages.
     task : str or None
         The task that the user requested. If `task` is None, the values of the target determine the task.
 
@@ -87,7 +87,9 @@ def parse_holdout(data: FileDataset, rows: DatasetArrays, shown: str) -> Dataset
 
 
 def counted(data: FileDataset, rows: DatasetArrays) -> FileDataset:
-    """Return a copy of the dataset in which the attributes `rows` contain the number of rows of each file."""
+    """Return a copy of the dataset. In the copy, the attribute `rows` of each file contains the number of the file's
+    rows.
+    """
     if data.holdout is not None and rows.holdout is not None:
         holdout = data.holdout.model_copy(update={"rows": len(rows.holdout.targets)})
         data = data.model_copy(update={"holdout": holdout})
@@ -95,7 +97,7 @@ def counted(data: FileDataset, rows: DatasetArrays) -> FileDataset:
 
 
 def metric_use(objective: Objective, rows: DatasetArrays) -> metrics.MetricUse:
-    """Return the properties of the study that determine the metrics that the study can use."""
+    """Return the properties that determine the allowed metrics of the study."""
     assert objective.data is not None
     tables = [rows] if rows.holdout is None else [rows, rows.holdout]
     return metrics.MetricUse(

@@ -21,7 +21,7 @@ class _ContextKeywordFunction(Protocol):
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
 
-# The first parameter of the last two types is `self`, because a method of a class can also be an objective.
+# A method of a class can also be an objective. Therefore the last two types of the union have the parameter `self`.
 Objective: TypeAlias = (
     Callable[[dict[str, Any]], Returned]
     | Callable[[dict[str, Any], Context], Returned]
@@ -53,11 +53,11 @@ def objective(space: Any = None) -> Any:
         - ``(1, 10)`` is a range of integers, with both ends included.
         - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior. The prior is "uniform" (the default) or "log-uniform".
         - ``["rbf", "linear"]`` is a list of choices. A choice is None, a boolean, a number, a string, a list, a tuple
-          or a dict. The items of a list, a tuple or a dict have the same types as choices. If a choice is a tuple, the
-          objective receives a tuple.
-        - ``0.9`` is a constant. A string, a boolean or None is also a constant.
-        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict. The table [space] of a study file uses the
-          same keys.
+          or a dict. Each item of a list, a tuple or a dict has one of the types that a choice can have. If a choice is
+          a tuple, the objective receives a tuple.
+        - ``0.9`` is a constant. A constant can be a number, a string, a boolean or None.
+        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict. The dict has the same keys as a dimension in the
+          table [space] of a study file.
         - ``optuna.distributions.FloatDistribution(0.0, 1.0)`` is a dimension of another package. The supported packages
           are skopt, scipy.stats, Optuna and ConfigSpace.
 
@@ -70,11 +70,11 @@ def objective(space: Any = None) -> Any:
 
         The first argument of the decorated function is a dict that maps the name of each parameter to the value of the
         parameter. If the function has a second parameter, the second argument is the `ledger.Context` of the trial. The
-        function returns the value of the trial, which is a finite number. The study minimises the value. If the
-        direction of the study is "maximize", the study maximises the value. The function can also return a dict that
-        contains the value under the key "value". If the study minimises, the dict can contain the value under the key
-        "loss". Every other item of the dict is a metric. A metric must be a valid JSON value. If the function raises an
-        exception, the worker records a failed attempt of the trial.
+        function returns the value of the trial, which is a finite number. By default, the study minimises the value. If
+        the direction of the study is "maximize", the study maximises the value. The function can also return a dict
+        that contains the value under the key "value". If the study minimises the value, the dict can contain the value
+        under the key "loss". Except for the value, every item of the dict is a metric. A metric must be a valid JSON
+        value. If the function raises an exception, the worker records a failed attempt of the trial.
 
     Raises
     ------

@@ -19,7 +19,7 @@ def read_dimension(name: str, given: Any) -> Dimension:
         The dimension's name, which must be printable and have at most 200 characters.
     given : object
         The settings of the dimension, as a dict or as a short form. A dict must have the key `type`, and all keys that
-        a dimension of this type requires. `short_form` lists the short forms.
+        a dimension of this type requires. The docstring of `short_form` lists the short forms.
 
     Raises
     ------

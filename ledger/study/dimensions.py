@@ -81,14 +81,16 @@ class Dimension(ABC):
 
     @abstractmethod
     def index(self, value: Any) -> int:
-        """Return the index of a value. The method `value` returns the value for the index.
+        """Return the index of a value. The method `value` converts the index back into the value.
 
         Raise TypeError if the number of values is infinite.
         """
 
     @abstractmethod
     def extremes(self) -> list[Any]:
-        """Return the smallest and the largest number, or all choices of a categorical dimension."""
+        """Return the smallest and the largest number of a numeric dimension, or all choices of a categorical
+        dimension.
+        """
 
     @property
     def is_ordinal(self) -> bool:
@@ -186,7 +188,9 @@ class _NumericDimension(Dimension):
         return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior if self.grid is None else self.grid}"
 
     def _inside(self, value: Any) -> Any:
-        """Return the value of the dimension that equals `value`. With a grid, the method ignores a rounding error."""
+        """Return the value of the dimension that equals `value`. If the dimension has a grid, the method ignores a
+        rounding error in `value`.
+        """
         if not self.low <= value <= self.high:
             raise ValueError(f"{show(value)} is not in {self._range()}")
         return value if self.grid is None else self.value(self.grid.index(value))
@@ -360,7 +364,8 @@ class Categorical(Dimension):
     name : str
     choices : tuple
         The choices, at least one. Each choice is a JSON value or a Python tuple of JSON values. All choices must be
-        different. The choices 1, 1.0 and True are equal. A tuple is equal to a list of the same items.
+        different. The ledger treats the choices 1, 1.0 and True as equal. The ledger treats a tuple and a list of the
+        same items as equal.
     ordered : bool
         True if the choices are in ascending or descending order. If `ordered` is True, the optimizer assumes that two
         neighbouring choices have similar losses. If `ordered` is False, the optimizer does not assume similar losses.
@@ -442,7 +447,9 @@ class Categorical(Dimension):
         raise ValueError(f"{show(text)} is not one of {self}")
 
     def texts(self) -> list[str]:
-        """Return a different text for each choice. The method `parse` converts each text into the choice."""
+        """Return a different text for each choice. The method `parse` converts a text back into the choice that the
+        text represents.
+        """
         return choice_texts(self.choices)
 
     @cached_property

@@ -21,7 +21,7 @@ class EstimatorObjective:
     Attributes
     ----------
     table : dict
-        The settings of the objective. The table [objective] of a study file has the same keys.
+        The settings of the objective. The keys of the dict are the keys of the table [objective] in a study file.
     ledger_space : Space or None
         The search space. If `ledger_space` is None, the study uses the argument `space` of `ledger.Study`, or the
         default space of a built-in model.
@@ -38,7 +38,7 @@ class EstimatorObjective:
 
     @property
     def modules(self) -> list[str]:
-        """The names of the estimator modules that a worker may import only with permission."""
+        """The names of the estimator modules for whose import a worker needs the user's permission."""
         steps = self.table.get("steps", {"": self.table["estimator"]} if "estimator" in self.table else {})
         return [module for module in estimators.modules(list(steps.items())) if not estimators.is_known(module)]
 
@@ -64,7 +64,7 @@ def estimator(
 ) -> EstimatorObjective:
     """Create an objective for a `ledger.Study` from a dataset and an estimator that is compatible with scikit-learn.
 
-    In the table [objective] of a study file, the key with the name of an argument has the same meaning as the argument.
+    In the table [objective] of a study file, each key has the same meaning as the argument with the same name.
 
     Parameters
     ----------
@@ -80,7 +80,8 @@ def estimator(
     dataset : str, optional
         A dataset of scikit-learn: "breast_cancer" (the default), "iris", "wine", "digits" or "diabetes".
     data : str, optional
-        The path of a data file in the format CSV or Parquet. The data file replaces `dataset`.
+        The path of a data file in the format CSV or Parquet. If `data` is not None, the study uses the data file
+        instead of `dataset`.
     target_column : str, optional
         The name of the column of `data` that the estimator predicts.
     holdout : str, optional

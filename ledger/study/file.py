@@ -123,14 +123,14 @@ class StudyTable(SettingsModel):
 
     @property
     def criteria(self) -> StoppingCriteria:
-        """The stopping criteria in the table."""
+        """The stopping criteria in the table [study]."""
         return StoppingCriteria(self.target, self.patience, self.timeout)
 
     @property
     def budget(self) -> int:
         """The budget as a number of trials.
 
-        If the table sets a timeout or a patience, but sets no budget, the budget is `LARGEST_BUDGET`.
+        If the table [study] sets a timeout or a patience, but sets no budget, the budget is `LARGEST_BUDGET`.
         """
         if self.trials is not None:
             return self.trials
@@ -194,7 +194,7 @@ TABLES: Mapping[str, type[SettingsModel]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StudyOption:
-    """A setting of a study. A study file, a command-line option or an environment variable can set the value.
+    """A setting of a study. A study file, an option or an environment variable can set the value of the setting.
 
     Attributes
     ----------
@@ -222,7 +222,7 @@ class StudyOption:
         return f"{self.flag} or {self.variable}"
 
 
-# Names of environment variables. If `_VARIABLES` does not contain a key, the name is LEDGER_ and the key in capitals.
+# Names of environment variables. The default name of a key's variable is LEDGER_ and the key in capitals.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -255,12 +255,12 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
     }
 )
 
-# The user sets the key `command` by the words after `--`. No option and no environment variable sets the key.
+# The user sets the key `command` by the words after `--`. No option and no environment variable sets `command`.
 COMMAND = "command"
 # The option --space reads the table [space] from a file.
 SPACE = "space"
 
-# Each key of `_ALSO_REPLACED` overrides the keys in its value. If a source of settings sets a key, the ledger ignores
+# `_ALSO_REPLACED` maps a key to the keys that the key overrides. If a source of settings sets a key, the ledger ignores
 # the overridden keys in sources of lower priority. For example, if the command line sets `trials`, the ledger ignores
 # the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
@@ -279,7 +279,7 @@ def replaced_by(keys: Iterable[str]) -> set[str]:
     """Return `keys`, and the keys that `keys` override.
 
     If a source of settings sets `keys`, the ledger ignores the returned keys in sources of lower priority. The command
-    line has the highest priority, the environment is second, and the study file has the lowest priority.
+    line has the highest priority, the environment has the second priority, and the study file has the lowest priority.
 
     Examples
     --------
@@ -297,9 +297,10 @@ def assemble(
     Parameters
     ----------
     options : mapping
-        The values from the command line and the environment. The keys are keys of `OPTIONS`. The value of the key
-        "command" is the list of the words after ``--``. The value of the key "space" is the path of a TOML file with
-        the table [space]. The function ignores a key whose value is None. Options override values of the study file.
+        The values from the command line and the environment. Each key is "command", "space" or a key of `OPTIONS`. The
+        value of the key "command" is the list of the words after ``--``. The value of the key "space" is the path of a
+        TOML file with the table [space]. The function ignores a key whose value is None. Options override values of the
+        study file.
     file : Path, optional
         A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
         the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
@@ -309,7 +310,7 @@ def assemble(
     Returns
     -------
     StudySpec
-        The specification. If no source sets a name, the function makes the study's name from the settings.
+        The specification. If no source of settings sets a name, the function makes the study's name from the settings.
 
     Raises
     ------
@@ -473,7 +474,7 @@ class _SettingsReader:
         if "holdout" in paths:
             with self._at("objective", "holdout"):
                 data = data.model_copy(update={"holdout": data_files.read_holdout_content(paths["holdout"])})
-        # The method checks the settings before the content of the data file, because the second check is slower.
+        # The method checks the settings first, because the check of the data file's content is slower.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
             rows = data_files.parse(data, _shown(paths["data"]), table.task)
@@ -489,7 +490,7 @@ class _SettingsReader:
         return objective
 
     def _check_fit(self, objective: Objective, use: metrics.MetricUse, labels: Iterable[Any]) -> None:
-        """Raise a UsageError if the metric, the fixed parameters or the class weights do not fit the data."""
+        """Raise a UsageError if the metric, the fixed parameters or the class weights are not valid for the data."""
         with self._at("objective", "metric"):
             metrics.check(objective.metric or metrics.DEFAULT, use)
         if objective.model is not None:
@@ -507,8 +508,8 @@ class _SettingsReader:
     def space(self, objective: Objective) -> Space:
         """Return the search space of the study.
 
-        The method reads the file of the option --space. Without the option, the method reads the table [space] of the
-        study file. If the table does not exist, the method uses the default space of the model.
+        The method reads the file of the option --space. Without the option --space, the method reads the table [space]
+        of the study file. If the table [space] does not exist, the method uses the default space of the model.
         """
         place = self._place("space", "") or "[space]"
         if self._space_file is not None:
@@ -549,7 +550,7 @@ def _table_of(key: str) -> str:
 
 
 def _read_space_file(file: Path) -> dict[str, Any]:
-    """Return the table [space] of the file that the option --space names. The file may contain no other table."""
+    """Return the table [space] of the file that the option --space names. The file may contain only this table."""
     try:
         tables = _read_file(file)
     except UsageError as error:

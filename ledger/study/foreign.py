@@ -11,7 +11,8 @@ from ledger.text import show
 
 
 def foreign_dimension(given: Any) -> dict[str, Any] | None:
-    """Convert a dimension of another package to a dict. Return None for any other object.
+    """Convert a dimension of another package to a dict. If the object is not a dimension of a supported package, return
+    None.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def _of_scipy(given: Any) -> dict[str, Any]:
         case "uniform":
             return _range("real", low, high)
         case "loguniform" | "reciprocal":
-            # The positional arguments of the distribution are a, b, loc and scale.
+            # The positional arguments of the distribution are `a`, `b`, `loc` and `scale`.
             if given.kwds.get("loc", given.args[2] if len(given.args) > 2 else 0):
                 raise ValueError(f"scipy.stats.{name} with loc is not log-uniform; leave loc out")
             return _range("real", low, high, "log-uniform")

@@ -12,8 +12,8 @@ from ledger.text import show
 
 # A double can represent every integer up to 2**53. skopt and many JSON parsers convert integers to doubles.
 LARGEST_INTEGER = 2**53
-# The code treats a number as equal to a value of a step grid if the two differ by at most `ROUNDING` times the step.
-# The code treats a number as equal to a value of a power grid if the two differ by at most `ROUNDING` times the value.
+# The code treats a number as equal to a value of a step grid if the difference is at most `ROUNDING` times the step.
+# The code treats a number as equal to a value of a power grid if the difference is at most `ROUNDING` times the value.
 # Floats such as 1/3 have rounding errors.
 ROUNDING = Fraction(1, 10**9)
 
@@ -70,7 +70,7 @@ class Grid(ABC):
 
 @dataclass(frozen=True)
 class StepGrid(Grid):
-    """The numbers low, low + step, low + 2 step and so on, up to and including `high`.
+    """The numbers `low`, `low + step`, `low + 2 step` and so on, up to and including `high`.
 
     The grid computes the numbers from the decimal texts of `low` and `step`. For example, in a grid from 0 with the
     step 0.1, the number after 0.2 is 0.3, and not 0.30000000000000004.

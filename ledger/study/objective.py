@@ -28,14 +28,16 @@ from ledger.study.dimension_forms import LONGEST_NAME, is_printable
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.text import show
 
-# Each key is for one kind of objective, such as a function or a model. An objective has exactly one key of `KINDS`.
+# Each key of `KINDS` defines one kind of objective, such as a function or a model. An objective has exactly one key of
+# `KINDS`.
 KINDS = ("function", "command", "model", "estimator", "steps")
-# The keys that an objective may have in addition if the objective runs a user's function or command.
+# If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`.
 _OF_OWN = ("params_as", "direction", "record_source")
 
 
 class HoldoutFile(SettingsModel):
-    """The hold-out file, whose rows score the model. The ledger stores the content of the file in the database.
+    """The hold-out file. The objective computes the score of the model on the rows of the hold-out file. The ledger
+    stores the content of the file in the database.
 
     Attributes
     ----------
@@ -69,7 +71,8 @@ class FileDataset(SettingsModel):
     rows : int
         The number of rows in the file.
     holdout : HoldoutFile or None
-        The file with the rows that score the model. None means that a part of the data file's rows scores the model.
+        The hold-out file. If the attribute is None, the objective computes the score of the model on a part of the data
+        file's rows.
     content : bytes or None
         The content of the file. If the ledger has read the study from the database, the content is None. The study's
         JSON does not include the content of the data file.
@@ -100,7 +103,7 @@ class FileDataset(SettingsModel):
 class ObjectiveSettings(SettingsModel):
     """The settings of an objective, without the content of a data file.
 
-    The settings name a user's function, a command, or an estimator with a dataset and a metric.
+    The settings describe a user's function, a command, or an estimator with a dataset and a metric.
 
     Attributes
     ----------
@@ -109,8 +112,8 @@ class ObjectiveSettings(SettingsModel):
     estimator : str or None
         A scikit-learn-compatible estimator, written as "package.module:Class".
     steps : list of [str, str] or None
-        The steps of a pipeline of estimators, as pairs of a name and an estimator. In a study file, the steps are a
-        table from names to estimators.
+        The steps of a pipeline of estimators, as pairs of a name and an estimator. In a study file, a table maps the
+        name of each step to the estimator of the step.
     params : dict or None
         The parameters of the estimator that have the same value in all trials.
     dataset : str or None
@@ -127,18 +130,18 @@ class ObjectiveSettings(SettingsModel):
     class_weights : dict, "balanced" or None
         The weight of each class during the training.
     function : str or None
-        A user's function, written as "package.module:function". None means that the objective is no function.
+        A user's function, written as "package.module:function". None means that the objective is not a user's function.
     command : list of str or None
-        A program and its arguments, which the class `CommandTemplate` describes. None means that the objective is no
-        command.
+        A program and its arguments. The class `CommandTemplate` describes the placeholders in the arguments. None means
+        that the objective is not a command.
     params_as : str or None
         The way in which a command receives the parameters, either "variable" or "file". None means "arguments".
     record_source : bool or None
         False means that the ledger keeps only the hashes of the user's code, and not the source text. The user's code
         is the code of a function, a command or an estimator. None means that the ledger also keeps the source text.
     direction : str or None
-        "maximize" if the user's function or command returns a value that the study maximises. None means that the study
-        minimises the value of a function or a command, or maximises the score of a model or an estimator.
+        "maximize" if the user's function or command returns a value that the study maximises. If the attribute is None,
+        the study minimises the value of a function or a command, but maximises the score of a model or an estimator.
     """
 
     model: Annotated[str | None, AllowedTexts(MODELS)] = Field(
@@ -279,7 +282,7 @@ class ObjectiveSettings(SettingsModel):
 
     @property
     def references(self) -> list[tuple[str, str]]:
-        """The name of each pipeline step, with the reference of its estimator.
+        """The name of each pipeline step, and the reference to the step's estimator.
 
         If the objective names no estimator, the list is empty.
 
@@ -391,7 +394,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """A short name: the name of the model, the last estimator, the function, or the command's main file.
+        """A short name: the name of the model, of the last estimator, of the function, or of the command's main file.
 
         The name of an estimator or a function does not include its module.
         """
@@ -402,7 +405,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def title(self) -> str:
-        """A title: the user's function, the command line, or the model (or the estimators) and the dataset.
+        """A title: the user's function, the command line, or the dataset with its model or its estimators.
 
         Examples
         --------

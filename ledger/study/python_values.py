@@ -13,7 +13,7 @@ def python_params(params: Mapping[str, Any], dimensions: Iterable[Mapping[str, A
     Parameters
     ----------
     params : mapping
-        The parameters as JSON values. The table ledger.trial stores the same JSON values.
+        The parameters as JSON values. The JSON values are the same as in the table `ledger.trial`.
     dimensions : iterable of mapping
         The dimensions of the search space as JSON objects. The caller can omit each dimension whose choices contain no
         tuples.

@@ -21,8 +21,8 @@ class AllowedTexts:
     choices : tuple of str
         The allowed texts, in the spelling that the ledger records.
     not_usable : mapping of str to str
-        Texts that a user may expect, but that the constraint does not allow. Each key is a text, and each value is the
-        reason that the error message contains.
+        Texts that a user may expect, but that the constraint does not allow. Each key is a refused text. Each value is
+        the reason for the refusal, which the error message contains.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class AllowedTexts:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def match(value: Any) -> Any:
-            # If the value is not a text, pydantic refuses the value in the check of the field's type.
+            # When pydantic checks the field's type, pydantic refuses a value that is not a text.
             return self.match(value) if isinstance(value, str) else value
 
         return core_schema.no_info_before_validator_function(match, handler(source))

@@ -162,7 +162,7 @@ class Space:
         return tuple(dimension.name for dimension in self.dimensions)
 
     def texts(self) -> dict[str, list[str]]:
-        """Return a dict from each parameter's name to a list of the parameter's text values.
+        """Return a dict that maps the name of each parameter to a list of the parameter's text values.
 
         If a parameter has no text values, the parameter's list is empty.
 
@@ -277,7 +277,7 @@ class Space:
         return self._point(params, lambda dimension: dimension.normalise)
 
     def parse(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return the point whose values are given as texts, for example on a command line or in a CSV file.
+        """Convert texts, for example from a command line or a CSV file, into a point of the space.
 
         Parameters
         ----------

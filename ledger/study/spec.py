@@ -32,7 +32,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class OptimizerSettings(SettingsModel):
-    """The settings of the optimizer that proposes points. In scikit-optimize, the settings have the same names.
+    """The settings of the optimizer that proposes points. Each setting has the same name as in scikit-optimize.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class OptimizerSettings(SettingsModel):
         AllowedTexts(
             ACQ_FUNCS,
             # skopt's PVRS factorises the kernel matrix of the GP without a noise term. Therefore the factorisation
-            # fails in discrete spaces, and if losses are equal.
+            # fails if the search space is discrete, or if two losses are equal.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
                 "PVRS": "skopt's PVRS needs minutes for each point, and fails in discrete spaces, with equal losses"
@@ -89,7 +89,7 @@ class TrialLimits(SettingsModel):
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
-        The number of seconds after the last heartbeat for which a worker's claim of a trial is valid, from 0.01 to
+        The time for which a worker's claim of a trial is valid after the last heartbeat, in seconds, from 0.01 to
         86,400.
     heartbeat : float
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400. The number must be less than
@@ -156,8 +156,8 @@ class StudySpec(SettingsModel):
     budget : int
         The number of trials that the ledger proposes, from 1 to 1,000,000. The user can raise the budget later.
     batch_size : int
-        In batch mode, the number of trials in an iteration. In steady mode, the number of trials in flight. The number
-        is from 1 to 1,000,000.
+        In batch mode, the number of trials in an iteration. In steady mode, the number of pending and running trials.
+        The batch size is from 1 to 1,000,000.
     mode : str
         The mode, "batch" or "steady". In batch mode, the manager proposes the next iteration after all trials of the
         previous iteration have ended. In steady mode, the manager proposes a new trial when a trial ends. Therefore the
@@ -203,7 +203,7 @@ class StudySpec(SettingsModel):
     def asked(self) -> dict[str, Any]:
         """Return the settings that the user requested, as a JSON object.
 
-        The object does not contain the name, the budget, the criteria and `resolved`.
+        The object does not contain the name, the budget, the criteria or `resolved`.
         """
         return {
             "seed": self.seed,
@@ -218,13 +218,13 @@ class StudySpec(SettingsModel):
     def spec(self) -> dict[str, Any]:
         """Return the specification as a JSON object.
 
-        The object does not contain the name, the budget and the criteria of the study.
+        The object does not contain the name, the budget or the criteria of the study.
         """
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
     @classmethod
     def from_spec(cls, name: str, budget: int, spec: Mapping[str, Any]) -> "StudySpec":
-        """Convert a JSON object that `spec()` has returned into a `StudySpec`.
+        """Make a `StudySpec` from a JSON object that `spec()` has returned.
 
         Parameters
         ----------
@@ -264,7 +264,9 @@ class StudySpec(SettingsModel):
 
     @property
     def spec_hash(self) -> str:
-        """The SHA-256 hash of the canonical JSON text of the settings that `asked()` returns, in hexadecimal."""
+        """The SHA-256 hash, in hexadecimal, of the settings that `asked()` returns. The input of the hash function is
+        the canonical JSON text of the settings.
+        """
         text = json.dumps(self.asked(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -272,9 +274,9 @@ class StudySpec(SettingsModel):
 def initial_points(budget: int, batch_size: int) -> int:
     """Return the number of random points that the ledger proposes before the optimizer fits the first surrogate.
 
-    The number is a quarter of the budget, but at least 2 and at most 10. The function rounds the number up to a
-    multiple of the batch size. If the rounded number exceeds the budget, the function returns the budget. skopt's
-    default is 10 random points. With the default of skopt, all points of a small study would be random.
+    The number of random points is a quarter of the budget, but at least 2 and at most 10. The function rounds the
+    number up to a multiple of the batch size. If the rounded number exceeds the budget, the function returns the
+    budget. skopt's default is 10 random points. With the default of skopt, all points of a small study would be random.
 
     Examples
     --------
@@ -289,7 +291,7 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
     """Return a line for each reason why a recorded study cannot continue with the requested settings.
 
     The requested budget may be larger than the recorded budget, because a larger budget only extends the study. The
-    function does not compare the attribute `resolved` and the stopping criteria.
+    function ignores differences in the attribute `resolved` and in the stopping criteria.
 
     Examples
     --------
@@ -324,7 +326,9 @@ def differences(recorded: StudySpec, asked: StudySpec) -> list[str]:
 def _files(
     recorded: StudySpec, asked: StudySpec
 ) -> Iterator[tuple[str, FileDataset | HoldoutFile | None, FileDataset | HoldoutFile | None]]:
-    """For each kind of data file, yield the path of the setting, the recorded file and the requested file."""
+    """For each kind of data file, yield three items: the path of the file's setting, the recorded file, and the
+    requested file.
+    """
     old, new = recorded.objective.data, asked.objective.data
     yield "objective.data", old, new
     yield "objective.data.holdout", old and old.holdout, new and new.holdout
@@ -338,7 +342,8 @@ def _changed_file(recorded: FileDataset | HoldoutFile, asked: FileDataset | Hold
 
 
 def flat_settings(study: StudySpec) -> dict[str, str]:
-    """Return a dict that maps the path of each requested setting to a text of the value.
+    """Return a dict that maps the path of each requested setting, such as "optimizer.acq_func", to the text of the
+    setting's value.
 
     Examples
     --------

@@ -27,7 +27,9 @@ def line(status: StudyStatus) -> str:
 
 
 def direction(status: StudyStatus) -> str:
-    """Return the direction of the study. If the best value is a metric, the text begins with the name of the metric."""
+    """Return "minimize" or "maximize", which is the direction of the study. If the best value is a metric, the name of
+    the metric precedes the direction.
+    """
     best = status.best
     if best is None or best["score"] is None or best["score"] != best["value"]:
         return status.direction

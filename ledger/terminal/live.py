@@ -26,7 +26,7 @@ INTERVAL = 1.0
 # The live view spends at most the share `SHARE` of its time on reads from the database. More frequent reads could slow
 # down the manager and the workers.
 SHARE = 0.05
-# Largest number of bytes of one read from the workers' output.
+# The largest number of bytes that the live view reads from the workers' output at once.
 _CHUNK = 65_536
 # Minimum number of seconds between two writes of the workers' output to the terminal.
 _WRITE_INTERVAL = 0.05
@@ -95,9 +95,9 @@ class LiveView:
 
     The view has its own threads and its own database connection.
 
-    A failure of the view does not end the study. If the database is unavailable, the view informs the user. If the view
-    cannot be drawn, the view ends, and the terminal shows the manager's log lines again. While the view is drawn, the
-    manager logs only warnings and errors, because the view shows all other events.
+    A failure of the view does not end the study. If the database is unavailable, the view informs the user. If the
+    program cannot draw the view, the view ends, and the terminal shows the manager's log lines again. While the view is
+    drawn, the manager logs only warnings and errors, because the view shows all other events.
 
     Parameters
     ----------
@@ -172,8 +172,8 @@ class LiveView:
             self._close()
 
     def _read(self) -> str:
-        """Read the study's status. Return an empty text if the read was successful. Otherwise, return the reason of the
-        failure.
+        """Read the study's status. Return an empty text if the read was successful. If the read failed, return the
+        reason of the failure.
         """
         import psycopg
         from sqlalchemy.exc import DBAPIError
@@ -214,8 +214,9 @@ class LiveView:
                 lines, end, rest = lines + end + rest, b"\n", b""
             if end:
                 _write(lines + end)
-            # Each write of the workers' output redraws the live view. If an objective prints many lines, the pause
-            # between two writes prevents a separate redraw for each line.
+            # Each time the live view copies the workers' output to the terminal, the library `rich` redraws the live
+            # view. If an objective prints many lines, the pause between two writes prevents a separate redraw for each
+            # line.
             self._ended.wait(_WRITE_INTERVAL)
         if rest:
             _write(rest + b"\n")

@@ -27,8 +27,8 @@ class StatusPanel:
     ----------
     status : StudyStatus
     rows : int, optional
-        Largest number of workers to draw. The panel shows workers with a trial before workers without a trial. The
-        default is the number of workers that fit into the height of the console.
+        Largest number of workers to draw. In the panel, the workers with a trial precede the workers without a trial.
+        The default is the number of workers that fit into the height of the console.
     note : str
         An additional line, for example a note that the status is old.
     """
@@ -106,8 +106,8 @@ class StatusPanel:
                 Text(),
                 _cut(Text(f"no worker runs yet: `ledger worker --study {status.name}` starts a worker", "yellow")),
             ]
-        # The table shows workers with a trial before workers without a trial. The first row of the table is the worker
-        # whose trial has run for the longest time.
+        # In the table, the workers with a trial precede the workers without a trial. The first row of the table shows
+        # the worker whose current trial has run for the longest time.
         ordered = sorted(
             status.workers, key=lambda worker: (worker.trial is None, -(worker.seconds or 0.0), worker.name)
         )

@@ -17,8 +17,8 @@ _PREFIX = "ledger-trainer-"
 # worker removes the new folder, the supervisor creates another folder.
 _TRIES = 5
 # Maximum time in seconds for which this process waits until the killed processes of a cgroup have ended. A killed
-# process may need more time to end if the process is waiting for a disk. If the processes of a cgroup need more time to
-# end, the next worker that starts removes the cgroup.
+# process may need more time to end if the process is waiting for a disk. If the processes of a cgroup have not ended
+# after `_LONGEST_WAIT` seconds, the next worker that starts removes the cgroup.
 _LONGEST_WAIT = 2.0
 _POLL_SECONDS = 0.002
 
@@ -30,8 +30,8 @@ class TrainerCgroup:
     removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` can find and lock the
     folder.
 
-    If this process cannot create a cgroup, this class does nothing. A process needs four things to create a cgroup:
-    Linux, a kernel of version 5.14 or newer, a writable mount of the cgroup file system, and permission.
+    If this process cannot create a cgroup, this class does nothing. To create a cgroup, a process needs Linux, a kernel
+    of version 5.14 or newer, a writable mount of the cgroup file system, and permission.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
     found = []
     for own in [line.removeprefix("0::") for line in cgroups.split("\n") if line.startswith("0::/")]:
         for line in mounts.split("\n"):
-            # The number of fields before the separator "-" varies.
+            # In a line of the file mountinfo, the number of fields before the separator "-" varies.
             before, _, after = line.partition(" - ")
             if after.split(" ")[0] == "cgroup2":
                 root, point = (_unescape(field) for field in before.split(" ")[3:5])
@@ -118,12 +118,16 @@ def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
 
 
 def _unescape(field: str) -> str:
-    """Replace each escape sequence of /proc/PID/mountinfo by its character. For example, "\\040" is a space."""
+    """In a text from /proc/PID/mountinfo, replace each escape sequence by the character that the escape sequence
+    represents. For example, "\\040" is a space.
+    """
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
 def _own_folders() -> list[Path]:
-    """Return the folders of this process's cgroup. Omit a folder if this process may not move processes there."""
+    """Return the folders of this process's cgroup. Omit a folder if this process has no permission to move processes
+    into the folder.
+    """
     try:
         mounts, cgroups = (os.fsdecode(Path("/proc/self", name).read_bytes()) for name in ("mountinfo", "cgroup"))
     except OSError:
@@ -133,11 +137,11 @@ def _own_folders() -> list[Path]:
 
 
 def _create(parent: Path) -> tuple[Path, int]:
-    """Create and lock a folder, and return the folder and the descriptor with the lock."""
+    """Create and lock a folder. Return the folder and the file descriptor that holds the lock."""
     for _ in range(_TRIES):
         folder = parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        # The mode 0o700 permits only the user of this process to open the folder. Otherwise another user could lock the
-        # folder.
+        # The mode 0o700 permits only the user of this process to open the folder. With a wider mode, another user could
+        # open and lock the folder.
         folder.mkdir(0o700)
         with suppress(OSError):
             descriptor = _lock(folder)
@@ -163,7 +167,7 @@ def _end_abandoned(folder: Path, deadline: float) -> None:
 
 
 def _lock(folder: Path) -> int:
-    """Lock a folder, and return the descriptor with the lock.
+    """Lock a folder, and return the file descriptor that holds the lock.
 
     Raises
     ------

@@ -14,9 +14,9 @@ The objective can change the state of each open file that the trainer inherits. 
 must not block the supervisor:
 
 - The flag O_NONBLOCK belongs to an open file description, and several processes can share an open file description. The
-  supervisor and the trainer share only one open file description: the socket from which both processes read tokens. The
-  supervisor passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The
-  trainer inherits the socket of the tokens, but inherits no other descriptor of the supervisor's end.
+  supervisor and the trainer share only one open file description, which is the socket of the tokens. The supervisor
+  passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The trainer
+  inherits the socket of the tokens, but inherits no other descriptor of the supervisor's end.
 - A message through a Unix socket can contain open files. The process that receives the message must close the received
   files. If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore
   the supervisor receives nothing from a socket to which the trainer can send.
@@ -45,7 +45,7 @@ _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without the limit `_READS`, an
 # objective that writes endlessly could prevent the heartbeats of the supervisor.
 _READS = 16
-# Minimum time in seconds between two reports for which the trainer wakes the supervisor.
+# Minimum time in seconds between two wake-ups of the supervisor that reports have caused.
 REPORT_SECONDS = 0.2
 
 
@@ -67,10 +67,10 @@ class SupervisorChannel:
         self._tokens, self._token_input = socket.socketpair()
         for descriptor in (self._answers, self._wake_ups):
             os.set_blocking(descriptor, False)
-        # After the calls of shutdown(), the trainer cannot send anything to the sockets `_socket` and `_token_input`.
+        # shutdown() prevents the trainer from sending data to the sockets `_socket` and `_token_input`.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
-        # The bytes of the last batch of jobs that the socket has not accepted yet.
+        # The last batch of jobs, without the bytes that the socket has already accepted.
         self._unsent = bytearray()
         # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
         # pair.
@@ -86,7 +86,10 @@ class SupervisorChannel:
         )
 
     def close_trainer_end(self) -> None:
-        """Close this process's copies of the trainer's descriptors. Call the method after the start of the trainer."""
+        """Close this process's copies of the trainer's descriptors.
+
+        Call `close_trainer_end` after the start of the trainer.
+        """
         self._trainer_socket.close()
         for descriptor in (self._trainer_answers, self._trainer_wake_ups):
             os.close(descriptor)
@@ -225,7 +228,7 @@ class TrainerChannel:
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time of the
-        # last wake-up after a report.
+        # last wake-up that a report has caused.
         self._unwritten = bytearray()
         self._woken_at = -math.inf
         # True if a thread is waiting until the pipe of answers has room for the reports.
@@ -303,8 +306,8 @@ class TrainerChannel:
 
     def _write(self, part: bytes) -> None:
         """Write at most `_PIPE_ROOM` bytes to the pipe of answers."""
-        # A wake-up makes the supervisor empty the pipe of answers, so the next write to the pipe of answers cannot
-        # block forever.
+        # After a wake-up, the supervisor reads all data in the pipe of answers, so the next write to the pipe of
+        # answers cannot block forever.
         if self._unannounced + len(part) > _PIPE_ROOM:
             self._wake_supervisor()
         os.write(self._answers, part)
@@ -332,7 +335,7 @@ def _receive(connection: socket.socket, size: int) -> bytes | None:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. Return b"" at the end of the pipe, or None if no data are available."""
+    """Read without blocking. Return b"" at the end-of-file of the pipe, or None if no data are available."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

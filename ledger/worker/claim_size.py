@@ -1,4 +1,6 @@
-"""Number of trials that a worker claims together. The number depends on the worker's training times."""
+"""Number of trials that a worker claims together. A worker's earlier training times determine how many trials the
+worker claims.
+"""
 
 import math
 
@@ -15,7 +17,8 @@ _WEIGHT = 0.2
 
 
 class ClaimSizeEstimator:
-    """An estimator of the number of trials that a worker should claim together. All these trials belong to one study.
+    """An estimator of the number of trials that a worker should claim together. All trials that a worker claims
+    together belong to one study.
 
     The estimate uses a moving average of the training times.
 
@@ -37,12 +40,13 @@ class ClaimSizeEstimator:
     def trials(self) -> int:
         """Number of trials to claim, from 1 to `LARGEST_CLAIM`.
 
-        If trials take long, the number is 1.
+        If the training of a trial takes long, the number of trials to claim is 1.
         """
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: AttemptOutcome) -> None:
-        """Update the average with the duration of one trial. For the first trial of another study, start a new average.
+        """Update the average with the duration of one trial. For the first trial of another study, replace the old
+        average by a new average.
 
         If a trial fails, the worker may have to start a new trainer process. Therefore the average uses at least
         `CLAIM_SECONDS` as the duration of a failed trial.

@@ -1,4 +1,7 @@
-"""The trials that a worker has claimed together, and the outcomes that the worker has not yet written to the ledger."""
+"""The trials that a worker has claimed in one statement, and the trials' outcomes.
+
+The module stores an outcome until the worker has written the outcome to the ledger.
+"""
 
 import json
 import logging
@@ -37,14 +40,14 @@ Call = Callable[..., Any]
 
 
 class ClaimedTrials:
-    """The trials that a worker has claimed together. All trials belong to one study.
+    """The trials that a worker has claimed in one statement. All claimed trials belong to the same study.
 
     Parameters
     ----------
     claimed : sequence of ClaimedTrial
         The claimed trials in the order of their training. The sequence contains at least one trial.
     worker : str
-        Name of the worker. The name appears in log lines.
+        Name of the worker. The worker's name appears in log lines.
 
     Attributes
     ----------
@@ -57,17 +60,17 @@ class ClaimedTrials:
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
         self._worker = worker
         # `_in_trainer` is the number of trials that the trainer has received, or that the worker keeps for the trainer.
-        # These trials are the first elements of `_unfinished`.
+        # The trials that `_in_trainer` counts are the first elements of `_unfinished`.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, AttemptOutcome]] = []
-        # Reports that the worker has not yet written to the ledger, from the oldest to the newest.
+        # The reports that the worker has not yet written to the ledger, from the oldest to the newest.
         self._reports: list[tuple[ClaimedTrial, list[Report]]] = []
         # Time of the next attempt to reach the database, as a value of `time.monotonic`.
         self._postponed_until = 0.0
-        # Claims of all attempts whose outcome the database has refused.
+        # The claims of all attempts whose outcomes the database has refused.
         self._refused: set[UUID] = set()
-        # Claims that were no longer valid when the worker wrote reports.
+        # The claims that were no longer valid when the worker wrote reports.
         self._gone: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
@@ -100,9 +103,10 @@ class ClaimedTrials:
         self._undelivered.append((self._end_first(), outcome))
 
     def keep_reports(self, reports: Sequence[Report]) -> None:
-        """Keep reports of the running trial. `deliver` or `maintain` writes the reports to the ledger later.
+        """Keep reports of the running trial in memory. `deliver` or `maintain` writes the reports to the ledger later.
 
-        If more claimed trials are waiting, the worker writes the reports together with the next outcomes.
+        If other claimed trials are waiting for their training, the worker writes the reports together with the next
+        outcomes.
         """
         if not reports:
             return
@@ -127,7 +131,7 @@ class ClaimedTrials:
         self.attempts += killed
 
     def release_soon(self) -> None:
-        """If several trials are unfinished, make `maintain` due at once."""
+        """If several trials are unfinished, set `due_at` to the current time."""
         if len(self._unfinished) > 1:
             self.due_at = min(self.due_at, time.monotonic())
 
@@ -161,10 +165,13 @@ class ClaimedTrials:
         self.due_at = self._postponed_until = time.monotonic() + seconds
 
     def release(self, call: Call) -> None:
-        """Release all unfinished trials that are not in the trainer and that the worker does not keep for the trainer.
+        """Release the unfinished trials.
 
-        Usually, a worker can claim a released trial again immediately. If the trial was released too often, the trial
-        has to wait (ledger.release_pause). The ledger does not count a released attempt as failed or lost.
+        The method does not release a trial that the trainer has received or that the worker keeps for the trainer.
+
+        Usually, a worker can claim a released trial again immediately. If workers have released a trial too often, no
+        worker can claim the trial during a pause (`ledger.release_pause`). The ledger does not count a released attempt
+        as failed or lost.
         """
         self._write_reports(call)
         waiting = list(self._unfinished)[self._in_trainer :]
@@ -178,7 +185,7 @@ class ClaimedTrials:
         self._log("released", gone, ": the worker could not release the trial, because the claim was no longer valid")
 
     def refuse(self, call: Call, reason: str) -> None:
-        """Return the first unfinished trial to the ledger, because this machine cannot load the trial's objective.
+        """Release the first unfinished trial, because this machine cannot load the trial's objective.
 
         The worker keeps all later claimed trials until the next call of `release`. The ledger does not count the
         refused attempt as failed or lost.
@@ -218,7 +225,7 @@ class ClaimedTrials:
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
     def _add_reports(self, reports: Sequence[Report]) -> None:
-        """Keep reports of the first unfinished trial."""
+        """Keep reports of the first unfinished trial in memory."""
         if self._reports and self._reports[-1][0] is self._unfinished[0]:
             self._reports[-1][1].extend(reports)
         elif reports:

@@ -36,9 +36,10 @@ def conceal() -> None:
     """Remove the credentials from the environment and the command line that /proc shows for this process.
 
     For each process, /proc shows the environment and the command line with which the process started. Therefore
-    `conceal` starts the program again in the same process. The program reads the credentials from a file without a
-    name. After the restart, `os.environ` and `sys.argv` have the same values as before. Another Python program, such as
-    pytest, can call a command of `ledger` as a function. In this case, `conceal` does nothing.
+    `conceal` starts the program again in the same process. After the restart, the program reads the credentials from an
+    unnamed file. After the restart, `os.environ` and `sys.argv` have the same values as before. Another Python program,
+    such as pytest, can call a command of `ledger` as a function. If another Python program calls the command, `conceal`
+    does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -127,7 +128,8 @@ def _receive() -> None:
 
 
 def _without_url(arguments: Sequence[str]) -> list[str]:
-    """Return a copy of command-line arguments. In the copy, a placeholder replaces the value of --database-url."""
+    """Return a copy of command-line arguments. In the copy, a placeholder replaces the value of the option
+    `--database-url`."""
     shown = list(arguments)
     for index, argument in enumerate(arguments):
         if argument.startswith(f"{_URL_OPTION}="):

@@ -17,7 +17,7 @@ from ledger.objectives.form import StoredFile
 from ledger.text import one_line
 from ledger.worker.refusals import ObjectiveLoadError
 
-# Number of bytes of a dataset that one SQL statement fetches. Even a slow network can transfer PIECE bytes within the
+# Number of bytes of a dataset that one SQL statement fetches. Even a slow network can transfer `PIECE` bytes within the
 # statement timeout.
 PIECE = 1024 * 1024
 
@@ -47,7 +47,8 @@ class DatasetFile:
         call : callable
             The method `ReconnectingSession.call`.
         may_continue : callable
-            Function that `fetch` calls after each piece of the dataset. The fetch stops if the function returns False.
+            Function that `fetch` calls after each piece of the dataset. The fetch stops if `may_continue` returns
+            False.
 
         Returns
         -------
@@ -96,7 +97,7 @@ class DatasetFile:
         return os.open(f"/proc/self/fd/{self._file.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
-        """Delete the file. The next call of `fetch` fetches the dataset again."""
+        """Delete the file. After a call of `close`, the method `fetch` fetches the dataset from the ledger again."""
         if self._file is not None:
             self._file.close()
         if self._reader is not None:
@@ -135,7 +136,11 @@ def _not_stored(name: str, error: OSError) -> ObjectiveLoadError:
 
 
 def _create() -> tuple[IO[bytes], int | None]:
-    """Return a new memory file and None, or a new temporary file and a read-only descriptor of this temporary file."""
+    """Return a new memory file and None.
+
+    If the system cannot create a memory file, return a new temporary file and a read-only descriptor of the temporary
+    file.
+    """
     if sys.platform == "linux":
         with suppress(OSError):  # The kernel or a sandbox may refuse memory files.
             flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING

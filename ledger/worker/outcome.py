@@ -52,15 +52,15 @@ class AttemptOutcome:
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        The finite loss if the kind is "result", and None otherwise.
+        The finite loss if `kind` is "result", and None otherwise.
     metrics : dict or None
-        The metrics if the kind is "result", and None otherwise.
+        The metrics if `kind` is "result", and None otherwise.
     error : str or None
-        The error text if the kind is not "result", and None otherwise. In lists of trials and in log lines, only the
-        last line of the error text appears.
+        The error text, or None if `kind` is "result". In lists of trials and in log lines, only the last line of the
+        error text appears.
     output : str
-        The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets this
-        attribute, because an answer does not contain the output.
+        The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets the
+        attribute `output`, because an answer does not contain the output.
     reports : sequence of Report
         The unread reports of the attempt, from the oldest to the newest.
     """
@@ -88,9 +88,9 @@ def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LoadedCode:
-    """The message of the trainer process that an objective is loaded.
+    """A message in which the trainer process states that the trainer process has loaded an objective.
 
-    The trainer sends the message before the first call of the objective.
+    The trainer sends the `LoadedCode` message before the first call of the objective.
 
     Attributes
     ----------
@@ -122,8 +122,8 @@ class TrainerAnswer:
     job : int
         Number of the job.
     content : AttemptOutcome, LoadedCode or Report
-        The content is the outcome of the job, the message that the objective is loaded, or a report of the objective.
-        Only an outcome ends the job.
+        The content is the outcome of the job, the code of the loaded objective, or a report of the objective. The job
+        has ended only if the content is an outcome.
     """
 
     job: int

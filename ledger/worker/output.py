@@ -34,8 +34,9 @@ _ERROR_KEPT = 4096
 # worker grow by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
-# At the end of a job, the supervisor reads at most about _LARGEST_REST bytes from each output pipe of the trainer.
-# Without the limit _LARGEST_REST, an objective that writes endlessly would keep the supervisor reading forever.
+# At the end of a job, the supervisor reads each output pipe of the trainer until the pipe is empty. The supervisor
+# stops after `_LARGEST_REST` bytes or slightly more bytes. Without the limit _LARGEST_REST, an objective that writes
+# endlessly would keep the supervisor reading forever.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
 # The trainer writes a mark after the output of each job. A mark consists of a separator, the token of the trainer's
@@ -106,7 +107,7 @@ class TrainerOutputReader:
     pipes : sequence of binary files
         The pipes from which this process reads the standard output and the standard error of the trainer.
     token : str
-        Random text by which this object recognises the marks in the trainer's output.
+        Random text that identifies the marks in the trainer's output.
     limit : ByteRateLimiter
         Limit for the output that the thread copies to the streams of this process.
     """
@@ -118,8 +119,8 @@ class TrainerOutputReader:
         # `_lock` protects all attributes that this method sets after this line. The thread releases `_lock` before the
         # thread writes output. If a program reads the worker's output slowly, a write can block.
         self._lock = threading.Lock()
-        # A mark may arrive in several pieces. For each pipe, the list contains the part of an incomplete mark that has
-        # arrived.
+        # A mark may arrive in several pieces. For each pipe, the list `_partial` contains the received part of an
+        # incomplete mark.
         self._partial = [b""] * len(pipes)
         self._unmarked = _OutputTail()
         self._marked: dict[int, _OutputTail] = {}
@@ -209,7 +210,9 @@ class TrainerOutputReader:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read up to about `most` bytes from a pipe, without waiting. Return False at the end of the pipe."""
+        """Read data from a pipe, without waiting. Stop after `most` bytes or slightly more bytes. Return False after
+        all processes have closed the other end of the pipe.
+        """
         while most > 0 and not pipe.closed:
             try:
                 data = os.read(pipe.fileno(), _READ_SIZE)
@@ -222,7 +225,7 @@ class TrainerOutputReader:
         return not pipe.closed
 
     def _receive(self, index: int, data: bytes) -> None:
-        """Keep data from one pipe. If `data` is empty, the pipe has ended."""
+        """Keep data from one pipe. If all processes have closed the other end of the pipe, `data` is empty."""
         is_end = not data
         data = self._partial[index] + data
         self._partial[index] = b""
@@ -260,7 +263,7 @@ class TrainerOutputReader:
     def _pass_on(self, *, is_end: bool = False) -> None:
         """Copy the trainer's output to the streams of this process, up to the limit.
 
-        If the limit has left out some bytes of the output, the method also logs the number of these bytes.
+        If the method has omitted bytes because of the limit, the method also logs the number of omitted bytes.
         """
         with self._lock:
             pieces, self._to_pass_on = self._to_pass_on, []
@@ -348,7 +351,7 @@ class _OutputTail:
         self._trim()
 
     def move(self, other: "_OutputTail", streams: Sequence[int]) -> None:
-        """Move the pieces of the given streams from the tail `other` to this tail."""
+        """Move the pieces of the given streams from `other` to this object."""
         self._pieces = sorted([*self._pieces, *(piece for piece in other._pieces if piece[1] in streams)])
         other._pieces = [piece for piece in other._pieces if piece[1] not in streams]
         for tail in (self, other):

@@ -14,7 +14,7 @@ from ledger.worker import credentials, interpreter
 _log = logging.getLogger("ledger.worker")
 
 # A worker must stop when the study has ended, or when the user has pressed Ctrl-C twice. If the worker has not stopped
-# after STOP_SECONDS seconds, the parent process kills the worker.
+# after `STOP_SECONDS` seconds, the parent process kills the worker.
 STOP_SECONDS = 15.0
 
 
@@ -81,7 +81,7 @@ class WorkerProcesses:
             with credentials.handed_over(self._url) as (variables, descriptor):
                 self._processes.append(
                     # Each worker runs in its own process group. Therefore Ctrl-C interrupts only the process that
-                    # started the workers. After Ctrl-C, the process that started the workers stops the workers.
+                    # started the workers. After Ctrl-C, this process stops the workers that this process has started.
                     subprocess.Popen(
                         self._command,
                         stdin=subprocess.PIPE,

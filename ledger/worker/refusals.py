@@ -2,8 +2,8 @@
 
 from ledger.errors import LedgerError
 
-# After the first refusal of a study, the worker claims no trials of the study for FIRST_PAUSE seconds. Each further
-# refusal of the study doubles the pause. The longest pause is LONGEST_PAUSE seconds.
+# After the first refusal of a study, the worker claims no trials of the study for `FIRST_PAUSE` seconds. Each further
+# refusal of the study doubles the pause. The longest pause is `LONGEST_PAUSE` seconds.
 FIRST_PAUSE = 5.0
 LONGEST_PAUSE = 300.0
 
@@ -15,7 +15,8 @@ class ObjectiveLoadError(LedgerError):
 class RefusedStudies:
     """The studies that a worker has refused.
 
-    For each refused study, the object stores the end of the pause in which the worker claims no trials of the study.
+    After a refusal, the worker claims no trials of the study during a pause. For each refused study, the object stores
+    the end of the pause.
 
     All times are values of `time.monotonic`.
 

@@ -53,7 +53,7 @@ class WorkerRegistration:
             self._try_announce(stopped=False)
 
     def announce_stop(self) -> None:
-        """If the worker has a row and the database is available, record that the worker has stopped."""
+        """If the worker has a row in the ledger and the database is available, record that the worker has stopped."""
         if self._announced_at > -math.inf:
             self._try_announce(stopped=True)
 

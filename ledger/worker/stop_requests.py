@@ -30,8 +30,8 @@ class StopRequests:
     Attributes
     ----------
     descriptors : list of int
-        File descriptors that become readable when a request to stop arrives. The caller waits for a descriptor and then
-        reads `is_requested`.
+        File descriptors that become readable when a request to stop arrives. The caller waits until a descriptor is
+        readable. After the wait, the caller reads `is_requested`.
     deadline : float
         The latest time at which the worker must stop, as a value of `time.monotonic`. The deadline is infinite before
         the first request to stop.

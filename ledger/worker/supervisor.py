@@ -44,8 +44,9 @@ from ledger.worker.trainer import TrainerHandle
 _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
-# Additional time in seconds for imports and for loading the dataset. A trial's time limit does not include this time.
-# Without additional time, a trial could exceed its time limit because the machine loads modules or data slowly.
+# Additional time in seconds for imports and for loading the dataset. A trial's time limit does not include the
+# additional time. Without additional time, a trial could exceed its time limit because the machine loads modules or
+# data slowly.
 LOADING_SECONDS = 300.0
 # Longest time in seconds for which the supervisor waits for the trainer. `_LONGEST_WAIT` is necessary, because poll()
 # refuses a timeout of more than 24 days.
@@ -167,7 +168,7 @@ class Supervisor:
         Return the number of attempts.
         """
         try:
-            # If the trainer process ends before the end of all trials, the loop starts a new trainer process for the
+            # If the trainer process ends before all trials have ended, the loop starts a new trainer process for the
             # remaining trials.
             while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_data_files(claimed[0], trials):
@@ -191,7 +192,7 @@ class Supervisor:
         return trials.attempts
 
     def _refuse(self, trials: ClaimedTrials, reason: str) -> None:
-        """Return the first unfinished trial to the ledger, because this machine cannot load the trial's objective.
+        """Release the first unfinished trial, because this machine cannot load the trial's objective.
 
         After a refusal, the worker claims no trials of the refused study for some time. If the study's previous refusal
         had the same reason, the worker does not log the reason again.
@@ -201,9 +202,10 @@ class Supervisor:
             message = f"the worker claims no trials of study {first.study_name} for a while: {reason}"
             fields = {"worker": self.name, "study": first.study_name, "reason": reason}
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
-        # The user can remove the cause of a refusal. For example, the user can install a missing package. Therefore the
-        # worker's next attempt at the study uses a new trainer process and fetches the dataset again. The supervisor
-        # kills the old trainer process, because the old trainer process may also have unfinished jobs.
+        # The user can remove the cause of a refusal. For example, the user can install a missing package. Therefore,
+        # when the worker next claims trials of the study, the worker starts a new trainer process and fetches the
+        # dataset again. The supervisor kills the old trainer process, because the old trainer process may also have
+        # unfinished jobs.
         self._trainer.kill()
         self._close_data_files()
         trials.refuse(self._session.call, reason)
@@ -261,8 +263,8 @@ class Supervisor:
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
         """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
 
-        Return False if the claim is no longer valid, or if the grace time has ended. The worker must then stop the
-        fetch of the dataset.
+        Return False if the claim is no longer valid, or if the grace time has ended. After the return value False, the
+        worker must stop the fetch of the dataset.
         """
         if self._shutdown.is_overdue:
             return False
@@ -277,7 +279,7 @@ class Supervisor:
         return True
 
     def _load_code(self, first: ClaimedTrial, trials: ClaimedTrials) -> ObjectiveCode | None:
-        """Load the objective of a study without recorded code, and return the code of the objective.
+        """Load the objective of a study that has no recorded code yet, and return the code of the objective.
 
         Return None if the first trial has ended before the objective was loaded, or if the worker must stop.
         """
@@ -309,7 +311,7 @@ class Supervisor:
         return [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
 
     def _wait_for_jobs(self, first: ClaimedTrial, trials: ClaimedTrials) -> None:
-        """Wait until the trainer's jobs have ended. In the meantime, keep the claims of the trials valid.
+        """Wait until the trainer's jobs have ended. While the jobs run, keep the claims of the trials valid.
 
         The first job is the job of the trial `first`.
         """

@@ -99,7 +99,8 @@ class TrainerHandle:
         adopts: bool = False,
         commands: Collection[str] = (),
     ) -> None:
-        # The trainer process creates the folder, so the folder belongs to the user of the trainer process.
+        # The trainer process creates the folder for the files of the trials, so this folder belongs to the user of the
+        # trainer process.
         self._folder = os.path.join(tempfile.gettempdir(), f"ledger-{secrets.token_hex(8)}")  # noqa: PTH118
         self._options = {
             "allowed": sorted(allowed),
@@ -111,7 +112,7 @@ class TrainerHandle:
         self._environment, self._account = environment or {}, account
         self._orphans = OrphanReaper() if adopts else None
         self._cgroup = TrainerCgroup() if adopts else None
-        # Functions that open the data files of the objective that the supervisor has sent last.
+        # Functions that open data files. The data files belong to the objective that the supervisor has sent last.
         self._open_data: Sequence[Callable[[], int]] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
@@ -142,7 +143,8 @@ class TrainerHandle:
         # last.
         self._loaded: str | None = None
         self._sent = ""
-        # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
+        # SHA-256 of the recorded code. The trainer process has compared the code of the loaded objective with the
+        # recorded code.
         self._compared: str | None = None
         # The differences between the values of the loaded objective and the recorded values, as one line.
         self._differing: str | None = None
@@ -213,7 +215,8 @@ class TrainerHandle:
         seed : int
             The study's seed.
         open_data : sequence of callable
-            The same functions as the parameter `open_data` of `start`.
+            The functions that open the data files of the objective. The method `start` has the same parameter
+            `open_data`.
 
         Raises
         ------
@@ -302,7 +305,7 @@ class TrainerHandle:
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
 
-        If no unfinished job has started, the method does not withdraw the first unfinished job.
+        Even if the first unfinished job has not started, the method withdraws only the later jobs.
         """
         assert self._channel is not None
         try:
@@ -327,7 +330,8 @@ class TrainerHandle:
             self._kill()
 
     def close(self) -> None:
-        """Do the same as `kill`, and remove the folder with the files of the trials. Start no other job."""
+        """End the same processes as `kill`, and remove the folder for the files of the trials. After `close`, the
+        caller must not start another job."""
         self.kill()
         remove_folder(self._folder)
 
@@ -362,9 +366,10 @@ class TrainerHandle:
         ):
             # Each objective gets its own process. If two objectives shared a process, one objective could change
             # imported modules, and thus the losses of the other objective. If the supervisor still has unsent data at
-            # the end of all jobs, the child has answered some jobs without receiving these jobs. In this case, the
-            # supervisor ends the child, so that the amount of unsent data does not grow without limit. If the recorded
-            # code has changed after the child's comparison, a new child must import the modules of the objective again.
+            # the end of all jobs, the child has sent answers to jobs that the child has not received. If unsent data
+            # remain, the supervisor ends the child, so that the amount of unsent data does not grow without limit. If
+            # the recorded code has changed after the child's comparison, a new child must import the modules of the
+            # objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -388,7 +393,10 @@ class TrainerHandle:
             self._fault = str(error)
 
     def _has_compared(self, recorded: Mapping[str, Any] | None) -> bool:
-        """Return True if the child has compared its code with the recorded code, or if the codes are equal."""
+        """Return True if the child has compared its code with the recorded code.
+
+        The method also returns True if the child's code is equal to the recorded code.
+        """
         if recorded is None or self._loaded is None:
             return True
         return recorded["sha256"] in (self._compared, None if self.code is None else self.code.sha256)
@@ -431,7 +439,7 @@ class TrainerHandle:
         return [replace(outcome, seconds=seconds, reports=self._end_reports())]
 
     def _end_reports(self) -> tuple[Report, ...]:
-        """Return the unread reports of the first unfinished job. Call this method at the end of the job."""
+        """Return the unread reports of the first unfinished job. Call this method when the job has ended."""
         self._reported = 0
         return tuple(self.take_reports())
 

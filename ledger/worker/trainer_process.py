@@ -36,10 +36,10 @@ from ledger.worker.output import OutputMarker
 _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
-# A service manager may send a signal to all processes of a service. In this case, the running command may receive the
-# signal first. This process receives the signal at most about _SIGNAL_SECONDS seconds later. The supervisor also
-# receives the signal, and ends this process after the grace time. If the supervisor has not ended this process after
-# _INTERRUPTION_SECONDS seconds, the attempt fails.
+# A service manager may send a signal to all processes of a service. After a signal to the whole service, the running
+# command may receive the signal first. This process usually receives the signal less than `_SIGNAL_SECONDS` seconds
+# after the command. The supervisor also receives the signal of the service manager, and ends this process after the
+# grace time. If the supervisor has not ended this process after `_INTERRUPTION_SECONDS` seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
 
@@ -53,8 +53,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         Options with eight keys. The value of "parent" is the supervisor's process id. The value of "data" is a list of
         file descriptors. The process reads the data files from the file descriptors. The value of "token" is the
         parameter `token` of `OutputMarker`. The value of "folder" is the attribute `folder` of `CommandPermissions`.
-        The keys "allowed", "commands", "threads" and "memory_limit" have the same meaning as the parameters of
-        `TrainerHandle` with the same names.
+        The docstring of `TrainerHandle` describes the keys "allowed", "commands", "threads" and "memory_limit" as
+        parameters.
     descriptors : sequence of int
         The value of `SupervisorChannel.trainer_descriptors`.
     """
@@ -108,8 +108,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             else:
                 outcome = AttemptOutcome("result", 0.0)
         if os.getpid() != process_id:
-            # This process is a copy of the trainer process that the objective has created by a fork. The objective has
-            # returned in the copy, so the copy must end.
+            # The objective has called fork(), and this process is the new copy of the trainer process. The copy must
+            # end, because the objective has also returned in the copy.
             os._exit(0)
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
@@ -118,8 +118,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 def _load(
     objective: Mapping[str, Any], options: Mapping[str, Any], folder: str | None, permissions: CommandPermissions
 ) -> LoadedObjective:
-    # Trainers that read the same temporary file share one file position. Therefore the trainer reads the file with
-    # pread(), because pread() does not use the file position.
+    # If several trainers read the same temporary file, the trainers share one file position. Therefore the trainer
+    # reads the file with pread(), because pread() does not use the file position.
     contents = [os.pread(descriptor, os.fstat(descriptor).st_size, 0) for descriptor in options["data"]]
     with nullcontext() if runs_users_code(objective) else without_pandas():
         try:
@@ -196,7 +196,7 @@ def _end_command(permissions: CommandPermissions) -> None:
 
     The kernel's death signal would end only this process, and not the processes of the command. Therefore this process
     does not use the kernel's death signal if the objective is a command. This process runs no Python code of a user, so
-    this process can end the command itself.
+    no user code can prevent this process from ending the command.
     """
     permissions.orphans.end(())
     os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -258,12 +258,12 @@ def _traceback(error: BaseException) -> str:
     inner = error.__traceback__
     while inner is not None and Path(inner.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
         inner = inner.tb_next
-    # If all frames of the traceback belong to the ledger, the function keeps all frames.
+    # If all frames of the traceback belong to the ledger, `_traceback` removes no frame.
     return "".join(traceback.format_exception(type(error), error, inner or error.__traceback__))
 
 
 def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -> None:
-    """If a signal has ended the command because the worker must stop, wait until the supervisor ends this process.
+    """If a signal to stop the worker has also ended the command, wait until the supervisor ends this process.
 
     After the end of this process, the supervisor releases the trial, so the ledger does not count the attempt as
     failed.

@@ -1,16 +1,16 @@
 -- Insert a version of the code of a study's objective, and the source texts of the version. The answer is false if the
 -- ledger already has the version. The function waits at most half a second for another transaction that inserts the
--- same version or the same text. If the wait for a text takes longer than half a second, the function does not store
--- the text and all later texts. If the wait for the version takes longer than half a second, the function raises the
+-- same version or the same text. If the wait for a text takes longer than half a second, the function stores neither
+-- this text nor any later text. If the wait for the version takes longer than half a second, the function raises the
 -- error lock_not_available.
 --   number: the number of the new version.
 --   first_trial: the number of the first trial for which the version is valid.
---   code: an object with the keys sha256, parts, sources, git_commit, git_clean and versions. Each key has the same
---     meaning as the column with the same name in the table ledger.code_version.
---   texts: the source texts. The function stores only texts whose hashes are in the sources of the code. The function
---     does not store a text with a character that the encoding of the database cannot represent, because the stored
---     text would have another hash. If the texts together have more than ledger.largest_texts() bytes, the function
---     raises an error.
+--   code: an object with the keys `sha256`, `parts`, `sources`, `git_commit`, `git_clean` and `versions`. Each key has
+--     the same meaning as the column with the same name in the table ledger.code_version.
+--   texts: the source texts. The function stores a text only if the key `sources` of the argument `code` contains the
+--     hash of the text. The function does not store a text with a character that the encoding of the database cannot
+--     represent, because the stored text would have another hash. If the texts together have more than
+--     ledger.largest_texts() bytes, the function raises an error.
 create or replace function ledger.add_code(study_id int, number int, first_trial int, code jsonb, texts text[])
 returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'

@@ -20,8 +20,8 @@ return case when changed is null then note else nullif(changed, '') end;
 comment on function ledger.merged_note is
   'The note of an annotation after a change: null keeps the note, and an empty text removes it. Internal.';
 
--- If the argument with the change is not an object, the concatenation is an array. The trigger on the table refuses a
--- row with an array.
+-- If the argument with the change is not a JSON object, the operator `||` returns a JSON array. The trigger on the
+-- table of annotations refuses a row with a JSON array.
 create or replace function ledger.merged_attributes(attributes jsonb, more jsonb, fewer text[]) returns jsonb
 language sql immutable parallel safe
 return case

@@ -1,5 +1,5 @@
 -- Announce a worker. A worker calls this function at its start, then about every 10 seconds, and at its end. If the
--- argument stopped is true, the function also removes the worker's refusals. A worker can claim trials without an
+-- argument `stopped` is true, the function also removes the worker's refusals. A worker can claim trials without an
 -- announcement. From the announcements, users see which workers exist. If another session has locked the worker's row,
 -- the function leaves the row unchanged, because the worker announces itself again later. The first announcement of a
 -- worker also removes each other worker that never had an attempt, and whose last announcement is long ago

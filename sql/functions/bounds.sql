@@ -34,7 +34,7 @@ return 1000000;
 comment on function ledger.longest_source is
   'The maximum length of a source text of an objective''s code, in characters.';
 
--- The maximum size in bytes of all source texts together that one call records.
+-- The maximum total size, in bytes, of the source texts that one call records.
 create or replace function ledger.largest_texts() returns int
 language sql immutable parallel safe
 return 1000000;
@@ -91,7 +91,7 @@ comment on function ledger.largest_attributes is
 
 -- The bounds of the reports of trials. A call of ledger.report must be short, because a worker can renew its lease only
 -- between two calls. A report page and an export read the reports of many trials, so an attempt must not have too many
--- reports or too large metrics.
+-- reports, and the metrics of a report must not be too large.
 create or replace function ledger.most_reports_of_call() returns int
 language sql immutable parallel safe
 return 1000;
@@ -110,8 +110,8 @@ return 10000;
 comment on function ledger.largest_report is
   'The maximum size of the metrics of one report, in bytes.';
 
--- The maximum step of a report. A double can represent each integer up to the maximum step, so every client reads
--- exactly the recorded step.
+-- The maximum step number of a report. A double can represent each integer up to the maximum step, so every client
+-- reads exactly the recorded step number.
 create or replace function ledger.largest_step() returns bigint
 language sql immutable parallel safe
 return 1000000000000000;
@@ -134,8 +134,8 @@ return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum of each integer that is a count, such as the number of attempts, or that identifies a trial, an iteration
--- or a round. The sum of two counts that have the maximum value is still in the range of the type int.
+-- The maximum of two kinds of integers: counts, such as the number of attempts, and the numbers that identify trials,
+-- iterations and rounds. The sum of two counts that have the maximum value is still in the range of the type int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
@@ -172,8 +172,9 @@ return interval '1 hour';
 comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
--- When a study has reached its timeout, its running trials still have the time ledger.timeout_grace before the manager
--- releases the trials. By default, a worker that receives a stop request has the same time to end its trial.
+-- When a study has reached its timeout, the manager waits for the time ledger.timeout_grace before the manager releases
+-- the running trials. When a worker receives a stop request, the worker by default also has the time
+-- ledger.timeout_grace to end its trial.
 create or replace function ledger.timeout_grace() returns interval
 language sql immutable parallel safe
 return interval '8 seconds';

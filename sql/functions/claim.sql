@@ -7,18 +7,18 @@
 --     that has pending trials.
 --   worker: the name of the worker, which the worker also passes to ledger.announce.
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
---     studies in leave_out.
+--     studies in `leave_out`.
 -- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
--- The column code of the answer contains the number of the code version that is valid for the study
--- (ledger.objective_code). The column code is null if the ledger has no version of the study's code. A worker sends
--- several claims at once if the training of a trial takes less time than a call of this function. A worker that sends
--- several claims gets at most its share of the pending trials. The share of a worker is the number of pending trials
--- divided by the number of live workers. The worker calls ledger.heartbeat within every lease to renew each claim. The
--- worker calls ledger.complete, ledger.fail or ledger.release to end each claim. This function and most other functions
--- that a worker calls disable sequential scans. For small tables, PostgreSQL would choose query plans with sequential
--- scans. A session would use the plans with sequential scans even after the tables have grown. This function also
--- disables sorts, because an index contains the pending trials in the right order. A query plan with a sort would first
--- read all ended trials.
+-- The column `code` of the answer contains the number of the code version that is valid for the study
+-- (ledger.objective_code). The column `code` is null if the ledger has no version of the study's code. A worker sends
+-- several claims at once if the training of a trial takes less time than a call of this function. If a worker sends
+-- several claims, the worker gets at most its share of the pending trials. The share of a worker is the number of
+-- pending trials divided by the number of live workers. The worker calls ledger.heartbeat within every lease to renew
+-- each claim. The worker calls ledger.complete, ledger.fail or ledger.release to end each claim. Sequential scans are
+-- disabled in this function, and in most other functions that a worker calls. For small tables, PostgreSQL would choose
+-- query plans with sequential scans. A session would use the plans with sequential scans even after the tables have
+-- grown. This function also disables sorts, because an index contains the pending trials in the right order. A query
+-- plan with a sort would first read all ended trials.
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
@@ -44,7 +44,7 @@ begin
   -- the first call, and then return the same trials. Every role can read the key of the advisory lock in pg_locks.
   -- If no superuser has run sql/roles.sql, every role can also take an advisory lock with the same key. Therefore a
   -- wait for the advisory lock ends after the lock_timeout of this function. Even without the advisory lock, a worker
-  -- cannot claim two trials with one claim, because the claim is the primary key of the table attempt.
+  -- cannot claim two trials with one claim, because the claim is the primary key of the table `attempt`.
   if not pg_try_advisory_xact_lock(uuid_hash_extended(claims[1], 0)) then
     begin
       perform pg_advisory_xact_lock(uuid_hash_extended(claims[1], 0));
@@ -78,8 +78,8 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- The query stops counting at `wanted * workers` pending trials, because the worker's share is then large enough
-      -- for all wanted trials.
+      -- If at least `wanted * workers` trials are pending, the share of the worker contains all wanted trials, so the
+      -- query stops counting at this number of pending trials.
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial
@@ -90,7 +90,7 @@ begin
     -- The query stores the numbers of the trials in an array, because a subquery with "limit" and "for update" can
     -- return more rows than its limit. The query compares the state with a literal instead of a parameter, because a
     -- generic plan with a parameter could not use the index of pending trials. After the release of a trial, no worker
-    -- can claim the trial until the pause ends. If the remaining time until available_at is longer than the whole
+    -- can claim the trial until the pause ends. If the remaining time until `available_at` is longer than the whole
     -- pause, the database's clock was set back after the release. If the remaining time is longer than the pause, a
     -- worker can claim the trial at once.
     numbers := array(
@@ -115,7 +115,7 @@ begin
       set state = 'running', claim = claims[array_position(numbers, trial.number)], worker = claim.worker,
           attempts = trial.attempts + 1, claimed_at = moment, lease_until = moment + candidate.lease,
           -- If the worker claims several trials, only the trial that the worker trains first gets a deadline in this
-          -- statement. The time limit of each other trial begins when the worker starts to train the other trial.
+          -- statement. The time limit of a later trial begins when the worker starts to train the later trial.
           deadline_at = case when trial.number = lowest then moment + candidate.trial_timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
       returning trial.claim, trial.number, trial.attempts, trial.params),

@@ -4,7 +4,7 @@
 --   manager: the name of the manager, which commands and views show to users.
 --   lease_seconds: the length of the lease in seconds.
 --   backend: the process id of the manager's session. The manager's database driver receives the process id from the
---     server or the pooler. Behind a pooler in transaction mode, the argument backend differs from the process id of
+--     server or the pooler. Behind a pooler in transaction mode, the argument `backend` differs from the process id of
 --     the PostgreSQL session. A pooler can end a session while the manager still runs. Therefore, behind a pooler, only
 --     the lease decides whether the manager's claim is valid.
 -- Answers:

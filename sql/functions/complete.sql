@@ -3,12 +3,12 @@
 -- Answers:
 --   recorded: the function recorded the result. The function also records the result if the manager has taken the trial
 --     back, but no other worker has claimed the trial.
---   already: an earlier call with the same claim recorded the result. A worker that received no answer repeats the
---     call.
+--   already: an earlier call with the same claim recorded the result. If a worker has received no answer, the worker
+--     repeats the call.
 --   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the row
 --     of the attempt, and not in the row of the trial.
 --   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
--- The function stores the end of the attempt's output in the row of the attempt.
+-- The function stores the last part of the attempt's output in the row of the attempt.
 create or replace function ledger.complete(
   study_id int, trial int, claim uuid, loss float8, metrics jsonb default '{}', seconds float8 default null,
   output text default null)

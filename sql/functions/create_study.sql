@@ -1,4 +1,4 @@
--- Record a new study with the state running. The answer is the id of the new study, or null if a study with the same
+-- Record a new study with the state `running`. The answer is the id of the new study, or null if a study with the same
 -- name exists.
 --   spec: the complete definition of the study as JSON.
 --   budget: the number of trials that the optimizer may propose.

@@ -10,8 +10,8 @@
 --     knows. The criterion does not count cancelled and imported trials.
 --   timeout: managers have held the study for `timeout_seconds` in total. The criterion ignores the time without a
 --     manager.
--- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks target and
--- patience only if the optimizer has received the results of every iteration. Therefore a study of batch mode ends
+-- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks `target` and
+-- `patience` only if the optimizer has received the results of every iteration. Therefore a study of batch mode ends
 -- after the same trials on any number of workers.
 create or replace function ledger.criterion_met(parent ledger.study, out met text, out reason text)
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -47,8 +47,8 @@ begin
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration
           and best.number = any (iteration.seen)) else best.iteration + 1 end;
-      -- The trials of a later iteration have higher numbers. The query compares trial numbers instead of iterations, so
-      -- that PostgreSQL can use the primary key.
+      -- A trial of a later iteration has a higher number than each trial of an earlier iteration. The query compares
+      -- trial numbers instead of iterations, so that PostgreSQL can use the primary key.
       select count(*) into ended
       from ledger.trial
       where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'failed')

@@ -2,7 +2,7 @@
 -- ledger does not have the file, the answer is null. The caller joins all pieces of the file, and checks the SHA-256 of
 -- the result.
 --   sha256: the SHA-256 of the file in hexadecimal. The study's objective contains the SHA-256 under the key
---     data.sha256.
+--     `data.sha256`.
 --   first: the number of bytes of the file that come before the piece.
 --   bytes: the maximum size of the piece in bytes.
 create or replace function ledger.dataset(sha256 text, first int default 0, bytes int default 67108864) returns bytea

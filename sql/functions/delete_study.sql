@@ -26,14 +26,14 @@ begin
     where study_id = parent.id);
   delete from ledger.study where id = parent.id;
   files := ledger.data_files(parent.spec);
-  -- A transaction that records a study with a data file holds a lock on the file's row (ledger.hold_dataset). The
-  -- clause "for update" waits until no other transaction holds a lock on the file's row.
+  -- While a transaction records a study with a data file, the transaction holds a lock on the file's row
+  -- (ledger.hold_dataset). The clause "for update" waits until no other transaction holds a lock on the file's row.
   perform from ledger.dataset where sha256 = any (files) order by sha256 for update;
   delete from ledger.dataset as known
   where known.sha256 = any (files)
     and not exists (select from ledger.study where known.sha256 = any (ledger.data_files(spec)));
-  -- A transaction that records a version of an objective's code holds a lock on the row of each source text
-  -- (ledger.add_code).
+  -- While a transaction records a version of an objective's code, the transaction holds a lock on the row of each
+  -- source text (ledger.add_code).
   perform from ledger.source where sha256 = any (texts) order by sha256 for update;
   delete from ledger.source
   where sha256 = any (texts)

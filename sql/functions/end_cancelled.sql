@@ -1,10 +1,10 @@
 -- Cancel the trials whose cancellation is recorded in the table ledger.cancellation. The ledger records the
 -- cancellation of a trial in the table ledger.cancellation if another session has locked the trial's row.
--- If the argument study_id is null, the function cancels trials of all studies. If the argument trial is not null, the
--- function cancels only the trial with this number. The function never waits for a lock of another session, and skips
--- each trial whose row is still locked. Each function that a worker calls for a trial, such as ledger.complete, calls
--- ledger.end_cancelled. Managers and the function ledger.announce also call ledger.end_cancelled regularly. The answer
--- is the number of cancellations that still wait for a lock.
+-- If the argument `study_id` is null, the function cancels trials of all studies. If the argument `trial` is not null,
+-- the function cancels only the trial with this number. The function never waits for a lock of another session, and
+-- skips each trial whose row is still locked. When a worker calls a function such as ledger.complete for a trial, the
+-- function calls ledger.end_cancelled. Managers and the function ledger.announce also call ledger.end_cancelled
+-- regularly. The answer is the number of cancellations that still wait for a lock.
 create or replace function ledger.end_cancelled(study_id int default null, trial int default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -26,7 +26,7 @@ begin
       and (end_cancelled.trial is null or cancellation.trial = end_cancelled.trial)
     for no key update of trial skip locked
   loop
-    -- If the session that had locked the trial's row has ended the trial, the cancellation has no effect.
+    -- If another session has locked the trial's row and has then ended the trial, the cancellation has no effect.
     if asked.finished_at is null then
       update ledger.trial
       set state = 'cancelled', finished_at = moment, error = asked.reason, lease_until = null, deadline_at = null

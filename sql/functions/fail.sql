@@ -1,17 +1,18 @@
--- Record that the objective failed or crashed in an attempt. The limit max_crashes of the study is for crashes, and the
--- limit max_failures is for all other failures. If the trial is below both limits, the trial becomes pending again.
+-- Record that the objective failed or crashed in an attempt. The limit `max_crashes` of the study is for crashes, and
+-- the limit `max_failures` is for all other failures. If the trial is below both limits, the trial becomes pending
+-- again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
---   outcome: the outcome of the attempt. The outcome crashed means that the trainer process ended or ran out of memory.
---     The outcome timeout means that the worker ended the attempt at its deadline. The outcome failed means any other
---     failure.
+--   outcome: the outcome of the attempt. The outcome `crashed` means that the trainer process ended or ran out of
+--     memory. The outcome `timeout` means that the worker ended the attempt at its deadline. The outcome `failed` means
+--     any other failure.
 --   output: the text that the attempt wrote to stdout and stderr. The function stores only the end of a very long
 --     output.
 -- Answers:
 --   retry: the trial is pending again.
 --   failed: the trial has reached the limit of failures or of crashes, so the trial has failed.
 --   already: an earlier call with the same claim recorded the failure.
---   stale, unknown: the answers stale and unknown have the same meaning as in ledger.complete.
+--   stale, unknown: the answers `stale` and `unknown` have the same meaning as in ledger.complete.
 create or replace function ledger.fail(
   study_id int, trial int, claim uuid, error text, seconds float8 default null, outcome text default 'failed',
   output text default null)

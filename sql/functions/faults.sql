@@ -1,8 +1,8 @@
 -- Each function in this file checks a value, and describes the fault of an invalid value. An invalid value is a value
 -- that a client of the database may be unable to read. If the value has no fault, the function returns null. The
--- description of a fault begins with the name of the value, such as "the metrics". The functions in this file are
--- declared as stable, because PostgreSQL's function format() is stable, and the functions call format(). If a function
--- is declared as immutable, but calls a stable function, PostgreSQL does not inline the function.
+-- description of a fault begins with the name of the value, such as "the metrics". The functions in this file call
+-- PostgreSQL's function format(), which is stable. Therefore the functions in this file are declared as stable.
+-- PostgreSQL does not inline an immutable function that calls a stable function.
 
 -- A database with the encoding SQL_ASCII stores any bytes, but clients expect UTF-8. The function convert_from raises a
 -- data exception if the bytes are not UTF-8. In a database with an encoding other than SQL_ASCII, PostgreSQL itself
@@ -16,7 +16,7 @@ comment on function ledger.encoding_fault is
 -- A JSON document of at most 200 bytes cannot have more than ledger.deepest_json() levels. A document of at most 200
 -- bytes also contains no number beyond the range of a double, because a number beyond this range has at least 309
 -- digits. Most documents have at most 200 bytes. Therefore the function first checks the length of a document, and
--- reads the values only if the document is longer.
+-- reads the values only if the document has more than 200 bytes.
 create or replace function ledger.json_fault(name text, value jsonb, largest int default ledger.largest_json())
 returns text
 language sql stable parallel safe

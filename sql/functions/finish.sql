@@ -1,4 +1,4 @@
--- Record the final state of a study. The final state is complete or failed.
+-- Record the final state of a study. The final state is `complete` or `failed`.
 --   budget: the budget that the study had when the manager decided to end the study. If the budget has changed after
 --     the decision, a user has extended the study.
 -- Answers:

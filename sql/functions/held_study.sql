@@ -1,9 +1,9 @@
 -- Lock a study for the manager that holds the study, and renew the manager's lease. The answer is the row of the study.
--- The answer is null if another manager has taken the study, or if the study was deleted. Each function that writes
--- rows for a manager, such as ledger.propose, calls ledger.held_study. No other manager can take the study before the
--- end of the caller's transaction. If another session keeps the row of the study locked for longer than the
+-- The answer is null if another manager has taken the study, or if the study was deleted. When a function such as
+-- ledger.propose writes rows for a manager, the function calls ledger.held_study. No other manager can take the study
+-- before the end of the caller's transaction. If another session keeps the row of the study locked for longer than the
 -- lock_timeout of this function, the function raises the error lock_not_available. After the error lock_not_available,
--- the manager does other work, such as calls of ledger.reap, and repeats the call later.
+-- the manager does other work, such as calls of ledger.reap. Later, the manager repeats the failed call.
 create or replace function ledger.held_study(study_id int, claim uuid) returns ledger.study
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$

@@ -2,7 +2,7 @@
 -- the optimizer has not yet received the results of the last iteration. If the trials cannot join the last iteration,
 -- the function creates a new iteration for the trials. An iteration of steady mode contains the trials of a single
 -- proposal, so no other trial can join an iteration of steady mode. In the table ledger.iteration, only an iteration of
--- steady mode has a value in the column seen. The caller of the function must hold a lock on the row of the study.
+-- steady mode has a value in the column `seen`. The caller of the function must hold a lock on the row of the study.
 --   joined, joined_round: the number of the iteration that the trials join, and the number of the round that the trials
 --     join.
 --   is_own: whether the function created a new iteration for the trials.

@@ -10,8 +10,8 @@ declare
   digest text := encode(sha256(content), 'hex');
   spare text[];
 begin
-  -- With the isolation level repeatable read or serializable, the function deletes no file, because an old snapshot
-  -- could hide a study that another transaction has recorded.
+  -- If the isolation level is `repeatable read` or `serializable`, the function deletes no file, because an old
+  -- snapshot could hide a study that another transaction has recorded.
   if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
     -- While a transaction records a study with a file, the transaction has a lock on the file's row. The query skips
     -- locked rows.

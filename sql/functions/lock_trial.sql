@@ -1,14 +1,14 @@
--- Lock the row of an unfinished trial for the worker that holds the trial's claim. A function that a worker calls for a
--- trial, such as ledger.complete, first calls ledger.lock_trial. The function that calls ledger.lock_trial reads and
--- changes the trial in a later statement, because ledger.lock_trial may have to wait for another session. A statement
--- that waits for a lock uses a snapshot from before the wait. Therefore a waiting statement does not see a cancellation
--- that another session records during the wait. The statement after the wait has a new snapshot, so it sees a
--- cancellation that was recorded during the wait. If ledger.cancel_trials finds the row of the trial locked,
--- ledger.cancel_trials only records the cancellation, and the next call of the worker cancels the trial. If the
--- argument claim is not the claim of the trial, the function locks nothing. The function refuses a transaction with the
--- isolation level repeatable read or serializable. At the levels repeatable read and serializable, all statements of a
--- transaction use the snapshot of the first statement. Therefore the later statements would not see a cancellation that
--- another session records after the first statement.
+-- Lock the row of an unfinished trial for the worker that holds the trial's claim. When a worker calls a function such
+-- as ledger.complete for a trial, the function first calls ledger.lock_trial. The calling function reads and changes
+-- the trial in a later statement, because the call of ledger.lock_trial may have to wait for another session. If a
+-- statement waits for a lock, the statement uses a snapshot from before the wait. Therefore a waiting statement does
+-- not see a cancellation that another session records during the wait. The statement after the wait has a new snapshot,
+-- so the statement sees a cancellation that another session has recorded during the wait. If ledger.cancel_trials finds
+-- the row of the trial locked, ledger.cancel_trials only records the cancellation, and the next call of the worker
+-- cancels the trial. If the argument `claim` is not the claim of the trial, the function locks nothing. The function
+-- refuses a transaction with the isolation level `repeatable read` or `serializable`. At the isolation levels
+-- `repeatable read` and `serializable`, all statements of a transaction use the snapshot of the first statement.
+-- Therefore the later statements would not see a cancellation that another session records after the first statement.
 create or replace function ledger.lock_trial(study_id int, trial int, claim uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,14 +1,16 @@
 -- Mark an iteration as told, which means that the optimizer has received the losses of the iteration. Also count the
--- trials of all told iterations. The caller must hold a lock on the row of the study, and all trials of the iteration
--- must have ended.
--- The totals of an iteration count the trials of this iteration, and the trials of all iterations that were told
--- earlier. Therefore a view reads the totals of a study from the iteration that was told last, and counts only the
--- trials of the iterations that are not told. In steady mode, the manager may tell the iterations in any order.
--- The array `improvements` contains a trial of the iteration if the trial's loss is lower than the losses of the
--- iteration's earlier trials, and lower than the best loss of the closest earlier iteration with improvements. If a
--- trial is better than all trials with a lower number, the array `improvements` contains the trial. In batch mode, the
--- array contains no other trials. In steady mode, the array can also contain trials that are no improvements, because
--- the manager may tell a later iteration first.
+-- trials of all iterations that are marked as told. The caller must hold a lock on the row of the study, and all trials
+-- of the iteration must have ended.
+-- The totals of an iteration include the trials of this iteration, and the trials of all iterations that the ledger
+-- marked as told earlier. Therefore a view reads the totals of a study from the row of the iteration that the ledger
+-- marked last. The view counts only the trials of the iterations that are not marked as told. In steady mode, the
+-- manager may mark the iterations as told in any order.
+-- The array `improvements` contains a trial of the iteration if the trial meets two conditions. The loss of the trial
+-- must be lower than the losses of the iteration's earlier trials. The loss of the trial must also be lower than the
+-- best loss of the closest earlier iteration with improvements. If a trial is better than all trials with a lower
+-- number, the array `improvements` contains the trial. In batch mode, the array contains only trials that are better
+-- than all trials with a lower number. In steady mode, the array can also contain trials that are no improvements,
+-- because the manager may mark a later iteration as told first.
 --   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
 --     complete.
 create or replace function ledger.mark_told(

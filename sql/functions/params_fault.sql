@@ -1,7 +1,7 @@
 -- Compare the names of a trial's parameters with the names in the search space. If the names differ, return a
 -- description of the fault. If the names are equal, return null. The function does not compare the values with the
 -- dimensions of the space.
---   spec: the definition of a study as JSON. The key space of the definition contains a list of dimensions.
+--   spec: the definition of a study as JSON. In the definition, the key `space` contains a list of dimensions.
 create or replace function ledger.params_fault(spec jsonb, params jsonb) returns text
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 return case

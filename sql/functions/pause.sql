@@ -1,5 +1,5 @@
 -- Pause a running study, so that workers can claim no more trials of the study. The workers still train the running
--- trials to their end. The function returns the state of the study after the call, or unknown if the study does not
+-- trials to their end. The function returns the state of the study after the call, or `unknown` if the study does not
 -- exist.
 create or replace function ledger.pause(study_id int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp

@@ -12,7 +12,8 @@
 --   batch_size: the batch size from which the manager computed the number of points. If the argument is null, the
 --     function does not check whether the batch size has changed.
 -- Answers:
---   proposed: the function inserted the trials. If the answer is lost, ended or changed, the function inserted nothing.
+--   proposed: the function inserted the trials. If the answer is `lost`, `ended` or `changed`, the function inserted
+--     nothing.
 --   lost: the manager does not hold the claim of the study.
 --   ended: the study has ended.
 --   changed: the number of trials or the batch size has changed since the manager computed the points, or the round

@@ -1,12 +1,12 @@
--- Triggers that refuse each row with a value that a client of the database could not read. The triggers check the rows
--- of every role, every function and every import. If a trigger refuses a row, the SQL statement that writes the row
--- fails. Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise
--- data exceptions (class 22). A client that receives an error of the class 22 knows that the same statement will never
+-- Triggers that refuse each row with a value that a client of the database could not read. The triggers check each row
+-- that a role, a function or an import writes. If a trigger refuses a row, the SQL statement that writes the row fails.
+-- Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise data
+-- exceptions (class 22). A client that receives an error of the class 22 knows that the same statement will never
 -- succeed.
 --
 -- The triggers on ledger.trial and ledger.manager do not check updates of columns that only the functions of the ledger
--- compute, such as lease_until. A heartbeat changes only the columns state and lease_until, so a heartbeat fires no
--- trigger of this file.
+-- compute, such as `lease_until`. A heartbeat changes only the columns `state` and `lease_until`, so a heartbeat fires
+-- no trigger of this file.
 create or replace function ledger.refuse_unreadable_study() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -293,8 +293,8 @@ $$;
 comment on function ledger.refuse_unreadable_source is
   'Trigger: refuse a source text that a reader could not read.';
 
--- The table study_annotation and the table trial_annotation use the same trigger function. Only the table
--- trial_annotation has the column trial.
+-- The table `study_annotation` and the table `trial_annotation` use the same trigger function. Only the table
+-- `trial_annotation` has the column `trial`.
 create or replace function ledger.refuse_unreadable_annotation() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

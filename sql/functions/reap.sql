@@ -1,12 +1,12 @@
 -- Take a trial back from its worker, because the lease of the trial has ended (ledger.lease_ended). If a heartbeat has
--- renewed the lease after the manager read the lease, the function does nothing. If the trial has max_lost lost
--- attempts, the trial becomes failed. If the trial has fewer lost attempts, the trial becomes pending. A pending trial
--- keeps the claim of the worker that lost the trial. Until another worker claims the trial, the ledger accepts a late
--- result of the worker that lost the trial.
+-- renewed the lease after the manager read the lease, the function does nothing. If the trial has `max_lost` lost
+-- attempts, the trial becomes failed. If the trial has fewer than `max_lost` lost attempts, the trial becomes pending.
+-- A pending trial keeps the claim of the worker that lost the trial. Until another worker claims the trial, the ledger
+-- accepts a late result of the worker that lost the trial.
 --   claim: the manager's claim of the study.
---   lease_until: the end of the lease that the manager read.
--- Only a running trial has a lease, so the SQL statements need no condition on the column state. With a condition on
--- the column state, PostgreSQL could choose a query plan that reads all open trials. The function never waits for a
+--   lease_until: the time of the lease's end that the manager has read.
+-- Only a running trial has a lease, so the SQL statements need no condition on the column `state`. With a condition on
+-- the column `state`, PostgreSQL could choose a query plan that reads all open trials. The function never waits for a
 -- lock of another session. Answers:
 --   pending, failed: the new state of the trial.
 --   locked: another session has locked the trial's row. The manager repeats the call later.
@@ -53,8 +53,8 @@ begin
   where study.id = reap.study_id
     and trial.study_id = reap.study_id and trial.number = reap.trial
   returning trial.* into taken;
-  -- If a heartbeat has restored the claim after an earlier call of ledger.reap, the attempt has the outcome lost before
-  -- this call.
+  -- If a heartbeat has restored the claim after an earlier call of ledger.reap, the attempt already has the outcome
+  -- `lost`.
   update ledger.attempt
   set outcome = 'lost', ended_at = moment, error = 'no heartbeat within the lease'
   where attempt.claim = taken.claim and attempt.outcome is null;

@@ -6,7 +6,7 @@
 --   unknown: no such study exists.
 --   known: the number of the version that was valid when the caller read the versions. The number is null if the caller
 --     has found no version.
---   code: the code, as an object with the keys sha256, parts, sources, git_commit, git_clean and versions.
+--   code: the code, as an object with the keys `sha256`, `parts`, `sources`, `git_commit`, `git_clean` and `versions`.
 --   texts: the source texts of the code.
 create or replace function ledger.record_code(study_id int, known int, code jsonb, texts text[]) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp

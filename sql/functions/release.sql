@@ -1,8 +1,8 @@
--- Release an unfinished trial. A worker calls this function when the worker stops. A worker also calls the function for
--- a claimed trial if the training of another trial delays the claimed trial for too long. Another worker can claim the
--- trial at once, or after a pause if workers have released the trial many times (ledger.release_pause). The attempt
--- gets the outcome released, so the attempt is not a failed or a lost attempt. The answer is false if the worker had
--- already lost the claim.
+-- Release an unfinished trial. A worker calls this function when the worker stops. If the training of one trial takes
+-- too long, the worker also calls the function for the other trials that the worker has claimed. Another worker can
+-- claim the trial at once, or after a pause if workers have released the trial many times (ledger.release_pause). The
+-- attempt gets the outcome `released`, so the attempt is neither a failed attempt nor a lost attempt. The answer is
+-- false if the worker had already lost the claim.
 create or replace function ledger.release(study_id int, trial int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -13,7 +13,7 @@ begin
   perform ledger.lock_trial(release.study_id, release.trial, release.claim);
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
-      -- The number of releases is attempts - failures - crashes - lost, because each attempt of the trial has failed,
+      -- The number of releases is `attempts - failures - crashes - lost`, because each attempt of the trial has failed,
       -- has crashed, was lost, or was released.
       available_at = moment + ledger.release_pause(trial.attempts - trial.failures - trial.crashes - trial.lost)
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim

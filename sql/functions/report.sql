@@ -1,6 +1,6 @@
 -- Record intermediate values of a running trial. The function records each step of an attempt at most once. If the
--- ledger already has a report of a step, the ledger keeps the first report. Therefore a worker that received no answer
--- can repeat the call. The function does not renew the lease, because ledger.heartbeat renews the lease.
+-- ledger already has a report of a step, the ledger keeps the first report. Therefore a worker can repeat the call if
+-- the worker has received no answer. The function does not renew the lease, because ledger.heartbeat renews the lease.
 --   steps: the numbers of the training's steps, such as epochs. The first step is 0. One call has at most
 --     ledger.most_reports_of_call() steps, and one attempt has at most ledger.most_reports() steps.
 --   losses: the loss at each step. The function records null instead of a loss that is NaN or infinite.

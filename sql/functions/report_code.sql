@@ -3,7 +3,7 @@
 -- worker must hold a trial of the study. The answer is the number of the version that is valid now. The answer is null
 -- if the worker does not hold the trial, or if another session keeps the new version locked. If the answer is null, the
 -- worker calls the function again after the worker's next claim.
---   code: the code, as an object with the keys sha256, parts, sources, git_commit, git_clean and versions.
+--   code: the code, as an object with the keys `sha256`, `parts`, `sources`, `git_commit`, `git_clean` and `versions`.
 --   texts: the source texts of the code.
 create or replace function ledger.report_code(study_id int, trial int, claim uuid, code jsonb, texts text[])
 returns int
@@ -20,7 +20,7 @@ begin
   if not found then
     return null;
   end if;
-  -- If the setting record_source is false, the ledger keeps only the hashes of the code.
+  -- If the setting `record_source` is false, the ledger keeps only the hashes of the code.
   if objective ->> 'record_source' = 'false' then
     texts := '{}';
     code := jsonb_set(code, '{parts}', coalesce(

@@ -1,9 +1,10 @@
 -- Retry a failed or cancelled trial. The function inserts a new trial with the same parameters, because an ended trial
 -- never changes. The answer is the number of the new trial. The budget of the study does not include the new trial. The
 -- function ledger.join_iteration chooses the iteration of the new trial. The function sets the state of a complete or
--- failed study to running, but a paused study stays paused.
+-- failed study to `running`, but a paused study stays paused.
 -- The function accepts only failed and cancelled trials, and refuses all trials of a cancelled study. The function also
--- refuses a trial that a user has already retried. The user must retry the trial that the earlier retry has inserted.
+-- refuses a trial that a user has already retried. If a user has already retried a trial, the user must retry the trial
+-- that the earlier retry has inserted.
 create or replace function ledger.retry(study_id int, trial int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -4,9 +4,10 @@
 -- completes the study. If the study has an open trial, the first call only records the criterion. After the criterion
 -- is recorded, workers claim no more trials of the study. When no trial is running, a later call completes the study.
 -- If the criterion is the timeout, a call that the manager makes after ledger.timeout_grace() also releases the running
--- trials. The released trial becomes pending, and its attempt gets the outcome released. A pending trial of a completed
--- study stays pending. If the study runs again, for example with a larger timeout, workers claim the pending trials.
--- Therefore a study that runs again continues in the same way as a study that never stopped. Answers:
+-- trials. A released trial becomes pending, and the attempt of the released trial gets the outcome `released`. A
+-- pending trial of a completed study stays pending. If the study runs again, for example with a larger timeout, workers
+-- claim the pending trials. Therefore a study that runs again continues in the same way as a study that never stopped.
+-- Answers:
 --   none: the study meets no criterion, and the function wrote nothing.
 --   stopping: the study meets a criterion, but is not complete yet. The manager must not propose more trials.
 --   stopped: the function completed the study.
@@ -56,7 +57,7 @@ begin
     update ledger.attempt set outcome = 'released', ended_at = moment
     where attempt.claim = any (claims) and attempt.outcome is null;
   end if;
-  -- Because of the first condition on the column state, PostgreSQL can use the index of open trials.
+  -- Because of the first condition on the column `state`, PostgreSQL can use the index of open trials.
   if exists (
     select from ledger.trial
     where trial.study_id = parent.id and trial.state in ('pending', 'running') and trial.state = 'running') then

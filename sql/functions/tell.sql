@@ -6,7 +6,7 @@
 --   told: the function recorded that the optimizer has received the losses of the iteration.
 --   lost: the manager does not hold the claim of the study, so the function wrote nothing.
 --   changed: the function did not change the iteration. The reason is one of three: the number of trials differs from
---     the argument size, a trial of the iteration is pending or running, or the optimizer had already received the
+--     the argument `size`, a trial of the iteration is pending or running, or the optimizer had already received the
 --     losses.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)

@@ -1,8 +1,8 @@
--- Triggers that refuse every change of an ended trial, a told iteration or an ended attempt. Only the row of a lost
--- attempt may still change, because the worker of a lost attempt may record the real outcome. The triggers fire for
--- every role and with every value of the setting session_replication_role. The triggers allow the deletion of an ended
--- trial, iteration or attempt only if the owner of the tables deletes the whole study. Only the owner of the tables can
--- delete a study.
+-- Triggers that refuse every change of an ended trial, of an ended attempt, or of an iteration whose losses the
+-- optimizer has received. Only the row of a lost attempt may still change, because the worker of a lost attempt may
+-- record the real outcome. The triggers fire for every role and with every value of the setting
+-- session_replication_role. The triggers allow the deletion of an ended trial, iteration or attempt only if the owner
+-- of the tables deletes the whole study. Only the owner of the tables can delete a study.
 create or replace function ledger.refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -19,7 +19,7 @@ comment on function ledger.refuse_change is
   'Trigger: refuse to change or delete a row that has ended, unless the whole study is deleted.';
 
 -- The worker of a lost attempt may still train the trial, and may record the real outcome of the attempt once. The
--- columns claim, trial, number, worker and claimed_at of an attempt cannot change.
+-- columns `claim`, `trial`, `number`, `worker` and `claimed_at` of an attempt cannot change.
 create or replace function ledger.refuse_change_of_attempt() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

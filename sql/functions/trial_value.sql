@@ -1,6 +1,6 @@
 -- Compute the value of a complete trial from the trial's row. The value is `ledger.value(loss, direction, loss_of_zero,
 -- ledger.number(metrics -> metric))`. The views call this function for each trial. PostgreSQL does not inline
--- ledger.value, because the expression for the argument score is expensive. Without inlining, the call of an SQL
+-- ledger.value, because the expression for the argument `score` is expensive. Without inlining, the call of an SQL
 -- function for each row takes longer than all other work of a view. PostgreSQL inlines ledger.trial_value, because the
 -- arguments of ledger.trial_value are columns.
 --   metrics: the metrics of the trial, or null.

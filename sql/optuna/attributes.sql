@@ -1,7 +1,7 @@
--- For Optuna, each key of a study's definition (the column spec) is a user attribute of the study. Other user
+-- For Optuna, each key of a study's definition (the column `spec`) is a user attribute of the study. Other user
 -- attributes of the study are the budget, the stopping criteria, the state, the reason for the state, the best value,
--- the tags and the attributes that a user has set. If an attribute that a user has set has the same name as another
--- attribute of the view, the view adds the prefix attributes_ to the user's attribute.
+-- the tags and the attributes that a user has set. If a user has set an attribute with the name of another attribute of
+-- the view, the view adds the prefix `attributes_` to the name of the user's attribute.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,
@@ -30,7 +30,7 @@ cross join lateral (
     'patience', study.patience,
     'timeout_seconds', study.timeout_seconds,
     'stopped_by', study.stopped_by) as facts
-  -- Without the clause "offset 0", the planner could compute the facts again for each attribute.
+  -- Without the clause "offset 0", the planner could compute the facts about a study again for each attribute.
   offset 0) as recorded
 cross join lateral (
   select key, value, row_number() over (order by key) as place

@@ -1,5 +1,5 @@
--- The ledger's trials with the ids that Optuna uses. All views of trials in the schema optuna read the view
--- ledger_trials.
+-- The ledger's trials with the ids that Optuna uses. All views of trials in the schema `optuna` read the view
+-- `ledger_trials`.
 --
 -- In Optuna, the id of a trial is a 32-bit integer. No two trials have the same id, even in different studies. Within a
 -- study, a trial with a higher number has a higher id. The view computes an id from the study's id and the trial's
@@ -31,8 +31,8 @@ select
   error
 from ledger.trial;
 
--- Optuna finds the parameters, values and attributes of a trial by the trial's id. The index trial_optuna_id has the
--- same expression as the column trial_id of the view ledger_trials.
+-- Optuna finds the parameters, values and attributes of a trial by the trial's id. The index `trial_optuna_id` has the
+-- same expression as the column `trial_id` of the view `ledger_trials`.
 create index if not exists trial_optuna_id on ledger.trial ((
   case
     when number < 4096 and study_id < 262144 then study_id * 4096 + number
@@ -61,8 +61,8 @@ where trial_id is not null;
 -- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
 -- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a
 -- choice that is a list or an object as JSON text. Optuna has no distribution that contains only the powers of a
--- number. Therefore the view shows a parameter with the key powers_of as a logarithmic distribution of all numbers in
--- the range.
+-- number. Therefore the view shows a logarithmic distribution of all numbers in the range if the dimension of a
+-- parameter has the key `powers_of`.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -107,8 +107,8 @@ cross join lateral (
     end as value) as found
 where trial.trial_id is not null and found.value is not null;
 
--- The value of each complete trial. The view computes the same value as the function ledger.value. The view does not
--- call ledger.value and ledger.number, because a reader of the view may have no privilege in the schema ledger.
+-- The value of each complete trial. The view computes the same value as the function ledger.value. The view calls
+-- neither ledger.value nor ledger.number, because a reader of the view may have no privilege in the schema ledger.
 create or replace view optuna.trial_values as
 select
   trial.trial_id as trial_value_id,
@@ -130,7 +130,7 @@ cross join lateral (
   end as score) as scored
 where trial.trial_id is not null and trial.loss is not null;
 
--- Earlier versions of the ledger created this view without rows, and with the type integer for the column step.
+-- Earlier versions of the ledger created this view without rows, and with the type integer for the column `step`.
 -- PostgreSQL cannot change the type of a view's column.
 do $$
 begin
@@ -162,8 +162,8 @@ cross join lateral (
 where trial.trial_id is not null;
 
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
--- trial. The view adds the prefix metrics_ to the name of a metric. If a user's attribute has the same name as a metric
--- or another fact about the trial, the view adds the prefix attributes_ to the name of the attribute.
+-- trial. The view adds the prefix `metrics_` to the name of a metric. If a user's attribute has the same name as a
+-- metric or another fact about the trial, the view adds the prefix `attributes_` to the name of the user's attribute.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,
@@ -183,7 +183,7 @@ cross join lateral (
     'source', trial.source,
     'tags', to_jsonb(nullif(annotation.tags, '{}')),
     'worker', trial.worker) as facts
-  -- Without the clause "offset 0", the planner could compute the facts again for each attribute.
+  -- Without the clause "offset 0", the planner could compute the facts about a trial again for each attribute.
   offset 0) as recorded
 cross join lateral (
   select key, value, row_number() over (order by key) as place

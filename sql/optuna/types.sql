@@ -1,4 +1,4 @@
--- The enum types that Optuna needs. Optuna's SQL statements cast values to these enum types.
+-- The enum types that Optuna needs. Optuna's SQL statements cast values to the enum types in this file.
 do $$
 begin
   if to_regtype('optuna.trialstate') is null then

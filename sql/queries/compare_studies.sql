@@ -1,5 +1,5 @@
 -- Which search was better? The query sorts the studies by the lowest loss of each study. The value of a trial is the
--- value that the objective returned. The column direction says whether the lowest or the highest value is best. For
+-- value that the objective returned. The column `direction` says whether the lowest or the highest value is best. For
 -- each study, the query shows the best trial, the number of complete trials, and the median value. The query also shows
 -- the time from the creation of the study to the result of the best trial.
 -- psql -f sql/queries/compare_studies.sql runs the query for all studies. The option -v study=NAME selects one study.

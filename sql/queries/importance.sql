@@ -1,11 +1,11 @@
 -- Which parameters matter? The query uses the ranks of the trials' values, so one huge value does not dominate the
--- result. The column spearman contains the rank correlation between the parameter and the value of a trial. If the
--- correlation is negative, trials with a larger parameter usually have a lower value. The column eta_squared shows how
--- much of the variance of the ranks the parameter explains, as a share from 0 to 1. To compute eta_squared, the query
--- divides the range of a numeric parameter into five parts. On the scale of the parameter's prior, all five parts have
--- the same width. Unlike spearman, eta_squared also detects an optimum in the middle of the range. The column by_chance
--- contains the value of eta_squared that is expected for a parameter without influence. If eta_squared is not much
--- larger than by_chance, the parameter may have no influence.
+-- result. The column `spearman` contains the rank correlation between the parameter and the value of a trial. If the
+-- correlation is negative, the value of a trial usually decreases when the parameter increases. The column
+-- `eta_squared` contains the share of the ranks' variance, from 0 to 1, that the parameter explains. To compute
+-- `eta_squared`, the query divides the range of a numeric parameter into five parts. On the scale of the parameter's
+-- prior, all five parts have the same width. Unlike `spearman`, `eta_squared` also detects an optimum in the middle of
+-- the range. The column `by_chance` contains the value that `eta_squared` would have on average if the parameter had no
+-- influence. If `eta_squared` is not much larger than `by_chance`, the parameter may have no influence.
 -- psql -f sql/queries/importance.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with ranked as materialized (

@@ -20,7 +20,7 @@ with dimensions as (
   from ledger.studies, jsonb_array_elements(spec -> 'space') with ordinality as space (dimension, place)
   where :'study' in (study, '')),
 placed as (
-  -- The first element of the kernel's vector theta is the amplitude, and the last element is the noise.
+  -- The first element of the kernel's vector `theta` is the amplitude, and the last element is the noise.
   select *, 1 + sum(columns) over (partition by study order by place) - columns as first,
     sum(columns) over (partition by study) + 2 as length
   from dimensions)

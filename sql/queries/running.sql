@@ -1,4 +1,4 @@
--- Which trials are in training, with which worker, and since when? A negative value of lease_seconds means that the
+-- Which trials are in training, with which worker, and since when? A negative value of `lease_seconds` means that the
 -- lease has expired. If a trial gets no heartbeat for the length of one lease, the manager takes the trial back from
 -- the worker.
 -- psql -f sql/queries/running.sql runs the query for all studies. The option -v study=NAME selects one study.

@@ -1,6 +1,6 @@
 -- Which results came too late, and do they differ from the recorded results? A result came too late if another worker
 -- had already claimed the trial, or if the trial had already ended. If the objective is deterministic, the late value
--- is equal to the recorded value, and the column difference contains 0.
+-- is equal to the recorded value, and the column `difference` contains 0.
 -- psql -f sql/queries/stale_results.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select attempts.study, attempts.trial, attempts.attempt, attempts.worker,

@@ -1,8 +1,8 @@
 -- How did the workers spend their time? For each study, the query divides the time of the workers into three parts. The
--- three parts are the training time, the idle time, and the time in which a worker holds a trial but does not train. A
--- worker holds a trial but does not train while the worker loads the objective or sends statements to the database.
+-- three parts are the training time, the idle time, and the time in which a worker holds a trial but does not train.
+-- While a worker loads the objective or sends statements to the database, the worker holds a trial but does not train.
 -- Most idle time passes while the manager proposes trials, or while the slowest trial of an iteration is in training.
--- The column proposing_seconds contains the time that the manager needed for its proposals.
+-- The column `proposing_seconds` contains the time that the manager needed for its proposals.
 -- psql -f sql/queries/where_time_went.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select progress.study, round(extract(epoch from progress.elapsed), 1) as elapsed_seconds,
@@ -22,7 +22,7 @@ cross join lateral (
   select count(*) as workers, sum(present_seconds) as present, sum(busy_seconds) as busy,
     sum(training_seconds) as training
   from ledger.utilisation
-  -- If a worker never announced itself, the column present_seconds is null.
+  -- If a worker never announced itself, the column `present_seconds` is null.
   where utilisation.study = progress.study and present_seconds is not null) as work
 where :'study' in (progress.study, '')
 order by progress.study;

@@ -1,5 +1,5 @@
--- How busy was each worker? The column present_seconds contains the time for which the worker was present. The column
--- busy_percent contains the time in which the worker held a trial, as a percentage of present_seconds.
+-- How busy was each worker? The column `present_seconds` contains the time for which the worker was present. The column
+-- `busy_percent` contains the percentage of `present_seconds` in which the worker held a trial.
 -- psql -f sql/queries/worker_activity.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select utilisation.study, utilisation.worker, workers.host,

@@ -1,7 +1,7 @@
 -- The iterations from `first` to `first + size - 1` whose environment differs from the environment of the previous
 -- iteration. The query skips the iterations without an environment. The first iteration with an environment is always
 -- in the result. Each row also contains the number of the last iteration that the query has read. If no iteration has
--- an environment, the query returns one row whose column number is null.
+-- an environment, the query returns one row in which the column `number` is null.
 with page as materialized (
   select iteration as number, environment from ledger.iterations
   where study_id = :study and iteration >= :first

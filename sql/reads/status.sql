@@ -1,10 +1,11 @@
--- The status of a study at one moment. The query counts the complete trials of each worker in an index. Apart from this
--- count, the duration of the query does not grow with the number of ended trials. The query computes the rate of ended
--- trials from the latest ended trials. The rate of ended trials does not include the time before the start of the
--- oldest live worker. If the rate included a pause of some hours without workers, the rate would be too low for a long
--- time. To keep the result small, the query returns the losses and the values of at most `improvements` trials. The
--- returned trials are improvements, so each returned trial has a lower loss than all earlier trials. The times since a
--- claim, an announcement or a failure are never negative, even if the database's clock was set back.
+-- The status of a study at one moment. To count the complete trials of each worker, the query reads an index. Except
+-- for the count of the complete trials, no part of the query takes longer if more trials have ended. The query computes
+-- the rate of ended trials from the latest ended trials. To compute the rate of ended trials, the query ignores the
+-- time before the start of the oldest live worker. If the query included a pause of some hours without workers, the
+-- computed rate would be too low for a long time. To keep the result small, the query returns the losses and the values
+-- of at most `improvements` trials. The returned trials are improvements, so each returned trial has a lower loss than
+-- all earlier trials. The times since a claim, an announcement or a failure are never negative, even if the database's
+-- clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where study_id = :study),
 counted as materialized (select * from ledger.counts where study_id = :study),
@@ -43,7 +44,7 @@ improvement as materialized (
 select
   study.study as name, study.state, study.reason, coalesce(study.spec ->> 'mode', 'batch') as mode, study.direction,
   study.target, study.patience, study.timeout_seconds,
-  -- A timeout limits only the time for which managers have held the study.
+  -- The stopping criterion `timeout` limits only the time for which managers have held the study.
   case when study.timeout_seconds is not null then
     greatest(study.timeout_seconds - study.managed_seconds - coalesce((
       select sum(greatest(extract(epoch from moment.now - claimed_at), 0)) from ledger.managers
@@ -89,7 +90,7 @@ select
      select attempt.trial, attempt.attempt, attempt.worker, attempt.outcome, attempt.ended_at,
        right(attempt.error, 1000) as error
      from (
-       -- The trials that have not ended come first, because PostgreSQL sorts null before all times in descending order.
+       -- In a descending order, PostgreSQL sorts null before all times, so the trials that have not ended come first.
        select trial as number from ledger.trials
        where study_id = :study and failures + crashes + lost > 0
        order by finished_at desc

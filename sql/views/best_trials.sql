@@ -1,9 +1,10 @@
 -- All complete trials. The view ranks the trials of each study by loss. If two trials have equal losses, the trial with
 -- the lower number comes first. The view includes imported trials, because the optimizer also uses the losses of
--- imported trials. The column source shows which trials were imported. In other views, window functions are partitioned
--- by the study's name, so that a query for one study reads only the rows of that study. In the view best_trials, the
--- lateral subquery replaces the partition. The subquery reads only the index trial_best, which contains the trials in
--- the order of their ranks. Therefore a query with a condition such as `rank <= 10` reads only the best trials.
+-- imported trials. The column `source` shows which trials a user has imported. In other views, window functions are
+-- partitioned by the study's name, so that a query for one study reads only the rows of that study. Instead of a
+-- partition, the view `best_trials` uses a lateral subquery. The subquery reads only the index `trial_best`, which
+-- contains the trials in the order of their ranks. Therefore a query with a condition such as `rank <= 10` reads only
+-- the best trials.
 create or replace view ledger.best_trials as
 select
   study.name as study,

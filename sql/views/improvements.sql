@@ -1,6 +1,7 @@
--- The improvements, which are the trials that are better than all trials with a lower number. The row of each told
--- iteration contains the numbers of the iteration's improvements (ledger.mark_told). Therefore the view reads only the
--- recorded improvements, and the trials of the iterations that are not told.
+-- All improvements. An improvement is a trial that is better than all trials of the study with a lower number. When the
+-- optimizer has received the losses of an iteration, the row of the iteration contains the numbers of the iteration's
+-- improvements (ledger.mark_told). Therefore the view reads only the recorded improvements, and the trials of the
+-- iterations whose losses the optimizer has not received.
 create or replace view ledger.improvements as
 select study_id, study, trial, iteration, loss, value
 from (
@@ -24,9 +25,9 @@ from (
     from ledger.study
     join ledger.iteration on iteration.study_id = study.id
     cross join lateral (
-      -- A trial that is not better than all earlier trials of its iteration is no improvement. The index returns the
-      -- trials of an iteration in the order of the trials' numbers. The subquery filters the trials, so that PostgreSQL
-      -- does not have to sort all trials of a large iteration.
+      -- An improvement must be better than all earlier trials of its iteration. The index returns the trials of an
+      -- iteration in the order of the trials' numbers. The subquery filters the trials, so that PostgreSQL does not
+      -- have to sort all trials of a large iteration.
       select local.*
       from (
         select trial.number, trial.iteration, trial.loss, trial.metrics,

@@ -7,8 +7,7 @@ select
   count(distinct attempt.trial) as trials,
   count(distinct attempt.worker) as workers,
   coalesce(sum(attempt.seconds), 0) as training_seconds,
-  -- If the database's clock was set back during an attempt, the duration of the attempt would be negative without
-  -- `greatest`.
+  -- The function `greatest` prevents a negative duration if the database's clock was set back during an attempt.
   sum(greatest(extract(epoch from coalesce(attempt.ended_at, ledger.clock()) - attempt.claimed_at), 0))::float8
     as claimed_seconds,
   max(attempt.ended_at) as last_ended_at

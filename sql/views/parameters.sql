@@ -16,8 +16,8 @@ select
       select (min(choice.place) - 1) / nullif(jsonb_array_length(chosen.choices) - 1, 0)::float8
       from jsonb_array_elements(chosen.choices) with ordinality as choice (value, place)
       where choice.value = chosen.value)
-    -- The column position is null for a categorical parameter without an order, because the choices have no lowest and
-    -- no highest value.
+    -- If the choices of a categorical parameter have no order, the column `position` is null, because no choice is the
+    -- lowest or the highest.
     when (chosen.number between chosen.low and chosen.high) is not true then null
     when chosen.prior = 'log-uniform'
     then (ln(chosen.number) - ln(chosen.low)) / nullif(ln(chosen.high) - ln(chosen.low), 0)
@@ -42,7 +42,8 @@ cross join lateral (
     trial.params -> (dimension ->> 'name') as value,
     ledger.number(trial.params -> (dimension ->> 'name')) as number
   from jsonb_array_elements(study.spec -> 'space') as dimension
-  -- Without the clause "offset 0", the planner could join the studies with their dimensions first, and then the trials.
+  -- Without the clause "offset 0", the planner could first join the studies with their dimensions, and then join the
+  -- result with the trials.
   offset 0) as chosen;
 
 comment on view ledger.parameters is

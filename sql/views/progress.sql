@@ -1,6 +1,6 @@
 -- One row for each study, with its progress and its best result. The budget is the number of trials that the optimizer
 -- may propose. If every trial of a round fails, the next round of the iteration replaces the failed round. The columns
--- proposed and ended do not count the trials of a replaced round.
+-- `proposed` and `ended` do not include the trials of a replaced round.
 create or replace view ledger.progress as
 select
   study.name as study,
@@ -19,8 +19,8 @@ select
   best.value as best_value,
   best.score as best_score,
   study.created_at,
-  -- If the database's clock was set back after the creation of the study, the elapsed time would be negative without
-  -- `greatest`.
+  -- The function `greatest` prevents a negative elapsed time if the database's clock was set back after the creation of
+  -- the study.
   greatest(coalesce(study.finished_at, ledger.clock()) - study.created_at, interval '0') as elapsed,
   study.reason,
   best.metric,

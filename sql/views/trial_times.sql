@@ -1,8 +1,9 @@
 -- For each trial, the view shows the time in the queue, the time with a worker, and the time in training. The time in
 -- training is a part of the time with a worker. After a worker has released a trial, the trial is in the queue again.
 -- When a trial returns to the queue, ledger.trial no longer contains the time at which the trial first entered the
--- queue. If a trial of an iteration's first round has returned to the queue, began_at is the time at which the manager
--- proposed the iteration. If a trial of a later round has returned to the queue, began_at is null.
+-- queue. If a trial of an iteration's first round has returned to the queue, the column `began_at` contains the time at
+-- which the manager proposed the iteration. If a trial of a later round has returned to the queue, the column
+-- `began_at` is null.
 create or replace view ledger.trial_times as
 select
   study,

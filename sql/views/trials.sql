@@ -1,5 +1,5 @@
 -- All trials. The view does not show the claims, because only the worker that holds a trial may know the trial's claim.
--- The column seconds contains the training time of the attempt that completed the trial.
+-- The column `seconds` contains the training time of the attempt that completed the trial.
 create or replace view ledger.trials as
 select
   trial.study_id,
@@ -14,7 +14,7 @@ select
   trial.loss,
   ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric) as value,
   trial.metrics,
-  -- PostgreSQL runs the subquery of the column seconds only if a query selects this column.
+  -- PostgreSQL runs the subquery of the column `seconds` only if a query selects this column.
   (select max(attempt.seconds)
    from ledger.attempt
    where attempt.study_id = trial.study_id and attempt.trial = trial.number and attempt.outcome = 'complete') as seconds,

@@ -1,10 +1,11 @@
--- The utilisation of each worker for each study. The utilisation is the busy time divided by the present time. A worker
--- is busy while the worker holds at least one trial, from the claim to the end of the attempt. The presence of a worker
--- for a study begins when the worker has started and the study exists. The presence of a worker for a study ends when
--- the worker stops or the study ends. If a worker has not stopped, and its last announcement is at most 30 seconds old,
--- the worker is present now. A worker with an open attempt is also present now. For any other worker that has not
--- stopped, the presence ends at the later of two times: the worker's last announcement, and the end of the worker's
--- last attempt. The view ignores the end of a lost attempt, because the worker did not record the end of the attempt.
+-- The utilisation of each worker for each study. The utilisation is the time for which the worker is busy, divided by
+-- the time for which the worker is present. A worker is busy while the worker holds at least one trial. A worker holds
+-- a trial from the claim to the end of the attempt. The presence of a worker for a study begins when the worker has
+-- started and the study exists. The presence of a worker for a study ends when the worker stops or the study ends. If a
+-- worker has not stopped, and its last announcement is at most 30 seconds old, the worker is present now. A worker that
+-- has an open attempt is present now. If a worker has not stopped, and is not present now, the presence of the worker
+-- ended at the later of two times: the worker's last announcement, and the end of the worker's last attempt. The view
+-- ignores the end of a lost attempt, because the worker did not record the end of the attempt.
 create or replace view ledger.utilisation as
 select
   study,
@@ -36,7 +37,7 @@ from (
       bool_or(attempt.outcome is null) as is_under_way,
       max(attempt.ended_at) filter (where attempt.outcome <> 'lost') as last_heard_at,
       -- If the database's clock was set back, the recorded end of an attempt can be before the start. The function
-      -- tstzrange raises an error if the end of a range is before the start.
+      -- `tstzrange` raises an error if the end of a range is before the start.
       range_agg(tstzrange(
         attempt.claimed_at, greatest(attempt.claimed_at, coalesce(attempt.ended_at, ledger.clock())))) as held
     from ledger.attempt

@@ -1,6 +1,6 @@
 -- All workers, including stopped workers. A worker that has not stopped is alive if the worker's last announcement is
 -- at most 30 seconds old. Any worker, even a stopped worker, is alive while the worker holds a trial whose lease has
--- not ended. The columns study and trial identify the trial that the worker holds now.
+-- not ended. The columns `study` and `trial` identify the trial that the worker holds now.
 create or replace view ledger.workers as
 select
   worker.name as worker,

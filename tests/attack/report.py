@@ -14,7 +14,8 @@ The manager and the workers are real processes. The test runs these attacks one 
 - Hostile objectives return wrong values, raise unusual exceptions, end the trainer's process, or block the trainer's
   process. Other hostile objectives write to the trainer's pipes, look for passwords, or start processes that outlive
   the trial.
-- The attack runs commands with damaged exports, study files, csv files, parquet files and files of points.
+- The attack damages exports, study files, csv files, parquet files and files of points, and runs commands with the
+  damaged files.
 - A second user of the machine puts Python modules into the folder in which a command starts. The second user also puts
   a ledger into a folder in which root starts a command.
 

@@ -21,15 +21,15 @@ processes, a real PostgreSQL server, and a proxy between the processes and the s
 faults, one after the other:
 
 - The test kills worker processes and the manager process.
-- The test stops workers for longer than a lease, and then lets these workers continue.
+- The test pauses workers until their leases have expired, and then lets the paused workers continue.
 - The test restarts, crashes and kills PostgreSQL.
 - The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
   statement.
 
-A fault counts as a hit if a statement was open on an affected connection. A fault of a worker, or of the worker's
-connection, also counts as a hit if the worker held a claim. A fault of the manager or of PostgreSQL also counts as a
-hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial of the
-study with the trial of the same number in a study without faults.
+A fault is a hit if an SQL statement was open on a connection that the fault affected. A fault of a worker, or of the
+worker's connection, is also a hit if the worker held a claim. A fault of the manager or of PostgreSQL is also a hit if
+any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial of the study
+with the trial of the same number in a study without faults.
 
 """
 

@@ -57,6 +57,6 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"{len(soaked.left)} processes exited without an injected fault as the cause.",
+        f"{len(soaked.left)} processes exited, but no injected fault was the cause.",
     ]
     return "\n".join(lines) + "\n"

@@ -21,9 +21,9 @@ class OwnModules:
     """The modules of the package that defines an objective, and the modules in the same folder as this package.
 
     A module in the same folder as the package belongs to the user's code. For example, ``helpers.py`` is in the same
-    folder as ``objective.py``. If the folder contains installed packages, the module must also belong to the same
-    distribution as the package. Because of the condition on the distribution, the class selects the same modules on
-    every machine. The ledger's own modules never belong to the user's code.
+    folder as ``objective.py``. If the folder contains installed packages, a module must also be in the same
+    distribution as the objective's package. A distribution contains the same modules on every machine, so the class
+    selects the same modules on every machine. The ledger's own modules never belong to the user's code.
 
     Parameters
     ----------

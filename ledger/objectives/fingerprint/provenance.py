@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 # If a git process runs for more than `_GIT_SECONDS` seconds, the ledger ends the process. For example, git can be slow
 # on a slow disk.
 _GIT_SECONDS = 10.0
-# Number of digits of a SHA-1 hash. Most git repositories use SHA-1. Repositories in git's newer format use SHA-256.
+# Number of hexadecimal digits of a SHA-1 hash. Most git repositories use SHA-1. Repositories in git's newer format use
+# SHA-256.
 _SHA1_DIGITS = 40
-# Largest number of recorded package versions. The ledger accepts at most 10,000 bytes for all versions together.
+# Largest number of recorded package versions. The ledger accepts at most 10,000 bytes for all package versions of an
+# objective together.
 _MOST_VERSIONS = 150
 
 
@@ -42,7 +44,8 @@ def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | Non
     commit : str or None
         The commit, or None if git is not installed or no repository contains the folder.
     is_clean : bool or None
-        Whether the files are equal to the files in the commit. None means that no commit or no file exists.
+        Whether the files are equal to the files in the commit. `is_clean` is None if no commit exists, or if no file
+        exists.
     """
     commit = (_git(folder, "rev-parse", "--verify", "HEAD") or "").strip()
     if not commit:
@@ -76,8 +79,8 @@ def package_versions(packages: Iterable[str]) -> dict[str, str]:
     wanted = set(packages) - sys.stdlib_module_names
     if not wanted:
         return versions
-    # The import of `importlib.metadata` is inside the function, so that a trainer that needs no package versions uses 3
-    # MB less memory.
+    # The import of `importlib.metadata` needs 3 MB of memory, so only a trainer that needs package versions imports
+    # `importlib.metadata`.
     from importlib.metadata import distributions
 
     # The metadata of a damaged installation can raise any exception.

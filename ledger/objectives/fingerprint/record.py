@@ -99,7 +99,7 @@ class ObjectiveCode:
         return digest_parts(part.to_json() for part in self.parts)
 
     def without_source(self) -> "ObjectiveCode":
-        """Return a copy of the code that contains the hashes, but neither the source texts nor the shown values."""
+        """Return a copy of the code with the hashes, but without source texts and without shown values."""
         return replace(self, texts={}, parts=tuple(replace(part, shown=None) for part in self.parts))
 
     def to_json(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class ObjectiveCode:
 
     @classmethod
     def from_json(cls, value: object) -> "ObjectiveCode":
-        """Convert the JSON object that `to_json` has written to an `ObjectiveCode`.
+        """Create an `ObjectiveCode` from a JSON object that `to_json` has written.
 
         Raises
         ------
@@ -142,7 +142,7 @@ def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
     """Return the SHA-256 hash of the parts of an objective's code in hexadecimal form.
 
     The hash does not depend on the order of the parts, or on the attribute `shown` of a part. The SQL function
-    ledger.code_digest computes the same hash.
+    `ledger.code_digest` computes the same hash.
     """
     keys = ("kind", "name", "code", "value", "unwatched")
     digests = sorted(_digest("".join(_digest(part[key]) if key in part else "-" for key in keys)) for part in parts)
@@ -197,7 +197,7 @@ def limited(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def joined(codes: Iterable[ObjectiveCode]) -> ObjectiveCode:
-    """Return the code of an objective that consists of several objects, such as the steps of a pipeline.
+    """Return the joint code of several objects that belong to one objective, such as the steps of a pipeline.
 
     The git commit is the commit of the first object.
 
@@ -230,7 +230,7 @@ def joined(codes: Iterable[ObjectiveCode]) -> ObjectiveCode:
 
 
 def watched(parts: Sequence[CodePart]) -> str:
-    """Return a text of one line that lists the parts that the ledger compares.
+    """Return one line that lists the parts that the ledger watches for changes.
 
     Examples
     --------
@@ -245,7 +245,7 @@ def watched(parts: Sequence[CodePart]) -> str:
 
 
 def not_watched(parts: Sequence[CodePart]) -> str:
-    """Return a text of one line that lists the values without a hash, and the types of the values.
+    """Return one line of text. The line lists each value without a hash, and the value's type.
 
     The text can be empty.
 
@@ -271,7 +271,8 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
     ----------
     recorded, present : sequence of CodePart
     values : bool
-        Whether the function also compares the values. A value that a module computes may differ on another machine.
+        Whether the function also compares the values in the code. If a module computes a value, the value may differ on
+        another machine.
 
     Examples
     --------
@@ -317,9 +318,10 @@ def _changed(before: CodePart, now: CodePart) -> str:
 
 
 def _is_optional(part: CodePart) -> bool:
-    """Return whether the part may be missing.
+    """Return whether the part may be missing from the recorded code or from the present code.
 
-    A file of a command may be missing, because a program can create a file, and a worker's pattern can omit a file.
+    A file of a command may be missing, because the program of the command may create the file later. A file of a
+    command may also be missing, because a worker's pattern may omit the file.
     """
     return part.kind == "command file"
 
@@ -329,7 +331,7 @@ def _place(part: CodePart) -> int:
 
 
 def _storable(name: str) -> str:
-    """Return a name of at most `_LONGEST_NAME` characters that PostgreSQL can store."""
+    """Convert a name to a text that PostgreSQL can store. The text has at most `_LONGEST_NAME` characters."""
     text = name.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 20]}...{_digest(text)[:16]}"
 

@@ -174,7 +174,7 @@ def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, Fu
 
 
 def without_decorators(node: ast.AST, is_omitted: Callable[[ast.expr], bool]) -> ast.AST:
-    """Return the definition of a function without the decorators for which `is_omitted` returns True.
+    """Return the definition of a function, and omit each decorator for which `is_omitted` returns True.
 
     If `node` is not the definition of a function, the result is `node` itself.
     """

@@ -34,7 +34,7 @@ _DEEPEST = 100
 class CodeTracer:
     """Finds the objects that an objective uses, directly or through the user's functions, classes and modules.
 
-    The tracer reads sources and values. The tracer does not call the user's functions.
+    The tracer reads source texts and values. The tracer does not call the user's functions.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class CodeTracer:
         self._own = OwnModules(module)
         self.folder = self._own.folder or os.path.realpath(os.curdir)
         self._hasher = ValueHasher(self._refer, lambda kind: _module_of(kind) in self._own, self._own.folder)
-        # A mapping from the id of each found function or class to the object and its name. The mapping keeps a
+        # A mapping from the id of each found function or class to the object and the object's name. The mapping keeps a
         # reference to each object, so that Python does not reuse the id of the object.
         self._found: dict[int, tuple[object, str]] = {}
         self._names: set[tuple[int, str]] = set()
@@ -182,8 +182,8 @@ class CodeTracer:
         if isinstance(value, FunctionType | type):
             self._refer(value)
             if _module_of(value) not in self._own and source is None:
-                # The recorded code of a notebook contains no import statements, so the tracer adds the imported
-                # function or class itself.
+                # The recorded code of a notebook contains no import statements, so the tracer adds the function or the
+                # class that the notebook has imported.
                 self._value("module value", label, value)
             return
         imported = None if source is None else source.imported(name)
@@ -393,7 +393,8 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _global_uses(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each global name that a code object loads, and the chain of attributes that are read from the name."""
+    """Yield each global name that a code object loads, and the chain of attributes that the code object reads from the
+    name."""
     instructions = list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.opname in _GLOBAL_OPCODES:

@@ -41,12 +41,14 @@ class ValueHasher:
     Parameters
     ----------
     refer : callable
-        Function that converts a function, a class or a module to a text. The hash is computed from this text.
+        Function that converts a function, a class or a module to a text. The class computes the hash of the function,
+        class or module from the text.
     is_own : callable
         Function that receives the class of an object, and returns whether the class belongs to the user's code. If the
         class belongs to the user's code, the hash of the object is computed from the object's attributes.
     folder : str or None
-        The folder of the user's code. The hash of a path in this folder does not depend on the location of the folder.
+        The folder of the user's code. If a path is in `folder`, the hash of the path does not depend on the location of
+        `folder`.
     """
 
     def __init__(self, refer: Callable[[Any], str], is_own: Callable[[type], bool], folder: str | None) -> None:
@@ -83,7 +85,10 @@ class ValueHasher:
         return hashed
 
     def _content(self, value: Any, depth: int) -> Iterable[str | bytes | memoryview]:
-        """Return the parts from which the hash of a value is computed. The first part is the kind of the value."""
+        """Return the parts from which the hash of a value is computed.
+
+        The first returned part is the kind of the value.
+        """
         kind = type(value)
         if kind in _SCALARS:
             return kind.__name__, self._scalar(value)
@@ -128,8 +133,8 @@ class ValueHasher:
     def _sequence(self, value: Any, depth: int) -> Iterable[str | bytes]:
         kind = "list" if isinstance(value, list) else "tuple"
         name = kind if type(value) in (list, tuple) else self._refer(type(value))
-        # The code converts all items to one text, because the hashing of each single number would be slow for a long
-        # list.
+        # The code converts all items of a sequence to one text, because a separate hash for each item would be slow for
+        # a long list.
         if all(type(item) in _SCALARS for item in value):
             return name, json.dumps([self._scalar(item) for item in value])
         return name, "of", *(self._hash(item, depth) for item in value)
