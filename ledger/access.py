@@ -25,13 +25,13 @@ from ledger.text import one_line
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# Time limit in seconds for one statement of a migration. The time limit is long, because a migration may have to
-# rewrite a whole table.
+# Time limit in seconds for one statement of a migration. The time limit of a migration is long, because the migration
+# may rewrite a whole table.
 MIGRATION_SECONDS = 3600.0
 
 
 class MissingPrivilegeError(LedgerError):
-    """The database refused an operation because the database role lacks a privilege.
+    """An exception that reports that the database role lacks a privilege for an operation.
 
     Attributes
     ----------

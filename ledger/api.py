@@ -59,9 +59,9 @@ class Study:
     name : str, optional
         The study's name, which is unique in a ledger. A name has 1 to 100 letters, digits, dots, underscores or
         hyphens, and begins with a letter or digit. The default name contains the function's name, the seed and a part
-        of a hash of the study's settings. A study whose objective has no name, such as a lambda, needs the argument
-        `name`. If the ledger already contains a study with the same name and the same settings, `run` continues the
-        recorded study.
+        of a hash of the study's settings. A lambda has no name, so a study with a lambda needs the argument `name`. If
+        the ledger already contains a study with the same name and the same settings, `run` continues the recorded
+        study.
     iterations : int, optional
         The budget as a number of iterations, from 1 to 1,000,000. The number of trials is `iterations` times
         `batch_size`. The default is 3. If `run` continues a recorded study, the budget may be larger than the recorded
@@ -71,13 +71,13 @@ class Study:
         The last batch may have fewer than `batch_size` trials.
     timeout : float, optional
         The time limit of the study in seconds, from 0.01 to 31,536,000. The time limit excludes the time between two
-        runs. After the time limit, the running trials have 8 seconds to end. The default is no time limit.
+        runs. After the time limit, the running trials have 8 seconds to end. By default, the study has no time limit.
     target : float, optional
         The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
-        The study ends if `patience` successive trials have not improved the best value. The range is 1 to 1,000,000. By
-        default, the patience is not limited. If `run` continues a recorded study, `timeout`, `target` and `patience`
-        may differ from the recorded values.
+        The study ends if `patience` successive trials have not improved the best value. `patience` is from 1 to
+        1,000,000. By default, the study has no patience limit. If `run` continues a recorded study, `timeout`, `target`
+        and `patience` may differ from the recorded values.
     batch_size : int, optional
         The number of trials that the optimizer proposes together, from 1 to 1,000,000. In steady mode, `batch_size` is
         the total number of pending and running trials. The default is 2.
@@ -254,15 +254,15 @@ class Study:
             `stop` to stop the search. If a callback raises an exception, the search ends, and `run` raises the
             exception.
         show : bool, optional
-            Whether to show the progress of the search. In a notebook or on a terminal, the method updates a status. On
-            any other output, the method prints one line for each iteration. By default, the method shows the progress
-            only in a notebook.
+            Whether to show the progress of the search. In a notebook or on a terminal, the method updates a status
+            display. On any other output, the method prints one line for each iteration. By default, the method shows
+            the progress only in a notebook.
         if_changed : {"refuse", "accept", "new"}, optional
             What to do if the recorded code of the objective differs from the current code. The code consists of the
             functions and the values that the objective uses. By default ("refuse"), the method raises an error that
             names the changes. With "accept", the study continues with the new code. The ledger records the number of
             the first trial with the new code. With "new", the method runs a new study. The name of the new study ends
-            with a part of the new code's hash. A later call with "new" continues the new study.
+            with a part of the new code's hash. A later call of `run` with "new" continues the new study.
 
         Returns
         -------
@@ -311,11 +311,11 @@ class Study:
         workers : int, optional
             The number of worker processes. See the parameter `workers` of `run`.
         callbacks : iterable of callable, optional
-            The same functions as the parameter `callbacks` of `run`.
+            See the parameter `callbacks` of `run`.
         show : bool, optional
             Whether to show the progress of the search. See the parameter `show` of `run`.
         if_changed : {"refuse", "accept", "new"}, optional
-            The same values as for the parameter `if_changed` of `run`.
+            See the parameter `if_changed` of `run`.
 
         Returns
         -------
@@ -325,7 +325,7 @@ class Study:
         Raises
         ------
         LedgerError
-            The method `result` of the returned `RunningSearch` raises the errors of `run`.
+            If the search fails, the method `result` of the returned `RunningSearch` raises the same error as `run`.
 
         Examples
         --------
@@ -374,8 +374,8 @@ class Study:
         Parameters
         ----------
         if_changed : {"refuse", "accept", "new"}, optional
-            The same as the parameter `if_changed` of `run`. Only the first call uses the parameter. A study without an
-            objective has no code, so the parameter has no effect.
+            See the parameter `if_changed` of `run`. Only the first call of `ask` uses `if_changed`. A study without an
+            objective has no code, so `if_changed` has no effect.
 
         Returns
         -------
@@ -536,7 +536,7 @@ class Study:
             )
         self._refuse_inside("run")
         if workers is not None and workers < 1:
-            raise UsageError(f"workers {workers!r} must be 1 or more")
+            raise UsageError(f"the number of workers must be 1 or more, but it is {workers!r}")
         check_if_changed(if_changed)
         workers = workers or min(os.cpu_count() or 1, self._study.batch_size)
         settings = settings_of(self._database)

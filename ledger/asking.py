@@ -48,7 +48,7 @@ _HEARTBEAT_POLL = 0.2
 
 @dataclass(frozen=True)
 class AskedTrial:
-    """A trial that `ledger.Study.ask` has claimed for this program.
+    """A trial that `ledger.Study.ask` has claimed for this program, with the parameters to evaluate.
 
     Attributes
     ----------
@@ -78,13 +78,15 @@ class AskedTrial:
 
 
 class _ClosedError(LedgerError):
-    """Reports to a thread that another thread has closed the study, or has detected the end of the study."""
+    """An exception that ends a call of a method. Another thread has closed the study, or the study has ended."""
 
 
 @dataclass
-class _Held:
-    """A claimed trial, the thread that claimed the trial, and the times of the claim and of the next heartbeat. The
-    times are values of `time.monotonic`.
+class _HeldTrial:
+    """A record of one trial that this program has claimed. The record contains the thread that claimed the trial, and
+    the times of the claim and of the next heartbeat.
+
+    The times are values of `time.monotonic`.
     """
 
     claimed: ClaimedTrial
@@ -95,7 +97,8 @@ class _Held:
 
 
 class TrialAsker:
-    """Claims trials of one study for this program. Manages the study if no other program manages the study.
+    """An object that claims trials of one study for this program. The object also manages the study if no other program
+    manages the study.
 
     One thread renews the claims of the trials, and a second thread proposes the trials. Each method may be called from
     any thread.
@@ -122,7 +125,7 @@ class TrialAsker:
         self._study, self._settings = study, settings
         self._space = study.space.to_json()
         self._scale: ValueScale = value_scale(study.spec()["objective"])
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, _HeldTrial] = {}
         # `_lock` protects the database session and the claimed trials. A thread must acquire `_finishing` before the
         # thread reads the final row of the study.
         self._lock, self._finishing = threading.Lock(), threading.Lock()
@@ -265,7 +268,7 @@ class TrialAsker:
             return row.id
 
     def _keep(self, claimed: ClaimedTrial) -> AskedTrial:
-        held = _Held(claimed)
+        held = _HeldTrial(claimed)
         held.heartbeat_at = held.since + claimed.heartbeat_seconds
         with self._lock:
             self._held[claimed.trial] = held
@@ -284,8 +287,8 @@ class TrialAsker:
                 self.close()
 
     def _check_waiting(self) -> None:
-        """Raise a LedgerError if `ask` would wait forever, because only the calling thread can end the trials that
-        `ask` waits for.
+        """Raise a LedgerError if `ask` would wait forever. `ask` would wait forever if the calling thread itself has
+        claimed all open trials.
 
         If another thread has claimed the trial, `ask` waits until the other thread calls `tell`.
         """
@@ -300,8 +303,8 @@ class TrialAsker:
         if open_trials == held:
             raise LedgerError(
                 f"ask: study {self._study.name} needs the results of {held} running trials of this program before its"
-                ' next proposal: tell() one of these trials first, or give the study mode="steady" or a larger'
-                " batch_size"
+                ' next proposal: call tell() for a running trial first, or pass mode="steady" or a larger'
+                " batch_size to Study()"
             )
 
     def _call(self, statement: Callable[..., Any], *arguments: Any) -> Any:
@@ -362,7 +365,7 @@ class TrialAsker:
 
 
 class _ClosingObserver(search.SearchObserver):
-    """An observer that stops the search when the program closes the study."""
+    """An observer of a search. The observer stops the search when the program closes the study."""
 
     def __init__(self, is_closing: threading.Event) -> None:
         self._is_closing = is_closing

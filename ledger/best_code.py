@@ -1,7 +1,8 @@
 """Python code that builds a study's estimator with the best parameters, and trains the estimator.
 
-The code needs neither the ledger nor its database. With the same packages, the code trains the same estimator as
-`ledger.refitting.refit`. If the data file contains text, the estimator in the code also encodes the text as numbers.
+The code needs neither the package `ledger` nor the ledger's database. With the same packages, the code trains the same
+estimator as `ledger.refitting.refit`. If the data file contains text, the estimator in the code also encodes the text
+as numbers.
 """
 
 import importlib
@@ -44,7 +45,7 @@ def best_code(
     trial, value, params : int, float, mapping
         The number, the value and the parameters of the best trial.
     contents : sequence of bytes
-        The contents of the data files, which `ledger.refitting.stored_contents` returns.
+        The contents of the data files, as returned by `ledger.refitting.stored_contents`.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def best_code(
     """
     form = training_form(study, spec["objective"], "best_code")
     dataset = load_dataset(form, contents)
-    code = _Code()
+    code = _GeneratedCode()
     weights = _data(code, form, dataset, contents)
     seed = derive(spec["seed"], "trial", trial)
     if own_references(form.steps):
@@ -83,13 +84,14 @@ def best_code(
     return "\n".join([title, *code.imports(), "", *code.lines])
 
 
-class _Code:
-    """Lines of code, and the import statements that the lines need."""
+class _GeneratedCode:
+    """Python code that this module generates: the lines of the code, and the import statements that the lines need."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._modules: list[str] = []
-        # Maps each imported name in the code to the module of the imported object and the object's name in the module.
+        # Each key is a name that the code imports. Each value contains the module of the imported object, and the
+        # object's name in the module.
         self._imported: dict[str, tuple[str, str]] = {}
 
     def imports(self) -> list[str]:
@@ -137,7 +139,7 @@ class _Code:
         return f"{start}\n{''.join(lines)}{' ' * indent}{end}"
 
 
-def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays, contents: Sequence[bytes]) -> str | None:
+def _data(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, contents: Sequence[bytes]) -> str | None:
     """Add the lines of code that read the data. Return the expression for the weights of the rows, or None if the rows
     have no weights.
     """
@@ -154,7 +156,7 @@ def _data(code: _Code, form: TrainingForm, dataset: DatasetArrays, contents: Seq
     return weights
 
 
-def _read_file(code: _Code, form: TrainingForm, dataset: DatasetArrays, content: bytes) -> str | None:
+def _read_file(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, content: bytes) -> str | None:
     assert form.data is not None
     assert dataset.encoding is not None
     encoding, roles, file = dataset.encoding, form.data.roles, form.data.file
@@ -197,11 +199,11 @@ def _are_numbers(content: bytes, file_format: str, column: str) -> bool:
     return all(parse_number(cells[index]) is not None for _, cells in rows())
 
 
-def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argument: str) -> str:
+def _preprocess(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, argument: str) -> str:
     """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model
     runs.
 
-    The pipeline's method `fit` has an argument for the weights of the rows. Return the name of the argument.
+    Return the name of the argument with which the pipeline's method `fit` receives the weights of the rows.
     """
     steps = []
     encoding = dataset.encoding
@@ -231,7 +233,7 @@ def _preprocess(code: _Code, form: TrainingForm, dataset: DatasetArrays, argumen
     return f"model__{argument}"
 
 
-def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed: int) -> str:
+def _own_estimator(code: _GeneratedCode, form: TrainingForm, params: dict[str, Any], seed: int) -> str:
     """Add the lines that create an estimator whose code the user has written. This process does not import the user's
     code.
     """
@@ -251,8 +253,8 @@ def _own_estimator(code: _Code, form: TrainingForm, params: dict[str, Any], seed
 
 
 def _public_name(kind: type) -> tuple[str, str]:
-    """Return the name of a module that contains the class, and the name of the class. If several modules contain the
-    class, return the module with the shortest path.
+    """Return the name of a module that contains the class `kind`, and the name of the class. If several modules contain
+    the class, return the module with the shortest path.
     """
     parts = kind.__module__.split(".")
     for length in range(1, len(parts)):
@@ -263,7 +265,7 @@ def _public_name(kind: type) -> tuple[str, str]:
 
 
 def _changed_params(estimator: Any) -> dict[str, Any]:
-    """Return those parameters of an estimator whose values differ from the default values of the estimator's class."""
+    """Compare an estimator's parameters with the default values of its class, and return the parameters that differ."""
     params: dict[str, Any] = estimator.get_params(deep=False)
     try:
         initial = type(estimator)().get_params(deep=False)

@@ -23,7 +23,7 @@ MOST_STUDIES = 12
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """A comparison of studies. The function `compare` reads the studies from the ledger.
+    """The result of the function `ledger.compare`: the compared studies, in groups of comparable studies.
 
     Attributes
     ----------
@@ -62,7 +62,8 @@ class StudyComparison:
         Raises
         ------
         LedgerError
-            No trial is complete, or the comparison has several groups. The values of two groups are not comparable.
+            No trial is complete, or the comparison has several groups. The values of studies in different
+            groups are not comparable.
 
         Examples
         --------
@@ -171,14 +172,14 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise a UsageError if a name is not a string, if a name occurs twice, or if the caller passes 0 or more than 12
-    names.
+    """Raise a UsageError if a name is not a string, if a name occurs twice, or if the caller passes no name or more
+    than 12 names.
     """
     for name in names:
         if not isinstance(name, str):
             raise UsageError(f"compare: the name of a study must be a text, not {show(name)}; pass result.name")
     if not 1 <= len(names) <= MOST_STUDIES:
-        raise UsageError(f"compare: {len(names)} studies are given; give 1 to {MOST_STUDIES} studies")
+        raise UsageError(f"compare: {len(names)} studies are given; pass the names of 1 to {MOST_STUDIES} studies")
     for index, name in enumerate(names):
         if name in names[:index]:
             raise UsageError(f"compare: study {show(name)} is given twice; give each study once")

@@ -20,13 +20,13 @@ _FRAMES = 3
 
 
 class LedgerError(Exception):
-    """An error with a one-line message for the user.
+    """An exception with a one-line message for the user.
 
     The message names the error, the place of the error and a solution. A `UsageError` reports an invalid request of the
     user. If a LedgerError is not a UsageError, the request is valid, but the program cannot carry out the request at
     present. For example, the program raises a LedgerError if a study has failed, if a study does not exist, or if the
-    database is unavailable. A command that ends with a LedgerError exits with code 1, or with code 2 if the error is a
-    UsageError.
+    database is unavailable. A command that ends with a UsageError exits with code 2. A command that ends with any other
+    LedgerError exits with code 1.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class LedgerError(Exception):
 
 
 class UsageError(LedgerError):
-    """An invalid request, such as an invalid argument, option, file or search space.
+    """An exception that reports an invalid request, such as an invalid argument, option, file or search space.
 
     The program raises a UsageError before it writes any data. A command that ends with a UsageError exits with code 2.
 
@@ -60,10 +60,10 @@ class UsageError(LedgerError):
 
 
 class StudyFailedError(LedgerError):
-    """A LedgerError that reports that a study has failed because its trials failed.
+    """An exception that reports that a study has failed because its trials failed.
 
-    The traceback of the objective is a note of the exception. Therefore Python shows the objective's traceback below
-    the message.
+    The exception contains the traceback of the objective as a note (see `BaseException.add_note`). Therefore Python
+    shows the objective's traceback below the message.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class StudyFailedError(LedgerError):
         self.traceback: str | None = None
         if error is not None and _TRACEBACK in error:
             self.traceback = error.strip()
-            # In a traceback, the first line without indentation after the header contains the type and the message of
+            # After the header of a traceback, the first line without indentation contains the type and the message of
             # the exception. In a traceback, the lines after the type and the message continue the message, or are notes
             # of the exception.
             block = self.traceback[self.traceback.rindex(_TRACEBACK) :].splitlines()
@@ -133,7 +133,7 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
     Parameters
     ----------
     error : ValidationError
-        The error of a pydantic model that contains no other models.
+        The error of a pydantic model. The model must not contain other models.
     place : callable
         A function that returns the place of a field, such as "[study] seed". The argument of `place` is the name of the
         faulty field. If the error does not belong to a single field, the argument is an empty text. The message begins

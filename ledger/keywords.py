@@ -30,8 +30,8 @@ def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
     parameters = []
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            # The annotation of the keyword arguments is ``Unpack[...]`` of a TypedDict. The keys of the TypedDict are
-            # the names of the known keyword arguments.
+            # The keyword arguments have the annotation ``Unpack[Options]``. `Options` is a TypedDict whose keys are the
+            # names of the known keyword arguments.
             (options,) = get_args(parameter.annotation)
             parameters += options.__annotations__
         elif name != "self":

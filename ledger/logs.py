@@ -1,4 +1,4 @@
-"""Log output on standard error. Each log event is one line of text or of JSON."""
+"""Functions that write log events to standard error. Each log event is one line of text or of JSON."""
 
 import json
 import logging
@@ -8,8 +8,8 @@ from typing import Any
 
 from ledger.text import one_line
 
-# Largest number of characters in a log message in the text format. The limit is large, because a message may contain
-# the values of many parameters.
+# Largest number of characters in a log message in the text format. The maximum length is large, because a message may
+# contain the values of many parameters.
 _LONGEST = 5_000
 
 
@@ -52,7 +52,7 @@ def log_event(logger: logging.Logger, event: str, message: str, /, *, level: int
 
 
 class _TextFormatter(logging.Formatter):
-    """Formats a log record as one line of text."""
+    """A log formatter that writes each log record as one line of text."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
@@ -62,7 +62,7 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """Formats a log record as one line of JSON."""
+    """A log formatter that writes each log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))

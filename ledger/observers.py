@@ -20,7 +20,8 @@ _worker_log = logging.getLogger("ledger.worker")
 
 
 class ProgramObserver(SearchObserver):
-    """Writes the workers' output to a logger, calls the user's callbacks, and stops the search on request.
+    """An observer of a search. The observer writes the workers' output to a logger, calls the user's callbacks, and
+    stops the search on request.
 
     The name of the logger is ``ledger.worker``. Any thread may call `request_stop`. The thread that manages the study
     calls all other methods.

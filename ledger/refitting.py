@@ -22,11 +22,11 @@ def training_form(study: str, objective: Mapping[str, Any], request: str) -> Tra
     Parameters
     ----------
     study : str
-        The name of the study. The error message contains the name.
+        The name of the study, for the error message.
     objective : mapping
         The study's objective, from the spec.
     request : str
-        The name of the user's request, such as "refit". The error message contains the name.
+        The name of the user's request, for the error message. An example of the name is "refit".
 
     Raises
     ------
@@ -69,7 +69,7 @@ def refit(
     trial, params : int, mapping
         The number and the parameters of the trial.
     contents : list of bytes
-        The contents of the data files, which `stored_contents` returns.
+        The contents of the data files, as returned by `stored_contents`.
     threads : int
         The number of threads that train the estimator.
     allowed : collection of str
@@ -77,9 +77,9 @@ def refit(
     """
     form = training_form(study, spec["objective"], "refit")
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
-        raise UsageError(f"refit: threads must be an integer from 1 to {MOST_THREADS:,}, but it is {threads!r}")
+        raise UsageError(f"refit: `threads` must be an integer from 1 to {MOST_THREADS:,}, but it is {threads!r}")
     if isinstance(allowed, str):
-        raise UsageError(f"refit: allow must be a list of packages, such as [{allowed!r}]")
+        raise UsageError(f"refit: `allow` must be a list of packages, such as [{allowed!r}]")
     for reference in own_references(form.steps):
         module = reference.partition(":")[0]
         if not references.is_in(module, allowed):

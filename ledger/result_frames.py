@@ -1,4 +1,4 @@
-"""Data frames of a study's reports for Python programs."""
+"""Functions that read a study's reports into pandas data frames."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ResultPlots:
-    """The plots of a study as Plotly figures.
+    """An object whose methods return the plots of a study as Plotly figures.
 
     The command ``ledger report`` draws the same figures. The first call of a plot method reads the study from the
     ledger. Later calls of plot methods use the same data. If the study has more than 2,000 trials, the plots show a
@@ -114,9 +114,10 @@ class ResultPlots:
         return _drawn(section)
 
     def contour(self, first: str | None = None, second: str | None = None) -> "go.Figure":
-        """Return a contour plot of the surrogate's expected value. The axes of the plot are two numeric parameters.
+        """Return a contour plot of the value that the surrogate expects. The axes of the plot are two numeric
+        parameters.
 
-        The plot shows the mean of the expected value over all other parameters.
+        At each point, the plot shows the expected value, averaged over all other parameters.
 
         Parameters
         ----------
@@ -131,8 +132,8 @@ class ResultPlots:
         Raises
         ------
         UsageError
-            The caller names only one parameter, both names are equal, or the study has no numeric parameter with one of
-            the names.
+            The caller names only one parameter, both names are equal, or one of the names is not the name of a numeric
+            parameter.
 
         Examples
         --------
@@ -142,7 +143,7 @@ class ResultPlots:
         ledger.errors.LedgerError: ... A contour plot needs two numeric parameters, but the space has 1 ...
         """
         if (first is None) != (second is None):
-            raise UsageError("contour needs two parameters, but one is named: name both parameters, or none")
+            raise UsageError("contour needs two parameters, but only one is given: give both parameters, or none")
         return self._figure("contour", () if first is None else (first, second))
 
     def parallel(self) -> "go.Figure":
@@ -162,7 +163,9 @@ class ResultPlots:
         return self._figure("parallel")
 
     def importance(self) -> "go.Figure":
-        """Return a bar chart of the parameters' shares in the variance of the surrogate's expected value.
+        """Return a bar chart of the importance of each parameter.
+
+        The importance of a parameter is its share of the variance of the value that the surrogate expects.
 
         Returns
         -------

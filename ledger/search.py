@@ -20,7 +20,7 @@ from ledger.manager.objective_change import IfChanged, accept
 from ledger.manager.registration import criteria_of, extend, register, set_batch_size, set_criteria
 from ledger.objectives import runs_users_code
 from ledger.objectives.fingerprint import ObjectiveCode
-from ledger.objectives.form import StoredFile
+from ledger.objectives.form import FileReference
 from ledger.settings import Settings
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.processes import WorkerProcesses
@@ -61,7 +61,7 @@ class LocalWorkerSettings:
 
 
 class SearchStopped(Exception):
-    """The method `progressed` of a `SearchObserver` raises this exception to stop the search before the study ends."""
+    """An exception that the method `progressed` of a `SearchObserver` raises to stop a search early."""
 
 
 class SearchObserver:
@@ -119,8 +119,8 @@ def run(
     if_changed : {"refuse", "accept", "new"}
         What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     wait : bool
-        What to do if another manager runs the study. If `wait` is true, the function waits for the other manager. If
-        `wait` is false, the function raises an error.
+        Whether to wait until no other manager runs the study. If `wait` is false and another manager runs the study,
+        the function raises an error.
     again : bool
         Whether to resume a failed study. The manager of a resumed study tries one more round of trials.
 
@@ -211,7 +211,7 @@ def resume(
         set_criteria(connection, row, criteria_of(row).changed(target, patience, timeout))
         another_round = row.state == "failed"
         if another_round and code is not None and recorded_trials.best(connection, row.id) is None:
-            # The objective failed in every trial, so the function assumes that the user has corrected the objective.
+            # The objective failed in every trial. A user who resumes the study has probably corrected the objective.
             accept(connection, row, code)
         studies.resume(connection, row.id)
         row = studies.get(connection, name)
@@ -262,7 +262,7 @@ def check_objective(
             assert file.content is not None
             kept = DatasetFile()
             stack.callback(kept.close)
-            kept.keep(StoredFile(file.name, file.sha256, file.format), file.content)
+            kept.keep(FileReference(file.name, file.sha256, file.format), file.content)
             openers.append(kept.open)
         return trainer.check(spec["objective"], spec["space"], study.seed, openers)
 

@@ -24,7 +24,7 @@ _LINES = 200
 
 
 class Display(Protocol):
-    """Draws the status of a study."""
+    """The interface of the displays that draw the status of a study in a notebook or on a terminal."""
 
     def draw(self, status: StudyStatus, params: Mapping[str, Any] | None, output: Sequence[str], note: str) -> None:
         """Draw the status, the best trial's parameters, the output of the workers, and a note."""
@@ -34,8 +34,10 @@ class Display(Protocol):
 
 
 class SearchView:
-    """Reads the status of a study from the ledger, and draws the status in a notebook or on a terminal. If the output
-    is neither a notebook nor a terminal, the view prints one line for each iteration.
+    """A view of a running search. The view reads the status of the study from the ledger, and draws the status in a
+    notebook or on a terminal.
+
+    If the output is neither a notebook nor a terminal, the view prints one line for each iteration.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class SearchView:
         The database.
     study : StudyRow
     statement_seconds : float
-        Seconds after which the server cancels a query of the view.
+        Seconds after which the server cancels a query that the view sends.
     """
 
     def __init__(self, url: str, study: StudyRow, statement_seconds: float) -> None:

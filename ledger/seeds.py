@@ -7,7 +7,7 @@ import hashlib
 
 
 def derive(seed: int, *words: int | str) -> int:
-    """Derive the seed of one purpose from a study's seed. A purpose is, for example, the training of one trial.
+    """Derive a seed for one purpose from a study's seed. A purpose is, for example, the training of one trial.
 
     The derived seed is the first 31 bits of a SHA-256 hash. The input of the hash is a text that consists of `seed` and
     all `words`, with "/" between two parts. A program in any language, such as a query in SQL, can compute the derived

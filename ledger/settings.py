@@ -18,7 +18,7 @@ Origin = Literal["variable", "current", "parent", "new"]
 
 @dataclass(frozen=True)
 class FoundHome:
-    """The folder of the embedded server, and the reason why `find_home` chose the folder.
+    """The result of `find_home`: the folder of the embedded server, and the reason why `find_home` chose the folder.
 
     Attributes
     ----------
@@ -26,8 +26,8 @@ class FoundHome:
     origin : {"variable", "current", "parent", "new"}
         "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the server's
         folder is in the current folder. "parent" means that the server's folder is in a folder above the current
-        folder. If several folders above the current folder contain a server's folder, `folder` is in the folder that is
-        nearest to the current folder. "new" means that no server's folder exists yet.
+        folder. If several folders above the current folder contain a server's folder, `folder` is the server's folder
+        that is nearest to the current folder. "new" means that no server's folder exists yet.
     """
 
     folder: Path
@@ -38,8 +38,8 @@ def find_home() -> FoundHome:
     """Find the folder of the embedded server in the current folder, or in a folder above the current folder.
 
     The function accepts a server's folder above the current folder only if the user of this process owns the server's
-    folder, and if no other user may write to the server's folder. If the function did not check the owner, another user
-    could make this process use a ledger of that other user.
+    folder, and if no other user may write to the server's folder. Without the check of the owner, this process could
+    use a ledger that belongs to another user.
     """
     if named := os.environ.get("LEDGER_HOME"):
         return FoundHome(Path(named), "variable")

@@ -19,7 +19,7 @@ Age = timedelta | float | str
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One study in the list that `list_studies` returns.
+    """A summary of one study. The function `list_studies` returns a list of summaries.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class StudySummary:
     tags : tuple of str
         The study's tags in alphabetical order.
     direction : {"minimize", "maximize"}
-        Whether the lowest value ("minimize") or the highest value ("maximize") is the best value.
+        "minimize" if the lowest value is the best value, or "maximize" if the highest value is the best value.
     best_value : float or None
         The best value of the study. None if no trial is complete.
     budget : int
@@ -94,8 +94,9 @@ def list_studies(
     tag : str or collection of str
         One or more tags. The function lists only the studies that have all given tags.
     name, objective, dataset : str, optional
-        A pattern. The function lists only the studies whose name, objective or dataset matches the pattern. In a
-        pattern, ``*`` matches any number of characters, and ``?`` matches exactly one character.
+        A pattern for the name, the objective or the dataset of a study. The function lists only the studies that match
+        all given patterns. In a pattern, ``*`` matches any number of characters, and ``?`` matches exactly one
+        character.
     newer, older : timedelta, float or str, optional
         The largest age (`newer`) or the smallest age (`older`) of the listed studies. An age is a number of seconds, or
         a text that consists of a number and a unit, such as "36h" or "7d".

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ledger.result_plots import ResultPlots
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
-# The attributes of `Trial` whose values are dictionaries. A data frame of trials has one column for each key of a
+# Each attribute of `Trial` in _EXPANDED is a dictionary. A data frame of trials has one column for each key of the
 # dictionary.
 _EXPANDED = ("params", "metrics", "attributes")
-# Largest number of trials in a notebook's list of the best trials.
+# A notebook lists at most _SHOWN of the best trials.
 _SHOWN = 5
 
 
@@ -195,7 +195,7 @@ class StudyResult:
 
     @property
     def direction(self) -> Direction:
-        """Whether the lowest value ("minimize") or the highest value ("maximize") is the best value.
+        """The text "minimize" if the lowest value is best, or the text "maximize" if the highest value is best.
 
         A study always maximises the score of a model or an estimator.
 
@@ -249,8 +249,8 @@ class StudyResult:
     def best_code(self) -> str:
         """Python code that builds an estimator with the best parameters, and trains the estimator on the study's data.
 
-        The code needs neither the ledger nor its database. If the study trains on a data file, the code reads the data
-        file from the current folder, and needs pandas. The code does not train on the rows of a hold-out file.
+        The code needs neither this package nor the database. If the study trains on a data file, the code reads the
+        data file from the current folder, and needs pandas. The code does not train on the rows of a hold-out file.
 
         Raises
         ------
@@ -277,8 +277,8 @@ class StudyResult:
     def plot(self) -> "ResultPlots":
         """The plots of the study as Plotly figures, such as ``plot.convergence()``.
 
-        The first call of a method of `plot` reads the study from the ledger again. If the study is still running, the
-        plots can show trials that the attribute `trials` does not contain.
+        When a program first calls a method of `plot`, the method reads the study from the ledger again. If the study is
+        still running, the plots can show trials that the attribute `trials` does not contain.
 
         Examples
         --------
@@ -295,15 +295,15 @@ class StudyResult:
 
         The training uses the study's class weights and row weights, and the seed of the best trial. The method does not
         train on the rows of a hold-out file, so the user can still test the estimator on the hold-out file. The
-        estimator gets the same features as in the trials. A column of numbers becomes one feature. A column of text
-        becomes one feature for each distinct text, in the sorted order of the texts. The classes of the estimator are
-        the integers 0, 1, 2 and so on, in the sorted order of the class names.
+        estimator gets the same features as the estimators of the trials. A column of numbers becomes one feature. A
+        column of text becomes several features: one feature for each distinct text, in the sorted order of the texts.
+        The classes of the estimator are the integers 0, 1, 2 and so on, in the sorted order of the class names.
 
         Parameters
         ----------
         threads : int
-            The number of threads that train the estimator, from 1 to 1,024. The option ``threads`` of a worker, by
-            default 1, is the number of threads with which the worker trained its trials.
+            The number of threads that train the estimator, from 1 to 1,024. A worker trains each trial with the number
+            of threads in the worker's option ``threads``, which is 1 by default.
         allow : collection of str
             The packages from which the method may run an estimator, in addition to scikit-learn, XGBoost and LightGBM.
 
@@ -335,8 +335,8 @@ class StudyResult:
         return refit(self.name, self.spec, best.number, best.params, self._contents(), threads, allow)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The settings can contain a password. Therefore a pickled `StudyResult` does not contain the settings. An
-        # unpickled `StudyResult` gets its settings from the environment variables.
+        # The settings of a `StudyResult` can contain a password. Therefore a pickled `StudyResult` does not contain the
+        # settings. An unpickled `StudyResult` gets its settings from the environment variables.
         return {name: value for name, value in vars(self).items() if name not in ("_settings", "plot")}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -376,7 +376,8 @@ class StudyResult:
         note : str, optional
             The new note. A note has at most 10,000 characters. An empty text removes the note.
         attributes : mapping of str to a JSON value, optional
-            The user attributes to set. A study or a trial has at most 100 user attributes and 10,000 bytes of JSON.
+            The user attributes to set. A study or a trial has at most 100 user attributes. The JSON text of all user
+            attributes has at most 10,000 bytes.
         remove : collection of str
             The names of the user attributes to remove.
 
@@ -471,9 +472,8 @@ class StudyResult:
         -------
         pandas.DataFrame
             A data frame with one row for each report, ordered by trial, attempt and step. The column ``value`` is NaN
-            if the reported value was NaN or an infinity. The column ``seconds`` contains the number of seconds between
-            the worker's claim of the trial and the report. For each metric, the data frame has a column
-            ``metrics_NAME``.
+            if the reported value was NaN or an infinity. The column ``seconds`` contains the time, in seconds, from the
+            claim of the trial to the report. For each metric, the data frame has a column ``metrics_NAME``.
 
         Raises
         ------
@@ -532,7 +532,7 @@ def load_study(name: str, database: str | None = None) -> StudyResult:
     name : str
         The study's name.
     database : str, optional
-        The PostgreSQL database of the ledger, as a libpq URL. The default database is the default database of `Study`.
+        The URL of the ledger's PostgreSQL database. By default, the function uses the same database as `Study`.
 
     Returns
     -------
@@ -581,13 +581,13 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
         The study or the trial does not exist, or the database is unavailable.
     """
     if change.is_empty:
-        raise UsageError("annotate: say what to change: pass tags, untag, note, attributes or remove")
+        raise UsageError("annotate: say what to change: pass `tags`, `untag`, `note`, `attributes` or `remove`")
     with connected(settings) as connection:
         annotations.annotate(connection, studies.get(connection, name), trial, change)
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:
-    """Convert a row of the ledger into a `Trial`. The parameters in the `Trial` have the order of the search space."""
+    """Convert a `TrialRow` into a `Trial`. The parameters in the `Trial` have the order of the search space."""
     other = {*_EXPANDED, "tags", "note"}
     same = {name: getattr(row, name) for name in Trial.__dataclass_fields__ if name not in other}
     parts = _parts_of(annotation)

@@ -49,7 +49,7 @@ def printable(text: str) -> str:
 
 
 def printable_line(line: str, longest: int = 1_000) -> str:
-    """Return a line with spaces for its indentation, and with escape sequences instead of unprintable characters.
+    """Replace a line's indentation by spaces, and the line's unprintable characters by escape sequences.
 
     Examples
     --------

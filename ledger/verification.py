@@ -19,7 +19,8 @@ from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
 
-# Maps the name of each total of an iteration to a function, which returns the amount that one trial adds to the total.
+# Each key of _TOTALS is the name of a total. Each value is a function that returns the amount that one trial adds to
+# the total.
 _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
     "total_proposed": lambda trial, iteration: trial.source == "proposed" and trial.round == iteration.round,
     "total_complete": lambda trial, _: trial.state == "complete",
@@ -34,19 +35,19 @@ _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """The result of `ledger verify` for a study with consistent records.
+    """The result of the command `ledger verify` for a study with consistent records.
 
     Attributes
     ----------
     trials, attempts, iterations : int
-        The numbers of verified trials, attempts and iterations.
+        The counts of the verified trials, attempts and iterations.
     recomputed : int
         The number of proposals that `verify` has recomputed. The recomputed points equal the recorded points. Each
         proposal belongs to one round of an iteration.
     not_comparable : list of tuple of str
         The proposals that `verify` did not recompute, because their recorded environment differs from the environment
-        of this process. The first item of a tuple is the iteration and the round of a proposal. The second item
-        describes the differences between the two environments.
+        of this process. The first item of a tuple is a text that names the iteration and the round of a proposal. The
+        second item describes the differences between the two environments.
     code_versions : sequence of CodeVersionRow
         The recorded versions of the objective's code.
     """
@@ -99,7 +100,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
-    """Yield the errors in the numbers of iterations, trials and attempts, such as a missing number."""
+    """Check the numbering of the iterations, trials and attempts. Yield each error, such as a missing number."""
     numbers = {
         "iteration": [iteration.number for iteration in ledger.iterations],
         "trial": [trial.number for trial in ledger.trials],
@@ -196,7 +197,7 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
         wanted |= {"error": True}
     for column, there in wanted.items():
         if (getattr(trial, column) is not None) != there:
-            yield f"the state is {state}, but {column} has {'no value' if there else 'a value'}"
+            yield f"the state is {state}, but `{column}` has {'no value' if there else 'a value'}"
     if trial.loss is not None and not math.isfinite(trial.loss):
         yield f"the loss {trial.loss} is not finite"
     used_up = (
@@ -232,12 +233,15 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         yield f"the trial records {trial.lost} lost attempts, but no attempt has ended"
     for attempt in attempts:
         if (attempt.outcome is None) != (attempt.ended_at is None):
-            yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but ended_at is {attempt.ended_at}"
+            yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but `ended_at` is {attempt.ended_at}"
     under_way = [attempt.number for attempt in attempts if attempt.outcome is None]
     if len(under_way) > 1:
         yield f"attempts {' and '.join(map(str, under_way))} have not ended"
     if under_way and (trial.state != "running" or under_way[-1] != len(attempts)):
-        yield f"attempt {under_way[-1]} has not ended, but the trial is {trial.state} and has {len(attempts)} attempts"
+        yield (
+            f"attempt {under_way[-1]} of {len(attempts)} has not ended, and the trial is {trial.state}; only the last"
+            " attempt of a running trial can be unfinished"
+        )
     if trial.state == "running" and outcomes[-1:] not in ([None], ["lost"]):
         yield f"the state is running, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
 
@@ -267,7 +271,7 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
 def _retry(trial: TrialRow, trials: Sequence[TrialRow]) -> Iterator[str]:
     """Yield the contradictions between a trial and its retry, which is a new trial with the same parameters."""
     if (trial.source == "retried") != (trial.retry_of is not None):
-        yield f"the source is {trial.source}, but retry_of is {trial.retry_of}"
+        yield f"`source` is {trial.source}, but `retry_of` is {trial.retry_of}"
     if trial.retry_of is None:
         return
     if trial.retry_of >= trial.number:
@@ -309,28 +313,31 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
     expected = {"mean_loss": mean_loss(losses) if losses else None, "best_loss": min(losses, default=None)}
     for column, value in expected.items():
         if getattr(iteration, column) != value:
-            yield f"{column} is {getattr(iteration, column)}, but the losses of the trials result in {value}"
+            yield f"`{column}` is {getattr(iteration, column)}, but the losses of the trials result in {value}"
 
 
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Yield the contradictions between the recorded totals of the iterations and the trials of the iterations.
 
     The totals of an iteration also include the trials of all iterations whose losses the optimizer received earlier.
-    The SQL function ledger.mark_told describes the totals and the improvements.
+    The file sql/functions/mark_told.sql describes the totals and the improvements.
     """
     for iteration in ledger.iterations:
         own = trials[iteration.number]
         if own and iteration.first_trial != own[0].number:
-            yield f"iteration {iteration.number}: first_trial is {iteration.first_trial}, but should be {own[0].number}"
+            yield (
+                f"iteration {iteration.number}: `first_trial` is {iteration.first_trial}, but the first trial is trial"
+                f" {own[0].number}"
+            )
         if (iteration.told is None) != (iteration.told_at is None):
-            yield f"iteration {iteration.number}: told is {iteration.told}, but told_at is {iteration.told_at}"
+            yield f"iteration {iteration.number}: `told` is {iteration.told}, but `told_at` is {iteration.told_at}"
     totals = dict.fromkeys(_TOTALS, 0)
     last_complete: int | None = None
     improved: list[int] = []
     told = {iteration.told: iteration for iteration in ledger.iterations if iteration.told is not None}
     for position, (found, iteration) in enumerate(sorted(told.items()), start=1):
         if found != position:
-            yield f"iteration {iteration.number}: told is {found}, but no iteration has told = {position}"
+            yield f"iteration {iteration.number}: `told` is {found}, but no iteration has `told` = {position}"
             return
         own = trials[iteration.number]
         for column, count in _TOTALS.items():
@@ -351,8 +358,8 @@ def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iter
         for column, value in expected.items():
             if getattr(iteration, column) != value:
                 yield (
-                    f"iteration {iteration.number}: {column} is {getattr(iteration, column)}, but the trials of the"
-                    f" told iterations result in {value}"
+                    f"iteration {iteration.number}: `{column}` is {getattr(iteration, column)}, but the value"
+                    f" computed from the trials is {value}"
                 )
 
 
@@ -362,9 +369,9 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     # the program knows. If an older version of the program recorded the study, the recorded hash does not include newer
     # settings.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
-        yield f"spec_hash is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
+        yield f"`spec_hash` is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
-        yield f"the state is {row.state}, but finished_at is {row.finished_at}"
+        yield f"the state is {row.state}, but `finished_at` is {row.finished_at}"
     # A stopping criterion can end a study that has pending trials. In batch mode, only the timeout can end a study in
     # the middle of an iteration.
     is_stopped = row.stopped_by is not None and (study.mode == "steady" or row.stopped_by == "timeout")
@@ -389,8 +396,8 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
             return
         if not lowest <= version.first_trial <= len(ledger.trials):
             yield (
-                f"{place} is valid from trial {version.first_trial}, but the study has {len(ledger.trials)} trials,"
-                f" and the previous version is valid from trial {lowest}"
+                f"{place} is valid from trial {version.first_trial}, but the number of this trial must be from"
+                f" {lowest} (the first trial of the previous version) to {len(ledger.trials)} (the number of trials)"
             )
         lowest = version.first_trial
         if version.sha256 != digest_parts(version.parts):
@@ -403,7 +410,7 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
 
 
 def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Yield the contradictions between the state of a study in batch mode and the study's iterations."""
+    """For a study in batch mode, yield the contradictions between the study's state and the study's iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
     # If all trials of a round fail, the trials of the next round replace the failed trials. The budget includes only
@@ -431,7 +438,7 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     """Yield the contradictions between the criterion that stopped a study and the study's records."""
     row, scale = ledger.study, study.objective.scale
     if (row.stopped_by is None) != (row.stopping_at is None):
-        yield f"the criterion stopped_by is {row.stopped_by}, but stopping_at is {row.stopping_at}"
+        yield f"`stopped_by` is {row.stopped_by}, but `stopping_at` is {row.stopping_at}"
     if row.stopped_by is None:
         return
     if row.has_ended and row.state != "complete":
@@ -445,8 +452,8 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     best = min(complete, key=lambda trial: (trial.loss, trial.number), default=None)
     if row.stopped_by == "target" and (best is None or scale.loss(best.result) > scale.loss(limit)):
         yield f"the study was stopped by its target {limit}, but no trial has reached this value"
-    # In steady mode, a trial that ends after the patience criterion has stopped the study can improve the best value.
-    # An imported trial can also have a better value than the trials of the study's workers.
+    # In steady mode, a trial can still end after the patience criterion has stopped the study. The late trial can
+    # improve the best value. An imported trial can also have a better value than the trials of the study's workers.
     if row.stopped_by == "patience" and study.mode == "batch" and (best is None or best.source != "imported"):
         after = [
             trial
@@ -455,7 +462,7 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         ]
         ended = sum(trial.state in ("complete", "failed") for trial in after)
         if ended < limit:
-            yield f"the patience is {limit} trials, but the study stopped {ended} trials after the best trial"
+            yield f"the patience is {limit} trials, but only {ended} trials ended after the best trial"
 
 
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
@@ -472,12 +479,12 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
             place = f"iteration {iteration.number} records the end of trial {number}"
             trial = ledger.trials[number] if 0 <= number < len(ledger.trials) else None
             if trial is None:
-                yield f"{place}, which does not exist"
+                yield f"{place}, but the trial does not exist"
                 return
             if number in seen:
                 yield f"{place}, but an earlier iteration also records the end of this trial"
             if trial.iteration >= iteration.number:
-                yield f"{place}, which does not belong to an earlier iteration"
+                yield f"{place}, but the trial does not belong to an earlier iteration"
             # The verification does not check the order of the trials' end times, because an administrator may have set
             # back the database's clock.
             if trial.finished_at is None:
@@ -494,7 +501,7 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _RecordedProposal:
-    """The recorded proposal of one round of an iteration.
+    """One proposal of the optimizer that the ledger has recorded, for one round of an iteration.
 
     The attribute `before` is the most recent surrogate that the ledger recorded for an earlier iteration. In steady
     mode, `seen` contains the numbers of the trials that had ended before the proposal. `elsewhere` describes the
@@ -516,8 +523,8 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
     # The ledger records the environment only for the last round of an iteration. An earlier round of an iteration has
-    # no recorded environment. The verification recomputes an earlier round only if the environment of this process
-    # equals the last recorded environment before the round and the first recorded environment after the round.
+    # no recorded environment. The verification recomputes an earlier round only if two recorded environments equal the
+    # environment of this process: the last environment before the round, and the first environment after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

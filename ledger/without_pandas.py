@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _PandasBlocker(MetaPathFinder):
-    """An import finder that refuses to find pandas."""
+    """An import finder that prevents the import of pandas."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:  # noqa: ARG002
         if fullname == "pandas":

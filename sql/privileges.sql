@@ -1,6 +1,6 @@
--- The privileges of each role in schema ledger. Every run of `ledger db upgrade` executes this file last, as the owner
--- of the schema. After an upgrade, each role has exactly the privileges in this file. The file roles.sql creates the
--- roles. If the roles do not exist, only the owner of the schema has access.
+-- The privileges of each role in the schema `ledger`. Every run of `ledger db upgrade` executes this file last, as the
+-- owner of the schema. After an upgrade, each role has exactly the privileges in this file. The file roles.sql creates
+-- the roles. If the roles do not exist, only the owner of the schema can use the ledger.
 revoke all on schema ledger from public;
 revoke all on all tables in schema ledger from public;
 revoke all on all sequences in schema ledger from public;

@@ -1,7 +1,7 @@
 -- The four roles of the ledger. Each role has only the rights that its work needs.
 --   ledger_owner owns the schema, and runs `ledger db upgrade` and `ledger study delete`.
 --   ledger_manager is the role of managers, and of the commands that control a study.
---   ledger_worker is the role of workers, which call functions such as ledger.claim and read no table or view.
+--   ledger_worker is the role of workers. Workers read no table or view, and only call functions such as ledger.claim.
 --   ledger_reader is the role of users and dashboards, which read the views and the data files of studies.
 -- Run this file in each database with a ledger, with the command `psql -d ledger -f sql/roles.sql`. The database must
 -- contain only the ledger. Run the file as a superuser, or as a role with CREATEROLE that owns the database. Only a
@@ -12,8 +12,8 @@
 -- other workers that log in as ledger_worker. Create a separate login for each service, for example by `ledger access
 -- add worker-7 --as worker`. The login worker-7 inherits the rights of the role ledger_worker.
 -- The role ledger_owner has no password at first, and cannot log in over a network. In psql, set a password of
--- ledger_owner with `\password ledger_owner`, which sends only a SCRAM hash to the server. Then run `ledger db upgrade`
--- as ledger_owner. `ledger db upgrade` also grants the four roles their rights in the schema ledger.
+-- ledger_owner with `\password ledger_owner`, which sends only a SCRAM hash to the server. After this file, run `ledger
+-- db upgrade` as ledger_owner. `ledger db upgrade` also grants the four roles their rights in the schema `ledger`.
 begin;
 set local search_path = pg_catalog, pg_temp;
 
@@ -29,8 +29,8 @@ begin
     if to_regrole(role) is null then
       execute format('create role %I nologin', role);
     end if;
-    -- In older versions of the ledger, ledger_manager, ledger_worker and ledger_reader could log in, so these three
-    -- roles may have a password or settings from an older version.
+    -- With older versions of the ledger, the roles ledger_manager, ledger_worker and ledger_reader could log in.
+    -- Therefore each of the three roles may still have a password or settings from an older version.
     for change in
       select format('alter role %I nologin password null', role)
       from pg_roles
@@ -122,7 +122,7 @@ begin
     from pg_namespace
     where oid = any (of_ledger) and nspowner <> to_regrole('ledger_owner')
     union all
-    -- The sequence of an identity column always has the same owner as the table.
+    -- The owner of a table always owns the sequences of the table's identity columns.
     select format('alter table %s owner to ledger_owner', oid::regclass)
     from pg_class
     where relnamespace = any (of_ledger) and relowner <> to_regrole('ledger_owner')
@@ -146,9 +146,9 @@ $$;
 -- exported snapshots. The following DO block revokes the right to call the functions for advisory locks, large objects,
 -- logical messages and exported snapshots. Sessions can fill the lock table of the whole server with advisory locks,
 -- and then no role can log in. Sessions can fill the disk with large objects, logical messages and exported snapshots.
--- In each database, PostgreSQL stores separate rights to call built-in functions. Only a superuser can revoke the right
--- to call a built-in function. ledger.claim takes advisory locks with the rights of the schema's owner. pg_dump and
--- pg_restore use large objects and snapshots.
+-- PostgreSQL stores the rights to call built-in functions separately in each database. Only a superuser can revoke the
+-- right to call a built-in function. When ledger.claim takes an advisory lock, ledger.claim has the rights of the
+-- schema's owner. pg_dump and pg_restore use large objects and snapshots.
 do $$
 declare
   found record;

@@ -19,7 +19,8 @@ from ledger.worker import credentials
 # Maximum length of an error message, in characters. A message can quote a very long text from the user.
 _LONGEST = 1_500
 
-# Number of new objects after which the garbage collector runs. The default of Python 3.11 is 700.
+# Number of new objects after which the garbage collector runs. In Python 3.11, the garbage collector runs by default
+# after 700 new objects.
 _COLLECTION_THRESHOLD = 10_000
 
 # Each key of `COMMANDS` is the name of a command. Each value of `COMMANDS` contains the command's import path and short
@@ -43,7 +44,7 @@ COMMANDS = {
     "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
-    "export": ("ledger.cli.export:export", "Export the trials of a study, which may be running."),
+    "export": ("ledger.cli.export:export", "Export the trials of a study, even if the study is running."),
     "report": (
         "ledger.cli.report:report",
         "Write a study's plots and trials as one HTML page that works without a network.",
@@ -178,11 +179,12 @@ def main() -> NoReturn:
 
 
 def _collect_garbage_less_often() -> None:
-    """Make the garbage collector run less often, because it uses a sixth of the processor time of a short command.
+    """Make the garbage collector run less often. By default, the garbage collector uses a sixth of the processor time
+    of a short command.
 
-    Most objects of a command come from imported modules, and the process needs these objects until it ends. So the
-    collector finds few objects that it can free. At the exit, the collector ignores all objects, because the operating
-    system frees the memory.
+    Most objects of a command come from imported modules. The process needs the objects of a module until the process
+    ends. Therefore the garbage collector can free only a few objects. At the exit, the garbage collector ignores all
+    objects, because the operating system frees the memory.
     """
     gc.set_threshold(_COLLECTION_THRESHOLD)
     atexit.register(gc.freeze)

@@ -73,8 +73,8 @@ def add(
     logins.check_name(name)
     if password_stdin and ask_password:
         raise UsageError("--password-stdin and --ask-password exclude each other: remove one of them")
-    # After an outage of the database, the command starts again. After the new start, the command must use the password
-    # of the first start.
+    # After an outage of the database, the command starts again. After each new start, the command must use the same
+    # password as before the outage.
     context = click.get_current_context()
     password = context.meta.get(__name__) or _password(from_stdin=password_stdin, ask=ask_password)
     context.meta[__name__] = password
@@ -131,7 +131,9 @@ def remove(name: str, settings: Settings) -> None:
 
 @contextmanager
 def _connected(settings: Settings) -> "Iterator[psycopg.Connection[Any]]":
-    """Yield a writable connection in autocommit mode. The function also accepts a database without a ledger."""
+    """Yield a writable connection in autocommit mode. The function also accepts a database without the schema
+    `ledger`.
+    """
     from ledger.database.connection import connect
 
     with (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Maximum length, in characters, of a note that a command prints in one line.
+# Maximum length, in characters, of a note in a printed line.
 _LONGEST = 1_000
 
 
@@ -67,7 +67,7 @@ def change_options(command: F) -> F:
 
 
 def change_of(given: dict[str, Any]) -> "AnnotationChange":
-    """Return an `AnnotationChange` with the values of the options of `change_options`."""
+    """Return an `AnnotationChange` that contains the values of the options from `change_options`."""
     from ledger.database.annotations import AnnotationChange
 
     change = AnnotationChange(**{**given, "attributes": dict(given["attributes"])})

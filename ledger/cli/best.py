@@ -29,8 +29,8 @@ from ledger.settings import Settings
     type=click.Choice(["python", "toml", "code"]),
     default="python",
     show_default=True,
-    help="Print the parameters as a Python dict or as TOML. The form code prints a Python program that builds the model"
-    " or the estimator with the best parameters, and trains it on all the data of the study.",
+    help="Print the parameters as a Python dict or as TOML. With --as code, print a Python program. The program"
+    " trains the model or the estimator with the best parameters on all the data of the study.",
 )
 @document.json_option
 @settings_options

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @click.option(
     "--set-apart",
     is_flag=True,
-    help="If a study has another objective, dataset, metric or direction, show this study in a separate group. Without"
-    " this option, the command refuses the study.",
+    help="Show studies with different objectives, datasets, metrics or directions in separate groups. Without this"
+    " option, the command refuses to compare studies with different objectives, datasets, metrics or directions.",
 )
 @click.option(
     "--output",

@@ -32,9 +32,9 @@ from ledger.text import one_line, printable
     type=click.Choice(["csv", "json", "jsonl", "parquet", "files", "optuna"]),
     default="json",
     show_default=True,
-    help="The format csv writes a table. The format json writes one JSON document. The format jsonl writes one trial"
-    " per line. The format parquet writes a table with typed columns. The format files writes two JSON files per trial."
-    " The format optuna writes an SQLite storage of Optuna.",
+    help="--format csv writes a table. --format json writes one JSON document. --format jsonl writes one trial per"
+    " line. --format parquet writes a table with typed columns. --format files writes two JSON files per trial."
+    " --format optuna writes an SQLite storage of Optuna.",
 )
 @click.option(
     "--output",
@@ -50,7 +50,7 @@ from ledger.text import one_line, printable
 )
 @settings_options
 def export(name: str, format_: str, output: Path | None, spreadsheet: bool, settings: Settings) -> None:
-    """Export the trials of a study, which may be running.
+    """Export the trials of a study, even if the study is running.
 
     The command reads the trials in pages, and writes each page before it reads the next page. The output file appears
     only when the file is complete. If the output is a terminal, the command escapes unprintable characters.
@@ -103,7 +103,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
 
 
 class _EscapingStream:
-    """A text stream that writes to a terminal, and escapes unprintable characters.
+    """A text stream that escapes unprintable characters, and writes the result to a terminal.
 
     Without the escapes, the texts of a study could change the state of the terminal.
     """

@@ -10,7 +10,7 @@ from ledger.text import one_line
 
 
 class FileContentType(click.ParamType[tuple[str, bytes]]):
-    """A click parameter type that returns the name and the bytes of a file.
+    """A click parameter type that converts the path of a file to the name and the bytes of the file.
 
     If the name is "-", the parameter type reads standard input.
 

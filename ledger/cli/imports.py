@@ -12,7 +12,7 @@ from ledger.cli.sections import SectionedGroup
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# Maximum number of rejected rows whose reasons the command prints.
+# Maximum number of rejected rows for which the command prints the reason of the rejection.
 SHOWN = 5
 
 
@@ -86,14 +86,13 @@ _skip = click.option(
     "--loss",
     type=TEXT,
     metavar="COLUMN",
-    help="Column with the losses. A lower loss is better. Default: the column loss. With --value, this option has no"
-    " default.",
+    help='Column with the losses. A lower loss is better. If --value is not given, the default is the column "loss".',
 )
 @click.option(
     "--value",
     type=TEXT,
     metavar="COLUMN",
-    help="Column with the values. Use either --loss or --value. The study minimises or maximises the values.",
+    help="Column with the values that the study minimises or maximises. Use either --loss or --value.",
 )
 @click.option(
     "--ignore-extra", is_flag=True, help="Ignore each column that contains neither a parameter nor the result."

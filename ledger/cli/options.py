@@ -18,8 +18,8 @@ from ledger.settings import HOME, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Default values of the option --give-up-after, in seconds. `COMMAND_GIVES_UP_AFTER` is the default of commands, and
-# `SERVICE_GIVES_UP_AFTER` is the default of services. A service is a command that may run for hours.
+# Default values of the option --give-up-after, in seconds. `COMMAND_GIVES_UP_AFTER` is the default value for commands,
+# and `SERVICE_GIVES_UP_AFTER` is the default value for services. A service is a command that may run for hours.
 COMMAND_GIVES_UP_AFTER, SERVICE_GIVES_UP_AFTER = Settings.give_up_after, 3600.0
 
 
@@ -211,7 +211,7 @@ def allow_option(command: F) -> F:
 
 
 class CommandPatternType(click.ParamType[str]):
-    """A click parameter type for the pattern of an allowed command.
+    """A click parameter type for a pattern that describes which commands a worker may run.
 
     If an environment variable contains several patterns, each pattern is on a line of its own.
     """
@@ -239,10 +239,10 @@ def allow_command_option(command: F) -> F:
         show_envvar=True,
         type=CommandPatternType(),
         metavar="PATTERN",
-        help="Allow the objectives that run this command, such as 'python train.py --lr {lr}'. Each word must be equal"
-        " to an argument of the study's command. If the last word is {...}, any further arguments are allowed. To allow"
-        " several commands, repeat the option, or write one pattern on each line of the variable. By default, no"
-        " command is allowed.",
+        help="Allow the objectives that run this command, such as 'python train.py --lr {lr}'. Each word of the"
+        " pattern must be equal to an argument of the study's command. If the last word is {...}, any further arguments"
+        " are allowed. To allow several commands, repeat the option, or write one pattern on each line of the variable."
+        " By default, no command is allowed.",
     )(command)
 
 
@@ -254,8 +254,8 @@ def trainer_user_option(command: F) -> F:
         show_envvar=True,
         type=TEXT,
         metavar="NAME",
-        help="User of this machine. If root starts the worker, the objectives run as this user. Without this option,"
-        " the objectives have the rights of root, and can read the password of the database.",
+        help="User of this machine. If root starts the worker, the worker runs the objectives as the user NAME."
+        " Without this option, the objectives have the rights of root, and can read the password of the database.",
     )(command)
 
 

@@ -75,7 +75,7 @@ def status(as_json: bool, settings: Settings) -> None:
         click.echo("Optuna cannot read this ledger: run `ledger optuna enable`")
         return
     versions = " and ".join(f"{package} {series}" for package, series in SUPPORTED.items())
-    click.echo(f"Optuna can read this ledger; the supported versions are {versions}")
+    click.echo(f"Optuna can read this ledger; the ledger supports {versions}")
     for name in hidden:
         click.echo(
             f"warning: study {name} has too many trials for Optuna's ids, so Optuna does not see the last trials:"

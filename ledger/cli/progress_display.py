@@ -14,7 +14,7 @@ from ledger.terminal.live import LiveView, can_draw
 
 
 class ProgressDisplay(SearchObserver):
-    """Shows a search's progress on standard error.
+    """An observer that shows the progress of a search on standard error.
 
     If standard error is a terminal and the log format is text, the class draws a live view. Without a live view, the
     search writes log lines to standard error.

@@ -11,8 +11,8 @@ from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.settings import Settings
 
-# Names of the plots. The keys of the dict `ledger.report.plots.PLOTS` are the names in `NAMES`. This module does not
-# import `PLOTS`, because the slow import would delay the help text of the command `report`.
+# Names of the plots. The keys of the dict `ledger.report.plots.PLOTS` are the names in `NAMES`. An import of `PLOTS`
+# would be slow, and would delay the help text of the command `report`.
 NAMES = ("convergence", "curves", "parallel", "parameters", "dependence", "contour", "importance", "timeline")
 
 
@@ -37,7 +37,7 @@ NAMES = ("convergence", "curves", "parallel", "parameters", "dependence", "conto
     type=click.Choice(["html", "png"]),
     default="html",
     show_default=True,
-    help="The format html writes a page of all plots. The format png writes an image of one plot. To write an"
+    help="--format html writes a page of all plots. --format png writes an image of one plot. To write an"
     " image, the command needs Chromium or Chrome, and the package trial-ledger[png].",
 )
 @click.option("--plot", type=click.Choice(NAMES), help="Plot that --format png draws.")

@@ -6,7 +6,7 @@ from ledger.access import MissingPrivilegeError
 from ledger.errors import LedgerError
 
 # Each key of `_ROLES` is a command, and each value is the database role that the command needs. The file sql/roles.sql
-# creates the roles. A command that `_ROLES` does not contain needs only the role ledger_reader.
+# creates the roles. If `_ROLES` does not contain a command, the command needs only the role `ledger_reader`.
 _ROLES = {
     "run": "ledger_owner",
     "manager": "ledger_manager",

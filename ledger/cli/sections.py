@@ -9,14 +9,17 @@ TITLE = "Options of the database and the log"
 
 
 class SettingsOption(click.Option):
-    """An option of the database or of the log, such as --database-url.
+    """A click option that sets a property of the database connection or of the log, such as --database-url.
 
     A help text shows the options of the database and of the log last.
     """
 
 
 class SectionedCommand(click.Command):
-    """A click command whose help text shows the instances of `SettingsOption` in the last section."""
+    """A click command whose help text has a separate last section for the options of the database and of the log.
+
+    The last section shows the instances of `SettingsOption`.
+    """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options that are not instances of `SettingsOption`."""
@@ -36,7 +39,9 @@ class SectionedCommand(click.Command):
 
 
 class SectionedGroup(SectionedCommand, click.Group):
-    """A click group. The last section of each help text in the group has the title `TITLE`.
+    """A click group whose help texts have a separate last section for the options of the database and of the log.
+
+    The last section has the title `TITLE`.
 
     If the user mistypes the name of a command, the error message suggests the most similar name.
     """
@@ -51,7 +56,7 @@ class SectionedGroup(SectionedCommand, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the first argument names."""
+        """Find the command whose name is the first argument."""
         is_known = not args or args[0].startswith("-") or self.get_command(ctx, args[0]) is not None
         if not is_known and not ctx.resilient_parsing:
             raise click.UsageError(f"there is no command {show(args[0])}{self.suggestion(ctx, args[0])}", ctx)

@@ -15,7 +15,7 @@ from ledger.cli.sections import SectionedCommand
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 
-# Maximum number of workers that the command shows without --watch. `ledger worker list` shows all workers.
+# Maximum number of workers that the command shows without the option --watch. `ledger worker list` shows all workers.
 _MOST_WORKERS = 200
 
 

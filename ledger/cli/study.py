@@ -111,7 +111,9 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
         # iterations.
         is_listed = row.spec.get("mode") != "steady" and bool(iterations)
         if is_listed and (earlier := iterations[0].number):
-            click.echo(f"iterations 0 to {earlier - 1} are not shown: --iterations {earlier + shown} shows them")
+            click.echo(
+                f"iterations 0 to {earlier - 1} are not shown: --iterations {earlier + shown} shows all iterations"
+            )
         for iteration in iterations if is_listed else ():
             if iteration.told_at is None:
                 told = "waiting for its trials"
@@ -139,7 +141,7 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
     "--number",
     type=click.IntRange(0, LARGEST_INTEGER),
     metavar="N",
-    help="Version of the code, from 0. Default: the last version.",
+    help="Number of the code's version. The first version has the number 0. Default: the last version.",
 )
 @document.json_option
 @settings_options

@@ -119,7 +119,7 @@ def delete(
         if not names:
             names = [row.study for row in study_list.read(connection, chosen)]
             if not names:
-                click.echo("no study matches, so the command deletes nothing")
+                click.echo("no study matches the options, so the command deletes nothing")
                 return
         rows = [studies.get(connection, name) for name in dict.fromkeys(names)]
         if dry_run:

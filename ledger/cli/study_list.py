@@ -19,12 +19,12 @@ from ledger.text import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Maximum number of characters in a cell of the column of tags.
+# Maximum number of characters in a table cell that contains tags.
 _TAGS_SHOWN = 40
 
 
 class AgeType(click.ParamType[timedelta]):
-    """A click parameter type for an age, such as 36h or 7d."""
+    """A click parameter type for the age of a study, such as 36h or 7d."""
 
     name = "age"
 
@@ -120,8 +120,8 @@ def filter_options(command: F) -> F:
     type=click.Choice(study_list.ORDERS),
     default="created",
     show_default=True,
-    help="Order of the list: by the time of the creation, by the name, by the lowest loss, by the number of ended"
-    " trials, or by the time from the creation to the end. The smallest comes first.",
+    help="Sort the studies by the time of creation, the name, the lowest loss, the number of ended trials, or the"
+    " duration from the creation to the end of the study. The smallest value comes first.",
 )
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option("--limit", type=click.IntRange(1, LARGEST_INTEGER - 1), metavar="N", help="List at most N studies.")
@@ -164,7 +164,7 @@ def list_(
     elif chosen.is_empty:
         click.echo("no archived studies" if archived else "no studies yet: `ledger run` makes one")
     else:
-        click.echo("no study matches: `ledger study list` without filters shows all studies")
+        click.echo("no study matches the filters: `ledger study list` without filters shows all studies")
     if has_more:
         click.echo(f"ledger: more studies follow: --limit {2 * (limit or 1)} lists more studies", err=True)
 

@@ -33,7 +33,7 @@ _METAVARS = {
 
 
 class _ChoiceType(click.Choice[str]):
-    """A click parameter type that accepts only the choices of an `AllowedTexts`.
+    """A click parameter type that accepts only the texts that an `AllowedTexts` object lists.
 
     If a text is not one of the choices, the error message explains why the text is not valid.
     """
@@ -55,7 +55,7 @@ class _ChoiceType(click.Choice[str]):
 
 
 class _TargetType(click.ParamType[float]):
-    """A click parameter type that accepts any finite number."""
+    """A click parameter type for the target value of a study, which can be any finite number."""
 
     name = "value"
 
@@ -78,7 +78,7 @@ _TARGET = _TargetType()
 
 
 class StudyCommand(SectionedCommand):
-    """A click command that receives its options from the decorator `study_options`.
+    """A click command with the options that define a study. The decorator `study_options` adds the options.
 
     If the user writes ``--``, the study runs the words after ``--`` as a command for each trial.
     """
@@ -146,7 +146,7 @@ def study_options(command: F) -> F:
 
 
 def study_option(key: str, help_text: str | None = None) -> Callable[[F], F]:
-    """Add an option that sets one key of the [study] table.
+    """Add an option that sets one key of the table `[study]`.
 
     The user cannot set the option by an environment variable.
 

@@ -20,7 +20,7 @@ from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.text import last_line, one_line, printable_line
 
-# Maximum number of characters of a parameter's name, and of a parameter's value, in the table of `ledger trial list`.
+# Maximum length, in characters, of a parameter's name and of a parameter's value in the table of `ledger trial list`.
 LONGEST_CELL = 20
 # Maximum number of parameters in the table of `ledger trial list` if the output is not a terminal.
 MOST_PARAMS = 50
@@ -28,10 +28,10 @@ MOST_PARAMS = 50
 # characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the table shows as
 # many parameters as fit into a line.
 _PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
-# Maximum number of characters of a value or a line in the output of `ledger trial`, except in the table of `ledger
+# Maximum length, in characters, of a value or of a line in the output of `ledger trial`, except in the table of `ledger
 # trial list`.
 LONGEST = 1_000
-# Maximum number of lines of an attempt's output that the command `show` prints.
+# Maximum number of lines that the command `show` prints from an attempt's output.
 OUTPUT_LINES = 40
 # In the table of `ledger trial list`, the columns `_FIRST` are before the columns of the parameters, and the columns
 # `_LAST` are after the columns of the parameters.
@@ -136,7 +136,7 @@ def list_(
             # a part of the table.
             raise LedgerError(
                 f"the list is incomplete, because the database failed ({one_line(str(error.orig))}): --after {last}"
-                " lists the other trials"
+                " lists the missing trials"
             ) from None
     if last is None:
         which = "" if after is None else f" after trial {after}"

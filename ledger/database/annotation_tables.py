@@ -7,7 +7,7 @@ from ledger.database.schema import metadata, moment
 
 
 def _parts(of: str) -> list[Column[object]]:
-    """Return the columns that both annotation tables contain. The text `of` is "study" or "trial"."""
+    """Return the columns that both annotation tables contain. The argument `of` is "study" or "trial"."""
     return [
         Column(
             "tags",

@@ -46,7 +46,7 @@ _ANNOTATE_TRIAL = text(
 
 @dataclass(frozen=True)
 class AnnotationChange:
-    """A change of the annotation of a study or a trial.
+    """A change of the tags, the note and the user attributes of a study or a trial.
 
     Attributes
     ----------

@@ -162,7 +162,7 @@ def shortened(error: str) -> str:
     """Return the text of an error, shortened to the length that the ledger accepts.
 
     If the text is too long, the function leaves out the middle of the text. For clients that are not written in Python,
-    the SQL function ledger.shortened shortens the texts of errors.
+    the SQL function `ledger.shortened` shortens the texts of errors.
 
     Examples
     --------

@@ -32,14 +32,17 @@ def read_versions(connection: Connection, study_id: int) -> list[CodeVersionRow]
 
 
 def texts_of(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
-    """Return the recorded source texts with the given hashes. The key of each text is its SHA-256 in hexadecimal."""
+    """Return the recorded source texts with the given hashes.
+
+    Each key of the result is the SHA-256 of a source text, in hexadecimal.
+    """
     with connection.begin():
         return read_texts(connection, hashes)
 
 
 def read_texts(connection: Connection, hashes: Iterable[str]) -> dict[str, str]:
-    """Return the recorded source texts with the given hashes. The key of each text is its SHA-256 in hexadecimal. The
-    function reads the source texts in the connection's current transaction.
+    """Return the recorded source texts with the given hashes. Each key of the result is the SHA-256 of a source text,
+    in hexadecimal. The function reads the source texts in the connection's current transaction.
     """
     chosen = select(_sources.c.sha256, _sources.c.text).where(_sources.c.sha256.in_(sorted(set(hashes))))
     return {row.sha256: row.text for row in connection.execute(chosen)}

@@ -22,12 +22,12 @@ OLDEST_SERVER = 150000
 # Seconds after which the server cancels a statement.
 STATEMENT_SECONDS = 10.0
 # Seconds after which the server ends a wait for a lock. The ledger's own programs hold a lock for only a few
-# milliseconds. If a wait for a lock lasts for seconds, another session has usually left a transaction open. `connect`
-# sets the lock timeout to at most half of the statement timeout. Therefore a statement that waits too long for a lock
-# fails with a lock timeout, and not with a statement timeout.
+# milliseconds. If a wait for a lock lasts for several seconds, another session has usually left a transaction open.
+# `connect` sets the lock timeout to at most half of the statement timeout. Therefore a statement that waits too long
+# for a lock fails with a lock timeout, and not with a statement timeout.
 LOCK_SECONDS = 5.0
-# After PREPARE_AFTER executions of a statement, psycopg prepares the statement on the server. The value of
-# PREPARE_AFTER is psycopg's default value.
+# When a connection has executed a statement PREPARE_AFTER times, psycopg prepares the statement on the server. The
+# value of PREPARE_AFTER is psycopg's default value.
 PREPARE_AFTER = 5
 # The client's time limit for an answer is PATIENCE_FACTOR times the server's time limit for a statement. If the answer
 # does not arrive in time, the client closes the connection.
@@ -52,8 +52,8 @@ _SESSION: Mapping[str, str] = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
-    # The ledger's code needs fixed values of settings such as search_path. Without the entries of _SESSION for these
-    # settings, `alter role` could change the values for all sessions of a role.
+    # The ledger's code needs fixed values of settings such as `search_path`. Without the following entries of _SESSION,
+    # `alter role` could change the values for all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -74,8 +74,8 @@ select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
 FULL_DISK = "the database's disk is full: make room on it"
-# If an error message contains a key of _NOT_NOW, the server is only temporarily unavailable. Each value of _NOT_NOW is
-# advice for the user.
+# Each key of _NOT_NOW is a part of an error message. If the server's error message contains the key, the server is only
+# temporarily unavailable. The value of the key is advice that the command then shows to the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -87,12 +87,13 @@ _NOT_NOW = {
     "server closed the connection unexpectedly": "if the server is restarting, it will accept connections again",
     "Connection reset by peer": "if the server is restarting, it will accept connections again",
     "No space left on device": FULL_DISK,
-    "server is in hot standby mode": "this server is a standby: write the primary server, or several hosts, into"
-    " DATABASE_URL",
+    "server is in hot standby mode": "this server is a standby: write the address of the primary server, or the"
+    " addresses of several servers, into DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset NAME`"
-# If an error message contains a key of _NOT_BY_ITSELF, a user or an administrator must correct the cause of the error.
-# Each value of _NOT_BY_ITSELF is advice for the user.
+# Each key of _NOT_BY_ITSELF is a part of an error message. If the server's error message contains the key, a user or an
+# administrator must correct the cause of the error. The value of the key is advice that the ledger shows to the user
+# after the error message.
 _NOT_BY_ITSELF = {
     "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
     "could not load library": "a setting of the role or database names a library that PostgreSQL cannot load:"
@@ -113,7 +114,7 @@ WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is ru
 
 
 class ServerUnreachable(LedgerError):
-    """The client could not open a connection to the server.
+    """An exception that reports that the client could not open a connection to the database server.
 
     Attributes
     ----------
@@ -127,8 +128,9 @@ class ServerUnreachable(LedgerError):
 
 
 class ConnectionWithTimeout(psycopg.Connection[Any]):
-    """A connection that waits at most `answer_seconds` seconds for an answer of the server. Without a limit, the client
-    would wait forever for a failed server.
+    """A database connection that waits at most `answer_seconds` seconds for an answer of the server.
+
+    Without a limit, the client would wait forever for a failed server.
     """
 
     answer_seconds: float | None = STATEMENT_SECONDS * PATIENCE_FACTOR
@@ -159,9 +161,9 @@ def connect(
         A libpq connection URL, or a libpq connection string with `keyword=value` pairs. A setting in the URL replaces
         the setting of the same name in `DEFAULTS`.
     role : str
-        The purpose of the connection, which PostgreSQL shows as the application_name of the session.
+        The purpose of the connection. PostgreSQL shows the purpose as the `application_name` of the session.
     statement_seconds : float
-        Seconds after which the server cancels a statement. If the options of the URL contain statement_timeout, the
+        Seconds after which the server cancels a statement. If the options of the URL contain `statement_timeout`, the
         function ignores `statement_seconds`.
     writes : bool
         Whether the caller writes to the database. If `writes` is true, the function refuses a standby server and a
@@ -320,7 +322,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
     Parameters
     ----------
     what : str
-        The name of the locked object. The error message contains the name.
+        The name of the locked object, for the error message.
 
     Raises
     ------
@@ -360,13 +362,13 @@ def to_json(value: object) -> str:
 def from_json(text: str | bytes) -> Any:
     """Parse a JSON document from the database, and return the parsed value.
 
-    The database refuses a JSON document that Python cannot read (sql/functions/faults.sql), but the tables' owner can
-    disable the check. If Python cannot read a document, the function returns a dict that contains the error under the
-    key `unreadable`. If the function raised an error, one unreadable document would make the whole query fail.
+    A check in sql/functions/faults.sql refuses a JSON document that Python cannot read. The tables' owner can disable
+    the check. If Python cannot read a document, the function returns a dict that contains the error under the key
+    `unreadable`. If the function raised an error, one unreadable document would make the whole query fail.
     """
     try:
-        # The method `decode` always assumes UTF-8. Without `decode`, the JSON module would guess the encoding of each
-        # document.
+        # The method `decode` always assumes UTF-8. If `json.loads` received bytes, `json.loads` would guess the
+        # encoding of each document.
         return json.loads(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         return {"unreadable": one_line(str(error))}
@@ -409,8 +411,8 @@ def _parse(url: str) -> dict[str, Any]:
     try:
         parameters = dict(conninfo_to_dict(url))
     except (psycopg.ProgrammingError, UnicodeError) as error:
-        # The error message of libpq contains the text that libpq could not parse. The text that libpq could not parse
-        # may contain the password.
+        # The error message of libpq quotes the text that libpq could not parse. The quoted text may contain the
+        # password.
         del error
         raise UsageError(
             "the database URL cannot be parsed: write postgresql://user@host:5432/database or key=value pairs"

@@ -25,13 +25,14 @@ _REPORTED = text(
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The reported values of one trial, or an evenly spaced selection of the reported values.
+    """The intermediate values that one trial reported during its training, or an evenly spaced selection of these
+    values.
 
     Attributes
     ----------
     trial : TrialRow
     is_best : bool
-        True if the trial is one of the best trials that have reported values. `BEST` is the maximum number of the best
+        True if the trial is one of the best trials that have reported values. `is_best` is True for at most `BEST`
         trials.
     steps : sequence of int
     values : sequence of float or None

@@ -14,7 +14,10 @@ PIECE = 3 * 2**18
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """A data file that the ledger stores. `sha256` is hexadecimal, and `name` is the file's name without its folder."""
+    """A data file that the ledger stores: the name, the SHA-256 and the content of the file.
+
+    `sha256` is hexadecimal, and `name` is the file's name without its folder.
+    """
 
     sha256: str
     name: str
@@ -24,7 +27,7 @@ class StoredDataset:
 def keep(connection: Connection, files: Iterable[StoredDataset]) -> None:
     """Store each data file, unless the ledger already contains a data file with the same content.
 
-    The same transaction must also record a study that uses the data files.
+    The caller must record a study that uses the data files in the same transaction as this call.
     """
     # All transactions lock the data files in the same order. Therefore no deadlock can occur.
     for file in sorted(files, key=lambda file: file.sha256):

@@ -47,9 +47,9 @@ _FIXED = {
         "Training time of the attempt that completed the trial, in seconds; null unless the trial is complete.",
     ),
 }
-# _VALUES maps the type of a column to the SQL expression that converts a JSON value to this type. If a JSON value does
-# not fit the type of the column, the SQL expression returns null. Therefore a query of the view never fails because a
-# value has a wrong type.
+# Each key of _VALUES is the type of a column. Each value is an SQL expression that converts a JSON value to the type.
+# If a JSON value does not fit the type of the column, the SQL expression returns null. Therefore a value with a wrong
+# type never makes a query of the view fail.
 _VALUES = {
     "double precision": "ledger.number({})",
     "bigint": "case when abs(ledger.number({0})) < 9.2e18 then ({0})::bigint end",
@@ -63,7 +63,7 @@ _METRICS = {"number": "double precision", "boolean": "boolean", "string": "text"
 
 @dataclass(frozen=True)
 class ViewColumn:
-    """A column of a flattened view, for one parameter or metric.
+    """A column of a `FlattenedView`. The column contains the values of one parameter or one metric.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class ViewColumn:
 
 @dataclass(frozen=True)
 class FlattenedView:
-    """A view of one study's trials, with a column for each parameter and each metric.
+    """A database view of one study's trials, with a column for each parameter and each metric.
 
     The function `create` creates the view, and returns a `FlattenedView`.
 
@@ -115,7 +115,8 @@ def view_name(study: str) -> str:
 def columns(space: Sequence[Mapping[str, Any]], metrics: Mapping[str, Collection[str]]) -> list[ViewColumn]:
     """Return one column for each parameter and metric of a study.
 
-    The parameters come first, in the order of the space. The metrics follow in alphabetical order.
+    The columns of the parameters come first, in the order of the space. The columns of the metrics come last, in
+    alphabetical order.
 
     Parameters
     ----------
@@ -243,7 +244,7 @@ def _comments(study: str, view: sql.Identifier, of: Sequence[ViewColumn]) -> Ite
 
 def _about(study: str) -> str:
     return (
-        f"The trials of study {study}, with a column for each parameter and metric."
+        f"The trials of study {study}. The view has one column for each parameter and one column for each metric."
         f" The command `ledger study view {study}` created this view."
     )
 
@@ -285,7 +286,7 @@ def _described(dimension: Mapping[str, Any]) -> str:
     if dimension["type"] == "categorical":
         choices = ", ".join(json.dumps(choice, ensure_ascii=False) for choice in dimension["choices"][:20])
         more = ", …" if len(dimension["choices"]) > 20 else ""
-        return f"The parameter {dimension['name']}, one of {choices}{more}."
+        return f"The value of the parameter {dimension['name']}, which is one of {choices}{more}."
     # If an earlier version of the program stored the study, a dimension may have no prior.
     bounds = f"{dimension['low']} to {dimension['high']}, {dimension.get('prior', 'uniform')}"
     if "step" in dimension:

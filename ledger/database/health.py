@@ -101,8 +101,8 @@ def warnings(connection: Connection, older_than: float) -> DatabaseWarnings:
     Parameters
     ----------
     older_than : float
-        Minimum age, in seconds, of the open transactions that the function reports. For transactions that have locked
-        tables or views of the ledger, the minimum age is only `LOCK_AGE` seconds. If other sessions wait for a lock of
+        Minimum age, in seconds, of the open transactions that the function reports. If a transaction holds a lock on a
+        table or a view of the ledger, the minimum age is only `LOCK_AGE` seconds. If other sessions wait for a lock of
         a transaction, the function always reports the transaction.
     """
     age = {"age": timedelta(seconds=older_than)}
@@ -144,8 +144,8 @@ def _holders(connection: Connection) -> list[Row[Any]]:
     again: set[tuple[int, str]] = set()
     if any(holder.age is None for holder in found):
         # The age of a transaction in a hidden session is unknown. The code executes _HOLDERS twice, with a pause
-        # between the executions. If both executions return a transaction, the transaction was open during the whole
-        # pause.
+        # between the executions. If both executions return the same transaction, the transaction was open during the
+        # whole pause.
         with connection.begin():
             connection.execute(_SLEEP, {"seconds": LOCK_PATIENCE})
         with connection.begin():

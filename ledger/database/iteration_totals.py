@@ -1,5 +1,5 @@
-"""Columns of the table `iteration`. The columns contain counts of the trials of all iterations whose losses the
-optimizer has received.
+"""Columns of the table `iteration` that contain counts of trials. Each count includes the trials of the iteration, and
+the trials of all iterations whose losses the optimizer received earlier.
 
 A query that lists the studies reads the counts of each study from only one row of the table. Therefore the query is
 fast even if a study has many ended trials. The SQL function `ledger.mark_told` (sql/functions/) writes the counts. The
@@ -68,9 +68,9 @@ def columns() -> list[Column[Any]]:
 def indexes() -> list[Index]:
     """Return new indexes for the columns that `columns` returns.
 
-    Each index is partial, and the first column of each index is the study's id. If an index contained all rows of the
-    table, PostgreSQL could use the index instead of the primary key when PostgreSQL expects few rows. A query that uses
-    an index over all rows would read all iterations of the study.
+    Each index is partial, and the first column of each index is the study's id. If PostgreSQL expects few rows,
+    PostgreSQL could use an index over all rows instead of the primary key. A query that uses an index over all rows
+    would read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),

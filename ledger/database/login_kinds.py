@@ -16,10 +16,10 @@ KINDS = {
 # log in, each member of the role could also end the sessions of the role.
 GROUP_ROLES = ("ledger_manager", "ledger_worker", "ledger_reader")
 
-# The default time limits of a new login. Each key of LIMITS is the name of a kind of login. The limits are necessary
-# because an open transaction keeps its locks and its snapshot. A login can change its own time limits. Therefore each
-# program of the ledger also sets time limits for its own sessions. The file sql/roles.sql sets the time limits of the
-# role ledger_owner.
+# The default time limits of a new login. Each key of LIMITS is the name of a kind of login. The time limits are
+# necessary, because an open transaction keeps its locks and its snapshot. A login can change its own time limits.
+# Therefore each program of the ledger also sets time limits for its own sessions. The file sql/roles.sql sets the time
+# limits of the role ledger_owner.
 LIMITS = {
     "owner": {"idle_in_transaction_session_timeout": "5min", "lock_timeout": "10s"},
     "manager": {

@@ -30,8 +30,9 @@ _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *
 # The query _LOGINS returns the logins and their settings. A login inherits the rights of one of the four roles of
 # sql/roles.sql. The function `remove` first disables a login, and then drops the login. If an error occurs before
 # `remove` drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove` can drop the
-# login. The query _LOGINS omits superusers. If a role that is not a superuser has run sql/roles.sql, the role is a
-# member of ledger_owner. Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
+# login. The query _LOGINS omits superusers. A role without the superuser attribute can also run sql/roles.sql.
+# Afterwards, the role is a member of the role ledger_owner. Therefore the query _LOGINS also returns the role that ran
+# sql/roles.sql.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -102,7 +103,7 @@ def add(
 ) -> None:
     """Create a login that has the rights of one of the four roles of sql/roles.sql, and the time limits in `LIMITS`.
 
-    The login gets its own settings, because another member of the role may have changed the role's settings. The
+    The login gets its own settings, because another login with the same role may have changed the role's settings. The
     settings are valid in all databases of the server, because a login exists in all databases.
 
     The password does not leave this process. The server gets only the SCRAM hash of the password.
@@ -164,7 +165,7 @@ def add(
         names = {name for (name,) in connection.execute(known, (list(LIMITS[kind]),)).fetchall()}
         settings = [(setting, value) for setting, value in LIMITS[kind].items() if setting in names]
         if kind == "owner":
-            # Because of the setting `role`, ledger_owner is the owner of each object that the login creates.
+            # Because of the setting `role`, each object that the login creates belongs to the role ledger_owner.
             settings.append(("role", role))
         # A login exists in all databases of the server. Therefore the settings of the login must be valid in each
         # database with a ledger.
@@ -233,15 +234,16 @@ def remove(connection: psycopg.Connection[Any], name: str) -> int:
 
 def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
     # `_end_sessions` first reads the process ids of the login's sessions, and then ends the sessions in another
-    # statement. A single statement would be unsafe, because PostgreSQL could call pg_terminate_backend for the sessions
-    # of other roles.
+    # statement. A single statement would be unsafe, because PostgreSQL could call `pg_terminate_backend` for the
+    # sessions of other roles.
     rows = connection.execute("select pid from pg_stat_activity where usename = %s", (name,)).fetchall()
     end = "select pg_terminate_backend(%s, %s)"
     try:
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
     except errors.InsufficientPrivilege:
-        # A role that is no superuser can end the login's sessions only if the role is a member of the login.
+        # A superuser can end the sessions of every login. Any other role can end the login's sessions only if the role
+        # is a member of the login.
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
@@ -266,7 +268,7 @@ def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]
         yield
     except errors.InsufficientPrivilege as error:
         raise LedgerError(
-            f"role {connection.info.user} may not create or drop logins ({error.diag.message_primary}): connect as a"
-            " superuser, or as the role that ran sql/roles.sql; another role needs CREATEROLE, and on PostgreSQL 16 or"
-            f" newer also ADMIN OPTION on {role}"
+            f"role {connection.info.user} has no right to create or drop logins ({error.diag.message_primary}): connect"
+            " as a superuser, or as the role that ran sql/roles.sql; another role needs CREATEROLE, and on PostgreSQL"
+            f" 16 or newer also ADMIN OPTION on {role}"
         ) from None

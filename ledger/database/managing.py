@@ -1,4 +1,4 @@
-"""Functions with which a manager reads from the ledger, and calls the SQL functions in sql/functions/.
+"""Functions that a manager calls to read from the ledger, or to call the SQL functions in sql/functions/.
 
 Each function runs one transaction on the given connection. If the SQL function returns a word such as "held", the
 Python function returns the same word.
@@ -31,7 +31,7 @@ class ClaimedStudy:
 
 @dataclass(frozen=True)
 class ProposedBatch:
-    """The points that the optimizer proposed together. The ledger creates a trial for each point.
+    """A batch of points that the optimizer proposed together. The ledger creates a trial for each point.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class ProposedBatch:
 
 @dataclass(frozen=True)
 class StudyState:
-    """The columns of a study that a manager reads at each poll.
+    """The part of a study's database row that a manager reads at each poll, such as the state and the budget.
 
     `has_criteria` is true if the study has a stopping criterion. `has_timeout` is true if the study has a timeout.
     """
@@ -191,7 +191,7 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """Cancel the trials that an earlier call could not cancel because another session had locked the trials' rows.
+    """Cancel the trials whose rows another session had locked during an earlier attempt to cancel the trials.
 
     Return the number of trials whose rows are still locked.
 
@@ -252,10 +252,11 @@ def leases(connection: Connection, study_id: int) -> list[TrialLease]:
 
 
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
-    """Return a dictionary of the workers' reasons to refuse the study, and the number of all live workers.
+    """Return a pair: a dictionary of the workers' refusals of the study, and the number of all live workers.
 
-    The dictionary maps the name of each live worker that refuses the study to the worker's reason. If no worker refuses
-    the study, the function does not count the live workers, and returns 0 instead of the number of live workers.
+    Each key of the dictionary is the name of a live worker that refuses the study. Each value is the worker's reason.
+    If no worker refuses the study, the function does not count the live workers, and returns 0 instead of the number of
+    live workers.
     """
     with connection.begin():
         rows = connection.execute(

@@ -10,14 +10,14 @@ from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# Most commands only check the revision of the schema. The check does not need Alembic. Therefore this module does not
-# import Alembic at the top.
+# Most commands only check the revision of the schema. The check of the revision does not need Alembic. Therefore this
+# module does not import Alembic at the top.
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# PostgreSQL has no statement that only locks a schema. The statement `comment on schema` locks the schema until the end
-# of the transaction. Only the schema's owner can run `comment on schema`. _LOCK sets the comment of the schema to the
-# comment's current text, so the comment does not change.
+# PostgreSQL has no statement whose only effect is the lock of a schema. The statement `comment on schema` locks the
+# schema until the end of the transaction. Only the schema's owner can run `comment on schema`. _LOCK sets the comment
+# of the schema to the comment's current text, so the comment does not change.
 _LOCK = """
 do $$
 begin
@@ -76,7 +76,7 @@ def downgrade(connection: Connection, to: str) -> None:
 
 
 def lock_schema(connection: Connection, *, create: bool = False) -> None:
-    """Wait until no other transaction changes the schema, and lock the schema as the schema's owner.
+    """Lock the schema as the schema's owner, as soon as no other transaction changes the schema.
 
     The schema stays locked until the end of the transaction. Only the owner of the schema can lock the schema, so the
     function switches to the role of the owner. An advisory lock would not be safe, because any role could acquire the
@@ -97,7 +97,7 @@ def lock_schema(connection: Connection, *, create: bool = False) -> None:
             with connection.begin_nested():
                 connection.exec_driver_sql("create schema if not exists ledger")
         except IntegrityError:
-            # Another upgrade created the schema after this upgrade had checked that the schema does not exist.
+            # This upgrade found no schema, but another upgrade has created the schema since then.
             pass
     connection.exec_driver_sql(_BECOME_OWNER)
     connection.exec_driver_sql(_LOCK)
@@ -129,7 +129,7 @@ def run_repeatable_files(connection: Connection) -> None:
 
 
 def _description(connection: Connection) -> str:
-    """Return the comment on the table ledger.alembic_version. The comment identifies the contents of sql/ and the
+    """Return the comment on the table `ledger.alembic_version`. The comment identifies the contents of sql/ and the
     roles.
 
     The comment includes the roles, because an upgrade sets the privileges of the roles.

@@ -44,7 +44,10 @@ _studies, _iterations, _trials, _attempts = views.studies, views.iterations, vie
 
 @dataclass(frozen=True)
 class IterationMean:
-    """The mean value of an iteration. The position `middle` is the mean of the numbers of the iteration's trials."""
+    """The mean value of the trials of one iteration.
+
+    The position `middle` is the mean of the numbers of the iteration's trials.
+    """
 
     number: int
     middle: float
@@ -53,7 +56,7 @@ class IterationMean:
 
 @dataclass(frozen=True)
 class UsedEnvironment:
-    """The environment that the ledger has recorded for the iterations from `first` to `last`.
+    """The environment, such as the package versions, in which a manager proposed the iterations from `first` to `last`.
 
     An iteration without proposed trials has no environment.
     """
@@ -65,7 +68,7 @@ class UsedEnvironment:
 
 @dataclass(frozen=True)
 class AttemptGroup:
-    """A group of attempts that one worker made in one time slot, and that have the same outcome.
+    """Attempts of one worker in the same time slot and with the same outcome.
 
     Attributes
     ----------
@@ -115,19 +118,19 @@ class AttemptGroup:
 
 @dataclass(frozen=True)
 class AttemptTimeline:
-    """The attempts of a study.
+    """A summary of a study's attempts over time. The summary groups the attempts by worker, time slot and outcome.
 
     Attributes
     ----------
     outcomes : mapping of str to int
         Number of attempts with each outcome. The outcome of an attempt that has not ended is "running".
     workers : int
-        Number of workers with an attempt.
+        Number of workers that started at least one attempt.
     slots : int or None
         Number of time slots; None if each attempt has its own group.
     groups : sequence of AttemptGroup
-        The groups of attempts of the workers with the most attempts. The sequence contains attempts of at most
-        `WORKERS` workers.
+        The attempts in groups. If the study has more than `WORKERS` workers, the sequence contains only the attempts
+        of the `WORKERS` workers that started the most attempts.
     """
 
     outcomes: Mapping[str, int]
@@ -138,7 +141,7 @@ class AttemptTimeline:
 
 @dataclass(frozen=True)
 class StudyOverview:
-    """The part of a study that a report shows. The attribute `at` is the time at which the study had the shown state.
+    """The data about one study that a report shows. The attribute `at` is the time of the data.
 
     Attributes
     ----------
@@ -151,21 +154,21 @@ class StudyOverview:
     improvements : sequence of Improvement
         The complete trials that are better than all trials with a lower number.
     last_complete : int or None
-        The highest trial number of the complete trials.
+        The highest number of a complete trial.
     shown : sequence of TrialRow
         All trials in the order of their numbers, or a selection of `SHOWN` trials.
     observed : sequence of TrialRow
         All ended trials in the order of their numbers, or a selection of `OBSERVED` trials. One quarter of the
-        selection is the trials with the best values. Another quarter of the selection is the trials with the highest
-        numbers.
+        selection consists of the trials with the best values. Another quarter of the selection consists of the trials
+        with the highest numbers.
     ended : int
         Number of ended trials.
     means : sequence of IterationMean
         The mean values of the iterations whose losses the optimizer has received, or an evenly spaced selection of at
         most `SHOWN` mean values.
     batch_sizes : sequence of int
-        The different batch sizes of the proposed iterations, in the order of their first use. The sequence contains
-        each batch size once.
+        The different batch sizes of the proposed iterations, in the order of first use. The sequence contains each
+        batch size once.
     next_iteration : int
         Number of the next iteration.
     surrogate : mapping or None
@@ -281,15 +284,15 @@ def improvements(connection: Connection, study_id: int) -> list[Improvement]:
 
 
 def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
-    """Return an evenly spaced selection of at most `SHOWN` improvements, and additionally the last improvement."""
+    """Return an evenly spaced selection of at most `SHOWN` improvements. Also return the last improvement."""
     kept = improved[:: 1 + len(improved) // SHOWN]
     return kept if not improved or kept[-1] == improved[-1] else [*kept, improved[-1]]
 
 
 def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
-    # A position is the index of an integer in the list of the integers that are not in `without`. The integer at a
-    # position is equal to the position plus the number of smaller integers in `without`.
+    # A position is an index of the sorted list of all integers that are not in `without`. The integer at a position is
+    # equal to the position plus the number of smaller integers in `without`.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
     positions = (index * left // wanted for index in range(min(wanted, left)))

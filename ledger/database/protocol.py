@@ -1,4 +1,4 @@
-"""Functions with which a worker calls the SQL functions in sql/functions/.
+"""Functions that a worker calls to run the SQL functions in sql/functions/.
 
 Each function sends one statement in autocommit mode. If the connection fails before the answer arrives, the worker can
 safely repeat the statement with the same claim.
@@ -32,17 +32,17 @@ class ClaimedTrial:
     claim : UUID
         The secret id of the attempt. Only a worker that knows the secret id may write the outcome of the attempt.
     study_id, trial : int
-        The id of the study, and the number of the trial within the study, counted from 0.
+        The id of the study, and the number of the trial within the study. The first trial of a study has the number 0.
     attempt : int
         The number of this attempt of the trial, counted from 1.
     lease_seconds, heartbeat_seconds : float
-        The length of the lease in seconds, and the interval between two heartbeats in seconds.
+        The length of the lease, and the interval between two heartbeats. Both values are in seconds.
     timeout_seconds : float or None
         The time limit of the attempt in seconds. None if the attempt has no time limit.
     code : int or None
         The number of the valid version of the objective's code. None if the ledger contains no code of the objective.
     tuples : list of dict
-        The dimensions whose choices contain Python tuples. `params` contains a list instead of each Python tuple.
+        The dimensions whose choices contain Python tuples. In `params`, a list replaces each Python tuple.
     """
 
     claim: UUID
@@ -128,7 +128,7 @@ def report(
     ----------
     steps : sequence of int
         The numbers of at most `MOST_REPORTS_OF_CALL` steps. If the ledger already contains a report of a step, the
-        ledger ignores the new report.
+        ledger ignores a second report of the step.
     losses : sequence of float or None
         The loss at each step. The loss is None if the reported value is not finite.
     """
@@ -145,8 +145,8 @@ def complete(
 
 
 def complete_together(connection: Connection[Any], results: Sequence[CompletedTrial]) -> list[str]:
-    """Record the losses of several trials in one statement. The returned list contains one word for each trial. The
-    function `complete` returns the same words.
+    """Record the losses of several trials in one statement. The returned list contains one word for each trial. Each
+    word is the result that the function `complete` would return for the trial.
     """
     rows = connection.execute(
         "select ledger.complete(study_id, trial, claim, loss, metrics, seconds, output)"
@@ -205,7 +205,7 @@ def refuse(connection: Connection[Any], held: ClaimedTrial, reason: str) -> bool
 
 
 def accept(connection: Connection[Any], held: ClaimedTrial) -> None:
-    """Delete the record of the worker's refusal of the study, because the worker has now loaded the objective."""
+    """Delete the worker's refusal of the study, because the worker has now loaded the objective."""
     _value(connection, "select ledger.accept(%s, %s, %s)", held.study_id, held.trial, held.claim)
 
 

@@ -21,14 +21,14 @@ _VARIABLE = re.compile(r"^\\if :\{\?(\w+)\} \\else \\set \1 '([^']*)' \\endif\n"
 
 @dataclass(frozen=True)
 class NamedQuery:
-    """A named query, which is the content of a file of sql/queries.
+    """An SQL query with a name. The ledger reads the query from a file in the folder sql/queries.
 
     Attributes
     ----------
     name : str
         Name of the query file without the suffix ``.sql``.
     about : str
-        A text that contains the question that the query answers, and notes on the query's result.
+        The question that the query answers, and notes on the query's result.
     variables : mapping
         Maps the name of each variable to the default value of the variable.
     statement : str

@@ -1,4 +1,4 @@
-"""Functions that read the workers, the workers' refusals and the progress of the studies."""
+"""Functions that read the rows of the workers, the rows of the workers' refusals, and the progress of the studies."""
 
 from collections.abc import Sequence
 from typing import Any

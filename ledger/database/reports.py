@@ -22,7 +22,9 @@ _ORDER = (_reports.c.trial, _reports.c.attempt, _reports.c.step)
 
 @dataclass(frozen=True)
 class AttemptReports:
-    """The number of reports of an attempt, and the step and the value of the attempt's last report."""
+    """A summary of the values that one attempt reported: the number of reports, and the step and the value of the last
+    report.
+    """
 
     count: int
     step: int

@@ -1,5 +1,5 @@
-"""Repeats a call while the database is unavailable. The module defines how long to wait before a retry, and when to
-stop the retries.
+"""Repeats a call while the database is unavailable. The module defines the pause before each retry, and the condition
+that ends the retries.
 """
 
 import logging
@@ -23,7 +23,7 @@ _log = logging.getLogger("ledger.database")
 # Length of the first pause between two tries, and maximum length of a pause, in seconds.
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
-# A call of the database, together with the pause before the next call, is much shorter than LONGEST_GAP seconds. Two
+# A call to the database and the pause before the next call together last much less than LONGEST_GAP seconds. Two
 # failures that are more than LONGEST_GAP seconds apart belong to different outages.
 LONGEST_GAP = 120.0
 # Minimum time in seconds between two log lines about a full disk. While the disk is full, some statements fail and
@@ -49,11 +49,12 @@ _WAYS_OUT = {
 
 
 class OutageTooLong(LedgerError):
-    """The database was unavailable for longer than the retry policy permits."""
+    """An exception that reports that the database was unavailable for longer than the retry policy permits."""
 
 
 class RetryPolicy:
-    """Exponential backoff with jitter, and with a limit on the length of an outage.
+    """A policy for retries after a failure of the database: exponential backoff with jitter, and a limit on the length
+    of an outage.
 
     Parameters
     ----------
@@ -83,7 +84,8 @@ class RetryPolicy:
         return isinstance(original, (psycopg.OperationalError, *_TRANSIENT)) and not isinstance(original, _PERMANENT)
 
     def failed(self, error: BaseException) -> float:
-        """Record a failed try. Log the reason of the failure if the reason differs from the last logged reason.
+        """Record a failed try. Write the reason of the failure to the log if the reason differs from the last logged
+        reason.
 
         Returns
         -------
@@ -135,7 +137,7 @@ class RetryPolicy:
         """Return whether to log a failure.
 
         The function does not compare error messages about a full disk, because the messages may name different files.
-        The function allows at most one log line about a full disk in `FULL_DISK_SECONDS` seconds.
+        Within `FULL_DISK_SECONDS` seconds, the function allows at most one log line about a full disk.
         """
         if FULL_DISK not in why:
             return why != self._logged_reason

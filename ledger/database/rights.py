@@ -1,5 +1,5 @@
 """Warnings about dangerous rights of database roles. With a dangerous right, a login of the ledger could stop the
-server or the services of other logins.
+server, or could prevent the work of other logins.
 
 For example, some rights in a database allow a login to fill the server's lock table or disk. The file sql/roles.sql
 revokes such dangerous rights only in the ledger's own database. The module warns if the ledger's roles are from an
@@ -31,7 +31,7 @@ _ROLES = text("""
     from pg_roles
     where rolname = any (:roles)
     order by rolname""")
-# Only a superuser can read the table pg_authid, which contains the password hashes of roles.
+# Only a superuser can read the table `pg_authid`, which contains the password hashes of roles.
 _PASSWORDS = text("select rolname from pg_authid where rolname = any (:roles) and rolpassword is not null")
 _MAY_READ_PASSWORDS = text("select has_table_privilege('pg_authid', 'select')")
 _FUNCTIONS = text("""
@@ -71,14 +71,14 @@ def warnings(connection: Connection) -> Sequence[str]:
     lines = [_of_role(row, row.role in with_password) for row in found if _has_fault(row, with_password)]
     if functions:
         lines.append(
-            f"every role can fill the server's lock table or disk with {len(functions)} functions of PostgreSQL"
-            f" ({_named(functions)}): run `ledger db psql -f sql/roles.sql` as a superuser"
+            f"every role can call {len(functions)} functions of PostgreSQL that can fill the server's lock table or"
+            f" disk ({_named(functions)}): run `ledger db psql -f sql/roles.sql` as a superuser"
         )
     if databases:
         shown = databases[:_NAMES]
         lines.append(
-            f"every login of the ledger can connect to {_named([one_line(row.name) for row in databases])}, where it"
-            " can fill the server's lock table or disk: if no other program needs this right, run"
+            f"every login of the ledger can connect to {_named([one_line(row.name) for row in databases])}, and can"
+            " then fill the server's lock table or disk: if no other program needs this right, run"
             f" `revoke connect on database {', '.join(row.quoted for row in shown)} from public` as a superuser"
         )
     return lines

@@ -21,7 +21,7 @@ _DERIVED = {"derived": True}
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """A row of the view ledger.studies, which is a study.
+    """One row of the view `ledger.studies`: a study with its state, budget and settings.
 
     `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time, in seconds, for
     which earlier managers have run the study. The time of the current manager is not part of `managed_seconds`.
@@ -60,7 +60,7 @@ class StudyRow:
 
 @dataclass(frozen=True, slots=True)
 class IterationRow:
-    """A row of the view ledger.iterations, which is an iteration.
+    """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
     In steady mode, `seen` contains the numbers of the trials whose end the manager has detected since the previous
     iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
@@ -68,11 +68,11 @@ class IterationRow:
     had when the optimizer proposed the iteration.
 
     The optimizer receives the losses of one iteration after another. `told` is the position of the iteration in the
-    order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields include the
-    iteration and all iterations with a lower `told`. In batch mode, `improvements` contains the trials of the iteration
-    that are better than all trials with a lower number. In steady mode, `improvements` can also contain trials of the
-    iteration that are no improvements. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields are
-    None until the optimizer receives the losses.
+    order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields describe the
+    trials of the iteration and of all iterations with a lower `told`. In batch mode, `improvements` contains the trials
+    of the iteration that are better than all trials with a lower number. In steady mode, `improvements` can also
+    contain trials of the iteration that are no improvements. The fields `told`, `last_complete`, `improvements` and the
+    ``total_`` fields are None until the optimizer receives the losses.
     """
 
     number: int
@@ -106,7 +106,7 @@ class IterationRow:
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """A row of the view ledger.trials, which is a trial.
+    """One row of the view `ledger.trials`: a trial with its parameters, state and value.
 
     `value` is the number that the objective returned, and `loss` is the number that the optimizer minimises. `seconds`
     is the training time of the attempt that completed the trial.
@@ -149,7 +149,7 @@ class TrialRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt, as a row of the view ledger.attempts.
+    """One row of the view `ledger.attempts`: an execution of a trial by a worker, with the outcome of the execution.
 
     `outcome` is None while the attempt is running.
     """
@@ -168,7 +168,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class CodeVersionRow:
-    """A version of the code of a study's objective, as a row of the view ledger.code_versions.
+    """One row of the view `ledger.code_versions`: a recorded version of the code of a study's objective.
 
     The docstring of `ledger.objectives.fingerprint.ObjectiveCode` describes `parts` and `sources`.
     """
@@ -186,7 +186,7 @@ class CodeVersionRow:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRow:
-    """The annotation of a study or of a trial, as a row of the view ledger.annotations.
+    """One row of the view `ledger.annotations`: the tags, the note and the user attributes of a study or of a trial.
 
     `trial` is None for the annotation of the study. `annotated_by` is the name of the login that made the last change
     to the annotation.
@@ -202,7 +202,7 @@ class AnnotationRow:
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A report of an intermediate value, as a row of the view ledger.reports.
+    """One row of the view `ledger.reports`: an intermediate value that an objective reported during an attempt.
 
     `value` and `loss` are None if the reported value was NaN or an infinity. `seconds` is the time from the claim of
     the attempt to the report.
@@ -220,7 +220,7 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker, as a row of the view ledger.workers.
+    """One row of the view `ledger.workers`: a worker process, and the trial that the worker has claimed.
 
     `study` and `trial` identify the trial that the worker has claimed. If the worker has no claimed trial, `study` and
     `trial` are None.
@@ -240,9 +240,7 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class RefusalRow:
-    """A live worker's refusal of a study. The worker refuses the study because the worker cannot load the study's
-    objective.
-    """
+    """One row of the view `ledger.refusals`: a live worker, and a study whose objective the worker cannot load."""
 
     worker: str
     study: str
@@ -252,7 +250,7 @@ class RefusalRow:
 
 @dataclass(frozen=True, slots=True)
 class ProgressRow:
-    """The progress of a study, as a row of the view ledger.progress.
+    """One row of the view `ledger.progress`: the progress of a study, such as the number of its ended trials.
 
     `budget`, `proposed` and `ended` are numbers of trials.
     """

@@ -46,12 +46,15 @@ def rows_of(row: type[R]) -> Select[Any]:
 
 
 def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
-    """Run a statement of `rows_of` in the connection's current transaction, and return the rows."""
+    """Run a statement that `rows_of` has returned, in the connection's current transaction, and return the rows."""
     return [row(*each) for each in connection.execute(statement)]
 
 
 def fetch_one(connection: Connection, row: type[R], statement: Select[Any]) -> R | None:
-    """Run a statement of `rows_of`. Return the only row of the result, or None if the result is empty."""
+    """Run a statement that `rows_of` has returned.
+
+    Return the only row of the result, or None if the result is empty.
+    """
     each = connection.execute(statement).one_or_none()
     return None if each is None else row(*each)
 
@@ -62,10 +65,10 @@ def begin_snapshot(connection: Connection) -> None:
 
 
 def last_number(connection: Connection, view: TableClause, study_id: int) -> int | None:
-    """Return the highest number of a study's trials or iterations.
+    """Return the highest number that a trial or an iteration of a study has.
 
-    Return None if the study has no rows in the view. The query does not use the aggregate function max. The view
-    contains a join, so max would read the numbers of all rows.
+    Return None if the study has no rows in the view. The query does not use the aggregate function `max`. The view
+    contains a join, so `max` would read the numbers of all rows.
     """
     numbers = select(view.c.number).where(view.c.study_id == study_id).order_by(view.c.number.desc())
     found: int | None = connection.scalar(numbers.limit(1))

@@ -15,7 +15,7 @@ from ledger.errors import LedgerError
 
 R = TypeVar("R")
 
-# If a statement fails with an error of a class in _STATEMENT_ONLY, the connection is still usable.
+# If a statement fails with one of the errors in _STATEMENT_ONLY, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
 # The SQLSTATE classes of data exceptions, integrity constraint violations and exceeded program limits. psycopg raises
@@ -24,7 +24,8 @@ _REFUSALS = ("22", "23", "54")
 
 
 class DatabaseUnavailable(LedgerError):
-    """The database cannot answer now.
+    """An exception that reports that the database cannot answer now. The exception contains the time to wait before the
+    next try.
 
     Attributes
     ----------
@@ -38,7 +39,7 @@ class DatabaseUnavailable(LedgerError):
 
 
 class ValuesRefused(LedgerError):
-    """The database has refused the values of a statement.
+    """An exception that reports that the database has refused the values of a statement.
 
     The message of the exception is the error message of the database.
     """
@@ -136,7 +137,7 @@ class ReconnectingSession:
         return answer
 
     def fileno(self) -> int | None:
-        """Return the file descriptor of the connection that receives notifications. Return None if the session has no
+        """Return the file descriptor on which the connection receives notifications. Return None if the session has no
         connection.
         """
         return None if self._connection is None else self._connection.fileno()

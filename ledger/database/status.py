@@ -11,10 +11,10 @@ from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
 
-# Parameters of the query that the function `read` executes. The query computes the rate of ended trials from the latest
-# ended trials. For the rate, the query uses at most max(rated, 2 * batch size) trials, and never more than `most_rated`
-# trials. The query returns at most `failures` failed attempts, beginning with the latest failed attempt. To find the
-# failed attempts, the query searches the attempts of at most `troubled` trials. The query returns at most
+# Parameters of the query that the function `read` executes. The query computes the number of ended trials per second
+# from the latest ended trials. To compute this number, the query reads at most min(most_rated, max(rated, 2 * batch
+# size)) trials. The query returns at most `failures` failed attempts, beginning with the latest failed attempt. To find
+# the failed attempts, the query searches the attempts of at most `troubled` trials. The query returns at most
 # `improvements` trials that improved the best value.
 LIMITS: Mapping[str, int] = {
     "rated": 20,
@@ -27,7 +27,7 @@ LIMITS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The status of a worker with a claimed trial of the study, or of a live worker without a claimed trial.
+    """The status of one worker. The worker has claimed a trial of the study, or the worker is live and idle.
 
     Attributes
     ----------
@@ -55,8 +55,9 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt that failed, was lost or exceeded its time limit. The attribute `error` contains the last line of the
-    attempt's error.
+    """An attempt that failed, was lost or exceeded its time limit.
+
+    The attribute `error` contains the last line of the attempt's error.
     """
 
     trial: int
@@ -79,7 +80,9 @@ class Improvement:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """The status of a study. The attribute `now` is the time of the status on the database's clock.
+    """The status of a study at one moment, such as the number of trials in each state and the status of each worker.
+
+    The attribute `now` is the time of the status on the database's clock.
 
     Attributes
     ----------
@@ -121,7 +124,7 @@ class StudyStatus:
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
-        The latest failed, crashed or lost attempts, at most 3. The latest failure comes first.
+        At most 3 attempts, which are the latest failed, crashed or lost attempts. The latest failure comes first.
     """
 
     name: str

@@ -50,7 +50,7 @@ def create(
     files : sequence of StoredDataset
         The data files on which the study trains.
     code : mapping, optional
-        The code of the objective, which `ledger.objectives.fingerprint.ObjectiveCode.to_json` returns.
+        The code of the objective, as returned by `ledger.objectives.fingerprint.ObjectiveCode.to_json`.
     """
     with connection.begin():
         study_id = connection.scalar(
@@ -168,8 +168,8 @@ def cancel(connection: Connection, study_id: int, reason: str) -> list[int]:
     """Cancel a running or paused study permanently, and cancel the study's open trials.
 
     Return the numbers of the trials that the function could not cancel. The function cannot cancel a trial if another
-    session has locked the trial's row. The docstring of `trials.cancel` describes when the ledger cancels a trial whose
-    row was locked.
+    session has locked the trial's row. The ledger cancels the locked trials later, as the docstring of `trials.cancel`
+    describes.
     """
     answer(connection, text("select ledger.cancel(:study, :reason)"), study=study_id, reason=reason)
     return trials.end_cancelled(connection, study_id)

@@ -1,5 +1,5 @@
-"""Reads the improvements of a study's best value, for comparisons of studies. The module reads the improvements in the
-order of the trial numbers, and in the order of the times at which the trials ended.
+"""Reads the improvements of a study's best value, for comparisons of studies. The module reads two lists of
+improvements: one list in the order of the trial numbers, and one list in the order of the trials' end times.
 
 For each study, the module reads only a limited number of rows.
 """
@@ -23,7 +23,7 @@ _LATEST_CODE = text("select sha256 from ledger.code_versions where study_id = :s
 
 @dataclass(frozen=True)
 class TimedImprovement:
-    """A complete trial with a better value than all trials that ended earlier.
+    """A complete trial with a better value than all trials that ended earlier, and the time of the trial's end.
 
     `seconds` is the time from the creation of the study to the end of the trial.
     """
@@ -35,7 +35,7 @@ class TimedImprovement:
 
 @dataclass(frozen=True)
 class StudyCurve:
-    """The course of a study.
+    """The improvements of a study's best value, in the order of the trial numbers and in the order of time.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class StudyCurve:
         The complete trials that have a better value than all trials that ended earlier. If the study has more than
         `overview.SHOWN` trials, the function `read` looks for improvements only in a selection of the study's trials.
     last_trial : int
-        The highest trial number of the complete trials. If no trial is complete, the number is 0.
+        The highest number of a complete trial. If no trial is complete, the number is 0.
     is_sampled : bool
         Whether the function `read` computed `by_time` from only a selection of the trials.
     """

@@ -17,7 +17,7 @@ from ledger.text import nearest, one_line, show
 
 Order = Literal["created", "name", "best", "trials", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-# A mapping from each unit of an age to the number of seconds in the unit.
+# Each key is a unit of an age, and each value is the number of seconds in the unit.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 # Maximum age in seconds, which is about 100 years.
@@ -29,7 +29,7 @@ _ended = _progress.c.complete + _progress.c.failed + _progress.c.cancelled
 
 @dataclass(frozen=True)
 class StudyFilter:
-    """The studies to list.
+    """A filter that selects the studies of a list, for example by state, tags, name and age.
 
     Attributes
     ----------
@@ -132,11 +132,11 @@ def read(
     """
     studies = select(_studies.c.name, _studies.c.id).where(*chosen.conditions())
     if limit is not None and order in ("created", "name"):
-        # With the clause "limit", the database does not compute the progress of studies that the list does not show.
+        # With the clause "limit", the database computes only the progress of the studies that the list shows.
         first = {"created": _studies.c.created_at, "name": _by_bytes(_studies.c.name)}[order]
         studies = studies.order_by(*_directed([first, _studies.c.id], reverse)).limit(limit)
     of = studies.subquery("chosen")
-    # Without the clause "offset 0", the planner of PostgreSQL could compute the progress of all studies of the ledger.
+    # Without the clause "offset 0", PostgreSQL could compute the progress of all studies of the ledger.
     progress = (
         select(*(_progress.c[name] for name in columns(ProgressRow)), _ended.label("all_ended"))
         .where(_progress.c.study == of.c.name)

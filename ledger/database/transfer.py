@@ -1,4 +1,4 @@
-"""Functions that read a whole study, and that insert a study from another ledger."""
+"""Functions that read a whole study, and functions that insert a study from another ledger."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,10 +36,10 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class StudySnapshot:
-    """All rows of a study, ordered by number. The attribute `at` is the time of the snapshot.
+    """The content of a study at one moment, as rows of the database views.
 
-    The mapping `sources` contains the recorded source texts of the code. The key of a source text is the SHA-256 of the
-    text.
+    The rows are ordered by number. The attribute `at` is the time of the snapshot. The mapping `sources` contains the
+    recorded source texts of the code. The key of a source text is the SHA-256 of the text.
     """
 
     at: datetime
@@ -53,7 +53,7 @@ class StudySnapshot:
 
 @dataclass(frozen=True)
 class ImportedStudy:
-    """All rows of a study that a user imports from another ledger.
+    """The content of a study that a user imports from another ledger, as rows of the database tables.
 
     Each row has the columns of its table, except the study's id and the claim. An export never contains claims. An
     annotation whose `trial` is None is the annotation of the study.
@@ -75,8 +75,8 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
     """Read all rows of a study in pages, with a short read-only transaction for each page.
 
     The snapshot contains the iterations and trials that existed at the time `at`. A trial that ended before the time
-    `at` never changes. For a trial that was open at the time `at`, the snapshot can contain a later state. One
-    transaction reads a trial and its attempts. Therefore the attempts always agree with the trial.
+    `at` never changes. For a trial that was open at the time `at`, the snapshot can contain a later state. The function
+    reads a trial and the trial's attempts in one transaction. Therefore the attempts always agree with the trial.
 
     Raises
     ------
@@ -152,10 +152,10 @@ def worker_pages(connection: Connection, names: Collection[str]) -> Iterator[lis
 def restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None:
     """Insert a whole study in one transaction. Return the study's row, or None if another study has the same name.
 
-    A worker of the ledger that exported the study cannot end a trial in this ledger. Therefore a running trial becomes
-    pending, and the trial's open attempt gets the outcome "released". A released attempt is neither a failed attempt
-    nor a lost attempt. Only the owner of the tables can insert a study. The transaction also reads the inserted study.
-    If the function cannot read the study after the insert, the function rolls the transaction back.
+    A worker of the exporting ledger cannot end a trial in this ledger. Therefore a running trial becomes pending, and
+    the trial's open attempt gets the outcome "released". A released attempt is neither a failed attempt nor a lost
+    attempt. Only the owner of the tables can insert a study. The transaction also reads the inserted study. If the
+    function cannot read the study after the insert, the function rolls the transaction back.
 
     Raises
     ------
@@ -232,7 +232,10 @@ def _without_trial(annotation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return the row to insert for a trial. An open trial becomes pending, and an ended trial stays unchanged."""
+    """Convert an imported trial to a row for the insert.
+
+    An open trial becomes pending, and an ended trial stays unchanged.
+    """
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
     # The clock of the ledger that exported the study may be ahead of the clock of this ledger.
@@ -241,7 +244,7 @@ def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
-    """Return the row to insert for an attempt.
+    """Convert an imported attempt to a row for the insert.
 
     An open attempt gets the outcome "released", and an ended attempt stays unchanged.
     """

@@ -30,7 +30,7 @@ CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 # A result of PostgreSQL has at most 1,664 columns.
 _COLUMNS = 1_600
-# A format for the SQL function to_char. With this format, to_char returns a time in the same format as
+# A format for the SQL function `to_char`. With this format, `to_char` returns a time in the same format as
 # `datetime.isoformat`. The time zone of each session is UTC.
 _ISO_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'
 
@@ -181,8 +181,8 @@ def cell_pages(
         )
         with connection.begin():
             begin_snapshot(connection)
-            # The statement has no separate parameters. Therefore psycopg does not interpret a % in the name of a
-            # metric.
+            # The program executes the statement without separate parameters. Therefore psycopg does not interpret a %
+            # in the name of a metric.
             parts = [
                 cursor(connection).execute(sql.SQL("select {} {}").format(group, page)).fetchall() for group in groups
             ]
@@ -195,8 +195,8 @@ def cell_pages(
 
 
 def _cell_of_choice(column: sql.Composable, name: str, texts: Sequence[tuple[Any, str]]) -> sql.Composable:
-    """Return the SQL expression for the text of a parameter. If the value is not one of the choices, PostgreSQL
-    converts the value to a text.
+    """Return the SQL expression that converts the value of a parameter to a text. If the value is not one of the
+    choices, PostgreSQL converts the value to a text.
     """
     usual = sql.SQL("{} ->> {}").format(column, sql.Literal(name))
     if not texts:
@@ -343,7 +343,7 @@ def retry(connection: Connection, study_id: int, numbers: Sequence[int]) -> list
     Raises
     ------
     LedgerError
-        One of the given trials cannot be retried. The error message contains the reason.
+        One of the given trials cannot be retried. The error message contains the reason for the refusal.
     """
     call = text("select ledger.retry(:study, :trial)")
     with _refusals(), connection.begin():

@@ -9,8 +9,8 @@ from ledger.database import annotation_tables, code_tables, report_tables, table
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
-    """Return the metadata of a view. The view has all columns of the table in the argument `of`, except the column
-    `claim`. The view also has the columns in `more`.
+    """Return the metadata of a view. The argument `of` is a table. The view has all columns of the table, except the
+    column `claim`. The view also has the columns in `more`.
 
     Parameters
     ----------

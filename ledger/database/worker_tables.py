@@ -1,4 +1,4 @@
-"""Tables of the workers, of the workers' refusals of studies, and of the datasets that the workers read."""
+"""Tables that record the workers, the workers' refusals, and the datasets that the workers read."""
 
 from sqlalchemy import (
     CheckConstraint,

@@ -1,4 +1,4 @@
-"""Another system user runs the embedded server if this process runs as root. PostgreSQL refuses to run as root."""
+"""If this process runs as root, another system user runs the embedded server. PostgreSQL refuses to run as root."""
 
 import fcntl
 import os
@@ -55,9 +55,9 @@ def server_account() -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the command-line prefix that runs a command as the user and the group `account`.
+    """Return the first arguments of a command that must run under the user id and the group id in `account`.
 
-    The list is empty if `account` is None.
+    The list of arguments is empty if `account` is None.
 
     Raises
     ------

@@ -56,8 +56,8 @@ def options(sockets: Path, version: int) -> list[str]:
     version : int
         Major version of PostgreSQL.
     """
-    # The setting `unix_socket_directories` is a list of folders. The folder's path is in quotes, because the path may
-    # contain a comma or begin with a space.
+    # The setting `unix_socket_directories` is a list of folders. The path of the folder is in quotes, because the path
+    # may contain a comma or begin with a space.
     quoted = '"{}"'.format(str(sockets).replace('"', '""'))
     settings = {**_FIXED, **of_sessions(version), "unix_socket_directories": quoted}
     if sys.platform == "linux" and not _SHARED_MEMORY.is_dir():

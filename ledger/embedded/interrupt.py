@@ -48,8 +48,8 @@ def interrupt(home: Path) -> bool:
     Raises
     ------
     LedgerError
-        The process that would get SIGINT is not the server of `home`, or is in another container. The function raises
-        LedgerError before it sends a signal.
+        The process that would get SIGINT is not the server of `home`, or is in another container. If the function
+        raises LedgerError, the function has not sent a signal.
     """
     return _interrupt_listener(home) if sys.platform == "linux" else _interrupt_recorded(home)
 
@@ -133,8 +133,8 @@ def _interrupt_recorded(home: Path) -> bool:
     try:
         pid = int(data.joinpath("postmaster.pid").read_text().split()[0])
     except (FileNotFoundError, ValueError, IndexError):
-        # If the file ``postmaster.pid`` is missing or incomplete, the server is writing the file, or the server is
-        # already stopping.
+        # The file ``postmaster.pid`` can be missing or incomplete for two reasons. Either the server is still writing
+        # the file ``postmaster.pid``, or the server is already stopping.
         return False
     command = ["ps", "-ww", "-o", "uid=,command=", "-p", str(pid)]
     shown = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace").stdout.strip()

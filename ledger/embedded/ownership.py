@@ -106,8 +106,8 @@ def _check(status: os.stat_result, path: Path) -> None:
     trusted = {me, system[0]} if me == 0 and system else {me}
     if status.st_uid not in trusted:
         raise LedgerError(
-            f"{path} belongs to user {_name(status.st_uid)}: run this program as user {_name(status.st_uid)}, change"
-            f" the owner if you trust the content of {path}, or {ELSEWHERE}"
+            f"{path} belongs to user {_name(status.st_uid)}: run this program as user {_name(status.st_uid)}, or"
+            f" change the owner of {path} if you trust its content, or {ELSEWHERE}"
         )
     if status.st_mode & _WRITABLE_BY_OTHERS:
         raise LedgerError(f"other users can write to {path}: run `chmod go-w {shlex.quote(str(path))}`, or {ELSEWHERE}")

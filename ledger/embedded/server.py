@@ -103,10 +103,10 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     Raises
     ------
     LedgerError
-        The server's data do not exist although `create` is False. The context manager also raises LedgerError if
-        another version of PostgreSQL created the data. The context manager also raises LedgerError if the server does
-        not start or stop in time. A LedgerError also occurs if this process cannot write to a folder of the server, if
-        another user owns the folder, or if other users can write to the folder.
+        The server's data do not exist, and `create` is False. The context manager also raises LedgerError if another
+        version of PostgreSQL created the data. The context manager also raises LedgerError if a start or a stop of the
+        server exceeds the time limit. A LedgerError also occurs if this process cannot write to a folder of the server,
+        if another user owns the folder, or if other users can write to the folder.
     """
     home = resolved(home)
     with file_errors(home):
@@ -319,9 +319,7 @@ def _way_out() -> str:
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Read the log from the byte `start` to the end. Return the last error message that the function finds, as one
-    line.
-    """
+    """Return the last error message in the log after the byte `start`, as one line."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

@@ -1,6 +1,6 @@
-"""Exports of a study as one document. The format of the document is csv, json or jsonl.
+"""Exports a study as one document. The format of the document is csv, json or jsonl.
 
-Before an export reads the next part of the study, the export writes the previous part to the document.
+An export reads one part of the study, writes this part to the document, and then reads the next part.
 """
 
 import csv
@@ -20,8 +20,8 @@ from ledger.study.choices import choice_texts
 from ledger.text import printable
 
 _TRIAL = export_columns(TrialRow)
-# Name and version of the format of the json document that `ledger import` reads. The version increases when the keys of
-# the document change, or when the meaning of a key changes.
+# The name and the version of the json format that `ledger import` reads. The version increases when the keys of the
+# document change, or when the meaning of a key changes.
 FORMAT, VERSION = "trial-ledger study", 1
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 # A spreadsheet evaluates a cell as a formula if the cell begins with =, +, -, @, a tab or a line break. With Japanese
@@ -85,8 +85,8 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
 
     For each parameter, there is a column ``params_NAME``. For each metric, there is a column ``metrics_NAME``.
     `ledger.study.choices.choice_texts` converts a choice into a text in the csv document, such as ``null`` or ``[64,
-    64]``. `ledger import` converts the text of a choice into the choice. If `spreadsheet` is true, `write_csv` calls
-    `spreadsheet_text` to convert each text.
+    64]``. `ledger import` converts the text of a choice back into the choice. If `spreadsheet` is true, `write_csv`
+    calls `spreadsheet_text` to convert each text.
     """
     choices = {dimension["name"]: dimension.get("choices", []) for dimension in study.spec["space"]}
     params = {name: list(zip(values, choice_texts(values), strict=True)) for name, values in choices.items()}

@@ -27,7 +27,7 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 
     The names of the files are ``hyperparams_<iteration>_<i>.json``, ``results_<iteration>_<i>.json`` and
     ``reports_<iteration>_<i>.json``. In the name of a file, `i` is the number of the trial in its iteration. The first
-    trial of an iteration has the number 0. The function returns the number of files that it has written.
+    trial of an iteration has `i` = 0. The function returns the number of files that it has written.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
 def whole_file(path: Path, *, binary: bool = False) -> Iterator[Any]:
     """Open a new file, and yield the open file.
 
-    If `binary` is true, the file is a binary file. Otherwise, the file is a text file.
+    If `binary` is true, the file is a binary file. If `binary` is false, the file is a text file.
 
     The file appears at `path` only if the ``with`` block ends without an error. `whole_file` raises the same exceptions
     as `whole_path`.

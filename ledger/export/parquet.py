@@ -53,14 +53,15 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
 
     Like an exported csv file, the parquet file has columns ``params_NAME`` and ``metrics_NAME``.
 
-    The type of a parameter's column is float64, int64, bool or string. The type depends on the values of the parameter.
-    If the choices of a parameter are integers and floats, the parameter's column is float64. If the choices have a
-    different mix of types, or if a choice is a list or an object, the column contains each value as JSON. If a choice
-    is null, the column contains a missing value. The type of a metric's column is float64 if all values of the metric
-    are numbers, bool if all values are booleans, and string if all values are strings. If the values of a metric have
-    different types, or if a value is an array or an object, the metric's column contains each value as JSON. The
-    metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object with the
-    version of trial-ledger, and with the name, the state, the budget, the spec and the versions of the study.
+    The type of a parameter's column is float64, int64, bool or string. The type of the column depends on the values of
+    the parameter. If the choices of a parameter are integers and floats, the parameter's column is float64. If the
+    choices have several types and not all choices are numbers, the parameter's column contains each value as JSON. If a
+    choice is a list or an object, the parameter's column also contains each value as JSON. If the value of the
+    parameter is null, the column contains a missing value. The type of a metric's column is float64 if all values of
+    the metric are numbers, bool if all values are booleans, and string if all values are strings. If the values of a
+    metric have different types, or if a value is an array or an object, the metric's column contains each value as
+    JSON. The metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object
+    with the version of trial-ledger, and with the name, the state, the budget, the spec and the versions of the study.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def _same(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class _ParquetColumn:
-    """A column of the parquet file.
+    """A column of the parquet file to which the ledger exports a study.
 
     If `source` is None, the column contains the values of a field of `TrialRow`, and `name` is the name of the field.
     If `source` is "params", the column contains the values of the parameter `name`. If `source` is "metrics", the

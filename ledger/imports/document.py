@@ -85,7 +85,7 @@ Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 
 
 class _ExportModel(BaseModel):
-    """Base class of the pydantic models that validate an export.
+    """Base class of the pydantic models that validate an exported study.
 
     The models refuse unknown keys. The models also refuse infinite numbers and NaN.
     """
@@ -94,7 +94,7 @@ class _ExportModel(BaseModel):
 
 
 class _RowSchema:
-    """A type annotation for a row class, such as `TrialRow`.
+    """A type annotation that tells pydantic how to validate an exported row of a row class, such as `TrialRow`.
 
     The annotation tells pydantic which fields of the row class an export contains.
 
@@ -125,7 +125,7 @@ class _RowSchema:
 
 
 class DatasetRecord(_ExportModel):
-    """The record of a study's data file in an export.
+    """A data file of a study, in the form in which an exported study contains the file.
 
     The field `content` is a text that contains the content of the data file in base64.
     """
@@ -266,7 +266,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
 
 def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDataset | HoldoutFile | None) -> None:
-    """Raise UsageError if the file `there` in the document is not the data file `data` of the study's spec."""
+    """Raise UsageError if the document's file `there` is not equal to the data file `data` in the study's spec."""
     if data is None:
         if there is not None:
             raise UsageError(f"{place} is damaged at {key}: the study does not use this file; export the study again")

@@ -21,15 +21,13 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class UncheckedTrial:
-    """A finished trial from outside the ledger.
-
-    The ledger has not yet checked the parameters and the loss of the trial.
+    """A finished trial from outside the ledger. The ledger has not yet checked the parameters and the loss of the
+    trial.
 
     Attributes
     ----------
     place : str
-        The place from which the trial comes, such as "old.csv:3" for a line of a file. Error messages contain the
-        place.
+        The place from which the trial comes, for error messages. An example is "old.csv:3" for a line of a file.
     read : callable
         A function whose argument is the search space. The function returns the point and the loss of the trial. The
         function raises UsageError if the point or the loss is not valid.
@@ -41,7 +39,7 @@ class UncheckedTrial:
 
 @dataclass
 class CheckedTrials:
-    """The trials that passed the check. For each trial that did not pass the check, a text contains the reason."""
+    """The result of the check of imported trials: the valid trials, and the reason for each trial that is not valid."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)

@@ -50,7 +50,7 @@ def read_rows(
     # With `strict=True`, the reader raises an error if a quotation mark is not closed. Without `strict=True`, all text
     # after the quotation mark would become one cell.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    table = _ResultTable(space, result, scale)
+    table = _ResultTableReader(space, result, scale)
     try:
         header = [name.strip() for name in next(reader, [])]
         columns = table.columns(f"{place}:1", header, ignore_extra=ignore_extra)
@@ -62,8 +62,9 @@ def read_rows(
 
 
 @dataclass(frozen=True)
-class _ResultTable:
-    """A reader of a CSV file. The file has a column for each parameter, and one column of results.
+class _ResultTableReader:
+    """A reader of a CSV file with results of trials. The file has a column for each parameter, and one column of
+    results.
 
     `result` is the name of the column of results. If `scale` is None, the results are losses. If `scale` is a
     `ValueScale`, the results are values.

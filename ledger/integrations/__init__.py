@@ -1,4 +1,4 @@
-"""Functions and callbacks for libraries such as XGBoost, which report a metric to the ledger during the training.
+"""Functions and callbacks that report a metric to the ledger while a library such as XGBoost trains a model.
 
-Each module imports the library that it supports, so import only the modules that you need.
+Each module imports the library of the module. Therefore import only the modules that you need.
 """

@@ -1,4 +1,4 @@
-"""A callback for LightGBM, which reports a metric to the ledger during the training."""
+"""A callback that reports a metric of a LightGBM training to the ledger after each boosting round."""
 
 from lightgbm.callback import CallbackEnv, EarlyStopException
 
@@ -7,7 +7,7 @@ from ledger.objectives import Context
 
 
 class ReportCallback:
-    """Reports a metric of a validation set after each boosting round.
+    """A LightGBM callback that reports a metric of a validation set to the ledger after each boosting round.
 
     If `context.should_prune` returns True, the callback ends the training.
 

@@ -29,6 +29,6 @@ def value_of(metric: str, found: Mapping[str, Value], source: str) -> Value:
     0.75
     """
     if metric not in found:
-        known = ", ".join(sorted(found)) or f"it has no metrics, because it has no {source}"
+        known = ", ".join(sorted(found)) or f"the training has no metrics, because the training has no {source}"
         raise ValueError(f"the training has no metric {metric!r}: choose one of the training's metrics ({known})")
     return found[metric]

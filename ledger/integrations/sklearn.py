@@ -57,8 +57,8 @@ def fit_in_epochs(
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}: train at least 1 epoch")
-    # The method `partial_fit` requires the list of all classes, because the rows of one call need not contain every
-    # class.
+    # The method `partial_fit` requires the list of all classes, because a class may be missing from the rows of one
+    # call.
     classes = {"classes": np.unique(y)} if is_classifier(estimator) else {}
     train: Any = estimator
     for epoch in range(epochs):

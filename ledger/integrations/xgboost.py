@@ -1,4 +1,4 @@
-"""A callback for XGBoost, which reports a metric to the ledger during the training."""
+"""A callback that reports a metric of an XGBoost training to the ledger after each boosting round."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ledger.objectives import Context
 
 
 class ReportCallback(TrainingCallback):  # type: ignore[misc]
-    """Reports a metric of an evaluation set after each boosting round.
+    """An XGBoost callback that reports a metric of an evaluation set to the ledger after each boosting round.
 
     If `context.should_prune` returns True, the callback ends the training.
 

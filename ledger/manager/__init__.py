@@ -1,1 +1,3 @@
-"""The manager, which proposes a study's trials, waits until the trials end, and passes the losses to the optimizer."""
+"""The manager of a study. The manager proposes trials, waits until the trials end, and passes the losses to the
+optimizer.
+"""

@@ -6,13 +6,12 @@ from ledger.study.spec import StudySpec
 
 
 class BatchPolicy:
-    """The policy for batch mode.
-
-    In batch mode, the policy proposes an iteration after the previous iteration has ended.
+    """The policy that decides what a manager proposes in batch mode. The policy proposes an iteration after the
+    previous iteration has ended.
 
     If all proposed trials of an iteration fail, the policy proposes another round of this iteration. An iteration has
-    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the study fails without another
-    round, because the objective probably fails for all points.
+    at most `ROUNDS` rounds. If the objective fails in every trial of the first batch, the objective probably fails for
+    all points. Therefore the study fails without another round.
 
     Parameters
     ----------

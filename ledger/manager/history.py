@@ -38,17 +38,18 @@ class StudyHistory:
     untold : set of int
         The numbers of the iterations whose results the optimizer has not yet received.
     recorded : list of int
-        In steady mode, the trial numbers from the column `seen` of all iterations. The list has the order in which the
-        ledger recorded the numbers. The list is empty in batch mode.
+        In steady mode, the trial numbers that the column `seen` contains for all iterations. The list has the order in
+        which the ledger recorded the numbers. The list is empty in batch mode.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended.
     counted, counted_ended, counted_failed : int
-        Three numbers: the trials that count against the budget, the counted trials that have ended, and the counted
-        trials that have failed.
+        The number of trials that count against the budget, the number of these trials that have ended, and the number
+        of these trials that have failed.
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
-        Whether a worker has completed a trial of this study. If only imported trials are complete, the value is False.
+        Whether a worker has completed a trial of this study. If only imported trials are complete, `is_proven` is
+        False.
     """
 
     def __init__(self, connection: Connection, study_id: int) -> None:

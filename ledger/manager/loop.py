@@ -1,4 +1,6 @@
-"""The manager's main loop, which proposes trials, passes losses to the optimizer and takes back expired claims."""
+"""The main loop of the manager. The loop proposes trials, passes losses to the optimizer, and takes back expired
+claims.
+"""
 
 import json
 import logging
@@ -44,12 +46,12 @@ TIMEOUT_POLL = 0.25
 
 
 class StudyHeldError(LedgerError):
-    """Another manager has a valid claim of the study."""
+    """An exception that reports that another manager has a valid claim of the study."""
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """The number of a study's ended trials, the study's budget in trials, and the study's best value."""
+    """The progress of a study: the number of ended trials, the budget in trials, and the best value."""
 
     ended: int
     budget: int
@@ -57,7 +59,8 @@ class StudyProgress:
 
 
 class StudyManager:
-    """Proposes the trials of one study, and passes the losses of the trials to the optimizer.
+    """The manager of one study. The manager proposes the trials of the study, and passes the losses of the trials to
+    the optimizer.
 
     Parameters
     ----------
@@ -202,7 +205,7 @@ class StudyManager:
                 self._is_locked = True
                 message = (
                     f"another session has locked study {self._row.name}: run `ledger db check` to find the session that"
-                    " holds the lock; the manager tries again"
+                    " holds the lock; the manager will try again to lock the study"
                 )
                 log_event(_log, "locked", message, level=logging.WARNING, study=self._row.name)
 
@@ -222,8 +225,8 @@ class StudyManager:
     def _take(self, study: StudyRow, *, wait: bool) -> None:
         """Claim the study.
 
-        If another manager has claimed the study, try again for up to TAKE_SECONDS seconds. If `wait` is True, try again
-        until the other manager has returned its claim.
+        If another manager has claimed the study, try to claim the study for up to `TAKE_SECONDS` seconds. If `wait` is
+        True, try to claim the study until no other manager has a valid claim.
         """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False

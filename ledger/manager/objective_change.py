@@ -15,15 +15,15 @@ from ledger.text import nearest
 _log = logging.getLogger("ledger.manager")
 
 IfChanged: TypeAlias = Literal["refuse", "accept", "new"]
-"""What to do if the code of a study's objective differs from the recorded code.
+"""The action if the code of a study's objective differs from the recorded code.
 
-"refuse" raises an error. "accept" records the new code for the following trials. "new" starts another study, whose name
+"refuse" raises an error. "accept" records the new code for the next trials. "new" starts another study, whose name
 contains a part of the code's hash.
 """
 
 
 class CodeLockedError(LedgerError):
-    """Another session is recording a code version of the same study."""
+    """An exception that reports that another session is recording a code version of the same study."""
 
 
 def check_if_changed(value: str) -> None:
@@ -66,7 +66,7 @@ def refusal(study: StudyRow, changed: list[str]) -> LedgerError:
     """Return the error that tells the user what has changed, and how to continue."""
     return LedgerError(
         f"the objective of study {study.name} differs from the recorded objective ({'; '.join(changed)}): choose"
-        " another name; to run the following trials with the new code, use --accept-change (in Python,"
+        " another name; to run the next trials with the new code, use --accept-change (in Python,"
         ' if_changed="accept"); to start a new study in Python, use if_changed="new"'
     )
 

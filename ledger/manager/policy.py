@@ -14,7 +14,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class ProposalRequest:
-    """A request to the manager to propose one round of an iteration.
+    """A policy's request that the manager proposes points for one round of an iteration.
 
     Attributes
     ----------
@@ -35,14 +35,14 @@ class ProposalRequest:
 
 @dataclass(frozen=True)
 class StudyEnd:
-    """The state in which a study ends, and the reason. The state is "complete" or "failed"."""
+    """A policy's decision that the study ends, with the final state ("complete" or "failed") and the reason."""
 
     state: str
     reason: str | None = None
 
 
 def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
-    """Return whether each trial of `trials` failed because of the objective's exceptions or because of the time limit.
+    """Return whether the objective's exceptions or the time limit caused the failure of each trial in `trials`.
 
     The result is False if `trials` is empty, or if a trial failed because of crashes or lost attempts.
     """

@@ -16,17 +16,18 @@ _log = logging.getLogger("ledger.manager")
 LOOK_SECONDS = 1.0
 # The manager treats a gap between two reads of the leases as an outage of the database only if the gap is longer than
 # `CONTACT_SECONDS`. If a lease is short, a poll of the manager may last longer than half the length of the lease.
-# Without `CONTACT_SECONDS`, the manager would treat such a long poll as an outage of the database.
+# Without `CONTACT_SECONDS`, the manager would treat a poll that is longer than half a lease as an outage of the
+# database.
 CONTACT_SECONDS = 2.0
 
 
 class LeaseMonitor:
-    """Finds the leases that have expired.
+    """A monitor that finds the trials whose leases have expired.
 
     A lease has expired if the manager has not seen a heartbeat of the trial's worker for the length of one lease. After
-    an outage of the database, the manager resets the measured time without a heartbeat to zero. Therefore no lease
-    expires because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat within the
-    length of one lease after the outage of the database. The manager's monotonic clock measures the time without a
+    an outage of the database, the manager starts to measure the time without a heartbeat again from 0. Therefore no
+    lease expires because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat within
+    the length of one lease after the outage of the database. The manager's monotonic clock measures the time without a
     heartbeat, because the database's clock may jump.
 
     Parameters
@@ -63,7 +64,7 @@ class LeaseMonitor:
 
 
 class TrialReaper:
-    """Takes the trials of one study back from the workers if the leases of the trials have expired.
+    """An object that takes trials of one study back from the workers when the leases of the trials have expired.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ class TrialReaper:
             "locked",
             f"{self._name} trial {lease.trial}: worker {lease.worker} sent no heartbeat for a whole lease, but another"
             " session has locked the trial: run `ledger db check` to find the session that holds the lock; the manager"
-            " tries again",
+            " will try again to lock the trial",
             level=logging.WARNING,
             study=self._name,
             trial=lease.trial,

@@ -41,7 +41,8 @@ def common_refusal(reasons: Mapping[str, str], alive: int) -> str | None:
 
 
 class RefusalMonitor:
-    """Logs the reason if every live worker refuses a study. The class does not log an unchanged reason again.
+    """A monitor that logs the reason if every live worker refuses a study. The monitor does not log an unchanged reason
+    again.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class RefusalMonitor:
     def look(self) -> None:
         """Read the refusals of the study, and log the reasons if every live worker refuses the study.
 
-        If the previous read of the refusals was less than LOOK_SECONDS seconds ago, the method does nothing.
+        If the previous read of the refusals was less than `LOOK_SECONDS` seconds ago, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
@@ -78,8 +79,8 @@ class RefusalMonitor:
         log_event(
             _log,
             "refused",
-            f"study {self._name} waits, because no live worker can load the study's objective: {reason}; repair these"
-            f" workers or start another worker, and see `ledger study show {self._name}`",
+            f"study {self._name} waits, because no live worker can load the study's objective: {reason}; repair a"
+            f" worker or start another worker; `ledger study show {self._name}` shows the errors of the workers",
             level=logging.WARNING,
             study=self._name,
             reason=reason,

@@ -68,9 +68,9 @@ def register(
     Raises
     ------
     LedgerError
-        The ledger already contains a study with the name of `study`, but the recorded settings differ, the recorded
-        code differs, or the recorded budget is larger than the new budget. The error message lists the differences
-        between the settings, or the changed parts of the code.
+        The study's recorded settings differ from the new settings, the recorded code differs from the new code, or the
+        recorded budget is larger than the new budget. The error message lists the differences between the settings, or
+        the changed parts of the code.
     """
     row = record(connection, study, code)
     if row is not None:
@@ -149,7 +149,7 @@ def criteria_of(study: StudyRow) -> StoppingCriteria:
 def set_criteria(connection: Connection, study: StudyRow, criteria: StoppingCriteria) -> None:
     """Set the stopping criteria of a study.
 
-    If a criterion has ended the study, but the study does not meet any of the new criteria, the study continues.
+    If a criterion has ended the study and the study meets none of the new criteria, the study continues.
 
     Raises
     ------

@@ -9,7 +9,8 @@ from ledger.study.spec import StudySpec
 
 
 class SteadyPolicy:
-    """The policy for steady mode. The policy proposes a new trial for each trial that has ended.
+    """The policy that decides what a manager proposes in steady mode. The policy proposes a new trial for each trial
+    that has ended.
 
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
     proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on

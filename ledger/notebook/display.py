@@ -20,7 +20,7 @@ def in_notebook() -> bool:
 
 
 class NotebookDisplay:
-    """Shows a search in the output of the notebook's current cell."""
+    """A display that shows the progress of a search in the output of the notebook's current cell."""
 
     def __init__(self) -> None:
         self._handle: Any = None

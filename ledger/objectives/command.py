@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ledger.errors import LedgerError, UsageError
-from ledger.objectives.command_result import LARGEST_RESULT, ReportLines, from_file, from_output
+from ledger.objectives.command_result import LARGEST_RESULT, ReportParser, from_file, from_output
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
 from ledger.objectives.context import Context
 from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
@@ -38,7 +38,7 @@ _POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
 
 
 class CommandFailedError(LedgerError):
-    """The command did not start, failed with an exit code, was killed by a signal, or wrote no valid result.
+    """An exception that reports that a command did not start, failed, was killed, or wrote no valid result.
 
     Attributes
     ----------
@@ -56,12 +56,13 @@ class CommandFailedError(LedgerError):
 
 
 class RemainingProcessesError(LedgerError):
-    """This process could not end all processes of a command."""
+    """An exception that reports that this process could not end all processes of a command."""
 
 
 @dataclass(frozen=True)
 class CommandPermissions:
-    """The commands that a process is allowed to run, the folder for the commands' files, and the commands' reaper.
+    """The commands that a process may run, the folder for the commands' files, and the reaper that ends remaining
+    processes.
 
     Attributes
     ----------
@@ -71,7 +72,7 @@ class CommandPermissions:
         Path of the folder for the files of the trials. If the folder does not exist, the first trial creates the
         folder. If `folder` is None, the trials use the system's folder for temporary files.
     orphans : OrphanReaper
-        The reaper that kills the processes that a command leaves behind.
+        The reaper that kills the remaining processes of a command.
     """
 
     patterns: Sequence[str] = ()
@@ -127,7 +128,7 @@ def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) 
     params_as, direction = objective.get("params_as", PARAMS_AS[0]), objective.get("direction", DIRECTIONS[0])
     keys = {"command", "params_as", "direction", "record_source"}
     if not set(objective) <= keys or params_as not in PARAMS_AS or direction not in DIRECTIONS:
-        raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
+        raise LedgerError(f"the study's objective is malformed ({show(objective)}): delete the study")
     try:
         template = CommandTemplate(objective["command"])
     except UsageError as error:
@@ -136,8 +137,8 @@ def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) 
     if shutil.which(template.program) is None:
         raise LedgerError(
             f"this machine has no program {show(template.program)} for the command of the study: install the program,"
-            " put its folder on PATH, or, if the path is relative, start the worker in the folder in which the path"
-            " begins"
+            " put its folder on PATH, or (for a relative path) start the worker in the folder to which the path is"
+            " relative"
         )
     permissions.remove_leftovers()
     return CommandObjective(template, params_as, permissions)
@@ -173,7 +174,7 @@ class CommandObjective:
         CommandFailedError
             The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
         RemainingProcessesError
-            A process of the command still runs `LONGEST_WAIT` seconds after the command has ended.
+            `LONGEST_WAIT` seconds after the end of the command, a process of the command is still running.
         """
         with self._permissions.trial_folder() as folder:
             facts = {
@@ -197,9 +198,9 @@ class CommandObjective:
             except InvalidResultError as error:
                 raise CommandFailedError(str(error), 0) from None
 
-    def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_Output":
+    def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_OutputReader":
         """Run the command, pass the command's reports to the context, and return the command's standard output."""
-        reports = _Reports(context)
+        reports = _ReportReader(context)
         # The command of another trial may have started this worker. Therefore the environment may contain the variables
         # of the other trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
@@ -244,7 +245,9 @@ class CommandObjective:
             raise CommandFailedError(_describe_end(process.returncode, text), process.returncode, detail)
         return output
 
-    def _read(self, process: "subprocess.Popen[bytes]", reports: "_Reports") -> "tuple[_Output, _Output]":
+    def _read(
+        self, process: "subprocess.Popen[bytes]", reports: "_ReportReader"
+    ) -> "tuple[_OutputReader, _OutputReader]":
         """Copy the output of the command to the streams of this process until the command ends.
 
         The method also returns when the command has reported too many values.
@@ -252,8 +255,8 @@ class CommandObjective:
         assert process.stdout is not None
         assert process.stderr is not None
         streams = (
-            _Output(process.stdout, sys.stdout, LARGEST_RESULT, reports.read),
-            _Output(process.stderr, sys.stderr, _ERROR_KEPT),
+            _OutputReader(process.stdout, sys.stdout, LARGEST_RESULT, reports.read),
+            _OutputReader(process.stderr, sys.stderr, _ERROR_KEPT),
         )
         poll = select.poll()
         is_open = {stream.pipe.fileno(): stream for stream in streams}
@@ -288,8 +291,8 @@ class CommandObjective:
         )
 
 
-class _Reports:
-    """Reads the reports from the standard output of a command, and passes the reports to the context of the trial.
+class _ReportReader:
+    """A reader that finds the reports in the output of a command, and passes the reports to the context of the trial.
 
     Attributes
     ----------
@@ -298,11 +301,11 @@ class _Reports:
     """
 
     def __init__(self, context: Context) -> None:
-        self._context, self._lines = context, ReportLines()
+        self._context, self._lines = context, ReportParser()
         self.fault: str | None = None
 
     def read(self, data: bytes) -> None:
-        """Read `data`, the next part of the output, and pass each report whose end is in `data` to the context."""
+        """Read the next part of the output. If a report ends in `data`, pass the report to the context."""
         for step, value in self._lines.read(data) if self.fault is None else ():
             try:
                 self._context.report(value, step)
@@ -311,8 +314,8 @@ class _Reports:
                 return
 
 
-class _Output:
-    """The output that a command writes to one pipe.
+class _OutputReader:
+    """A reader of the output that a command writes to one pipe.
 
     Parameters
     ----------

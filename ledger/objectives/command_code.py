@@ -1,4 +1,4 @@
-"""The code of a command, which consists of the command's arguments and of the files that the arguments name."""
+"""The arguments and the files that make up the code of a command."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ _LARGEST_FILE = 100_000_000
 def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, recordable: bool = False) -> ObjectiveCode:
     """Return the arguments and the files that make up the code of a command.
 
-    The first file that the arguments name is the program itself, or the script that the program runs. The script of
-    each worker must have the same content as the script in the study's record. The arguments may also name further
-    files. The ledger treats a further file as a value, not as code, because the program may write to the file.
+    The first file in the arguments is the program itself, or the script that the program runs. The script of each
+    worker must have the same content as the script in the study's record. The arguments may also name further files.
+    The ledger treats a further file as a value, not as code, because the program may write to the file.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
         The program and its arguments, in the format that `CommandTemplate` accepts.
     patterns : sequence of str
         The patterns of the allowed commands. If an argument matches only the word ``{...}`` of a pattern, the returned
-        code does not contain the text of the file that the argument names. If the code contained the text, the creator
-        of a study could read any text file in the worker's folder.
+        code does not contain the text of the file that the argument names. If the returned code contained the text of
+        this file, the creator of a study could read any text file in the worker's folder.
     recordable : bool
         Whether the returned code also contains the git commit and the text of the script.
 

@@ -21,9 +21,9 @@ from ledger.text import one_line, show
 # program's JSON text can be longer than the ledger's JSON text of the same metrics.
 LARGEST_RESULT = 2 * LARGEST_JSON
 _OUTPUT, _FILE = "standard output", "the result file"
-# The pattern also matches texts for numbers that are not finite. For example, C prints "nan", and R prints "NA". A
-# result that is not finite is an error. If the ledger ignored a line such as "nan", the ledger could wrongly use an
-# earlier line as the result.
+# The pattern also matches texts that represent infinity or a missing number. For example, C prints "nan", and R prints
+# "NA". A result that is not finite is an error. If the ledger ignored a line such as "nan", the ledger could wrongly
+# use an earlier line as the result.
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
 _LINE_END = re.compile(rb"[\r\n]+")
 # A line of a report has at most `LONGEST_REPORT` bytes.
@@ -31,7 +31,7 @@ LONGEST_REPORT = 1_000
 _WANTED = 'a number or a JSON object with "value"'
 
 
-class ReportLines:
+class ReportParser:
     """A parser that finds the reports in the standard output of a running command.
 
     A report is a line with a JSON object that has the keys "step" and "value". The step is an integer from 0 to
@@ -40,7 +40,7 @@ class ReportLines:
 
     Examples
     --------
-    >>> lines = ReportLines()
+    >>> lines = ReportParser()
     >>> lines.read(b'epoch 1\\n{"step": 1, "value": 0.5}\\n{"step": 2, "va')
     [(1, 0.5)]
     >>> lines.read(b'lue": 0.25}\\n0.25\\n')
@@ -48,11 +48,12 @@ class ReportLines:
     """
 
     def __init__(self) -> None:
-        # The received bytes of a line that is still incomplete. `_partial` contains at most `LONGEST_REPORT` + 1 bytes.
+        # The bytes that the class has received of an incomplete line. `_partial` contains at most `LONGEST_REPORT` + 1
+        # bytes.
         self._partial = b""
 
     def read(self, data: bytes) -> list[tuple[int, float]]:
-        """Return the step and the value of each report whose end is in `data`, the next part of the output."""
+        """Return the step and the value of each report that ends in `data`. `data` is the next part of the output."""
         first, *others = _LINE_END.split(data)
         lines = [self._partial + first, *others]
         self._partial = lines.pop()[: LONGEST_REPORT + 1]
@@ -60,8 +61,8 @@ class ReportLines:
 
 
 def _report(line: bytes) -> tuple[int, float] | None:
-    # Most lines are not reports. The test of the length and the test for "step" exclude most lines. Both tests are much
-    # faster than the JSON parser.
+    # Most lines of the output are not reports. The test of the length and the test for "step" exclude most lines. The
+    # test of the length and the test for "step" are much faster than the JSON parser.
     if len(line) > LONGEST_REPORT or b'"step"' not in line:
         return None
     try:
@@ -98,7 +99,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
     Raises
     ------
     InvalidResultError
-        No line is a result, or the last line that is a result has no finite number. The message is one line.
+        No line is a result, or the last result in the output has no finite number. The message is one line.
 
     Examples
     --------

@@ -22,8 +22,8 @@ PARAMS_AS: tuple[ParamsAs, ...] = get_args(ParamsAs)
 # The operating system limits the total size of a process's arguments and environment to about 2 MB. The operating
 # system limits the size of one argument to 131,071 bytes.
 MOST_ARGUMENTS, LONGEST_COMMAND = 1_000, 100_000
-# The names of the facts about a trial. For each name, the placeholder `{trial.NAME}` and the environment variable
-# `LEDGER_TRIAL_NAME` have the same text.
+# The names of the properties of a trial that a command can receive. For each name, the placeholder `{trial.NAME}` and
+# the environment variable `LEDGER_TRIAL_NAME` have the same text.
 FACTS = ("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder")
 _PREFIX = "trial."
 _NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
@@ -38,7 +38,7 @@ _NEGATIVE_NUMBER = re.compile(r"-([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 class CommandTemplate:
-    """The arguments of a command. The arguments can contain placeholders.
+    """A template for a command: the arguments of the command, which can contain placeholders for values of the trial.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ class CommandTemplate:
 
     @property
     def texts(self) -> tuple[str | None, ...]:
-        """A tuple with the text of each argument. For an argument that contains a placeholder, the tuple contains None.
+        """A tuple with one element for each argument. The element is the text of the argument, or None if the argument
+        contains a placeholder.
 
         Examples
         --------
@@ -131,8 +132,8 @@ class CommandTemplate:
         Parameters
         ----------
         space : mapping
-            A mapping from the name of each parameter to the sequence of the parameter's possible values. The sequence
-            is empty if the parameter's values are not texts.
+            A mapping from the name of each parameter to the sequence of the parameter's possible values. If the
+            parameter's values are not texts, the sequence of values is empty.
         params_as : {"arguments", "variable", "file"}
             How the command receives the parameters. With "arguments", each parameter must have a placeholder.
 
@@ -170,8 +171,8 @@ class CommandTemplate:
         if unused and params_as == "arguments" and "trial.params" not in used:
             raise UsageError(
                 f"no argument of the command contains parameter {unused[0]!r}: write {{{unused[0]}}} into an argument,"
-                ' or set params_as = "variable" or "file" (--params-as) if the program reads its parameters from the'
-                " variable LEDGER_TRIAL_PARAMS or from a file"
+                ' or set params_as (--params-as) to "variable" if the program reads the variable LEDGER_TRIAL_PARAMS,'
+                ' or to "file" if the program reads a file with the parameters'
             )
         for argument, parts in zip(self.arguments, self._parts, strict=True):
             first = (parts[0][1] if parts else None) or ""
@@ -190,7 +191,7 @@ class CommandTemplate:
         params : mapping
             The parameters of the trial.
         facts : mapping
-            A mapping from names to texts. `FACTS` contains the allowed names.
+            A mapping from the name of each property of the trial to a text. `FACTS` contains the allowed names.
 
         Raises
         ------
@@ -242,7 +243,7 @@ class CommandTemplate:
 def text_of(value: Any) -> str:
     """Return the text that replaces a placeholder.
 
-    If the value is a text, return the value. Otherwise, return the value as JSON.
+    If the value is a text, return the value. If the value is not a text, return the value as JSON.
 
     Examples
     --------
@@ -268,9 +269,9 @@ def pattern_words(pattern: str) -> list[str]:
     """Return the words of the pattern of an allowed command.
 
     Like a shell, the function splits a pattern at each space that is not in quotes. The function does not expand
-    variables or wildcards. Each word must be equal to one argument of the study's command. If the argument contains a
-    placeholder, the word must contain the same placeholder. If the last word of the pattern is ``{...}``, the pattern
-    also allows any further arguments.
+    variables or wildcards. Each word of the pattern must be equal to one argument of the study's command. If an
+    argument contains a placeholder, the word of the pattern must contain the same placeholder. If the last word of the
+    pattern is ``{...}``, the pattern also allows any further arguments.
 
     Raises
     ------
@@ -297,7 +298,7 @@ def pattern_words(pattern: str) -> list[str]:
 
 
 def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
-    """Return the number of words, without ``{...}``, in the longest pattern that allows a command.
+    """Find the longest pattern that allows a command, and return the number of its words without ``{...}``.
 
     Raises
     ------
@@ -330,7 +331,7 @@ def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
 
 
 def _script(arguments: Sequence[str], index: int) -> int | None:
-    """Return the index of the script that comes after a shell's option `-c`.
+    """Return the index of the argument that contains the script of a shell's option `-c`.
 
     The options of the shell begin at `index`.
     """
@@ -351,7 +352,8 @@ def _is_option(text: str) -> bool:
 def _parts(argument: str) -> Iterator[tuple[str, str | None]]:
     """Yield the parts of an argument.
 
-    A part is a pair: a text and None, or an empty text and the name of a placeholder.
+    A part is a pair of a text and the name of a placeholder. If the part is a fixed text, the name is None. If the part
+    is a placeholder, the text is empty.
     """
     for token in _TOKEN.finditer(argument):
         text, name = token[0], token[1]

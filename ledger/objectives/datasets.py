@@ -43,7 +43,7 @@ def task_of(dataset: str) -> str:
 
 @lru_cache(maxsize=1)  # Consecutive trials of a worker mostly belong to one study.
 def load(dataset: str) -> DatasetArrays:
-    """Return a bundled dataset. All trials in the same process share the read-only arrays."""
+    """Return a bundled dataset as read-only arrays. All trials in the same process share the arrays of a dataset."""
     features, targets = LOADERS[dataset]()
     classes = CLASSES[dataset]
     for array in (features, targets):

@@ -1,4 +1,4 @@
-"""Estimators that a reference such as "sklearn.svm:SVC" names, and pipelines of several estimators.
+"""Estimators with a reference such as "sklearn.svm:SVC", and pipelines of several estimators.
 
 A worker may always run the estimator classes of scikit-learn, XGBoost and LightGBM. A worker needs permission to run
 the estimators of any other package. A reference to a package that needs permission can also name a function that
@@ -19,8 +19,8 @@ from ledger.text import nearest, one_line, show
 
 # Packages whose estimators a worker may run without permission.
 PACKAGES = ("sklearn", "xgboost", "lightgbm")
-# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a text that describes
-# the value that the ledger sets. Error messages contain the text.
+# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a text for error
+# messages. The text describes the value that the ledger sets.
 RESERVED = {
     "random_state": "the trial's own seed",
     "n_jobs": "the worker's threads",
@@ -44,8 +44,7 @@ def check_steps(steps: Sequence[Sequence[str]]) -> None:
     """Raise a UsageError if a step of a pipeline has an invalid name or an invalid reference."""
     if len(steps) < 2:
         raise UsageError(
-            f"a pipeline needs at least two steps, but the setting steps has {len(steps)}; use the"
-            " setting estimator for a single step"
+            f'a pipeline needs at least two steps, but "steps" has {len(steps)}; for a single step, use "estimator"'
         )
     earlier: set[str] = set()
     for name, reference in steps:
@@ -99,7 +98,7 @@ def own_references(steps: Steps) -> list[str]:
 
 
 class EstimatorBuilder:
-    """Creates the estimator of a study with the parameters of a trial.
+    """A builder that creates the estimator of a study with the parameters of a trial.
 
     Parameters
     ----------
@@ -260,7 +259,7 @@ def weights_argument(estimator: Any) -> str | None:
 
 
 def find_estimator(reference: str, allowed: Collection[str], folder: str | None = None) -> Any:
-    """Return the object that `reference` names: an estimator class, or a function that returns an estimator.
+    """Return the estimator class, or the function that returns an estimator, to which `reference` refers.
 
     `EstimatorBuilder` describes the parameters `allowed` and `folder`.
 
@@ -300,7 +299,7 @@ def _check_methods(reference: str, estimator: Any, *, is_last: bool) -> None:
     needed = ("get_params", "set_params", "fit", "predict" if is_last else "transform")
     missing = [name for name in needed if not callable(getattr(estimator, name, None))]
     if missing or inspect.isclass(estimator):
-        role = "an estimator" if is_last else "a step before the last one"
+        role = "an estimator" if is_last else "a step before the last step"
         raise LedgerError(
             f"estimator {reference!r} has no method {missing[0] if missing else 'fit of an object'}, which"
             f" {role} needs; name a class with the methods {', '.join(needed)}"
@@ -320,8 +319,8 @@ def _set_reproducible(estimator: Any, seed: int, threads: int) -> None:
         if last == "random_state":
             settings[name] = seed
         elif last == "n_jobs":
-            # If each part also had `threads` threads, an estimator that trains its parts in parallel would start too
-            # many threads.
+            # An estimator may train its parts in parallel. If each part of the estimator also had `threads` threads,
+            # the training would start too many threads.
             is_inside = any(prefix != outer and prefix.startswith(outer) for outer in pools)
             settings[name] = 1 if is_inside else threads
     estimator.set_params(**settings)

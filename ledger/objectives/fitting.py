@@ -16,13 +16,13 @@ from ledger.text import nearest, one_line
 
 
 class FittingObjective:
-    """The objective that trains an estimator on a dataset.
+    """An objective that trains an estimator on a dataset, and returns the score and the loss.
 
     A call of the objective returns a dict. The dict contains the loss under the key ``loss``, the score under the name
     of the metric, and the training time in seconds under the key ``fit_seconds``. With a cross-validation, the score is
-    the mean score of the folds, and the dict also contains the two entries ``METRIC_folds`` and ``METRIC_std``. The
-    entry ``METRIC_folds`` is the list of the folds' scores. The entry ``METRIC_std`` is the standard deviation of the
-    folds' scores (ddof 0). METRIC stands for the name of the metric.
+    the mean score of the folds. After a cross-validation, the dict also contains the two entries ``METRIC_folds`` and
+    ``METRIC_std``. The entry ``METRIC_folds`` is the list of the folds' scores. The entry ``METRIC_std`` is the
+    standard deviation of the folds' scores (ddof 0). METRIC stands for the name of the metric.
 
     For the metric "accuracy", the loss is exactly the floating-point result of ``1 - accuracy``. If the accuracy is at
     least 0.5, ``1 - loss`` is exactly equal to the accuracy. The docstring of `ledger.objectives.metrics` describes the
@@ -138,7 +138,7 @@ class FittingObjective:
 
 
 class ModelBuilder:
-    """Creates a built-in model with the parameters of a trial.
+    """A builder that creates a built-in model with the parameters of a trial.
 
     Raises
     ------
@@ -147,8 +147,8 @@ class ModelBuilder:
     """
 
     def __init__(self, model: str, task: str, fixed: Mapping[str, Any]) -> None:
-        # `ModelBuilder` imports only the module for the model that the argument `model` names. Therefore a worker
-        # imports only the library of the model that the worker trains. A manager imports no model library.
+        # `ModelBuilder` imports only the module for the model with the name `model`. Therefore a worker imports only
+        # the library of the model that the worker trains. A manager imports no model library.
         try:
             self._estimator: Callable[..., Any] = importlib.import_module(f"ledger.objectives.{model}").estimator
         except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
@@ -162,7 +162,7 @@ class ModelBuilder:
     def build(self, params: Mapping[str, Any], seed: int, threads: int) -> Any:
         """Return an unfitted estimator with the fixed parameters and `params`."""
         # Another program may have inserted the trial into the database without a check of the hyper-parameters' names.
-        # XGBoost and LightGBM accept any hyper-parameter name, even the name of an option that makes the library write
+        # XGBoost and LightGBM accept any hyper-parameter name, even the name of an option with which the library writes
         # files.
         every = {**self._fixed, **params}
         parameters.check(self._model, every, self._task)

@@ -19,7 +19,7 @@ from ledger.objectives.tasks import CLASSIFICATION, TASKS
 from ledger.text import one_line, show
 
 MOST_REPEATS = 100
-# A possible value of the key "class_weights". With the value "balanced", the weight of a class is inversely
+# A possible value of the objective's key "class_weights". With the value "balanced", the weight of a class is inversely
 # proportional to the class's share of the rows.
 BALANCED = "balanced"
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -33,8 +33,8 @@ _KEYS = frozenset(
 
 
 @dataclass(frozen=True)
-class StoredFile:
-    """A reference to a data file that the ledger stores.
+class FileReference:
+    """A reference to a data file that the ledger stores. The reference contains the file's name, SHA-256 and format.
 
     Attributes
     ----------
@@ -53,53 +53,53 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class DatasetReference:
-    """References to the data files of an objective.
+    """A reference to the dataset of an objective: the references to the data files, and the roles of the columns.
 
     In a study's spec, the key "data" of the objective contains the references.
 
     Attributes
     ----------
-    file : StoredFile
+    file : FileReference
         The file with the training rows.
-    holdout : StoredFile or None
+    holdout : FileReference or None
         The hold-out file. The objective scores the model on the rows of the hold-out file. If `holdout` is None, the
         objective scores the model on a part of the rows of the training file.
     roles : ColumnRoles
         The names of the columns that are not features.
     """
 
-    file: StoredFile
-    holdout: StoredFile | None
+    file: FileReference
+    holdout: FileReference | None
     roles: ColumnRoles
 
     @property
-    def files(self) -> tuple[StoredFile, ...]:
+    def files(self) -> tuple[FileReference, ...]:
         """All files. A worker passes the contents of the files to the trainer in the order of `files`."""
         return (self.file,) if self.holdout is None else (self.file, self.holdout)
 
 
 @dataclass(frozen=True)
 class TrainingForm:
-    """The parts of a valid objective. The objective trains an estimator.
+    """The validated settings of an objective that trains an estimator, such as the model, the dataset and the metric.
 
     Attributes
     ----------
     model : str or None
-        A name in `MODELS`, or None if `steps` contains the references of the estimators.
+        The name of a model in `MODELS`, or None if `steps` contains the references of the estimators.
     steps : tuple of (str, str)
         A pair for each step of the estimator: the name and the reference of the step. If the estimator has no named
         steps, `steps` has one pair, and the name of the step is "".
     params : mapping
         The parameters that have the same values in all trials.
     dataset : str or None
-        A name in `DATASETS`, or None if the data are in a data file.
+        The name of a dataset in `DATASETS`, or None if the data are in a data file.
     data : DatasetReference or None
         The references to the data files.
     task, metric : str
     folds : int or None
         Number of folds of each cross-validation.
     repeats : int
-        Number of cross-validations.
+        Number of cross-validations in each trial.
     class_weights : str, mapping or None
         The value `BALANCED`, or a mapping from the name of each class to the weight of the class.
     """
@@ -132,7 +132,7 @@ def dataset_reference(objective: object) -> DatasetReference | None:
     ledger.errors.LedgerError: the study's objective is malformed, because the value of "data" is 5: delete the study
     """
     if not isinstance(objective, Mapping):
-        raise LedgerError(f"the study's objective is malformed, because it is {show(objective)}: delete the study")
+        raise LedgerError(f"the study's objective is malformed ({show(objective)}): delete the study")
     if "data" not in objective:
         return None
     data = objective["data"]
@@ -199,11 +199,11 @@ def read_form(objective: Mapping[str, Any]) -> TrainingForm:
     return TrainingForm(model, steps, params, dataset, data, task, metric, folds, repeats, weights)
 
 
-def _file(data: object) -> StoredFile | None:
+def _file(data: object) -> FileReference | None:
     if isinstance(data, Mapping):
         texts = [data.get(key) for key in ("name", "sha256", "format")]
         if all(isinstance(text, str) for text in texts):
-            file = StoredFile(*map(str, texts))
+            file = FileReference(*map(str, texts))
             if _SHA256.fullmatch(file.sha256) and file.format in tabular.FORMATS.values():
                 return file
     return None

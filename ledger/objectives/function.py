@@ -19,14 +19,14 @@ def check_reference(function: str) -> None:
 def load_function(
     reference: str, allowed: Collection[str], folder: str | None = None
 ) -> Callable[[dict[str, Any], Context], Any]:
-    """Load the function that `reference` names. The returned function receives the parameters and the context.
+    """Load the function to which `reference` refers. The returned function receives the parameters and the context.
 
     Parameters
     ----------
     reference : str
         The form is "package.module:function" for a function in a module, and "__main__:function" for a pickled
-        function. The user's function takes the parameters as a dict. If the user's function has a parameter ``context``
-        or a second positional parameter, the user's function also receives the context.
+        function. The user's function receives the parameters as a dict. If the user's function has a parameter
+        ``context`` or a second positional parameter, the user's function also receives the context.
     allowed : collection of str
         Names of the packages and modules whose functions this process may run. If `allowed` contains the name of a
         package, this process may also use all modules of the package.
@@ -44,7 +44,7 @@ def load_function(
 
 
 def find_function(reference: str, allowed: Collection[str], folder: str | None = None) -> Callable[..., Any]:
-    """Return the user's function that `reference` names.
+    """Return the user's function to which `reference` refers.
 
     The docstring of `load_function` describes the parameters and the exceptions.
     """
@@ -92,8 +92,8 @@ def _optuna_call(function: Callable[..., Any], parameter: str) -> str | None:
 
     Optuna trials have `suggest_...` methods.
 
-    If the function assigns another value to its parameter, `_optuna_call` returns None. A function that assigns another
-    value to its parameter may have created an Optuna trial from the parameters.
+    If the function assigns another value to its parameter, `_optuna_call` returns None. The assigned value may be an
+    Optuna trial that the function has created.
     """
     code = getattr(function, "__code__", None)
     if not inspect.iscode(code):

@@ -1,4 +1,4 @@
-"""Loads the objective that a study's spec names. The loaded objective is a function that the trainer calls."""
+"""Loads the objective of a study's spec. The loaded objective is a function that the trainer calls."""
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,12 +23,12 @@ from ledger.text import one_line
 
 
 class LoadedObjective:
-    """An objective that a trainer calls.
+    """An objective that a trainer process has loaded, and that the trainer process calls for each trial.
 
     Parameters
     ----------
     function : callable
-        Function that takes a trial's parameters and context, and returns a value or a dict.
+        Function that receives a trial's parameters and context, and returns a value or a dict.
     threads : int
         Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
     scale : ValueScale, optional
@@ -113,19 +113,19 @@ def load(
         The objective in a study's spec. The entry ``"function"`` names a user's function in the form
         ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments. The optional
         entry ``"params_as"`` is one of `command_template.PARAMS_AS`. A function or a command may also have the entry
-        ``"direction"``. Any other objective trains an estimator, and contains one of the following three entries. The
-        entry ``"model"`` is the name of a built-in model. The entry ``"estimator"`` is a reference such as
-        ``"sklearn.svm:SVC"``. The entry ``"steps"`` is a list of pairs, and each pair consists of a name and a
-        reference. The optional entry ``"dataset"`` names a dataset of scikit-learn, and is ``"breast_cancer"`` by
-        default. If the dataset comes from a file, the entry ``"data"`` replaces ``"dataset"``. `ledger.objectives.form`
-        describes the other entries.
+        ``"direction"``. An objective that trains an estimator contains exactly one of the entries ``"model"``,
+        ``"estimator"`` and ``"steps"``. The entry ``"model"`` is the name of a built-in model. The entry
+        ``"estimator"`` is a reference such as ``"sklearn.svm:SVC"``. The entry ``"steps"`` is a list of pairs, and each
+        pair consists of a name and a reference. The optional entry ``"dataset"`` names a dataset of scikit-learn, and
+        is ``"breast_cancer"`` by default. If the dataset comes from a file, the entry ``"data"`` replaces
+        ``"dataset"``. `ledger.objectives.form` describes all further entries of an objective.
     allowed : collection of str
         Packages whose functions and estimators this worker may run. A worker may always run a built-in model, and the
         estimators of scikit-learn, XGBoost and LightGBM.
     threads : int
         Number of threads that BLAS, OpenMP and the boosting libraries use, at least 1.
     contents : sequence of bytes
-        Contents of the files that ``"data"`` names.
+        Contents of the files in the entry ``"data"``.
     folder : str, optional
         Additional folder that contains the module of an allowed function. Python searches this folder after all other
         folders.

@@ -50,7 +50,7 @@ USABLE = {
     CLASSIFICATION: frozenset({*_ANY, *_PROBABILITIES, *_TWO_CLASSES, "top_k_accuracy"}),
     REGRESSION: _REGRESSION,
 }
-# A mapping from the name of each unusable scorer to the reason why no study can use the scorer.
+# The scorers that no study can use. Each key is the name of a scorer, and each value is the reason.
 NOT_USABLE = {
     **dict.fromkeys(
         words(
@@ -69,15 +69,15 @@ NOT_USABLE = {
 # in `_WITHOUT_WEIGHTS_OF_MANY` cannot use row weights.
 _WITHOUT_WEIGHTS = words("neg_max_error neg_negative_likelihood_ratio")
 _WITHOUT_WEIGHTS_OF_MANY = words("roc_auc_ovo roc_auc_ovo_weighted")
-# Metrics that are defined only for certain values of the target. The name of each set states the condition that each
-# value of the target must meet.
+# Metrics that are defined only for certain values of the target. The name of each set of metrics states the condition
+# that each value of the target must meet.
 _NOT_NEGATIVE = words("neg_mean_poisson_deviance neg_mean_squared_log_error neg_root_mean_squared_log_error")
 _POSITIVE = words("neg_mean_gamma_deviance")
 
 
 @dataclass(frozen=True)
 class MetricUse:
-    """The properties of a study that determine which metrics the study can use.
+    """The properties of a study's task, model and data that determine which metrics the study can use.
 
     Attributes
     ----------
@@ -169,7 +169,9 @@ def check(metric: str, use: MetricUse) -> None:
 
 
 def needs_probabilities(metric: str) -> bool:
-    """Return whether a metric needs the probability of each class, which the method ``predict_proba`` returns."""
+    """Return whether a metric needs the predicted probability of each class (the result of the method
+    ``predict_proba``).
+    """
     return metric in _PROBABILITIES
 
 
@@ -195,7 +197,7 @@ def scorer(metric: str) -> Callable[[Any, Any, Any, Any], float]:
 
 
 def loss(metric: str, score: float) -> float:
-    """Convert a score to a loss, which the study minimises.
+    """Convert a score to the loss that the study minimises.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The code of the objective that a study's spec names."""
+"""The code of the objective in a study's spec."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -114,8 +114,8 @@ def worker_changes(
     refused, differing : list of str
         `refused` lists the code changes that forbid the training on this worker. `differing` lists the values that
         differ on this machine, but do not forbid the training. A module may compute a value that depends on the
-        machine, such as the number of cores. A program may also change a file that one of the program's arguments
-        names.
+        machine, such as the number of cores. One of a program's arguments may also name a file that the program
+        changes.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
     if str(objective.get("function")).startswith(f"{pickled.MODULE}:"):

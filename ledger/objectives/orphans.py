@@ -1,4 +1,4 @@
-"""A reaper that ends the processes that an objective detaches. The reaper works only on Linux.
+"""A reaper that ends the detached processes of an objective. The reaper works only on Linux.
 
 The supervisor adopts the processes that are detached from the trainer. The trainer adopts the processes that are
 detached from a command.
@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.002
 
 
 class OrphanReaper:
-    """Kills the detached processes that a child process of this process leaves behind.
+    """An object that kills the detached processes that a child process of this process leaves behind.
 
     The child is a trainer or a command.
 
@@ -64,7 +64,7 @@ class OrphanReaper:
     def end(self, remaining: Collection[int]) -> bool:
         """Kill all adopted processes and the descendants of the adopted processes.
 
-        Return False if an adopted process has not ended within `LONGEST_WAIT` seconds.
+        Return False if an adopted process is still running after `LONGEST_WAIT` seconds.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class OrphanReaper:
             return True
         spared = self._others.union(remaining)
         deadline = time.monotonic() + LONGEST_WAIT
-        # When an adopted process ends, this process also adopts the children of the ended process. Therefore the
+        # When an adopted process ends, the current process also adopts the children of the ended process. Therefore the
         # `while` loop also kills all descendants of the adopted processes.
         while (pids := _children() - spared) and time.monotonic() < deadline:
             for pid in pids:

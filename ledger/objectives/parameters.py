@@ -73,8 +73,8 @@ _SILENT = "silent"
 _NO_STOPPING = "early stopping is off, because a trial has no validation rows"
 _FIXED = "the value is fixed, because each attempt of a trial must have the same loss"
 
-# Hyper-parameters that the ledger itself sets. Each name is mapped to a text that describes the value that the ledger
-# sets. Error messages contain the text.
+# Hyper-parameters that the ledger itself sets. Each name is mapped to a text for error messages. The text describes the
+# value that the ledger sets.
 RESERVED: dict[str, dict[str, str]] = {
     "svm": {"random_state": _SEED, "verbose": _SILENT},
     "xgb": {

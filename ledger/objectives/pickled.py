@@ -1,4 +1,4 @@
-"""Objectives that `ledger.Study.run` pickles, because the workers cannot import the objectives from a module.
+"""Pickled objectives. `ledger.Study.run` pickles an objective if the workers cannot import the objective from a module.
 
 For example, a worker cannot import an objective that a script, a notebook or another function defines.
 `ledger.Study.run` writes the pickled function to a file, and the workers that `run` starts read this file. A worker
@@ -28,7 +28,9 @@ MODULE = "__main__"
 
 @dataclass(frozen=True)
 class PickledFunction:
-    """A function that `write` has pickled for a worker, and the code of the pickled function."""
+    """The content of the file that `write` has written for a worker: the user's function, and the recorded code of the
+    function.
+    """
 
     function: Callable[..., Any]
     code: ObjectiveCode

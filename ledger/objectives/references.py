@@ -30,7 +30,7 @@ def check_form(reference: str, what: str, form: str) -> None:
 
 
 def resolve(reference: str, what: str, allowed: Collection[str], folder: str | None = None) -> Any:
-    """Import the callable object that `reference` names, if this process may run code of the object's module.
+    """Import the callable object to which `reference` refers, if this process may run code of the object's module.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ def defining_module(function: Any) -> str:
     """Return the name of the module that defines the code of a callable.
 
     For a function with decorators, the result is the module of the original function, not the module of a decorator.
-    For a bound method, the result is the module of the method's function. For any other callable object except a class,
-    the result is the module of the object's class.
+    For a bound method, the result is the module of the method's function. For a callable object that is not a function,
+    a method or a class, the result is the module of the object's class.
     """
     # The number of loop iterations is limited, because wrapper objects can refer to each other in a circle.
     for _ in range(100):
@@ -114,7 +114,7 @@ def defining_module(function: Any) -> str:
         function = inner
     is_code = inspect.isroutine(function) or inspect.isclass(function)
     # Some functions written in C have no module. The code treats a function without a module as a function of the
-    # module builtins.
+    # module `builtins`.
     module = getattr(function, "__module__", None) if is_code else type(function).__module__
     return module if isinstance(module, str) else "builtins"
 

@@ -1,4 +1,4 @@
-"""Functions that check each value that an objective reports during the training, and pass the value to the trainer."""
+"""Functions that check the reports of an objective during the training, and pass the reports to the trainer."""
 
 import math
 import numbers
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
 # variable `LEDGER_INSIDE_TRAINER`. Therefore the trainer cannot run a study by mistake when the trainer imports a
-# module that calls `Study.run`. The processes that an objective starts inherit the variable.
+# module that calls `Study.run`. If an objective starts a process, the process inherits the environment variable
+# `LEDGER_INSIDE_TRAINER`.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
 # Function that sends a step and the loss at the step to the supervisor. The loss is None if the reported value is not
@@ -26,8 +27,8 @@ Send = Callable[[int, float | None], object]
 
 
 @dataclass
-class _Receiver:
-    """The receiver of the running trial's reports."""
+class _ReportReceiver:
+    """The receiver of the intermediate values that the objective of the running trial reports."""
 
     context: "Context"
     scale: ValueScale
@@ -36,7 +37,7 @@ class _Receiver:
     count: int = 0
 
 
-_receiver: _Receiver | None = None
+_receiver: _ReportReceiver | None = None
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterat
         Function that receives the step and the loss of each report.
     """
     global _receiver
-    _receiver = _Receiver(context, scale, send, os.getpid())
+    _receiver = _ReportReceiver(context, scale, send, os.getpid())
     try:
         yield
     finally:

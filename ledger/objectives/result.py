@@ -14,7 +14,7 @@ from ledger.text import one_line
 
 
 class InvalidResultError(LedgerError):
-    """The return value of the objective is not a valid result, so the attempt fails."""
+    """An exception that reports that the return value of the objective is not a valid result, so the attempt fails."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def to_result(returned: Any, scale: ValueScale = _MINIMISED) -> ObjectiveResult:
     ----------
     returned : real number or dict
         The value, or a dict that contains the value under the key "value". If the study minimises the value, the dict
-        may contain the value under the key "loss" instead. The value is a real number of any type except bool, and may
-        be a NumPy scalar. All other entries of the dict are metrics. The function converts NumPy scalars in metrics to
-        Python numbers.
+        may contain the value under the key "loss" instead of the key "value". The value is a real number of any type
+        except bool, and may be a NumPy scalar. All other entries of the dict are metrics. The function converts NumPy
+        scalars in metrics to Python numbers.
     scale : ValueScale
         The relation between the objective's value and the loss. By default, the loss is equal to the value.
 
@@ -79,8 +79,8 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
     keys = [key for key in ("value", "loss") if key in returned]
     if len(keys) > 1:
         raise InvalidResultError(
-            f"the objective returned a dict with both 'value' and 'loss': {_shown(returned)}; keep the key of the"
-            " result, and rename the key of the metric"
+            f"the objective returned a dict with both 'value' and 'loss': {_shown(returned)}; keep the key that"
+            " contains the result, and rename the other key"
         )
     if scale.is_maximised and keys != ["value"]:
         raise InvalidResultError(

@@ -2,8 +2,8 @@
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
 another user could have the name of a module that the trainer imports, such as sklearn. There is one exception: the
-trainer also searches in the current folder if only this folder contains the allowed package of the objective. If the
-trainer searches in the current folder, the trainer searches in all other folders first.
+trainer also searches in the current folder if only this folder contains the allowed package of the objective. The
+trainer searches in the current folder last.
 """
 
 import importlib.util
@@ -49,7 +49,8 @@ def contains(folder: str, package: str) -> bool:
 def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
     """Return the absolute paths of the folders in `path`, except the current folder.
 
-    If the function has omitted the current folder, the second return value is the current folder, and otherwise None.
+    If the function has omitted the current folder, the second return value is the path of the current folder. If the
+    function has not omitted the current folder, the second return value is None.
 
     If the environment variable `PYTHONPATH` names the current folder, the function does not omit the current folder.
 

@@ -3,9 +3,10 @@
 A split depends only on the dataset, the study's seed and the study's settings. Therefore all trials of a study use the
 same training rows and the same test rows.
 
-- Without groups and times, a split is random. In a classification, the proportion of each class in the test rows is
-  about the same as in the whole dataset.
-- With groups, the rows of a group are all training rows or all test rows. A split never divides a group.
+- If the dataset has neither groups nor times, a split is random. In a classification, the proportion of each class in
+  the test rows is about the same as in the whole dataset.
+- With groups, a split puts all rows of a group into the training rows, or all rows of the group into the test rows. A
+  split never divides a group.
 - With times, no test row is earlier than a training row.
 - With a hold-out file, all rows of the dataset are training rows, and the rows of the hold-out file are test rows.
 """
@@ -31,7 +32,7 @@ _PARTS = 5
 
 
 class Rows(NamedTuple):
-    """The training rows or the test rows of a split."""
+    """The training rows or the test rows of one split of a dataset, as arrays of features, targets and weights."""
 
     features: "Array"
     targets: "Array"

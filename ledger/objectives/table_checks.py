@@ -53,8 +53,8 @@ def _check_count(scored: int, table: DatasetArrays, where: str, folds: int | Non
         rows = len(table.targets)
         fewer = ", or use fewer folds" if folds else ""
         raise UsageError(
-            f"{where}: a split has only {scored} row{'' if scored == 1 else 's'} for scoring, but a regression needs 2"
-            f" rows; add rows to the {rows} rows{fewer}"
+            f"{where}: a split of {rows} rows has only {scored} row{'' if scored == 1 else 's'} for scoring, but a"
+            f" regression needs 2 rows for scoring; add rows{fewer}"
         )
 
 
@@ -114,6 +114,6 @@ def _check_classes(table: DatasetArrays, folds: int | None, where: str) -> None:
     scored = math.ceil(total / 5)
     if folds is None and min(scored, total - scored) < len(table.labels):
         raise UsageError(
-            f"{where}: a fifth of {total} rows is too few for scoring {len(table.labels)}"
+            f"{where}: only a fifth of the {total} rows is for scoring, which is too few for {len(table.labels)}"
             " classes; add rows, or use --cv"
         )

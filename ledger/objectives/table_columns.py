@@ -30,7 +30,9 @@ _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """The names of the columns that are not features.
+    """The names of the columns with a special role in a data file: the target, the group, the time and the weight.
+
+    All other columns are features.
 
     Attributes
     ----------
@@ -75,8 +77,8 @@ class ColumnSummary:
     cells, missing, numbers : int
         Number of all cells, number of missing cells, and number of cells that contain a number.
     first_text, first_missing, first_fraction, first_negative : (str, str) or None
-        Place and content of a cell. The four cells are the column's first cell with text, first missing cell, first
-        cell with a fractional number, and first cell with a negative number. For example, `first_text` is None if no
+        Place and content of a cell. The four cells are the first cell with text, the first missing cell, the first cell
+        with a fractional number, and the first cell with a negative number. For example, `first_text` is None if no
         cell of the column contains text.
     texts : set of str
         The distinct contents of the cells that are not missing. For a feature, `texts` contains at most `MOST_TEXTS` +
@@ -109,13 +111,13 @@ def check_names(names: Sequence[str], roles: ColumnRoles, file: str, line: str) 
     roles : ColumnRoles
         Names of the target column, the group column, the time column and the weight column.
     file, line : str
-        Two texts for error messages: the name of the file, and the place of the column names in the file. The place is
-        an empty text for a parquet file, which has no lines.
+        Two texts for error messages: the name of the file, and the place of the column names in the file. For a parquet
+        file, the place is an empty text, because a parquet file has no lines.
 
     Raises
     ------
     UsageError
-        A name is empty or occurs twice, the file lacks a column that `roles` names, a column has two roles, or no
+        A name is empty or occurs twice, a column of `roles` is missing from the file, a column has two roles, or no
         column is a feature.
     """
     earlier: set[str] = set()
@@ -186,9 +188,8 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    # The code does not raise an exception for each text, because so many exceptions would take too long in a file with
-    # a hundred thousand columns. In ASCII, ":" comes after the digits and the signs. Therefore the comparison with ":"
-    # is the fastest test for most numbers.
+    # An exception for each text would take too long in a file with a hundred thousand columns. In ASCII, ":" comes
+    # after the digits and the signs. Therefore the comparison with ":" quickly finds most cells that contain a number.
     if cell > ":" and cell[0].isalpha() and cell[0] not in _LETTERS_OF_NUMBERS:
         return None
     try:

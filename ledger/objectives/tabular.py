@@ -3,9 +3,9 @@
 A column of numbers is one feature. A missing number becomes NaN. The module `ledger.objectives.fitting` replaces NaN by
 the column's median in the training rows. A column of text becomes several features: one feature for each distinct text
 in the column. The features are in the sorted order of the texts. The feature of a text is 1 in each row that contains
-the text, and 0 in all other rows. If a cell of a text column is missing, all features of the column are 0 in the row of
-the cell. The classes of a classification's target, in sorted order, become the integers 0, 1, 2 and so on. If a file
-contains a fault, `read` raises an error that names the place of the fault.
+the text, and 0 in all other rows. If a cell of a text column is missing, the row of the cell contains 0 for all
+features of the column. The classes of a classification's target, in sorted order, become the integers 0, 1, 2 and so
+on. If a file contains a fault, `read` raises an error that names the place of the fault.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ LARGEST_FILE = 64 * 1024 * 1024  # This is a number of bytes.
 
 @dataclass(frozen=True)
 class TableEncoding:
-    """The conversion of a file's cells to numbers.
+    """The rules by which the ledger converts the cells of a data file to numbers.
 
     The conversion is the same for a hold-out file and for the file with the training rows.
 
@@ -79,14 +79,15 @@ class TableEncoding:
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """A dataset as arrays. The trainer trains the models on the arrays. All arrays are read-only.
+    """A dataset in the form of read-only arrays, on which the trainer trains the models.
 
     Attributes
     ----------
     features : array of shape (rows, columns)
         Float array, with NaN for a missing number.
     targets : array of shape (rows,)
-        For a classification, an int array with values in [0, number of labels). For a regression, a float array.
+        For a classification, the targets are an int array with values in [0, number of labels). For a regression, the
+        targets are a float array.
     labels : tuple or None
         The sorted names of the classes. All names are strings, or all names are integers. None means a regression.
     groups : int array of shape (rows,) or None
@@ -270,7 +271,7 @@ def _check_size(rows: int, encoding: TableEncoding, name: str) -> None:
     if rows * width > LARGEST_TABLE:
         raise UsageError(
             f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells (a column of"
-            " text counts as one column for each different text); leave columns or rows out"
+            " text needs one column for each different text); leave columns or rows out"
         )
 
 

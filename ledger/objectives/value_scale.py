@@ -12,7 +12,8 @@ DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 @dataclass(frozen=True)
 class ValueScale:
-    """Converts the values of a study to losses, and losses to values.
+    """The relation between the values and the losses of a study. The methods convert values to losses, and losses to
+    values.
 
     The SQL function `ledger.value` also converts losses to values, and returns the same values.
 
@@ -63,7 +64,7 @@ class ValueScale:
 
 
 def value_scale(objective: Mapping[str, Any]) -> ValueScale:
-    """Return the `ValueScale` of an objective that has the format of a study's spec.
+    """Return the `ValueScale` of the objective in a study's spec.
 
     A study maximises the score of a model or an estimator. For a metric whose name begins with "neg_", the loss of a
     score is ``-score``. For any other metric, the loss is ``1 - score``.

@@ -16,7 +16,7 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int, task: str = CL
 
 
 def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that make the training with the parameters `params` deterministic."""
+    """Return the settings for a deterministic training with the parameters `params`."""
     if params.get("booster") != "gblinear":
         return {"verbosity": 0}
     # The result of the booster `gblinear` with its default updater depends on the order in which threads run. The

@@ -2,8 +2,8 @@
 
 The optimizer maximises an acquisition function. Each acquisition function has the same maxima as skopt's acquisition
 function of the same name. For EI and PI, this module returns the logarithm of the acquisition function. Where an
-improvement is improbable, EI and PI are flat and round to zero, but their logarithms are not flat (Ament and others
-2023, *Unexpected Improvements to Expected Improvement*).
+improvement is improbable, EI and PI are flat and round to zero. The logarithms of EI and PI are not flat (Ament and
+others 2023, *Unexpected Improvements to Expected Improvement*).
 """
 
 import math
@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 # The names of the acquisition functions that have derivatives.
 GRADIENTS = ("EI", "LCB", "PI")
 # The default values of `xi` and `kappa`. In skopt, the default value of `xi` is 0.01, in the unit of the losses. In
-# some studies, no point improves the loss by 0.01. skopt needs a positive `xi` to explore the space. The optimizer
-# maximises the logarithm of EI, and therefore explores the space even if `xi` is 0.
+# some studies, no point improves the loss by 0.01. However, skopt explores the space only if `xi` is positive. The
+# optimizer maximises the logarithm of EI, and therefore explores the space even if `xi` is 0.
 XI, KAPPA = 0.0, 1.96
 _SMALLEST_DEVIATION = 1e-12
 # For `u` below `_FAR`, the function `_log_improvement` computes `share` by the formula 1 / u^2. For `u` below `_FAR`,
@@ -37,7 +37,7 @@ _OPTIMA = (np.arange(50) + 0.5) / 50
 
 @dataclass(frozen=True)
 class AcquisitionValues:
-    """The values of an acquisition function at n points.
+    """The values of an acquisition function at n points, and a function that returns the derivatives of the values.
 
     Attributes
     ----------
@@ -94,10 +94,10 @@ def mes(mean: Array, deviation: Array) -> Array:
     """Return the value of max-value entropy search (MES) at n points (Wang and Jegelka 2017, equation 6).
 
     Like skopt, the function approximates the distribution of the optimum by a Gumbel distribution. The function fits
-    the Gumbel distribution to three quantiles of the minimum over the points. The fit assumes that the posterior's
+    the Gumbel distribution to three quantiles of the smallest of the n values. The fit assumes that the posterior's
     values at different points are independent. For MES, skopt averages over 1,000 random values from the distribution
-    of the optimum. `mes` averages over quantiles of the optimum's distribution. Therefore `mes` always returns equal
-    results for equal arguments.
+    of the optimum. `mes` averages over quantiles of the optimum's distribution. Therefore two calls of `mes` with equal
+    arguments return equal results.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def mes(mean: Array, deviation: Array) -> Array:
     low, high = float((mean - 5 * deviation).min()), float((mean + 5 * deviation).max())
 
     def log_probability(value: float) -> float:
-        """Return the logarithm of the probability that the minimum over the points is at least `value`."""
+        """Return the logarithm of the probability that the values at all points are at least `value`."""
         return float(log_ndtr((mean - value) / deviation).sum())
 
     # `brentq` needs a sign change between its two bounds. At the lower bound, the probability exp(`log_probability`) is

@@ -1,4 +1,4 @@
-"""Chooses the points of a batch from candidates. The choice depends on the predictions of a fitted model."""
+"""Chooses the points of a batch from candidates. The choice of points depends on a fitted model's predictions."""
 
 from typing import Any, Protocol
 
@@ -23,12 +23,12 @@ STEPS, PASSES = 20, 3
 # points, because the surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
 # If the surrogate is a Gaussian process, any two points of a batch differ by more than `APART` in at least one column.
-# If the Gaussian process has noise, the constant liar alone could choose almost equal points for a batch.
+# If the Gaussian process has noise, the constant liar alone does not prevent almost equal points in a batch.
 APART = 1e-3
 
 
 class CandidatePredictions(Protocol):
-    """Interface of the predictions that a fitted model makes at m candidates.
+    """The interface of objects that contain the predictions of a fitted model at m candidate points.
 
     The method `add` adds an observation to the model and updates the predictions.
     """
@@ -68,7 +68,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 
 
 class BatchSelector:
-    """Selects the points of a batch.
+    """An object that selects the points of a batch from candidate points.
 
     The class adds each chosen point to the model, as an observation with an assumed value.
 
@@ -88,7 +88,8 @@ class BatchSelector:
         The first column contains the losses. With "EIps" and "PIps", the second column contains the logarithms of the
         evaluation times.
     has_gradients : bool
-        Whether `choose` refines the best candidates with gradients. Only Gaussian processes have gradients.
+        Whether `choose` uses gradients to refine the best candidates. Only a Gaussian process has gradients of its
+        predictions.
     starts : int
         The number of best candidates that `choose` refines with gradients.
     avoids_duplicates : bool
@@ -134,8 +135,8 @@ class BatchSelector:
     def choose(self, name: str) -> Array:
         """Return a row that maximises the acquisition function `name`.
 
-        The shape of the row is (columns,). If `has_gradients` is true, and the acquisition function has derivatives,
-        the method also refines the best candidates.
+        The shape of the row is (columns,). The method refines the best candidates if `has_gradients` is true and the
+        acquisition function has derivatives.
         """
         values = self._values(name, [predictions.predict() for predictions in self._predictions])
         values = np.where(self._excluded, -np.inf, values)
@@ -198,7 +199,7 @@ class BatchSelector:
         return used | are_among(rows, self.used[self._observed :], APART) if self._gradients else used
 
     def _refined(self, name: str, rows: Array) -> Array:
-        """Move all rows together along the gradient of the acquisition function.
+        """Move all rows at the same time along the gradient of the acquisition function.
 
         L-BFGS-B maximises the sum of the acquisition function's values at the rows. Each term of the sum depends on
         only one row. Therefore the gradient of the sum consists of the gradients at the single rows.
@@ -232,8 +233,8 @@ class BatchSelector:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """Change one categorical value in each step. Stop after `PASSES` steps, or if no change increases the
-        acquisition function.
+        """In each step, change one categorical value of a point. Stop after `PASSES` steps, or if no change increases
+        the acquisition function.
         """
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)

@@ -24,7 +24,7 @@ SAME = 1e-8
 
 
 class DimensionEncoding(ABC):
-    """The encoding of one dimension of the search space. The encoding consists of columns of the transformed space.
+    """The encoding of one dimension of the search space as numbers, in one or more columns of the transformed space.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class DimensionEncoding(ABC):
     size : float
         The number of values of the dimension. A real dimension has infinitely many values.
     choices : array of shape (values, columns) or None
-        Array with one row for each value of the dimension. If the optimizer uses a gradient in the dimension, the
-        optimizer does not try each value, and the attribute is None.
+        Array with one row for each value of the dimension. The attribute is None if the optimizer uses a gradient in
+        the dimension instead of trying each value.
     """
 
     size: float
@@ -67,7 +67,9 @@ class DimensionEncoding(ABC):
 
 
 class RealEncoding(DimensionEncoding):
-    """The encoding of a real dimension as one column. The optimizer uses a gradient in this column."""
+    """The encoding of a real dimension as one column of the transformed space. The optimizer uses a gradient in this
+    column.
+    """
 
     size = math.inf
 
@@ -212,7 +214,7 @@ class TransformedSpace:
     def rows(self, values: Sequence[Any]) -> Array:
         """Return an array of shape (points, columns), with one row for each point.
 
-        `values` contains one array for each dimension. The array contains the dimension's value at each point.
+        `values` contains one array for each dimension. Each array contains the values of one dimension at all points.
         """
         return np.hstack(
             [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]
@@ -234,8 +236,8 @@ class TransformedSpace:
     def neighbours(self, row: Array) -> Array:
         """Return an array of shape (neighbours, columns), with one row for each neighbour of `row`.
 
-        A neighbour differs from `row` in exactly one dimension. The optimizer tries the values of this dimension one by
-        one.
+        A neighbour differs from `row` in exactly one dimension. Only a dimension whose values the optimizer tries one
+        by one can differ.
         """
         neighbours = [row[None, :][:0]]
         for columns, choices in self.choices:
@@ -258,7 +260,7 @@ def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.boo
     others : array of shape (m, columns)
         The rows with which the function compares `rows`.
     apart : float
-        The largest difference in a column between two rows that are near each other.
+        The largest allowed difference in a column between two rows that are near each other.
 
     Returns
     -------

@@ -1,7 +1,8 @@
-"""Subclasses of skopt's forests with a faster fit, and the predictions of the forests. Each added observation updates
-the predictions.
+"""Forests with a faster fit than the forests of skopt, and the predictions of the forests. Each added observation
+updates the predictions.
 
-In a random forest, each added observation changes only the leaves. Extra trees are fitted again after each observation.
+In a random forest, each added observation changes only the leaves. A model of extra trees is fitted again after each
+added observation.
 """
 
 from typing import Any
@@ -14,8 +15,9 @@ from sklearn.base import clone
 Array = NDArray[np.float64]
 
 
-class _DirectTrees:
-    """A mix-in class for forests. The class creates each unfitted tree without scikit-learn's function `clone`.
+class _FastForestMixin:
+    """A mix-in class for forests with a faster fit. The class creates each unfitted tree without scikit-learn's
+    function `clone`.
 
     `clone` takes up to half of the time of a fit, because `clone` inspects the signature of the tree's class several
     times. The trees get the same parameters and the same random states as the trees of scikit-learn.
@@ -36,12 +38,12 @@ class _DirectTrees:
         return tree
 
 
-class RandomForestRegressor(_DirectTrees, skopt.learning.RandomForestRegressor):  # type: ignore[misc]
-    """skopt's random forest, with a faster fit."""
+class RandomForestRegressor(_FastForestMixin, skopt.learning.RandomForestRegressor):  # type: ignore[misc]
+    """A subclass of skopt's random forest, with a faster fit."""
 
 
-class ExtraTreesRegressor(_DirectTrees, skopt.learning.ExtraTreesRegressor):  # type: ignore[misc]
-    """skopt's extra trees, with a faster fit."""
+class ExtraTreesRegressor(_FastForestMixin, skopt.learning.ExtraTreesRegressor):  # type: ignore[misc]
+    """A subclass of skopt's extra-trees regressor, with a faster fit."""
 
 
 def faster_forest(estimator: Any) -> Any:
@@ -57,7 +59,7 @@ def faster_forest(estimator: Any) -> Any:
 
 
 class ForestPredictions:
-    """A forest's predictions at m candidates. Each added observation updates the predictions.
+    """The predictions of a forest at m candidate points. Each added observation updates the predictions.
 
     An added observation updates the mean and the variance of one leaf of each tree (Welford 1962). An added observation
     never splits a leaf. The formulas of the predictions are the same as in skopt's forests. The predicted mean is the
@@ -108,17 +110,16 @@ class ForestPredictions:
         self._sizes[leaves] = sizes + 1
 
     def _leaves_of(self, points: Array) -> NDArray[np.intp]:
-        # The code converts the points to single precision once for all trees. Otherwise, each tree would convert the
-        # points again.
+        # The code converts the points to single precision once for all trees. Without the common conversion, each tree
+        # would convert the points again.
         single = np.asarray(points, dtype=np.float32)
         leaves = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
         return np.asarray(np.stack(leaves, axis=1) + self._offsets)
 
 
 class ExtraTreesPredictions(ForestPredictions):
-    """The predictions of extra trees at m candidates.
-
-    The first prediction after an added observation fits the trees again.
+    """The predictions of an extra-trees regressor at m candidate points. After an added observation, the next
+    prediction fits the trees again.
 
     Without a new fit, the constant liar's values would only change the leaves, and not the structure of the trees.
     Without a new fit, the optimizer would propose worse batches.

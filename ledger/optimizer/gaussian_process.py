@@ -22,19 +22,19 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# If a GP has more than `FITTED_TO` points, the kernel is fitted to a random choice of `FITTED_TO` points. The posterior
-# uses at most `MODELLED` points.
+# If a GP has more than `FITTED_TO` points, the kernel is fitted to only `FITTED_TO` points, which the code chooses at
+# random. The posterior uses at most `MODELLED` points.
 FITTED_TO = 500
-# If the fit of the kernel has several start values, the code compares the start values. The comparison uses the
-# likelihood of at most `RACED_ON` random points.
+# If the fit of the kernel has several start values, the code compares the start values. The comparison of the start
+# values uses the likelihood of at most `RACED_ON` random points.
 RACED_ON = 128
-# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` of the points. A quarter of the `MODELLED`
-# points consists of the best points, and another quarter consists of the latest points. The code chooses the rest of
-# the `MODELLED` points at random.
+# If a GP has more than `MODELLED` points, the posterior uses only `MODELLED` points. A quarter of the `MODELLED` points
+# consists of the best points, and another quarter consists of the latest points. The code chooses the rest of the
+# `MODELLED` points at random.
 MODELLED = 1_500
 # If the fit of the kernel has a single start value, L-BFGS-B makes at most `WARM_STEPS` steps. If the fit of the kernel
-# has several start values, L-BFGS-B first makes at most `RACED_STEPS` steps from each start value. Then L-BFGS-B makes
-# at most `STEPS` steps from the best result.
+# has several start values, L-BFGS-B first makes at most `RACED_STEPS` steps from each start value. From the best result
+# for all start values, L-BFGS-B makes at most `STEPS` more steps.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
 # The weights of three terms in the logarithm of the hyperprior's density. `LONG` is the weight against long length
 # scales, `NOISE_LOGARITHM` is the weight of the noise's logarithm, and `NOISE` is the weight against noise.
@@ -45,12 +45,13 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
     """A subclass of `skopt.learning.GaussianProcessRegressor` with a faster fit and faster predictions.
 
     The faster code runs if `known_kernel` accepts the kernel, `noise` is "gaussian" and `alpha` is a number. In
-    addition, the faster code needs one of two settings. Either `optimizer` is "fmin_l_bfgs_b", or `optimizer` is None
-    and `start` has a value. If the faster code does not support the arguments, the regressor uses skopt's own code. If
-    `optimizer` is None, the faster code does not fit the kernel, because `start` contains the logarithms of the
-    kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, like the fit of skopt. With a
-    hyperprior, the fit maximises the posterior density instead of the likelihood. If there are only a few points, a fit
-    that maximises the likelihood overfits. An overfitted GP is flat in one dimension and rugged in another dimension.
+    addition, the faster code needs one of two settings of `optimizer`. Either `optimizer` is "fmin_l_bfgs_b", or
+    `optimizer` is None and `start` has a value. If the faster code does not support the arguments, the regressor uses
+    skopt's own code. If `optimizer` is None, the faster code does not fit the kernel, because `start` contains the
+    logarithms of the kernel's parameters. With "fmin_l_bfgs_b", the fit maximises the likelihood, like the fit of
+    skopt. With a hyperprior, the fit maximises the posterior density instead of the likelihood. A GP with only a few
+    points overfits if the fit maximises the likelihood. An overfitted GP is flat in one dimension and rugged in another
+    dimension.
 
     Parameters
     ----------
@@ -222,7 +223,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Returns
         -------
         array of shape (n,) or tuple
-            Only the means, or a tuple of the means and the other requested values.
+            The means, or a tuple that contains the means and each value that the caller has requested.
         """
         if not hasattr(self, "posterior_") or return_cov or any(gradients.values()):
             return super().predict(X, return_std=return_std, return_cov=return_cov, **gradients)
@@ -230,7 +231,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         return (mean, deviation) if return_std else mean
 
     def __getattr__(self, name: str) -> Any:
-        # The inverse of the covariance is computed on demand, because only skopt's gradients use the inverse.
+        # The class computes the inverse of the covariance on demand, because only skopt's gradients use the inverse.
         if name == "K_inv_" and "L_" in self.__dict__:
             inverse, _ = lapack.dpotri(self.L_, lower=1)
             self.K_inv_ = np.tril(inverse) + np.tril(inverse, -1).T
@@ -269,7 +270,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
 
 class _NegativeLogLikelihood:
-    """The negative logarithm of a kernel's marginal likelihood, and the gradient of the negative logarithm.
+    """A function of a kernel's parameters. The function returns the negative logarithm of the marginal likelihood, and
+    the gradient of this negative logarithm.
 
     If the kernel has a hyperprior, the class multiplies the likelihood by the hyperprior's density.
 
@@ -281,7 +283,8 @@ class _NegativeLogLikelihood:
     values : array of shape (n,)
         The standardised values.
     alpha : float
-        A value that the class adds to the diagonal of the covariance. The class also adds the noise to the diagonal.
+        A value that the class adds to the diagonal of the covariance. In addition to `alpha`, the class adds the noise
+        to the diagonal.
     hyperprior : bool
     """
 

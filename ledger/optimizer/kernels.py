@@ -10,14 +10,15 @@ from skopt.learning.gaussian_process.kernels import ConstantKernel, HammingKerne
 
 Array = NDArray[np.float64]
 
-# The number of rows in one block of a covariance matrix. The code computes a covariance matrix in blocks that fit into
-# the processor's cache.
+# The number of rows in one block of a covariance matrix. The code computes a covariance matrix in blocks. Each block
+# fits into the processor's cache.
 BLOCK = 64
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel with variance 1, as a function of the scaled squared distance `t` between two points.
+    """The covariance kernel of a Gaussian process, with variance 1. The kernel is a function of the scaled squared
+    distance `t` between two points.
 
     `t` is the sum of ``length_scale ** exponent * difference ** 2`` over the dimensions.
 
@@ -95,9 +96,9 @@ def squared_distances(a: Array, b: Array, weights: Array) -> Array:
     Parameters
     ----------
     a : array of shape (n, dimensions)
-        The first points, with one point in each row.
+        The first group of points, with one point in each row.
     b : array of shape (m, dimensions)
-        The second points, with one point in each row.
+        The second group of points, with one point in each row.
     weights : array of shape (dimensions,)
         The weight of each dimension.
 
@@ -126,9 +127,9 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
     amplitude : float
         The prior variance of the Gaussian process, which is the same at all points.
     a : array of shape (n, dimensions)
-        The first points, with one point in each row.
+        The first group of points, with one point in each row.
     b : array of shape (m, dimensions)
-        The second points, with one point in each row.
+        The second group of points, with one point in each row.
 
     Returns
     -------
@@ -151,7 +152,7 @@ def _matern(t: Array) -> Array:
 
 def _matern_and_slope(t: Array) -> tuple[Array, Array]:
     # The derivative of the Matern 5/2 correlation by t is -5/6 (1 + r) exp(-r) with r^2 = 5 t. Each array has an
-    # element for each pair of points. To save memory, the code changes the arrays in place.
+    # element for each pair of points. The code changes the arrays in place to save memory.
     root = np.sqrt(5.0 * t)
     decay = np.exp(-root)
     slope = 1.0 + root
@@ -174,7 +175,7 @@ def _hamming_and_slope(t: Array) -> tuple[Array, Array]:
 
 
 # The Hamming kernel uses absolute differences. Two values of a one-hot column differ by 0 or 1. Therefore the squared
-# difference is equal to the absolute difference.
+# difference of two values is equal to the absolute difference.
 _KNOWN = {
     Matern: Kernel(_matern, _matern_and_slope, -2, 0.01),
     HammingKernel: Kernel(_hamming, _hamming_and_slope, 1, 0.1),

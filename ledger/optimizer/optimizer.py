@@ -23,14 +23,14 @@ Array = NDArray[np.float64]
 
 # By default, `ask` samples `CANDIDATES` candidates for "lbfgs", and 10,000 candidates for "sampling".
 CANDIDATES = 2_000
-# Around the best points, `ask` samples the share `AROUND_BEST` of all candidates. `BEST` is the number of best points.
-# `SPREAD` is the standard deviation of the random steps from the best points.
+# Around the best points, `ask` samples the share `AROUND_BEST` of all candidates. The best points are the `BEST` points
+# with the lowest losses. `SPREAD` is the standard deviation of the random steps from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the kernel tries all start values.
 ALWAYS_RESTARTED = 32
 # The number of BLAS threads changes how sums are rounded, and therefore also changes the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
-# STRATEGIES maps each strategy of the constant liar to the function that computes the constant liar's value.
+# `STRATEGIES` maps each strategy of the constant liar to the function that computes the constant liar's value.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
 FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
@@ -62,13 +62,13 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         The number of parallel jobs that fit a forest. The value -1 means one job for each core.
     acq_func : str
         The acquisition function. "EI" is expected improvement, "PI" is probability of improvement, "LCB" is lower
-        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. A larger
-        gain makes the choice of an acquisition function more probable. "EIps" is EI per second, and "PIps" is PI per
-        second. For "EIps" and "PIps", each value is a pair of a loss and an evaluation time in seconds.
+        confidence bound, and "MES" is max-value entropy search. "gp_hedge" chooses EI, LCB or PI at random. "gp_hedge"
+        prefers acquisition functions with larger gains. "EIps" is EI per second, and "PIps" is PI per second. For
+        "EIps" and "PIps", each value is a pair of a loss and an evaluation time in seconds.
     acq_optimizer : str
-        The method that maximises the acquisition function. "sampling" chooses the best candidate. "lbfgs" also refines
-        the best candidates with gradients. Only a surrogate that is a Gaussian process has gradients. "auto" means
-        "lbfgs" if both the surrogate and the acquisition function have gradients. Otherwise, "auto" means "sampling".
+        The method that maximises the acquisition function. "sampling" chooses the best candidate. "lbfgs" also uses
+        gradients to refine the best candidates. Only a Gaussian process has gradients. "auto" means "lbfgs" if both the
+        surrogate and the acquisition function have gradients. Otherwise, "auto" means "sampling".
     random_state : int, RandomState or None
         The source of random numbers. With equal seeds, two optimizers propose equal points.
     model_queue_size : int or None
@@ -128,8 +128,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
       [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
-      optimizer fits extra trees again for each point of a batch. With only one fit of the extra trees for each batch of
-      4 points, the final distance from the optimum doubled on the 6-dimensional Hartmann function.
+      optimizer fits an extra-trees model again for each point of a batch. With only one fit of the extra trees for each
+      batch of 4 points, the final distance from the optimum doubled on the 6-dimensional Hartmann function.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
       the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
@@ -147,7 +147,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses, so losses must not exceed 1e150.
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
-    - If a value is not finite, `tell` raises an error. The call of `tell` then records no point and no value.
+    - If a value is not finite, `tell` raises an error. A call of `tell` that raises an error records nothing.
 
     skopt's own code runs for user-defined kernels of GPs, for regressors except GPs and forests, and for "PVRS".
 
@@ -393,7 +393,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return twin
 
     def update_next(self) -> None:
-        """Make the next `ask` choose points again, for example after a change of `acq_func_kwargs`.
+        """Ensure that the next `ask` chooses points again, for example after a change of `acq_func_kwargs`.
 
         Examples
         --------
@@ -427,7 +427,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return initial points. If too few initial points remain, also return points that a copy proposes."""
+        """Return initial points. If too few initial points remain, a copy of the optimizer proposes the rest."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):
@@ -483,7 +483,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     ) -> list[Any]:
         """Choose points one by one. Update the latest model with the constant liar's value for each chosen point."""
         if not self.models:
-            raise RuntimeError("Random evaluations exhausted and no model has been fit.")
+            raise RuntimeError("No random points remain, and no model has been fitted.")
         rows = self._rows()
         values = np.array(self.yi, dtype=float).reshape(len(rows), -1)
         batch = self._batch(rows, values, random)
@@ -542,8 +542,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         free = self._columns.free
         moved[:, free] += random.normal(0.0, SPREAD, (near, len(free))) * random.uniform(0.0, 1.0, (near, 1))
         # Columns of categorical and small integer dimensions have no gradient. In columns without a gradient, the first
-        # third of the candidates in `moved` gets random values from the priors. In the same columns, the other
-        # candidates in `moved` keep the values of the best points.
+        # third of the candidates in `moved` gets random values from the priors. In columns without a gradient, the last
+        # two thirds of the candidates keep the values of the best points.
         others = np.setdiff1d(np.arange(rows.shape[1]), free)
         moved[: near // 3, others] = drawn[: near // 3, others]
         drawn[:near] = self._columns.snap(moved)

@@ -2,7 +2,8 @@
 
 The code follows algorithm 2.1 of Rasmussen and Williams 2006 (*Gaussian Processes for Machine Learning*). The code
 solves only one triangular system to compute the variance at many points. skopt computes the variance by an `einsum` of
-three operands. For three operands, numpy does not use BLAS. Each added observation adds one row to the Cholesky factor.
+three operands. For an `einsum` of three operands, numpy does not use BLAS. Each added observation adds one row to the
+Cholesky factor.
 """
 
 import math
@@ -19,8 +20,8 @@ from ledger.optimizer.kernels import Kernel, covariance, squared_distances
 Array = NDArray[np.float64]
 
 # If a covariance matrix is not positive definite, `cholesky` adds more noise to the diagonal of the matrix. `cholesky`
-# tries one amount of additional noise after the other, in the order of `JITTERS`. Each amount is a multiple of the mean
-# of the matrix's diagonal.
+# tries one amount of additional noise after the other, in the order of `JITTERS`. Each amount of noise is a multiple of
+# the mean of the matrix's diagonal.
 JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 
@@ -42,7 +43,7 @@ class Posterior:
     factor : array of shape (n, n)
         The lower Cholesky factor of the covariance of the points, in Fortran order.
     solved : array of shape (n,)
-        The solution x of ``factor @ x = y``, where y are the standardised values.
+        The solution x of ``factor @ x = y``, where y contains the standardised values.
     mean, scale : float
         An observed value equals ``mean + scale * standardised value``.
     """
@@ -59,7 +60,7 @@ class Posterior:
 
     @cached_property
     def dual(self) -> Array:
-        """The solution x, of shape (n,), of ``covariance @ x = y``, where y are the standardised values."""
+        """The array x of shape (n,) that solves ``covariance @ x = y``, where y contains the standardised values."""
         return solve(self.factor, self.solved[:, None], transposed=True)[:, 0]
 
     def predict(self, points: Array) -> tuple[Array, Array]:
@@ -87,7 +88,7 @@ class Posterior:
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """For each group of points, return the mean and the standard deviation of the average over the group.
+        """For each group of points, return the mean and the standard deviation of the average value at the points.
 
         Parameters
         ----------
@@ -97,7 +98,7 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (groups,)
-            The deviation includes the covariances between the points of a group.
+            The standard deviation includes the covariances between the values at the points of a group.
         """
         averaged, prior = [], []
         for points in groups:
@@ -153,7 +154,8 @@ class Posterior:
         return self.mean + self.scale * mean, self.scale * np.sqrt(np.maximum(variance, 0.0))
 
     def extended(self, point: Array, value: float) -> "Posterior":
-        """Return the posterior after one more observation. The kernel and the standardisation do not change.
+        """Return the posterior after one more observation. The new posterior has the same kernel and the same
+        standardisation.
 
         Parameters
         ----------
@@ -167,8 +169,8 @@ class Posterior:
         # new point. The number c is the square root of k(point, point) + noise - r @ r, where k is the covariance, and
         # r is the new row of the Cholesky factor.
         row = self.half(point[None, :])[:, 0]
-        # Without rounding errors, `corner ** 2` would be at least the noise. If rounding makes `corner ** 2` smaller
-        # than the noise, `max` returns the noise.
+        # Without rounding errors, `corner ** 2` would be at least the noise. Rounding can make `corner ** 2` smaller
+        # than the noise, so `max` uses the noise as the lower limit.
         corner = math.sqrt(max(self.amplitude + self.noise - float(row @ row), self.noise))
         size = len(self.points)
         factor = np.zeros((size + 1, size + 1), order="F")
@@ -197,7 +199,8 @@ class Posterior:
         points : array of shape (m, dimensions)
             The given points.
         slopes : array of shape (m, n)
-            The factor of each pair of a given point and a point of the posterior.
+            The factor `slope` for each pair of points. The first point of a pair is a given point, and the second point
+            is a point of the posterior.
 
         Returns
         -------
@@ -209,7 +212,7 @@ class Posterior:
 
 
 class GaussianProcessPredictions:
-    """A Gaussian process's predictions at m candidates. Each added observation updates the predictions.
+    """The predictions of a Gaussian process at m candidate points. Each added observation updates the predictions.
 
     Parameters
     ----------
@@ -227,8 +230,8 @@ class GaussianProcessPredictions:
         self.posterior, self._candidates = posterior, candidates
         half = posterior.half(candidates)  # (n, m)
         # The list `_half` contains blocks of rows. Together, the blocks are the matrix that `Posterior.half` returns
-        # for the candidates. The first block of `_half` has one row for each point of the initial posterior. For each
-        # added observation, the list `_half` has one more block with a single row.
+        # for the candidates. The first block of `_half` has one row for each point of the initial posterior. Each added
+        # observation appends a block with a single row to the list `_half`.
         self._half = [half]
         self._mean = half.T @ posterior.solved
         self._variance = posterior.amplitude - np.einsum("ij,ij->j", half, half)
@@ -280,7 +283,7 @@ def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
     factor : array of shape (n, n)
         The lower Cholesky factor, in Fortran order.
     added : float
-        The total noise that was added to the diagonal.
+        The total noise that the function has added to the diagonal.
 
     Raises
     ------

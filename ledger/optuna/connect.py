@@ -38,12 +38,12 @@ def check_version(package: str) -> None:
 
 
 def is_installed() -> bool:
-    """Return True if Optuna is installed, in a supported or in an unsupported version."""
+    """Return True if Optuna is installed, even if the installed version is not supported."""
     return _installed_version("optuna") is not None
 
 
 def url(database_url: str) -> str:
-    """Return the URL of the ledger for Optuna. The URL contains no password.
+    """Return the URL with which Optuna opens the ledger. The URL contains no password.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def url(database_url: str) -> str:
     database = quote(given.pop("dbname", ""), safe="")
     where = ""
     # If the host in `database_url` is a list of hosts or the folder of a Unix socket, the function writes the host into
-    # the query of the returned URL.
+    # the query string of the returned URL.
     if not set(given.get("host", "/")) & set("/,"):
         host = given.pop("host")
         where = f"[{host}]" if ":" in host else quote(host, safe="")

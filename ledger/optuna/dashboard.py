@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 READ_ONLY = "the dashboard only reads this ledger: `ledger study` and `ledger trial` change the ledger"
 # Each element of `_COMMANDS` describes a request that would change data. The first item of an element is the HTTP
-# method of the request, the second item is a pattern of the path, and the third item names a command that changes the
-# data in the same way.
+# method of the request, and the second item is a pattern of the request's path. The third item names the command with
+# which the user can make the same change.
 _COMMANDS = (
     ("POST", r"/api/studies", "`ledger run` or `ledger study create` makes a study"),
     ("POST", r"/api/studies/[0-9]+/rename", "`ledger study rename NAME NEW_NAME` renames a study"),
@@ -44,7 +44,7 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class DashboardServer(ThreadingMixIn, WSGIServer):
-    """The HTTP server of the dashboard. The server uses one thread for each request.
+    """The HTTP server of the command `ledger dashboard`. The server uses one thread for each request.
 
     The threads of the server are daemon threads, so the threads end when the program ends.
     """
@@ -53,7 +53,7 @@ class DashboardServer(ThreadingMixIn, WSGIServer):
 
 
 class _QuietRequestHandler(WSGIRequestHandler):
-    """A handler of HTTP requests that writes no log lines."""
+    """An HTTP request handler that writes no log lines."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing, because an open page of the dashboard sends a request every few seconds."""
@@ -114,7 +114,7 @@ def _read_only(application: Application) -> Application:
 
 
 def _way_out(method: str, path: str) -> str:
-    """Return a text that explains why the dashboard refuses a request, and names the command that makes the change."""
+    """Return the reason for the refusal of a request. The text names a command that makes the requested change."""
     for its_method, its_path, command in _COMMANDS:
         if method == its_method and re.fullmatch(its_path, path.rstrip("/")):
             return f"the dashboard only reads this ledger: {command}"
@@ -166,10 +166,10 @@ def _own_host(application: Application, host: str, port: int) -> Application:
     names = dict.fromkeys((*_LOCAL, f"[{host}]" if ":" in host else host.lower()))
     try:
         # A server that listens on all addresses cannot know which address a client uses. If the server runs in a
-        # container, the port that a client uses may also differ from the server's port. Therefore a server that listens
-        # on all addresses accepts each IP address in the header `Host`, with any port. An IP address in the header
-        # `Host` is safe, because DNS rebinding needs a name. An attacker can assign a name to any machine, but cannot
-        # redirect an IP address.
+        # container, the port that a client uses may differ from the server's port. Therefore a server that listens on
+        # all addresses accepts each IP address in the header `Host`, with any port. An IP address in the header `Host`
+        # is safe, because DNS rebinding needs a name. An attacker can assign a name to any machine, but cannot redirect
+        # an IP address.
         is_everywhere = ip_address(host).is_unspecified
     except ValueError:
         is_everywhere = host == ""
@@ -186,7 +186,7 @@ def _own_host(application: Application, host: str, port: int) -> Application:
 
 
 def _split(host: str) -> tuple[str, int | None]:
-    """Return the host name and the port in a header `Host`. If no port is in the header, return 80."""
+    """Return the host name and the port in a header `Host`. If the header contains no port, return the port 80."""
     name, colon, number = host.lower().rpartition(":")
     if not colon or number.endswith("]"):
         return host.lower(), 80

@@ -146,7 +146,7 @@ def _with_attributes(
     """Return a dict that contains the attributes in `shown` and the attributes that a user has set.
 
     If `facts` contains the name of a user's attribute, the function adds the prefix ``attributes_`` to the name. The
-    database views for Optuna also add the prefix ``attributes_``.
+    database views for Optuna add the same prefix ``attributes_`` to the name of a user's attribute.
     """
     own = {} if annotation is None else annotation.attributes
     return {**shown, **{f"attributes_{name}" if name in facts else name: value for name, value in own.items()}}

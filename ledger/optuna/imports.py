@@ -21,15 +21,15 @@ from ledger.text import nearest, one_line
 
 @dataclass(frozen=True)
 class OptunaStudy:
-    """A study in an Optuna storage, and the complete trials of the study.
+    """The data that the ledger imports from a study in an Optuna storage, such as the complete trials of the study.
 
     Attributes
     ----------
     name : str
     maximises : bool
-        True if the Optuna study maximises the values of the trials. If the Optuna study minimises, the loss in the
-        ledger is equal to the trial's value in Optuna. If the Optuna study and the ledger's study maximise, the value
-        in the ledger is equal to the value in Optuna.
+        True if the Optuna study maximises the values of the trials. If the Optuna study minimises the value, the loss
+        in the ledger is equal to the trial's value in Optuna. If the Optuna study and the ledger's study maximise the
+        value, the value in the ledger is equal to the value in Optuna.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
@@ -127,7 +127,7 @@ def load(url: str, name: str) -> OptunaStudy:
             if not isinstance(trial.value, float | int):
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's error message mentions a commit even if Optuna only failed to read. Therefore the ledger's error
+        # Optuna's error message mentions a commit even if the failed operation is a read. Therefore the ledger's error
         # message quotes the exception that caused Optuna's error.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
@@ -135,9 +135,8 @@ def load(url: str, name: str) -> OptunaStudy:
     except LedgerError:
         raise
     except Exception as error:
-        # Optuna and SQLAlchemy do not check the rows of a storage before Optuna and SQLAlchemy convert the rows to
-        # Python objects. Therefore a damaged row can cause an exception of any class, such as a TypeError, a ValueError
-        # or a LookupError.
+        # Optuna and SQLAlchemy convert the rows of a storage to Python objects without a check of the rows. Therefore a
+        # damaged row can cause an exception of any class, such as a TypeError, a ValueError or a LookupError.
         message = one_line(f"{type(error).__name__}: {error}")
         raise LedgerError(
             f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or export the study as"

@@ -1,4 +1,4 @@
-"""Functions that compute the mean of losses, and scale losses for a surrogate."""
+"""Functions that compute the mean of losses, and that scale losses for a surrogate."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
 
     The scaled loss is 0 for the best loss, 1 for the worst loss, and 1 for a failed trial.
 
-    Because the optimizer receives scaled losses, the user sets the option `xi` as a share of the range of the losses.
+    The optimizer receives scaled losses. Therefore the value of the option `xi` is a share of the range of the losses.
     The square of a scaled loss is always finite.
 
     Parameters

@@ -14,9 +14,9 @@ class Observation:
     params : mapping
         A mapping from the name of each parameter to the parameter's value.
     loss : float or None
-        The loss, which is a finite number. None if the trial failed.
+        The loss of the trial, as a finite number. `loss` is None if the trial failed.
     seconds : float or None
-        The training time of the trial, in seconds. None if the training time is unknown.
+        The training time of the trial, in seconds. `seconds` is None if the training time is unknown.
 
     Examples
     --------
@@ -31,7 +31,8 @@ class Observation:
 
 @dataclass(frozen=True)
 class ProposalInput:
-    """The trials and the surrogate from which `propose` computes a study's next points.
+    """The input of the function `propose`: the trials and the surrogate from which `propose` computes a study's next
+    points.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class ProposalInput:
 
 
 class TrialLike(Protocol):
-    """A protocol for trials. The protocol lists the attributes that `proposal_input` reads."""
+    """A protocol for objects that represent a trial. The protocol lists the attributes that `proposal_input` reads."""
 
     @property
     def number(self) -> int: ...
@@ -96,7 +97,7 @@ def proposal_input(
     parameters of the failed trials. In steady mode, the observations are the trials with the numbers in `seen`. In
     steady mode, a trial of an earlier iteration is in flight if `seen` does not contain the trial's number.
 
-    If a trial was retried and the retry has ended, the input contains the retry instead of the retried trial. The
+    If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
 
     Parameters
@@ -108,8 +109,8 @@ def proposal_input(
     surrogate : mapping or None
         The latest surrogate that the ledger recorded for an iteration before `iteration`.
     seen : sequence of int, optional
-        In steady mode, the numbers of the ended trials, in the order in which the manager noticed that the trials had
-        ended.
+        In steady mode, the numbers of the ended trials. The numbers have the order in which the manager noticed the
+        ends of the trials.
 
     Returns
     -------

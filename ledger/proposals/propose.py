@@ -12,7 +12,7 @@ from ledger import seeds
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import Observation, ProposalInput
-from ledger.proposals.skopt_space import SkoptSpace
+from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
@@ -33,7 +33,8 @@ SHORTEST, LONGEST = 1e-6, 1e9
 
 @dataclass(frozen=True)
 class Proposal:
-    """Proposed points, a description of the surrogate, and the time that the computation took.
+    """The result of the function `propose`: proposed points, a description of the surrogate, and the duration of the
+    computation.
 
     Attributes
     ----------
@@ -48,8 +49,8 @@ class Proposal:
         the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
         number of observations that the GP uses.
     tell_seconds, ask_seconds : float
-        `tell_seconds` is the duration of the fit of the surrogate. `ask_seconds` is the duration of the choice of the
-        points. Both durations are in seconds.
+        `tell_seconds` is the duration of the fit of the surrogate. `ask_seconds` is the time that the optimizer needed
+        to choose the points. Both durations are in seconds.
 
     Examples
     --------
@@ -66,7 +67,10 @@ class Proposal:
         if self.surrogate is None:
             made = "initial points"
         elif "known" in self.surrogate:
-            made = f"surrogate points (fitted to {self.surrogate['known']} of {self.surrogate['observations']} trials)"
+            made = (
+                f"surrogate points (the surrogate is fitted to {self.surrogate['known']} of"
+                f" {self.surrogate['observations']} trials)"
+            )
         else:
             made = "surrogate points"
         return f"{len(self.points)} {made} proposed in {self.tell_seconds + self.ask_seconds:.2f} s"
@@ -86,8 +90,8 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     """Propose the points of one round of an iteration.
 
     The points are random while the study has fewer observations than `initial_points`. If no observation has a loss,
-    the points are also random. If the points are not random, a new `ledger.optimizer.Optimizer` proposes the points.
-    The optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
+    all points are random. If the points are not random, a new `ledger.optimizer.Optimizer` proposes the points. The
+    optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
     observations at once. The optimizer proposes a batch by the constant-liar strategy ``cl_min`` (Ginsbourger, Le Riche
     and Carraro 2010). If the surrogate is a GP, the fit of the kernel starts from the kernel that the ledger recorded
     last. The computation runs on one thread. The computation does not use numpy's global random generator, and does not
@@ -105,7 +109,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     Returns
     -------
     Proposal
-        The proposed points. No point occurs twice in the proposal, and no point occurs in `given`.
+        The proposed points. All points of the proposal are different, and `given` contains none of the points.
 
     Raises
     ------
@@ -131,7 +135,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
         size = min(size, points_of_space - len(used))
     if size == 0:
         return Proposal([], None, 0.0, 0.0)
-    searched = SkoptSpace(space)
+    searched = SpaceConverter(space)
     seed = seeds.derive(study.seed, "iteration", iteration, round)
     told, surrogate = started, None
     losses = [each.loss for each in observations]
@@ -154,7 +158,9 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
 
-def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Mapping[str, Any] | None) -> "Optimizer":
+def _optimizer(
+    study: StudySpec, searched: SpaceConverter, seed: int, surrogate: Mapping[str, Any] | None
+) -> "Optimizer":
     asked = study.optimizer
     # If all dimensions are categorical, the GP's kernel has no gradients. With the acquisition function "EIps" or
     # "PIps", `acq_optimizer="auto"` would use gradients even if all dimensions are categorical.
@@ -178,7 +184,7 @@ def _optimizer(study: StudySpec, searched: SkoptSpace, seed: int, surrogate: Map
 
 
 def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return a list that contains, for each observation, the loss and the scaled training time.
+    """Return a list of pairs. Each pair contains the loss and the scaled training time of one observation.
 
     If the training time of a trial is unknown, the function uses the longest known training time. Only the ratios of
     the training times affect a proposal. Therefore, the function scales the training times so that the shortest
@@ -217,7 +223,7 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
 
 
 def _unused(
-    space: Space, searched: SkoptSpace, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
+    space: Space, searched: SpaceConverter, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the candidates.
 
@@ -233,8 +239,8 @@ def _unused(
         yield point
 
 
-def _others(space: Space, searched: SkoptSpace, draws: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield random points. If the space is finite, yield all points of the space after the random points."""
+def _others(space: Space, searched: SpaceConverter, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield random points first. If the space is finite, also yield every point of the space."""
     yield from searched.random(draws, seed)
     size = space.size()
     if size is not None:

@@ -1,15 +1,16 @@
 """Conversion of a study's search space into a search space of skopt.
 
 The ledger converts a real value into a share of the parameter's range, in [0, 1]. The ledger converts a choice into the
-index of the choice. If a parameter has a grid or ordered choices, the ledger converts a value into an integer, the
-index of the value. Because skopt receives only indices, skopt proposes only values of the grid, and the surrogate needs
-only one column for the parameter. The search space of skopt does not contain parameters that have only one value. The
-conversion to shares and indices avoids three faults of skopt. In the first fault, a rounding error of a logarithm moves
-a real value past a bound of the dimension. In the second fault, numpy changes the type of a choice. In the third fault,
-skopt treats two different points as equal if the distance between the points is less than 1e-8. The ledger scales
-integers to [0, 1]. If the ledger did not scale integers, skopt would clip the logarithm of a log-uniform integer to
-wrong bounds. The wrong clipping of logarithms would occur only with a forest as the surrogate. skopt would clip the
-logarithm of an integer to the integer's bounds, and not to the logarithms of the bounds.
+index of the choice. If a parameter has a grid or ordered choices, the ledger converts a value into the index of the
+value, which is an integer. skopt can propose only an index, so every proposed value is a value of the grid. The index
+of a value also needs only one column in the input of the surrogate. The search space of skopt does not contain
+parameters that have only one value. The conversion to shares and indices avoids three faults of skopt. In the first
+fault, a rounding error of a logarithm moves a real value past a bound of the dimension. In the second fault, numpy
+changes the type of a choice. In the third fault, skopt treats two different points as equal if the distance between the
+points is less than 1e-8. The ledger scales integers to [0, 1]. If the ledger did not scale integers, skopt would clip
+the logarithm of a log-uniform integer to wrong bounds. skopt would clip the logarithm of an integer to wrong bounds
+only with a forest as the surrogate. Without the scaling of integers, skopt would clip the logarithm of an integer to
+the integer's bounds, and not to the logarithms of the bounds.
 """
 
 import math
@@ -26,8 +27,9 @@ from ledger.study.space import Space
 Array = NDArray[np.float64]
 
 
-class SkoptDimension(ABC):
-    """Conversion of one dimension of a study's search space into a dimension of skopt.
+class DimensionConverter(ABC):
+    """An object that converts one dimension of a study's search space, and the values of the dimension, to skopt and
+    back.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class SkoptDimension(ABC):
 
     @abstractmethod
     def skopt(self) -> Any:
-        """Return a new object of the skopt class for the dimension."""
+        """Return a new skopt dimension that represents the dimension of the study."""
 
     @abstractmethod
     def to_skopt(self, value: Any) -> Any:
@@ -75,11 +77,11 @@ class SkoptDimension(ABC):
         return np.unique(self.quantiles(np.linspace(0, 1, size)))
 
 
-class SkoptReal(SkoptDimension):
-    """Conversion into a dimension of skopt, for a real dimension that has no grid.
+class RealConverter(DimensionConverter):
+    """An object that converts the values of a real dimension without a grid to values of a skopt dimension, and back.
 
     skopt receives each value as a share of the dimension's range. If the prior is log-uniform, skopt receives the
-    logarithm of the value as a share of the range of the logarithms.
+    logarithm of the value, scaled to [0, 1].
     """
 
     _dimension: Real
@@ -115,8 +117,9 @@ class SkoptReal(SkoptDimension):
         return math.log(value) if self._is_log else value
 
 
-class SkoptInteger(SkoptDimension):
-    """Conversion into a dimension of skopt, for an integer dimension that has no grid.
+class IntegerConverter(DimensionConverter):
+    """An object that converts the values of an integer dimension without a grid to values of a skopt dimension, and
+    back.
 
     skopt receives the values unchanged.
     """
@@ -145,12 +148,12 @@ class SkoptInteger(SkoptDimension):
         return np.asarray([min(max(value, dimension.low), dimension.high) for value in values])
 
 
-class SkoptOrdinal(SkoptDimension):
-    """Conversion of an ordinal dimension into a dimension of skopt.
+class OrdinalConverter(DimensionConverter):
+    """An object that converts the values of an ordinal dimension to values of a skopt dimension, and back.
 
-    The values of an ordinal dimension have equal distances. The values of the dimension are the numbers of a grid, or
-    ordered choices. Instead of a value, skopt receives the index of the value. In the prior, all values have equal
-    probabilities.
+    All neighbouring values of an ordinal dimension have the same distance. The values of the dimension are the numbers
+    of a grid, or ordered choices. Instead of a value, skopt receives the index of the value. In the prior, all values
+    have equal probabilities.
     """
 
     def skopt(self) -> Any:
@@ -172,8 +175,9 @@ class SkoptOrdinal(SkoptDimension):
         return int(self._dimension.size())
 
 
-class SkoptCategorical(SkoptOrdinal):
-    """Conversion of an unordered categorical dimension into a dimension of skopt.
+class CategoricalConverter(OrdinalConverter):
+    """An object that converts the choices of an unordered categorical dimension to values of a skopt dimension, and
+    back.
 
     Instead of a choice, skopt receives the index of the choice.
     """
@@ -189,29 +193,30 @@ class SkoptCategorical(SkoptOrdinal):
         return np.arange(self._size)
 
 
-# `KINDS` maps each class of dimensions to a subclass of `SkoptDimension`. If a dimension is ordinal, the ledger uses
-# `SkoptOrdinal` instead of the subclass in `KINDS`.
-KINDS: dict[type[Dimension], type[SkoptDimension]] = {
-    Real: SkoptReal,
-    Integer: SkoptInteger,
-    Categorical: SkoptCategorical,
+# `KINDS` maps each class of dimensions to a subclass of `DimensionConverter`. If a dimension is ordinal, the ledger
+# uses `OrdinalConverter` instead of the subclass in `KINDS`.
+KINDS: dict[type[Dimension], type[DimensionConverter]] = {
+    Real: RealConverter,
+    Integer: IntegerConverter,
+    Categorical: CategoricalConverter,
 }
 
 
-def skopt_dimension(dimension: Dimension) -> SkoptDimension:
-    """Return the `SkoptDimension` for a dimension of a search space. The dimension must have more than one value.
+def dimension_converter(dimension: Dimension) -> DimensionConverter:
+    """Return the `DimensionConverter` for a dimension of a search space. The dimension must have more than one value.
 
     Examples
     --------
     >>> size = Categorical("size", ("small", "medium", "large"), ordered=True)
-    >>> skopt_dimension(size).to_skopt("large"), skopt_dimension(size).is_categorical
+    >>> dimension_converter(size).to_skopt("large"), dimension_converter(size).is_categorical
     (2, False)
     """
-    return SkoptOrdinal(dimension) if dimension.is_ordinal else KINDS[type(dimension)](dimension)
+    return OrdinalConverter(dimension) if dimension.is_ordinal else KINDS[type(dimension)](dimension)
 
 
-class SkoptSpace:
-    """Conversion between points of a study's search space and points of skopt.
+class SpaceConverter:
+    """An object that converts points of a study's search space to points of skopt, and points of skopt to points of the
+    study.
 
     Parameters
     ----------
@@ -219,7 +224,7 @@ class SkoptSpace:
 
     Attributes
     ----------
-    varying : list of SkoptDimension
+    varying : list of DimensionConverter
         The dimensions with more than one value. A point of skopt is a list with one value for each dimension, in the
         order of `varying`.
 
@@ -231,7 +236,7 @@ class SkoptSpace:
     ...         "kernel": {"type": "categorical", "choices": ["rbf", "linear"]},
     ...     }
     ... )
-    >>> searched = SkoptSpace(space)
+    >>> searched = SpaceConverter(space)
     >>> searched.point({"C": 1.0, "kernel": "linear"})
     [0.5, 1]
     >>> searched.params([0.5, 1])
@@ -242,7 +247,7 @@ class SkoptSpace:
         self._space = space
         sizes = [dimension.size() for dimension in space.dimensions]
         self.varying = [
-            skopt_dimension(dimension) for dimension, size in zip(space.dimensions, sizes, strict=True) if size != 1
+            dimension_converter(dimension) for dimension, size in zip(space.dimensions, sizes, strict=True) if size != 1
         ]
         self._constant = {
             dimension.name: dimension.value(0)
@@ -296,5 +301,5 @@ class SkoptSpace:
         return self._space.normalise({**given, **self._constant})
 
     def point(self, params: Mapping[str, Any]) -> list[Any]:
-        """Convert parameters of the study into a point of skopt. `Space.normalise` must have returned `params`."""
+        """Convert parameters of the study into a point of skopt. `params` must be a result of `Space.normalise`."""
         return [dimension.to_skopt(params[dimension.name]) for dimension in self.varying]

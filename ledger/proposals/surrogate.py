@@ -15,12 +15,12 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
-from ledger.proposals.skopt_space import SkoptSpace
+from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.spec import StudySpec
 
 Array = NDArray[np.float64]
 
-# The code computes the partial dependence on a numeric parameter at no more than `GRID` values of the parameter. For
+# For a numeric parameter, the code computes the partial dependence at no more than `GRID` values of the parameter. For
 # each value of the parameter, the code predicts the results of `AVERAGED` points, and computes the mean of the
 # predictions. In the `AVERAGED` points, all parameters except the numeric parameter have sampled values.
 GRID, AVERAGED = 40, 256
@@ -37,7 +37,7 @@ FLAT = 1e-9
 
 @dataclass(frozen=True)
 class PartialDependence:
-    """The dependence of a trial's predicted value on one parameter.
+    """A curve that shows how the predicted value of a trial depends on one parameter.
 
     The predicted value is a mean over sampled values of all other parameters.
 
@@ -65,7 +65,7 @@ class PartialDependence:
 
 @dataclass(frozen=True)
 class JointDependence:
-    """The dependence of a trial's predicted value on two parameters.
+    """A grid that shows how the predicted value of a trial depends on two parameters.
 
     The predicted value is a mean over sampled values of all other parameters.
 
@@ -114,7 +114,8 @@ class ParameterImportance:
 
 
 class Surrogate:
-    """The surrogate of a study. The surrogate is fitted to observations of the study.
+    """The surrogate of a study: a model that predicts the value of a trial from the parameters. The model is fitted to
+    observations of the study.
 
     A GP uses the kernel that the ledger recorded last. The class does not fit the kernel again. The GP uses the same
     number of observations as the GP that computes the next proposal. If the surrogate is a forest, the class fits the
@@ -154,7 +155,7 @@ class Surrogate:
 
     def __init__(self, study: StudySpec, given: ProposalInput, iteration: int) -> None:
         assert given.surrogate is not None
-        self._names, self._searched = study.space.names, SkoptSpace(study.space)
+        self._names, self._searched = study.space.names, SpaceConverter(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
         losses = [each.loss for each in given.observations]
         known = [loss for loss in losses if loss is not None]
@@ -182,11 +183,11 @@ class Surrogate:
     def dependences(self) -> dict[str, PartialDependence]:
         """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
 
-        The method samples the values of the other parameters from the parameters' priors, and computes the mean of the
-        predicted values. With a GP, the method computes the standard deviation of the mean loss from the posterior. The
-        standard deviation includes the covariances between the points (Moosbauer and others 2021, *Explaining
-        hyperparameter optimization via partial dependence plots*, section 4). With a forest, each tree predicts a mean
-        loss. The method computes the standard deviation of the trees' predictions.
+        The method samples the values of all other parameters from the priors of these parameters. The method computes
+        the mean of the predicted values. With a GP, the method computes the standard deviation of the mean loss from
+        the posterior. The standard deviation includes the covariances between the points (Moosbauer and others 2021,
+        *Explaining hyperparameter optimization via partial dependence plots*, section 4). With a forest, each tree
+        predicts a mean loss. The method computes the standard deviation of the trees' predictions.
 
         Returns
         -------
@@ -211,8 +212,8 @@ class Surrogate:
     def joint_dependence(self, first: str, second: str) -> JointDependence:
         """Return the joint dependence on two different parameters. Each parameter must have more than one value.
 
-        The method samples the values of the other parameters from the parameters' priors, and computes the mean of the
-        predicted values.
+        The method samples the values of all other parameters from the priors of these parameters. The method computes
+        the mean of the predicted values.
 
         Parameters
         ----------
@@ -294,7 +295,8 @@ class Surrogate:
         return np.asarray(self._model.predict(rows))
 
     def _averages(self, groups: Array) -> tuple[Array, Array]:
-        """Predict the average loss of each group of points. Return the predicted means and the standard deviations.
+        """Predict the average loss of each group of points. Return the predicted mean and the standard deviation of
+        each group.
 
         The argument `groups` is an array of shape (groups, points, columns). Each returned array has the shape
         (groups,).

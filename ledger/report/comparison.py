@@ -19,7 +19,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class ComparedStudy:
-    """One study of a comparison.
+    """One study of a comparison, with the best trial of the study and the course of the best value.
 
     Attributes
     ----------
@@ -51,8 +51,8 @@ class ComparedStudy:
         A pair for each improvement of the best value, in chronological order. Each pair contains the time of the
         improvement in seconds since the creation of the study, and the new best value.
     is_sampled : bool
-        Whether `by_time` was computed from only a selection of the trials, because the study has more than 2,000
-        trials.
+        Whether `by_time` was computed from only a selection of the trials. The value is True if the study has more
+        than 2,000 trials.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class ComparedStudy:
 
 @dataclass(frozen=True)
 class StudyGroup:
-    """Studies with the same objective, dataset, metric and direction.
+    """A group of studies with the same objective, dataset, metric and direction.
 
     Attributes
     ----------
@@ -95,7 +95,7 @@ class StudyGroup:
     differences : dict
         The settings that differ between the studies. Each key is the name of a setting. Each value is a tuple that
         contains the text of the setting in each study, in the order of the studies. If a study does not have a setting,
-        the text is None.
+        the study's text for this setting is None.
 
     Examples
     --------
@@ -121,7 +121,9 @@ class StudyGroup:
 
     @property
     def value_name(self) -> str:
-        """The name of the values. For a model or an estimator, the value of a trial has the name of the metric."""
+        """The name of the values. If the objective is a model or an estimator, the name of the metric is also the name
+        of a trial's value.
+        """
         return self.metric or "value"
 
     @property
@@ -161,8 +163,8 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
             if facts[what].identity != expected.identity and not set_apart:
                 raise UsageError(
                     f"study {spec.name} has another {what} ({one_line(str(facts[what].shown), _LONGEST)}) than study"
-                    f" {specs[0].name} ({one_line(str(expected.shown), _LONGEST)}); leave the study out, or show it in"
-                    " a group of its own with --set-apart (Python: set_apart=True)"
+                    f" {specs[0].name} ({one_line(str(expected.shown), _LONGEST)}); leave study {spec.name} out, or"
+                    f" show study {spec.name} in a group of its own with --set-apart (Python: set_apart=True)"
                 )
         groups.setdefault(tuple(fact.identity for fact in facts.values()), []).append(index)
     return tuple(
@@ -170,16 +172,18 @@ def group_studies(curves: Sequence[StudyCurve], *, set_apart: bool) -> tuple[Stu
     )
 
 
-class _Fact(NamedTuple):
-    """A property that all studies of a group share. Two studies share a property if the attributes `identity` are
-    equal. Messages show the attribute `shown`.
+class _SharedProperty(NamedTuple):
+    """A property that all studies of a group share, such as the dataset.
+
+    Two studies share a property if both studies have the same value of `identity`. The attribute `shown` is the text of
+    the property in messages.
     """
 
     identity: str | None
     shown: str | None
 
 
-def _facts(objective: Objective) -> dict[str, _Fact]:
+def _facts(objective: Objective) -> dict[str, _SharedProperty]:
     if objective.command is not None:
         named = objective.title
     else:
@@ -188,20 +192,20 @@ def _facts(objective: Objective) -> dict[str, _Fact]:
     metric = (objective.metric or metrics.DEFAULT) if objective.trains else None
     direction = objective.scale.direction
     return {
-        "objective": _Fact(named, named),
-        "dataset": _dataset(objective) if objective.trains else _Fact(None, None),
-        "metric": _Fact(metric, metric),
-        "direction": _Fact(direction, direction),
+        "objective": _SharedProperty(named, named),
+        "dataset": _dataset(objective) if objective.trains else _SharedProperty(None, None),
+        "metric": _SharedProperty(metric, metric),
+        "direction": _SharedProperty(direction, direction),
     }
 
 
-def _dataset(objective: Objective) -> _Fact:
+def _dataset(objective: Objective) -> _SharedProperty:
     data = objective.data
     if data is None:
-        return _Fact(objective.dataset, objective.dataset)
+        return _SharedProperty(objective.dataset, objective.dataset)
     # Two files with the same content can have different names.
     identity = json.dumps([data.target_column, *(file.sha256 for file in data.files)])
-    return _Fact(identity, " and ".join(f"{file.name} (SHA-256 {file.sha256[:12]})" for file in data.files))
+    return _SharedProperty(identity, " and ".join(f"{file.name} (SHA-256 {file.sha256[:12]})" for file in data.files))
 
 
 def _group(curves: Sequence[StudyCurve], specs: Sequence[StudySpec]) -> StudyGroup:

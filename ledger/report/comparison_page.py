@@ -15,13 +15,17 @@ from ledger.text import one_line
 
 
 @dataclass(frozen=True)
-class _Column:
+class _ColumnHeader:
+    """The header of one column of a table on the page of a comparison: the text and the colour of the header."""
+
     text: str
     colour: str = ""
 
 
 @dataclass(frozen=True)
-class _Row:
+class _TableRow:
+    """One row of a table on the page of a comparison: a name and one cell for each further column."""
+
     name: str
     cells: Sequence[str]
     colour: str = ""
@@ -29,16 +33,18 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Table:
-    columns: Sequence[_Column]
-    rows: Sequence[_Row]
+class _HtmlTable:
+    """A table on the page of a comparison: the headers of the columns, and the rows."""
+
+    columns: Sequence[_ColumnHeader]
+    rows: Sequence[_TableRow]
 
 
 def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
     """Return the page of a comparison as HTML.
 
-    The page contains Plotly's JavaScript and loads nothing from the network. The function escapes all texts of the
-    studies for HTML.
+    The page contains Plotly's JavaScript and loads nothing from the network. The function escapes HTML characters in
+    all texts of the studies.
 
     Parameters
     ----------
@@ -60,19 +66,21 @@ def render_comparison(groups: Sequence[StudyGroup], at: datetime) -> str:
 
 def _content(group: StudyGroup, sections: Sequence[ReportSection]) -> dict[str, Any]:
     rows = [
-        _Row(study.name, [cell(value) for value in row[1:]], colour(index), study is group.best)
+        _TableRow(study.name, [cell(value) for value in row[1:]], colour(index), study is group.best)
         for index, (study, row) in enumerate(zip(group.studies, study_rows(group), strict=True))
     ]
-    named = [_Column(one_line(study.name, 60), colour(index)) for index, study in enumerate(group.studies)]
+    named = [_ColumnHeader(one_line(study.name, 60), colour(index)) for index, study in enumerate(group.studies)]
     return {
         "title": group.title,
         "best": best_of(group),
-        "studies": _Table([_Column(name) for name in STUDY_COLUMNS], rows),
+        "studies": _HtmlTable([_ColumnHeader(name) for name in STUDY_COLUMNS], rows),
         "sections": sections,
         "params": _table("parameter", named, param_rows(group)),
         "settings": _table("setting", named, setting_rows(group)),
     }
 
 
-def _table(name: str, named: Sequence[_Column], rows: dict[str, list[str]]) -> _Table:
-    return _Table([_Column(name), *named], [_Row(one_line(key, 120), values) for key, values in rows.items()])
+def _table(name: str, named: Sequence[_ColumnHeader], rows: dict[str, list[str]]) -> _HtmlTable:
+    return _HtmlTable(
+        [_ColumnHeader(name), *named], [_TableRow(one_line(key, 120), values) for key, values in rows.items()]
+    )

@@ -13,13 +13,13 @@ from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import AZURE, BROWN, GREEN, GREY, ORANGE, PURPLE, VERMILLION
 from ledger.text import one_line
 
-# The line of each study has one of the colours in `_COLOURS`. If a comparison has more studies than `_COLOURS` has
-# colours, the additional studies have dashed lines.
+# The line of each study has one of the colours in `_COLOURS`. If the number of studies exceeds the number of colours in
+# `_COLOURS`, the additional studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
 # The plot regards the first trials of each study as early trials. `_EARLY` is the share of early trials in all trials
-# of the study. The late values of a study are the best values that the study had after its early trials. If the range
-# of the late values is shorter than `_NARROW` times the range of all values, the axis shows only the range of the late
+# of the study. The late values of a study are the study's best values so far after the early trials. If the range of
+# the late values is shorter than `_NARROW` times the range of all values, the axis shows only the range of the late
 # values. On an axis with the range of all values, a very bad first trial would hide the differences between the
 # studies.
 _EARLY, _NARROW = 0.1, 0.33
@@ -28,7 +28,7 @@ _SHORTEST = 1e-3
 
 
 def colour(index: int) -> str:
-    """Return the colour of the study with the given index in its group."""
+    """Return the colour of the study that has the given index in the group."""
     return _COLOURS[index % len(_COLOURS)]
 
 
@@ -45,14 +45,14 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
     by_trial, by_time = [], []
     for index, study in enumerate(group.studies):
         if study.by_trial and study.by_time:
-            by_trial.append(_Curve(index, [*study.by_trial, (study.last_trial, study.by_trial[-1][1])]))
+            by_trial.append(_BestValueCurve(index, [*study.by_trial, (study.last_trial, study.by_trial[-1][1])]))
             end = max(study.elapsed_seconds, study.by_time[-1][0])
             # A logarithmic axis cannot show 0.
             points = [(max(seconds, _SHORTEST), value) for seconds, value in study.by_time]
-            by_time.append(_Curve(index, [*points, (max(end, _SHORTEST), study.by_time[-1][1])]))
-    note = " The time of each study starts at its creation."
+            by_time.append(_BestValueCurve(index, [*points, (max(end, _SHORTEST), study.by_time[-1][1])]))
+    note = " The time of each study starts when the study is created."
     if any(study.is_sampled for study in group.studies):
-        note += f" The line of a study with more than {SHOWN:,} trials comes from a selection of its trials."
+        note += f" The line of a study with more than {SHOWN:,} trials shows only a selection of the study's trials."
     ends = [curve.points[-1][0] for curve in by_time]
     seconds: dict[str, Any] = {"title": {"text": "seconds"}, "rangemode": "tozero"}
     if ends and is_wide(min(ends), max(ends)):
@@ -64,15 +64,15 @@ def comparison_sections(group: StudyGroup, number: int) -> list[ReportSection]:
     ]
 
 
-class _Curve(NamedTuple):
-    """The best value so far of one study. The attribute `study` is the index of the study in its group."""
+class _BestValueCurve(NamedTuple):
+    """The curve of one study's best value so far. The attribute `study` is the index of the study in its group."""
 
     study: int
     points: list[tuple[float, float]]
 
 
 def _section(
-    group: StudyGroup, name: str, title: str, curves: Sequence[_Curve], axis: dict[str, Any], note: str
+    group: StudyGroup, name: str, title: str, curves: Sequence[_BestValueCurve], axis: dict[str, Any], note: str
 ) -> ReportSection:
     best = group.best
     if best is None:
@@ -112,7 +112,8 @@ def _range_after_start(group: StudyGroup) -> list[float] | None:
             every += [value for _, value in study.by_trial]
             reached = [value for trial, value in study.by_trial if trial <= _EARLY * study.last_trial]
             late += [reached[-1] if reached else study.by_trial[0][1], study.by_trial[-1][1]]
-    # The code halves the values first, because the difference between two large values could exceed the largest float.
+    # The code halves the values before the subtraction, because the difference between two large values could exceed
+    # the largest float.
     length = max(late) / 2 - min(late) / 2
     if not 0 < length < _NARROW * (max(every) / 2 - min(every) / 2):
         return None

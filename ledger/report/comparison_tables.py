@@ -13,7 +13,7 @@ STUDY_COLUMNS = ("study", "state", "complete", "best", "trial", "seconds to best
 
 
 def cell(value: Any) -> str:
-    """Return a value of a comparison as text. The text of None is "-". A float has six digits."""
+    """Return the text that a comparison's table shows for a value. The text of None is "-". A float has six digits."""
     if value is None:
         return "-"
     return one_line(f"{value:.6g}" if isinstance(value, float) else str(value), _LONGEST)

@@ -1,4 +1,4 @@
-"""The content of a report, such as the trials and the surrogate that all plots of the report use."""
+"""The content of a report, such as the trials and the surrogate. All plots of the report use the same content."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,7 +16,7 @@ LARGEST = 1e300
 
 
 class ReportContent:
-    """The content of a report about a study. The report shows the state of the study at one moment.
+    """The content of a report about one study. The report shows the state of the study at one moment.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class ReportContent:
 
     @property
     def is_extreme(self) -> bool:
-        """Whether some losses are so large that the difference of two losses could exceed the largest float."""
+        """Whether the difference of two losses could exceed the largest float."""
         assert self.best is not None
         assert self.best.loss is not None
         assert self.ledger.highest_loss is not None
@@ -89,7 +89,7 @@ class ReportContent:
         """The name of the metric from which the ledger computes the loss of a model or an estimator.
 
         If the objective is a user's own function, the property is the default name `metrics.DEFAULT`. The report looks
-        for a metric with the default name among the metrics that the function returned.
+        for a metric with the default name among the metrics that the user's function returned.
         """
         return self.study.objective.metric or metrics.DEFAULT
 

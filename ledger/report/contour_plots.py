@@ -50,7 +50,10 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
                 f"contour: study {content.ledger.study.name} has no numeric parameter {name!r}{nearest(name, numeric)}"
             )
     if len(names) != len(set(names)):
-        raise UsageError(f"contour needs two different parameters, but both are {names[0]!r}: name another one")
+        raise UsageError(
+            f"a contour plot needs two different parameters, but both parameters are {names[0]!r}: name another"
+            " parameter"
+        )
     if len(numeric) < 2:
         count = labels.plural(len(numeric), "numeric parameter", "numeric parameters")
         return ReportSection(
@@ -93,7 +96,7 @@ def _contour(
                 x=joint.first,
                 y=joint.second,
                 z=joint.mean,
-                # With any other colouring option of Plotly, each plot would have its own colour scale.
+                # If `coloring` were not "heatmap", each plot would have its own colour scale.
                 contours={"coloring": "heatmap", **_levels(*value_range)},
                 line={"width": 0.5},
                 coloraxis="coloraxis",
@@ -121,7 +124,7 @@ def _contour(
             **across,
             "height": 330,
             "yaxis": up["xaxis"],
-            # In both directions, "minimize" and "maximize", the best value has the colour with the most contrast.
+            # The best value has the colour with the most contrast, both for "minimize" and for "maximize".
             "coloraxis": {
                 "reversescale": not content.is_maximised,
                 "cmin": value_range[0],

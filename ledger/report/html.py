@@ -21,7 +21,7 @@ def page_of(template: str, sections: Sequence[ReportSection], **values: Any) -> 
     """Return a page as HTML.
 
     The page contains Plotly's JavaScript. The page's content security policy forbids all network connections. The
-    function escapes all texts of `values` and of the sections.
+    function escapes HTML characters in all texts of `values` and of the sections.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Text labels of plots. The labels show numbers, parameter values, and names from users."""
+"""Text labels of plots. The labels show numbers, values of parameters, and names that users have chosen."""
 
 import html
 import json

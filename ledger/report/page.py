@@ -20,8 +20,8 @@ from ledger.study.objective import FileDataset
 from ledger.study.python_values import ordered_params
 from ledger.text import last_line, one_line
 
-# `METRICS` is the maximum number of metrics that have a column in the table of trials. `ENVIRONMENTS` is the maximum
-# number of package version changes that the page shows.
+# `METRICS` is the maximum number of metrics that have a column in the table of trials. The page shows at most
+# `ENVIRONMENTS` changes of the package versions.
 METRICS, ENVIRONMENTS = 8, 100
 
 
@@ -29,7 +29,7 @@ def render(ledger: StudyOverview) -> str:
     """Return a study's report as HTML.
 
     The page contains Plotly's JavaScript and loads nothing from the network. The page's content security policy forbids
-    all network connections. The function escapes all texts of the study for HTML.
+    all network connections. The function escapes HTML characters in all texts of the study.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def render(ledger: StudyOverview) -> str:
 
 
 def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
-    """Return the tiles at the top of the page. Each tile has a name, a value, and a text below the value."""
+    """Return the tiles that are at the top of the page. Each tile has a name, a value, and a text below the value."""
     ledger, study = content.ledger, content.study
     counts = {state: getattr(ledger.progress, state) for state in ("running", "pending", "failed")}
     under_way = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
@@ -192,7 +192,7 @@ def _versions(content: ReportContent) -> list[tuple[str, str]]:
         title = f"iteration {used.first}" if used.first == used.last else f"iterations {used.first} to {used.last}"
         sources.append((title, _named(used.environment)))
     if omitted > 0:
-        sources.append(("later iterations", f"{omitted:,} more changes of the versions"))
+        sources.append(("later iterations", f"{omitted:,} more changes of the software versions"))
     return [(place, versions) for place, versions in sources if versions]
 
 

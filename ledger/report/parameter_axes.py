@@ -56,7 +56,7 @@ class ParameterAxis(ABC):
 
     @abstractmethod
     def dependence(self, curve: PartialDependence) -> list[go.Scatter]:
-        """Return the Plotly traces that draw a partial dependence and the interval around the partial dependence.
+        """Return the Plotly traces that draw a partial dependence and its interval of uncertainty.
 
         The interval extends two standard deviations to each side of the partial dependence.
         """

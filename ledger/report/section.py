@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 @dataclass(frozen=True)
 class CaptionedFigure:
-    """A figure with a caption that describes the figure in words."""
+    """A Plotly figure with a caption that describes the figure in words."""
 
     figure: go.Figure
     caption: str
@@ -18,7 +18,7 @@ class CaptionedFigure:
 class ReportSection:
     """A section of a report, with plots under one title.
 
-    If the section has no plots, the caption contains the reason.
+    If the section has no plots, the caption states why the section has no plots.
 
     Attributes
     ----------

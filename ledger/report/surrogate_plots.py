@@ -93,11 +93,11 @@ def importance(content: ReportContent) -> ReportSection:
     parameter, shares = ranking[-1]
     caption = (
         f"According to {surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
-        f" of the variance of the {content.value_name} over the whole space. This parameter explains"
-        f" {shares.first:.0%} of the variance alone, and {shares.total:.0%} together with its interactions. The bars"
-        " show the first-order and the total Sobol index of each parameter. The indices describe the surrogate's"
-        " mean. The report estimates the indices from random points of the space (Saltelli et al. 2010, Jansen"
-        " 1999)."
+        f" of the variance of the {content.value_name} over the whole space. Alone, this parameter explains"
+        f" {shares.first:.0%} of the variance. With its interactions, this parameter explains {shares.total:.0%} of the"
+        " variance. The bars show the first-order and the total Sobol index of each parameter. The indices describe the"
+        " surrogate's mean. The report estimates the indices from random points of the space (Saltelli et al. 2010,"
+        " Jansen 1999)."
     )
     return ReportSection(
         "importance", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + 46 * len(ranking))
@@ -130,7 +130,7 @@ def _dependence(
 
 
 def why_no_surrogate(content: ReportContent) -> str:
-    """Return the caption of a section without plots. The caption says why the report has no surrogate."""
+    """Return the caption of a section without plots. The caption states why the report has no surrogate."""
     if content.best is None:
         return "No trial is complete yet, so there is no surrogate."
     if content.is_extreme:

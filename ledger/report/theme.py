@@ -8,7 +8,8 @@ BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 # A plot with only one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
 AZURE = "#2F8FD0"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#8A8F98"
-# The palette of Okabe and Ito has too few suitable colours for the eight outcomes, so this module adds BROWN.
+# The palette of Okabe and Ito has too few suitable colours for the eight outcomes of an attempt, so this module adds
+# BROWN.
 BROWN = "#B5651D"
 
 OUTCOMES = {
@@ -24,7 +25,7 @@ OUTCOMES = {
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 # Each colour scale is a part of the colour map Cividis. Each colour scale leaves out the colours of Cividis that have
-# too little contrast with the page. The lowest loss has the colour that contrasts most with the page.
+# too little contrast with the page. The colour of the lowest loss has the most contrast with the page.
 _LIGHT_SCALE = [[0.0, "#D9C04A"], [0.5, "#7C7B78"], [1.0, "#00224E"]]
 _DARK_SCALE = [[0.0, "#4A6A9A"], [0.5, "#A5A07F"], [1.0, "#FFE945"]]
 

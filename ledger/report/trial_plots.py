@@ -1,5 +1,5 @@
-"""Plots of a study's trials. The plots show the convergence, the trials in parallel coordinates, and the value over
-each parameter.
+"""Plots of a study's trials. The plots show the convergence of the study, the trials in parallel coordinates, and the
+trials' values over each parameter.
 """
 
 from collections.abc import Sequence
@@ -74,7 +74,7 @@ def convergence(content: ReportContent) -> ReportSection:
     complete = labels.plural(content.ledger.progress.complete, "is complete", "are complete")
     caption = f"{best}. Of {content.ledger.trials:,} trials, {complete}{_other_states(content)}."
     if content.is_steady:
-        caption += " In steady mode, most iterations have one trial, so the plot does not show mean values."
+        caption += " In steady mode, most iterations have one trial, so the plot shows no mean values of iterations."
     return ReportSection(
         "convergence", "Convergence", caption + _sample_note(content), [CaptionedFigure(figure, caption)]
     )
@@ -98,8 +98,8 @@ def parallel(content: ReportContent) -> ReportSection:
         for dimension in content.study.space.dimensions
     ]
     dimensions.append(value_axis)
-    # A better trial has a higher colour value. Plotly draws lines with higher colour values on top. Therefore the lines
-    # of the best trials stay visible.
+    # A better trial has a higher colour value. Plotly draws a line with a higher colour value on top of the other
+    # lines. Therefore no other line hides the lines of the best trials.
     colours = [sign * value for value in value_axis["values"]]
     ticks = {"tickvals": [sign * value for value in value_axis["tickvals"]], "ticktext": value_axis["ticktext"]}
     figure = go.Figure(
@@ -224,7 +224,9 @@ def _other_states(content: ReportContent) -> str:
 
 
 def _sample_note(content: ReportContent) -> str:
-    """Return a sentence for the caption if the plot shows only some trials. Otherwise, return an empty text."""
+    """Return a sentence for the caption if the plot shows only some trials. If the plot shows all trials, return an
+    empty text.
+    """
     if len(content.shown) == content.ledger.trials:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""The timeline of a report, which shows the attempts of each worker, and the outcome of each attempt."""
+"""The timeline of a report. The timeline shows the attempts of each worker, and the outcome of each attempt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from ledger.report.content import ReportContent
 from ledger.report.section import CaptionedFigure, ReportSection
 from ledger.report.theme import OUTCOMES
 
-# If a study has very many attempts, consecutive attempts of a worker share a bar if the attempts have the same outcome.
-# Two consecutive attempts do not share a bar if the gap between the attempts is longer than `LARGEST_GAP` times the
-# length of the timeline.
+# If a study has very many attempts, one bar can show several attempts. All attempts of a bar are consecutive attempts
+# of one worker, and have the same outcome. Two attempts have separate bars if the gap between the two attempts is
+# longer than `LARGEST_GAP` times the length of the timeline.
 LARGEST_GAP = 1 / 2_000
 
 
 @dataclass(frozen=True)
 class _TimelineBar:
-    """A bar of the timeline, in the row of its worker."""
+    """A bar in the timeline plot of a report. The bar shows a group of attempts, in the row of one worker."""
 
     row: int
     start: datetime

@@ -1,4 +1,4 @@
-"""The digest of a search, which is a hash of the search's data, estimator, scorers and splits.
+"""The hash of a search's data, estimator, scorers and splits (the digest of the search).
 
 Equal searches have equal digests in all processes. The digest of a function or class depends on the code of the
 function or class. Therefore a search with changed code is a new search.
@@ -32,8 +32,8 @@ def digest(value: object) -> str:
 
     The value may contain values of Python and numpy, sparse matrices, functions, classes, and all objects that can be
     pickled. For example, estimators, scorers and data frames can be pickled. For a function or class of a module, the
-    hash depends on the module's file, but not on the other modules that the module imports. For a function or class of
-    a script or notebook, the hash depends on the code and on the values to which the code refers.
+    hash depends on the module's file, but not on the files of imported modules. For a function or class of a script or
+    notebook, the hash depends on the code and on the values to which the code refers.
 
     Raises
     ------
@@ -51,10 +51,11 @@ def digest(value: object) -> str:
 
 
 class _Hasher:
-    """Computes hashes. The class can also hash a value that contains itself."""
+    """An object that computes the hashes of Python values. The object can also hash a value that contains itself."""
 
     def __init__(self) -> None:
-        # A mapping from the id of each object with an incomplete hash to the nesting depth of the object.
+        # The objects whose hashes are not yet complete. Each key is the id of an object, and each value is the nesting
+        # depth of the object.
         self._open: dict[int, int] = {}
         # A mapping from each module to the hash of the module's file. Each call of `digest` reads the files again,
         # because a user may change a file between two calls.

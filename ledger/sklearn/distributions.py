@@ -21,7 +21,8 @@ _LONGEST_LABEL = 100
 
 @dataclass(frozen=True)
 class Distributions:
-    """A search space, and a mapping from each label in the space to the object that the label represents.
+    """A search space whose choices can be any Python objects. The space contains a label instead of each object that
+    the ledger cannot store as JSON.
 
     A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values. If a
     choice is not a string, a number or a boolean, the search space contains a text instead of the choice. The text is
@@ -121,7 +122,7 @@ def _table(name: str, given: Any) -> Any:
 def _choices(given: Any) -> list[Any] | None:
     """Return the choices of a list, an array or a categorical dimension of skopt.
 
-    Return None for any other dimension.
+    Return None for a dimension that is not a list of choices.
     """
     if isinstance(given, list | range) or (hasattr(given, "tolist") and getattr(given, "ndim", 0) == 1):
         return list(given)

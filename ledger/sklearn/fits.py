@@ -100,7 +100,7 @@ class FitBackend(ParallelBackendBase):  # type: ignore[misc]
     # joblib calls the methods below.
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:  # noqa: ARG002
-        # If the number of jobs were 1, joblib would run the fits itself and would not call `submit`.
+        # With one job, joblib itself would run the fits, and would not call `submit`.
         return 2
 
     def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:

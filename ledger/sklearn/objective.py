@@ -29,11 +29,15 @@ _RECORDED = re.compile(r"^cv_results (\{.*\})$", re.MULTILINE)
 
 
 class FailedCandidateError(Exception):
-    """A candidate has no finite mean test score. The error message contains the metrics of the candidate."""
+    """An exception that reports that a candidate has no finite mean test score. The message contains the metrics of the
+    candidate.
+    """
 
 
 class FatalFitError(Exception):
-    """A fit has raised an exception that would also end a search by scikit-learn's `RandomizedSearchCV`.
+    """An exception that reports that a fit has raised a fatal exception, so the search must end.
+
+    The exception of the fit would also end a search by scikit-learn's `RandomizedSearchCV`.
 
     The attribute `__cause__` is the exception of the fit.
     """
@@ -41,7 +45,7 @@ class FatalFitError(Exception):
 
 @dataclass(frozen=True)
 class CandidateFits:
-    """The data with which a worker evaluates the candidates of a search.
+    """The data that a worker needs to evaluate the candidates of a search: the fits, the search space and the scorer.
 
     Attributes
     ----------

@@ -31,8 +31,8 @@ def to_metrics(results: Sequence[Mapping[str, Any]], longest_error: int) -> dict
     -------
     dict
         The scores and times of each split, and the means and standard deviations of the scores and times over all
-        splits. JSON has no NaN, so None stands for NaN, and the texts "Infinity" and "-Infinity" stand for infinite
-        scores.
+        splits. None stands for the score NaN, because JSON has no NaN. The texts "Infinity" and "-Infinity" stand for
+        infinite scores.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def mean_score(results: Sequence[Mapping[str, Any]], name: str | None) -> float:
 
 
 def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, Any]]:
-    """Create a list of scikit-learn's results, one for each split, from metrics that `to_metrics` has returned.
+    """Convert the metrics of a trial to a list that contains scikit-learn's result for each split.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def failed_fits(
     error_score : float
         The score of a failed fit.
     scorers : sequence of str or None
-        The names of the scorers. None if the search has only one scorer, or if the search's scorer is a callable that
-        returns all scores.
+        The names of the scorers. `scorers` is None if the search has only one scorer, or if one callable returns all
+        scores of the search.
     has_train_scores : bool
         Whether the search also computes scores on the training data.
     """

@@ -1,4 +1,4 @@
-"""`LedgerSearchCV`, which uses the ledger to search the best parameters of an estimator."""
+"""`LedgerSearchCV`, which uses the ledger to find the best parameters of an estimator."""
 
 import numbers
 import os
@@ -35,7 +35,8 @@ _HASH_LENGTH = 12
 
 
 class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
-    """A search of an estimator's parameters by cross-validation. Each search is a study in the ledger.
+    """A scikit-learn estimator that searches an estimator's parameters by cross-validation. Each search is a study in
+    the ledger.
 
     The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
     candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The names
@@ -61,8 +62,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         - ``(1e-3, 1e3, "log-uniform")`` is a range of real numbers with a log-uniform prior.
         - ``skopt.space.Real``, ``Integer`` or ``Categorical`` is a dimension of scikit-optimize.
     n_trials : int
-        The number of candidates, from 1 to 1,000,000. If the space has fewer than `n_trials` points, the search has
-        fewer candidates.
+        The number of candidates, from 1 to 1,000,000. If the space has fewer than `n_trials` points, each point of the
+        space is a candidate.
     cv : int, cross-validation generator or iterable, optional
         The splits of the data. The parameter has the same meaning as the parameter `cv` of `RandomizedSearchCV`. The
         default is 5 folds. If a cross-validation generator shuffles the data, an interrupted search can continue only
@@ -94,8 +95,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         the settings. A study with the name `study_name` cannot continue with other data.
     database : str, optional
         The PostgreSQL database of the ledger, as a libpq URL. By default, the search uses the same database as
-        `ledger.Study`. The `repr` of the search shows the URL in `database`. If the URL contains a password, write the
-        URL into the environment variable DATABASE_URL instead.
+        `ledger.Study`. The `repr` of the search shows the URL in `database`. Do not pass a URL that contains a
+        password. Write a URL with a password into the environment variable DATABASE_URL.
     optimizer : OptimizerOptions, optional
         Options of the optimizer. The docstring of `ledger.Study` describes the options.
     limits : LimitOptions, optional
@@ -110,7 +111,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         The estimator with the best parameters, fitted on all data. If `refit` is False, the attribute `best_estimator_`
         does not exist.
     best_params_, best_score_, best_index_ : dict, float, int
-        The parameters, the mean test score and the index of the best candidate.
+        The best candidate's parameters, mean test score and index.
     scorer_, n_splits_, refit_time_, multimetric_, classes_, n_features_in_, feature_names_in_
         The same attributes as in `RandomizedSearchCV`.
     study_name_ : str
@@ -223,8 +224,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            An argument is not valid, or all fits failed. The method `fit` of `RandomizedSearchCV` raises the same
-            error.
+            An argument is not valid, or all fits failed. If an argument is not valid or all fits failed, the method
+            `fit` of `RandomizedSearchCV` also raises a ValueError.
         UsageError, LedgerError
             The docstring of the class describes the causes of UsageError and LedgerError.
 
@@ -255,7 +256,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                 del self._backend, self._until_search
         return self
 
-    # `BaseSearchCV.fit` calls `_run_search` between the checks of the arguments and the refit. A subclass of
+    # `BaseSearchCV.fit` calls `_run_search` after the checks of the arguments, and before the refit. A subclass of
     # `BaseSearchCV` may choose the candidates in any way, but must pass all candidates to `evaluate_candidates`.
     # scikit-learn itself computes `cv_results_`, chooses the best candidate and sets all attributes. Therefore the
     # results have the format of the installed scikit-learn version.
@@ -294,8 +295,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         with tempfile.TemporaryDirectory(prefix="ledger-") as folder:
             shared = SharedContent(search, Path(folder) / "fits")
             study = ledger.Study(
-                # The name of the objective contains a hash of the data, and is a part of the study's spec. Therefore an
-                # existing study cannot continue with other data.
+                # The name of the objective contains a hash of the data. The study's spec contains the name of the
+                # objective. Therefore an existing study cannot continue with other data.
                 make_objective(f"{label}_{code[:_HASH_LENGTH]}", code, shared),
                 name=self.study_name or name,
                 database=self.database,
@@ -329,8 +330,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             return found
         if has_ended_search(trial):
             # The class `RandomizedSearchCV` would raise the exception of the failed fit. Therefore the method repeats
-            # the fits, so that the failed fit raises the same exception again. The repeated exception has a traceback,
-            # which a debugger can read.
+            # the fits until the failed fit raises its exception again. A debugger can read the traceback of the
+            # repeated exception.
             for fit in search.fits:
                 fit.run(search.distributions.decode(trial.params))
         if self.error_score == "raise" or has_ended_search(trial):

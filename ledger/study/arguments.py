@@ -44,8 +44,8 @@ class IntegerDimension(TypedDict):
 class CategoricalDimension(TypedDict):
     """A dict that defines a categorical dimension, whose values are the choices.
 
-    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true, the objective receives
-    a tuple instead of each choice that is a list.
+    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true, a worker converts a
+    choice that is a list into a tuple, and passes the tuple to the objective.
     """
 
     type: Literal["categorical"]
@@ -55,21 +55,21 @@ class CategoricalDimension(TypedDict):
 
 
 class ScipyDistribution(Protocol):
-    """A frozen distribution of scipy.stats."""
+    """A protocol for the frozen distributions of scipy.stats. A search space can contain such a distribution."""
 
     def support(self) -> Any: ...
     def rvs(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class OptunaDistribution(Protocol):
-    """A distribution of optuna.distributions."""
+    """A protocol for the distributions of optuna.distributions. A search space can contain such a distribution."""
 
     def single(self) -> bool: ...
     def to_external_repr(self, param_value_in_internal_repr: float) -> Any: ...
 
 
 class ConfigSpaceHyperparameter(Protocol):
-    """A hyper-parameter of ConfigSpace."""
+    """A protocol for the hyper-parameters of ConfigSpace. A search space can contain such a hyper-parameter."""
 
     @property
     def name(self) -> str: ...
@@ -77,7 +77,7 @@ class ConfigSpaceHyperparameter(Protocol):
 
 
 class SkoptDimension(Protocol):
-    """A dimension of skopt.space."""
+    """A protocol for the dimensions of skopt.space. A search space can contain such a dimension."""
 
     @property
     def transformed_size(self) -> Any: ...
@@ -103,7 +103,7 @@ Dimension: TypeAlias = (
     | None
 )
 SearchSpace: TypeAlias = Mapping[str, Dimension]
-"""The type of a search space, which maps the name of each parameter to the parameter's dimension.
+"""The type of a search space. A search space maps the name of each parameter to the parameter's dimension.
 
 `ledger.objective`, `ledger.Study` and `ledger.space.from_any` accept a value of this type.
 
@@ -187,8 +187,8 @@ class LimitOptions(TypedDict, total=False):
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400 and less than `lease`. The default
         is 10.
     trial_timeout : float or None
-        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. The worker ends an attempt
-        that exceeds this time limit, and the attempt fails. The default is None, which means no limit.
+        The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
+        time limit, the worker ends the attempt, and the attempt fails. The default is None, which means no limit.
 
     Examples
     --------

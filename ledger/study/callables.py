@@ -18,12 +18,13 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class CallableName:
-    """The name of an objective in a study's spec.
+    """The name by which workers find the function of an objective: a module, and a name within the module.
 
     Attributes
     ----------
     module : str or None
-        The module from which a worker can import the objective. None means that the ledger must pickle the objective.
+        The module from which a worker can import the objective. If the value is None, the ledger must pickle the
+        objective.
     name : str
         The name of the objective within the module. The name of a pickled objective is only a description for users.
     """
@@ -44,7 +45,7 @@ def name_of(objective: Any, study: str | None) -> CallableName:
         A function, a lambda, a `functools.partial`, a bound method or a callable object.
     study : str or None
         The name that the user has given to the study. A partial, a lambda or a callable object has no name of its own.
-        If a variable in the module of the object's code contains the object, the ledger uses the variable's name. If no
+        If the module that defines the object has a variable with the object, the ledger uses the variable's name. If no
         variable contains the object, the user must give the study a name. Without a name, the ledger could not
         distinguish two lambdas.
 
@@ -123,8 +124,8 @@ def _places(objective: Callable[..., Any]) -> Iterator[tuple[str, str]]:
     module, name = getattr(objective, "__module__", None), getattr(objective, "__name__", None)
     if isinstance(module, str) and isinstance(name, str):
         yield module, name
-    # A partial, a lambda or a callable object does not know the name of the variable that contains the object, so the
-    # code searches the module for the variable.
+    # A partial, a lambda or a callable object does not know the name of its variable. Therefore the code searches the
+    # module for a variable that contains the object.
     if not isinstance(objective, MethodType):
         module = defining_module(objective)
         for name, value in list(vars(sys.modules.get(module, object)).items()):

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from ledger.database.bounds import DEEPEST_JSON
 from ledger.text import show
 
-# Type of a value that describes which lists in JSON are tuples in Python. If every list is a tuple, the value of type
+# Type of the values that record which JSON lists represent Python tuples. If every list is a tuple, the value of type
 # `Tuples` is True. If only some lists are tuples, the value of type `Tuples` contains the path of each list that is a
 # tuple. Each element of a path is an index of a list or a key of an object.
 Tuples: TypeAlias = bool | list[list[int | str]]

@@ -17,14 +17,15 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class CommandObjective:
-    """The result of the function `command`: a command with a search space.
+    """An objective that the function `ledger.command` returns. The objective consists of the settings of a command and
+    a search space.
 
     Attributes
     ----------
     ledger_space : Space
         The search space.
     table : dict
-        The [objective] table of a study file that runs the command.
+        The settings of the command, with the keys of the table [objective] in a study file.
     """
 
     ledger_space: Space
@@ -49,10 +50,10 @@ def command(
     space : mapping, sequence or Space
         The search space, in a form that `ledger.space.from_any` accepts.
     params_as : {"arguments", "variable", "file"}, optional
-        How the program receives the parameters. With "arguments", each parameter must have a placeholder. With
-        "variable", the environment variable LEDGER_TRIAL_PARAMS contains the parameters as a JSON object. With "file",
-        the environment variable LEDGER_TRIAL_PARAMS_FILE contains the path of a file, which contains the parameters as
-        a JSON object.
+        The way in which the program receives the parameters. With "arguments", each parameter must have a placeholder.
+        With "variable", the environment variable LEDGER_TRIAL_PARAMS contains the parameters as a JSON object. With
+        "file", the environment variable LEDGER_TRIAL_PARAMS_FILE contains the path of a file, which contains the
+        parameters as a JSON object.
 
     Returns
     -------

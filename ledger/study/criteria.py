@@ -13,8 +13,8 @@ class StoppingCriteria:
     Parameters
     ----------
     target : float, optional
-        The target value. A study that minimises ends when a trial has a value of at most `target`. A study that
-        maximises ends when a trial has a value of at least `target`.
+        The target value. If the study minimises the value, the study ends when a trial has a value of at most `target`.
+        If the study maximises the value, the study ends when a trial has a value of at least `target`.
     patience : int, optional
         The study ends when `patience` trials have ended without a better value. `patience` is at least 1.
     timeout : float, optional

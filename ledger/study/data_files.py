@@ -56,11 +56,11 @@ def parse(data: FileDataset, shown: str, task: str | None) -> DatasetArrays:
     Parameters
     ----------
     data : FileDataset
-        The dataset. The attribute `content` must not be None.
+        The dataset. The attribute `content` of the dataset must not be None.
     shown : str
         The path of the file, for error messages.
     task : str or None
-        The task that the user requested. If `task` is None, the values of the target determine the task.
+        The task that the user requested. If `task` is None, the values in the target column determine the task.
 
     Raises
     ------

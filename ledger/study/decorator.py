@@ -16,7 +16,7 @@ Returned: TypeAlias = SupportsFloat | Mapping[str, Any]
 
 
 class _ContextKeywordFunction(Protocol):
-    """A function that receives the context of the trial as the keyword argument `context`."""
+    """A protocol for functions that receive the context of the trial as the keyword argument `context`."""
 
     def __call__(self, params: dict[str, Any], /, *, context: Context) -> Returned: ...
 
@@ -56,8 +56,8 @@ def objective(space: Any = None) -> Any:
           or a dict. Each item of a list, a tuple or a dict has one of the types that a choice can have. If a choice is
           a tuple, the objective receives a tuple.
         - ``0.9`` is a constant. A constant can be a number, a string, a boolean or None.
-        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict. The dict has the same keys as a dimension in the
-          table [space] of a study file.
+        - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict with the same keys as a dimension in the table
+          [space] of a study file.
         - ``optuna.distributions.FloatDistribution(0.0, 1.0)`` is a dimension of another package. The supported packages
           are skopt, scipy.stats, Optuna and ConfigSpace.
 
@@ -73,8 +73,8 @@ def objective(space: Any = None) -> Any:
         function returns the value of the trial, which is a finite number. By default, the study minimises the value. If
         the direction of the study is "maximize", the study maximises the value. The function can also return a dict
         that contains the value under the key "value". If the study minimises the value, the dict can contain the value
-        under the key "loss". Except for the value, every item of the dict is a metric. A metric must be a valid JSON
-        value. If the function raises an exception, the worker records a failed attempt of the trial.
+        under the key "loss" instead of "value". Except for the value, every item of the dict is a metric. A metric must
+        be a valid JSON value. If the function raises an exception, the worker records a failed attempt of the trial.
 
     Raises
     ------

@@ -24,8 +24,8 @@ def read_dimension(name: str, given: Any) -> Dimension:
     Raises
     ------
     ValueError
-        The name of the dimension or a setting of the dimension is not valid. The error message is one line that has the
-        wrong value and says what is allowed.
+        The name of the dimension or a setting of the dimension is not valid. The error message is one line that
+        contains the wrong value and the allowed values.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def read_dimension(name: str, given: Any) -> Dimension:
 
 
 def short_form(given: Any) -> dict[str, Any]:
-    """Return the dict of the dimension that a short form describes.
+    """Convert the short form of a dimension into a dict that describes the same dimension.
 
     Parameters
     ----------

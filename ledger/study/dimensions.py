@@ -32,7 +32,8 @@ PRIORS = ("uniform", "log-uniform")
 
 
 class Dimension(ABC):
-    """A dimension of a search space. A dimension describes a parameter and the allowed values of the parameter.
+    """Base class of the dimensions of a search space. A dimension describes a parameter and the allowed values of the
+    parameter.
 
     Attributes
     ----------
@@ -121,7 +122,7 @@ class Dimension(ABC):
 
 
 class _NumericDimension(Dimension):
-    """A dimension whose values are numbers from `low` to `high`, including `low` and `high`."""
+    """Base class of the dimensions whose values are numbers from `low` to `high`, including `low` and `high`."""
 
     needed = ("low", "high")
     optional = ("prior", *grids.KINDS)
@@ -368,7 +369,8 @@ class Categorical(Dimension):
         same items as equal.
     ordered : bool
         True if the choices are in ascending or descending order. If `ordered` is True, the optimizer assumes that two
-        neighbouring choices have similar losses. If `ordered` is False, the optimizer does not assume similar losses.
+        neighbouring choices have similar losses. If `ordered` is False, the optimizer does not assume that neighbouring
+        choices have similar losses.
 
     Examples
     --------
@@ -400,7 +402,7 @@ class Categorical(Dimension):
             seen[key] = value
         ordered = table.get("ordered", False)
         if not isinstance(ordered, bool):
-            raise ValueError(f"ordered {show(ordered)} is neither true nor false")
+            raise ValueError(f'the key "ordered" must be true or false, not {show(ordered)}')
         return cls(name, tuple(with_tuples(choices, _tuples(table.get("tuples", False)))), ordered)
 
     def to_json(self) -> dict[str, Any]:
@@ -518,7 +520,8 @@ def _tuples(given: Any) -> Tuples:
     ):
         return given
     raise ValueError(
-        f"tuples {show(given)} is neither true nor false; write true if each list in the choices stands for a tuple"
+        f'the key "tuples" must be true or false, not {show(given)}; write true if each list in the choices stands for'
+        " a tuple"
     )
 
 

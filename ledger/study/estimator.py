@@ -38,7 +38,7 @@ class EstimatorObjective:
 
     @property
     def modules(self) -> list[str]:
-        """The names of the estimator modules for whose import a worker needs the user's permission."""
+        """The names of the estimator modules that a worker may import only with the user's permission."""
         steps = self.table.get("steps", {"": self.table["estimator"]} if "estimator" in self.table else {})
         return [module for module in estimators.modules(list(steps.items())) if not estimators.is_known(module)]
 

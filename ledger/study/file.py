@@ -99,8 +99,8 @@ class StudyTable(SettingsModel):
     )
     timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
         default=None,
-        description="The study ends when managers have worked on the study for this number of seconds. Running trials"
-        " then have 8 seconds to end. Default: no limit.",
+        description="The study ends when managers have worked on the study for this number of seconds. After the"
+        " timeout, running trials have 8 seconds to end. Default: no limit.",
     )
 
     @field_validator("name")
@@ -222,7 +222,7 @@ class StudyOption:
         return f"{self.flag} or {self.variable}"
 
 
-# Names of environment variables. The default name of a key's variable is LEDGER_ and the key in capitals.
+# Names of environment variables. By default, the name of a key's variable is LEDGER_, followed by the key in capitals.
 _VARIABLES = {
     "model": "MODEL_CHOICE",
     "iterations": "NUM_ITERATIONS",
@@ -260,9 +260,9 @@ COMMAND = "command"
 # The option --space reads the table [space] from a file.
 SPACE = "space"
 
-# `_ALSO_REPLACED` maps a key to the keys that the key overrides. If a source of settings sets a key, the ledger ignores
-# the overridden keys in sources of lower priority. For example, if the command line sets `trials`, the ledger ignores
-# the value of `iterations` in the study file.
+# `_ALSO_REPLACED` maps each key to the keys of the settings that the key overrides. If a source of settings sets a key,
+# the ledger ignores the overridden keys in sources of lower priority. For example, if the command line sets `trials`,
+# the ledger ignores the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
 _ALSO_REPLACED = {
     "model": (*KINDS, "params", "params_as", "direction", "record_source"),
@@ -276,7 +276,7 @@ _ALSO_REPLACED = {
 
 
 def replaced_by(keys: Iterable[str]) -> set[str]:
-    """Return `keys`, and the keys that `keys` override.
+    """Return `keys`, and all keys that a key in `keys` overrides.
 
     If a source of settings sets `keys`, the ledger ignores the returned keys in sources of lower priority. The command
     line has the highest priority, the environment has the second priority, and the study file has the lowest priority.
@@ -360,7 +360,7 @@ def workers(file: Path | None) -> int | None:
 
 
 class _SettingsReader:
-    """A reader of a study's settings from the tables of a study file and from options.
+    """Reads the settings of a study from the tables of a study file and from options.
 
     An option overrides the value of the same key in a table. An error message names the place of the wrong value.
     """
@@ -531,8 +531,8 @@ class _SettingsReader:
         for name in space.names:
             if name in (objective.params or {}):
                 raise UsageError(
-                    f"{place} {name}: the table [objective] has a fixed value of this parameter in params; remove one"
-                    " of them"
+                    f"{place} {name}: the table [objective] has a fixed value of this parameter in params; remove the"
+                    " parameter from params or from [space]"
                 )
         if objective.model is not None:
             try:

@@ -41,7 +41,7 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
 
 
 def package_of(given: Any) -> str:
-    """Return the name of the package that defines the class or a base class of an object.
+    """Return the name of the package that defines the class of an object, or a base class of the object's class.
 
     If the package is not in `PACKAGES`, return "".
     """
@@ -112,7 +112,7 @@ def _of_configspace(given: Any) -> dict[str, Any]:
             return _range("real", given.lower, given.upper, _prior(given.log), getattr(given, "q", None))
         case "UniformIntegerHyperparameter":
             return _range("integer", given.lower, given.upper, _prior(given.log), getattr(given, "q", None))
-    raise _unknown(given, "ConfigSpace", "Float, Integer, Categorical or Constant with a uniform distribution")
+    raise _unknown(given, "ConfigSpace", "Constant, Categorical, or a Float or Integer with a uniform distribution")
 
 
 _READERS: Mapping[str, Callable[[Any], dict[str, Any]]] = {

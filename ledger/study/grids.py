@@ -19,7 +19,8 @@ ROUNDING = Fraction(1, 10**9)
 
 
 class Grid(ABC):
-    """An ascending sequence of the numbers that a numeric dimension allows, from `low` to `high`.
+    """Base class of grids. A grid is an ascending sequence of the numbers that a numeric dimension allows, from `low`
+    to `high`.
 
     Attributes
     ----------
@@ -70,7 +71,7 @@ class Grid(ABC):
 
 @dataclass(frozen=True)
 class StepGrid(Grid):
-    """The numbers `low`, `low + step`, `low + 2 step` and so on, up to and including `high`.
+    """A grid of the numbers `low`, `low + step`, `low + 2 step` and so on, up to and including `high`.
 
     The grid computes the numbers from the decimal texts of `low` and `step`. For example, in a grid from 0 with the
     step 0.1, the number after 0.2 is 0.3, and not 0.30000000000000004.
@@ -131,7 +132,7 @@ class StepGrid(Grid):
 
 @dataclass(frozen=True)
 class PowerGrid(Grid):
-    """The powers of the integer `base`, with the exponents from `first` to ``first + size - 1``.
+    """A grid of the powers of the integer `base`, with the exponents from `first` to ``first + size - 1``.
 
     Examples
     --------

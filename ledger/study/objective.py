@@ -36,8 +36,9 @@ _OF_OWN = ("params_as", "direction", "record_source")
 
 
 class HoldoutFile(SettingsModel):
-    """The hold-out file. The objective computes the score of the model on the rows of the hold-out file. The ledger
-    stores the content of the file in the database.
+    """A hold-out file: a data file with the rows on which the objective scores the model.
+
+    The ledger stores the content of the file in the database.
 
     Attributes
     ----------
@@ -122,23 +123,28 @@ class ObjectiveSettings(SettingsModel):
     task : str or None
         The task, either "classification" or "regression".
     cv : int or None
-        The number of folds of a cross-validation. None means a single split into training rows and scoring rows.
+        The number of folds of a cross-validation. If the value is None, a trial makes a single split into training rows
+        and scoring rows.
     repeats : int or None
-        The number of cross-validations, each with different folds. None means one cross-validation.
+        The number of cross-validations, each with different folds. If the value is None, a trial makes one
+        cross-validation.
     metric : str or None
-        The name of a scorer of scikit-learn. None means the accuracy.
+        The name of a scorer of scikit-learn. If the value is None, the metric is the accuracy.
     class_weights : dict, "balanced" or None
         The weight of each class during the training.
     function : str or None
-        A user's function, written as "package.module:function". None means that the objective is not a user's function.
+        A user's function, written as "package.module:function". If the value is None, the objective is not a user's
+        function.
     command : list of str or None
-        A program and its arguments. The class `CommandTemplate` describes the placeholders in the arguments. None means
-        that the objective is not a command.
+        A program and its arguments. The class `CommandTemplate` describes the placeholders in the arguments. If the
+        value is None, the objective is not a command.
     params_as : str or None
-        The way in which a command receives the parameters, either "variable" or "file". None means "arguments".
+        The way in which a command receives the parameters, either "variable" or "file". If the value is None, the
+        command receives the parameters as arguments.
     record_source : bool or None
-        False means that the ledger keeps only the hashes of the user's code, and not the source text. The user's code
-        is the code of a function, a command or an estimator. None means that the ledger also keeps the source text.
+        If the value is False, the ledger keeps only the hashes of the user's code, and not the source text. The user's
+        code is the code of a function, a command or an estimator. If the value is None, the ledger keeps the hashes and
+        the source text of the user's code.
     direction : str or None
         "maximize" if the user's function or command returns a value that the study maximises. If the attribute is None,
         the study minimises the value of a function or a command, but maximises the score of a model or an estimator.
@@ -149,9 +155,9 @@ class ObjectiveSettings(SettingsModel):
     )
     estimator: str | None = Field(
         default=None,
-        description="The estimator whose parameters the study searches, instead of a model, such as"
-        " sklearn.ensemble:RandomForestClassifier. An estimator of another package than scikit-learn, XGBoost and"
-        " LightGBM needs --allow.",
+        description="The estimator whose parameters the study searches, such as"
+        " sklearn.ensemble:RandomForestClassifier. The estimator replaces the model. If the estimator's package is"
+        " not scikit-learn, XGBoost or LightGBM, add --allow.",
     )
     steps: list[list[str]] | None = None
     params: dict[str, Any] | None = None
@@ -165,8 +171,8 @@ class ObjectiveSettings(SettingsModel):
     )
     cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
         default=None,
-        description="The number of cross-validation folds. The score is the mean over the folds. Without"
-        " cross-validation, which is the default, the score is computed on a fifth of the rows.",
+        description="The number of cross-validation folds. The score is the mean over the folds. By"
+        " default, the trial does not cross-validate, and computes the score on a fifth of the rows.",
     )
     repeats: Annotated[int | None, Field(ge=2, le=MOST_REPEATS)] = Field(
         default=None, description="The number of cross-validations, each with other random folds. Default: 1."
@@ -249,7 +255,7 @@ class ObjectiveSettings(SettingsModel):
         if value is None:
             return None
         if any(len(step) != 2 for step in value):
-            raise ValueError('each step is a pair of a name and an estimator; write model = "sklearn.svm:SVC"')
+            raise ValueError('each step must have a name and an estimator; write model = "sklearn.svm:SVC"')
         _check(estimators.check_steps, value)
         return value
 
@@ -347,7 +353,7 @@ class Objective(ObjectiveSettings):
     @model_validator(mode="after")
     def _fits(self) -> "Objective":
         if self.repeats is not None and self.cv is None:
-            raise ValueError("repeats needs the number of folds; add cv")
+            raise ValueError('the setting "repeats" needs a number of folds; add the setting "cv"')
         if self.record_source is not None and self.trains and not estimators.need_permission(self.references):
             raise ValueError(
                 "record_source is a setting for your own code, but the study trains an estimator of a library; remove"
@@ -362,7 +368,7 @@ class Objective(ObjectiveSettings):
             raise ValueError("group_column and time_column exclude each other; remove one of them")
         if data.holdout is not None:
             if data.holdout.sha256 == data.sha256:
-                raise ValueError("the hold-out file has the same content as the data file; use other rows")
+                raise ValueError("the hold-out file has the same content as the data file; use a file with other rows")
             splitting = {"cv": self.cv, "group_column": data.group_column, "time_column": data.time_column}
             for key, value in splitting.items():
                 if value is not None:
@@ -385,7 +391,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def needs_check(self) -> bool:
-        """Whether a process must load the estimator and the data to check the objective."""
+        """Whether a check of the objective needs the estimator and the data."""
         return bool(self.references) or (
             self.data is not None
             and (self.data.holdout, self.data.group_column, self.data.time_column, self.data.weight_column)
@@ -440,7 +446,7 @@ def canonical(value: Any) -> Any:
 
 
 def _check(check: Callable[[Any], object], value: Any) -> None:
-    """Run a check, and convert a UsageError of the check to a ValueError, because pydantic expects a ValueError."""
+    """Run a check. If the check raises a UsageError, raise a ValueError, because pydantic expects a ValueError."""
     try:
         check(value)
     except UsageError as error:

@@ -22,8 +22,8 @@ def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
     Raises
     ------
     UsageError
-        A pair is not valid, or a pair is missing. The error message names the parameter and the wrong value, and says
-        what is allowed.
+        A pair is not valid, or a pair is missing. The error message contains the name of the parameter, the wrong value
+        and the allowed values.
 
     Examples
     --------
@@ -82,7 +82,9 @@ def read_lines(space: Space, place: str, content: bytes) -> list[dict[str, Any]]
             raise UsageError(f"{place}:{number}: {error}") from None
         earlier = lines.setdefault(point_key(point), number)
         if earlier != number:
-            raise UsageError(f"{place}:{number}: line {earlier} has the same point; remove one of the two lines")
+            raise UsageError(
+                f"{place}:{number}: the point is the same as in line {earlier}; remove one of the two lines"
+            )
         points.append(point)
     if not points:
         raise UsageError(f'{place}: the file has no points; write one point on each line, such as {{"C": 1.0}}')

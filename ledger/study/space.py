@@ -13,7 +13,9 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class Space:
-    """A search space. The dimensions are in the same order as in the definition of the study.
+    """A search space, which has one dimension for each parameter.
+
+    The dimensions are in the same order as in the definition of the study.
 
     Parameters
     ----------

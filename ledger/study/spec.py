@@ -66,8 +66,8 @@ class OptimizerSettings(SettingsModel):
             # fails if the search space is discrete, or if two losses are equal.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
-                "PVRS": "skopt's PVRS needs minutes for each point, and fails in discrete spaces, with equal losses"
-                " and with forests",
+                "PVRS": "skopt's PVRS needs minutes for each point, and fails if the space is discrete, if two losses"
+                " are equal, or if the surrogate is a forest",
             },
         ),
     ] = Field(default="EI", description="The acquisition function.")
@@ -89,7 +89,7 @@ class TrialLimits(SettingsModel):
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
-        The time for which a worker's claim of a trial is valid after the last heartbeat, in seconds, from 0.01 to
+        The number of seconds for which a worker's claim of a trial is valid after the last heartbeat, from 0.01 to
         86,400.
     heartbeat : float
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400. The number must be less than
@@ -106,8 +106,8 @@ class TrialLimits(SettingsModel):
     heartbeat: Seconds = 10.0
     trial_timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
         default=None,
-        description="The training time, in seconds, after which an attempt ends and counts as a failure. Default: no"
-        " limit.",
+        description="The longest training time of an attempt, in seconds. If the training takes longer, the attempt"
+        " fails. Default: no limit.",
     )
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ class TrialLimits(SettingsModel):
 
 
 class DerivedSettings(SettingsModel):
-    """Settings that the ledger computes when the user creates the study.
+    """The settings of a study that the ledger computes when the user creates the study.
 
     The computed settings of a study never change.
 
@@ -133,7 +133,8 @@ class DerivedSettings(SettingsModel):
         The number of threads that compute proposals.
     proposer_version : int
         The version of the algorithm that proposes points. If an installation of the ledger contains a different version
-        of the algorithm, the installation refuses the study, because the algorithm would propose different points.
+        of the algorithm, the installation refuses the study. A different version of the algorithm would propose
+        different points.
     """
 
     initial_points: Count
@@ -142,7 +143,7 @@ class DerivedSettings(SettingsModel):
 
 
 class StudySpec(SettingsModel):
-    """The specification of one study.
+    """The specification of one study, such as the search space, the objective, the optimizer's settings and the seed.
 
     In batch mode, the points depend only on the specification, on the versions of the packages, and on the results of
     the trials.
@@ -203,7 +204,8 @@ class StudySpec(SettingsModel):
     def asked(self) -> dict[str, Any]:
         """Return the settings that the user requested, as a JSON object.
 
-        The object does not contain the name, the budget, the criteria or `resolved`.
+        The object does not contain the study's name, budget and criteria, and does not contain the attribute
+        `resolved`.
         """
         return {
             "seed": self.seed,

@@ -12,8 +12,9 @@ from ledger.terminal.live import can_draw, console, live
 
 
 class TerminalDisplay:
-    """Shows a search as a view on the terminal, and updates the view. If the stream is not a terminal, the display
-    writes one line for each iteration.
+    """A display that shows the progress of a search on the terminal.
+
+    If the stream is not a terminal, the display writes one line for each iteration.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ def pause(took: float) -> float:
 
 
 class LiveView:
-    """Shows the status of a study on a terminal while the study's manager runs.
+    """A view that shows the status of a study on a terminal while the study's manager runs.
 
     The view has its own threads and its own database connection.
 
@@ -105,7 +105,7 @@ class LiveView:
         The URL of the database.
     study_id : int
     statement_seconds : float
-        Seconds after which the server cancels a query of the view.
+        Seconds after which the server cancels a query that the view sends.
     stream : text stream
         The terminal.
     """

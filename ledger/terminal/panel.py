@@ -16,12 +16,12 @@ _COLOURS = {"running": "cyan", "complete": "green", "failed": "red", "paused": "
 # Largest width of the progress bar and largest width of the sparkline, in characters.
 _BAR, _SPARKLINE = 40, 60
 _LABEL = 11
-# If a line of the console has fewer than `_NARROW` characters, the table of workers has no column "since (UTC)".
+# If the console is narrower than `_NARROW` characters, the table of workers has no column "since (UTC)".
 _NARROW = 70
 
 
 class StatusPanel:
-    """A study's status, in a form that a console of the library `rich` can draw.
+    """A panel that shows the status of a study. A console of the library `rich` can draw the panel.
 
     Parameters
     ----------

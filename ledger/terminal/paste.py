@@ -30,8 +30,8 @@ def as_python(params: Mapping[str, Any]) -> str:
 def as_toml(params: Mapping[str, Any]) -> str:
     """Return the parameters as TOML.
 
-    TOML has no null. If the value of a parameter contains null, the text has a comment instead of the parameter. The
-    comment contains the value as JSON.
+    TOML has no null. If the value of a parameter contains null, the TOML text contains a comment instead of the
+    parameter. The comment contains the value as JSON.
 
     Examples
     --------

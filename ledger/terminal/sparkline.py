@@ -62,6 +62,6 @@ def _heights(values: Sequence[float]) -> list[float]:
         values = [math.log(value) for value in values]
         lowest, highest = min(values), max(values)
     # The function halves all values before the subtraction, because the difference of two large values could exceed the
-    # largest float. `length` can be 0, because half of the smallest positive float is rounded to 0.
+    # largest float. `length` can be 0, because a division by 2 rounds the smallest positive float to 0.
     length = highest / 2 - lowest / 2
     return [(value / 2 - lowest / 2) / length if length else 0.0 for value in values]

@@ -16,22 +16,23 @@ _PREFIX = "ledger-trainer-"
 # Before this process locks the new folder, another worker can mistake the folder for an abandoned folder. If another
 # worker removes the new folder, the supervisor creates another folder.
 _TRIES = 5
-# Maximum time in seconds for which this process waits until the killed processes of a cgroup have ended. A killed
-# process may need more time to end if the process is waiting for a disk. If the processes of a cgroup have not ended
-# after `_LONGEST_WAIT` seconds, the next worker that starts removes the cgroup.
+# Maximum time in seconds for which this process waits for the end of the killed processes of a cgroup. A killed process
+# may need more time to end if the process is waiting for a disk. If the processes of a cgroup have not ended after
+# `_LONGEST_WAIT` seconds, the next worker that starts removes the cgroup.
 _LONGEST_WAIT = 2.0
 _POLL_SECONDS = 0.002
 
 
 class TrainerCgroup:
-    """A cgroup that contains the trainer process and all processes that the trainer starts.
+    """A Linux control group (cgroup) that contains the trainer process and all processes that the trainer starts.
 
     The cgroup is a folder below the cgroup of this process. This process holds a lock on the folder until the cgroup is
     removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` can find and lock the
     folder.
 
     If this process cannot create a cgroup, this class does nothing. To create a cgroup, a process needs Linux, a kernel
-    of version 5.14 or newer, a writable mount of the cgroup file system, and permission.
+    of version 5.14 or newer, a writable mount of the cgroup file system, and write permission for the folder of the
+    process's own cgroup.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,8 @@ class TrainerCgroup:
 
 
 def end_abandoned() -> None:
-    """Kill the processes of each trainer whose supervisor was ended by SIGKILL, and remove the trainer's cgroup.
+    """If SIGKILL has ended a supervisor, kill the processes of the supervisor's trainer, and remove the trainer's
+    cgroup.
 
     The function finds only trainers whose supervisor ran in the cgroup of this process. The function ends only cgroups
     that belong to the user of this process or to root.
@@ -85,7 +87,7 @@ def end_abandoned() -> None:
 
 
 def folders_of_own_cgroup(mounts: str, cgroups: str) -> list[Path]:
-    """Return the folders in which mounts of the cgroup file system show the cgroup of a process.
+    """Return the folders that represent the cgroup of a process in the mounted cgroup file systems.
 
     Parameters
     ----------
@@ -137,11 +139,11 @@ def _own_folders() -> list[Path]:
 
 
 def _create(parent: Path) -> tuple[Path, int]:
-    """Create and lock a folder. Return the folder and the file descriptor that holds the lock."""
+    """Create and lock a folder. Return the path of the folder, and the file descriptor that holds the lock."""
     for _ in range(_TRIES):
         folder = parent / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
-        # The mode 0o700 permits only the user of this process to open the folder. With a wider mode, another user could
-        # open and lock the folder.
+        # The mode 0o700 permits only the user of this process to open the folder. If the mode permitted other users to
+        # open the folder, another user could lock the folder.
         folder.mkdir(0o700)
         with suppress(OSError):
             descriptor = _lock(folder)
@@ -153,7 +155,7 @@ def _create(parent: Path) -> tuple[Path, int]:
                 return folder, descriptor
         with suppress(OSError):
             folder.rmdir()
-    raise OSError("the kernel does not support cgroup.kill, or other workers removed each new folder")
+    raise OSError("the kernel does not support cgroup.kill, or other workers removed each new cgroup folder")
 
 
 def _end_abandoned(folder: Path, deadline: float) -> None:
@@ -196,7 +198,7 @@ def _remove(folder: Path, deadline: float) -> None:
     """Remove a cgroup whose processes were killed.
 
     The kernel refuses to remove a cgroup with processes. Therefore the function repeats the removal until the processes
-    have ended, but only until `deadline`. `deadline` is a value of `time.monotonic`.
+    have ended, at the latest until `deadline`. `deadline` is a value of `time.monotonic`.
     """
     while not _is_removed(folder, deadline) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -8,12 +8,12 @@ a second pipe to wake the supervisor. The trainer wakes the supervisor in three 
 answers may be full, or an answer is urgent. The trainer does not wake the supervisor after each answer, so several
 short trials need only one context switch. If the pipe of answers has room, the trainer writes a report immediately. If
 the pipe of answers is full, a thread of the trainer writes the report later. Therefore the objective never waits for
-the supervisor. Reports wake the supervisor at most once in `REPORT_SECONDS` seconds.
+the supervisor. Because of reports, the trainer wakes the supervisor at most once in `REPORT_SECONDS` seconds.
 
 The objective can change the state of each open file that the trainer inherits. A change of the state of an open file
 must not block the supervisor:
 
-- The flag O_NONBLOCK belongs to an open file description, and several processes can share an open file description. The
+- The flag O_NONBLOCK belongs to an open file description. Several processes can share an open file description. The
   supervisor and the trainer share only one open file description, which is the socket of the tokens. The supervisor
   passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The trainer
   inherits the socket of the tokens, but inherits no other descriptor of the supervisor's end.
@@ -43,14 +43,16 @@ _TOKEN = struct.Struct("=Q")
 _PIPE_ROOM = select.PIPE_BUF
 _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without the limit `_READS`, an
-# objective that writes endlessly could prevent the heartbeats of the supervisor.
+# objective with endless output could prevent the heartbeats of the supervisor.
 _READS = 16
-# Minimum time in seconds between two wake-ups of the supervisor that reports have caused.
+# If reports wake the supervisor, at least `REPORT_SECONDS` seconds lie between two wake-ups.
 REPORT_SECONDS = 0.2
 
 
 class SupervisorChannel:
-    """The supervisor's end of the channel. The supervisor sends jobs and reads answers without blocking.
+    """The supervisor's end of the channel between a supervisor and its trainer process.
+
+    The supervisor sends jobs and reads answers without blocking.
 
     Attributes
     ----------
@@ -70,12 +72,12 @@ class SupervisorChannel:
         # shutdown() prevents the trainer from sending data to the sockets `_socket` and `_token_input`.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
-        # The last batch of jobs, without the bytes that the socket has already accepted.
+        # The part of the last batch of jobs that the socket has not accepted yet, as bytes.
         self._unsent = bytearray()
         # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
         # pair.
         self._is_broken = False
-        # The bytes of an incomplete answer that this process has already received.
+        # The received bytes of an answer whose end has not arrived yet.
         self._partial = bytearray()
         self.has_more = False
         self.trainer_descriptors = (
@@ -153,7 +155,8 @@ class SupervisorChannel:
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Return all complete lines in the pipe of answers, and whether the trainer's end of the channel is closed.
+        """Return a pair: all complete lines in the pipe of answers, and whether the trainer's end of the channel is
+        closed.
 
         Raises
         ------
@@ -203,7 +206,9 @@ class SupervisorChannel:
 
 
 class TrainerChannel:
-    """The trainer's end of the channel. The trainer receives jobs and writes answers.
+    """The trainer's end of the channel between a supervisor and its trainer process.
+
+    The trainer receives jobs and writes answers.
 
     The trainer process ends when the supervisor ends.
 
@@ -227,8 +232,8 @@ class TrainerChannel:
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
-        # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time of the
-        # last wake-up that a report has caused.
+        # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
+        # report last woke the supervisor.
         self._unwritten = bytearray()
         self._woken_at = -math.inf
         # True if a thread is waiting until the pipe of answers has room for the reports.
@@ -275,7 +280,7 @@ class TrainerChannel:
     def report(self, content: Mapping[str, Any]) -> None:
         """Write a report without waiting for the supervisor.
 
-        If the pipe of answers is full, the method keeps the report, and a thread writes the report later.
+        If the pipe of answers is full, a thread writes the report later.
         """
         with self._lock:
             self._unwritten += json.dumps(content).encode() + b"\n"
@@ -288,7 +293,7 @@ class TrainerChannel:
                 self._wake_supervisor()
 
     def _write_reports(self) -> None:
-        """Write unwritten reports until the pipe of answers is full."""
+        """Write the unwritten reports to the pipe of answers. Stop when the pipe of answers is full."""
         # If poll() reports that the pipe is writable, the pipe accepts `_PIPE_ROOM` bytes without blocking.
         while self._unwritten and self._answer_poll.poll(0):
             self._write(bytes(self._unwritten[:_PIPE_ROOM]))
@@ -327,7 +332,9 @@ class TrainerChannel:
 
 
 def _receive(connection: socket.socket, size: int) -> bytes | None:
-    """Receive without blocking. Return b"" at the end of the stream, or None if no data are available."""
+    """Receive without blocking. Return the received data, b"" at the end of the stream, or None if no data are
+    available.
+    """
     try:
         return connection.recv(size, socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -335,7 +342,7 @@ def _receive(connection: socket.socket, size: int) -> bytes | None:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Read without blocking. Return b"" at the end-of-file of the pipe, or None if no data are available."""
+    """Read without blocking. Return the data, b"" at the end-of-file of the pipe, or None if no data are available."""
     try:
         return os.read(descriptor, _READ_SIZE)
     except BlockingIOError:

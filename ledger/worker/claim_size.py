@@ -6,8 +6,9 @@ import math
 
 from ledger.worker.outcome import AttemptOutcome
 
-# A worker claims as many trials together as the worker can probably train in CLAIM_SECONDS seconds. The worker claims
-# at least one trial, even if the training of one trial takes longer than CLAIM_SECONDS seconds.
+# The worker estimates how many trials the worker can train in `CLAIM_SECONDS` seconds. The worker claims the estimated
+# number of trials together. The worker claims at least one trial, even if the training of one trial takes longer than
+# `CLAIM_SECONDS` seconds.
 CLAIM_SECONDS = 0.25
 LARGEST_CLAIM = 32
 # Weight of a new training time in the moving average, if the training time is shorter than the average. A training time
@@ -17,8 +18,9 @@ _WEIGHT = 0.2
 
 
 class ClaimSizeEstimator:
-    """An estimator of the number of trials that a worker should claim together. All trials that a worker claims
-    together belong to one study.
+    """An estimator of the number of trials that a worker should claim together.
+
+    All trials that a worker claims together belong to one study.
 
     The estimate uses a moving average of the training times.
 
@@ -40,13 +42,13 @@ class ClaimSizeEstimator:
     def trials(self) -> int:
         """Number of trials to claim, from 1 to `LARGEST_CLAIM`.
 
-        If the training of a trial takes long, the number of trials to claim is 1.
+        If the average training time is long, the number of trials to claim is 1.
         """
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: AttemptOutcome) -> None:
-        """Update the average with the duration of one trial. For the first trial of another study, replace the old
-        average by a new average.
+        """Update the average with the duration of one trial. If the trial belongs to another study than the previous
+        trial, start a new average.
 
         If a trial fails, the worker may have to start a new trainer process. Therefore the average uses at least
         `CLAIM_SECONDS` as the duration of a failed trial.

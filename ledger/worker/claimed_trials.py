@@ -28,10 +28,10 @@ _log = logging.getLogger("ledger.worker")
 # trials that have not started. Without the release, the claimed trials would have to wait for the end of an
 # unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
-# The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. When the
-# worker writes the report, the worker also writes all reports that have arrived later. After a report, the trainer
-# wakes the worker at most once in `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer, so that the worker can
-# write the reports of two wake-ups together.
+# The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. Together with
+# the report, the worker writes all reports that have arrived later. After a report, the trainer wakes the worker at
+# most once in `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer than `channel.REPORT_SECONDS`, so that the
+# worker can write the reports of two wake-ups together.
 REPORT_SECONDS = 0.25
 
 # Type of the methods `call` and `try_call` of a `ReconnectingSession`. Both methods call a function of the module
@@ -70,7 +70,7 @@ class ClaimedTrials:
         self._postponed_until = 0.0
         # The claims of all attempts whose outcomes the database has refused.
         self._refused: set[UUID] = set()
-        # The claims that were no longer valid when the worker wrote reports.
+        # The claims that were already invalid when the worker wrote reports.
         self._gone: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
@@ -105,7 +105,7 @@ class ClaimedTrials:
     def keep_reports(self, reports: Sequence[Report]) -> None:
         """Keep reports of the running trial in memory. `deliver` or `maintain` writes the reports to the ledger later.
 
-        If other claimed trials are waiting for their training, the worker writes the reports together with the next
+        If more claimed trials are waiting for the trainer, the worker writes the reports together with the next
         outcomes.
         """
         if not reports:
@@ -119,7 +119,9 @@ class ClaimedTrials:
         self._in_trainer -= count
 
     def keep_first(self) -> None:
-        """Record that no trial has started, and that the worker keeps only the first trial for the trainer."""
+        """Record that the trainer has started none of the trials, and that the worker keeps only the first trial for
+        the trainer.
+        """
         self._in_trainer = 1
 
     def stop(self, *, killed: bool = False) -> None:
@@ -169,9 +171,9 @@ class ClaimedTrials:
 
         The method does not release a trial that the trainer has received or that the worker keeps for the trainer.
 
-        Usually, a worker can claim a released trial again immediately. If workers have released a trial too often, no
-        worker can claim the trial during a pause (`ledger.release_pause`). The ledger does not count a released attempt
-        as failed or lost.
+        Usually, a worker can claim a released trial again immediately. After too many releases of a trial, no worker
+        can claim the trial during a pause (`ledger.release_pause`). The ledger does not count a released attempt as
+        failed or lost.
         """
         self._write_reports(call)
         waiting = list(self._unfinished)[self._in_trainer :]
@@ -187,8 +189,8 @@ class ClaimedTrials:
     def refuse(self, call: Call, reason: str) -> None:
         """Release the first unfinished trial, because this machine cannot load the trial's objective.
 
-        The worker keeps all later claimed trials until the next call of `release`. The ledger does not count the
-        refused attempt as failed or lost.
+        Until the next call of `release`, the worker keeps all claimed trials that come after the first unfinished
+        trial. The ledger does not count the refused attempt as failed or lost.
         """
         self._in_trainer = 0
         call(protocol.refuse, self.first, reason)
@@ -197,9 +199,9 @@ class ClaimedTrials:
     def deliver(self, call: Call) -> None:
         """Write the reports and the outcomes to the ledger.
 
-        The method writes the reports of a trial before the trial's outcome. The method writes all results in one
-        statement, and each failure in a separate statement. If the database refuses a result, the attempt fails with
-        the reason of the refusal.
+        The method writes the reports of a trial before the trial's outcome. One statement writes all results. A
+        separate statement writes each failure. If the database refuses a result, the attempt fails with the reason of
+        the refusal.
         """
         self._write_reports(call)
         try:
@@ -273,8 +275,8 @@ class ClaimedTrials:
             # outcome. When the lease ends, the ledger records the attempt as lost.
             del self._undelivered[index]
             message = (
-                f": the database refused to record a result or a failure of this attempt ({refusal}); the attempt will"
-                " be lost"
+                f": the database refused each outcome of this attempt ({refusal}); after the end of the lease, the"
+                " ledger will record the attempt as lost"
             )
             self._log("abandoned", [trial], message, level=logging.WARNING)
         else:
@@ -301,10 +303,10 @@ class ClaimedTrials:
         return self._unfinished.popleft()
 
     def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
-        """Log all accepted results in one line, and each late result in a separate line.
+        """Log all accepted results in one line. Log each result that was too late in a separate line.
 
-        Writing a line can take longer than training a short trial. Therefore the worker writes one line for all
-        accepted results.
+        The worker may need more time to write a line than to train a short trial. Therefore the worker writes one line
+        for all accepted results.
         """
         accepted = []
         for result, answer in zip(results, answers, strict=True):

@@ -18,14 +18,14 @@ from typing import IO
 
 from ledger.errors import LedgerError
 
-# Names of environment variables that contain a credential, or that contain the path of a file with a credential.
+# Names of environment variables. Each variable contains a credential, or the path of a file with a credential.
 VARIABLES = ("DATABASE_URL", "LEDGER_DATABASE_URL_FILE", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE")
 # Environment variable that contains the number of a file descriptor. A new process reads its credentials from the file
 # descriptor with this number.
 _DESCRIPTOR = "LEDGER_CREDENTIALS_FD"
 _URL_OPTION = "--database-url"
-# `_unreadable_blocks` is the number of ``with unreadable()`` blocks that are running. `_readable_before` is True if
-# other processes could read the memory of this process before the first ``with unreadable()`` block began.
+# `_unreadable_blocks` is the number of running ``with unreadable()`` blocks. `_readable_before` is True if other
+# processes could read the memory of this process before the first ``with unreadable()`` block began.
 _unreadable_blocks = 0
 _readable_before = True
 _lock = threading.Lock()
@@ -38,8 +38,8 @@ def conceal() -> None:
     For each process, /proc shows the environment and the command line with which the process started. Therefore
     `conceal` starts the program again in the same process. After the restart, the program reads the credentials from an
     unnamed file. After the restart, `os.environ` and `sys.argv` have the same values as before. Another Python program,
-    such as pytest, can call a command of `ledger` as a function. If another Python program calls the command, `conceal`
-    does nothing.
+    such as pytest, can call a command of `ledger` as a function. If another Python program calls a command of `ledger`,
+    `conceal` does nothing.
     """
     arguments = sys.argv[1:]
     if not arguments or sys.orig_argv[-len(arguments) :] != arguments or not sys.executable:
@@ -86,8 +86,8 @@ def handed_over(url: str) -> Iterator[tuple[dict[str, str], int]]:
     ------
     tuple of dict and int
         Additional environment variables for the new process, and a file descriptor that the new process must inherit.
-        The new process also needs the environment variables that `without` returns. The descriptor is open during the
-        ``with`` block.
+        In addition, the new process needs the environment variables that the function `without` returns. The descriptor
+        is open during the ``with`` block.
     """
     of_libpq = {name: os.environ[name] for name in VARIABLES if name.startswith("PG") and name in os.environ}
     with _unnamed_file({"environment": {**of_libpq, "DATABASE_URL": url}}) as file:
@@ -153,9 +153,9 @@ def _unnamed_file(content: object) -> Iterator[IO[bytes]]:
 
 
 def _set_readable(readable: bool) -> bool:
-    """Set whether other processes of this user can read the memory of this process.
+    """Allow or forbid other processes of this user to read the memory of this process.
 
-    Return whether other processes of this user could read the memory before the call.
+    Return True if other processes of this user could read the memory before the call.
 
     While the memory is unreadable, the kernel does not write a core dump of this process. The kernel also refuses to
     attach a debugger of this user to this process. If this process starts another program by execve(), the kernel makes

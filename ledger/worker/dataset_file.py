@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ledger.database import protocol
-from ledger.objectives.form import StoredFile
+from ledger.objectives.form import FileReference
 from ledger.text import one_line
 from ledger.worker.refusals import ObjectiveLoadError
 
@@ -23,7 +23,7 @@ PIECE = 1024 * 1024
 
 
 class DatasetFile:
-    """An unnamed file with the dataset that a worker fetched last.
+    """An unnamed file that contains the dataset that a worker fetched last.
 
     The kernel deletes the file when no process has the file open.
 
@@ -33,17 +33,17 @@ class DatasetFile:
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        # Read-only descriptor of a temporary file. None for a memory file.
+        # Read-only descriptor of a temporary file. If the file is a memory file, `_reader` is None.
         self._reader: int | None = None
         self._sha256: str | None = None
 
-    def fetch(self, data: StoredFile, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def fetch(self, data: FileReference, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         """Fetch a dataset. If the file already contains the dataset, do nothing.
 
         Parameters
         ----------
-        data : StoredFile
-            The stored data file that contains the dataset.
+        data : FileReference
+            The reference to the data file that contains the dataset.
         call : callable
             The method `ReconnectingSession.call`.
         may_continue : callable
@@ -62,14 +62,14 @@ class DatasetFile:
         """
         if self._sha256 == data.sha256:
             return True
-        # A new dataset gets a new file, because a trainer process of an earlier study may still read the old file.
+        # Each dataset gets a new file, because a trainer process of an earlier study may still read the old file.
         self.close()
         try:
             return self._fetch(data, call, may_continue)
         except OSError as error:
             raise _not_stored(data.name, error) from error
 
-    def keep(self, data: StoredFile, content: bytes) -> None:
+    def keep(self, data: FileReference, content: bytes) -> None:
         """Store a dataset that this process already has in memory.
 
         Raises
@@ -104,7 +104,7 @@ class DatasetFile:
             os.close(self._reader)
         self._file = self._reader = self._sha256 = None
 
-    def _fetch(self, data: StoredFile, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
+    def _fetch(self, data: FileReference, call: Callable[..., Any], may_continue: Callable[[], bool]) -> bool:
         self._file, self._reader = _create()
         while True:
             piece = call(protocol.dataset, data.sha256, self._file.tell(), PIECE)
@@ -136,10 +136,10 @@ def _not_stored(name: str, error: OSError) -> ObjectiveLoadError:
 
 
 def _create() -> tuple[IO[bytes], int | None]:
-    """Return a new memory file and None.
+    """Return a pair of a new file and a descriptor.
 
-    If the system cannot create a memory file, return a new temporary file and a read-only descriptor of the temporary
-    file.
+    Usually, the file is a memory file, and the descriptor is None. If the system cannot create a memory file, the file
+    is a temporary file, and the descriptor is a read-only descriptor of the temporary file.
     """
     if sys.platform == "linux":
         with suppress(OSError):  # The kernel or a sandbox may refuse memory files.

@@ -8,7 +8,7 @@ from ledger.worker.system_user import SystemUser
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """The options of one worker. The command `ledger worker` has the same options as the class `WorkerOptions`.
+    """The options of one worker, which are the options of the command `ledger worker`.
 
     Attributes
     ----------
@@ -25,8 +25,8 @@ class WorkerOptions:
     threads : int
         Number of threads that one training uses. The minimum is 1.
     grace : float
-        Grace time in seconds. After a request to stop, the worker continues the current trial for at most the grace
-        time.
+        Grace time in seconds. After a request to stop, the worker continues the running trial until the trial or the
+        grace time ends.
     trial_timeout : float or None
         Time limit in seconds for one attempt. If the study has a shorter time limit, the worker uses the time limit of
         the study.
@@ -36,8 +36,8 @@ class WorkerOptions:
         User that runs the trainer. Only a worker that runs as root can choose the user. None means that the trainer
         runs as the same user as the worker.
     commands : collection of str
-        Patterns of the commands that the worker may run. `command_template.pattern_words` describes the form of a
-        pattern.
+        Patterns that describe the commands that the worker may run. `command_template.pattern_words` describes the form
+        of a pattern.
     exit_on_eof : bool
         Whether the worker stops at the end of standard input. `WorkerProcesses` sets `exit_on_eof` to True, so that a
         worker stops when the worker's parent process ends.

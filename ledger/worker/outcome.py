@@ -17,7 +17,7 @@ from ledger.text import one_line, show
 
 # Largest number of bytes in an answer. JSON escapes control characters. Therefore each character of the error text
 # needs at most 6 bytes in JSON. Without the metrics and the error text, an answer needs at most 10,000 bytes. An answer
-# with the code of an objective contains no metrics. In the code of an objective, the list of parts and all source texts
+# with the code of an objective contains no metrics. The list of parts and the source texts of an objective's code
 # together have at most `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
@@ -40,7 +40,7 @@ class Report:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """The outcome of an attempt: a result, a failure, a timeout or a refusal.
+    """The outcome of an attempt: a result, a failure, a crash, a timeout or a refusal.
 
     Attributes
     ----------
@@ -52,15 +52,15 @@ class AttemptOutcome:
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        The finite loss if `kind` is "result", and None otherwise.
+        The finite loss if `kind` is "result", or None if `kind` has another value.
     metrics : dict or None
-        The metrics if `kind` is "result", and None otherwise.
+        The metrics if `kind` is "result", or None if `kind` has another value.
     error : str or None
         The error text, or None if `kind` is "result". In lists of trials and in log lines, only the last line of the
         error text appears.
     output : str
-        The last part of the text that the attempt wrote to standard output and standard error. The supervisor sets the
-        attribute `output`, because an answer does not contain the output.
+        The last part of the attempt's output. The output is the text that the attempt wrote to standard output and
+        standard error. The supervisor sets the attribute `output`, because an answer does not contain the output.
     reports : sequence of Report
         The unread reports of the attempt, from the oldest to the newest.
     """
@@ -88,7 +88,8 @@ def to_answer(job: int, outcome: AttemptOutcome) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LoadedCode:
-    """A message in which the trainer process states that the trainer process has loaded an objective.
+    """A message from the trainer process to the supervisor. The message states that the trainer has loaded an
+    objective, and contains the code of the objective.
 
     The trainer sends the `LoadedCode` message before the first call of the objective.
 
@@ -104,18 +105,21 @@ class LoadedCode:
     differing: str | None = None
 
     def to_answer(self, job: int) -> dict[str, Any]:
-        """Return this message in the form of an answer. `parse_answer` parses the returned answer."""
+        """Convert this message into the bytes of an answer. `parse_answer` parses the returned answer."""
         code = None if self.code is None else self.code.to_json()
         return {"job": job, "loaded": True, "code": code, "differing": self.differing}
 
 
 class MalformedAnswerError(Exception):
-    """The trainer process has written data that are not a valid answer. The message is one line."""
+    """An exception that reports that the trainer process has written data that are not a valid answer.
+
+    The message is one line.
+    """
 
 
 @dataclass(frozen=True)
 class TrainerAnswer:
-    """A valid answer of the trainer process.
+    """A valid answer that the supervisor has received from the trainer process about one job.
 
     Attributes
     ----------
@@ -138,7 +142,8 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     line : bytes
         The line without its newline character.
     trains : bool
-        Whether the job trains a trial. The result of a job that only loads the objective has no loss and no metrics.
+        Whether the job trains a trial. If the job only loads the objective, the job's result has no loss and no
+        metrics.
 
     Raises
     ------
@@ -169,13 +174,13 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     if set(content) == _REPORT_FIELDS and trains:
         return TrainerAnswer(job, _report(content["step"], content["loss"]))
     if set(content) != _FIELDS:
-        raise MalformedAnswerError(f"the answer has the fields {one_line(', '.join(content))}")
+        raise MalformedAnswerError(f"the answer has a wrong set of fields: {one_line(', '.join(content))}")
     return TrainerAnswer(job, _outcome(content, trains=trains))
 
 
 def _loaded(code: object, differing: object) -> LoadedCode:
     if not isinstance(differing, str | None) or (differing is not None and len(differing) > LONGEST_ERROR):
-        raise MalformedAnswerError(f"the field differing is not a text of at most {LONGEST_ERROR:,} characters")
+        raise MalformedAnswerError(f'the field "differing" is not a text of at most {LONGEST_ERROR:,} characters')
     if code is None:
         return LoadedCode(None, differing)
     try:
@@ -196,18 +201,18 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     if kind == "result" and trains:
         loss = _finite("loss", loss)
         if error is not None or not isinstance(metrics, dict) or not metrics.keys().isdisjoint(("loss", "value")):
-            raise MalformedAnswerError("the answer is a result, but its metrics or its error are invalid")
+            raise MalformedAnswerError("the answer reports a result, but also has an error, or has invalid metrics")
         try:
             metrics = to_result({**metrics, "loss": loss}).metrics
         except InvalidResultError as refusal:
             raise MalformedAnswerError(str(refusal)) from None
         return AttemptOutcome("result", seconds, loss, metrics)
     if loss is not None or metrics is not None:
-        raise MalformedAnswerError("the answer has a loss or metrics, but is not the result of a trial")
+        raise MalformedAnswerError("the answer has a loss or metrics, but does not report the result of a trial")
     if kind == "result" and error is None:
         return AttemptOutcome("result", seconds)
     if kind not in ("failed", "crashed", "refused"):
-        raise MalformedAnswerError(f"the kind of the answer is {one_line(repr(kind))}")
+        raise MalformedAnswerError(f"the answer has the unknown kind {one_line(repr(kind))}")
     if not isinstance(error, str) or len(error) > LONGEST_ERROR:
         raise MalformedAnswerError(f"the error in the answer is not a text of at most {LONGEST_ERROR:,} characters")
     return AttemptOutcome(kind, seconds, error=error)

@@ -23,20 +23,20 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.worker")
 
-# The worker keeps the last KEPT bytes of an attempt's output. The database accepts KEPT characters. A character
-# consists of at least one byte, so the database accepts any text of KEPT bytes.
+# The worker keeps at most `KEPT` bytes from the end of an attempt's output. The database accepts a text of `KEPT`
+# characters. A character consists of at least one byte, so the database accepts any text of `KEPT` bytes.
 KEPT = LONGEST_OUTPUT
-# When a trainer process dies, the error text of the attempt contains at most the last _ERROR_KEPT bytes of the
+# When a trainer process dies, the error text of the attempt contains at most the last `_ERROR_KEPT` bytes of the
 # trainer's standard error.
 _ERROR_KEPT = 4096
-# The worker copies the trainer's output to the worker's own output. The worker copies the first BURST_BYTES bytes
-# without delay, and then up to BYTES_PER_SECOND bytes in each second. The limit BYTES_PER_SECOND lets the log of a
-# worker grow by at most 1.4 GB per day.
+# The worker copies the trainer's output to the worker's own output. The worker copies the first `BURST_BYTES` bytes
+# without delay. After these bytes, the worker copies up to `BYTES_PER_SECOND` bytes in each second. With the limit
+# `BYTES_PER_SECOND`, the log of a worker grows by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
 # At the end of a job, the supervisor reads each output pipe of the trainer until the pipe is empty. The supervisor
-# stops after `_LARGEST_REST` bytes or slightly more bytes. Without the limit _LARGEST_REST, an objective that writes
-# endlessly would keep the supervisor reading forever.
+# stops reading a pipe after about `_LARGEST_REST` bytes. Without the limit `_LARGEST_REST`, an objective with endless
+# output would make the supervisor read forever.
 _LARGEST_REST = 1 << 20
 _IOLBF = 1
 # The trainer writes a mark after the output of each job. A mark consists of a separator, the token of the trainer's
@@ -46,12 +46,12 @@ _SEPARATOR = _MARK_END = b"\x1e"
 
 
 class ByteRateLimiter:
-    """Token bucket that limits the number of output bytes per second.
+    """A token bucket that limits the number of output bytes per second.
 
     All trainer processes of a worker share one token bucket.
 
-    After the bucket has become empty, `take` returns 0 until the bucket is a quarter full. Therefore an output above
-    the limit has a few long gaps instead of many short gaps.
+    After the bucket has become empty, `take` returns 0 until the bucket is a quarter full. Therefore the copy of an
+    output above the limit has a few long gaps instead of many short gaps.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class ByteRateLimiter:
         return not self._is_closed
 
     def take(self, size: int, now: float) -> int:
-        """Remove up to `size` bytes from the bucket at `now`. Return the number of removed bytes."""
+        """At the time `now`, remove up to `size` bytes from the bucket. Return the number of removed bytes."""
         if not self.is_open(now):
             return 0
         taken = min(size, int(self._bytes))
@@ -90,14 +90,14 @@ class ByteRateLimiter:
 
 
 class TrainerOutputReader:
-    """Reads the standard output and the standard error of one trainer process.
+    """A reader of the standard output and the standard error of one trainer process.
 
-    Up to a limit, a thread copies the trainer's output to the standard output and the standard error of this process.
+    A thread copies the trainer's output to the standard output and the standard error of this process, up to a limit.
     The thread also reads the output above the limit, so the limit never blocks the trainer.
 
     The output of an attempt is the text that the trainer process wrote during the attempt. The trainer process may
     already write the output of the next trial while this process still waits for the outcome of an earlier trial.
-    Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). A mark has the exact position
+    Therefore the trainer writes a mark after the output of each trial (`OutputMarker`). The position of a mark is exact
     only if the trial writes all output to Python's `sys.stdout` and `sys.stderr`. Some output, such as the output of a
     C library, bypasses `sys.stdout` and `sys.stderr`. If the output of a short trial bypasses `sys.stdout` and
     `sys.stderr`, this class may assign the output to a later trial.
@@ -116,7 +116,7 @@ class TrainerOutputReader:
         self._pipes, self._limit = pipes, limit
         self._mark_start = _mark_start(token)
         self._mark = re.compile(re.escape(self._mark_start) + rb"([0-9a-f]{16})" + _MARK_END)
-        # `_lock` protects all attributes that this method sets after this line. The thread releases `_lock` before the
+        # `_lock` protects all attributes that the code below this line sets. The thread releases `_lock` before the
         # thread writes output. If a program reads the worker's output slowly, a write can block.
         self._lock = threading.Lock()
         # A mark may arrive in several pieces. For each pipe, the list `_partial` contains the received part of an
@@ -187,8 +187,8 @@ class TrainerOutputReader:
         for descriptor in (*open_pipes, self._wake_up):
             poll.register(descriptor, select.POLLIN)
         while open_pipes:
-            # If the thread has omitted output because of the limit, poll() returns after at most one second. The thread
-            # can then log a note about the omitted output.
+            # If the thread has omitted output because of the limit, poll() returns after at most one second. After
+            # poll() returns, the thread can log a note about the omitted output.
             ready = poll.poll(1000 if self._left_out else None)
             for descriptor, _event in ready:
                 if descriptor == self._wake_up:
@@ -210,8 +210,8 @@ class TrainerOutputReader:
         os.close(self._wake_up)
 
     def _read(self, index: int, pipe: IO[bytes], most: int) -> bool:
-        """Read data from a pipe, without waiting. Stop after `most` bytes or slightly more bytes. Return False after
-        all processes have closed the other end of the pipe.
+        """Read data from a pipe, without waiting. Stop reading after about `most` bytes. Return False after all
+        processes have closed the other end of the pipe.
         """
         while most > 0 and not pipe.closed:
             try:
@@ -287,7 +287,7 @@ class TrainerOutputReader:
 
 
 class OutputMarker:
-    """A writer of marks to the trainer's output streams. The class writes a mark after the output of each job.
+    """A writer of marks to the trainer's output streams. The writer writes a mark after the output of each job.
 
     Parameters
     ----------
@@ -301,8 +301,8 @@ class OutputMarker:
         for name in ("stdout", "stderr"):
             before = getattr(sys, name)
             file = _WriteTrackingFile(before.fileno(), "wb", closefd=False)
-            # The stream writes each complete line immediately, so the end of the trainer process does not lose a
-            # complete line.
+            # The stream writes each complete line immediately, so no complete line is lost when the trainer process
+            # ends.
             stream = io.TextIOWrapper(io.BufferedWriter(file), before.encoding, before.errors, line_buffering=True)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
@@ -334,7 +334,7 @@ class _WriteTrackingFile(io.FileIO):
 
 
 class _OutputTail:
-    """The last `KEPT` bytes that arrived from several streams, in the order of arrival."""
+    """A buffer of the last `KEPT` bytes that arrived from several streams, in the order of arrival."""
 
     def __init__(self) -> None:
         # Each piece of output is a tuple of the piece's position in the order of arrival, the index of the piece's

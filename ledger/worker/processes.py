@@ -1,4 +1,4 @@
-"""Worker processes on this machine. The workers end together with the command that started the workers."""
+"""Worker processes on this machine. The workers end when the command that started the workers ends."""
 
 import logging
 import os
@@ -13,8 +13,8 @@ from ledger.worker import credentials, interpreter
 
 _log = logging.getLogger("ledger.worker")
 
-# A worker must stop when the study has ended, or when the user has pressed Ctrl-C twice. If the worker has not stopped
-# after `STOP_SECONDS` seconds, the parent process kills the worker.
+# A worker must stop when the study has ended, or when the user has pressed Ctrl-C twice. The parent process kills a
+# worker that has not stopped after `STOP_SECONDS` seconds.
 STOP_SECONDS = 15.0
 
 
@@ -31,9 +31,9 @@ class WorkerProcesses:
     count : int
         Number of workers. The minimum is 0.
     url : str
-        URL of the database. The workers receive the URL of the database in an unnamed file. The command line and the
-        environment of a worker do not contain the URL, because other users can read the command line, and objectives
-        can read the environment.
+        URL of the database. The workers receive the URL of the database in an unnamed file. The command line of a
+        worker does not contain the URL, because other users can read the command line. The environment of a worker does
+        not contain the URL, because objectives can read the environment.
     study : str
         Name of the study for which the workers train trials.
     allowed : collection of str
@@ -72,8 +72,8 @@ class WorkerProcesses:
         if self._processes and all(process.poll() is not None for process in self._processes):
             codes = sorted({process.returncode for process in self._processes})
             raise LedgerError(
-                f"all {self._count} workers stopped before the study ended,"
-                f" with exit code {', '.join(map(str, codes))}: see their messages above"
+                f"all {self._count} workers stopped with exit code {', '.join(map(str, codes))} before the study ended:"
+                " see the messages of the workers above"
             )
 
     def __enter__(self) -> "WorkerProcesses":

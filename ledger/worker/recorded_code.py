@@ -18,7 +18,8 @@ _MOST_KEPT = 100
 
 
 class RecordedCodes:
-    """The recorded code of studies, for one worker. The worker reads each version of the code only once.
+    """A worker's cache of the objective code that the ledger has recorded for studies. The worker reads each version of
+    the code only once.
 
     If a study has no recorded code, the worker records the code that the worker has loaded.
 
@@ -31,11 +32,11 @@ class RecordedCodes:
     def __init__(self, session: ReconnectingSession) -> None:
         self._session = session
         self._known: dict[tuple[int, int], Mapping[str, Any] | None] = {}
-        # The studies whose code the ledger has refused to record.
+        # The studies for which the ledger has refused to record the code.
         self._refused: set[int] = set()
 
     def is_missing(self, claimed: ClaimedTrial) -> bool:
-        """Return whether the worker has to record the code of the trial's study."""
+        """Return True if the worker must record the code of the trial's study."""
         return runs_users_code(claimed.objective) and claimed.code is None and claimed.study_id not in self._refused
 
     def of(self, claimed: ClaimedTrial, version: int | None) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The studies that a worker refuses, because the worker cannot load the objectives of the studies."""
+"""The studies that a worker refuses. A worker refuses a study if the worker cannot load the study's objective."""
 
 from ledger.errors import LedgerError
 
@@ -9,11 +9,11 @@ LONGEST_PAUSE = 300.0
 
 
 class ObjectiveLoadError(LedgerError):
-    """This machine cannot load the objective of a study. The message of the exception states the reason."""
+    """An exception that reports that this machine cannot load the objective of a study. The message is the reason."""
 
 
 class RefusedStudies:
-    """The studies that a worker has refused.
+    """The studies that one worker has refused, because the worker cannot load the objectives of these studies.
 
     After a refusal, the worker claims no trials of the study during a pause. For each refused study, the object stores
     the end of the pause.

@@ -1,4 +1,6 @@
-"""The row of a worker in the ledger, with the worker's name, its package versions and the time of the last update."""
+"""The row of a worker in the ledger, with the worker's name, the versions of the worker's packages and the time of the
+last update.
+"""
 
 import math
 import os
@@ -15,7 +17,7 @@ _PACKAGES = ("trial-ledger", "numpy", "scikit-learn", "lightgbm", "xgboost-cpu",
 
 
 class WorkerRegistration:
-    """Registers a worker in the ledger, and updates the worker's row.
+    """An object that registers a worker in the ledger, and updates the worker's row in the database.
 
     Parameters
     ----------
@@ -28,8 +30,8 @@ class WorkerRegistration:
     def __init__(self, session: ReconnectingSession, worker: str, host: str) -> None:
         self._session, self._worker, self._host = session, worker, host
         # If the ledger has deleted the worker's row, the next update creates the complete row again. Therefore each
-        # update of the worker's row contains the package versions. If the clock of the database jumps forward, the
-        # ledger can delete the row of a worker that has no trial.
+        # update of the worker's row also contains the versions of the packages. If the clock of the database jumps
+        # forward, the ledger can delete the row of a worker that has no trial.
         self._versions = _versions()
         self._announced_at = -math.inf
 
@@ -53,7 +55,9 @@ class WorkerRegistration:
             self._try_announce(stopped=False)
 
     def announce_stop(self) -> None:
-        """If the worker has a row in the ledger and the database is available, record that the worker has stopped."""
+        """Record in the worker's row that the worker has stopped. Do nothing if the worker has no row, or if the
+        database is unavailable.
+        """
         if self._announced_at > -math.inf:
             self._try_announce(stopped=True)
 

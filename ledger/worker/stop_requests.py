@@ -1,6 +1,6 @@
 """Requests to stop a worker.
 
-The first request to stop begins the grace time, and a second request to stop ends the grace time.
+The grace time begins with the first request to stop. A second request to stop ends the grace time.
 """
 
 import math
@@ -15,9 +15,9 @@ from types import FrameType
 
 
 class StopRequests:
-    """The requests to stop a worker, and the latest time at which the worker must stop.
+    """The requests to stop a worker that the worker has received, and the latest time at which the worker must stop.
 
-    Three events are a request to stop: the signal SIGTERM, the signal SIGINT, and the end of standard input.
+    Each of three events is a request to stop: the signal SIGTERM, the signal SIGINT, and the end of standard input.
 
     Parameters
     ----------

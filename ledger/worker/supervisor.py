@@ -44,9 +44,8 @@ from ledger.worker.trainer import TrainerHandle
 _log = logging.getLogger("ledger.worker")
 
 POLL_SECONDS = 1.0
-# Additional time in seconds for imports and for loading the dataset. A trial's time limit does not include the
-# additional time. Without additional time, a trial could exceed its time limit because the machine loads modules or
-# data slowly.
+# Time in seconds that the trainer has for imports and for the dataset, in addition to a trial's time limit. Without
+# `LOADING_SECONDS`, a trial could exceed its time limit because the machine loads modules or data slowly.
 LOADING_SECONDS = 300.0
 # Longest time in seconds for which the supervisor waits for the trainer. `_LONGEST_WAIT` is necessary, because poll()
 # refuses a timeout of more than 24 days.
@@ -54,14 +53,12 @@ _LONGEST_WAIT = 1e6
 
 
 class _StoppedDuringOutageError(Exception):
-    """The worker has received a request to stop while the database was unavailable."""
+    """An exception that reports that the worker has received a request to stop while the database was unavailable."""
 
 
 class Supervisor:
-    """The supervisor of a worker's trainer process.
-
-    Until the worker must stop, the supervisor claims trials, sends the trials to the trainer, and writes the outcomes
-    of the trials.
+    """The supervisor of a worker's trainer process. Until the worker must stop, the supervisor claims trials, sends the
+    trials to the trainer, and writes the outcomes of the trials.
 
     Parameters
     ----------
@@ -146,7 +143,7 @@ class Supervisor:
                 self._close_data_files()
                 self._registration.announce_stop()
                 self._session.close()
-                message = f"worker {self.name} has stopped after {attempts} attempts"
+                message = f"worker {self.name} has stopped after it ran {attempts} attempts of trials"
                 log_event(_log, "stopped", message, worker=self.name, attempts=attempts)
         return attempts
 
@@ -155,7 +152,8 @@ class Supervisor:
 
         The list has one claim for each trial that the worker wants to claim next.
 
-        The worker has already made `attempts` attempts, and must not exceed its limit `max_trials`.
+        `attempts` is the number of attempts that the worker has already made. The limit `max_trials` includes these
+        attempts.
         """
         size = self._claim_size.trials
         if self._options.max_trials is not None:
@@ -165,7 +163,7 @@ class Supervisor:
     def _process(self, trials: ClaimedTrials) -> int:
         """Train the claimed trials one after the other, and write the outcomes of the trials.
 
-        Return the number of attempts.
+        Return the number of attempts that the worker has made for these trials.
         """
         try:
             # If the trainer process ends before all trials have ended, the loop starts a new trainer process for the
@@ -223,8 +221,8 @@ class Supervisor:
         """Release the trials that have not ended, and write the outcomes of the ended trials to the ledger.
 
         The method tries the release twice, because the connection to the database may have broken after the last
-        heartbeat. The method does not try the release a third time, because a worker that must stop has too little
-        time. If the release of a trial fails, another worker can claim the trial after the end of the trial's lease.
+        heartbeat. A worker that must stop has little time, so the method does not try the release a third time. If the
+        release of a trial fails, another worker can claim the trial after the end of the trial's lease.
         """
         self._is_delivering = True
         try:
@@ -238,7 +236,7 @@ class Supervisor:
             trials.log_abandoned()
 
     def _fetch_data_files(self, claimed: ClaimedTrial, trials: ClaimedTrials) -> bool:
-        """Fetch the study's data files, if the study uses files.
+        """If the study uses data files, fetch the study's data files.
 
         Return False if the worker has not fetched all files.
         """
@@ -289,7 +287,7 @@ class Supervisor:
         return self._trainer.code
 
     def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials, version: int | None) -> None:
-        """Train trials of one study. Training also continues while the database is unavailable.
+        """Train trials of one study. The training also continues while the database is unavailable.
 
         The method returns when every trial has ended, when the worker must release the trials, or when the trainer
         process has ended.
@@ -297,7 +295,8 @@ class Supervisor:
         Parameters
         ----------
         version : int or None
-            Number of the valid version of the objective's code. None means that the ledger has no version of the code.
+            Number of the version of the objective's code that is valid now. None means that the ledger has no version
+            of the code.
         """
         first = claimed[0]
         jobs = [(trial.params, _context(trial)) for trial in claimed]
@@ -306,14 +305,14 @@ class Supervisor:
         self._wait_for_jobs(first, trials)
 
     def _open_data(self, first: ClaimedTrial) -> list[Callable[[], int]]:
-        """Return the functions that open the data files of a trial's objective."""
+        """Return one function for each data file of a trial's objective. Each function opens one data file."""
         data = dataset_reference(first.objective)
         return [file.open for file in self._data_files[: len(data.files) if data is not None else 0]]
 
     def _wait_for_jobs(self, first: ClaimedTrial, trials: ClaimedTrials) -> None:
         """Wait until the trainer's jobs have ended. While the jobs run, keep the claims of the trials valid.
 
-        The first job is the job of the trial `first`.
+        The first job belongs to the trial `first`.
         """
         started = time.monotonic()
         limit = min(seconds for seconds in (first.timeout_seconds, self._options.trial_timeout, math.inf) if seconds)
@@ -365,8 +364,8 @@ class Supervisor:
             else "if a value depends on the machine, compute the value inside the objective"
         )
         message = (
-            f"the values of study {first.study_name} on this machine differ from the recorded values: {differing};"
-            f" {way_out}"
+            f"study {first.study_name}: some values in the code on this machine differ from the recorded values:"
+            f" {differing}; {way_out}"
         )
         fields = {"worker": self.name, "study": first.study_name, "differing": differing}
         log_event(_log, "other values", message, level=logging.WARNING, **fields)
@@ -389,8 +388,8 @@ class Supervisor:
     def _idle(self) -> None:
         """Wait for a notification, for the next poll, or for a request to stop."""
         # The database may have sent a notification of new trials together with the answer to the last statement. If
-        # psycopg has already read the notification, the socket does not become readable. A poll of the socket would not
-        # find the notification.
+        # psycopg has already read the notification, the socket does not become readable. Therefore a poll of the socket
+        # would not find a notification that psycopg has already read.
         if self._session.call(_take_notifications):
             return
         connection = self._session.fileno()
@@ -402,7 +401,7 @@ class Supervisor:
         self._session.call(_take_notifications)
 
     def _wait_before_retry(self, seconds: float) -> None:
-        """Wait before the worker repeats a statement that has failed.
+        """Wait for some time before the worker repeats a failed statement.
 
         After a request to stop, the worker waits only if the statement releases trials or delivers outcomes.
 
@@ -424,5 +423,5 @@ def _context(claimed: ClaimedTrial) -> Context:
 
 
 def _take_notifications(connection: Connection[Any]) -> bool:
-    """Read the notifications that have arrived. Return True if any notification has arrived."""
+    """Read the notifications that have arrived. Return True if at least one notification has arrived."""
     return bool(list(connection.notifies(timeout=0)))

@@ -24,7 +24,7 @@ class SystemUser:
     name, home : str
         Name of the user, and home folder of the user.
     uid, gid : int
-        User id, and id of the user's main group.
+        The id of the user, and the id of the user's main group.
     groups : tuple of int
         Ids of all groups of the user.
     """

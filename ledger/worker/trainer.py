@@ -1,7 +1,7 @@
 """The supervisor's handle of the trainer. The trainer is a child process of the supervisor.
 
 The trainer calls the objective. The trainer keeps imports and the dataset in memory between trials. The trainer is a
-separate process, so a crash in an objective ends one attempt but not the worker.
+separate process, so a crash in an objective ends one attempt, but does not end the worker.
 """
 
 import json
@@ -42,14 +42,16 @@ from ledger.worker.outcome import (
 from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
 from ledger.worker.system_user import SystemUser
 
-# Environment variables that set the number of threads of a library. Some libraries read their variable only during
-# their import. Therefore the parent process sets the variables before the start of the child process.
+# Environment variables that set the number of threads of a library. Some libraries read the environment variable only
+# once, when a process imports the library. Therefore the parent process sets the variables before the start of the
+# child process.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _POLL_SECONDS = 0.002
 
 
 class TrainerHandle:
-    """The supervisor's handle of the trainer process.
+    """An object through which the supervisor starts the trainer process, sends jobs to the trainer, and reads the
+    outcomes.
 
     The first job of an objective starts the trainer process.
 
@@ -74,18 +76,18 @@ class TrainerHandle:
         True, the caller must not start any other process while the trainer exists. If `adopts` is True and this process
         can create a cgroup, the trainer also gets its own cgroup.
     commands : collection of str
-        Patterns of the commands that the trainer may run. `command_template.pattern_words` describes the form of a
-        pattern.
+        Patterns that describe the commands that the trainer may run. `command_template.pattern_words` describes the
+        form of a pattern.
 
     Attributes
     ----------
     training_since : float or None
-        Time at which the training of the current job began, as a value of `time.monotonic`. The real start of the
-        training may be earlier than `training_since`. The difference is at most the time between two calls of `wait`.
-        `training_since` is None while the trainer loads the objective, because loading is not a part of the training.
+        Time at which the training of the current job began, as a value of `time.monotonic`. The training may have begun
+        earlier than `training_since`, by at most the time between two calls of `wait`. `training_since` is None while
+        the trainer loads the objective, because loading is not a part of the training.
     code : ObjectiveCode or None
-        The code of the objective that the trainer process has loaded. `code` is None until the trainer has loaded an
-        objective. For a built-in model, `code` is always None.
+        The code of the objective that the trainer process has loaded. Before the trainer has loaded an objective,
+        `code` is None. For a built-in model, `code` is always None.
     """
 
     def __init__(
@@ -112,7 +114,7 @@ class TrainerHandle:
         self._environment, self._account = environment or {}, account
         self._orphans = OrphanReaper() if adopts else None
         self._cgroup = TrainerCgroup() if adopts else None
-        # Functions that open data files. The data files belong to the objective that the supervisor has sent last.
+        # Functions that open data files. The data files belong to the last objective that the supervisor has sent.
         self._open_data: Sequence[Callable[[], int]] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: SupervisorChannel | None = None
@@ -139,14 +141,13 @@ class TrainerHandle:
         self._trains = True
         # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
-        # `_loaded` is the objective that the child has loaded. `_sent` is the objective that the supervisor has sent
-        # last.
+        # `_loaded` is the objective that the child has loaded. `_sent` is the last objective that the supervisor has
+        # sent.
         self._loaded: str | None = None
         self._sent = ""
-        # SHA-256 of the recorded code. The trainer process has compared the code of the loaded objective with the
-        # recorded code.
+        # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
         self._compared: str | None = None
-        # The differences between the values of the loaded objective and the recorded values, as one line.
+        # One line that lists the differences between the values of the loaded objective and the recorded values.
         self._differing: str | None = None
         self.training_since: float | None = None
         self.code: ObjectiveCode | None = None
@@ -177,7 +178,7 @@ class TrainerHandle:
         open_data : sequence of callable
             One function for each data file of the objective. Each function returns a new read-only descriptor of the
             file. The child process inherits the descriptors, and reads the files during the loading of the objective.
-            Therefore no message contains a data file, and no child process gets the data files of another objective.
+            Therefore a child process gets only the data files of its own objective.
         tuples : sequence of mapping
             The dimensions of the search space that have tuples as choices. A job contains a list instead of each tuple,
             because JSON has no tuples.
@@ -221,7 +222,7 @@ class TrainerHandle:
         Raises
         ------
         UsageError
-            The estimator of the objective does not fit the space or the data.
+            The estimator of the objective is not compatible with the space or with the data.
         LedgerError
             This machine cannot load the objective.
         """
@@ -287,13 +288,13 @@ class TrainerHandle:
             # No trial is running, so the supervisor can end the processes that objectives have detached from the
             # trainer.
             elif not self._orphans.end([self._process.pid]) and self._cgroup is not None and self._cgroup.exists:
-                # The detached processes fork faster than the supervisor can end them. Only a kill of the trainer's
-                # whole cgroup ends all of the detached processes.
+                # The detached processes fork faster than the supervisor can end them. Only a kill of the whole cgroup
+                # of the trainer ends all detached processes.
                 self._kill()
         return self._with_outputs(outcomes)
 
     def take_output(self) -> str:
-        """Return the last part of the killed job's output. Call this method after `kill`."""
+        """Return the last part of the output of the job that `kill` has ended. Call this method after `kill`."""
         (outcome,) = self._with_outputs([AttemptOutcome("timeout", 0.0)])
         return outcome.output
 
@@ -311,9 +312,9 @@ class TrainerHandle:
         try:
             numbers = self._channel.take_tokens()
             if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
-                raise MalformedAnswerError("the objective has read or written job tokens in the trainer's socket")
+                raise MalformedAnswerError("the objective has read or written tokens in the socket for job tokens")
             if numbers and len(numbers) == self.jobs:
-                # No job is running, because the trainer is starting or is between two jobs.
+                # No job is running: the trainer is still starting, or is between two jobs.
                 self._channel.add_tokens([numbers.pop(0)])
         except MalformedAnswerError as error:
             self._fault = str(error)
@@ -330,8 +331,9 @@ class TrainerHandle:
             self._kill()
 
     def close(self) -> None:
-        """End the same processes as `kill`, and remove the folder for the files of the trials. After `close`, the
-        caller must not start another job."""
+        """End all processes that `kill` ends, and remove the folder for the files of the trials. After `close`, the
+        caller must not start another job.
+        """
         self.kill()
         remove_folder(self._folder)
 
@@ -364,12 +366,11 @@ class TrainerHandle:
         elif self._channel is not None and (
             text != self._sent or self._channel.has_unsent or not self._has_compared(recorded)
         ):
-            # Each objective gets its own process. If two objectives shared a process, one objective could change
-            # imported modules, and thus the losses of the other objective. If the supervisor still has unsent data at
-            # the end of all jobs, the child has sent answers to jobs that the child has not received. If unsent data
-            # remain, the supervisor ends the child, so that the amount of unsent data does not grow without limit. If
-            # the recorded code has changed after the child's comparison, a new child must import the modules of the
-            # objective again.
+            # Each objective gets its own process. If two objectives shared a process, one objective could change a
+            # module that the other objective also uses. If the supervisor still has unsent data at the end of all jobs,
+            # the child has sent answers to jobs that the child has not received. If unsent data remain, the supervisor
+            # ends the child, so that the amount of unsent data does not grow without limit. If the recorded code has
+            # changed after the child's comparison, a new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -406,8 +407,8 @@ class TrainerHandle:
 
         The list is empty if `answer` does not contain the outcome of the first unfinished job.
         """
-        # An objective can create a copy of the child by a fork. If the answer is not about the first unfinished job, a
-        # copy of the child has sent the answer too late.
+        # An objective can create a copy of the child by a fork. An answer about any job except the first unfinished job
+        # comes from a copy of the child.
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.content
@@ -417,9 +418,9 @@ class TrainerHandle:
                 raise MalformedAnswerError(f"the attempt has reported more than {MOST_REPORTS:,} values")
             self._reports.append(outcome)
             return []
-        # A second `LoadedCode` message would extend the trial's time limit. A refusal after the loading of the
-        # objective could end the worker. Therefore the supervisor refuses a second `LoadedCode` message, and a refusal
-        # after the loading.
+        # A second `LoadedCode` message would extend the trial's time limit. If the child could still refuse a loaded
+        # objective, the refusal could end the worker. Therefore the supervisor refuses a second `LoadedCode` message,
+        # and a refusal after the loading.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
         if is_loading and self.training_since is not None:
             raise MalformedAnswerError(
@@ -525,7 +526,7 @@ class TrainerHandle:
         assert self._channel is not None
         assert self._output is not None
         # The kernel kills all processes of the cgroup in one step, so no process can escape by a fork. killpg() and
-        # `_orphans` also end the processes that have left the cgroup. On machines without cgroups, only killpg() and
+        # `_orphans` also end the processes that have left the cgroup. If a machine has no cgroups, only killpg() and
         # `_orphans` end the processes.
         if self._cgroup is not None:
             self._cgroup.kill()

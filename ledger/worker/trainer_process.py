@@ -108,8 +108,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             else:
                 outcome = AttemptOutcome("result", 0.0)
         if os.getpid() != process_id:
-            # The objective has called fork(), and this process is the new copy of the trainer process. The copy must
-            # end, because the objective has also returned in the copy.
+            # The objective has called fork(), and this process is the new copy of the trainer process. The new copy
+            # must end, because the objective has returned in both processes.
             os._exit(0)
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
@@ -144,7 +144,7 @@ def _load(
 def _checked_code(
     objective: Mapping[str, Any], job: Mapping[str, Any], options: Mapping[str, Any], folder: str | None
 ) -> LoadedCode:
-    """Compare the code of the loaded objective with the recorded code in the job.
+    """Compare the code of the loaded objective with the recorded code that the job contains.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def _die_with_parent(parent: int) -> None:
 def _set_death_signal(number: int) -> None:
     """On Linux, make the kernel send a signal to this process when the supervisor ends.
 
-    The number 0 means no signal.
+    If the number is 0, the kernel sends no signal.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
@@ -254,7 +254,9 @@ def _train(
 
 
 def _traceback(error: BaseException) -> str:
-    """Return the traceback of an objective's exception, without the first frames, which belong to the ledger."""
+    """Return the traceback of an objective's exception. Leave out the first frames, because the first frames belong to
+    the ledger.
+    """
     inner = error.__traceback__
     while inner is not None and Path(inner.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE):
         inner = inner.tb_next
@@ -276,7 +278,9 @@ def _wait_if_interrupted(error: CommandFailedError, received: Collection[int]) -
 
 
 def _sendable(text: str) -> str:
-    """Shorten an error text, and escape lone surrogates, because an answer cannot contain a lone surrogate."""
+    """Shorten an error text, and escape each lone surrogate (a half of a UTF-16 pair), because an answer cannot contain
+    a lone surrogate.
+    """
     return shortened(text.encode(errors="backslashreplace").decode())
 
 
@@ -287,8 +291,9 @@ if __name__ == "__main__":
         sys.stderr.write(f"{error}\n")
     except BaseException:
         traceback.print_exc()
-    # Without `os._exit`, Python would wait for the threads that an objective has started. While Python waits, the
-    # supervisor would not notice that the trainer process has failed. The trial would run until its time limit.
+    # Without `os._exit`, Python would wait for the threads that an objective has started. During the wait, the
+    # supervisor would not notice the failure of the trainer process. Therefore the trial would continue until its time
+    # limit.
     with suppress(Exception):
         sys.stdout.flush()
     os._exit(1)

@@ -1,8 +1,8 @@
 -- Announce a worker. A worker calls this function at its start, then about every 10 seconds, and at its end. If the
 -- argument `stopped` is true, the function also removes the worker's refusals. A worker can claim trials without an
--- announcement. From the announcements, users see which workers exist. If another session has locked the worker's row,
--- the function leaves the row unchanged, because the worker announces itself again later. The first announcement of a
--- worker also removes each other worker that never had an attempt, and whose last announcement is long ago
+-- announcement. The announcements show users which workers exist. If another session has locked the worker's row, the
+-- function leaves the row unchanged, because the worker announces itself again later. The first announcement of a
+-- worker also removes all workers that never had an attempt, and whose last announcement is long ago
 -- (ledger.forget_workers).
 create or replace function ledger.announce(
   worker text, host text, pid int, versions jsonb default '{}', stopped boolean default false)

@@ -90,8 +90,8 @@ comment on function ledger.largest_attributes is
   'The maximum size of the document with the user attributes of a study or a trial, in bytes.';
 
 -- The bounds of the reports of trials. A call of ledger.report must be short, because a worker can renew its lease only
--- between two calls. A report page and an export read the reports of many trials, so an attempt must not have too many
--- reports, and the metrics of a report must not be too large.
+-- between two calls. A report page and an export read the reports of many trials. Therefore an attempt must not have
+-- too many reports, and the metrics of a report must not be too large.
 create or replace function ledger.most_reports_of_call() returns int
 language sql immutable parallel safe
 return 1000;
@@ -173,8 +173,8 @@ comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
 -- When a study has reached its timeout, the manager waits for the time ledger.timeout_grace before the manager releases
--- the running trials. When a worker receives a stop request, the worker by default also has the time
--- ledger.timeout_grace to end its trial.
+-- the running trials. By default, a worker that receives a stop request has the time ledger.timeout_grace to end its
+-- trial.
 create or replace function ledger.timeout_grace() returns interval
 language sql immutable parallel safe
 return interval '8 seconds';

@@ -4,8 +4,8 @@
 -- the result in the attempt, and the outcome of the attempt becomes `stale`. The function never waits for a lock of
 -- another session. If another session has locked the row of a trial, the function records the cancellation in
 -- ledger.cancellation. If a cancellation is recorded, the worker's next call for the trial, such as a heartbeat,
--- cancels the trial. If the worker makes no more calls, ledger.end_cancelled cancels the trial after the other session
--- has unlocked the row of the trial. The answer is the number of trials that this call itself has cancelled. If the
+-- cancels the trial. If the worker makes no more calls, ledger.end_cancelled cancels the trial as soon as no other
+-- session locks the row of the trial. The answer is the number of trials that this call itself has cancelled. If the
 -- argument `trial` is the number of a trial that has already ended, the function raises an error.
 create or replace function ledger.cancel_trials(study_id int, trial int, reason text) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp

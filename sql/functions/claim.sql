@@ -78,8 +78,8 @@ begin
   loop
     share := wanted;
     if wanted > 1 then
-      -- If at least `wanted * workers` trials are pending, the share of the worker contains all wanted trials, so the
-      -- query stops counting at this number of pending trials.
+      -- If at least `wanted * workers` trials are pending, the share of the worker contains all wanted trials.
+      -- Therefore the query counts at most `wanted * workers` pending trials.
       select greatest(count(*) / workers, 1) into share
       from (
         select from ledger.trial

@@ -36,8 +36,8 @@ begin
     return 'held';
   end if;
 
-  -- If several managers try to take the study at the same time, the lock on the study's row lets only one manager
-  -- continue at a time.
+  -- Several managers may try to take the study at the same time. The lock on the study's row lets these managers
+  -- continue one after the other.
   perform from ledger.study where id = claim_study.study_id for no key update;
   if not found then
     return 'unknown';

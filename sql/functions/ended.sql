@@ -1,5 +1,5 @@
--- Return whether the study is complete, failed or cancelled. If the argument study is null, return whether at least one
--- study exists and all studies have ended. If no study has the given name, the answer is false.
+-- Return whether the study is complete, failed or cancelled. If the argument `study` is null, return whether at least
+-- one study exists and all studies have ended. If no study has the given name, the answer is false.
 create or replace function ledger.ended(study text default null) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

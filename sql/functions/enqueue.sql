@@ -3,8 +3,8 @@
 -- ledger.join_iteration chooses the iteration of the trial. ledger.enqueue sets the state of a complete or failed study
 -- to `running`, but a paused study stays paused. The caller of ledger.enqueue must check that the values of the
 -- parameters are in the study's search space. ledger.enqueue refuses to add a trial to a cancelled study.
--- ledger.enqueue also refuses a trial if the names of its parameters differ from the names in the search space, or if
--- an earlier trial of the study has the same parameters.
+-- ledger.enqueue also refuses a trial if the names of its parameters differ from the names in the search space.
+-- ledger.enqueue also refuses a trial if an earlier trial of the study has the same parameters.
 create or replace function ledger.enqueue(study_id int, params jsonb) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,11 +1,11 @@
 -- Record that the objective failed or crashed in an attempt. The limit `max_crashes` of the study is for crashes, and
--- the limit `max_failures` is for all other failures. If the trial is below both limits, the trial becomes pending
--- again.
+-- the limit `max_failures` is for all other failures. If the trial's crashes and failures are below both limits, the
+-- trial becomes pending again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
 --   outcome: the outcome of the attempt. The outcome `crashed` means that the trainer process ended or ran out of
---     memory. The outcome `timeout` means that the worker ended the attempt at its deadline. The outcome `failed` means
---     any other failure.
+--     memory. The outcome `timeout` means that the worker ended the attempt at the attempt's deadline. The outcome
+--     `failed` means a failure that is neither a crash nor a timeout.
 --   output: the text that the attempt wrote to stdout and stderr. The function stores only the end of a very long
 --     output.
 -- Answers:

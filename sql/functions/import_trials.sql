@@ -1,15 +1,16 @@
--- Add trials that a user has evaluated outside the ledger, so that the optimizer receives the losses of the trials. An
--- imported trial is complete, and has a loss but no attempt. Workers never claim an imported trial. The budget of the
--- study does not include imported trials. The answer is the number of the first imported trial. The function
+-- Add trials that a user has evaluated outside the ledger. The optimizer also receives the losses of the added trials.
+-- An imported trial is complete, and has a loss but no attempt. Workers never claim an imported trial. The budget of
+-- the study does not include imported trials. The answer is the number of the first imported trial. The function
 -- ledger.join_iteration chooses the iteration of the trials. If ledger.join_iteration creates an iteration for the
 -- trials, ledger.import_trials calls ledger.mark_told for the new iteration. The caller of the function must check that
 -- the values of the parameters are in the study's search space.
---   trials: a JSON array of objects. Each object has the keys `params`, `loss` (a finite number) and `metrics` (an
---     object).
+--   trials: a JSON array of objects. Each object of the array has the keys `params`, `loss` (a finite number) and
+--     `metrics` (an object).
 --   mean_loss: the mean of the imported losses. The Python function `mean_loss` in ledger/proposals/losses.py computes
 --     the mean.
 -- The function refuses to add trials to a cancelled study. The function also refuses a trial if the names of its
--- parameters differ from the names in the search space, or if an earlier trial of the study has the same parameters.
+-- parameters differ from the names in the search space. The function also refuses a trial if an earlier trial of the
+-- study has the same parameters.
 create or replace function ledger.import_trials(study_id int, trials jsonb, mean_loss float8) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,8 +1,8 @@
 -- Store a data file of a study, unless the ledger already has the file. Return the SHA-256 of the file in hexadecimal.
 -- The function calls ledger.hold_dataset, so no other transaction can delete the file before the caller's transaction
 -- ends. The transaction that stores the file must also record the study that uses the file. If the caller records no
--- study, the stored file belongs to no study. The function also deletes each file that belongs to no study, if the
--- ledger has stored the file for more than a day.
+-- study, the stored file belongs to no study. If a file belongs to no study, and the ledger has stored the file for
+-- more than a day, the function deletes the file.
 create or replace function ledger.keep_dataset(name text, content bytea) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -10,8 +10,8 @@ declare
   digest text := encode(sha256(content), 'hex');
   spare text[];
 begin
-  -- If the isolation level is `repeatable read` or `serializable`, the function deletes no file, because an old
-  -- snapshot could hide a study that another transaction has recorded.
+  -- If the isolation level is `repeatable read` or `serializable`, the function deletes no file. An old snapshot could
+  -- hide a study that another transaction has recorded.
   if current_setting('transaction_isolation') not in ('repeatable read', 'serializable') then
     -- While a transaction records a study with a file, the transaction has a lock on the file's row. The query skips
     -- locked rows.

@@ -1,6 +1,6 @@
 -- Convert a JSON value to a double. If the value is not a number, the function returns null. An objective may return a
--- number beyond the range of a double, and the type jsonb can store such numbers. If a number is beyond the range of a
--- double, the function returns null, so that no view fails.
+-- number beyond the range of a double. The type jsonb can store a number beyond the range of a double. If a number is
+-- beyond the range of a double, the function returns null, so that no view fails.
 create or replace function ledger.number(value jsonb) returns double precision
 language sql immutable parallel safe
 return case

@@ -1,8 +1,8 @@
 -- Triggers that refuse each row with a value that a client of the database could not read. The triggers check each row
 -- that a role, a function or an import writes. If a trigger refuses a row, the SQL statement that writes the row fails.
--- Because of these triggers, no row of a table can make a view, a listing or an export fail. The triggers raise data
--- exceptions (class 22). A client that receives an error of the class 22 knows that the same statement will never
--- succeed.
+-- Because of the triggers in this file, no row of a table can make a view, a listing or an export fail. The triggers
+-- raise data exceptions (class 22). A client that receives an error of the class 22 knows that the same statement will
+-- never succeed.
 --
 -- The triggers on ledger.trial and ledger.manager do not check updates of columns that only the functions of the ledger
 -- compute, such as `lease_until`. A heartbeat changes only the columns `state` and `lease_until`, so a heartbeat fires

@@ -2,7 +2,7 @@
 -- refusal. Users see the reason in the view ledger.refusals. Another worker can claim the trial at once, or after the
 -- pause that ledger.release_pause returns. The attempt gets the outcome `released`, so the attempt is neither a failed
 -- attempt nor a lost attempt. For some time after a refusal, the worker should pass the id of the study in the argument
--- `leave_out` of ledger.claim. Because of the argument `leave_out`, ledger.claim returns no trial of the study.
+-- `leave_out` of ledger.claim. ledger.claim returns no trial of a study whose id is in `leave_out`.
 --   reason: the reason for the refusal, which users can read. The function stores the first 1000 characters of the
 --     reason.
 -- The ledger keeps at most one refusal for each pair of a worker and a study. The function records a refusal only if

@@ -7,7 +7,7 @@
 --   metrics: null, or an array with one element for each step. An element is an object with the metrics of the step, or
 --     null.
 -- Answers:
---   continue: the function recorded the reports, and the training goes on.
+--   continue: the function recorded the reports, and the worker continues the training.
 --   stale: another worker has claimed the trial, or the trial has ended. The function recorded nothing.
 --   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
 create or replace function ledger.report(

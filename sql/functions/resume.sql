@@ -1,6 +1,7 @@
 -- Resume a paused or failed study, and notify the workers. If a stopping criterion has ended a study, the study is
--- complete. After a criterion has ended a study, the study runs again only with other criteria (ledger.set_criteria).
--- The function returns the state of the study after the call, or `unknown` if the study does not exist.
+-- complete. After a criterion has ended a study, the study runs again only if a user changes the criteria
+-- (ledger.set_criteria). The function returns the state of the study after the call, or `unknown` if the study does not
+-- exist.
 create or replace function ledger.resume(study_id int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

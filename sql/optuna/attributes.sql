@@ -1,7 +1,7 @@
--- For Optuna, each key of a study's definition (the column `spec`) is a user attribute of the study. Other user
--- attributes of the study are the budget, the stopping criteria, the state, the reason for the state, the best value,
--- the tags and the attributes that a user has set. If a user has set an attribute with the name of another attribute of
--- the view, the view adds the prefix `attributes_` to the name of the user's attribute.
+-- For Optuna, each key of a study's definition (the column `spec`) is a user attribute of the study. In addition, the
+-- user attributes of a study include the budget, the stopping criteria, the state, the reason for the state, the best
+-- value, the tags and the attributes that a user has set. If a user's attribute has the same name as another attribute
+-- of the study, the view adds the prefix `attributes_` to the name of the user's attribute.
 create or replace view optuna.study_user_attributes as
 select
   study.id * 1048576::bigint + attribute.place as study_user_attribute_id,

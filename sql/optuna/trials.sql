@@ -59,10 +59,10 @@ from optuna.ledger_trials
 where trial_id is not null;
 
 -- The value of a numeric parameter is the number itself. The value of a categorical parameter is the index of the
--- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts, so the view shows a
--- choice that is a list or an object as JSON text. Optuna has no distribution that contains only the powers of a
--- number. Therefore the view shows a logarithmic distribution of all numbers in the range if the dimension of a
--- parameter has the key `powers_of`.
+-- chosen value in the list of choices. Optuna's choices are null, booleans, numbers and texts. Therefore the view
+-- converts each list and each object among the choices into a JSON text. Optuna has no distribution that contains only
+-- the powers of a number. Therefore, if the dimension of a parameter has the key `powers_of`, the view shows a
+-- logarithmic distribution of all numbers in the range.
 create or replace view optuna.trial_params as
 select
   trial.trial_id * 1048576::bigint + dimension.place as param_id,
@@ -100,7 +100,7 @@ cross join lateral (
         where choice.value = trial.params -> (dimension.of ->> 'name'))
       -- If the JSON value of a numeric parameter is not a number, the view has no row for the parameter. A number that
       -- is too small for a double becomes 0, so that the view never fails. The view does not call ledger.number,
-      -- because a reader of the view may have no privilege in the schema ledger.
+      -- because a reader of the view may have no privilege in the schema `ledger`.
       when jsonb_typeof(trial.params -> (dimension.of ->> 'name')) = 'number' then
         case when abs((trial.params ->> (dimension.of ->> 'name'))::numeric) < 2.5e-324 then 0
              else (trial.params ->> (dimension.of ->> 'name'))::float8 end
@@ -108,7 +108,7 @@ cross join lateral (
 where trial.trial_id is not null and found.value is not null;
 
 -- The value of each complete trial. The view computes the same value as the function ledger.value. The view calls
--- neither ledger.value nor ledger.number, because a reader of the view may have no privilege in the schema ledger.
+-- neither ledger.value nor ledger.number, because a reader of the view may have no privilege in the schema `ledger`.
 create or replace view optuna.trial_values as
 select
   trial.trial_id as trial_value_id,
@@ -162,8 +162,8 @@ cross join lateral (
 where trial.trial_id is not null;
 
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
--- trial. The view adds the prefix `metrics_` to the name of a metric. If a user's attribute has the same name as a
--- metric or another fact about the trial, the view adds the prefix `attributes_` to the name of the user's attribute.
+-- trial. The view adds the prefix `metrics_` to the name of a metric. If a user's attribute has the same name as
+-- another attribute of the trial, the view adds the prefix `attributes_` to the name of the user's attribute.
 create or replace view optuna.trial_user_attributes as
 select
   trial.trial_id * 1048576::bigint + attribute.place as trial_user_attribute_id,

@@ -1,8 +1,8 @@
 -- How long do proposals take? For each iteration, the query shows the seconds for fitting the surrogate, and the
--- seconds for proposing the points. The query also shows the sum of the two times as a percentage of the iteration's
--- duration. If the optimizer needed no time, the iteration would be shorter by the shown percentage. The column
--- `fitted_to` contains the number of trials to which the manager fitted the surrogate. The column `fitted_to` is null
--- for random points and for forests.
+-- seconds for proposing the points. The query also shows the total time for fitting and proposing, as a percentage of
+-- the iteration's duration. If the optimizer needed no time, the iteration would be shorter by the shown percentage.
+-- The column `fitted_to` contains the number of trials to which the manager fitted the surrogate. The column
+-- `fitted_to` is null for random points and for forests.
 -- psql -f sql/queries/proposal_cost.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, iteration, size as trials, surrogate ->> 'estimator' as surrogate,

@@ -1,6 +1,6 @@
 -- The reports of the last attempt of each trial in the list `trials`. If an attempt has more than `points` reports, the
--- query returns only about `points` of the reports. The returned reports are at equal distances, and the last report is
--- always one of the returned reports. The column `reports` contains the number of all reports of the attempt.
+-- query returns a selection of about `points` reports. The returned reports are at equal distances, and the last report
+-- is always one of the returned reports. The column `reports` contains the number of all reports of the attempt.
 select trial, step, value, reports
 from (
   select

@@ -1,6 +1,6 @@
--- The names of the metrics in the `size` trials that follow the trial `after`. For each metric, the query returns one
--- row for each JSON type of the metric's values. Each row also contains the number of the last trial that the query has
--- read. If the trials have no metrics, the query returns one row in which the column `key` is null.
+-- The names of the metrics in the next `size` trials after the trial with the number `after`. For each metric, the
+-- query returns one row for each JSON type of the metric's values. Each row also contains the number of the last trial
+-- that the query has read. If the trials have no metrics, the query returns one row in which the column `key` is null.
 with page as materialized (
   select trial as number, metrics from ledger.trials
   where study_id = :study and trial > :after

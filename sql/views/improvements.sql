@@ -1,7 +1,7 @@
--- All improvements. An improvement is a trial that is better than all trials of the study with a lower number. When the
--- optimizer has received the losses of an iteration, the row of the iteration contains the numbers of the iteration's
--- improvements (ledger.mark_told). Therefore the view reads only the recorded improvements, and the trials of the
--- iterations whose losses the optimizer has not received.
+-- All improvements. An improvement is a trial that is better than all trials with a lower number in the same study.
+-- When the optimizer has received the losses of an iteration, the row of the iteration contains the numbers of the
+-- iteration's improvements (ledger.mark_told). Therefore the view reads only the recorded improvements, and the trials
+-- of the iterations whose losses the optimizer has not received.
 create or replace view ledger.improvements as
 select study_id, study, trial, iteration, loss, value
 from (

@@ -1,5 +1,5 @@
 -- All studies with their definitions and states. A role that can create studies can write any JSON value as an
--- objective, so the columns `objective_name` and `dataset` accept every JSON value.
+-- objective. Therefore the expressions of the columns `objective_name` and `dataset` accept every JSON value.
 create or replace view ledger.studies as
 select
   study.id as study_id,

@@ -264,7 +264,7 @@ def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, mo
     assert warned(url) == [], "without the roles, only the administrator can use the ledger"
     of = make_roles(url)
     (elsewhere,) = warned(url)
-    assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, where it")
+    assert elsewhere.startswith("every login of the ledger can connect to ledger, postgres, template1, and can")
     with psycopg.connect(url, autocommit=True) as superuser:
         for statement in re.findall(r"`(revoke [^`]+)`", elsewhere):
             superuser.execute(statement)
@@ -276,7 +276,7 @@ def test_db_check_names_each_right_that_stops_others_and_its_repair(tmp_path, mo
         superuser.execute("grant execute on function lo_create(oid), pg_advisory_lock(bigint) to public")
         (functions,) = warned(url)
         assert functions == (
-            "every role can fill the server's lock table or disk with 2 functions of PostgreSQL (lo_create,"
+            "every role can call 2 functions of PostgreSQL that can fill the server's lock table or disk (lo_create,"
             " pg_advisory_lock): run `ledger db psql -f sql/roles.sql` as a superuser"
         )
         older(superuser)
@@ -366,7 +366,7 @@ def test_a_role_without_the_right_is_told_which_right_is_missing(ledger, access,
     for role in ("ledger_owner", "ledger_worker"):
         code, _, error = access("add", name, "--as", "worker", database=of(role))
         assert (code, error.count("\n")) == (1, 1)
-        assert f"role {LOGINS[role]} may not create or drop logins (permission denied" in error
+        assert f"role {LOGINS[role]} has no right to create or drop logins (permission denied" in error
         assert "needs CREATEROLE, and on PostgreSQL 16 or newer also ADMIN OPTION on ledger_worker" in error
 
 

@@ -367,7 +367,7 @@ def test_optuna_is_let_in_and_shut_out_and_told_where_the_ledger_is(there, url, 
     code, out, _ = there("optuna", "status")
     assert (code, out) == (
         0,
-        "Optuna can read this ledger; the supported versions are optuna 5.0 and optuna-dashboard 0.21\n",
+        "Optuna can read this ledger; the ledger supports optuna 5.0 and optuna-dashboard 0.21\n",
     )
     assert json.loads(there("optuna", "status", "--json")[1]) == {
         "enabled": True,

@@ -132,7 +132,7 @@ def test_a_result_has_the_plots_of_the_report(db, connection, url):
     assert all(figure.layout.paper_bgcolor == "white" for figure in (plot.slice(), plot.timeline()))
     with pytest.raises(UsageError, match="slice: study a has no parameter 'D'"):
         plot.slice("D")
-    with pytest.raises(UsageError, match="contour needs two parameters, but one is named"):
+    with pytest.raises(UsageError, match="contour needs two parameters, but only one is given"):
         plot.contour("C")
     with pytest.raises(UsageError, match="contour: study a has no numeric parameter 'D'"):
         plot.contour("C", "D")

@@ -214,13 +214,13 @@ REFUSED = [
     ),
     (
         _set("iterations", 0, "best_loss", value=0.0),
-        "contains contradictory records, iteration 0: best_loss is 0.0, but the losses of the trials",
+        "contains contradictory records, iteration 0: `best_loss` is 0.0, but the losses of the trials",
     ),
     (
         _set("study", "spec_hash", value="0" * 64),
-        "contains contradictory records, the study itself: spec_hash is 00000000, but the hash of the settings is",
+        "contains contradictory records, the study itself: `spec_hash` is 00000000, but the hash of the settings is",
     ),
-    (_set("study", "spec", "seed", value=8), "contains contradictory records, the study itself: spec_hash"),
+    (_set("study", "spec", "seed", value=8), "contains contradictory records, the study itself: `spec_hash`"),
     (_set("study", "spec", "mode", value="odd"), "this version of the ledger cannot read the study's spec"),
     (_set("study", "name", value="a b"), 'name "a b" must consist of 1 to 100 letters'),
     # errors that only the database detects

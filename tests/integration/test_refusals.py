@@ -142,8 +142,8 @@ def test_a_manager_names_a_study_that_every_live_worker_refuses_once(connection,
     assert looks() == [], "the other worker may train it"
     protocol.refuse(connection, take(connection, worker="two"), "not allowed")
     assert looks() == [
-        "study s waits, because no live worker can load the study's objective: no package; not allowed; repair these"
-        " workers or start another worker, and see `ledger study show s`"
+        "study s waits, because no live worker can load the study's objective: no package; not allowed; repair a worker"
+        " or start another worker; `ledger study show s` shows the errors of the workers"
     ]
     assert looks() == []
     protocol.refuse(connection, take(connection, worker="two"), "no package")

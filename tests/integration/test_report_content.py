@@ -463,7 +463,7 @@ def test_a_study_without_contours_gives_the_reason(space, modelled, said):
     [
         (["C", "kernel"], "study s has no numeric parameter 'kernel'; there are C, depth, shift"),
         (["C", "shifted"], "no numeric parameter 'shifted'; did you mean 'shift'?"),
-        (["C", "C"], "contour needs two different parameters, but both are 'C'"),
+        (["C", "C"], "a contour plot needs two different parameters, but both parameters are 'C'"),
     ],
 )
 def test_wrong_parameters_of_a_contour_are_refused(names, said):

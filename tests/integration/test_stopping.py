@@ -351,8 +351,8 @@ def test_criteria_are_shown_and_moved(run, db, url, connection, monkeypatch, tmp
     [
         ({"target": 0.9}, "the study was stopped by its target 0.9, but no trial has reached this value"),
         ({"target": None}, "the criterion target stopped the study, but the study has no target"),
-        ({"stopped_by": "patience", "patience": 3}, "the patience is 3 trials, but the study stopped 0 trials after"),
-        ({"stopping_at": None}, "the criterion stopped_by is target, but stopping_at is None"),
+        ({"stopped_by": "patience", "patience": 3}, "the patience is 3 trials, but only 0 trials ended after"),
+        ({"stopping_at": None}, "`stopped_by` is target, but `stopping_at` is None"),
         ({"stopped_by": None, "stopping_at": None}, "the state is complete, but only 2 of 100 trials were proposed"),
     ],
 )

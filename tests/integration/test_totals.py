@@ -268,7 +268,7 @@ def test_a_list_that_the_database_ends_says_where_it_ended(db, connection, ledge
     assert code == 1
     assert len(out.splitlines()) == 3
     assert error == (
-        "ledger: the list is incomplete, because the database failed (the server is gone): --after 1 lists the other"
+        "ledger: the list is incomplete, because the database failed (the server is gone): --after 1 lists the missing"
         " trials\n"
     )
 
@@ -283,7 +283,7 @@ def test_the_last_iterations_are_shown(db, connection, ledger):
     _, out, _ = ledger("study", "show", "s", "--iterations", "2")
     lines = [line for line in out.splitlines() if line.startswith("iteration")]
     assert lines[1:] == [
-        "iterations 0 to 0 are not shown: --iterations 3 shows them",
+        "iterations 0 to 0 are not shown: --iterations 3 shows all iterations",
         "iteration 1: 1 trials, mean value 0.500000, best 0.500000",
         "iteration 2: 1 trials, mean value 0.500000, best 0.500000",
     ]

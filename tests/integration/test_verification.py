@@ -173,13 +173,13 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             "delete from ledger.attempt where trial = 2 and number = 1",
             "trial 2: attempt 1 is missing, and the next attempt is 2",
         ),
-        (f"{TRIAL} state = 'pending' where number = 1", "trial 1: the state is pending, but finished_at has a value"),
-        (f"{TRIAL} finished_at = null where number = 0", "trial 0: the state is complete, but finished_at has no val"),
-        (f"{TRIAL} loss = null where number = 0", "trial 0: the state is complete, but loss has no value"),
-        (f"{TRIAL} metrics = null where number = 0", "trial 0: the state is complete, but metrics has no value"),
-        (f"{TRIAL} error = null where number = 1", "trial 1: the state is failed, but error has no value"),
+        (f"{TRIAL} state = 'pending' where number = 1", "trial 1: the state is pending, but `finished_at` has a value"),
+        (f"{TRIAL} finished_at = null where number = 0", "trial 0: the state is complete, but `finished_at` has no"),
+        (f"{TRIAL} loss = null where number = 0", "trial 0: the state is complete, but `loss` has no value"),
+        (f"{TRIAL} metrics = null where number = 0", "trial 0: the state is complete, but `metrics` has no value"),
+        (f"{TRIAL} error = null where number = 1", "trial 1: the state is failed, but `error` has no value"),
         (f"{TRIAL} loss = 'nan' where number = 0", "trial 0: the loss nan is not finite"),
-        (f"{TRIAL} lease_until = now() where number = 0", "trial 0: the state is complete, but lease_until has a val"),
+        (f"{TRIAL} lease_until = now() where number = 0", "trial 0: the state is complete, but `lease_until` has"),
         (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
         (
             f"{TRIAL} state = 'cancelled' where number = 1",
@@ -190,7 +190,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         (f"{TRIAL} lost = 0 where number = 5", "trial 5: the trial records 0 lost attempts, but 1 attempts were lost"),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 0",
-            "trial 0: attempt 1 has not ended, but the trial is complete",
+            "trial 0: attempt 1 of 1 has not ended, and the trial is complete; only the last",
         ),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 3",
@@ -209,7 +209,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ATTEMPT} ended_at = null where trial = 0",
-            "trial 0: attempt 1 has the outcome complete, but ended_at is None",
+            "trial 0: attempt 1 has the outcome complete, but `ended_at` is None",
         ),
         (f"{ATTEMPT} outcome = 'stale' where trial = 0", "trial 0: the state is complete, but 0 attempts are complete"),
         (
@@ -231,7 +231,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{TRIAL} source = 'proposed' where number = 10",
-            "trial 10: the source is proposed, but retry_of is 1",
+            "trial 10: `source` is proposed, but `retry_of` is 1",
         ),
         (
             """update ledger.trial set params = params || '{"x": 7}' where number = 9""",
@@ -251,15 +251,15 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ITERATION} mean_loss = mean_loss + 1e-9 where number = 3",
-            "iteration 3: mean_loss is .*, but the losses of the trials result in",
+            "iteration 3: `mean_loss` is .*, but the losses of the trials result in",
         ),
         (
             f"{ITERATION} best_loss = 0 where number = 1",
-            "iteration 1: best_loss is 0.0, but the losses of the trials result in",
+            "iteration 1: `best_loss` is 0.0, but the losses of the trials result in",
         ),
         (
             f"{ITERATION} mean_loss = 1 where number = 6",
-            "iteration 6: mean_loss is 1.0, but the losses of the trials result in None",
+            "iteration 6: `mean_loss` is 1.0, but the losses of the trials result in None",
         ),
         (
             "update ledger.study set budget = 9",
@@ -275,11 +275,11 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             "update ledger.study set finished_at = null",
-            "the study itself: the state is complete, but finished_at is None",
+            "the study itself: the state is complete, but `finished_at` is None",
         ),
         (
             """update ledger.study set spec = jsonb_set(spec, '{objective,function}', '"m:g"')""",
-            "the study itself: spec_hash is .*, but the hash of the settings is",
+            "the study itself: `spec_hash` is .*, but the hash of the settings is",
         ),
         (
             """update ledger.trial set params = params || '{"x": 0.5}' where number = 8""",
@@ -295,22 +295,22 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ITERATION} first_trial = 3 where number = 2",
-            "iteration 2: first_trial is 3, but should be 6",
+            "iteration 2: `first_trial` is 3, but the first trial is trial 6",
         ),
         (
             f"{ITERATION} told = 77 where number = 2",
-            "iteration 3: told is 4, but no iteration has told = 3",
+            "iteration 3: `told` is 4, but no iteration has `told` = 3",
         ),
         *(
             (
                 f"{ITERATION} {column} = coalesce({column}, 0) + 1 where number = 2",
-                rf"iteration 2: {column} is \d+, but the trials of the told iterations result in \d+",
+                rf"iteration 2: `{column}` is \d+, but the value computed from the trials is \d+",
             )
             for column in (*(f"total_{kind}" for kind in KINDS), "last_complete")
         ),
         (
             f"{ITERATION} improvements = array[0, 1] where number = 0",
-            r"iteration 0: improvements is \[0, 1\], but the trials of the told iterations result in \[0\]",
+            r"iteration 0: `improvements` is \[0, 1\], but the value computed from the trials is \[0\]",
         ),
     ],
 )

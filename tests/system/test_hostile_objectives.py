@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ledger.objectives import Context, orphans
-from ledger.objectives.form import StoredFile
+from ledger.objectives.form import FileReference
 from ledger.worker import cgroup
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.outcome import AttemptOutcome
@@ -304,7 +304,7 @@ def test_a_worker_stays_in_control_if_an_objective_changes_its_descriptors(tmp_p
 def test_an_objective_inherits_no_dataset_of_another_study(trainer, tmp_path):
     (tmp_path / "mine.py").write_text(CHANNEL)
     content, dataset = b"a,y\n" + b"1,no\n2,yes\n" * 10, DatasetFile()
-    entry = StoredFile("a.csv", hashlib.sha256(content).hexdigest(), "csv")
+    entry = FileReference("a.csv", hashlib.sha256(content).hexdigest(), "csv")
     assert dataset.fetch(entry, lambda *_: content, lambda: True)
     objective = {"model": "svm", "data": {**vars(entry), "target_column": "y"}}
     for number in range(2):

@@ -49,7 +49,7 @@ def test_a_worker_told_to_leave_finishes_its_trial_and_claims_no_other(program, 
     _, error = worker.communicate()
     assert worker.returncode == 0, error
     assert attempts(program) == [(0, "complete")]
-    assert "after 1 attempts" in error
+    assert "after it ran 1 attempts of trials" in error
     finish(program)
 
 

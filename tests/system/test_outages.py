@@ -190,7 +190,7 @@ def test_a_read_only_standby_is_waited_for_until_it_is_promoted(postgres, search
     postgres.data.joinpath("standby.signal").touch()
     postgres.start()
     for process in (search.manager, search.worker):
-        search.said(process, "this server is a standby: write the primary")
+        search.said(process, "this server is a standby: write the address of the primary")
     error = search.program.run("study", "pause", "own", "--give-up-after", "0", code=1)
     assert "read-only" in error
     assert "own" in search.program.run("study", "list")

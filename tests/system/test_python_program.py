@@ -233,8 +233,8 @@ if __name__ == "__main__":
     assert out == [
         [
             "LedgerError",
-            "ask: study held needs the results of 2 running trials of this program before its next proposal: tell() one"
-            ' of these trials first, or give the study mode="steady" or a larger batch_size',
+            "ask: study held needs the results of 2 running trials of this program before its next proposal: call"
+            ' tell() for a running trial first, or pass mode="steady" or a larger batch_size to Study()',
         ],
         ["UsageError", "tell: trial 0: the objective returned nan; return a finite number"],
         ["UsageError", "tell: trial 9 of study held is not a running trial of this program: call ask() first"],

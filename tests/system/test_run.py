@@ -227,7 +227,7 @@ def test_a_worker_waits_for_its_study_and_leaves_after_max_trials(program):
     manager = program.start("manager", "own.toml")
     _, error = worker.communicate()
     assert worker.returncode == 0, error
-    assert "after 1 attempts" in error
+    assert "after it ran 1 attempts of trials" in error
     program.run("worker", "--study", "own", "--allow", "mine", "--until-complete")
     out, error = manager.communicate()
     assert manager.returncode == 0, error

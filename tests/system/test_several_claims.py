@@ -98,7 +98,7 @@ def test_a_worker_told_to_leave_returns_the_trials_it_has_not_begun(search):
     (search.folder / "go").touch()
     _, error = search.first.communicate()
     assert search.first.returncode == 0, error
-    assert f"has stopped after {EVENT + 1} attempts" in error
+    assert f"has stopped after it ran {EVENT + 1} attempts of trials" in error
     assert search.outcomes(0, EVENT) == ["complete"] * (EVENT + 1)
     document = search.ends(search.worker())
     assert {trial["lost"] for trial in document["trials"]} == {0}

@@ -121,6 +121,6 @@ def test_a_heartbeat_of_a_lost_claim_ends_its_training_not_the_worker(search):
     search.let(2)
     said, *_ = search.ends(worker, other)
     assert "the claim is no longer valid, so the worker stops the training" in said
-    assert "has stopped after 1 attempts" in said
+    assert "has stopped after it ran 1 attempts of trials" in said
     document = search.program.document("own")
     assert [attempt["outcome"] for attempt in document["attempts"]] == ["lost", "complete"]

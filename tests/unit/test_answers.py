@@ -58,11 +58,11 @@ def test_an_answer_of_the_trainer_is_its_outcome():
         (b'{"loaded": true}', "the number of the job is not an integer"),
         (b'{"job": "3", "loaded": true}', "the number of the job is not an integer"),
         (b'{"job": true, "loaded": true}', "the number of the job is not an integer"),
-        (b'{"job": 3, "loaded": false}', "the answer has the fields loaded"),
-        (b'{"job": 3, "loaded": true}', "the answer has the fields loaded"),
-        (b'{"job": 3, "loaded": true, "code": null, "differing": 5}', "the field differing is not a text"),
+        (b'{"job": 3, "loaded": false}', "the answer has a wrong set of fields: loaded"),
+        (b'{"job": 3, "loaded": true}', "the answer has a wrong set of fields: loaded"),
+        (b'{"job": 3, "loaded": true, "code": null, "differing": 5}', 'the field "differing" is not a text'),
         (b'{"job": 3, "loaded": true, "code": [], "differing": null}', "the code is not an object with a list of"),
-        (b'{"job": 3}', "the answer has the fields "),
+        (b'{"job": 3}', "the answer has a wrong set of fields: "),
     ],
 )
 def test_a_line_that_is_no_answer_is_malformed(line, reason):

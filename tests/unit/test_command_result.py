@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.objectives.command_result import LARGEST_RESULT, ReportLines, from_file, from_output
+from ledger.objectives.command_result import LARGEST_RESULT, ReportParser, from_file, from_output
 from ledger.objectives.result import InvalidResultError, to_result
 
 
@@ -163,7 +163,7 @@ def test_a_result_file_that_is_no_regular_file_blocks_nothing(tmp_path):
 
 
 def test_reports_are_lines_with_a_step_and_a_value():
-    lines = ReportLines()
+    lines = ReportParser()
     assert lines.read(b'{"step": 0, "value": 1}\n{"value": -2.5, "step": 7, "rate": 0.1}\r') == [(0, 1), (7, -2.5)]
     assert lines.read(b'\nepoch 8: {"step": 8, "value": 1}\n{"step": 9') == []
     assert lines.read(b', "value": ') == []
@@ -194,7 +194,7 @@ def test_reports_are_lines_with_a_step_and_a_value():
 )
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
 def test_another_line_is_no_report_however_it_arrives(line, piece):
-    lines = ReportLines()
+    lines = ReportParser()
     output = line + b'\n{"step": 3, "value": 0.5}\n'
     found = []
     for start in range(0, len(output), piece):
@@ -204,7 +204,7 @@ def test_another_line_is_no_report_however_it_arrives(line, piece):
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b'{"step": 1, "value": 2}', b"\n"]), max_size=20))
 def test_any_output_is_searched_for_reports(parts):
-    lines = ReportLines()
+    lines = ReportParser()
     for part in parts:
         for step, _ in lines.read(part):
             assert step >= 0

@@ -84,7 +84,7 @@ def test_an_unlike_study_is_refused_or_set_apart(objective, what):
     curves = [curve("a", objective=SVM), curve("b", objective=objective), curve("c", objective=SVM)]
     with pytest.raises(UsageError) as refused:
         compared(*curves)
-    assert str(refused.value).startswith(f"study b has another {what}; leave the study out")
+    assert str(refused.value).startswith(f"study b has another {what}; leave study b out")
     apart = compared(*curves, set_apart=True)
     assert [[study.name for study in group.studies] for group in apart.groups] == [["a", "c"], ["b"]]
     with pytest.raises(LedgerError, match="the comparison has several groups, so it has no best study"):
@@ -111,8 +111,11 @@ def test_a_file_is_known_by_its_content():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "0 studies are given; give 1 to 12 studies"),
-        ([str(number) for number in range(MOST_STUDIES + 1)], "13 studies are given; give 1 to 12 studies"),
+        ([], "0 studies are given; pass the names of 1 to 12 studies"),
+        (
+            [str(number) for number in range(MOST_STUDIES + 1)],
+            "13 studies are given; pass the names of 1 to 12 studies",
+        ),
         (["a", "b", "a"], 'study "a" is given twice'),
         ([None], "the name of a study must be a text"),
     ],

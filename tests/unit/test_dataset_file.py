@@ -11,7 +11,7 @@ import pytest
 from ledger.database import protocol
 from ledger.database.protocol import ClaimedTrial
 from ledger.errors import LedgerError
-from ledger.objectives.form import StoredFile
+from ledger.objectives.form import FileReference
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import PIECE, DatasetFile
 from ledger.worker.refusals import ObjectiveLoadError
@@ -29,8 +29,8 @@ class Ledger:
         return None if content is None else content[first : first + size]
 
 
-def named(sha256: str) -> StoredFile:
-    return StoredFile("a\nb.csv", sha256, "csv")
+def named(sha256: str) -> FileReference:
+    return FileReference("a\nb.csv", sha256, "csv")
 
 
 def content(dataset: DatasetFile) -> bytes:

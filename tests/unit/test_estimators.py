@@ -173,7 +173,7 @@ def test_an_estimator_of_another_package_needs_permission():
 
 def test_a_step_that_does_not_transform_is_refused():
     with pytest.raises(
-        LedgerError, match="'sklearn.svm:SVC' has no method transform, which a step before the last one"
+        LedgerError, match="'sklearn.svm:SVC' has no method transform, which a step before the last step"
     ):
         builder("first=sklearn.svm:SVC", "second=sklearn.svm:SVC")
 

@@ -119,7 +119,7 @@ def test_an_unknown_metric_is_refused_with_the_known_names():
         XGBClassifier(n_estimators=2, n_jobs=1, callbacks=[for_xgboost.ReportCallback(CONTEXT, "logloss")]).fit(
             X_TRAIN, Y_TRAIN, eval_set=[(X_TEST, Y_TEST)], verbose=False
         )
-    with pytest.raises(ValueError, match="it has no metrics, because it has no evaluation set"):
+    with pytest.raises(ValueError, match="the training has no metrics, because the training has no evaluation set"):
         XGBClassifier(n_estimators=2, n_jobs=1, callbacks=[for_xgboost.ReportCallback(CONTEXT, "a")]).fit(
             X_TRAIN, Y_TRAIN
         )

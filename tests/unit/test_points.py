@@ -78,7 +78,10 @@ def test_several_points_stand_a_line_each():
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b'{"C": 1, "depth": 2, "kernel": "rbf"}', "p:2: line 1 has the same point; remove one of the two lines"),
+        (
+            b'{"C": 1, "depth": 2, "kernel": "rbf"}',
+            "p:2: the point is the same as in line 1; remove one of the two lines",
+        ),
         (b'{"C": NaN, "depth": 2, "kernel": "rbf"}', "p:2: parameter 'C': NaN is not in [0.001, 1000.0]"),
         (b'{"C": "1", "depth": 2, "kernel": "rbf"}', "p:2: parameter 'C': \"1\" is not a number"),
         (b'{"C": 1, "depth": 2}', "p:2: parameter 'kernel' of the space is missing"),

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Proposal, ProposalInput, environment, propose
-from ledger.proposals.skopt_space import SkoptSpace
+from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.space import Space
 from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS
 from tests.unit.proposed import CATEGORIES, GRIDS, INTEGERS, MIXED, make, observed
@@ -76,7 +76,7 @@ def test_a_grid_and_ordered_choices_have_one_column_and_a_constant_none() -> Non
     assert surrogate is not None
     # amplitude, one length for each column, noise
     assert len(surrogate["theta"]) == 1 + 4 + 1
-    searched = SkoptSpace(study.space)
+    searched = SpaceConverter(study.space)
     assert [str(dimension) for dimension in searched.dimensions()] == [
         f"Integer(low=0, high={last}, prior='uniform', transform='normalize')" for last in (5, 4, 127, 3)
     ]
@@ -90,7 +90,7 @@ def test_a_grid_and_ordered_choices_have_one_column_and_a_constant_none() -> Non
 
 
 def test_all_values_of_a_grid_are_equally_probable_at_random() -> None:
-    searched = SkoptSpace(Space.from_toml({"rate": GRIDS["rate"], "size": GRIDS["size"]}))
+    searched = SpaceConverter(Space.from_toml({"rate": GRIDS["rate"], "size": GRIDS["size"]}))
     drawn = searched.random(4000, 0)
     for name, values in (("rate", [1e-5, 1e-4, 1e-3, 1e-2, 1e-1]), ("size", ["s", "m", "l", "xl"])):
         counts = [sum(point[name] == value for point in drawn) for value in values]
@@ -298,7 +298,7 @@ def test_forests_propose_log_uniform_integers_within_reach_of_the_best() -> None
 
 
 def test_random_integers_are_drawn_evenly_to_their_ends() -> None:
-    searched = SkoptSpace(Space.from_toml({"n": {"type": "integer", "low": 1, "high": 4}}))
+    searched = SpaceConverter(Space.from_toml({"n": {"type": "integer", "low": 1, "high": 4}}))
     drawn = [point["n"] for point in searched.random(4000, 0)]
     assert all(900 < drawn.count(number) < 1100 for number in range(1, 5))
 
@@ -314,7 +314,7 @@ def test_a_real_stays_within_its_bounds_on_the_way_to_skopt_and_back(
 ) -> None:
     low, high = pair
     space = Space.from_toml({"x": {"type": "real", "low": low, "high": high, "prior": prior}})
-    searched = SkoptSpace(space)
+    searched = SpaceConverter(space)
     assert searched.params([0.0]) == {"x": low}
     assert searched.params([1.0]) == {"x": high}
     assert space.contains(searched.params([share]))
@@ -408,4 +408,5 @@ def test_a_model_that_knows_only_some_of_the_trials_says_so(monkeypatch: pytest.
     proposal = propose(study, 1, 0, 2, ProposalInput(history))
     assert proposal.surrogate is not None
     assert proposal.surrogate["known"] < proposal.surrogate["observations"] == 30
-    assert f"2 surrogate points (fitted to {proposal.surrogate['known']} of 30 trials) proposed in" in str(proposal)
+    fit = f"the surrogate is fitted to {proposal.surrogate['known']} of 30 trials"
+    assert f"2 surrogate points ({fit}) proposed in" in str(proposal)

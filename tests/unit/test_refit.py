@@ -169,7 +169,7 @@ def test_an_estimator_of_own_code_needs_a_permission(tmp_path, monkeypatch):
     own = spec_of({"estimator": "own_forest:Scaler", "dataset": "iris"})
     with pytest.raises(UsageError, match=r"which this call does not permit; pass allow=\['own_forest'\]"):
         refit("s", own, 0, {}, [], 1, ())
-    with pytest.raises(UsageError, match=r"allow must be a list of packages, such as \['own_forest'\]"):
+    with pytest.raises(UsageError, match=r"`allow` must be a list of packages, such as \['own_forest'\]"):
         refit("s", own, 0, {}, [], 1, "own_forest")
     fitted = refit("s", own, 0, {"n_estimators": 5}, [], 1, ["own_forest"])
     ran = run(best_code("s", own, 0, 0.5, {"n_estimators": 5}, []))
@@ -206,7 +206,7 @@ def test_two_classes_with_one_name_stay_apart(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("threads", [0, -1, 2.0, True, 100_000])
 def test_the_number_of_threads_is_bounded(threads):
-    with pytest.raises(UsageError, match="threads must be an integer from 1 to 1,024"):
+    with pytest.raises(UsageError, match="`threads` must be an integer from 1 to 1,024"):
         refit("s", spec_of(BUNDLED[0][0]), 0, {}, [], threads, ())
 
 

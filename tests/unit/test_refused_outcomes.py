@@ -72,8 +72,8 @@ def test_an_attempt_whose_every_outcome_is_refused_is_left_and_named(caplog):
         trials.deliver(ledger.call)
     assert ledger.losses == ledger.errors == {}
     assert [record.message for record in caplog.records] == [
-        f"s trial {trial}: the database refused to record a result or a failure of this attempt"
-        " (the error is too rude); the attempt will be lost"
+        f"s trial {trial}: the database refused each outcome of this attempt (the error is too rude); after the"
+        " end of the lease, the ledger will record the attempt as lost"
         for trial in range(len(OUTCOMES))
     ]
 

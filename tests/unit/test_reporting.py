@@ -171,8 +171,8 @@ def test_several_threads_can_report(channels):
         ({"job": 3, "step": None, "loss": 0.5}, "step null is not an integer"),
         ({"job": 3, "step": 1, "loss": "0.5"}, 'loss "0.5" is not a finite number'),
         ({"job": 3, "step": 1, "loss": 10**400}, "is not a finite number"),
-        ({"job": 3, "step": 1}, "the answer has the fields step"),
-        ({"job": 3, "step": 1, "loss": 1, "metrics": {}}, "the answer has the fields step, loss, metrics"),
+        ({"job": 3, "step": 1}, "the answer has a wrong set of fields: step"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {}}, "the answer has a wrong set of fields: step, loss, metrics"),
         ({"step": 1, "loss": 1}, "the number of the job is not an integer"),
     ],
 )
@@ -185,5 +185,5 @@ def test_a_forged_report_is_malformed(answer, reason):
 def test_a_report_belongs_to_a_job_that_trains():
     line = b'{"job": 3, "step": 1, "loss": null}'
     assert parse_answer(line, trains=True) == TrainerAnswer(3, Report(1, None))
-    with pytest.raises(MalformedAnswerError, match="the answer has the fields step, loss"):
+    with pytest.raises(MalformedAnswerError, match="the answer has a wrong set of fields: step, loss"):
         parse_answer(line, trains=False)

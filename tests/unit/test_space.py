@@ -132,15 +132,15 @@ def jsonb(value: Any) -> Any:
         ({"k": {"type": "categorical", "choices": "{}"}}, 'choices "{}" must be a list of at least one value'),
         (
             {"k": {"type": "categorical", "choices": ["a"], "ordered": 1}},
-            "[space] k: ordered 1 is neither true nor false",
+            '[space] k: the key "ordered" must be true or false, not 1',
         ),
         (
             {"k": {"type": "categorical", "choices": ["a"], "tuples": 1}},
-            "[space] k: tuples 1 is neither true nor false",
+            '[space] k: the key "tuples" must be true or false, not 1',
         ),
         (
             {"k": {"type": "categorical", "choices": ["a"], "tuples": [1]}},
-            "[space] k: tuples [1] is neither true nor false",
+            '[space] k: the key "tuples" must be true or false, not [1]',
         ),
         (
             {"k": {"type": "categorical", "choices": [[1, True], (True, 1.0)]}},

@@ -174,7 +174,7 @@ def test_each_model_has_a_space_by_default(model: str) -> None:
         ({"name": "a\n"}, 'name "a\\n" must consist of'),
         ({"acq_func": "UCB"}, '--acq-func or LEDGER_ACQ_FUNC: unknown "UCB"; choose EI, LCB, PI, MES, EIps, PIps'),
         ({"acq_func": "gp_hedge"}, "the ledger does not record the gains that gp_hedge needs; choose EI, "),
-        ({"acq_func": "PVRS"}, "fails in discrete spaces"),
+        ({"acq_func": "PVRS"}, "fails if the space is discrete"),
         ({"base_estimator": "SVR"}, 'unknown "SVR"; choose GP, RF, ET'),
         ({"base_estimator": "gbrt"}, "raises an error with the current scikit-learn; choose GP, RF, ET"),
         ({"base_estimator": "dummy"}, "it fits no model; choose GP, RF, ET"),
@@ -510,7 +510,7 @@ def test_an_estimator_of_an_option_replaces_the_model_of_the_file(write: Any) ->
         ({"estimator": "sklearn.svm"}, "estimator: estimator 'sklearn.svm' must have the form package.module:Class"),
         (
             {"steps": {"svr": "sklearn.svm:SVR"}},
-            "steps: a pipeline needs at least two steps, but the setting steps has 1; use",
+            'steps: a pipeline needs at least two steps, but "steps" has 1; for a single step, use',
         ),
         (
             {"steps": {"a__b": FOREST, "c": FOREST}},
@@ -536,7 +536,7 @@ def test_an_estimator_of_an_option_replaces_the_model_of_the_file(write: Any) ->
             "the dataset diabetes is for a regression; choose the data",
         ),
         ({"dataset": "diabetes", "metric": "accuracy"}, '[objective] metric: "accuracy" scores a classification, but'),
-        ({"repeats": 3}, "[objective]: repeats needs the number of folds; add cv"),
+        ({"repeats": 3}, '[objective]: the setting "repeats" needs a number of folds; add the setting "cv"'),
         ({"repeats": 1, "cv": 3}, "[objective] repeats: 1 must be greater than or equal to 2"),
         ({"class_weights": "heavy"}, "[objective] class_weights: "),
         ({"class_weights": {}}, '[objective] class_weights: {} must be "balanced", or a table with a positive number'),
@@ -603,7 +603,10 @@ def test_a_data_file_records_the_roles_of_its_columns(flats: dict[str, Any]) -> 
             "holdout and cv exclude each other, because the hold-out file replaces the split; remove one",
         ),
         ({"holdout": "later.csv", "group_column": "owner"}, "holdout and group_column exclude each other"),
-        ({"holdout": "flats.csv"}, "the hold-out file has the same content as the data file; use other rows"),
+        (
+            {"holdout": "flats.csv"},
+            "the hold-out file has the same content as the data file; use a file with other rows",
+        ),
         ({"holdout": "none.csv"}, "--holdout or LEDGER_HOLDOUT: none.csv: No such file or directory; give the path of"),
         ({"time_column": "day", "cv": 3, "repeats": 2}, "repeats and time_column exclude each other, because a split"),
         (

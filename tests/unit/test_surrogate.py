@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, ProposalInput, propose
-from ledger.proposals.skopt_space import SkoptSpace
+from ledger.proposals.skopt_space import SpaceConverter
 from ledger.proposals.surrogate import Surrogate
 from ledger.study.spec import StudySpec
 from tests.unit.snapshots import SPACE, loss, snapshot
@@ -18,7 +18,7 @@ def fitted(estimator="GP", trials=60, space=None, of=loss, failed=()):
     """A surrogate of a function at random points, and its input."""
     spec = {**snapshot(1, 4, estimator=estimator).study.spec, "space": space or SPACE}
     study = StudySpec.from_spec("s", 20, spec)
-    points = SkoptSpace(study.space).random(trials, 3)
+    points = SpaceConverter(study.space).random(trials, 3)
     observations = [Observation(one, None if n in failed else of(one), 1.0) for n, one in enumerate(points)]
     recorded = propose(study, 9, 0, 1, ProposalInput(observations)).surrogate
     given = ProposalInput(observations, surrogate=recorded)

@@ -119,13 +119,13 @@ def rows(*lines, header="a,y"):
         ("a,y\n1,no\n2,no\n", 't.csv: column "y": every row has the class "no"; a classifier needs two or more'),
         (
             "a,y\n1,0.5\n2,1.5\n",
-            "t.csv: a split has only 1 row for scoring, but a regression needs 2 rows; add rows to the 2",
+            "t.csv: a split of 2 rows has only 1 row for scoring, but a regression needs 2 rows for scoring; add rows",
         ),
         ("a,y\n,0\n,1\n", 't.csv: column "a" has no value in any row; leave the column out'),
         ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
         (
             "a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n",
-            't.csv: column "y": a fifth of 8 rows is too few for scoring',
+            't.csv: column "y": only a fifth of the 8 rows is for scoring, which is too few for',
         ),
         (
             "a,y\n" + "".join(f"n{row},{row % 2}\n" for row in range(101)),
@@ -358,7 +358,7 @@ def test_an_unusable_column_with_a_role_is_refused_with_its_place(text, roles, t
         (
             {"y": [1.5, 2.5] * 3},
             4,
-            "a split has only 1 row for scoring, but a regression needs 2 rows; add rows to the 6",
+            "a split of 6 rows has only 1 row for scoring, but a regression needs 2 rows for scoring; add rows",
         ),
         ({"y": [1.5, 2.5] * 5, "g": ["a"] * 10}, None, 'column "g": all rows belong to one group; a split needs'),
         (
@@ -373,7 +373,7 @@ def test_an_unusable_column_with_a_role_is_refused_with_its_place(text, roles, t
             " and one group",
         ),
         ({"y": [1.5, 2.5, 3.5], "t": [1, 2, 3]}, 5, "3 rows are too few for a split by time into 6 parts; add rows"),
-        ({"y": [1.5, 2.5] * 4, "t": range(8)}, 6, "a split has only 1 row for scoring, but a regression needs 2 rows"),
+        ({"y": [1.5, 2.5] * 4, "t": range(8)}, 6, "a split of 8 rows has only 1 row for scoring, but a regression"),
     ],
 )
 def test_too_few_rows_or_groups_are_refused(columns, folds, said):

@@ -1,4 +1,4 @@
-"""The code of an objective, which consists of the functions, classes, values and files that the objective uses.
+"""The functions, classes, values and files that make up the code of an objective.
 
 The ledger computes a hash of each function, class, value and file. The ledger compares the hashes to find changes of
 the code.

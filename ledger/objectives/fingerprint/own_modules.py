@@ -18,10 +18,11 @@ _INSTALLED = ("site-packages", "dist-packages")
 
 
 class OwnModules:
-    """The modules of the package that defines an objective, and the modules in the same folder as this package.
+    """The modules that belong to the user's code: the modules of the objective's package, and the modules in the same
+    folder as this package.
 
-    A module in the same folder as the package belongs to the user's code. For example, ``helpers.py`` is in the same
-    folder as ``objective.py``. If the folder contains installed packages, a module must also be in the same
+    A module in the same folder as the objective's package belongs to the user's code. For example, ``helpers.py`` is in
+    the same folder as ``objective.py``. If the folder contains installed packages, a module must also be in the same
     distribution as the objective's package. A distribution contains the same modules on every machine, so the class
     selects the same modules on every machine. The ledger's own modules never belong to the user's code.
 

@@ -27,7 +27,7 @@ _MOST_VERSIONS = 150
 
 
 def git_state(folder: str, files: Iterable[str]) -> tuple[str | None, bool | None]:
-    """Return the commit of a folder's git repository, and whether the files are equal to the files in the commit.
+    """Return the commit of a folder's git repository, and whether the given files are equal to the files in the commit.
 
     The function itself compares the files, and does not call `git status`. The configuration of a repository can name
     programs, and `git status` would run these programs.
@@ -104,7 +104,7 @@ def _packages_of(distribution: "Distribution") -> set[str]:
 
 
 def _is_committed(file: Path, recorded: str | None) -> bool:
-    """Return whether the content of a file has the hash that a commit has recorded for the file."""
+    """Return whether the hash of a file's content is equal to the file's hash in a commit."""
     if recorded is None:
         return False
     try:
@@ -118,7 +118,7 @@ def _is_committed(file: Path, recorded: str | None) -> bool:
 def _git(folder: str, *arguments: str) -> str | None:
     # Environment variables such as GIT_DIR would make git read another repository. The configuration of a repository
     # can name a program that fetches missing objects. Without the variables GIT_NO_LAZY_FETCH and GIT_ALLOW_PROTOCOL,
-    # git could run this program.
+    # git could run a program from the configuration of the repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment |= {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
     command = ["git", "-C", folder, "-c", "core.fsmonitor=false", "--no-optional-locks", *arguments]

@@ -20,9 +20,9 @@ MOST_PARTS = 500
 # JSON.
 LARGEST_TEXTS = 400_000
 _LONGEST_NAME = 200
-# Largest number of changed parts that a message names.
+# Largest number of changed parts in a message.
 _MOST_NAMED = 5
-# Largest number of parts that a list of watched parts names.
+# Largest number of parts in a list of watched parts.
 _MOST_LISTED = 40
 
 
@@ -66,7 +66,7 @@ class CodePart:
 
 @dataclass(frozen=True)
 class ObjectiveCode:
-    """The code of an objective, which consists of hashes of parts, source texts, and versions of packages.
+    """The hashes of parts, the source texts, and the versions of packages that make up the code of an objective.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class ObjectiveCode:
         return digest_parts(part.to_json() for part in self.parts)
 
     def without_source(self) -> "ObjectiveCode":
-        """Return a copy of the code with the hashes, but without source texts and without shown values."""
+        """Return a copy of the code without source texts. In the copy, the attribute `shown` of each part is None."""
         return replace(self, texts={}, parts=tuple(replace(part, shown=None) for part in self.parts))
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class ObjectiveCode:
         if not (_is_texts(sources) and _is_texts(texts) and _is_texts(versions) and isinstance(commit, str | None)):
             raise ValueError("the sources, texts, versions or commit of the code have a wrong type")
         if not isinstance(clean, bool | None):
-            raise ValueError("git_clean is neither a boolean nor null")
+            raise ValueError('the value of "git_clean" is neither a boolean nor null')
         code = cls(parts_from_json(value["parts"]), sources, texts, commit, clean, versions)
         if code.sha256 != value.get("sha256"):
             raise ValueError("the SHA-256 of the code is not the SHA-256 of the parts")
@@ -141,8 +141,8 @@ class ObjectiveCode:
 def digest_parts(parts: Iterable[Mapping[str, str]]) -> str:
     """Return the SHA-256 hash of the parts of an objective's code in hexadecimal form.
 
-    The hash does not depend on the order of the parts, or on the attribute `shown` of a part. The SQL function
-    `ledger.code_digest` computes the same hash.
+    The hash does not depend on the order of the parts, or on the attribute `shown` of a part. For equal parts, the SQL
+    function `ledger.code_digest` computes the same hash as `digest_parts`.
     """
     keys = ("kind", "name", "code", "value", "unwatched")
     digests = sorted(_digest("".join(_digest(part[key]) if key in part else "-" for key in keys)) for part in parts)
@@ -173,7 +173,7 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
 def bounded(parts: Sequence[CodePart]) -> tuple[CodePart, ...]:
     """Change the names of the parts so that PostgreSQL can store the names.
 
-    If `parts` has more than `MOST_PARTS` elements, replace the last elements by one part.
+    If `parts` has more than `MOST_PARTS` elements, replace the elements at the end of `parts` by one part.
     """
     named = [
         replace(part, name=_storable(part.name), unwatched=part.unwatched and _storable(part.unwatched))
@@ -230,7 +230,7 @@ def joined(codes: Iterable[ObjectiveCode]) -> ObjectiveCode:
 
 
 def watched(parts: Sequence[CodePart]) -> str:
-    """Return one line that lists the parts that the ledger watches for changes.
+    """Return one line with the parts that the ledger watches for changes.
 
     Examples
     --------
@@ -245,7 +245,7 @@ def watched(parts: Sequence[CodePart]) -> str:
 
 
 def not_watched(parts: Sequence[CodePart]) -> str:
-    """Return one line of text. The line lists each value without a hash, and the value's type.
+    """Return one line of text. The line lists each value that has no hash, and the type of the value.
 
     The text can be empty.
 
@@ -290,7 +290,7 @@ def changes(recorded: Sequence[CodePart], present: Sequence[CodePart], *, values
     ]
     changed.sort(key=lambda pair: (_place(pair[0]), pair[0].name))
     # If a part other than a file has changed, the message omits two kinds of changes: changed files, and parts that
-    # only one of the two codes contains.
+    # exist only in the recorded code or only in the present code.
     inner = [pair for pair in changed if pair[1].kind != "file"]
     described = [_changed(*pair) for pair in inner]
     if not inner:
@@ -321,7 +321,7 @@ def _is_optional(part: CodePart) -> bool:
     """Return whether the part may be missing from the recorded code or from the present code.
 
     A file of a command may be missing, because the program of the command may create the file later. A file of a
-    command may also be missing, because a worker's pattern may omit the file.
+    command may also be missing, because a worker's pattern of allowed commands may omit the file.
     """
     return part.kind == "command file"
 

@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import CodeType
 from typing import Any
 
-# Fields of a syntax tree that have no effect on the result of the code.
+# Names of the syntax-tree fields that have no effect on the result of the code.
 _IGNORED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -55,7 +55,7 @@ def _constant(value: object) -> str:
 
 
 class ModuleSyntax:
-    """The source text and the syntax tree of a file.
+    """The source text and the syntax tree of a Python file.
 
     Parameters
     ----------
@@ -132,7 +132,8 @@ def names(nodes: Iterable[ast.AST]) -> list[str]:
 
 
 def of_module(name: str) -> ModuleSyntax | None:
-    """Return the syntax of an importable module. Return None if the module has no source, or is not valid Python.
+    """Return the `ModuleSyntax` of an importable module. Return None if the module has no source, or is not valid
+    Python.
 
     The function does not import the module.
     """
@@ -147,7 +148,7 @@ def of_module(name: str) -> ModuleSyntax | None:
 
 
 def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, FunctionNode] | None:
-    """Return the syntax of the file that contains a function, and the function's node in the syntax tree.
+    """Return the `ModuleSyntax` of the file that contains a function, and the function's node in the syntax tree.
 
     Parameters
     ----------

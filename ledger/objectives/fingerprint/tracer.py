@@ -27,12 +27,13 @@ _GLOBAL_OPCODES = ("LOAD_GLOBAL", "LOAD_NAME")
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType)
 _SHOWN = (type(None), bool, int, float)
 _LONGEST_SHOWN = 40
-# The tracer follows at most `_DEEPEST` nested wrappers of an objective.
+# The tracer examines at most `_DEEPEST` nested wrappers of an objective.
 _DEEPEST = 100
 
 
 class CodeTracer:
-    """Finds the objects that an objective uses, directly or through the user's functions, classes and modules.
+    """A tracer that finds the objects that an objective uses, directly or through the user's functions, classes and
+    modules.
 
     The tracer reads source texts and values. The tracer does not call the user's functions.
 
@@ -52,7 +53,7 @@ class CodeTracer:
     texts : dict of str to str
         A mapping from the name of each file to the file's source text.
     packages : set of str
-        The names of the packages that the code uses and that do not belong to the user's code.
+        The names of the packages that the code uses, except packages that belong to the user's code.
     folder : str
         The folder of the user's code.
     """
@@ -195,7 +196,7 @@ class CodeTracer:
             self._variable(variables, other, {()})
 
     def _source(self, module: str) -> ModuleSyntax | None:
-        """Return the syntax of a user's module, and store the text of the module in `texts`.
+        """Return the `ModuleSyntax` of a user's module, and store the text of the module in `texts`.
 
         Return None for a notebook or a script.
         """
@@ -223,7 +224,8 @@ class CodeTracer:
         if name not in self._own:
             self.packages.add(name.partition(".")[0])
         elif not attributes:
-            # The user's code passes the module object to other code. The other code may use any part of the module.
+            # The user's code passes the module object to other code, such as a function of a package. This function may
+            # use any part of the module.
             self._file(name)
         else:
             self._variable(vars(module), attributes[0], {attributes[1:]})
@@ -242,7 +244,7 @@ class CodeTracer:
     def _file(self, module: str) -> None:
         """Add the file of a module.
 
-        If the module is not the objective's module, also add the files of the modules that the module imports.
+        For a module that does not contain the objective, also add the file of each imported module.
         """
         if module in self._modules:
             return
@@ -343,7 +345,7 @@ class CodeTracer:
     def _label(self, kind: str, name: str) -> str:
         """Return the name for a new part.
 
-        If a part of the same kind already has this name, append a number to the name.
+        If another part has the kind `kind` and the name `name`, append a number to `name`.
         """
         label, number = name, 1
         while (kind, label) in self.parts:
@@ -393,8 +395,7 @@ def _defaults(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _global_uses(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield each global name that a code object loads, and the chain of attributes that the code object reads from the
-    name."""
+    """Yield each global name in a code object, and the chain of attributes that the code object reads from the name."""
     instructions = list(dis.get_instructions(code))
     for index, instruction in enumerate(instructions):
         if instruction.opname in _GLOBAL_OPCODES:

@@ -32,11 +32,11 @@ _CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.
 
 
 class UnwatchedValueError(Exception):
-    """A value cannot be hashed. The error message contains only the name of the value's type."""
+    """An exception that reports that a value cannot be hashed. The message contains only the type of the value."""
 
 
 class ValueHasher:
-    """Computes the hashes of values.
+    """An object that computes the hashes of the Python values that an objective uses.
 
     Parameters
     ----------

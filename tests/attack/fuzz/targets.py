@@ -14,7 +14,7 @@ from ledger.imports import document
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
 from ledger.objectives import tabular
-from ledger.objectives.command_result import ReportLines, from_output
+from ledger.objectives.command_result import ReportParser, from_output
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.objectives.table_checks import check_rows
 from ledger.objectives.table_columns import ColumnRoles
@@ -132,7 +132,7 @@ def command_output(content: bytes) -> None:
 
     Each report in the output has a step that the ledger can store.
     """
-    for step, _ in ReportLines().read(content):
+    for step, _ in ReportParser().read(content):
         assert 0 <= step <= LARGEST_STEP
     try:
         result = to_result(from_output(content, len(content)))
