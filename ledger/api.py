@@ -180,7 +180,7 @@ class Study:
         if searched is None and "model" not in table:
             decorator = ", or put @ledger.objective(space={...}) above the function's definition"
             raise UsageError(
-                f"the objective {self._label!r} has no space: give Study(..., space={{...}})"
+                f"the objective {self._label!r} has no space: call Study(..., space={{...}})"
                 f"{decorator if 'function' in table else ''}"
             )
         settings = {
@@ -488,7 +488,7 @@ class Study:
         annotate(self.name, settings_of(self._database), trial, change)
 
     def close(self) -> None:
-        """Release each trial for which the program has called `ask`, but not yet `tell`. Stop managing the study.
+        """Release each trial that the program has claimed, but not yet reported with `tell`. Stop managing the study.
 
         The program also releases the trials when the program ends. A later call of `ask` continues the study.
 
@@ -531,7 +531,7 @@ class Study:
         """Run the search. Return the study when the study has ended, or when `observer` has stopped the search."""
         if not self._has_objective:
             raise UsageError(
-                f"study {self.name} has no objective: give Study(objective, ...), or train the trials by ask() and"
+                f"study {self.name} has no objective: call Study(objective, ...), or train the trials by ask() and"
                 " tell()"
             )
         self._refuse_inside("run")

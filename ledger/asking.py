@@ -78,7 +78,8 @@ class AskedTrial:
 
 
 class _ClosedError(LedgerError):
-    """An exception that ends a call of a method. Another thread has closed the study, or the study has ended."""
+    """An exception that ends a call of a method after the study has ended, or after another thread has closed the
+    study."""
 
 
 @dataclass
@@ -233,7 +234,7 @@ class TrialAsker:
         if answer in ("stale", "unknown"):
             raise LedgerError(
                 f"tell: the ledger does not use the result of trial {number}, because the trial was cancelled or"
-                f" exceeded its time limit: `ledger trial show {self._study.name} {number}`"
+                f" exceeded its time limit: run `ledger trial show {self._study.name} {number}` to see the reason"
             )
 
     def close(self) -> None:
@@ -290,7 +291,7 @@ class TrialAsker:
         """Raise a LedgerError if `ask` would wait forever. `ask` would wait forever if the calling thread itself has
         claimed all open trials.
 
-        If another thread has claimed the trial, `ask` waits until the other thread calls `tell`.
+        If another thread has claimed an open trial, `ask` waits until the other thread calls `tell`.
         """
         with self._lock:
             threads = [trial.thread for trial in self._held.values()]
@@ -313,7 +314,7 @@ class TrialAsker:
             try:
                 with self._lock:
                     if self._is_closed:
-                        raise _ClosedError(f"another thread has closed study {self._study.name}: ask() again")
+                        raise _ClosedError(f"another thread has closed study {self._study.name}: call ask() again")
                     return self._session.try_call(statement, *arguments)
             except DatabaseUnavailable as error:
                 pause = error.pause

@@ -131,7 +131,7 @@ class StudyComparison:
 
 @known_keywords
 def compare(*names: str, set_apart: bool = False, database: str | None = None) -> StudyComparison:
-    """Compare studies with the same objective, dataset, metric and direction.
+    """Compare studies that have the same objective, dataset, metric and direction.
 
     Parameters
     ----------
@@ -177,7 +177,9 @@ def check_names(names: Sequence[str]) -> None:
     """
     for name in names:
         if not isinstance(name, str):
-            raise UsageError(f"compare: the name of a study must be a text, not {show(name)}; pass result.name")
+            raise UsageError(
+                f"compare: the name of a study must be a text, not {show(name)}; pass the name, such as result.name"
+            )
     if not 1 <= len(names) <= MOST_STUDIES:
         raise UsageError(f"compare: {len(names)} studies are given; pass the names of 1 to {MOST_STUDIES} studies")
     for index, name in enumerate(names):

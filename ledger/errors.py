@@ -135,9 +135,9 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
     error : ValidationError
         The error of a pydantic model. The model must not contain other models.
     place : callable
-        A function that returns the place of a field, such as "[study] seed". The argument of `place` is the name of the
-        faulty field. If the error does not belong to a single field, the argument is an empty text. The message begins
-        with the text that `place` returns.
+        A function that returns the place of a field as text. An example of a place is "[study] seed". The argument of
+        `place` is the name of the faulty field. If the error does not belong to a single field, the argument is an
+        empty text. The message begins with the text that `place` returns.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

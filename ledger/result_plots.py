@@ -165,7 +165,7 @@ class ResultPlots:
     def importance(self) -> "go.Figure":
         """Return a bar chart of the importance of each parameter.
 
-        The importance of a parameter is its share of the variance of the value that the surrogate expects.
+        The importance of a parameter is the parameter's share in the variance of the surrogate's predicted value.
 
         Returns
         -------

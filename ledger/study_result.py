@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ledger.result_plots import ResultPlots
 
 _STATES = ("complete", "running", "pending", "failed", "cancelled")
-# Each attribute of `Trial` in _EXPANDED is a dictionary. A data frame of trials has one column for each key of the
-# dictionary.
+# _EXPANDED contains the names of the attributes of `Trial` that are dictionaries. For each attribute in _EXPANDED, a
+# data frame of trials has one column for each key of the attribute's dictionary.
 _EXPANDED = ("params", "metrics", "attributes")
 # A notebook lists at most _SHOWN of the best trials.
 _SHOWN = 5

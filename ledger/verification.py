@@ -19,8 +19,8 @@ from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
 
-# Each key of _TOTALS is the name of a total. Each value is a function that returns the amount that one trial adds to
-# the total.
+# Each key of _TOTALS is the name of a total. Each value of _TOTALS is a function that returns the amount that one trial
+# adds to the total.
 _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
     "total_proposed": lambda trial, iteration: trial.source == "proposed" and trial.round == iteration.round,
     "total_complete": lambda trial, _: trial.state == "complete",
@@ -197,7 +197,7 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
         wanted |= {"error": True}
     for column, there in wanted.items():
         if (getattr(trial, column) is not None) != there:
-            yield f"the state is {state}, but `{column}` has {'no value' if there else 'a value'}"
+            yield f"the state is {state}, but the column `{column}` is {'null' if there else 'not null'}"
     if trial.loss is not None and not math.isfinite(trial.loss):
         yield f"the loss {trial.loss} is not finite"
     used_up = (
@@ -212,7 +212,7 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
 
 
 def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
-    """Yield the contradictions between the counts in a trial's row and the trial's attempts."""
+    """Compare the counts in a trial's row with the trial's attempts, and yield the contradictions."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
         yield f"the trial records {trial.attempts} attempts, but {len(attempts)} attempts exist"
@@ -264,7 +264,7 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
             of_trial, of_attempt = getattr(trial, column), getattr(attempt, column)
             if of_trial != of_attempt:
                 yield (
-                    f"the trial has the {column} {of_trial}, but attempt {attempt.number} has the {column} {of_attempt}"
+                    f"the trial's {column} is {of_trial}, but the {column} of attempt {attempt.number} is {of_attempt}"
                 )
 
 
@@ -292,7 +292,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
         yield f"the recorded size is {iteration.size}, but the iteration has {len(trials)} trials"
     rounds = max((trial.round for trial in trials), default=iteration.round)
     if rounds != iteration.round:
-        yield f"the recorded round is {iteration.round}, but the last round with a trial is {rounds}"
+        yield f"the recorded last round is {iteration.round}, but the last round with a trial is round {rounds}"
     proposed = sum(trial.source == "proposed" and trial.round == 0 for trial in trials)
     if (iteration.batch_size is None) != (proposed == 0):
         yield f"the batch size is {iteration.batch_size}, but {proposed} trials were proposed"
@@ -317,7 +317,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 
 
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
-    """Yield the contradictions between the recorded totals of the iterations and the trials of the iterations.
+    """Compare the recorded totals of the iterations with the iterations' trials, and yield the contradictions.
 
     The totals of an iteration also include the trials of all iterations whose losses the optimizer received earlier.
     The file sql/functions/mark_told.sql describes the totals and the improvements.
@@ -401,7 +401,7 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
             )
         lowest = version.first_trial
         if version.sha256 != digest_parts(version.parts):
-            yield f"{place} has the hash {version.sha256[:8]}, but the hash of its parts differs"
+            yield f"{place} has the recorded hash {version.sha256[:8]}, but the parts of the version have another hash"
     for sha256, text in ledger.sources.items():
         if sha256 != hashlib.sha256(text.encode()).hexdigest():
             yield f"the hash of a source text differs from the recorded hash {show(sha256)}"
@@ -501,7 +501,7 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class _RecordedProposal:
-    """One proposal of the optimizer that the ledger has recorded, for one round of an iteration.
+    """A recorded proposal of the optimizer, for one round of an iteration.
 
     The attribute `before` is the most recent surrogate that the ledger recorded for an earlier iteration. In steady
     mode, `seen` contains the numbers of the trials that had ended before the proposal. `elsewhere` describes the

@@ -35,7 +35,7 @@ COMMANDS = {
     "best": ("ledger.cli.best:best", "Print the best parameters of a study as text for a program or a file."),
     "compare": (
         "ledger.cli.compare:compare",
-        "Compare the progress, the best parameters and the settings of studies with one objective.",
+        "Compare the progress, the best parameters and the settings of studies with the same objective.",
     ),
     "where": ("ledger.cli.where:where", "Say which database the commands use in the current folder, and why."),
     "status": ("ledger.cli.status:status", "Show the progress, best value, workers and failures of a study."),

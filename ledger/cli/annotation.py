@@ -77,7 +77,8 @@ def change_of(given: dict[str, Any]) -> "AnnotationChange":
 
 
 def lines_of(row: "AnnotationRow | None") -> dict[str, str]:
-    """Convert an annotation to a dict. Each item of the dict maps the label of a part to one line of text."""
+    """Convert an annotation to a dict. The dict maps the label of each part of the annotation, such as "note", to one
+    line of text."""
     if row is None:
         return {}
     lines = {

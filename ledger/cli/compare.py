@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @document.json_option
 @settings_options
 def compare(names: tuple[str, ...], set_apart: bool, output: Path | None, as_json: bool, settings: Settings) -> None:
-    """Compare the progress, the best parameters and the settings of studies with one objective.
+    """Compare the progress, the best parameters and the settings of studies with the same objective.
 
     The command compares at most 12 studies with the same objective, dataset, metric and direction. One table shows the
     best value of each study, and when the study reached this value. The times are in seconds after the creation of the

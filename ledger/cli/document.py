@@ -36,7 +36,7 @@ def write(value: Any) -> None:
 
 
 def write_list(values: Iterable[Any]) -> None:
-    """Print values as a JSON array, and print each value before the next value is read.
+    """Print values as a JSON array. The function prints each value before the function reads the next value.
 
     The output is the same text as the output of ``write(list(values))``.
     """

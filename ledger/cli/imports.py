@@ -67,7 +67,9 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     counts = ", ".join(f"{len(getattr(document, kind))} {kind}" for kind in ("iterations", "trials", "attempts"))
     click.echo(f"study {row.name} is imported, {row.state}: {counts}; `ledger verify {row.name}` checks the study")
     if not row.has_ended:
-        click.echo(f"stop the study in its old ledger; `ledger resume {row.name}` then continues the study here")
+        click.echo(
+            f"stop the study in its old ledger; `ledger resume {row.name}` then continues the study in this ledger"
+        )
 
 
 _into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="Study that gets the imported trials.")
@@ -86,7 +88,8 @@ _skip = click.option(
     "--loss",
     type=TEXT,
     metavar="COLUMN",
-    help='Column with the losses. A lower loss is better. If --value is not given, the default is the column "loss".',
+    help="Column with the losses. A lower loss is better. If neither --loss nor --value is given, the column with the"
+    ' name "loss" contains the losses.',
 )
 @click.option(
     "--value",

@@ -61,7 +61,7 @@ def show(connection: Connection, row: StudyRow) -> None:
 
 
 def show_best(connection: Connection, study: str) -> None:
-    """If the study has a complete trial, print the best trial so far as one line on standard error."""
+    """If the study has a complete trial, print the study's best trial as one line on standard error."""
     from ledger.study.python_values import ordered_params
 
     row = studies.get(connection, study)
@@ -72,7 +72,7 @@ def show_best(connection: Connection, study: str) -> None:
 
 
 def _criteria(row: StudyRow) -> dict[str, str]:
-    """Return the stopping criteria of a study as a dict that maps each name to a text."""
+    """Return the stopping criteria of a study as a dict that maps the name of each criterion to a text."""
     criteria = {
         "target": None if row.target is None else repr(row.target),
         "patience": None if row.patience is None else f"{row.patience} trials",
@@ -82,9 +82,9 @@ def _criteria(row: StudyRow) -> dict[str, str]:
 
 
 def warn_of_locked(name: str, later: Sequence[int]) -> None:
-    """Warn that the cancelled trials in `later` have not ended yet.
+    """Warn that the cancellation of the trials in `later` has not taken effect yet.
 
-    The trials have not ended, because another database session has locked the trials.
+    The ledger could not cancel the trials, because another database session has locked the trials' rows.
     """
     if later:
         which = f"trial {later[0]}" if len(later) == 1 else f"{len(later)} trials (the first is trial {later[0]})"

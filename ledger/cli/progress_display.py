@@ -101,5 +101,5 @@ def end(url: str, settings: Settings, row: StudyRow) -> None:
         if row.state == "cancelled":
             raise LedgerError(f"study {row.name} is cancelled")
         if row.state == "failed":
-            way_out = f"correct the cause, and run `ledger resume {row.name}`, which tries one more round"
+            way_out = f"correct the cause, and run `ledger resume {row.name}`, which tries one more round of trials"
             raise failure(connection, row, f"study {row.name} is failed: {way_out}")

@@ -33,7 +33,7 @@ from ledger.settings import Settings
     type=TEXT,
     metavar="NAME=VALUE",
     help="Value of a variable of the query, as with psql -v. For example, study=NAME selects one study. Some queries"
-    " have more variables.",
+    " also have other variables.",
 )
 @document.json_option
 @settings_options

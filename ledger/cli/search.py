@@ -144,7 +144,9 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 @study_option("iterations", "Extend the budget to this many iterations.")
 @study_option("trials", "Extend the budget to this many trials.")
 @study_option("batch_size", "Change the batch size from the next proposal on.")
-@study_option("timeout", "Change the timeout of the study to this number of seconds in total.")
+@study_option(
+    "timeout", "Change the timeout. The timeout is the total number of seconds for which managers work on the study."
+)
 @study_option("target", "Change the target. The study ends when a trial has this value or a better value.")
 @study_option("patience", "Change the patience. The study ends after this number of trials without a better value.")
 @click.option(

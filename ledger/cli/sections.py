@@ -11,7 +11,7 @@ TITLE = "Options of the database and the log"
 class SettingsOption(click.Option):
     """A click option that sets a property of the database connection or of the log, such as --database-url.
 
-    A help text shows the options of the database and of the log last.
+    A help text shows the options of the database and of the log in its last section.
     """
 
 

@@ -274,7 +274,7 @@ def pause(name: str, settings: Settings) -> None:
         row = studies.get(connection, name)
         state = studies.pause(connection, row.id)
         if state != "paused":
-            raise LedgerError(f"study {name} is {state}, so it cannot be paused")
+            raise LedgerError(f"study {name} is {state}, so the command cannot pause the study")
     click.echo(f"study {name} is paused: `ledger resume {name}` continues the study")
 
 

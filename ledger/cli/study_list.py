@@ -121,7 +121,7 @@ def filter_options(command: F) -> F:
     default="created",
     show_default=True,
     help="Sort the studies by the time of creation, the name, the lowest loss, the number of ended trials, or the"
-    " duration from the creation to the end of the study. The smallest value comes first.",
+    " duration from the creation to the end of the study. The order is ascending.",
 )
 @click.option("--reverse", is_flag=True, help="Reverse the order.")
 @click.option("--limit", type=click.IntRange(1, LARGEST_INTEGER - 1), metavar="N", help="List at most N studies.")

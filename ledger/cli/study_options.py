@@ -139,7 +139,8 @@ def study_options(command: F) -> F:
         "--space",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="TOML file that contains only the table [space]. This table replaces the table [space] of the study file.",
+        help="TOML file that contains only the table [space]. The command reads the search space from this file instead"
+        " of the study file.",
     )(decorated)
     file = click.argument("file", required=False, type=click.Path(path_type=Path), metavar="[STUDY.TOML]")
     return file(decorated)  # type: ignore[no-any-return]

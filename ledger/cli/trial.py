@@ -76,8 +76,8 @@ trial.add_command(reports)
     "--after",
     type=click.IntRange(0, LARGEST_INTEGER),
     metavar="NUMBER",
-    help="List only the trials with a number above NUMBER. To list the trials page by page, give the last number of the"
-    " previous page.",
+    help="List only the trials with a number above NUMBER. To list the trials page by page, give the number of the last"
+    " trial of the previous page.",
 )
 @document.json_option
 @settings_options

@@ -84,8 +84,8 @@ from ledger.text import one_line
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=ByteSizeType(),
-    help="Memory limit of the process that trains (RLIMIT_DATA), such as 512M or 4G. If a training needs more"
-    " memory, the attempt fails. Default: no limit.",
+    help="Memory limit (RLIMIT_DATA) of the process that trains, such as 512M or 4G. If a training needs more"
+    " memory than this limit, the attempt fails. Default: no limit.",
 )
 @click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input reaches its end.")
 @trainer_user_option

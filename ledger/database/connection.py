@@ -53,7 +53,7 @@ _SESSION: Mapping[str, str] = {
     "tcp_user_timeout": "20s",
     "idle_in_transaction_session_timeout": "20s",
     # The ledger's code needs fixed values of settings such as `search_path`. Without the following entries of _SESSION,
-    # `alter role` could change the values for all sessions of a role.
+    # `alter role` could change the search path and other settings for all sessions of a role.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "search_path": "pg_catalog",
@@ -74,8 +74,8 @@ select set_config(name, 'off', false) from pg_settings
 where name = 'default_transaction_read_only' and setting = 'on' and source in ('user', 'database user')"""
 
 FULL_DISK = "the database's disk is full: make room on it"
-# Each key of _NOT_NOW is a part of an error message. If the server's error message contains the key, the server is only
-# temporarily unavailable. The value of the key is advice that the command then shows to the user.
+# Each key of _NOT_NOW is a part of an error message. If the server's error message contains a key of _NOT_NOW, the
+# server is only temporarily unavailable. The key's value in _NOT_NOW is advice that the command shows to the user.
 _NOT_NOW = {
     "too many clients": "raise max_connections, start fewer workers, or put a pooler before the server",
     "remaining connection slots": "raise max_connections, start fewer workers, or put a pooler before the server",
@@ -91,12 +91,12 @@ _NOT_NOW = {
     " addresses of several servers, into DATABASE_URL",
 }
 _OWN_SETTINGS = "an administrator can remove the settings of the role by `alter role … reset NAME`"
-# Each key of _NOT_BY_ITSELF is a part of an error message. If the server's error message contains the key, a user or an
-# administrator must correct the cause of the error. The value of the key is advice that the ledger shows to the user
-# after the error message.
+# Each key of _NOT_BY_ITSELF is a part of an error message. If the server's error message contains a key of
+# _NOT_BY_ITSELF, a user or an administrator must correct the cause of the error. The key's value in _NOT_BY_ITSELF is
+# advice that the ledger shows to the user after the error message.
 _NOT_BY_ITSELF = {
-    "could not access file": f"a setting of the role or database names a missing library: {_OWN_SETTINGS}",
-    "could not load library": "a setting of the role or database names a library that PostgreSQL cannot load:"
+    "could not access file": f"a setting of the role or database refers to a missing library: {_OWN_SETTINGS}",
+    "could not load library": "a setting of the role or database refers to a library that PostgreSQL cannot load:"
     f" {_OWN_SETTINGS}",
     # PostgreSQL does not tell a client whether a password is wrong or expired.
     "password authentication failed": "check the password in DATABASE_URL or ~/.pgpass, and check whether the"

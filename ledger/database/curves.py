@@ -13,7 +13,8 @@ from sqlalchemy import Connection, text
 from ledger.database.rows import TrialRow
 from ledger.database.selecting import query
 
-# Maximum number of curves, number of curves for the best trials, and maximum number of points of a curve.
+# A report has at most `CURVES` learning curves. Up to `BEST` curves show the trials with the best values. A curve has
+# at most `POINTS` points.
 CURVES, BEST, POINTS = 20, 5, 200
 
 # With the primary key of the table `ledger.report`, PostgreSQL quickly finds out whether a trial has reported a value.

@@ -27,7 +27,7 @@ class StoredDataset:
 def keep(connection: Connection, files: Iterable[StoredDataset]) -> None:
     """Store each data file, unless the ledger already contains a data file with the same content.
 
-    The caller must record a study that uses the data files in the same transaction as this call.
+    In the same transaction as this call, the caller must record a study that uses the data files.
     """
     # All transactions lock the data files in the same order. Therefore no deadlock can occur.
     for file in sorted(files, key=lambda file: file.sha256):

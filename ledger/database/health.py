@@ -130,7 +130,7 @@ def warnings(connection: Connection, older_than: float) -> DatabaseWarnings:
     if hidden.sessions:
         lines.append(
             f"{hidden.sessions} sessions of other users are hidden from role {one_line(hidden.role)} and were not"
-            " checked: run this command as another role, or grant pg_read_all_stats to this role"
+            " checked: grant pg_read_all_stats to this role, or run this command as another role"
         )
     pinned = bool(prepared or slots or any(session.pins for session in sessions))
     return DatabaseWarnings(lines, is_held_back=pinned and most is not None)

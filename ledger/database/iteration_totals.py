@@ -1,7 +1,7 @@
 """Columns of the table `iteration` that contain counts of trials. Each count includes the trials of the iteration, and
 the trials of all iterations whose losses the optimizer received earlier.
 
-A query that lists the studies reads the counts of each study from only one row of the table. Therefore the query is
+For a list of studies, a query reads the counts of each study from only one row of the table. Therefore the query is
 fast even if a study has many ended trials. The SQL function `ledger.mark_told` (sql/functions/) writes the counts. The
 command `ledger verify` checks the counts.
 """

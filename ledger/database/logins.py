@@ -30,9 +30,9 @@ _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *
 # The query _LOGINS returns the logins and their settings. A login inherits the rights of one of the four roles of
 # sql/roles.sql. The function `remove` first disables a login, and then drops the login. If an error occurs before
 # `remove` drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove` can drop the
-# login. The query _LOGINS omits superusers. A role without the superuser attribute can also run sql/roles.sql.
-# Afterwards, the role is a member of the role ledger_owner. Therefore the query _LOGINS also returns the role that ran
-# sql/roles.sql.
+# login. The query _LOGINS omits superusers. A role without the superuser attribute can also run sql/roles.sql. After a
+# role without the superuser attribute has run sql/roles.sql, the role is a member of the role ledger_owner. Therefore
+# the query _LOGINS also returns the role that ran sql/roles.sql.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -269,6 +269,6 @@ def _permitted(connection: psycopg.Connection[Any], role: str) -> Iterator[None]
     except errors.InsufficientPrivilege as error:
         raise LedgerError(
             f"role {connection.info.user} has no right to create or drop logins ({error.diag.message_primary}): connect"
-            " as a superuser, or as the role that ran sql/roles.sql; another role needs CREATEROLE, and on PostgreSQL"
-            f" 16 or newer also ADMIN OPTION on {role}"
+            " as a superuser, or as the role that ran sql/roles.sql; any other role needs CREATEROLE, and on"
+            f" PostgreSQL 16 or newer also ADMIN OPTION on {role}"
         ) from None

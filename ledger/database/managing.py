@@ -254,9 +254,9 @@ def leases(connection: Connection, study_id: int) -> list[TrialLease]:
 def refusals(connection: Connection, study_id: int) -> tuple[dict[str, str], int]:
     """Return a pair: a dictionary of the workers' refusals of the study, and the number of all live workers.
 
-    Each key of the dictionary is the name of a live worker that refuses the study. Each value is the worker's reason.
-    If no worker refuses the study, the function does not count the live workers, and returns 0 instead of the number of
-    live workers.
+    Each key of the dictionary is the name of a live worker that refuses the study. Each value of the dictionary is the
+    worker's reason for the refusal. If no worker refuses the study, the function does not count the live workers, and
+    returns 0 instead of the number of live workers.
     """
     with connection.begin():
         rows = connection.execute(

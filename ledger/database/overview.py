@@ -34,7 +34,7 @@ OBSERVED = 10_000
 # most attempts. The number of time slots is `BARS` divided by the number of workers in the overview, but at most
 # `SLOTS`.
 BARS, WORKERS, SLOTS = 2_000, 100, 120
-# Maximum number of rows that one statement returns, and maximum number of rows that one statement counts.
+# One statement returns at most `PAGE` rows, and counts at most `COUNTED` rows.
 PAGE, COUNTED = 1_000, 20_000
 
 _IMPROVEMENTS = text("select trial, value, loss from ledger.improvements where study_id = :study order by trial")
@@ -118,7 +118,8 @@ class AttemptGroup:
 
 @dataclass(frozen=True)
 class AttemptTimeline:
-    """A summary of a study's attempts over time. The summary groups the attempts by worker, time slot and outcome.
+    """A summary of a study's attempts over time. In the summary, all attempts of a group have the same worker, time
+    slot and outcome.
 
     Attributes
     ----------

@@ -54,7 +54,7 @@ class StudyRow:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the study is complete, failed or cancelled."""
+        """True if the study is complete, failed or cancelled."""
         return self.state in ("complete", "failed", "cancelled")
 
 
@@ -137,7 +137,7 @@ class TrialRow:
 
     @property
     def is_open(self) -> bool:
-        """Whether the trial is pending or running."""
+        """True if the trial is pending or running."""
         return self.state in OPEN_STATES
 
     @property
@@ -317,8 +317,8 @@ def columns(row: type, *, without: Collection[str] = ()) -> tuple[str, ...]:
     row : type
         One of the row classes of this module.
     without : collection of str
-        The kinds of columns to leave out, "computed" or "derived". Exports omit computed columns, and imports do not
-        insert derived columns.
+        The kinds of columns to leave out, "computed" or "derived". An export omits the computed columns, and an import
+        does not insert the derived columns.
 
     Examples
     --------

@@ -117,8 +117,8 @@ class ReconnectingSession:
                 self._connection = self._open()
             answer = statement(self._connection, *args, **kwargs)
         except _NOT_PREPARED as error:
-            # A pooler can send a statement to another server session. The other server session does not have the
-            # prepared statements of this connection.
+            # A pooler can send a statement to another server session. Another server session does not have the prepared
+            # statements of this connection.
             self.close()
             if not self._prepares:
                 raise

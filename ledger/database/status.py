@@ -12,10 +12,10 @@ from ledger.errors import LedgerError
 from ledger.text import last_line
 
 # Parameters of the query that the function `read` executes. The query computes the number of ended trials per second
-# from the latest ended trials. To compute this number, the query reads at most min(most_rated, max(rated, 2 * batch
-# size)) trials. The query returns at most `failures` failed attempts, beginning with the latest failed attempt. To find
-# the failed attempts, the query searches the attempts of at most `troubled` trials. The query returns at most
-# `improvements` trials that improved the best value.
+# from the latest ended trials. To compute the number of ended trials per second, the query reads at most
+# min(most_rated, max(rated, 2 * batch size)) trials. The query returns at most `failures` failed attempts, beginning
+# with the latest failed attempt. To find the failed attempts, the query searches the attempts of at most `troubled`
+# trials. The query returns at most `improvements` trials that improved the best value.
 LIMITS: Mapping[str, int] = {
     "rated": 20,
     "most_rated": 2_000,
@@ -27,7 +27,8 @@ LIMITS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The status of one worker. The worker has claimed a trial of the study, or the worker is live and idle.
+    """The status of one worker. The status of a study contains each worker that has claimed a trial of the study, and
+    each live and idle worker.
 
     Attributes
     ----------

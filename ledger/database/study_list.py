@@ -17,7 +17,7 @@ from ledger.text import nearest, one_line, show
 
 Order = Literal["created", "name", "best", "trials", "seconds"]
 ORDERS: tuple[Order, ...] = get_args(Order)
-# Each key is a unit of an age, and each value is the number of seconds in the unit.
+# Each key of _UNITS is a unit of an age, and each value of _UNITS is the number of seconds in the unit.
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 # Maximum age in seconds, which is about 100 years.

@@ -496,8 +496,8 @@ trial = Table(
         postgresql_where=text("state = 'pending'"),
     ),
     Index("trial_best", "study_id", "loss", "number", postgresql_where=text("state = 'complete'")),
-    # The query that lists the workers counts the complete trials of each live worker. The query that lists the failures
-    # reads the latest failures.
+    # The query for the list of workers counts the complete trials of each live worker. The query for the list of
+    # failures reads the latest failures.
     Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
     Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),

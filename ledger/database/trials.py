@@ -22,7 +22,7 @@ from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
 from ledger.database.selecting import answer, begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.errors import LedgerError
 
-# Maximum number of rows in one page, and maximum number of trials whose metrics one statement reads.
+# A page has at most `PAGE` rows. One statement reads the metrics of at most `METRICS_PAGE` trials.
 PAGE, METRICS_PAGE = 1000, 10_000
 # When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock on a
 # trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
@@ -380,7 +380,8 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Exte
     Parameters
     ----------
     trials : sequence of ExternalTrial
-        The trials to import. The sequence must contain at least one trial, and each point at most once.
+        The trials to import. The sequence must contain at least one trial. Two trials must not have the same
+        point.
     mean_loss : float
         Mean loss of the given trials.
 

@@ -10,7 +10,7 @@ process also accepts folders and files of the user `account.SYSTEM_USER`. The us
 for root. The module `ownership` contains the checks of folders and files.
 
 Three lock files show whether any process uses the server, and whether any process of the server exists. The processes
-lock the lock files with ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
+use ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
 
 - Every process that uses the server holds a shared lock on ``users.lock``. If a process gets the exclusive lock on
   ``users.lock``, no other process uses the server.

@@ -143,7 +143,7 @@ def _interrupt_recorded(home: Path) -> bool:
     user, _, words = shown.partition(" ")
     if user != str(data.stat().st_uid) or f" -D {data} " not in f"{words} ":
         raise LedgerError(
-            f"{data / 'postmaster.pid'} contains the process id {pid}, but this process is not the server of {home}:"
+            f"{data / 'postmaster.pid'} contains the process id {pid}, but process {pid} is not the server of {home}:"
             " find the server with `ps`, and stop the server with `kill -INT`"
         )
     with suppress(ProcessLookupError):

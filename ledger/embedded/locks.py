@@ -35,8 +35,8 @@ def exclusive(path: Path) -> Iterator[None]:
             yield
         finally:
             # The code must release the lock explicitly, because the kernel may keep the lock after the lock file is
-            # closed. A child process that another thread has just forked shares the open lock file. The child process
-            # shares the lock file until the child process calls exec.
+            # closed. If another thread has just forked a child process, the child process shares the open lock file.
+            # The child process shares the lock file until the child process calls exec.
             fcntl.flock(file, fcntl.LOCK_UN)
 
 

@@ -252,9 +252,9 @@ def _remove_leftovers(home: Path) -> None:
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # The function does not remove postmaster.pid while another program runs a server in the folder `data`. The
-        # removal of postmaster.pid would stop the server of the other program. After a power failure, postmaster.pid
-        # may contain arbitrary bytes.
+        # While another program runs a server in the folder `data`, the function does not remove postmaster.pid, because
+        # the removal of postmaster.pid would stop the server. After a power failure, postmaster.pid may contain
+        # arbitrary bytes.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
                 raise LedgerError(

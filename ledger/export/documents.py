@@ -74,7 +74,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
 def write_jsonl(connection: Connection, study: StudyRow, output: TextIO) -> None:
     """For each trial, write one line with a JSON object.
 
-    The list "trials" that `write_json` writes contains the same JSON objects.
+    Each written JSON object is also an element of the list "trials" in the document of `write_json`.
     """
     for trial in _trials(connection, study):
         output.write(_json(trial) + "\n")

@@ -94,9 +94,9 @@ class _ExportModel(BaseModel):
 
 
 class _RowSchema:
-    """A type annotation that tells pydantic how to validate an exported row of a row class, such as `TrialRow`.
+    """A type annotation that tells pydantic how to validate an exported row, such as a `TrialRow`.
 
-    The annotation tells pydantic which fields of the row class an export contains.
+    The annotation tells pydantic which fields of the row's class an export contains.
 
     An export contains no column that a database view computes. The dict `computed` contains a value for each column
     that a database view computes.
@@ -125,7 +125,7 @@ class _RowSchema:
 
 
 class DatasetRecord(_ExportModel):
-    """A data file of a study, in the form in which an exported study contains the file.
+    """The record of a study's data file in an exported study.
 
     The field `content` is a text that contains the content of the data file in base64.
     """
@@ -293,7 +293,10 @@ def _check_version(place: str, value: Any) -> None:
     if not isinstance(value, Mapping) or ("format" not in value and "trials" not in value):
         raise UsageError(f"{place} is JSON, but not an export of a study: {WRITE_IT}")
     if "format" not in value:
-        raise UsageError(f"{place} is an export of an old version, which does not contain the whole study: {WRITE_IT}")
+        raise UsageError(
+            f"{place} is an export from an old version of the ledger, so the file does not contain the whole study:"
+            f" {WRITE_IT}"
+        )
     if value["format"] != FORMAT:
         raise UsageError(f"{place} has format {show(value['format'])}, not {show(FORMAT)}: {WRITE_IT}")
     version = value.get("version")

@@ -64,8 +64,8 @@ def gather(
     Raises
     ------
     UsageError
-        A row is unusable and `skip_unusable` is false, or no row is usable. A row is unusable if the row's point or
-        loss is not valid, or if another trial already has the same point as the row.
+        Every row is unusable, or `skip_unusable` is False and at least one row is unusable. A row is unusable if the
+        row's point or loss is not valid, or if another trial already has the same point as the row.
     """
     history = CheckedTrials()
     taken = dict(recorded)

@@ -225,8 +225,8 @@ class StudyManager:
     def _take(self, study: StudyRow, *, wait: bool) -> None:
         """Claim the study.
 
-        If another manager has claimed the study, try to claim the study for up to `TAKE_SECONDS` seconds. If `wait` is
-        True, try to claim the study until no other manager has a valid claim.
+        If another manager has claimed the study, repeat the attempt to claim the study. The attempts stop after
+        `TAKE_SECONDS` seconds. If `wait` is True, the attempts continue until no other manager has a valid claim.
         """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
@@ -236,7 +236,7 @@ class StudyManager:
             if not wait and time.monotonic() > end:
                 raise StudyHeldError(
                     f"study {study.name} has a manager, which continues the study: `ledger study show {study.name}`"
-                    " shows the progress; use --wait to wait until the other manager has ended"
+                    " shows the progress; to wait until the other manager has ended, run your command again with --wait"
                 )
             if wait and not is_said:
                 is_said = True

@@ -66,8 +66,8 @@ def refusal(study: StudyRow, changed: list[str]) -> LedgerError:
     """Return the error that tells the user what has changed, and how to continue."""
     return LedgerError(
         f"the objective of study {study.name} differs from the recorded objective ({'; '.join(changed)}): choose"
-        " another name; to run the next trials with the new code, use --accept-change (in Python,"
-        ' if_changed="accept"); to start a new study in Python, use if_changed="new"'
+        ' another name, or use --accept-change (in Python, if_changed="accept") to run the next trials with the new'
+        ' code, or (only in Python) use if_changed="new" to start a new study'
     )
 
 

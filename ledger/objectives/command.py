@@ -201,8 +201,8 @@ class CommandObjective:
     def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_OutputReader":
         """Run the command, pass the command's reports to the context, and return the command's standard output."""
         reports = _ReportReader(context)
-        # The command of another trial may have started this worker. Therefore the environment may contain the variables
-        # of the other trial.
+        # The command of another trial may have started this worker. Therefore this process's environment may contain
+        # the variables of another trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
         variables = {name: value for name, value in os.environb.items() if name not in names.values()}
         variables |= {names[fact]: _encode(text) for fact, text in facts.items()}

@@ -32,11 +32,11 @@ _WANTED = 'a number or a JSON object with "value"'
 
 
 class ReportParser:
-    """A parser that finds the reports in the standard output of a running command.
+    """A parser that finds the reports (intermediate values) that a running command prints to standard output.
 
-    A report is a line with a JSON object that has the keys "step" and "value". The step is an integer from 0 to
-    `LARGEST_STEP`, and the value is a number. The class ignores all lines that are not reports. In a report, the class
-    ignores all keys except "step" and "value". A line ends with a line feed, a carriage return or both.
+    In the output, a report is a line with a JSON object that has the keys "step" and "value". The step is an integer
+    from 0 to `LARGEST_STEP`, and the value is a number. The class ignores all lines that are not reports. In a report,
+    the class ignores all keys except "step" and "value". A line ends with a line feed, a carriage return or both.
 
     Examples
     --------
@@ -48,8 +48,7 @@ class ReportParser:
     """
 
     def __init__(self) -> None:
-        # The bytes that the class has received of an incomplete line. `_partial` contains at most `LONGEST_REPORT` + 1
-        # bytes.
+        # The received bytes of an incomplete line. `_partial` contains at most `LONGEST_REPORT` + 1 bytes.
         self._partial = b""
 
     def read(self, data: bytes) -> list[tuple[int, float]]:

@@ -22,8 +22,8 @@ PARAMS_AS: tuple[ParamsAs, ...] = get_args(ParamsAs)
 # The operating system limits the total size of a process's arguments and environment to about 2 MB. The operating
 # system limits the size of one argument to 131,071 bytes.
 MOST_ARGUMENTS, LONGEST_COMMAND = 1_000, 100_000
-# The names of the properties of a trial that a command can receive. For each name, the placeholder `{trial.NAME}` and
-# the environment variable `LEDGER_TRIAL_NAME` have the same text.
+# The names of the trial properties that a command can receive. For each name, the placeholder `{trial.NAME}` and the
+# environment variable `LEDGER_TRIAL_NAME` have the same text.
 FACTS = ("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder")
 _PREFIX = "trial."
 _NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
@@ -215,8 +215,8 @@ class CommandTemplate:
                         " only points of the study's space"
                     )
             whole = "".join(texts)
-            # A role with the permission to enqueue trials can choose any value. The code refuses a value that would
-            # become an option of the program.
+            # A database role with the permission to enqueue trials can choose any value. The code refuses a value that
+            # would become an option of the program.
             if parts and parts[0][1] is not None and _is_option(whole):
                 raise LedgerError(
                     f"the value of this trial turns the argument {show(argument)} of the command into the option"
@@ -298,7 +298,7 @@ def pattern_words(pattern: str) -> list[str]:
 
 
 def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
-    """Find the longest pattern that allows a command, and return the number of its words without ``{...}``.
+    """Return the number of words, except ``{...}``, in the longest pattern that allows a command.
 
     Raises
     ------
@@ -333,7 +333,7 @@ def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
 def _script(arguments: Sequence[str], index: int) -> int | None:
     """Return the index of the argument that contains the script of a shell's option `-c`.
 
-    The options of the shell begin at `index`.
+    In `arguments`, `index` is the position of the shell's first option.
     """
     while index < len(arguments) - 1 and arguments[index].startswith(("-", "+")):
         option = arguments[index]

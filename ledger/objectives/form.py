@@ -1,7 +1,7 @@
 """Parsers and checks of objectives that train an estimator.
 
-A role with the permission to create studies can write any JSON value as an objective. If an objective is malformed,
-this module raises an error with a one-line message.
+A database role with the permission to create studies can write any JSON value as an objective. If an objective is
+malformed, this module raises an error with a one-line message.
 """
 
 import re
@@ -154,7 +154,7 @@ def dataset_reference(objective: object) -> DatasetReference | None:
 
 
 def read_form(objective: Mapping[str, Any]) -> TrainingForm:
-    """Return the parts of an objective. The objective trains an estimator.
+    """Return the validated settings of an objective that trains an estimator.
 
     Raises
     ------

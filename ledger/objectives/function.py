@@ -24,8 +24,8 @@ def load_function(
     Parameters
     ----------
     reference : str
-        The form is "package.module:function" for a function in a module, and "__main__:function" for a pickled
-        function. The user's function receives the parameters as a dict. If the user's function has a parameter
+        The reference has the form "package.module:function" for a function in a module, and "__main__:function" for a
+        pickled function. The user's function receives the parameters as a dict. If the user's function has a parameter
         ``context`` or a second positional parameter, the user's function also receives the context.
     allowed : collection of str
         Names of the packages and modules whose functions this process may run. If `allowed` contains the name of a

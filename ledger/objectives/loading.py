@@ -112,13 +112,13 @@ def load(
     objective : mapping
         The objective in a study's spec. The entry ``"function"`` names a user's function in the form
         ``"package.module:function"``. The entry ``"command"`` is a list with a program and its arguments. The optional
-        entry ``"params_as"`` is one of `command_template.PARAMS_AS`. A function or a command may also have the entry
-        ``"direction"``. An objective that trains an estimator contains exactly one of the entries ``"model"``,
-        ``"estimator"`` and ``"steps"``. The entry ``"model"`` is the name of a built-in model. The entry
-        ``"estimator"`` is a reference such as ``"sklearn.svm:SVC"``. The entry ``"steps"`` is a list of pairs, and each
-        pair consists of a name and a reference. The optional entry ``"dataset"`` names a dataset of scikit-learn, and
-        is ``"breast_cancer"`` by default. If the dataset comes from a file, the entry ``"data"`` replaces
-        ``"dataset"``. `ledger.objectives.form` describes all further entries of an objective.
+        entry ``"params_as"`` is one of `command_template.PARAMS_AS`. An objective with the entry ``"function"`` or
+        ``"command"`` may also have the entry ``"direction"``. An objective that trains an estimator contains exactly
+        one of the entries ``"model"``, ``"estimator"`` and ``"steps"``. The entry ``"model"`` is the name of a built-in
+        model. The entry ``"estimator"`` is a reference such as ``"sklearn.svm:SVC"``. The entry ``"steps"`` is a list
+        of pairs, and each pair consists of a name and a reference. The optional entry ``"dataset"`` names a dataset of
+        scikit-learn, and is ``"breast_cancer"`` by default. If the dataset comes from a file, the entry ``"data"``
+        replaces ``"dataset"``. `ledger.objectives.form` describes all further entries of an objective.
     allowed : collection of str
         Packages whose functions and estimators this worker may run. A worker may always run a built-in model, and the
         estimators of scikit-learn, XGBoost and LightGBM.

@@ -125,8 +125,8 @@ def _hint(package: str, folder: str | None) -> str:
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"
     return (
-        f"; Python found another module of this name first ({one_line(str(file))}), so you can also rename the module"
-        " of the current folder"
+        "; or rename the module in the current folder, because Python imported another module with the same name"
+        f" ({one_line(str(file))})"
     )
 
 

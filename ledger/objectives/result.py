@@ -85,7 +85,7 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
     if scale.is_maximised and keys != ["value"]:
         raise InvalidResultError(
             f"the objective returned a dict without 'value': {_shown(returned)}; the study maximises, so return the"
-            " number to maximise as 'value'"
+            " number to maximise under the key 'value'"
         )
     if not keys:
         raise InvalidResultError(f"the objective returned a dict without 'loss' or 'value': {_shown(returned)}")

@@ -271,7 +271,7 @@ def _check_size(rows: int, encoding: TableEncoding, name: str) -> None:
     if rows * width > LARGEST_TABLE:
         raise UsageError(
             f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells (a column of"
-            " text needs one column for each different text); leave columns or rows out"
+            " text becomes one column for each different text); leave columns or rows out"
         )
 
 

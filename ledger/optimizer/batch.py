@@ -127,13 +127,13 @@ class BatchSelector:
         self._best = float(scaled.min())
         self._xi, self._kappa = xi, kappa
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
-        # With "EIps" and "PIps", the model's outputs are the loss and the logarithm of the evaluation time.
+        # With "EIps" or "PIps", the model's outputs are the loss and the logarithm of the evaluation time.
         self._predictions = [
             predictions_of(of_output, candidates, rows, values[:, output]) for output, of_output in enumerate(models)
         ]
 
     def choose(self, name: str) -> Array:
-        """Return a row that maximises the acquisition function `name`.
+        """Return a row that maximises the acquisition function with the name `name`.
 
         The shape of the row is (columns,). The method refines the best candidates if `has_gradients` is true and the
         acquisition function has derivatives.
@@ -233,8 +233,8 @@ class BatchSelector:
         return self._columns.snap(moved)
 
     def _exchanged(self, name: str, row: Array, value: float) -> Array:
-        """In each step, change one categorical value of a point. Stop after `PASSES` steps, or if no change increases
-        the acquisition function.
+        """In each step, change one categorical value of a point. Stop after `PASSES` steps, or when no change increases
+        the value of the acquisition function.
         """
         for _ in range(PASSES if self._columns.choices else 0):
             rows = self._columns.neighbours(row)

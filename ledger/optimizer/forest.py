@@ -100,7 +100,8 @@ class ForestPredictions:
     def add(self, point: Array, value: float) -> None:
         """Add an observation."""
         # A leaf has n observations with the mean m and the variance v. One more observation y changes the mean to m' =
-        # m + (y - m) / (n + 1). The observation changes the variance to (n v + (y - m) (y - m')) / (n + 1).
+        # m + (y - m) / (n + 1). The observation y changes the variance to (n v + (y - m) (y - m')) / (n + 1), where m'
+        # is the new mean.
         leaves = self._leaves_of(point[None, :])[0]  # (trees,)
         sizes = self._sizes[leaves]
         before = value - self._means[leaves]

@@ -33,8 +33,8 @@ class Kernel:
         The exponent of the length scales in the scaled squared distance `t`. The exponent is -2 for the Matern kernel.
         The exponent is 1 for the Hamming kernel, because the length scales of the Hamming kernel are weights.
     against_short : float
-        The weight of the hyperprior's penalty for short length scales. `GaussianProcessRegressor` describes the
-        hyperprior.
+        The weight of the hyperprior's penalty for short length scales. The docstring of `GaussianProcessRegressor`
+        describes the hyperprior.
     """
 
     value: Callable[[Array], Array]
@@ -52,7 +52,8 @@ class Kernel:
 
 
 def known_kernel(kernel: Any) -> Kernel | None:
-    """Return the correlation of a kernel. The function supports only the two kernels that skopt's `Optimizer` uses.
+    """Convert a kernel of skopt into a `Kernel`, which has the variance 1. The function supports only the two kernels
+    that skopt's `Optimizer` uses.
 
     skopt's `Optimizer` uses an amplitude times a Matern 5/2 kernel, or an amplitude times a Hamming kernel.
 
@@ -64,8 +65,8 @@ def known_kernel(kernel: Any) -> Kernel | None:
     Returns
     -------
     Kernel or None
-        The correlation of the kernel. The result is None if skopt's `Optimizer` does not use the kernel, or if the
-        kernel has a fixed parameter.
+        The converted kernel. The result is None if skopt's `Optimizer` does not use the kernel, or if the kernel has a
+        fixed parameter.
 
     Examples
     --------

@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 
 # By default, `ask` samples `CANDIDATES` candidates for "lbfgs", and 10,000 candidates for "sampling".
 CANDIDATES = 2_000
-# Around the best points, `ask` samples the share `AROUND_BEST` of all candidates. The best points are the `BEST` points
-# with the lowest losses. `SPREAD` is the standard deviation of the random steps from the best points.
+# Around the best points, `ask` samples the share `AROUND_BEST` of all candidates. `BEST` is the number of best points.
+# The best points have the lowest losses. `SPREAD` is the standard deviation of the random steps from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the kernel tries all start values.
 ALWAYS_RESTARTED = 32
@@ -39,7 +39,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     """An optimizer that minimises a loss by Bayesian optimisation. The main methods are `ask` and `tell`.
 
     The class and `skopt.Optimizer` have the same arguments, the same attributes and the same types of results. The
-    section "Notes" describes how the choice of the points differs from skopt.
+    section "Notes" describes how this class and skopt choose points differently.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         is "inf", LCB uses only the standard deviation. ``eta`` is the weight of the gains in "gp_hedge" (1 by default).
     acq_optimizer_kwargs : dict, optional
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
-        number of candidates that `ask` refines with gradients (5 by default). Only skopt uses ``n_jobs``.
+        number of candidates that `ask` refines with gradients (5 by default). Only skopt's own code uses ``n_jobs``.
     avoid_duplicates : bool
         Whether `ask` replaces a point that already has a value, and a point that is already in the batch.
 
@@ -128,8 +128,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
       [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
-      optimizer fits an extra-trees model again for each point of a batch. With only one fit of the extra trees for each
-      batch of 4 points, the final distance from the optimum doubled on the 6-dimensional Hartmann function.
+      optimizer fits an extra-trees model again for each point of a batch. In searches on the 6-dimensional Hartmann
+      function, only one fit of the extra trees for each batch of 4 points doubled the final distance from the optimum.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
       the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
@@ -149,7 +149,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
     - If a value is not finite, `tell` raises an error. A call of `tell` that raises an error records nothing.
 
-    skopt's own code runs for user-defined kernels of GPs, for regressors except GPs and forests, and for "PVRS".
+    skopt's own code runs for custom GP kernels, for regressors except GPs and forests, and if `acq_func` is "PVRS".
 
     References
     ----------
@@ -427,7 +427,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return initial points. If too few initial points remain, a copy of the optimizer proposes the rest."""
+        """Return initial points. If the initial points do not fill the batch, a copied optimizer adds other points."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):
@@ -439,7 +439,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return points
 
     def _lie(self, strategy: str) -> Any:
-        """Return the constant liar's value. The value depends only on observed values."""
+        """Return the constant liar's value. The constant liar's value depends only on observed values."""
         of = STRATEGIES[strategy]
         if self.acq_func.endswith("ps"):
             values = np.array(self.yi or [[0.0, np.log(np.finfo(float).max)]], dtype=float)
@@ -527,7 +527,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         )
 
     def _candidates(self, rows: Array, losses: Array, random: np.random.RandomState) -> Array:
-        """Sample candidates from the priors. If `acq_optimizer` is "lbfgs", also sample around the best points."""
+        """Sample candidates from the priors. If `acq_optimizer` is "lbfgs", also sample near the best points."""
         if self._columns.size <= self.n_points:
             if self._every is None:
                 self._every = self._columns.every()

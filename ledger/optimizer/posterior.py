@@ -74,7 +74,8 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (m,)
-            The mean and the standard deviation, in the unit of the observed values.
+            Two arrays: the mean at each point, and the standard deviation at each point. Both arrays have the unit of
+            the observed values.
         """
         half = self.half(points)  # (n, m)
         return self.in_unit(half.T @ self.solved, self.amplitude - np.einsum("ij,ij->j", half, half))
@@ -98,7 +99,8 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (groups,)
-            The standard deviation includes the covariances between the values at the points of a group.
+            Two arrays: the mean for each group, and the standard deviation for each group. The standard deviation
+            includes the covariances between the values at the points of a group.
         """
         averaged, prior = [], []
         for points in groups:
@@ -119,10 +121,11 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (m,)
-            The mean and the standard deviation, in the unit of the observed values.
+            Two arrays: the mean at each point, and the standard deviation at each point. Both arrays have the unit of
+            the observed values.
         of_mean, of_deviation : array of shape (m, dimensions)
-            The gradients. If the deviation at a point is zero, the gradient of the deviation at this point is set to
-            zero.
+            Two arrays: the gradients of the mean, and the gradients of the standard deviation. If the deviation at a
+            point is zero, the gradient of the deviation at this point is set to zero.
         """
         value, slope = self.kernel.value_and_slope(squared_distances(points, self.points, self.weights))  # (m, n)
         half = solve(self.factor, self.amplitude * value.T)  # (n, m)

@@ -59,8 +59,8 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(part, check_same_thread=False)
-            # SQLite need not protect the file against a crash, because the function renames the file to `path` only at
-            # the end.
+            # The function renames the new file to `path` only at the end. Therefore SQLite need not protect the new
+            # file against a crash.
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = memory")
             return connection

@@ -139,8 +139,8 @@ def load(url: str, name: str) -> OptunaStudy:
         # damaged row can cause an exception of any class, such as a TypeError, a ValueError or a LookupError.
         message = one_line(f"{type(error).__name__}: {error}")
         raise LedgerError(
-            f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or export the study as"
-            " csv by Optuna and import the csv file"
+            f"{place} contains a damaged row of an Optuna study: {message}; repair the storage, or use Optuna to"
+            " export the study as csv, and import the csv file"
         ) from None
     finally:
         optuna.logging.set_verbosity(verbosity)

@@ -93,12 +93,13 @@ def proposal_input(
     """Return the `ProposalInput` from which `propose` computes the points of one round of an iteration.
 
     In batch mode, the observations are the trials of earlier iterations. In batch mode, all trials of earlier
-    iterations have ended. If all trials of an iteration fail, the input of the iteration's next round excludes the
-    parameters of the failed trials. In steady mode, the observations are the trials with the numbers in `seen`. In
-    steady mode, a trial of an earlier iteration is in flight if `seen` does not contain the trial's number.
+    iterations have ended. If all trials of an iteration's round fail, the list `excluded` for the iteration's next
+    round contains the parameters of the failed trials. In steady mode, the observations are the trials with the numbers
+    in `seen`. In steady mode, a trial of an earlier iteration is in flight if `seen` does not contain the trial's
+    number.
 
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
-    parameters of a cancelled trial are excluded, because a cancelled trial has no loss.
+    list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
 
     Parameters
     ----------

@@ -47,8 +47,8 @@ class PartialDependence:
         The parameter's values at which the surrogate predicted a mean. Each value has the parameter's Python type.
         Numbers are in ascending order. The values of a categorical parameter have the order of the study's space.
     mean, deviation : array of shape (values,)
-        For each element of `values`, the predicted value of a trial and the standard deviation of the prediction. Both
-        arrays have the unit of the trials' values.
+        For each element of `values`, `mean` contains the predicted value of a trial, and `deviation` contains the
+        standard deviation of the prediction. Both arrays have the unit of the trials' values.
 
     Examples
     --------
@@ -65,17 +65,19 @@ class PartialDependence:
 
 @dataclass(frozen=True)
 class JointDependence:
-    """A grid that shows how the predicted value of a trial depends on two parameters.
+    """The partial dependence of a trial's predicted value on two parameters, at the points of a grid.
 
-    The predicted value is a mean over sampled values of all other parameters.
+    At each grid point, the partial dependence is the mean of the predicted values over sampled values of all other
+    parameters.
 
     Attributes
     ----------
     first, second : list
-        The values of the first parameter, and the values of the second parameter. Numbers are in ascending order. The
-        values of a categorical parameter have the order of the study's space.
+        `first` is the list of the first parameter's values, and `second` is the list of the second parameter's values.
+        Numbers are in ascending order. The values of a categorical parameter have the order of the study's space.
     mean : array of shape (second, first)
-        For each pair of values, the predicted value of a trial. The array has the unit of the trials' values.
+        For each pair of an element of `second` and an element of `first`, the predicted value of a trial. The array has
+        the unit of the trials' values.
 
     Examples
     --------
@@ -181,13 +183,14 @@ class Surrogate:
         self.known = self.observations if subset is None else len(subset)
 
     def dependences(self) -> dict[str, PartialDependence]:
-        """Return the partial dependence (Friedman 2001, section 8.2) on each parameter that has more than one value.
+        """Return the partial dependence of the predicted value on each parameter that has more than one value.
 
-        The method samples the values of all other parameters from the priors of these parameters. The method computes
-        the mean of the predicted values. With a GP, the method computes the standard deviation of the mean loss from
-        the posterior. The standard deviation includes the covariances between the points (Moosbauer and others 2021,
-        *Explaining hyperparameter optimization via partial dependence plots*, section 4). With a forest, each tree
-        predicts a mean loss. The method computes the standard deviation of the trees' predictions.
+        Friedman 2001 (section 8.2) defines the partial dependence. The method samples the values of all other
+        parameters from the priors of these parameters. The method computes the mean of the predicted values. With a GP,
+        the method computes the standard deviation of the mean loss from the posterior. The standard deviation includes
+        the covariances between the points (Moosbauer and others 2021, *Explaining hyperparameter optimization via
+        partial dependence plots*, section 4). With a forest, each tree predicts a mean loss. The method computes the
+        standard deviation of the trees' predictions.
 
         Returns
         -------
@@ -210,7 +213,8 @@ class Surrogate:
         return dependences
 
     def joint_dependence(self, first: str, second: str) -> JointDependence:
-        """Return the joint dependence on two different parameters. Each parameter must have more than one value.
+        """Return the joint dependence of the predicted value on two different parameters. Each of the two parameters
+        must have more than one value.
 
         The method samples the values of all other parameters from the priors of these parameters. The method computes
         the mean of the predicted values.

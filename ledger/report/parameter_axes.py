@@ -138,7 +138,7 @@ class NumericAxis(ParameterAxis):
 class IntegerAxis(NumericAxis):
     """The axis of an integer parameter in the plots of a report.
 
-    If the range of the parameter is small, the axis has a tick at each integer in a plot of parallel coordinates.
+    In a plot of parallel coordinates, the axis has a tick at each integer if the range of the parameter is small.
     """
 
     _dimension: Integer

@@ -55,21 +55,21 @@ class CategoricalDimension(TypedDict):
 
 
 class ScipyDistribution(Protocol):
-    """A protocol for the frozen distributions of scipy.stats. A search space can contain such a distribution."""
+    """A protocol for the frozen distributions of scipy.stats. A search space can contain an object of this type."""
 
     def support(self) -> Any: ...
     def rvs(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class OptunaDistribution(Protocol):
-    """A protocol for the distributions of optuna.distributions. A search space can contain such a distribution."""
+    """A protocol for the distributions of optuna.distributions. A search space can contain an object of this type."""
 
     def single(self) -> bool: ...
     def to_external_repr(self, param_value_in_internal_repr: float) -> Any: ...
 
 
 class ConfigSpaceHyperparameter(Protocol):
-    """A protocol for the hyper-parameters of ConfigSpace. A search space can contain such a hyper-parameter."""
+    """A protocol for the hyper-parameters of ConfigSpace. A search space can contain an object of this type."""
 
     @property
     def name(self) -> str: ...
@@ -77,7 +77,7 @@ class ConfigSpaceHyperparameter(Protocol):
 
 
 class SkoptDimension(Protocol):
-    """A protocol for the dimensions of skopt.space. A search space can contain such a dimension."""
+    """A protocol for the dimensions of skopt.space. A search space can contain an object of this type."""
 
     @property
     def transformed_size(self) -> Any: ...

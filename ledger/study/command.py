@@ -17,8 +17,8 @@ from ledger.text import nearest, show
 
 @dataclass(frozen=True)
 class CommandObjective:
-    """An objective that the function `ledger.command` returns. The objective consists of the settings of a command and
-    a search space.
+    """An objective that the function `ledger.command` returns. The objective consists of a search space and of the
+    settings of a command.
 
     Attributes
     ----------

@@ -499,7 +499,8 @@ def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _readings(text: str) -> Iterator[Any]:
-    """Yield each value that a text can represent: the text, a JSON value and a Python value."""
+    """Yield `text`. Also yield the value of `text` as JSON and as a Python literal, if `text` is valid JSON or
+    Python."""
     yield text
     stripped = text.strip()
     for form in (stripped, stripped.lower()):

@@ -74,7 +74,7 @@ class StudyTable(SettingsModel):
     )
     batch_size: Count = Field(
         default=2,
-        description="The number of trials in each iteration. In steady mode, the number of trials in flight.",
+        description="The number of trials in each iteration. In steady mode, the number of pending and running trials.",
     )
     mode: Annotated[Mode, AllowedTexts(MODES)] = Field(
         default="batch",
@@ -99,8 +99,8 @@ class StudyTable(SettingsModel):
     )
     timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
         default=None,
-        description="The study ends when managers have worked on the study for this number of seconds. After the"
-        " timeout, running trials have 8 seconds to end. Default: no limit.",
+        description="The study ends when managers have worked on the study for this number of seconds in total."
+        " After the timeout, running trials have 8 seconds to end. Default: no limit.",
     )
 
     @field_validator("name")
@@ -152,7 +152,7 @@ class ObjectiveTable(ObjectiveSettings):
     holdout : str or None
         The path of a file that contains the rows on which a trial scores the model.
     group_column, time_column, weight_column : str or None
-        The names of the columns that contain the group, the time and the weight of each row.
+        The names of three columns, which contain the group, the time and the weight of each row.
     """
 
     data: str | None = Field(
@@ -199,7 +199,7 @@ class StudyOption:
     Attributes
     ----------
     table, key : str
-        The name of the table in the study file, and the key in the table.
+        `table` is the name of a table in the study file, and `key` is the name of the setting in the table.
     variable : str
         The name of the environment variable.
     """
@@ -260,9 +260,9 @@ COMMAND = "command"
 # The option --space reads the table [space] from a file.
 SPACE = "space"
 
-# `_ALSO_REPLACED` maps each key to the keys of the settings that the key overrides. If a source of settings sets a key,
-# the ledger ignores the overridden keys in sources of lower priority. For example, if the command line sets `trials`,
-# the ledger ignores the value of `iterations` in the study file.
+# `_ALSO_REPLACED` maps the key of a setting to the keys of the settings that the setting overrides. If a source of
+# settings sets a key, the ledger ignores the overridden keys in sources of lower priority. For example, if the command
+# line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
 _ALSO_REPLACED = {
     "model": (*KINDS, "params", "params_as", "direction", "record_source"),

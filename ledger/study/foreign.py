@@ -41,7 +41,7 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
 
 
 def package_of(given: Any) -> str:
-    """Return the name of the package that defines the class of an object, or a base class of the object's class.
+    """Return the name of the package that defines the object's class or one of the base classes.
 
     If the package is not in `PACKAGES`, return "".
     """

@@ -65,7 +65,7 @@ class Grid(ABC):
         lower = guess if self.value(guess) < exact(number) else guess - 1
         near = _shown(kind, [self.value(each) for each in (lower, lower + 1) if 0 <= each < self.size])
         raise ValueError(
-            f"{show(number)} is not one of the values with {self}; the nearest values are {' and '.join(near)}"
+            f"{show(number)} is not an allowed value ({self}); the nearest values are {' and '.join(near)}"
         )
 
 

@@ -65,7 +65,7 @@ class FileDataset(SettingsModel):
     target_column : str
         The name of the column that the model predicts.
     group_column, time_column, weight_column : str or None
-        The names of the columns with the group, the time and the weight of each row. The docstring of
+        The names of three columns, which contain the group, the time and the weight of each row. The docstring of
         `ledger.objectives.table_columns.ColumnRoles` describes the group column, the time column and the weight column.
     format : str
         The format of the file, "csv" or "parquet".
@@ -166,8 +166,8 @@ class ObjectiveSettings(SettingsModel):
     )
     task: Annotated[str | None, AllowedTexts(TASKS)] = Field(
         default=None,
-        description="Whether the target contains classes or numbers. By default, the target contains classes if its"
-        " values are text, or if the target has few different whole numbers.",
+        description="Whether the target contains classes or numbers. By default, the ledger treats the target as"
+        " classes if the target contains text, or only a few different whole numbers.",
     )
     cv: Annotated[int | None, Field(ge=2, le=MOST_FOLDS)] = Field(
         default=None,
@@ -300,7 +300,7 @@ class ObjectiveSettings(SettingsModel):
 
     @property
     def trains(self) -> bool:
-        """Whether the objective trains a built-in model or an estimator on a dataset."""
+        """True if the objective trains a built-in model or an estimator on a dataset."""
         return self.function is None and self.command is None
 
 
@@ -391,7 +391,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def needs_check(self) -> bool:
-        """Whether a check of the objective needs the estimator and the data."""
+        """True if a check of the objective needs the estimator and the data."""
         return bool(self.references) or (
             self.data is not None
             and (self.data.holdout, self.data.group_column, self.data.time_column, self.data.weight_column)

@@ -62,8 +62,8 @@ class OptimizerSettings(SettingsModel):
         AcquisitionFunction,
         AllowedTexts(
             ACQ_FUNCS,
-            # skopt's PVRS factorises the kernel matrix of the GP without a noise term. Therefore the factorisation
-            # fails if the search space is discrete, or if two losses are equal.
+            # skopt's acquisition function "PVRS" factorises the kernel matrix of the GP, but adds no noise to the
+            # matrix. Therefore the factorisation fails if the search space is discrete, or if two losses are equal.
             {
                 "gp_hedge": "the ledger does not record the gains that gp_hedge needs",
                 "PVRS": "skopt's PVRS needs minutes for each point, and fails if the space is discrete, if two losses"
@@ -106,8 +106,8 @@ class TrialLimits(SettingsModel):
     heartbeat: Seconds = 10.0
     trial_timeout: Annotated[float | None, Field(ge=0.01, le=31_536_000, allow_inf_nan=False)] = Field(
         default=None,
-        description="The longest training time of an attempt, in seconds. If the training takes longer, the attempt"
-        " fails. Default: no limit.",
+        description="The time limit of a training, in seconds. If a training exceeds the time limit, the attempt fails."
+        " Default: no limit.",
     )
 
     @model_validator(mode="after")
@@ -157,8 +157,8 @@ class StudySpec(SettingsModel):
     budget : int
         The number of trials that the ledger proposes, from 1 to 1,000,000. The user can raise the budget later.
     batch_size : int
-        In batch mode, the number of trials in an iteration. In steady mode, the number of pending and running trials.
-        The batch size is from 1 to 1,000,000.
+        In batch mode, the number of trials in an iteration. In steady mode, the total number of pending trials and
+        running trials. The batch size is from 1 to 1,000,000.
     mode : str
         The mode, "batch" or "steady". In batch mode, the manager proposes the next iteration after all trials of the
         previous iteration have ended. In steady mode, the manager proposes a new trial when a trial ends. Therefore the

@@ -188,8 +188,8 @@ class LiveView:
             why = reason(getattr(error, "orig", error))
             return f"status {ago} s old, because the database does not answer: {why}"
         except LedgerError:
-            # If a user has deleted the study, `status.read` raises a LedgerError. The live view shows no message,
-            # because the study's manager shows a message about the deletion.
+            # If a user has deleted the study, `status.read` raises a LedgerError. The live view shows no message about
+            # the deletion of a study, because the study's manager shows this message.
             self._ended.set()
         self._read_at = time.monotonic()
         return ""

@@ -8,7 +8,7 @@ a second pipe to wake the supervisor. The trainer wakes the supervisor in three 
 answers may be full, or an answer is urgent. The trainer does not wake the supervisor after each answer, so several
 short trials need only one context switch. If the pipe of answers has room, the trainer writes a report immediately. If
 the pipe of answers is full, a thread of the trainer writes the report later. Therefore the objective never waits for
-the supervisor. Because of reports, the trainer wakes the supervisor at most once in `REPORT_SECONDS` seconds.
+the supervisor. For reports, the trainer wakes the supervisor at most once in `REPORT_SECONDS` seconds.
 
 The objective can change the state of each open file that the trainer inherits. A change of the state of an open file
 must not block the supervisor:

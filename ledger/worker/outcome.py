@@ -201,7 +201,7 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     if kind == "result" and trains:
         loss = _finite("loss", loss)
         if error is not None or not isinstance(metrics, dict) or not metrics.keys().isdisjoint(("loss", "value")):
-            raise MalformedAnswerError("the answer reports a result, but also has an error, or has invalid metrics")
+            raise MalformedAnswerError("the answer reports a result, but contains an error or invalid metrics")
         try:
             metrics = to_result({**metrics, "loss": loss}).metrics
         except InvalidResultError as refusal:

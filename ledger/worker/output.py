@@ -30,8 +30,8 @@ KEPT = LONGEST_OUTPUT
 # trainer's standard error.
 _ERROR_KEPT = 4096
 # The worker copies the trainer's output to the worker's own output. The worker copies the first `BURST_BYTES` bytes
-# without delay. After these bytes, the worker copies up to `BYTES_PER_SECOND` bytes in each second. With the limit
-# `BYTES_PER_SECOND`, the log of a worker grows by at most 1.4 GB per day.
+# without delay. After the first `BURST_BYTES` bytes, the worker copies up to `BYTES_PER_SECOND` bytes in each second.
+# With the limit `BYTES_PER_SECOND`, the log of a worker grows by at most 1.4 GB per day.
 BURST_BYTES, BYTES_PER_SECOND = 1 << 18, 1 << 14
 _READ_SIZE = 1 << 16
 # At the end of a job, the supervisor reads each output pipe of the trainer until the pipe is empty. The supervisor
@@ -50,8 +50,8 @@ class ByteRateLimiter:
 
     All trainer processes of a worker share one token bucket.
 
-    After the bucket has become empty, `take` returns 0 until the bucket is a quarter full. Therefore the copy of an
-    output above the limit has a few long gaps instead of many short gaps.
+    After the bucket has become empty, `take` returns 0 until the bucket is a quarter full. Therefore, if the trainer
+    writes output faster than the limit, the copy of the output has a few long gaps instead of many short gaps.
 
     Parameters
     ----------
@@ -287,7 +287,10 @@ class TrainerOutputReader:
 
 
 class OutputMarker:
-    """A writer of marks to the trainer's output streams. The writer writes a mark after the output of each job.
+    """A writer of marks. A mark is a byte sequence that shows the supervisor where the output of one job ends.
+
+    The trainer has one writer. After each job, the writer writes a mark to each stream (standard output or standard
+    error) to which the job has written. The supervisor's `TrainerOutputReader` reads the marks.
 
     Parameters
     ----------

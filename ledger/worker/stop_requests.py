@@ -15,7 +15,7 @@ from types import FrameType
 
 
 class StopRequests:
-    """The requests to stop a worker that the worker has received, and the latest time at which the worker must stop.
+    """The received requests to stop a worker, and the latest time at which the worker must stop.
 
     Each of three events is a request to stop: the signal SIGTERM, the signal SIGINT, and the end of standard input.
 

@@ -240,8 +240,8 @@ class Supervisor:
 
         Return False if the worker has not fetched all files.
         """
-        # The supervisor checks the objective, because a role with the permission to create studies can write any JSON
-        # value as an objective.
+        # The supervisor checks the objective, because a database role with the permission to create studies can write
+        # any JSON value as an objective.
         if fault := json_fault(claimed.objective):
             raise ObjectiveLoadError(f"the study's objective is malformed: {fault}")
         try:
@@ -295,8 +295,8 @@ class Supervisor:
         Parameters
         ----------
         version : int or None
-            Number of the version of the objective's code that is valid now. None means that the ledger has no version
-            of the code.
+            Number of the currently valid version of the objective's code. None means that the ledger has no version of
+            the code.
         """
         first = claimed[0]
         jobs = [(trial.params, _context(trial)) for trial in claimed]

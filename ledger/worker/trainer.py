@@ -172,7 +172,7 @@ class TrainerHandle:
         Parameters
         ----------
         objective : mapping
-            The objective in the form of the study's spec.
+            The objective in the study's spec.
         jobs : sequence of (params, context)
             Parameters and context of each attempt. When the caller calls `start`, all earlier jobs must have ended.
         open_data : sequence of callable
@@ -210,13 +210,13 @@ class TrainerHandle:
         Parameters
         ----------
         objective : mapping
-            The objective in the form of the study's spec.
+            The objective in the study's spec.
         space : sequence of mapping
-            The dimensions of the search space, in the form of the study's spec.
+            The dimensions of the search space in the study's spec.
         seed : int
             The study's seed.
         open_data : sequence of callable
-            The functions that open the data files of the objective. The method `start` has the same parameter
+            The functions that open the data files of the objective. The docstring of the method `start` describes
             `open_data`.
 
         Raises
@@ -314,7 +314,7 @@ class TrainerHandle:
             if numbers != list(range(self._end - len(numbers), self._end)) or len(numbers) > self.jobs:
                 raise MalformedAnswerError("the objective has read or written tokens in the socket for job tokens")
             if numbers and len(numbers) == self.jobs:
-                # No job is running: the trainer is still starting, or is between two jobs.
+                # No job is running, because the trainer is still starting or is between two jobs.
                 self._channel.add_tokens([numbers.pop(0)])
         except MalformedAnswerError as error:
             self._fault = str(error)
@@ -368,7 +368,7 @@ class TrainerHandle:
         ):
             # Each objective gets its own process. If two objectives shared a process, one objective could change a
             # module that the other objective also uses. If the supervisor still has unsent data at the end of all jobs,
-            # the child has sent answers to jobs that the child has not received. If unsent data remain, the supervisor
+            # the child has answered a job before the child has received the job. If unsent data remain, the supervisor
             # ends the child, so that the amount of unsent data does not grow without limit. If the recorded code has
             # changed after the child's comparison, a new child must import the modules of the objective again.
             self._kill()

@@ -134,7 +134,7 @@ def _load(
         except (LedgerError, MemoryError):
             raise
         except Exception as error:
-            # A role that can create studies can write any JSON value as an objective.
+            # A database role that can create studies can write any JSON value as an objective.
             raise LedgerError(
                 f"the study's objective cannot be loaded ({type(error).__name__}: {one_line(str(error))}): correct"
                 " the objective, and start a new study"
@@ -185,7 +185,7 @@ def _die_with_parent(parent: int) -> None:
 def _set_death_signal(number: int) -> None:
     """On Linux, make the kernel send a signal to this process when the supervisor ends.
 
-    If the number is 0, the kernel sends no signal.
+    If `number` is 0, the kernel sends no signal. Otherwise, `number` is the number of the signal.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

@@ -6,8 +6,8 @@
 --   unknown: no such trial exists.
 -- Arguments (the same as in ledger.annotate_study):
 --   tags, untag: the tags to add, and the tags to remove.
---   note: the new note. If the argument is null, the note does not change. If the argument is an empty text, the
---     function removes the note.
+--   note: the new note. If the argument `note` is null, the note does not change. If the argument `note` is an empty
+--     text, the function removes the note.
 --   attributes: an object with the user attributes to set.
 --   remove: the names of the user attributes to remove.
 -- The function waits at most half a second for another transaction that annotates the same trial. If the wait takes

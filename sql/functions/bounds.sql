@@ -134,8 +134,9 @@ return 1000000000;
 comment on function ledger.longest_seconds is
   'The maximum duration of a training, a proposal or a lease, in seconds.';
 
--- The maximum of two kinds of integers: counts, such as the number of attempts, and the numbers that identify trials,
--- iterations and rounds. The sum of two counts that have the maximum value is still in the range of the type int.
+-- The largest allowed integer for two kinds of values: counts, such as the number of attempts, and the numbers that
+-- identify trials, iterations and rounds. The sum of two counts that have the maximum value is still in the range of
+-- the type int.
 create or replace function ledger.largest_count() returns int
 language sql immutable parallel safe
 return 1000000000;
@@ -156,8 +157,8 @@ return timestamptz '2200-01-01 00:00:00+00';
 comment on function ledger.latest_moment is
   'The limit of recorded moments: each recorded moment is earlier than this moment.';
 
--- The ledger stores at most ledger.most_idle_workers workers that have made no attempt. ledger.most_idle_workers is
--- larger than any expected number of workers that wait for a study.
+-- The maximum number of stored workers that have made no attempt. The maximum is larger than any expected number of
+-- workers that wait for a study.
 create or replace function ledger.most_idle_workers() returns int
 language sql immutable parallel safe
 return 5000;

@@ -36,8 +36,8 @@ begin
     return 'held';
   end if;
 
-  -- Several managers may try to take the study at the same time. The lock on the study's row lets these managers
-  -- continue one after the other.
+  -- Several managers may try to take the study at the same time. Because of the lock on the study's row, only one
+  -- manager at a time can continue.
   perform from ledger.study where id = claim_study.study_id for no key update;
   if not found then
     return 'unknown';

@@ -1,6 +1,6 @@
--- Record that the objective failed or crashed in an attempt. The limit `max_crashes` of the study is for crashes, and
--- the limit `max_failures` is for all other failures. If the trial's crashes and failures are below both limits, the
--- trial becomes pending again.
+-- Record that the objective failed or crashed in an attempt. The setting `max_crashes` of the study limits a trial's
+-- crashes, and the setting `max_failures` limits all other failures. If the trial has reached neither limit, the trial
+-- becomes pending again.
 --   error: a description of the error for users, such as a traceback. The function removes the middle of a very long
 --     error.
 --   outcome: the outcome of the attempt. The outcome `crashed` means that the trainer process ended or ran out of

@@ -1,8 +1,8 @@
 -- Give up the claim on a study, so that another manager can take the study at once. The answer is true if the caller
 -- held the claim on the study. The function increases the column `managed_seconds` of the study by the seconds for
 -- which the manager has held the study. If another session keeps the row of the study locked for longer than the
--- lock_timeout of this function, the function does not change the column `managed_seconds`. A manager that ends must
--- not wait for a lock.
+-- lock_timeout of this function, the function does not change the column `managed_seconds`. When a manager ends, the
+-- manager must not wait for a lock.
 create or replace function ledger.leave_study(study_id int, claim uuid) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$

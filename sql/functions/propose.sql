@@ -9,8 +9,8 @@
 --   ask_seconds, tell_seconds: the seconds that the manager needed to choose the points (ask_seconds) and to fit the
 --     surrogate (tell_seconds).
 --   seen: in steady mode, the numbers of the ended trials that the manager has read since the previous iteration.
---   batch_size: the batch size from which the manager computed the number of points. If the argument is null, the
---     function does not check whether the batch size has changed.
+--   batch_size: the batch size from which the manager computed the number of points. If the argument `batch_size` is
+--     null, the function does not check whether the batch size has changed.
 -- Answers:
 --   proposed: the function inserted the trials. If the answer is `lost`, `ended` or `changed`, the function inserted
 --     nothing.

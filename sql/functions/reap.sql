@@ -1,8 +1,8 @@
 -- Take a trial back from its worker, because the lease of the trial has ended (ledger.lease_ended). If a heartbeat has
--- renewed the lease after the manager read the end of the lease, the function does nothing. If the trial has `max_lost`
--- lost attempts, the trial becomes failed. If the trial has fewer than `max_lost` lost attempts, the trial becomes
--- pending. A pending trial keeps the claim of the worker that lost the trial. Until another worker claims the trial,
--- the ledger accepts a late result of the worker that lost the trial.
+-- renewed the lease since the manager read the column `lease_until`, the function does nothing. If the trial has
+-- `max_lost` lost attempts, the trial becomes failed. If the trial has fewer than `max_lost` lost attempts, the trial
+-- becomes pending. A pending trial keeps the claim of the worker that lost the trial. Until another worker claims the
+-- trial, the ledger accepts a late result of the worker that lost the trial.
 --   claim: the manager's claim of the study.
 --   lease_until: the value of the column `lease_until` that the manager has read from the trial's row.
 -- Only a running trial has a lease, so the SQL statements need no condition on the column `state`. With a condition on

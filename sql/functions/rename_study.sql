@@ -3,7 +3,7 @@
 --   unchanged: the study already has this name.
 --   taken: another study has this name.
 --   managed: a manager holds the study, so the function changed nothing. A manager finds its study by the study's name,
---     so the name must not change.
+--     so the name must not change while a manager holds the study.
 --   unknown: no such study exists.
 create or replace function ledger.rename_study(study_id int, name text) returns text
 language plpgsql set search_path = pg_catalog, pg_temp

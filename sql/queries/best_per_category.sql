@@ -1,5 +1,5 @@
--- Which choice of a categorical parameter is best, and which choices fail? For each choice, the query shows the best
--- value, the median value and the number of failures.
+-- Which choice of a categorical parameter is best, and with which choices do trials fail? For each choice, the query
+-- shows the best value, the median value and the number of failures.
 -- psql -f sql/queries/best_per_category.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, parameter, text as value, count(*) filter (where state = 'complete') as complete,

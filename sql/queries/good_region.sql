@@ -1,8 +1,8 @@
--- Which part of the space is good? The query uses the best quarter of each study's complete trials. For the best
--- quarter of the trials, the query shows the range of each numeric parameter, and the number of trials with each choice
--- of a categorical parameter. The last column (`tried`) describes all complete trials. For a numeric parameter, the
--- column `tried` shows the range of the values in all complete trials. For a categorical parameter, the column `tried`
--- shows the number of choices.
+-- Which part of the search space contains the best trials? The query uses the best quarter of each study's complete
+-- trials. For the best quarter of the trials, the query shows the range of each numeric parameter, and the number of
+-- trials with each choice of a categorical parameter. The last column (`tried`) describes all complete trials. For a
+-- numeric parameter, the column `tried` shows the range of the values in all complete trials. For a categorical
+-- parameter, the column `tried` shows the number of choices.
 -- psql -f sql/queries/good_region.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with placed as (

@@ -1,8 +1,8 @@
 -- How soon did the search nearly reach its best value? The regret is the difference between the best loss so far and
 -- the study's best loss. The query shows the number of complete trials after which the regret was at most a tenth of
 -- the first trial's regret. The query also shows the number of complete trials after which the regret was at most a
--- hundredth of the first trial's regret. In addition, the query shows the number of complete trials after which the
--- regret was 0.
+-- hundredth of the first trial's regret. The query also shows the number of complete trials after which the regret was
+-- 0.
 -- psql -f sql/queries/how_soon.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, count(*) as complete, round(first_regret::numeric, 4) as first_regret,

@@ -1,7 +1,7 @@
 -- Which parameters matter? The query uses the ranks of the trials' values, so one huge value does not dominate the
 -- result. The column `spearman` contains the rank correlation between the parameter and the value of a trial. If the
--- correlation is negative, the value of a trial usually decreases when the parameter increases. The column
--- `eta_squared` contains the share of the ranks' variance, from 0 to 1, that the parameter explains. To compute
+-- correlation is negative, the value of a trial usually decreases when the parameter increases. The parameter explains
+-- a share of the variance of the ranks. The column `eta_squared` contains the share, from 0 to 1. To compute
 -- `eta_squared`, the query divides the range of a numeric parameter into five parts. On the scale of the parameter's
 -- prior, all five parts have the same width. Unlike `spearman`, `eta_squared` also detects an optimum in the middle of
 -- the range. The column `by_chance` contains the value that `eta_squared` would have on average if the parameter had no
@@ -11,8 +11,8 @@
 with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
-    -- If several trials have the same value, all these trials get the mean of their ranks. Trials that have the same
-    -- position in the parameter's range also get the mean of their ranks.
+    -- If several trials have the same value, each of the trials gets the mean of the trials' ranks. Trials that have
+    -- the same position in the parameter's range also get the mean of their ranks.
     rank() over (partition by study, parameter order by value)
       + (count(*) over (partition by study, parameter, value) - 1) / 2::float8 as value_rank,
     case when position is not null then rank() over (partition by study, parameter order by position)

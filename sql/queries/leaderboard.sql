@@ -1,4 +1,4 @@
--- Which parameters are best? For each study, the query shows the ten trials with the best values.
+-- Which trials have the best values? For each study, the query shows the ten trials with the best values.
 -- psql -f sql/queries/leaderboard.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 select study, rank, trial, round(value::numeric, 4) as value, direction, metric,

@@ -1,4 +1,4 @@
--- The studies whose trials a live worker refuses, with the reason for the refusal.
+-- Each study that a live worker refuses, and the reason for the refusal.
 create or replace view ledger.refusals as
 select
   refusal.worker,

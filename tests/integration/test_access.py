@@ -465,7 +465,7 @@ def test_the_settings_of_one_login_change_no_session_of_another_one(ledger, acce
         assert session.execute("show default_transaction_read_only").fetchone() == ("off",)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             session.execute(sql.SQL("alter role {} password 'mine too'").format(sql.Identifier(name)))
-    said = "a setting of the role or database names a missing library: an administrator can remove the settings"
+    said = "a setting of the role or database refers to a missing library: an administrator can remove the settings"
     with pytest.raises(ServerUnreachable, match=said) as refused:
         connect(as_login(ledger, name))
     assert not refused.value.not_now

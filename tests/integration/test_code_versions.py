@@ -88,8 +88,8 @@ def test_a_changed_code_is_refused_in_one_line_with_the_ways_out(db, connection,
         register(db, asked, coded(100))
     assert str(refused.value) == (
         "the objective of study s differs from the recorded objective (module value `SCALE` (0, now 100)): choose"
-        " another name; to run the next trials with the new code, use --accept-change (in Python,"
-        ' if_changed="accept"); to start a new study in Python, use if_changed="new"'
+        ' another name, or use --accept-change (in Python, if_changed="accept") to run the next trials with the new'
+        ' code, or (only in Python) use if_changed="new" to start a new study'
     )
     assert len(versions(db)) == 1
 
@@ -316,8 +316,8 @@ def test_the_code_moves_with_its_study(db, connection, server, template, asked):
     [
         (_set("code_versions", 0, "number", value=1), "code version 0 is missing, and the next code version is 1"),
         (_set("code_versions", 1, "first_trial", value=7), "code version 1 is valid from trial 7, but the number of"),
-        (_set("code_versions", 0, "sha256", value="0" * 64), "code version 0 has the hash 00000000, but the hash"),
-        (_set("code_versions", 0, "parts", 0, "code", value="0" * 64), "but the hash of its parts differs"),
+        (_set("code_versions", 0, "sha256", value="0" * 64), "code version 0 has the recorded hash 00000000, but the"),
+        (_set("code_versions", 0, "parts", 0, "code", value="0" * 64), "but the parts of the version have another"),
         (_set("sources", value={"0" * 64: "x"}), "the hash of a source text differs from the recorded hash"),
         (_set("sources", hashlib.sha256(b"x").hexdigest(), value="x"), "belongs to no code version"),
         (_set("code_versions", 0, "parts", value=[{"kind": 5}]), "is damaged at code_versions[0].parts"),

@@ -160,7 +160,7 @@ def test_a_study_is_listed_shown_paused_cancelled_and_deleted(there, db):
     assert studies.get(db, "svm-1").state == "paused"
     assert there("study", "cancel", "svm-1")[0] == 0
     code, _, error = there("study", "pause", "svm-1")
-    assert (code, error) == (1, "ledger: study svm-1 is cancelled, so it cannot be paused\n")
+    assert (code, error) == (1, "ledger: study svm-1 is cancelled, so the command cannot pause the study\n")
     code, _, error = there("resume", "svm-1")
     assert (code, "was cancelled, which is final" in error) == (1, True)
     code, _, error = there("study", "delete", "svm-1")

@@ -275,7 +275,7 @@ def test_a_damaged_row_of_optuna_is_refused_in_one_line(run, db, url, optunas, m
     code, out, error = run("import", "optuna", optunas, "low", "--into", "s", "--skip-unusable")
     assert (code, out, error.count("\n")) == (1, "", 1), error
     assert f"{optunas} contains a damaged row of an Optuna study: " in error
-    assert "repair the storage, or export the study as csv by Optuna and import the csv file" in error
+    assert "repair the storage, or use Optuna to export the study as csv, and import the csv file" in error
     assert counts(url) == (0, None)
 
 

@@ -182,7 +182,7 @@ REFUSED = [
         "is an export of version 2, but the installed trial-ledger reads only versions up to 1: upgrade trial-ledger",
     ),
     (_set("format", value="x"), 'has format "x", not "trial-ledger study"'),
-    (_drop("format"), "is an export of an old version, which does not contain the whole study"),
+    (_drop("format"), "is an export from an old version of the ledger, so the file does not contain the whole study"),
     (_drop("trials"), "is damaged at trials"),
     (
         _set("dataset", value={"sha256": "0" * 64, "name": "a.csv", "content": ""}),
@@ -206,7 +206,7 @@ REFUSED = [
     ),
     (
         _set("trials", 0, "loss", value=0.125),
-        "contains contradictory records, trial 0: the trial has the loss 0.125, but attempt 1 has",
+        "contains contradictory records, trial 0: the trial's loss is 0.125, but the loss of attempt 1 is",
     ),
     (
         _set("trials", 0, "params", "x", value=7.0),
@@ -414,7 +414,7 @@ def test_the_commands_move_a_study_to_another_ledger(run, db, url, elsewhere, tm
         0,
         [
             "study s is imported, running: 3 iterations, 6 trials, 4 attempts; `ledger verify s` checks the study",
-            "stop the study in its old ledger; `ledger resume s` then continues the study here",
+            "stop the study in its old ledger; `ledger resume s` then continues the study in this ledger",
         ],
     )
     assert run("verify", "s")[0] == 0

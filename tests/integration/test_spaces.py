@@ -258,7 +258,7 @@ def test_commands_show_and_take_every_choice(db, complete, run, url, monkeypatch
         "trial", "enqueue", "open", *(f"{name}={text}" for name, text in {**points, "batch": "33"}.items())
     )
     assert code == 2
-    assert "parameter 'batch': 33 is not one of the values with powers of 2; the nearest values are 32 and 64" in error
+    assert "parameter 'batch': 33 is not an allowed value (powers of 2); the nearest values are 32 and 64" in error
     code, out, _ = run("study", "show", "s")
     assert code == 0
     best = ledger.load_study("s").best_params

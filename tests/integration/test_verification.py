@@ -173,13 +173,19 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             "delete from ledger.attempt where trial = 2 and number = 1",
             "trial 2: attempt 1 is missing, and the next attempt is 2",
         ),
-        (f"{TRIAL} state = 'pending' where number = 1", "trial 1: the state is pending, but `finished_at` has a value"),
-        (f"{TRIAL} finished_at = null where number = 0", "trial 0: the state is complete, but `finished_at` has no"),
-        (f"{TRIAL} loss = null where number = 0", "trial 0: the state is complete, but `loss` has no value"),
-        (f"{TRIAL} metrics = null where number = 0", "trial 0: the state is complete, but `metrics` has no value"),
-        (f"{TRIAL} error = null where number = 1", "trial 1: the state is failed, but `error` has no value"),
+        (
+            f"{TRIAL} state = 'pending' where number = 1",
+            "trial 1: the state is pending, but the column `finished_at` is not null",
+        ),
+        (f"{TRIAL} finished_at = null where number = 0", "trial 0: the state is complete, but the column `finished"),
+        (f"{TRIAL} loss = null where number = 0", "trial 0: the state is complete, but the column `loss` is null"),
+        (f"{TRIAL} metrics = null where number = 0", "trial 0: the state is complete, but the column `metrics` is"),
+        (f"{TRIAL} error = null where number = 1", "trial 1: the state is failed, but the column `error` is null"),
         (f"{TRIAL} loss = 'nan' where number = 0", "trial 0: the loss nan is not finite"),
-        (f"{TRIAL} lease_until = now() where number = 0", "trial 0: the state is complete, but `lease_until` has"),
+        (
+            f"{TRIAL} lease_until = now() where number = 0",
+            "trial 0: the state is complete, but the column `lease_until`",
+        ),
         (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
         (
             f"{TRIAL} state = 'cancelled' where number = 1",
@@ -216,10 +222,10 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             f"{ATTEMPT} outcome = 'complete', loss = 0 where trial = 4",
             "trial 4: the state is complete, but 2 attempts are complete",
         ),
-        (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: the trial has the loss .*, but attempt 1 has"),
+        (f"{TRIAL} loss = loss + 1 where number = 9", "trial 9: the trial's loss is .*, but the loss of attempt 1 is"),
         (
             f"{TRIAL} worker = 'v' where number = 9",
-            "trial 9: the trial has the worker v, but attempt 1 has the worker w",
+            "trial 9: the trial's worker is v, but the worker of attempt 1 is w",
         ),
         (
             f"{TRIAL} retry_of = 6 where number = 10",
@@ -243,7 +249,7 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
         ),
         (
             f"{ITERATION} round = 2 where number = 1",
-            "iteration 1: the recorded round is 2, but the last round with a trial is 1",
+            "iteration 1: the recorded last round is 2, but the last round with a trial is round 1",
         ),
         (
             f"{ITERATION} {UNTOLD} where number = 2",

@@ -233,7 +233,7 @@ def test_what_cannot_be_searched_from_python_is_refused_by_name(program, monkeyp
             f"import threading; connection = threading.Lock()\n{decorated}ledger.Study(loss).run()",
             "cannot be pickled for",
         ),
-        ("import ledger\nledger.Study(len)", "the objective 'len' has no space: give Study(..., space={...}), or put"),
+        ("import ledger\nledger.Study(len)", "the objective 'len' has no space: call Study(..., space={...}), or put"),
         (
             "import ledger\nledger.objective(space={'x': (1.0, 0.0)})",
             "@ledger.objective space: x: low 1.0 is not below",

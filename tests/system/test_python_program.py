@@ -240,7 +240,7 @@ if __name__ == "__main__":
         ["UsageError", "tell: trial 9 of study held is not a running trial of this program: call ask() first"],
         [
             "UsageError",
-            "study held has no objective: give Study(objective, ...), or train the trials by ask() and tell()",
+            "study held has no objective: call Study(objective, ...), or train the trials by ask() and tell()",
         ],
     ]
     document = program.document("held")

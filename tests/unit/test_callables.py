@@ -119,7 +119,7 @@ def test_the_decorator_without_a_space_changes_nothing() -> None:
     with pytest.raises(UsageError) as refused:
         ledger.Study(loss)
     assert str(refused.value) == (
-        "the objective 'loss' has no space: give Study(..., space={...}), or put @ledger.objective(space={...}) above"
+        "the objective 'loss' has no space: call Study(..., space={...}), or put @ledger.objective(space={...}) above"
         " the function's definition"
     )
     assert ledger.Study(loss, space={"x": (0.0, 1.0)}).name.startswith("loss-42-")

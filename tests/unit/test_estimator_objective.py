@@ -61,7 +61,7 @@ def test_the_space_of_an_estimator_may_be_an_argument_of_the_study() -> None:
     assert ledger.Study(forest, space=FOREST).name == ledger.Study(with_space).name
     with pytest.raises(UsageError) as refused:
         ledger.Study(forest)
-    assert str(refused.value) == "the objective 'ledger.estimator' has no space: give Study(..., space={...})"
+    assert str(refused.value) == "the objective 'ledger.estimator' has no space: call Study(..., space={...})"
 
 
 def test_a_built_in_model_has_a_default_space() -> None:

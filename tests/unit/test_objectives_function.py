@@ -197,7 +197,7 @@ def test_the_current_folder_is_searched_last_and_only_for_what_is_allowed(tmp_pa
     with pytest.raises(LedgerError, match="no permission to run code of this module"):
         load({"function": "own_module:own"}, [PACKAGE], folder=str(folder))
     with pytest.raises(
-        LedgerError, match="another module of this name first .*statistics.* rename the module of the current folder"
+        LedgerError, match="rename the module in the current folder, .* another module with the same name .*statistics"
     ):
         load({"function": "statistics:own"}, ["statistics"], folder=str(folder))
     assert str(folder) not in sys.path

@@ -371,22 +371,22 @@ STEP = {"type": "real", "low": 0, "high": 1, "step": 0.25}
 @pytest.mark.parametrize(
     ("table", "value", "message"),
     [
-        (STEP, 0.3, "0.3 is not one of the values with step 0.25; the nearest values are 0.25 and 0.5"),
+        (STEP, 0.3, "0.3 is not an allowed value (step 0.25); the nearest values are 0.25 and 0.5"),
         (STEP, 1.25, "1.25 is not in [0.0, 1.0]"),
         (
             {"type": "integer", "low": 1, "high": 9, "step": 2},
             8,
-            "8 is not one of the values with step 2; the nearest values are 7 and 9",
+            "8 is not an allowed value (step 2); the nearest values are 7 and 9",
         ),
         (
             {"type": "integer", "low": 8, "high": 64, "powers_of": 2},
             9,
-            "9 is not one of the values with powers of 2; the nearest values are 8 and 16",
+            "9 is not an allowed value (powers of 2); the nearest values are 8 and 16",
         ),
         (
             {"type": "real", "low": 1e-3, "high": 1, "powers_of": 10},
             0.02,
-            "0.02 is not one of the values with powers of 10; the nearest values are 0.01 and 0.1",
+            "0.02 is not an allowed value (powers of 10); the nearest values are 0.01 and 0.1",
         ),
     ],
 )

@@ -162,7 +162,7 @@ def parts_from_json(value: object) -> tuple[CodePart, ...]:
     parts = []
     for part in value:
         if not _is_texts(part):
-            raise ValueError("a part of the code is not an object that contains only texts")
+            raise ValueError("a part of the code is not an object, or contains a value that is not a text")
         try:
             parts.append(CodePart(**part))
         except TypeError:

@@ -224,14 +224,14 @@ class CodeTracer:
         if name not in self._own:
             self.packages.add(name.partition(".")[0])
         elif not attributes:
-            # The user's code passes the module object to other code, such as a function of a package. This function may
-            # use any part of the module.
+            # The user's code passes the module object to other code, such as a function of a package. The called
+            # function may use any part of the user's module.
             self._file(name)
         else:
             self._variable(vars(module), attributes[0], {attributes[1:]})
 
     def _import(self, module: str, names: tuple[str, ...]) -> None:
-        """Add the files of the modules that a function imports while the function runs."""
+        """Add the file of a module that a function imports, and the files of the imported submodules."""
         if module not in self._own:
             self.packages.add(module.partition(".")[0])
             return
@@ -244,7 +244,8 @@ class CodeTracer:
     def _file(self, module: str) -> None:
         """Add the file of a module.
 
-        For a module that does not contain the objective, also add the file of each imported module.
+        If the added module does not contain the objective, also add the files of all modules that the added module
+        imports.
         """
         if module in self._modules:
             return
