@@ -4,6 +4,7 @@
 `make test-all` repeats the same tests on a postgres:17 container.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ for profile, factor in {"ledger": 1, "campaign": 5}.items():
         print_blob=True,
     )
 hypothesis.settings.load_profile("ledger")
+
+# Most objects of a test process are those of modules, which the garbage collector would look through again and again.
+gc.set_threshold(20_000)
 
 # The tests use every core already, and NumPy is not loaded yet.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -166,7 +166,7 @@ class Reader:
         # end the background processes
         while _signal(self._shell.pid, signal.SIGTERM):
             self._shell.poll()
-            time.sleep(0.1)
+            time.sleep(0.02)
         self._shell.wait()
         self._shell.stdout.close()
 

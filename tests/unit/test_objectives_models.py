@@ -228,8 +228,7 @@ def test_the_default_space_contains_points_of_high_accuracy(model):
 def test_the_default_space_of_a_regression_contains_good_points(model, best):
     space = default_space(model, REGRESSION)
     check(model, space, REGRESSION)
-    losses = [evaluate(model, params, dataset="diabetes").loss for params in drawn(space)]
-    assert min(losses) < 1 - best
+    assert any(evaluate(model, params, dataset="diabetes").loss < 1 - best for params in drawn(space))
 
 
 def test_the_svm_of_a_regression_does_not_depend_on_the_unit_of_the_target():
