@@ -366,7 +366,7 @@ class TrialAsker:
 
 
 class _ClosingObserver(search.SearchObserver):
-    """An observer of a search. The observer stops the search when the program closes the study."""
+    """A search observer that stops the search when the program closes the study."""
 
     def __init__(self, is_closing: threading.Event) -> None:
         self._is_closing = is_closing

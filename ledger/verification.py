@@ -215,22 +215,22 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     """Compare the counts in a trial's row with the trial's attempts, and yield the contradictions."""
     outcomes = [attempt.outcome for attempt in attempts]
     if trial.attempts != len(attempts):
-        yield f"the trial records {trial.attempts} attempts, but {len(attempts)} attempts exist"
+        yield f"the trial's row records {trial.attempts} attempts, but {len(attempts)} attempts exist"
     failed = outcomes.count("failed") + outcomes.count("timeout")
     if trial.failures != failed:
-        yield f"the trial records {trial.failures} failures, but {failed} attempts failed or exceeded the time limit"
+        yield f"the trial's row records {trial.failures} failures, but {failed} attempts failed or timed out"
     crashed = outcomes.count("crashed")
     if trial.crashes != crashed:
-        yield f"the trial records {trial.crashes} crashes, but {crashed} attempts crashed"
+        yield f"the trial's row records {trial.crashes} crashes, but {crashed} attempts crashed"
     # `trial.lost` may be larger than the number of attempts whose outcome is "lost". If the worker of a lost attempt
     # later sends a result, the result replaces the outcome "lost". If a heartbeat restores a lost attempt, the same
     # attempt can be lost a second time. If an attempt was lost because a user cancelled the trial, `trial.lost` does
     # not include the attempt.
     lost = outcomes.count("lost") - (trial.state == "cancelled" and outcomes[-1:] == ["lost"])
     if trial.lost < lost:
-        yield f"the trial records {trial.lost} lost attempts, but {lost} attempts were lost"
+        yield f"the trial's row records {trial.lost} lost attempts, but {lost} attempts were lost"
     if trial.lost and all(outcome is None for outcome in outcomes):
-        yield f"the trial records {trial.lost} lost attempts, but no attempt has ended"
+        yield f"the trial's row records {trial.lost} lost attempts, but no attempt has ended"
     for attempt in attempts:
         if (attempt.outcome is None) != (attempt.ended_at is None):
             yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but `ended_at` is {attempt.ended_at}"

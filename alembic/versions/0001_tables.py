@@ -75,8 +75,8 @@ def upgrade() -> None:
             "spec_hash",
             sa.Text(),
             nullable=False,
-            comment="SHA-256, in hexadecimal, of the settings that the user requested, without the budget and the "
-            "resolved defaults.",
+            comment="SHA-256 of the settings that the user requested, in hexadecimal. The hash contains neither the budget nor "
+            "defaults.",
         ),
         sa.Column(
             "budget",
@@ -133,7 +133,7 @@ def upgrade() -> None:
             "timeout_seconds",
             sa.Double(),
             nullable=True,
-            comment="Seconds for which managers may hold the study before the study ends; null without a limit.",
+            comment="Timeout: total seconds for which managers may hold the study; null if the study has no timeout.",
         ),
         sa.Column(
             "managed_seconds",
@@ -153,7 +153,7 @@ def upgrade() -> None:
             "stopping_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the study met the criterion stopped_by; null without such a criterion.",
+            comment="Time when the study met a stopping criterion; null if the study met no criterion.",
         ),
         sa.Column(
             "seed",
@@ -977,7 +977,7 @@ def upgrade() -> None:
             "first_trial",
             sa.Integer(),
             nullable=False,
-            comment="Lowest number of the trials that had not ended when the version was recorded. A trial that a "
+            comment="Number of the first trial that had not ended when the version was recorded. A trial that a "
             "worker claimed before that moment was trained with an earlier version.",
         ),
         sa.Column(

@@ -21,7 +21,7 @@ code_version = Table(
         "first_trial",
         Integer,
         nullable=False,
-        comment="Lowest number of the trials that had not ended when the version was recorded. A trial that a worker "
+        comment="Number of the first trial that had not ended when the version was recorded. A trial that a worker "
         "claimed before that moment was trained with an earlier version.",
     ),
     Column(

@@ -65,8 +65,8 @@ study = Table(
         "spec_hash",
         Text,
         nullable=False,
-        comment="SHA-256, in hexadecimal, of the settings that the user requested, without the budget and the resolved "
-        "defaults.",
+        comment="SHA-256 of the settings that the user requested, in hexadecimal. The hash contains neither the budget "
+        "nor defaults.",
     ),
     Column(
         "budget",
@@ -104,7 +104,7 @@ study = Table(
     Column(
         "timeout_seconds",
         Double,
-        comment="Seconds for which managers may hold the study before the study ends; null without a limit.",
+        comment="Timeout: total seconds for which managers may hold the study; null if the study has no timeout.",
     ),
     Column(
         "managed_seconds",
@@ -119,7 +119,7 @@ study = Table(
         comment="Criterion that ended the study before its budget was used (target, patience or timeout); null "
         "otherwise.",
     ),
-    moment("stopping_at", comment="Time when the study met the criterion stopped_by; null without such a criterion."),
+    moment("stopping_at", comment="Time when the study met a stopping criterion; null if the study met no criterion."),
     moment("archived_at", comment="Time when the study was archived; null unless the study is archived."),
     of_spec(
         "seed",

@@ -16,9 +16,9 @@ use ``flock``, because the kernel releases a process's ``flock`` locks when the 
   ``users.lock``, no other process uses the server.
 - A process holds the exclusive lock on ``server.lock`` while the process starts or stops the server, and while the
   process takes or releases a lock on ``users.lock``.
-- Every process of the server inherits a shared lock on ``processes.lock``. If a process gets the exclusive lock on
-  ``processes.lock``, no server process is left. A file with the server's process ids would not be reliable, because the
-  kernel reuses process ids.
+- Every process of the server inherits a shared lock on ``processes.lock``. As long as a process of the server runs, no
+  command can get the exclusive lock on ``processes.lock``. A file with the server's process ids would not be reliable,
+  because the kernel reuses process ids.
 
 The server is not a child of a process that uses the server. The server runs in its own POSIX session. Therefore the
 server continues to run if the process that started the server is killed. Ctrl-C in a terminal does not end the server.

@@ -365,7 +365,7 @@ def _maximum(
 
 
 def _subset(values: Array, random: np.random.RandomState) -> NDArray[np.intp]:
-    """Return the sorted indices of the `MODELLED` observations that the posterior uses."""
+    """Choose `MODELLED` observations for the posterior, and return their sorted indices."""
     indices = np.arange(len(values))
     kept = np.union1d(np.argsort(values, kind="stable")[: MODELLED // 4], indices[-MODELLED // 4 :])
     others = random.permutation(np.setdiff1d(indices, kept))[: MODELLED - len(kept)]

@@ -150,7 +150,7 @@ class Supervisor:
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
         """Return a list of new random claims.
 
-        The list has one claim for each trial that the worker wants to claim next.
+        The worker uses each claim of the list for one of the trials that it claims next.
 
         `attempts` is the number of attempts that the worker has already made. The limit `max_trials` includes these
         attempts.

@@ -72,7 +72,7 @@ comment on column ledger.progress.target is 'Value at which the study ends; null
 comment on column ledger.progress.patience is
   'Number of trials without a better value after which the study ends; null without a limit.';
 comment on column ledger.progress.timeout_seconds is
-  'Seconds for which managers may hold the study before it ends; null without a limit.';
+  'Timeout: total seconds for which managers may hold the study; null if the study has no timeout.';
 comment on column ledger.progress.stopped_by is
   'Criterion that ended the study before its budget was used: target, patience or timeout; null otherwise.';
 comment on column ledger.progress.best_score is

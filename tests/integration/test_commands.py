@@ -343,7 +343,7 @@ def test_a_study_is_verified_and_the_first_difference_named(run, url, db, connec
     connection.execute("update ledger.trial set attempts = 1 where number = 1")
     code, out, error = run("verify", "s")
     assert (code, out) == (1, "")
-    assert error == "ledger: study s, trial 1: the trial records 1 attempts, but 0 attempts exist\n"
+    assert error == "ledger: study s, trial 1: the trial's row records 1 attempts, but 0 attempts exist\n"
     connection.execute("update ledger.trial set attempts = 0 where number = 1")
     connection.execute("""update ledger.iteration set environment = environment || '{"scipy": "1.0"}'""")
     code, out, _ = run("verify", "s")

@@ -140,9 +140,9 @@ def test_the_database_refuses_known_points_and_cancelled_studies(db):
     [
         (
             "update ledger.trial set attempts = 1 where number = 0",
-            "trial 0: the trial records 1 attempts, but 0 attempts exist",
+            "trial 0: the trial's row records 1 attempts, but 0 attempts exist",
         ),
-        ("update ledger.trial set loss = 0.5 where number = 0", "iteration 0: mean_loss is .*, but the losses of"),
+        ("update ledger.trial set loss = 0.5 where number = 0", "iteration 0: `mean_loss` is .*, but the losses of"),
         ("update ledger.trial set source = 'proposed' where number = 0", "trial 0: the state is complete, but 0 attem"),
         (
             "update ledger.trial set state = 'failed', loss = null, metrics = null, error = 'e' where number = 0",

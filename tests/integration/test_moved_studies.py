@@ -202,7 +202,7 @@ REFUSED = [
     ),
     (
         _drop("attempts", 0),
-        "contains contradictory records, trial 0: the trial records 1 attempts, but 0 attempts exist",
+        "contains contradictory records, trial 0: the trial's row records 1 attempts, but 0 attempts exist",
     ),
     (
         _set("trials", 0, "loss", value=0.125),

@@ -191,16 +191,22 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             f"{TRIAL} state = 'cancelled' where number = 1",
             "trial 1: the state is cancelled, but the trial has 2 failures .limit 2.",
         ),
-        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: the trial records 3 attempts, but 2 attempts exist"),
-        (f"{TRIAL} failures = 1 where number = 0", "trial 0: the trial records 1 failures, but 0 attempts failed"),
-        (f"{TRIAL} lost = 0 where number = 5", "trial 5: the trial records 0 lost attempts, but 1 attempts were lost"),
+        (f"{TRIAL} attempts = 3 where number = 4", "trial 4: the trial's row records 3 attempts, but 2 attempts exist"),
+        (
+            f"{TRIAL} failures = 1 where number = 0",
+            "trial 0: the trial's row records 1 failures, but 0 attempts failed",
+        ),
+        (
+            f"{TRIAL} lost = 0 where number = 5",
+            "trial 5: the trial's row records 0 lost attempts, but 1 attempts were lost",
+        ),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 0",
             "trial 0: attempt 1 of 1 has not ended, and the trial is complete; only the last",
         ),
         (
             f"{ATTEMPT} outcome = null, ended_at = null where trial = 3",
-            "trial 3: the trial records 2 failures, but 0 attempts failed",
+            "trial 3: the trial's row records 2 failures, but 0 attempts failed",
         ),
         (f"{ATTEMPT} outcome = null, ended_at = null where trial = 4", "trial 4: attempts 1 and 2 have not ended"),
         (
@@ -367,7 +373,7 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
     ]
     assert found.recomputed == 2
     corrupt(ledger, f"{TRIAL} failures = 1 where number = 9")
-    with pytest.raises(LedgerError, match="trial 9: the trial records 1 failures"):
+    with pytest.raises(LedgerError, match="trial 9: the trial's row records 1 failures"):
         verified(ledger)
 
 

@@ -138,7 +138,7 @@ def rows(*lines, header="a,y"):
 def test_an_unusable_file_is_refused_in_one_line_with_the_place(text, said):
     if said is None:
         # each class has two rows, but a fifth of all rows does not contain both classes
-        with pytest.raises(UsageError, match="a fifth of 4 rows"):
+        with pytest.raises(UsageError, match="a fifth of the 4 rows"):
             table(text, "y")
         return
     with pytest.raises(UsageError) as caught:
