@@ -454,7 +454,7 @@ def test_roles_are_made_by_a_databases_owner_who_is_no_superuser(own_server):
     with psycopg.connect(of("ledger_worker"), autocommit=True) as connection:
         take(connection)
     # only a superuser can revoke these functions
-    assert "functions of PostgreSQL (lo_close, lo_creat, lo_create and" in said(theirs, "db", "check")
+    assert "lock table or disk (lo_close, lo_creat, lo_create and" in said(theirs, "db", "check")
 
 
 def test_the_logins_have_time_limits_that_an_administrator_can_change(fresh, server):
