@@ -13,6 +13,7 @@ from typing import Any
 from ledger import search
 from ledger.access import connected
 from ledger.access import database as opened
+from ledger.annotating import annotate
 from ledger.asking import AskedTrial, TrialAsker
 from ledger.background import RunningSearch
 from ledger.database.annotations import AnnotationChange
@@ -34,7 +35,7 @@ from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study_result import StudyResult, Trial, annotate, load_study
+from ledger.study_result import StudyResult, Trial, load_study
 from ledger.worker import credentials
 
 
