@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.criteria import StoppingCriteria
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.objective import FileDataset, HoldoutFile, Objective
 from ledger.study.settings import AllowedTexts, NamedCounts, SettingsModel
 from ledger.study.space import Space
@@ -177,6 +178,7 @@ class StudySpec(SettingsModel):
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
+    stopping : EarlyStopping
     limits : TrialLimits
     resolved : DerivedSettings
     criteria : StoppingCriteria
@@ -208,6 +210,7 @@ class StudySpec(SettingsModel):
     objective: Objective
     space: Space
     optimizer: OptimizerSettings
+    stopping: EarlyStopping = EarlyStopping()
     limits: TrialLimits
     resolved: DerivedSettings
     criteria: StoppingCriteria = StoppingCriteria()
@@ -225,6 +228,8 @@ class StudySpec(SettingsModel):
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
+            # A study without a rule keeps the hash that it had before the rules existed.
+            **({"stopping": self.stopping.model_dump()} if self.stopping.rule != "none" else {}),
             # A study without this limit keeps the hash that it had before the limit existed.
             "limits": self.limits.model_dump(
                 exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None
@@ -263,12 +268,13 @@ class StudySpec(SettingsModel):
                 objective=Objective(**spec["objective"]),
                 space=Space.from_json(spec["space"]),
                 optimizer=OptimizerSettings(**spec["optimizer"]),
+                stopping=EarlyStopping(**spec.get("stopping", {})),
                 limits=TrialLimits(**spec["limits"]),
                 resolved=DerivedSettings(**spec["resolved"]),
                 **{
                     key: value
                     for key, value in spec.items()
-                    if key not in ("objective", "space", "optimizer", "limits", "resolved")
+                    if key not in ("objective", "space", "optimizer", "stopping", "limits", "resolved")
                 },
             )
         except (KeyError, TypeError, UsageError, ValidationError) as error:

@@ -18,7 +18,6 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
-from ledger import embedded
 from ledger.database import annotations, artifacts, managing, protocol, reads, studies, transfer, trials
 from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
