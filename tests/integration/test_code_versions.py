@@ -315,8 +315,15 @@ def test_the_code_moves_with_its_study(db, connection, server, template, asked):
     ("change", "said"),
     [
         (_set("code_versions", 0, "number", value=1), "code version 0 is missing, and the next code version is 1"),
-        (_set("code_versions", 1, "first_trial", value=7), "code version 1 is valid from trial 7, but the number of"),
-        (_set("code_versions", 0, "sha256", value="0" * 64), "code version 0 has the recorded hash 00000000, but the"),
+        (
+            _set("code_versions", 1, "first_trial", value=7),
+            "code version 1 is valid from trial 7, but the number of this trial must be from 0 (the first trial of the"
+            " previous version) to 0 (the number of trials)",
+        ),
+        (
+            _set("code_versions", 0, "sha256", value="0" * 64),
+            "code version 0 has the recorded hash 00000000, but the parts",
+        ),
         (_set("code_versions", 0, "parts", 0, "code", value="0" * 64), "but the parts of the version have another"),
         (_set("sources", value={"0" * 64: "x"}), "the hash of a source text differs from the recorded hash"),
         (_set("sources", hashlib.sha256(b"x").hexdigest(), value="x"), "belongs to no code version"),

@@ -177,14 +177,20 @@ TRIAL, ITERATION, ATTEMPT = "update ledger.trial set", "update ledger.iteration 
             f"{TRIAL} state = 'pending' where number = 1",
             "trial 1: the state is pending, but the column `finished_at` is not null",
         ),
-        (f"{TRIAL} finished_at = null where number = 0", "trial 0: the state is complete, but the column `finished"),
+        (
+            f"{TRIAL} finished_at = null where number = 0",
+            "trial 0: the state is complete, but the column `finished_at` is null",
+        ),
         (f"{TRIAL} loss = null where number = 0", "trial 0: the state is complete, but the column `loss` is null"),
-        (f"{TRIAL} metrics = null where number = 0", "trial 0: the state is complete, but the column `metrics` is"),
+        (
+            f"{TRIAL} metrics = null where number = 0",
+            "trial 0: the state is complete, but the column `metrics` is null",
+        ),
         (f"{TRIAL} error = null where number = 1", "trial 1: the state is failed, but the column `error` is null"),
         (f"{TRIAL} loss = 'nan' where number = 0", "trial 0: the loss nan is not finite"),
         (
             f"{TRIAL} lease_until = now() where number = 0",
-            "trial 0: the state is complete, but the column `lease_until`",
+            "trial 0: the state is complete, but the column `lease_until` is not null",
         ),
         (f"{TRIAL} state = 'lost' where number = 7", "trial 7: unknown state"),
         (

@@ -189,10 +189,10 @@ def test_points_of_a_batch_keep_their_distance():
         pytest.param(lambda value, huge: value if value < 3 else 1e12, id="one far out"),
     ],
 )
-def test_losses_of_any_size_are_searched(estimator, scale):
+@pytest.mark.parametrize("acq_func", ["EI", "gp_hedge"])
+def test_losses_of_any_size_are_searched(estimator, scale, acq_func):
     huge = 1e300 if estimator == "GP" else 1e150
-    # gp_hedge computes EI, LCB and PI
-    optimizer = told(estimator, batches=2, objective=lambda point: scale(loss(point), huge), acq_func="gp_hedge")
+    optimizer = told(estimator, batches=2, objective=lambda point: scale(loss(point), huge), acq_func=acq_func)
     assert len(set(keys(optimizer.Xi))) == 20
 
 

@@ -373,7 +373,11 @@ def test_an_unusable_column_with_a_role_is_refused_with_its_place(text, roles, t
             " and one group",
         ),
         ({"y": [1.5, 2.5, 3.5], "t": [1, 2, 3]}, 5, "3 rows are too few for a split by time into 6 parts; add rows"),
-        ({"y": [1.5, 2.5] * 4, "t": range(8)}, 6, "a split of 8 rows has only 1 row for scoring, but a regression"),
+        (
+            {"y": [1.5, 2.5] * 4, "t": range(8)},
+            6,
+            "a split of 8 rows has only 1 row for scoring, but a regression needs 2 rows for scoring",
+        ),
     ],
 )
 def test_too_few_rows_or_groups_are_refused(columns, folds, said):
