@@ -19,6 +19,7 @@ import psycopg
 
 from benchmarks import report
 from benchmarks.ledgers import NAMES, ROOT, Ledger, ledger
+from ledger.database.bounds import LARGEST_BATCH
 from ledger.proposals import Observation, ProposalInput, environment, propose
 from ledger.study.spec import StudySpec
 
@@ -33,7 +34,11 @@ STUDIES: dict[str, Callable[[int], dict[str, Any]]] = {
     "batches": lambda _: {"size": 8, "open": 5, "steady": False},
     "steady": lambda _: {"size": 1, "open": 5, "steady": True},
     "one-iteration": lambda trials: {"size": trials, "open": 0, "steady": False},
-    "one-open-iteration": lambda trials: {"size": trials, "open": trials // 2, "steady": False},
+    "largest-batches": lambda trials: {
+        "size": min(trials, LARGEST_BATCH),
+        "open": min(trials, LARGEST_BATCH) // 2,
+        "steady": False,
+    },
 }
 _ROWS = Path(__file__).parent / "large.sql"
 # Runs a command, and prints its exit code, wall time, processor time and peak memory. The kernel counts the memory of
@@ -108,17 +113,18 @@ def run(*, quick: bool = False) -> str:
     return (
         f"## Commands that read a ledger with {len(STUDIES)} studies of {trials:,} trials each\n\n"
         "The study `batches` has iterations of 8 trials, with failures, retries, lost attempts, and enqueued, imported"
-        " and cancelled trials. The study `steady` has an iteration for each trial. The other two studies have a single"
-        " iteration, which has ended, or half of whose trials are pending. All studies except the third have running"
-        " trials. The first command only connects to the database. The last column is the longest time for which a"
-        " command held a snapshot.\n\n" + report.table(header, rows)
+        " and cancelled trials. The study `steady` has an iteration for each trial. The study `one-iteration` has a"
+        " single iteration, which has ended, as after an import. The study `largest-batches` has the largest batch"
+        " size, and half of the last batch is pending. All studies except the third have running trials. The first"
+        " command only connects to the database. The last column is the longest time for which a command held a"
+        " snapshot.\n\n" + report.table(header, rows)
     )
 
 
 def fill(found: Ledger, name: str, trials: int) -> None:
     """Insert a study of `STUDIES`."""
     facts = STUDIES[name](trials)
-    batch_size = 8 if facts["steady"] else facts["size"]
+    batch_size = 8 if facts["steady"] or facts["size"] > LARGEST_BATCH else facts["size"]
     mode = "steady" if facts["steady"] else "batch"
     row = found.study(name, iterations=trials // batch_size, batch_size=batch_size, mode=mode)
     parameters = {

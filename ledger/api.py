@@ -79,7 +79,7 @@ class Study:
         1,000,000. By default, the study has no patience limit. If `run` continues a recorded study, `timeout`, `target`
         and `patience` may differ from the recorded values.
     batch_size : int, optional
-        The number of trials that the optimizer proposes together, from 1 to 1,000,000. In steady mode, `batch_size` is
+        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, `batch_size` is
         the total number of pending and running trials. The default is 2.
     direction : {"minimize", "maximize"}, optional
         Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is

@@ -42,6 +42,8 @@ LARGEST_STEP = int(_BOUNDS["largest_step"])
 LARGEST_REPORT = int(_BOUNDS["largest_report"])
 # Maximum nesting depth of a value in a JSON document.
 DEEPEST_JSON = int(_BOUNDS["deepest_json"])
+# Maximum batch size of a study, in trials.
+LARGEST_BATCH = int(_BOUNDS["largest_batch"])
 LONGEST_SECONDS = float(_BOUNDS["longest_seconds"])
 # Each recorded time is at or after EARLIEST_MOMENT, and before LATEST_MOMENT.
 EARLIEST_MOMENT, LATEST_MOMENT = (

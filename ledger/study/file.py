@@ -28,6 +28,7 @@ from ledger.study.space import Space
 from ledger.study.spec import (
     LARGEST_BUDGET,
     MODES,
+    BatchSize,
     Count,
     DerivedSettings,
     OptimizerSettings,
@@ -72,7 +73,7 @@ class StudyTable(SettingsModel):
         default=None,
         description="The budget as a number of trials. The last batch may have fewer trials than the batch size.",
     )
-    batch_size: Count = Field(
+    batch_size: BatchSize = Field(
         default=2,
         description="The number of trials in each iteration. In steady mode, the number of pending and running trials.",
     )

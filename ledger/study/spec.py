@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from ledger.database.bounds import LARGEST_BATCH
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.criteria import StoppingCriteria
@@ -26,6 +27,7 @@ ACQ_FUNCS: tuple[AcquisitionFunction, ...] = get_args(AcquisitionFunction)
 # `LARGEST_BUDGET`.
 LARGEST_BUDGET = 1_000_000
 Count = Annotated[int, Field(ge=1, le=LARGEST_BUDGET)]
+BatchSize = Annotated[int, Field(ge=1, le=LARGEST_BATCH)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, Field(ge=0.01, le=86_400, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -192,7 +194,7 @@ class StudySpec(SettingsModel):
     name: str
     seed: Seed
     budget: Count
-    batch_size: Count
+    batch_size: BatchSize
     mode: Mode = "batch"
     objective: Objective
     space: Space

@@ -143,6 +143,14 @@ return 1000000000;
 comment on function ledger.largest_count is
   'The maximum number of a trial or iteration, and the maximum count of attempts.';
 
+-- The largest batch size. A listing counts the trials of the last iteration, and reads totals for the iterations before
+-- it (sql/views/counts.sql). Because of the maximum, a listing is fast even while a large iteration runs.
+create or replace function ledger.largest_batch() returns int
+language sql immutable parallel safe
+return 10000;
+comment on function ledger.largest_batch is
+  'The maximum batch size of a study, in trials.';
+
 -- The earliest moment that the ledger accepts. PostgreSQL, Python and pandas can show every moment from
 -- ledger.earliest_moment to ledger.latest_moment in every time zone.
 create or replace function ledger.earliest_moment() returns timestamptz

@@ -21,7 +21,9 @@ declare
     case when jsonb_typeof(new.versions) <> 'object' then 'the versions: they are not an object' end,
     ledger.json_fault('the versions', new.versions),
     ledger.count_fault('patience', new.patience),
-    ledger.count_fault('changed_batch_size', new.changed_batch_size),
+    case when new.changed_batch_size > ledger.largest_batch()
+         then format('batch_size: %s is too large, at most %s trials are allowed', new.changed_batch_size,
+                     ledger.largest_batch()) end,
     ledger.seconds_fault('timeout_seconds', new.timeout_seconds),
     ledger.seconds_fault('managed_seconds', new.managed_seconds),
     ledger.moment_fault('stopping_at', new.stopping_at),

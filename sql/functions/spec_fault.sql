@@ -19,6 +19,14 @@ begin
   if coalesce(spec ->> 'mode', 'batch') not in ('batch', 'steady') or jsonb_typeof(spec -> 'mode') <> 'string' then
     return 'the spec: the mode is neither "batch" nor "steady"';
   end if;
+  if spec ? 'batch_size' and not (
+    case
+      when (spec -> 'batch_size')::text ~ '^[0-9]{1,9}$'
+      then (spec ->> 'batch_size')::int between 1 and ledger.largest_batch()
+      else false
+    end) then
+    return format('the spec: batch_size must be an integer from 1 to %s', ledger.largest_batch());
+  end if;
   -- A key must not have the value null, because a spec leaves out a key that has the default value.
   select string_agg(key, ', ' order by key) into wrong
   from unnest(array['dataset', 'estimator', 'function', 'metric', 'model', 'params_as', 'task']) as key

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import optuna
+import psycopg
 import pytest
 from sqlalchemy import Connection
 
@@ -164,6 +165,18 @@ def test_the_batch_size_is_shown_and_moved(db, url, connection, workers, tmp_pat
         changed["iterations"][0][key] = value
         with pytest.raises(UsageError, match=said):
             moved(db, changed, "other")
+
+
+def test_a_batch_size_over_the_maximum_changes_nothing(run, db, url, connection, monkeypatch):
+    row = make_study(db)
+    monkeypatch.setenv("DATABASE_URL", url)
+    code, _, error = run("resume", "s", "--batch-size", "10001")
+    assert code == 2
+    assert "'--batch-size': 10001 is not in the range 1<=x<=10000" in error
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="batch_size: 10001 is too large, at most 10000"):
+        connection.execute("select ledger.set_batch_size(%s, 10001)", (row.id,))
+    change(db, 10_000)
+    assert studies.get(db, "s").batch_size == 10_000 != row.batch_size
 
 
 def test_the_batch_size_of_a_cancelled_study_does_not_change(db):

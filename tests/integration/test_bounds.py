@@ -74,6 +74,7 @@ NOT_HOLDOUTS: tuple[Any, ...] = (
     *({key: HOLDOUT[key] for key in HOLDOUT if key != missing} for missing in HOLDOUT),
 )
 NOT_MODES: tuple[Any, ...] = (None, 5, [], {}, "Batch", "", "\x1b[2J\x9b31m\u202e")
+NOT_BATCH_SIZES: tuple[Any, ...] = (None, "2", 2.5, True, [], {}, -1, 0, bounds.LARGEST_BATCH + 1, 10**12)
 NOT_BOOLEANS: tuple[Any, ...] = (None, 5, "no", [], {})
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
@@ -98,6 +99,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": {**DATA, "holdout": data}}}, "data: holdout") for data in NOT_HOLDOUTS),
     *(({"objective": {"record_source": value}}, "objective, record_source") for value in NOT_BOOLEANS),
     *(({"mode": mode}, "the mode") for mode in NOT_MODES),
+    *(({"batch_size": size}, "batch_size must be an integer from 1 to 10000") for size in NOT_BATCH_SIZES),
     *(
         ({"space": [{"name": "x", "type": kind, "low": 1, "high": 2, **prior}]}, "known prior")
         for kind in ("real", "integer")
@@ -167,6 +169,7 @@ def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection
         {"objective": {"steps": [["a", "b:C"], ["d", "e:F"]], "class_weights": {"no": 0.5}, "repeats": 2}},
         {"objective": {"data": {**DATA, "holdout": HOLDOUT, "group_column": "g", "weight_column": "w" * 400}}},
         *({"mode": mode} for mode in MODES),
+        *({"batch_size": size} for size in (1, bounds.LARGEST_BATCH)),
         *({"space": Space.from_toml({"x": {**RANGE, "prior": prior}}).to_json()} for prior in PRIORS),
     ]
     for number, part in enumerate(accepted):

@@ -102,7 +102,7 @@ def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) ->
         ("trials = 7", {"iterations": 5}, 10),
         ("trials = 7", {"batch_size": 4}, 7),
         ("", {"trials": 1_000_000}, 1_000_000),
-        ("", {"iterations": 250_000, "batch_size": 4}, 1_000_000),
+        ("", {"iterations": 100, "batch_size": 10_000}, 1_000_000),
     ],
 )
 def test_the_budget_is_a_number_of_trials(write: Any, file: str, options: dict[str, Any], budget: int) -> None:
@@ -120,6 +120,7 @@ def test_the_budget_is_a_number_of_trials(write: Any, file: str, options: dict[s
         ("", {"iterations": 5, "trials": 10}, "iterations and trials exclude each other; remove one of them"),
         ("trials = 0", {}, "study.toml: [study] trials: 0 must be greater than or equal to 1"),
         ("", {"trials": 1_000_001}, "--trials or LEDGER_TRIALS: 1000001 must be less than or equal to 1000000"),
+        ("batch_size = 10_001", {}, "study.toml: [study] batch_size: 10001 must be less than or equal to 10000"),
         (
             "batch_size = 3",
             {"iterations": 333_334},
