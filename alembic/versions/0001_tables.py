@@ -465,71 +465,72 @@ def upgrade() -> None:
             "total_proposed",
             sa.Integer(),
             nullable=True,
-            comment="Number of proposed trials in this iteration and all iterations told before, without the trials "
-            "of replaced rounds; null until the iteration is told.",
+            comment="Number of proposed trials, without the trials of replaced rounds, in this iteration and in the "
+            "iterations that were marked as told earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_complete",
             sa.Integer(),
             nullable=True,
-            comment="Number of complete trials in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of complete trials in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_failed",
             sa.Integer(),
             nullable=True,
-            comment="Number of failed trials in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of failed trials in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_cancelled",
             sa.Integer(),
             nullable=True,
-            comment="Number of cancelled trials in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of cancelled trials in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_attempts",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of claims of trials in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of claims of trials in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_failures",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of failed attempts in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of failed attempts in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_crashes",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of crashed attempts in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of crashed attempts in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "total_lost",
             sa.BigInteger(),
             nullable=True,
-            comment="Number of lost attempts in this iteration and all iterations told before; null until the"
-            " iteration is told.",
+            comment="Number of lost attempts in this iteration and in the iterations that were marked as told "
+            "earlier; null while this iteration is not marked as told.",
         ),
         sa.Column(
             "last_complete",
             sa.Integer(),
             nullable=True,
-            comment="Highest number of a complete trial in this iteration and all iterations told before; null until "
-            "the iteration is told, or if no trial is complete.",
+            comment="Highest number of a complete trial in this iteration and in the iterations that were marked as "
+            "told earlier; null while this iteration is not marked as told, or if no trial is complete.",
         ),
         sa.Column(
             "improvements",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
             comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was told; null until the iteration is told, or if no trial was better.",
+            "iteration was marked as told; null while this iteration is not marked as told, or if no trial "
+            "was better.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",

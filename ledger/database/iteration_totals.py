@@ -11,26 +11,20 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-_COUNTS = ("total_proposed", "total_complete", "total_failed", "total_cancelled")
-_SUMS = ("total_attempts", "total_failures", "total_crashes", "total_lost")
-_COMMENTS = {
-    "total_proposed": "Number of proposed trials in this iteration and all iterations told before, without the trials "
-    "of replaced rounds; null until the iteration is told.",
-    "total_complete": "Number of complete trials in this iteration and all iterations told before; "
-    "null until the iteration is told.",
-    "total_failed": "Number of failed trials in this iteration and all iterations told before; "
-    "null until the iteration is told.",
-    "total_cancelled": "Number of cancelled trials in this iteration and all iterations told before; "
-    "null until the iteration is told.",
-    "total_attempts": "Number of claims of trials in this iteration and all iterations told before; "
-    "null until the iteration is told.",
-    "total_failures": "Number of failed attempts in this iteration and all iterations told before; "
-    "null until the iteration is told.",
-    "total_crashes": "Number of crashed attempts in this iteration and all iterations told before; "
-    "null until the iteration is told.",
-    "total_lost": "Number of lost attempts in this iteration and all iterations told before; "
-    "null until the iteration is told.",
+_COUNTS = {
+    "total_proposed": "proposed trials, without the trials of replaced rounds,",
+    "total_complete": "complete trials",
+    "total_failed": "failed trials",
+    "total_cancelled": "cancelled trials",
 }
+_SUMS = {
+    "total_attempts": "claims of trials",
+    "total_failures": "failed attempts",
+    "total_crashes": "crashed attempts",
+    "total_lost": "lost attempts",
+}
+_OF = "in this iteration and in the iterations that were marked as told earlier"
+_UNTIL = "null while this iteration is not marked as told"
 
 
 def columns() -> list[Column[Any]]:
@@ -48,19 +42,18 @@ def columns() -> list[Column[Any]]:
             comment="Position of the iteration in the order in which the optimizer received the losses, from 1; null "
             "until the optimizer receives the losses.",
         ),
-        *(Column(name, Integer, comment=_COMMENTS[name]) for name in _COUNTS),
-        *(Column(name, BigInteger, comment=_COMMENTS[name]) for name in _SUMS),
+        *(Column(name, Integer, comment=f"Number of {what} {_OF}; {_UNTIL}.") for name, what in _COUNTS.items()),
+        *(Column(name, BigInteger, comment=f"Number of {what} {_OF}; {_UNTIL}.") for name, what in _SUMS.items()),
         Column(
             "last_complete",
             Integer,
-            comment="Highest number of a complete trial in this iteration and all iterations told before; null until "
-            "the iteration is told, or if no trial is complete.",
+            comment=f"Highest number of a complete trial {_OF}; {_UNTIL}, or if no trial is complete.",
         ),
         Column(
             "improvements",
             ARRAY(Integer),
             comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was told; null until the iteration is told, or if no trial was better.",
+            f"iteration was marked as told; {_UNTIL}, or if no trial was better.",
         ),
     ]
 

@@ -16,7 +16,7 @@ def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClau
     ----------
     renamed : str
         A column can have different names in the table and in the view. The name of a keyword argument is a column's
-        name in the table. The value of the keyword argument is the same column's name in the view. For example, each
+        name in the table. The value of the keyword argument is the name of this column in the view. For example, each
         view has the number of a trial in the column `trial`. In the metadata, the key of a column is the column's name
         in the table. Therefore the Python code uses only one name for each column.
     """

@@ -79,7 +79,7 @@ class CommandTemplate:
         if not program or any(name is not None for _, name in self._parts[0]):
             raise UsageError(
                 f"the program {show(program)} must be a fixed text without a placeholder: write the name of the"
-                " program, or select the program in a script"
+                " program, or of a script that selects the program"
             )
         self._check_shell()
 

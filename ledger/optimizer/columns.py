@@ -258,7 +258,7 @@ def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.boo
     rows : array of shape (n, columns)
         The rows to test.
     others : array of shape (m, columns)
-        The rows with which the function compares `rows`.
+        The other rows of the comparison.
     apart : float
         The largest allowed difference in a column between two rows that are near each other.
 

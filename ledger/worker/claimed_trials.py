@@ -29,8 +29,8 @@ _log = logging.getLogger("ledger.worker")
 # unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 # The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. Together with
-# the report, the worker writes all reports that have arrived later. After a report, the trainer wakes the worker at
-# most once in `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer than `channel.REPORT_SECONDS`, so that the
+# the report, the worker writes all reports that have arrived later. For reports, the trainer wakes the worker at most
+# once every `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer than `channel.REPORT_SECONDS`, so that the
 # worker can write the reports of two wake-ups together.
 REPORT_SECONDS = 0.25
 
