@@ -20,6 +20,7 @@ import psycopg
 from benchmarks import report
 from benchmarks.ledgers import NAMES, ROOT, Ledger, ledger
 from ledger.database.bounds import LARGEST_BATCH
+from ledger.database.rows import StudyRow
 from ledger.proposals import Observation, ProposalInput, environment, propose
 from ledger.study.spec import StudySpec
 
@@ -131,7 +132,7 @@ def fill(found: Ledger, name: str, trials: int) -> None:
         **facts,
         "study": row.id,
         "trials": trials,
-        "surrogate": json.dumps(_surrogate(StudySpec.from_spec(row.name, row.budget, row.spec))),
+        "surrogate": json.dumps(_surrogate(row)),
         "environment": json.dumps(environment()),
     }
     with psycopg.connect(found.url) as connection:
@@ -179,8 +180,11 @@ def _ages(found: Ledger) -> Iterator[list[float]]:
         thread.join()
 
 
-def _surrogate(study: StudySpec) -> dict[str, Any] | None:
+def _surrogate(row: StudyRow) -> dict[str, Any] | None:
     """Return the surrogate of a small random history."""
+    # A study with large batches has more initial points than the small history.
+    resolved = {**row.spec["resolved"], "initial_points": 8}
+    study = StudySpec.from_spec(row.name, row.budget, {**row.spec, "batch_size": 8, "resolved": resolved})
     points = propose(study, 0, 0, OBSERVATIONS, ProposalInput()).points
     observations = [Observation(point, sum((point[name] - 0.3) ** 2 for name in NAMES), 1.0) for point in points]
     return propose(study, 1, 0, 1, ProposalInput(observations)).surrogate

@@ -111,7 +111,8 @@ study = Table(
         Double,
         nullable=False,
         server_default=text("0"),
-        comment="Seconds for which managers have held the study. The time of the current manager does not count.",
+        comment="Seconds for which earlier managers have held the study. The seconds of the current manager are not "
+        "included.",
     ),
     Column(
         "stopped_by",
@@ -439,8 +440,8 @@ trial = Table(
         "loss",
         Double,
         comment="Finite loss, which the optimizer minimises. The loss follows from the value that the objective "
-        "returned: the loss is the value if the study minimises, and loss_of_zero - value if the study maximises. Null "
-        "unless the trial is complete.",
+        "returned. If the study minimises, the loss is the value. If the study maximises, the loss is loss_of_zero "
+        "minus the value. Null unless the trial is complete.",
     ),
     Column(
         "metrics",

@@ -89,7 +89,7 @@ class ProposalPolicy(Protocol):
         """
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:
-        """Return the end of the study if the search space has no unused point for `request`.
+        """Return a `StudyEnd` if the search space has no unused point for `request`.
 
-        Return None if the study cannot end yet, because the manager must wait for the trials in flight.
+        If trials are still in flight, the study cannot end yet, and the method returns None.
         """

@@ -171,8 +171,8 @@ class CommandTemplate:
         if unused and params_as == "arguments" and "trial.params" not in used:
             raise UsageError(
                 f"no argument of the command contains parameter {unused[0]!r}: write {{{unused[0]}}} into an argument,"
-                ' or set params_as (--params-as) to "variable" if the program reads the variable LEDGER_TRIAL_PARAMS,'
-                ' or to "file" if the program reads a file with the parameters'
+                ' or set params_as (--params-as) to "variable" (the program reads LEDGER_TRIAL_PARAMS) or "file" (the'
+                " program reads a file)"
             )
         for argument, parts in zip(self.arguments, self._parts, strict=True):
             first = (parts[0][1] if parts else None) or ""

@@ -54,7 +54,7 @@ class ValueScale:
         ----------
         loss : float
         score : object, optional
-            The value of the study's metric. If `score` is a number whose loss is `loss`, the method returns `score`.
+            The value of the study's metric. If the loss of `score` is equal to `loss`, the method returns `score`.
         """
         if not self.is_maximised:
             return loss

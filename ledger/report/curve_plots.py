@@ -37,7 +37,7 @@ def curves(content: ReportContent) -> ReportSection:
         f"The plot shows the values that {labels.plural(len(shown), 'trial has', 'trials have')} reported during the"
         f" training. The dark curves are the {labels.plural(leading, 'trial', 'trials')} with the best values"
         f"{f', and the orange curve is the best trial {best}' if any(c.trial.number == best for c in shown) else ''}."
-        " The light curves are a selection of the other trials. A dotted curve belongs to a trial without a final"
+        " The pale curves belong to some of the other trials. A dotted curve belongs to a trial without a final"
         " value."
     )
     return ReportSection("curves", TITLE, caption, [CaptionedFigure(figure, caption)])

@@ -149,7 +149,8 @@ class _NumericDimension(Dimension):
             )
         if not math.isfinite(high - low):
             raise ValueError(
-                f"low {show(low)} and high {show(high)} are too far apart; choose bounds with a finite difference"
+                f"low {show(low)} and high {show(high)} are too far apart; choose bounds whose difference is a finite"
+                " number"
             )
         grid = cls._grid(low, high, table)
         return cls(name, low, high, prior if grid is None else grid.prior, grid)  # type: ignore[call-arg]
