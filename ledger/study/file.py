@@ -116,10 +116,8 @@ class StudyTable(SettingsModel):
         if {"iterations", "trials"} <= self.model_fields_set:
             raise ValueError("iterations and trials exclude each other; remove one of them")
         if self.budget > LARGEST_BUDGET:
-            raise ValueError(
-                f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials; a study has at"
-                f" most {LARGEST_BUDGET} trials"
-            )
+            asked = f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials"
+            raise ValueError(f"{asked}; a study has at most {LARGEST_BUDGET} trials")
         return self
 
     @property
