@@ -142,7 +142,7 @@ class AttemptTimeline:
 
 @dataclass(frozen=True)
 class StudyOverview:
-    """The data about one study that a report shows. The attribute `at` is the time of the data.
+    """What a report shows of one study: counts, the best trial, and selections of its trials and iterations.
 
     Attributes
     ----------

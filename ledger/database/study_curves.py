@@ -35,7 +35,7 @@ class TimedImprovement:
 
 @dataclass(frozen=True)
 class StudyCurve:
-    """The improvements of a study's best value, in the order of the trial numbers and in the order of time.
+    """The trials that improved the best value of a study: one sequence by trial number, and one by time.
 
     Attributes
     ----------

@@ -66,7 +66,7 @@ class CodePart:
 
 @dataclass(frozen=True)
 class ObjectiveCode:
-    """The hashes of parts, the source texts, and the versions of packages that make up the code of an objective.
+    """A record of the code of an objective, by which the ledger notices changes: hashes, source texts and versions.
 
     Attributes
     ----------
