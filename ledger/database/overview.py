@@ -146,6 +146,8 @@ class StudyOverview:
 
     Attributes
     ----------
+    at : datetime
+        The time of the data, by the database's clock.
     trials : int
         Number of all trials.
     best : TrialRow or None
