@@ -116,10 +116,8 @@ class StudyTable(SettingsModel):
         if {"iterations", "trials"} <= self.model_fields_set:
             raise ValueError("iterations and trials exclude each other; remove one of them")
         if self.budget > LARGEST_BUDGET:
-            raise ValueError(
-                f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials; a study has at"
-                f" most {LARGEST_BUDGET} trials"
-            )
+            asked = f"{self.iterations} iterations of {self.batch_size} trials are {self.budget} trials"
+            raise ValueError(f"{asked}; a study has at most {LARGEST_BUDGET} trials")
         return self
 
     @property
@@ -250,7 +248,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
                 ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
             ),
             ("optimizer", ("base_estimator", "acq_func")),
-            ("limits", ("trial_timeout",)),
+            ("limits", ("trial_timeout", "keep_artifacts")),
         )
         for key in keys
     }
