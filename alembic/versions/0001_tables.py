@@ -757,9 +757,9 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Finite loss, which the optimizer minimises. The loss follows from the value that the objective "
-            "returned. If the study minimises, the loss is the value. If the study maximises, the loss is "
-            "loss_of_zero minus the value. Null unless the trial is complete.",
+            comment="Finite loss, which the optimizer minimises. If the study minimises, the loss is the value of the "
+            "objective. If the study maximises, the loss is loss_of_zero minus the value. Null unless the trial is "
+            "complete.",
         ),
         sa.Column(
             "metrics",
