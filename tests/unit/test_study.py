@@ -102,6 +102,7 @@ def test_the_file_beats_the_defaults_and_an_option_beats_the_file(write: Any) ->
         ("trials = 7", {"iterations": 5}, 10),
         ("trials = 7", {"batch_size": 4}, 7),
         ("", {"trials": 1_000_000}, 1_000_000),
+        ("", {"iterations": 250_000, "batch_size": 4}, 1_000_000),
         ("", {"iterations": 100, "batch_size": 10_000}, 1_000_000),
     ],
 )
