@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from ledger.database.connection import connect, engine
+from ledger.database.connection import connect, driver, engine
 
 SETTINGS = "select name, setting from pg_settings where name = any(%s)"
 
@@ -14,13 +14,12 @@ def settings(connection, *names):
 
 def test_statements_and_idle_transactions_have_a_timeout(url):
     with connect(url) as plain, engine(url, statement_seconds=2.5).connect() as administrators:
-        driver = administrators.connection.driver_connection
-        assert driver is not None
-        for connection, statement in ((plain, "10000"), (driver, "2500")):
+        below = driver(administrators)
+        for connection, statement in ((plain, "10000"), (below, "2500")):
             found = settings(connection, "statement_timeout", "idle_in_transaction_session_timeout")
             assert found == {"statement_timeout": statement, "idle_in_transaction_session_timeout": "20000"}
         with pytest.raises(psycopg.errors.QueryCanceled):
-            driver.execute("select pg_sleep(60)")
+            below.execute("select pg_sleep(60)")
 
 
 def test_the_urls_own_timeout_is_respected(url):
