@@ -5,7 +5,8 @@ decorator `objective` declares that a function is an objective. The function `co
 program, and the function `estimator` returns an objective that trains an estimator. The class `Study` has methods that
 control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
 program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
-returns a `StudyResult` with the study's `Trial` objects. `compare` compares studies, and returns a `StudyComparison`. A
+returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `compare`
+compares studies, and returns a `StudyComparison`. A
 `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for each study. An
 objective may take a `Context` as its second argument. A `LedgerError` is an exception with a message for the user. A
 `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "Artifact",
     "AskedTrial",
     "ComparedStudy",
     "Context",
@@ -58,6 +60,7 @@ logging.getLogger("ledger").addHandler(logging.NullHandler())
 if TYPE_CHECKING:
     from ledger import space
     from ledger.api import Study
+    from ledger.artifacts import Artifact
     from ledger.asking import AskedTrial
     from ledger.background import RunningSearch
     from ledger.comparison import StudyComparison, compare
@@ -75,6 +78,7 @@ else:
     from importlib import import_module
 
     _MODULES = {
+        "Artifact": "ledger.artifacts",
         "AskedTrial": "ledger.asking",
         "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",

@@ -13,6 +13,7 @@ from typing import Any
 from ledger import search
 from ledger.access import connected
 from ledger.access import database as opened
+from ledger.annotating import annotate
 from ledger.asking import AskedTrial, TrialAsker
 from ledger.background import RunningSearch
 from ledger.database.annotations import AnnotationChange
@@ -34,7 +35,7 @@ from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
 from ledger.study.estimator import EstimatorObjective
 from ledger.study.file import assemble
-from ledger.study_result import StudyResult, Trial, annotate, load_study
+from ledger.study_result import StudyResult, Trial, load_study
 from ledger.worker import credentials
 
 
@@ -64,8 +65,7 @@ class Study:
         study.
     iterations : int, optional
         The budget as a number of iterations, from 1 to 1,000,000. The number of trials is `iterations` times
-        `batch_size`. The default is 3. If `run` continues a recorded study, the budget may be larger than the recorded
-        budget.
+        `batch_size`. The default is 3. If `run` continues a recorded study, the budget may be larger than before.
     trials : int, optional
         The budget as a number of trials, from 1 to 1,000,000. The caller may not pass both `trials` and `iterations`.
         The last batch may have fewer than `batch_size` trials.
@@ -99,11 +99,11 @@ class Study:
         training time of each attempt to 60 seconds.
     record_source : bool, optional
         Whether the ledger keeps the source text of the objective. If false, the ledger keeps only hashes of the source
-        text. The hashes are sufficient to detect a change of the code. The default is true.
+        text. The hashes suffice to detect a change of the code. The default is true.
     database : str, optional
         The URL of the ledger's PostgreSQL database. The default URL is the value of the environment variable
-        DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server. The environment variable
-        LEDGER_HOME names the folder of the embedded server, which is ``./.ledger`` by default.
+        DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server, whose folder is the value of the
+        environment variable LEDGER_HOME or ``./.ledger``.
 
     Raises
     ------

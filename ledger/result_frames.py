@@ -1,5 +1,6 @@
-"""Functions that read a study's reports into pandas data frames."""
+"""Functions that read a study's trials and reports into pandas data frames."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
@@ -24,6 +25,45 @@ def pandas_for(method: str) -> Any:
             f"{method} needs pandas, which is not installed: pip install 'trial-ledger[pandas]'"
         ) from None
     return pd
+
+
+def trials_frame(
+    trials: Sequence[Any], attributes: Sequence[str], space: Sequence[Mapping[str, Any]], expanded: Sequence[str]
+) -> "pd.DataFrame":
+    """Return trials as a data frame. `StudyResult.trials_dataframe` describes the data frame.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+    attributes : sequence of str
+        The attributes of a trial.
+    space : sequence of dict
+        The dimensions of the search space, in the form of the study's spec.
+    expanded : sequence of str
+        The attributes that are a dict. The data frame has a column for each key of each dict.
+    """
+    pd = pandas_for("trials_dataframe()")
+    rows = []
+    for trial in trials:
+        row = {name: value for name, value in vars(trial).items() if name not in expanded}
+        for attribute in expanded:
+            row |= {f"{attribute}_{name}": value for name, value in getattr(trial, attribute).items()}
+        rows.append(row)
+    keys = {
+        attribute: sorted({name for trial in trials for name in getattr(trial, attribute)}) for attribute in expanded
+    }
+    keys["params"] = [dimension["name"] for dimension in space]
+    columns = [
+        *(name for name in attributes if name not in expanded),
+        *(f"{attribute}_{name}" for attribute in expanded for name in keys[attribute]),
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    for dimension in space:
+        if None in dimension.get("choices", ()):
+            # By default, pandas converts None to NaN.
+            column = f"params_{dimension['name']}"
+            frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
+    return frame.set_index("number")
 
 
 def reports_frame(name: str, settings: Settings, trial: int | None) -> "pd.DataFrame":

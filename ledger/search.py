@@ -21,7 +21,8 @@ from ledger.manager.registration import criteria_of, extend, register, set_batch
 from ledger.objectives import runs_users_code
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.form import FileReference
-from ledger.settings import Settings
+from ledger.settings import STORE_VARIABLE, Settings
+from ledger.store import LEDGER, chosen
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.processes import WorkerProcesses
 from ledger.worker.system_user import SystemUser
@@ -344,15 +345,19 @@ def _carry_on(
             listener.progressed(progress)
 
         with manager_engine.connect() as connection:
-            return StudyManager(connection, row, claim, name, polled, wait=wait).run(another_round=another_round)
+            manager = StudyManager(connection, row, claim, name, polled, wait=wait, store=store)
+            return manager.run(another_round=another_round)
 
+    store = chosen(settings)
+    # The workers receive the URL of the embedded server, and cannot find its folder of artifacts.
+    environment = {**(workers.environment or {}), STORE_VARIABLE: store or LEDGER}
     listener.started(url, row)
     try:
         options = ["--give-up-after", str(settings.give_up_after)]
         options += ["--statement-timeout", str(settings.statement_timeout), *workers.options]
         options += [f"--allow-command={pattern}" for pattern in workers.commands]
         with WorkerProcesses(
-            workers.count, url, row.name, workers.allowed, options, listener.worker_output, workers.environment
+            workers.count, url, row.name, workers.allowed, options, listener.worker_output, environment
         ) as processes:
             return call_with_retries(lambda: manage(processes), policy)
     except SearchStopped:

@@ -10,6 +10,8 @@ from typing import Literal
 
 # Name of the folder of an embedded server.
 HOME = ".ledger"
+# Environment variable that names the store of artifacts.
+STORE_VARIABLE = "LEDGER_STORE"
 # `ledgers_below` searches at most `_MOST_FOLDERS` folders, and returns at most `_MOST_LEDGERS` ledgers.
 _MOST_FOLDERS, _MOST_LEDGERS = 1_000, 5
 
@@ -110,6 +112,9 @@ class Settings:
         Number of seconds for which the database may be unavailable before a command ends with an error.
     statement_timeout : float
         Time limit for one SQL statement, in seconds.
+    store : str or None
+        Place of the contents of artifacts: a folder, a URL or the word "ledger". None selects the default place
+        (`ledger.store.chosen`).
 
     Examples
     --------
@@ -123,15 +128,20 @@ class Settings:
     log_level: str = "info"
     give_up_after: float = 30.0
     statement_timeout: float = 10.0
+    store: str | None = None
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Return settings with the database URL from the variable DATABASE_URL, and with the folder that `find_home`
-        returns.
+        """Return settings with the values of the variables DATABASE_URL and LEDGER_STORE, and with the folder that
+        `find_home` returns.
 
         An empty environment variable has the same effect as an unset variable.
         """
-        return cls(database_url=os.environ.get("DATABASE_URL") or None, home=find_home().folder)
+        return cls(
+            database_url=os.environ.get("DATABASE_URL") or None,
+            home=find_home().folder,
+            store=os.environ.get(STORE_VARIABLE) or None,
+        )
 
 
 def settings_of(database: str | None) -> Settings:

@@ -2,21 +2,23 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ledger.access import connected
+from ledger.annotating import annotate
+from ledger.artifacts import Artifact, of_study
 from ledger.database import annotations, studies, transfer
 from ledger.database.annotations import AnnotationChange
 from ledger.database.rows import AnnotationRow, TrialRow
 from ledger.database.status import Improvement
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import LedgerError
 from ledger.keywords import known_keywords
 from ledger.notebook.html import listing, study_result
 from ledger.objectives import Direction, value_scale
-from ledger.result_frames import pandas_for, reports_frame
+from ledger.result_frames import reports_frame, trials_frame
 from ledger.settings import Settings, settings_of
 from ledger.study.python_values import ordered_params
 from ledger.text import one_line
@@ -408,6 +410,34 @@ class StudyResult:
         annotate(self.name, self._settings, trial, change)
         return _read(self.name, self._settings)
 
+    def artifacts(self, trial: int | None = None) -> list[Artifact]:
+        """Return the artifacts of the study, ordered by trial, attempt and name.
+
+        The method reads the present artifacts from the ledger. Removed artifacts are left out.
+
+        Parameters
+        ----------
+        trial : int, optional
+            The number of a trial. By default, the method returns the artifacts of all trials.
+
+        Returns
+        -------
+        list of Artifact
+            The artifacts. The variable LEDGER_STORE names the place of their contents, as the option --store does.
+
+        Raises
+        ------
+        LedgerError
+            The study was deleted, or the database is unavailable.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> [artifact.name for artifact in ledger.load_study("parabola").artifacts(trial=0)]
+        []
+        """
+        return of_study(self._settings, self.name, trial)
+
     def trials_dataframe(self) -> "pd.DataFrame":
         """Return the trials as a pandas data frame.
 
@@ -434,29 +464,7 @@ class StudyResult:
         >>> len(frame), "params_x" in frame.columns
         (6, True)
         """
-        pd = pandas_for("trials_dataframe()")
-        rows = []
-        for trial in self.trials:
-            row = {name: value for name, value in vars(trial).items() if name not in _EXPANDED}
-            for attribute in _EXPANDED:
-                row |= {f"{attribute}_{name}": value for name, value in getattr(trial, attribute).items()}
-            rows.append(row)
-        names = [dimension["name"] for dimension in self.spec["space"]]
-        metrics = sorted({name for trial in self.trials for name in trial.metrics})
-        attributes = sorted({name for trial in self.trials for name in trial.attributes})
-        columns = [
-            *(name for name in Trial.__dataclass_fields__ if name not in _EXPANDED),
-            *(f"params_{name}" for name in names),
-            *(f"metrics_{name}" for name in metrics),
-            *(f"attributes_{name}" for name in attributes),
-        ]
-        frame = pd.DataFrame(rows, columns=columns)
-        for dimension in self.spec["space"]:
-            if None in dimension.get("choices", ()):
-                # Without ``dtype=object``, pandas would convert None to NaN.
-                column = f"params_{dimension['name']}"
-                frame[column] = pd.Series([row.get(column) for row in rows], dtype=object)
-        return frame.set_index("number")
+        return trials_frame(self.trials, [field.name for field in fields(Trial)], self.spec["space"], _EXPANDED)
 
     def reports(self, trial: int | None = None) -> "pd.DataFrame":
         """Return the values that the objective reported during the training of the trials, as a pandas data frame.
@@ -568,22 +576,6 @@ def _read(name: str, settings: Settings) -> StudyResult:
     return StudyResult(
         study.name, study.state, study.reason, study.budget, study.spec, known, **parts, _settings=settings
     )
-
-
-def annotate(name: str, settings: Settings, trial: int | None, change: AnnotationChange) -> None:
-    """Change the annotation of a study or of one trial.
-
-    Raises
-    ------
-    UsageError
-        The requested change is empty, or a value exceeds its bound.
-    LedgerError
-        The study or the trial does not exist, or the database is unavailable.
-    """
-    if change.is_empty:
-        raise UsageError("annotate: say what to change: pass `tags`, `untag`, `note`, `attributes` or `remove`")
-    with connected(settings) as connection:
-        annotations.annotate(connection, studies.get(connection, name), trial, change)
 
 
 def trial_of(row: TrialRow, space: Sequence[Mapping[str, Any]], annotation: AnnotationRow | None = None) -> Trial:

@@ -31,6 +31,9 @@ begin
       ledger.ended,
       ledger.objective_code,
       ledger.report_code,
+      ledger.begin_artifact,
+      ledger.add_artifact_piece,
+      ledger.save_artifact,
       ledger.revision
     to ledger_worker;
   end if;
@@ -42,7 +45,7 @@ begin
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
     grant execute on function
-      ledger.announced_recently, ledger.clock, ledger.data_files, ledger.dataset, ledger.difference,
+      ledger.announced_recently, ledger.artifact_bytes, ledger.clock, ledger.data_files, ledger.dataset, ledger.difference,
       ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.trial_value, ledger.value
     to ledger_reader;
   end if;
@@ -57,6 +60,7 @@ begin
       ledger.annotate_study,
       ledger.annotate_trial,
       ledger.announced_recently,
+      ledger.artifact_bytes,
       ledger.cancel,
       ledger.cancel_trials,
       ledger.claim_study,
@@ -65,10 +69,13 @@ begin
       ledger.data_files,
       ledger.dataset,
       ledger.difference,
+      ledger.discard_contents,
+      ledger.discarded_contents,
       ledger.end_cancelled,
       ledger.enqueue,
       ledger.extend,
       ledger.finish,
+      ledger.forget_content,
       ledger.hold_dataset,
       ledger.import_trials,
       ledger.keep_dataset,
@@ -79,6 +86,8 @@ begin
       ledger.propose,
       ledger.reap,
       ledger.record_code,
+      ledger.remove_artifact,
+      ledger.remove_beaten_artifacts,
       ledger.resume,
       ledger.retry,
       ledger.revision,
@@ -98,6 +107,7 @@ begin
     continue when to_regrole(reading) is null;
     execute 'grant select on '
       'ledger.annotations, '
+      'ledger.artifacts, '
       'ledger.attempts, '
       'ledger.best_trials, '
       'ledger.code_versions, '

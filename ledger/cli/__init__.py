@@ -42,6 +42,7 @@ COMMANDS = {
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
     "study": ("ledger.cli.study:study", "Show and control studies."),
     "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),
+    "artifact": ("ledger.cli.artifact:artifact", "List, download and remove the files that trials have saved."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
     "export": ("ledger.cli.export:export", "Export the trials of a study, even if the study is running."),
@@ -66,7 +67,9 @@ COMMANDS = {
 # The titles of the sections of `ledger --help`, and the commands in each section.
 SECTIONS = {
     "Search": ("run", "manager", "worker", "resume"),
-    "Look at studies": ("status", "best", "compare", "study", "trial", "report", "dashboard", "query", "where"),
+    "Look at studies": (
+        *("status", "best", "compare", "study", "trial", "artifact", "report", "dashboard", "query", "where"),
+    ),
     "Keep and move studies": ("verify", "export", "import"),
     "Set up": ("db", "access", "optuna", "completion"),
 }

@@ -57,7 +57,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
     """
     from sqlalchemy.exc import DBAPIError
 
-    from ledger.database import studies
+    from ledger.database import artifacts, studies
     from ledger.export.documents import DOCUMENTS, write_csv
     from ledger.export.files import whole_file, write_files
 
@@ -100,6 +100,12 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
         else:
             with whole_file(output) as file:
                 write(connection, study, file)
+        # Only the format json is made for an import, and a user who moves a study must not lose its artifacts.
+        if format_ == "json" and (left := artifacts.count(connection, study.id)):
+            click.echo(
+                f"study {name} has {left} artifacts, which no export contains: download them by `ledger artifact get`",
+                err=True,
+            )
 
 
 class _EscapingStream:

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from click.types import StringParamType
 from ledger import logs
 from ledger.cli.sections import SettingsOption
 from ledger.errors import LedgerError, UsageError
-from ledger.settings import HOME, Settings
+from ledger.settings import HOME, STORE_VARIABLE, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -172,7 +173,8 @@ def _settings_options(command: F, give_up_after: float) -> F:
                 )
             database_url = read_url(Path(database_url_file))
         given = {name: kwargs.pop(name) for name in ("log_format", "log_level", "give_up_after", "statement_timeout")}
-        settings = Settings(database_url, Settings.from_environment().home, **given)
+        found = Settings.from_environment()
+        settings = Settings(database_url, found.home, **given, store=found.store)
         logs.set_up(settings.log_format, settings.log_level)
         lost = False
 
@@ -257,6 +259,30 @@ def trainer_user_option(command: F) -> F:
         help="User of this machine. If root starts the worker, the worker runs the objectives as the user NAME."
         " Without this option, the objectives have the rights of root, and can read the password of the database.",
     )(command)
+
+
+def store_option(command: F) -> F:
+    """Add the option --store, whose value the command receives as `settings.store`."""
+
+    @click.option(
+        "--store",
+        envvar=STORE_VARIABLE,
+        show_envvar=True,
+        type=TEXT,
+        metavar="PLACE",
+        help="Place of the contents of artifacts: a folder, a URL such as s3://bucket/artifacts, or the word ledger for"
+        " the database itself. Default: a folder beside the embedded server, or any other database itself.",
+    )
+    @wraps(command)
+    def wrapper(*args: Any, store: str | None, settings: Settings, **kwargs: Any) -> Any:
+        from ledger.store import chosen
+
+        # A wrong value must end the command before the command logs or writes anything.
+        settings = replace(settings, store=store or None)
+        chosen(settings)
+        return command(*args, settings=settings, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
 
 
 def wait_option(command: F) -> F:

@@ -23,6 +23,8 @@ _ROLES = {
     "import file": "ledger_owner",
     "import csv": "ledger_manager",
     "import optuna": "ledger_manager",
+    "artifact rm": "ledger_manager",
+    "artifact sweep": "ledger_manager",
     "db upgrade": "ledger_owner",
     "optuna enable": "ledger_owner",
     "optuna disable": "ledger_owner",

@@ -14,6 +14,7 @@ from ledger.cli.options import (
     allow_option,
     examples,
     service_options,
+    store_option,
     trainer_user_option,
     wait_option,
 )
@@ -53,6 +54,7 @@ from ledger.without_pandas import without_pandas
 )
 @wait_option
 @service_options
+@store_option
 def run(
     file: Path | None,
     options: dict[str, Any],
@@ -107,6 +109,7 @@ def run(
 @study_options
 @wait_option
 @service_options
+@store_option
 def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Settings) -> None:
     """Run only the manager of a study, without workers.
 
@@ -160,6 +163,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 @allow_command_option
 @wait_option
 @service_options
+@store_option
 def resume(
     name: str,
     iterations: int | None,

@@ -8,7 +8,7 @@ import click
 from ledger.access import connected
 from ledger.cli import annotation
 from ledger.cli.names import STUDY
-from ledger.cli.options import TEXT, examples, settings_options
+from ledger.cli.options import TEXT, examples, settings_options, store_option
 from ledger.cli.sections import SectionedCommand
 from ledger.cli.study_list import filter_options
 from ledger.cli.study_list import show as show_list
@@ -97,6 +97,7 @@ def unarchive(names: Sequence[str], settings: Settings) -> None:
 @click.option("--dry-run", is_flag=True, help="List the studies that the command would delete, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @settings_options
+@store_option
 def delete(
     names: Sequence[str],
     pattern: str | None,
@@ -105,11 +106,12 @@ def delete(
     yes: bool,
     settings: Settings,
 ) -> None:
-    """Delete studies with their trials, attempts, losses and annotations.
+    """Delete studies with their trials, attempts, losses, annotations and artifacts.
 
     The user names the studies, or chooses them by --name or --tag. --name and --tag also choose archived studies. The
     command deletes the studies one after the other. If a study cannot be deleted, the command stops at this study.
     """
+    from ledger import artifacts
     from ledger.database import studies, study_list
 
     if bool(names) == (pattern is not None or bool(tags)):
@@ -138,6 +140,8 @@ def delete(
                     " then delete the study"
                 )
             click.echo(f"study {row.name} is deleted")
+        if left := artifacts.sweep(connection, settings):
+            click.echo(f"ledger: {artifacts.waiting(left)}", err=True)
 
 
 def _archive(names: Sequence[str], settings: Settings, *, archived: bool) -> None:

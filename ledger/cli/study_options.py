@@ -17,7 +17,7 @@ from ledger.cli.options import TEXT, SecondsType
 from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
-from ledger.study.settings import AllowedTexts
+from ledger.study.settings import AllowedTexts, NamedCounts
 
 F = TypeVar("F", bound=Callable[..., Any])
 # `_METAVARS` maps the name of a text option to a placeholder. A help text shows the placeholder instead of the option's
@@ -52,6 +52,29 @@ class _ChoiceType(click.Choice[str]):
         # This method overrides `click.Choice.get_metavar`, because `click.Choice.get_metavar` writes the choices in
         # lower case.
         return f"[{'|'.join(self.choices)}]"
+
+
+class _NamedCountType(click.ParamType[Any]):
+    """A click parameter type that accepts a whole number, or a word of a `NamedCounts`."""
+
+    name = "count"
+
+    def __init__(self, words: NamedCounts) -> None:
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        try:
+            return int(value)
+        except ValueError:
+            pass
+        try:
+            self._words.match(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        return f"[{'|'.join(self._words.names)}|NUMBER]"
 
 
 class _TargetType(click.ParamType[float]):
@@ -171,6 +194,9 @@ def _type(field: FieldInfo) -> click.ParamType[Any]:
     one_of = next((constraint for constraint in field.metadata if isinstance(constraint, AllowedTexts)), None)
     if one_of is not None:
         return _ChoiceType(one_of)
+    words = next((constraint for constraint in field.metadata if isinstance(constraint, NamedCounts)), None)
+    if words is not None:
+        return _NamedCountType(words)
     # In the metadata of a pydantic field, the minimum and the maximum are objects of two different classes.
     limits = {
         name: getattr(constraint, limit)

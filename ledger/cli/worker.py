@@ -18,6 +18,7 @@ from ledger.cli.options import (
     examples,
     service_options,
     settings_options,
+    store_option,
     trainer_user_option,
 )
 from ledger.cli.sections import SectionedGroup
@@ -92,6 +93,7 @@ from ledger.text import one_line
 @allow_option
 @allow_command_option
 @service_options
+@store_option
 @click.pass_context
 def worker(
     context: click.Context,
@@ -123,6 +125,7 @@ def worker(
         log_environment(settings)
     from ledger.database import revision
     from ledger.database.connection import connect
+    from ledger.store import chosen
     from ledger.worker.options import WorkerOptions
     from ledger.worker.supervisor import Supervisor
 
@@ -139,6 +142,7 @@ def worker(
         memory_limit,
         account,
         allow_command,
+        chosen(settings),
         exit_on_eof=exit_on_eof,
     )
     with database(settings, create=True) as url:

@@ -13,6 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from ledger.resources import folder
+from ledger.text import show
 
 _BOUND = re.compile(
     r"^create or replace function ledger\.(\w+)\(\) returns \w+\n.*\nreturn (?:timestamptz )?([^;]+);", re.MULTILINE
@@ -31,6 +32,13 @@ LONGEST_NOTE = int(_BOUNDS["longest_note"])
 MOST_TAGS = int(_BOUNDS["most_tags"])
 MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
 LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
+# Bounds of artifacts: the length of a name in characters, the number of artifacts of an attempt, the size in bytes of
+# an artifact in the ledger itself and in a store, and the size of a piece.
+LONGEST_ARTIFACT_NAME = int(_BOUNDS["longest_artifact_name"])
+MOST_ARTIFACTS = int(_BOUNDS["most_artifacts"])
+LARGEST_KEPT_ARTIFACT = int(_BOUNDS["largest_kept_artifact"])
+LARGEST_ARTIFACT = int(_BOUNDS["largest_artifact"])
+ARTIFACT_PIECE = int(_BOUNDS["artifact_piece_size"])
 # Maximum sizes of a JSON document in bytes. The size of a document is the size of PostgreSQL's text of the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
@@ -49,6 +57,9 @@ LONGEST_SECONDS = float(_BOUNDS["longest_seconds"])
 EARLIEST_MOMENT, LATEST_MOMENT = (
     datetime.fromisoformat(_BOUNDS[name].strip("'")) for name in ("earliest_moment", "latest_moment")
 )
+
+_ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_DEVICE_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 
 
 def json_fault(value: object, largest: int = LARGEST_JSON) -> str | None:
@@ -117,6 +128,30 @@ def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
         text.encode()
     except UnicodeEncodeError:
         return "an unpaired UTF-16 surrogate is not allowed, because UTF-8 cannot encode it; remove the surrogate"
+    return None
+
+
+def artifact_name_fault(name: object) -> str | None:
+    """Describe what is wrong with the name of an artifact, or return None if the ledger accepts the name.
+
+    The SQL function ledger.artifact_fault gives the reasons for the rules.
+
+    Examples
+    --------
+    >>> artifact_name_fault("model-3.bin")
+    >>> artifact_name_fault("../model.bin")
+    'the name "../model.bin" is not 1 to 100 letters (A-Z, a-z), digits, dots, underscores and hyphens with a letter, \
+a digit or an underscore first'
+    >>> artifact_name_fault("nul.bin")
+    'Windows allows no file with the name "nul.bin"; choose another name'
+    """
+    if not isinstance(name, str) or not _ARTIFACT_NAME.fullmatch(name) or len(name) > LONGEST_ARTIFACT_NAME:
+        return (
+            f"the name {show(name)} is not 1 to {LONGEST_ARTIFACT_NAME} letters (A-Z, a-z), digits, dots, underscores"
+            " and hyphens with a letter, a digit or an underscore first"
+        )
+    if name.endswith(".") or _DEVICE_OF_WINDOWS.fullmatch(name):
+        return f"Windows allows no file with the name {show(name)}; choose another name"
     return None
 
 

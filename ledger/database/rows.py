@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 OPEN_STATES = ("pending", "running")
 TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
@@ -56,6 +57,25 @@ class StudyRow:
     def has_ended(self) -> bool:
         """True if the study is complete, failed or cancelled."""
         return self.state in ("complete", "failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """An artifact, as a row of the view ledger.artifacts.
+
+    `content` is the id of the content, and is None after the removal of the artifact. `store` is None if the ledger
+    itself keeps the content.
+    """
+
+    trial: int
+    attempt: int
+    name: str
+    size: int
+    sha256: str
+    store: str | None
+    content: UUID | None
+    saved_at: datetime
+    removed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

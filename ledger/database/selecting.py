@@ -8,6 +8,7 @@ from sqlalchemy import CompoundSelect, Connection, Executable, Select, TableClau
 from ledger.database import views
 from ledger.database.rows import (
     AnnotationRow,
+    ArtifactRow,
     AttemptRow,
     CodeVersionRow,
     IterationRow,
@@ -26,6 +27,7 @@ R = TypeVar("R")
 _VIEWS: dict[type, TableClause] = {
     StudyRow: views.studies,
     AnnotationRow: views.annotations,
+    ArtifactRow: views.artifacts,
     IterationRow: views.iterations,
     TrialRow: views.trials,
     AttemptRow: views.attempts,

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from ledger.database import annotation_tables, code_tables, report_tables, tables
+from ledger.database import annotation_tables, artifact_tables, code_tables, report_tables, tables
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
@@ -57,6 +57,11 @@ workers = _view(
 refusals = _view("refusals", tables.refusal, Column("study", Text))
 code_versions = _view("code_versions", code_tables.code_version)
 sources = _view("sources", code_tables.source)
+artifacts = table(
+    "artifacts",
+    *(column(each.name, each.type) for each in artifact_tables.artifact.columns if each.name != "uploading"),
+    schema=tables.SCHEMA,
+)
 progress = table(
     "progress",
     *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric", "stopped_by")),

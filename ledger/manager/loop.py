@@ -22,6 +22,7 @@ from ledger.database.managing import ClaimedStudy, ProposedBatch, StudyState
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
+from ledger.manager.artifact_keeper import ArtifactKeeper
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import StudyHistory
 from ledger.manager.policy import ProposalPolicy, ProposalRequest, StudyEnd
@@ -77,6 +78,9 @@ class StudyManager:
         Function that the manager calls with a `StudyProgress` object at every poll.
     wait : bool
         Whether this manager waits if another manager has claimed the study.
+    store : str or None
+        URL of the store from which the manager deletes the contents of removed artifacts. None stands for the ledger
+        itself.
 
     Raises
     ------
@@ -93,6 +97,7 @@ class StudyManager:
         watch: Callable[[StudyProgress], None] | None = None,
         *,
         wait: bool = False,
+        store: str | None = None,
     ) -> None:
         self._connection, self._name, self._watch = connection, name, watch
         self._held = ClaimedStudy(study.id, claim)
@@ -104,6 +109,7 @@ class StudyManager:
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
+        self._artifacts = ArtifactKeeper(connection, self._row, self._study.limits.keep_artifacts, store)
         self._is_paused = self._is_locked = False
         # The last result of the SQL function `ledger.stop`, and the time of the function's next call. A monotonic clock
         # measures the time.
@@ -132,6 +138,8 @@ class StudyManager:
         except BaseException:
             self._leave()
             raise
+        finally:
+            self._artifacts.stop()
         self._leave()
         return row
 
@@ -144,6 +152,7 @@ class StudyManager:
             budget = now.budget
             if now.state not in ("running", "paused"):
                 managing.end_cancelled(self._connection, self._row.id)
+                self._artifacts.finish()
                 return studies.get(self._connection, self._row.name)
             if self._history.poll():
                 pause = SHORTEST_POLL
@@ -153,8 +162,10 @@ class StudyManager:
             # expired.
             with self._logged_lock():
                 self._renew()
-                for iteration in policy.to_tell():
+                ended = policy.to_tell()
+                for iteration in ended:
                     self._tell(iteration)
+                self._artifacts.look(trials_ended=bool(ended))
                 step = policy.next(budget, now.batch_size)
                 if now.has_criteria and self._is_stopping(now, step):
                     step = None
@@ -165,8 +176,8 @@ class StudyManager:
                     self._finish(step, budget)
                 self._is_locked = False
             if self._watch is not None:
-                ended = min(self._history.counted_ended, budget)
-                self._watch(StudyProgress(ended, budget, self._value(self._history.best_loss)))
+                counted = min(self._history.counted_ended, budget)
+                self._watch(StudyProgress(counted, budget, self._value(self._history.best_loss)))
             if step is None or self._is_locked:
                 self._reaper.look()
                 self._refusals.look()

@@ -1,8 +1,9 @@
 """The context of a trial. An objective can have a second parameter, which receives the context."""
 
+import os
 from dataclasses import dataclass
 
-from ledger.objectives import reporting
+from ledger.objectives import artifact_saving, reporting
 
 
 @dataclass(frozen=True)
@@ -98,3 +99,38 @@ class Context:
         The method always returns False, because a study has no rule that ends a training early.
         """
         return False
+
+    def save_artifact(self, name: str, content: "bytes | bytearray | memoryview | str | os.PathLike[str]") -> None:
+        """Save a file of the trial, such as a model or a plot. The method returns when the ledger has the artifact.
+
+        The ledger keeps the artifact even if the trial fails later. If the objective saves another artifact with the
+        same name, the new artifact replaces the earlier one. Each attempt of a trial has its own artifacts.
+
+        If no worker runs the objective, as in a test, the method only checks its arguments and reads the file.
+
+        Parameters
+        ----------
+        name : str
+            Name of the artifact within the attempt: 1 to 100 letters (A-Z, a-z), digits, dots, underscores and hyphens.
+            The first character is a letter, a digit or an underscore.
+        content : bytes, str or path
+            The content of the artifact, or the path of a file. A text is a path.
+
+        Raises
+        ------
+        UsageError
+            The name is not allowed, or the content is neither bytes nor the path of a file.
+        LedgerError
+            The file cannot be read, or the artifact is not saved. The message says why, for example because the store
+            is full, or because another worker trains the trial now.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> context = ledger.Context(study="noisy", trial=0, attempt=1, seed=7, study_seed=42)
+        >>> context.save_artifact("weights.bin", b"0.25 0.5")
+        >>> context.save_artifact("../weights.bin", b"0.25 0.5")
+        Traceback (most recent call last):
+        ledger.errors.UsageError: save_artifact: the name "../weights.bin" is not 1 to 100 letters ...
+        """
+        artifact_saving.save(name, content)

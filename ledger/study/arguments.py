@@ -189,6 +189,10 @@ class LimitOptions(TypedDict, total=False):
     trial_timeout : float or None
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. The default is None, which means no limit.
+    keep_artifacts : int, "best", "all" or None
+        The number of trials that keep their artifacts, from 1 to 1,000,000. The best trials with artifacts keep them,
+        and the manager removes the artifacts of the other ended trials. "best" stands for 1. The default is None, which
+        means "all".
 
     Examples
     --------
@@ -202,3 +206,4 @@ class LimitOptions(TypedDict, total=False):
     lease: float
     heartbeat: float
     trial_timeout: float | None
+    keep_artifacts: int | Literal["best", "all"] | None

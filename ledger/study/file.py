@@ -248,7 +248,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
                 ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
             ),
             ("optimizer", ("base_estimator", "acq_func")),
-            ("limits", ("trial_timeout",)),
+            ("limits", ("trial_timeout", "keep_artifacts")),
         )
         for key in keys
     }

@@ -52,6 +52,36 @@ class AllowedTexts:
         return core_schema.no_info_before_validator_function(match, handler(source))
 
 
+@dataclass(frozen=True)
+class NamedCounts:
+    """A constraint that also allows words for a count. A word can stand for None, which means no limit.
+
+    Attributes
+    ----------
+    names : mapping of str to int or None
+        The words, and the counts that the ledger records for them.
+
+    Examples
+    --------
+    >>> NamedCounts({"best": 1, "all": None}).match("best")
+    1
+    """
+
+    names: Mapping[str, int | None]
+
+    def match(self, value: str) -> int | None:
+        """Return the count for a word, or raise a ValueError that lists all words."""
+        if value.lower() in self.names:
+            return self.names[value.lower()]
+        raise ValueError(f"unknown {show(value)}; choose {', '.join(self.names)} or a number")
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def match(value: Any) -> Any:
+            return self.match(value) if isinstance(value, str) else value
+
+        return core_schema.no_info_before_validator_function(match, handler(source))
+
+
 class SettingsModel(BaseModel):
     """Base class of the pydantic models that contain settings of a study. The models are immutable.
 

@@ -15,7 +15,7 @@ from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.criteria import StoppingCriteria
 from ledger.study.objective import FileDataset, HoldoutFile, Objective
-from ledger.study.settings import AllowedTexts, SettingsModel
+from ledger.study.settings import AllowedTexts, NamedCounts, SettingsModel
 from ledger.study.space import Space
 from ledger.text import one_line, show
 
@@ -99,6 +99,10 @@ class TrialLimits(SettingsModel):
     trial_timeout : float or None
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. None means no limit.
+    keep_artifacts : int or None
+        The number of trials that keep their artifacts, from 1 to 1,000,000. The best trials with artifacts keep them,
+        and the manager removes the artifacts of the other ended trials. "best" stands for 1, and "all" for None. None
+        means that each trial keeps its artifacts.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -110,6 +114,13 @@ class TrialLimits(SettingsModel):
         default=None,
         description="The time limit of a training, in seconds. If a training exceeds the time limit, the attempt fails."
         " Default: no limit.",
+    )
+    keep_artifacts: Annotated[int | None, Field(ge=1, le=LARGEST_BUDGET), NamedCounts({"best": 1, "all": None})] = (
+        Field(
+            default=None,
+            description="The number of best trials that keep their artifacts: a number, best for 1, or all. The manager"
+            " removes the artifacts of the other ended trials. Default: all.",
+        )
     )
 
     @model_validator(mode="after")
@@ -216,7 +227,10 @@ class StudySpec(SettingsModel):
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
-            "limits": self.limits.model_dump(),
+            # A study without this limit keeps the hash that it had before the limit existed.
+            "limits": self.limits.model_dump(
+                exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None
+            ),
         }
 
     def spec(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ledger.worker.artifact_messages import REPLY
 from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswerError
 
 # A token is the number of a job. A token permits the trainer to start the job with the token's number.
@@ -47,6 +48,8 @@ _READ_SIZE = 1 << 16
 _READS = 16
 # If reports wake the supervisor, at least `REPORT_SECONDS` seconds lie between two wake-ups.
 REPORT_SECONDS = 0.2
+# Largest number of unsent bytes before another reply.
+_MOST_UNSENT = 1 << 20
 
 
 class SupervisorChannel:
@@ -123,6 +126,19 @@ class SupervisorChannel:
         self._unsent += json.dumps(batch).encode() + b"\n"
         self._send_rest()
         self.add_tokens(numbers)
+
+    def reply(self, content: Mapping[str, Any]) -> None:
+        """Send a reply to a message of the job in training.
+
+        Raises
+        ------
+        MalformedAnswerError
+            The trainer sends messages, but does not read the replies.
+        """
+        if len(self._unsent) > _MOST_UNSENT:
+            raise MalformedAnswerError("the trainer does not read the replies to its messages")
+        self._unsent += json.dumps({REPLY: content}).encode() + b"\n"
+        self._send_rest()
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
         """Permit the trainer to start the jobs with the given numbers.
@@ -230,6 +246,7 @@ class TrainerChannel:
         self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
+        self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
@@ -238,7 +255,7 @@ class TrainerChannel:
         self._woken_at = -math.inf
         # True if a thread is waiting until the pipe of answers has room for the reports.
         self._is_emptying = False
-        # An objective may report from several threads.
+        # An objective may report and save artifacts from several threads.
         self._lock = threading.Lock()
         self._answer_poll = select.poll()
         self._answer_poll.register(self._answers, select.POLLOUT)
@@ -318,6 +335,10 @@ class TrainerChannel:
         os.write(self._answers, part)
         self._unannounced += len(part)
 
+    def receive_reply(self) -> dict[str, Any]:
+        """Block until the supervisor has replied to a message, and return the oldest reply."""
+        return self._replies.get()
+
     def _wake_supervisor(self) -> None:
         os.write(self._wake_ups, b"\n")
         self._unannounced = 0
@@ -325,7 +346,11 @@ class TrainerChannel:
     def _receive_batches(self) -> None:
         with suppress(OSError), self._socket.makefile("rb") as lines:
             for line in lines:
-                self._batches.put(json.loads(line))
+                received = json.loads(line)
+                if REPLY in received:
+                    self._replies.put(received[REPLY])
+                else:
+                    self._batches.put(received)
         # The supervisor has ended, so no process needs the results of the jobs.
         self.at_end()
         os._exit(0)

@@ -38,6 +38,8 @@ class WorkerOptions:
     commands : collection of str
         Patterns that describe the commands that the worker may run. `command_template.pattern_words` describes the form
         of a pattern.
+    store : str or None
+        URL of the store that keeps the contents of artifacts. None stands for the ledger itself.
     exit_on_eof : bool
         Whether the worker stops at the end of standard input. `WorkerProcesses` sets `exit_on_eof` to True, so that a
         worker stops when the worker's parent process ends.
@@ -53,4 +55,5 @@ class WorkerOptions:
     memory_limit: int | None = None
     trainer_account: SystemUser | None = None
     commands: Collection[str] = ()
+    store: str | None = None
     exit_on_eof: bool = False

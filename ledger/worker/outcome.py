@@ -14,6 +14,8 @@ from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP, LONGEST_ERROR
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.result import InvalidResultError, to_result
 from ledger.text import one_line, show
+from ledger.worker import artifact_messages
+from ledger.worker.artifact_messages import ArtifactMessage
 
 # Largest number of bytes in an answer. JSON escapes control characters. Therefore each character of the error text
 # needs at most 6 bytes in JSON. Without the metrics and the error text, an answer needs at most 10,000 bytes. An answer
@@ -125,13 +127,13 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    content : AttemptOutcome, LoadedCode or Report
-        The content is the outcome of the job, the code of the loaded objective, or a report of the objective. The job
-        has ended only if the content is an outcome.
+    content : AttemptOutcome, LoadedCode, Report, ArtifactAnnouncement or ArtifactPiece
+        The content is the outcome of the job, the code of the loaded objective, a report of the objective, or a message
+        about an artifact that the objective saves. The job has ended only if the content is an outcome.
     """
 
     job: int
-    content: AttemptOutcome | LoadedCode | Report
+    content: AttemptOutcome | LoadedCode | Report | ArtifactMessage
 
 
 def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
@@ -173,6 +175,11 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
         return TrainerAnswer(job, _loaded(content["code"], content["differing"]))
     if set(content) == _REPORT_FIELDS and trains:
         return TrainerAnswer(job, _report(content["step"], content["loss"]))
+    if trains and content.keys() == {artifact_messages.KEY}:
+        try:
+            return TrainerAnswer(job, artifact_messages.parse(content[artifact_messages.KEY]))
+        except ValueError as error:
+            raise MalformedAnswerError(str(error)) from None
     if set(content) != _FIELDS:
         raise MalformedAnswerError(f"the answer has a wrong set of fields: {one_line(', '.join(content))}")
     return TrainerAnswer(job, _outcome(content, trains=trains))

@@ -30,6 +30,7 @@ from ledger.objectives.form import dataset_reference
 from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.worker import cgroup
+from ledger.worker.artifact_saver import ArtifactSaver
 from ledger.worker.claim_size import ClaimSizeEstimator
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
@@ -93,6 +94,7 @@ class Supervisor:
             adopts=True,
             commands=options.commands,
         )
+        self._artifacts = ArtifactSaver(options.store, self._trainer.reply)
         self._session = ReconnectingSession(
             url,
             f"ledger worker {self.name}"[:63],
@@ -302,7 +304,10 @@ class Supervisor:
         jobs = [(trial.params, _context(trial)) for trial in claimed]
         recorded = self._codes.of(first, version)
         self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded)
-        self._wait_for_jobs(first, trials)
+        try:
+            self._wait_for_jobs(first, trials)
+        finally:
+            self._artifacts.abandon()
 
     def _open_data(self, first: ClaimedTrial) -> list[Callable[[], int]]:
         """Return one function for each data file of a trial's objective. Each function opens one data file."""
@@ -319,9 +324,9 @@ class Supervisor:
         while self._trainer.jobs:
             since = self._trainer.training_since
             deadline = (started + LOADING_SECONDS if since is None else since) + limit
-            until = min(trials.due_at, deadline, self._shutdown.deadline)
+            until = min(trials.due_at, deadline, self._shutdown.deadline, self._artifacts.due_at)
             timeout = min(max(0.0, until - time.monotonic()), _LONGEST_WAIT)
-            outcomes = self._trainer.wait(timeout, *self._shutdown.descriptors)
+            outcomes = self._trainer.wait(timeout, *self._shutdown.descriptors, *self._artifacts.descriptors)
             for outcome in outcomes:
                 if outcome.kind == "refused":
                     assert outcome.error is not None
@@ -329,8 +334,12 @@ class Supervisor:
                 if outcome.kind == "result" and outcome.loss is None:
                     continue  # The job has only loaded the objective.
                 self._claim_size.observe(first.study_id, outcome)
+                self._artifacts.abandon()
                 trials.finish(outcome)
             trials.keep_reports(self._trainer.take_reports())
+            for message in self._trainer.take_messages():
+                self._artifacts.accept(trials.first, message)
+            self._artifacts.advance(self._session.try_call)
             if first.study_id in self._refusals and self._trainer.training_since is not None:
                 self._accept(first)
             if differing := self._trainer.take_differing():

@@ -29,6 +29,7 @@ from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
 from ledger.objectives.reporting import INSIDE
 from ledger.text import last_line
 from ledger.worker import credentials, interpreter
+from ledger.worker.artifact_messages import ArtifactMessage
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import SupervisorChannel
 from ledger.worker.outcome import (
@@ -149,6 +150,8 @@ class TrainerHandle:
         self._compared: str | None = None
         # One line that lists the differences between the values of the loaded objective and the recorded values.
         self._differing: str | None = None
+        # Messages of the job in training that the supervisor has not taken yet.
+        self._messages: list[ArtifactMessage] = []
         self.training_since: float | None = None
         self.code: ObjectiveCode | None = None
 
@@ -303,6 +306,19 @@ class TrainerHandle:
         reports, self._reports = self._reports, []
         return reports
 
+    def take_messages(self) -> list[ArtifactMessage]:
+        """Return the messages of the job in training about artifacts, except those that an earlier call returned."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def reply(self, content: Mapping[str, Any]) -> None:
+        """Send a reply to a message of the job in training."""
+        if self._channel is not None:
+            try:
+                self._channel.reply(content)
+            except MalformedAnswerError as error:
+                self._fault = str(error)
+
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
 
@@ -418,6 +434,11 @@ class TrainerHandle:
                 raise MalformedAnswerError(f"the attempt has reported more than {MOST_REPORTS:,} values")
             self._reports.append(outcome)
             return []
+        if isinstance(outcome, ArtifactMessage):
+            if self.training_since is None:
+                raise MalformedAnswerError("the message about an artifact came before the objective was loaded")
+            self._messages.append(outcome)
+            return []
         # A second `LoadedCode` message would extend the trial's time limit. If the child could still refuse a loaded
         # objective, the refusal could end the worker. Therefore the supervisor refuses a second `LoadedCode` message,
         # and a refusal after the loading.
@@ -431,6 +452,7 @@ class TrainerHandle:
             self.code, self._differing = outcome.code, outcome.differing
             return []
         self._first += 1
+        self._messages = []
         # Jobs run one after the other. Therefore the total duration of the ended jobs is at most the time since the
         # supervisor sent the jobs. An objective can replace the clock function of the trainer process. Therefore the
         # duration in an answer may be too long.
@@ -546,6 +568,7 @@ class TrainerHandle:
         self._process = self._channel = self._pidfd = self._loaded = self._fault = None
         self.code = self._compared = self._differing = None
         self._end = self._first
+        self._messages = []
         return code, stderr
 
     def _wait_for_end(self) -> int:

@@ -20,7 +20,15 @@ from typing import Any
 
 from ledger.database.bounds import shortened
 from ledger.errors import LedgerError
-from ledger.objectives import Context, ValueScale, load, runs_users_code, search_path, value_scale
+from ledger.objectives import (
+    Context,
+    ValueScale,
+    artifact_saving,
+    load,
+    runs_users_code,
+    search_path,
+    value_scale,
+)
 from ledger.objectives.command import CommandFailedError, CommandPermissions, RemainingProcessesError
 from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
@@ -29,6 +37,7 @@ from ledger.study.python_values import python_params
 from ledger.study.space import Space
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
+from ledger.worker.artifact_messages import ArtifactSender
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import AttemptOutcome, LoadedCode, to_answer
 from ledger.worker.output import OutputMarker
@@ -79,6 +88,8 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     folder = search_path.current_folder()
     permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
+    sender = ArtifactSender(lambda message: channel.answer(message, urgent=True), channel.receive_reply)
+    artifact_saving.use(sender)
     process_id = os.getpid()
     loaded = ""
     while True:
@@ -102,7 +113,9 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         else:
             received.clear()
             if "params" in job:
+                sender.job = job["job"]
                 outcome = _train(evaluate, job, options["memory_limit"], received, scale, channel)
+                sender.job = None
             elif "space" in job:
                 outcome = _check(evaluate, job)
             else:

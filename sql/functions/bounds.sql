@@ -118,6 +118,38 @@ return 1000000000000000;
 comment on function ledger.largest_step is
   'The maximum step of a report.';
 
+-- The bounds of artifacts, which are files that an attempt saves. A store can keep large artifacts. The ledger itself
+-- keeps only artifacts that the database can check and copy within seconds.
+create or replace function ledger.longest_artifact_name() returns int
+language sql immutable parallel safe
+return 100;
+comment on function ledger.longest_artifact_name is
+  'The maximum length of the name of an artifact, in characters.';
+
+create or replace function ledger.most_artifacts() returns int
+language sql immutable parallel safe
+return 100;
+comment on function ledger.most_artifacts is
+  'The maximum number of artifacts of an attempt.';
+
+create or replace function ledger.largest_kept_artifact() returns int
+language sql immutable parallel safe
+return 67108864;
+comment on function ledger.largest_kept_artifact is
+  'The maximum size of an artifact that the ledger itself keeps, in bytes.';
+
+create or replace function ledger.largest_artifact() returns bigint
+language sql immutable parallel safe
+return 1099511627776;
+comment on function ledger.largest_artifact is
+  'The maximum size of an artifact in a store, in bytes.';
+
+create or replace function ledger.artifact_piece_size() returns int
+language sql immutable parallel safe
+return 1048576;
+comment on function ledger.artifact_piece_size is
+  'The size of each piece of an artifact that the ledger itself keeps, except the last piece, in bytes.';
+
 -- The maximum depth of a value in a JSON document. Python and other readers refuse a document that is nested too
 -- deeply.
 create or replace function ledger.deepest_json() returns int

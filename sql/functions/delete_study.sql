@@ -1,5 +1,5 @@
--- Delete a study and all rows that belong to the study. Also delete the data files and the source texts that only this
--- study uses.
+-- Delete a study and all rows that belong to the study. Also delete each data file and each source text of the study
+-- that no other study uses, and discard each content of the study's artifacts to which no other artifact refers.
 -- Only the owner of the tables can delete a study. Answers:
 --   deleted: the function deleted the study.
 --   managed: a manager holds the study, so the function deleted nothing.
@@ -39,6 +39,7 @@ begin
   where sha256 = any (texts)
     and not exists (
       select from ledger.code_version, jsonb_each_text(sources) as kept where kept.value = source.sha256);
+  perform ledger.discard_contents();
   return 'deleted';
 end
 $$;

@@ -125,3 +125,27 @@ end;
 comment on function ledger.attributes_fault is
   'What is wrong with the user attributes of a study or a trial: their number, size, depth or names. Null: nothing. '
   'Internal.';
+
+-- The name of an artifact becomes the name of a file on the machine of a reader. Therefore a name contains no separator
+-- of paths and no control character, and does not begin with a dot or a hyphen. Windows opens a device instead of a file
+-- with the name of a device, also with an extension and in lower case, and removes a dot at the end of a name.
+create or replace function ledger.artifact_fault(name text, sha256 text, size bigint, store text) returns text
+language sql stable parallel safe
+return case
+  when name is null or name !~ '^[A-Za-z0-9_][A-Za-z0-9._-]*$' or length(name) > ledger.longest_artifact_name()
+  then format('the name: it is not 1 to %s letters (A-Z, a-z), digits, dots, underscores and hyphens with a letter, a '
+              'digit or an underscore first', ledger.longest_artifact_name())
+  when name ~ '[.]$' or name ~* '^(con|prn|aux|nul|com[0-9]|lpt[0-9])([.]|$)'
+  then 'the name: Windows allows no file with this name; choose another name'
+  when sha256 is null or sha256 !~ '^[0-9a-f]{64}$' then 'the SHA-256: it is not 64 hexadecimal digits'
+  when size is null or size < 0 then 'the size: it is not a number of bytes'
+  when store is null and size > ledger.largest_kept_artifact()
+  then format('the size: the ledger itself keeps at most %s bytes for each artifact; start the worker with --store',
+              ledger.largest_kept_artifact())
+  when size > ledger.largest_artifact()
+  then format('the size: more than %s bytes are not allowed', ledger.largest_artifact())
+  when store = '' or store ~ '[[:cntrl:]]' then 'the store: it is not a URL'
+  else ledger.text_fault('the store', store)
+end;
+comment on function ledger.artifact_fault is
+  'What is wrong with an artifact: its name, SHA-256, size or store. Null: nothing. Internal.';

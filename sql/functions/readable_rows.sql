@@ -349,6 +349,43 @@ $$;
 comment on function ledger.refuse_unreadable_report is
   'Trigger: refuse a report that a reader could not read.';
 
+create or replace function ledger.refuse_unreadable_artifact() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.artifact_fault(new.name, coalesce(new.sha256, repeat('0', 64)), coalesce(new.size, 0), new.store),
+    ledger.moment_fault('saved_at', new.saved_at),
+    ledger.moment_fault('removed_at', new.removed_at));
+begin
+  if fault is not null then
+    raise exception 'artifact %, %', left(new.name, 100), fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_artifact is
+  'Trigger: refuse an artifact that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_content() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.artifact_fault('content', new.sha256, new.size, new.store),
+    ledger.moment_fault('begun_at', new.begun_at),
+    ledger.moment_fault('stored_at', new.stored_at),
+    ledger.moment_fault('discarded_at', new.discarded_at));
+begin
+  if fault is not null then
+    raise exception 'content %, %', new.id, fault using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_content is
+  'Trigger: refuse a content of artifacts that a reader could not read.';
+
 create or replace trigger studies_are_readable before insert or update on ledger.study
   for each row execute function ledger.refuse_unreadable_study();
 create or replace trigger iterations_are_readable before insert or update on ledger.iteration
@@ -378,6 +415,10 @@ create or replace trigger annotations_are_readable before insert or update on le
   for each row execute function ledger.refuse_unreadable_annotation();
 create or replace trigger annotations_are_readable before insert or update on ledger.trial_annotation
   for each row execute function ledger.refuse_unreadable_annotation();
+create or replace trigger artifacts_are_readable before insert or update on ledger.artifact
+  for each row execute function ledger.refuse_unreadable_artifact();
+create or replace trigger contents_are_readable before insert or update on ledger.artifact_content
+  for each row execute function ledger.refuse_unreadable_content();
 
 alter table ledger.study enable always trigger studies_are_readable;
 alter table ledger.iteration enable always trigger iterations_are_readable;
@@ -393,3 +434,5 @@ alter table ledger.source enable always trigger sources_are_readable;
 alter table ledger.report enable always trigger reports_are_readable;
 alter table ledger.study_annotation enable always trigger annotations_are_readable;
 alter table ledger.trial_annotation enable always trigger annotations_are_readable;
+alter table ledger.artifact enable always trigger artifacts_are_readable;
+alter table ledger.artifact_content enable always trigger contents_are_readable;

@@ -71,6 +71,9 @@ _STATEMENTS = (
     "insert into ledger.study_annotation (study_id, annotated_by, annotated_at) values (1, 'owner', now())",
     "update ledger.trial_annotation set annotated_by = 'owner'",
     "delete from ledger.study_annotation",
+    "select bytes from ledger.artifact_piece",
+    "update ledger.artifact set content = null",
+    "delete from ledger.artifact_content",
 )
 
 

@@ -421,3 +421,53 @@ def _write_everywhere(rng, count):
 
 HOSTILE = sorted(name for name in globals() if name.startswith("hostile_"))
 CHANNEL = hostile_pipes.__name__
+
+
+def hostile_artifact_names(params, context):
+    for name in ("../../a", "/etc/passwd", "a\nb", "\ud800", "", "x" * 10_000, None, Odd()):
+        with suppress(Exception):
+            context.save_artifact(name, b"x")
+    return 1.0
+
+
+def hostile_artifact_that_is_no_file(params, context):
+    for path in ("/dev/zero", "/proc/self/mem", "/", "/dev/stdin"):
+        with suppress(Exception):
+            context.save_artifact("a", path)
+    return 1.0
+
+
+def hostile_many_artifacts(params, context):
+    for number in range(150):
+        context.save_artifact(f"a{number}", b"x")
+    return 1.0
+
+
+def hostile_artifact_left_early(params, context):
+    """Leave `save_artifact` by a signal, and save another artifact afterwards."""
+
+    def leave(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, leave)
+    for _ in range(20):
+        with suppress(TimeoutError):
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.01))
+            context.save_artifact("large", bytes(3_000_000))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    context.save_artifact("last", b"x")
+    return 1.0
+
+
+def hostile_artifact_in_a_thread(params, context):
+    threading.Thread(target=lambda: context.save_artifact("late", bytes(30_000_000)), daemon=True).start()
+    return 1.0
+
+
+def hostile_artifact_in_a_fork(params, context):
+    if (child := os.fork()) == 0:
+        with suppress(Exception):
+            context.save_artifact("forked", b"x")
+        os._exit(0)
+    os.waitpid(child, 0)
+    return 1.0

@@ -19,6 +19,7 @@ def rugged(params, context):
     assert params["pair"] is None or isinstance(params["pair"], tuple)
     loss += math.log2(params["power"]) / 8 + {"low": 0.5, "middle": 0.0, "high": 1.0}[params["level"]]
     loss += 1.0 if params["pair"] is None else params["pair"][0]
+    context.save_artifact("loss.txt", repr(loss).encode())
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
     for step in range(STEPS):

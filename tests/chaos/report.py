@@ -23,6 +23,8 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
         "complete attempts without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
         "iterations not told": counts["untold"],
         "failures of machines that were counted as failures of the objective": counts["failures"],
+        "complete attempts without their artifact": counts["unsaved"],
+        "damaged artifacts": counts["damaged"],
         "attempts that never ended": soaked.attempts["open"],
         "trainers that outlived their worker": soaked.outlived,
         "workers that did not stop when asked at the end": len(soaked.stayed),

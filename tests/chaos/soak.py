@@ -46,7 +46,15 @@ select
    where outcome = 'complete' and %(steps)s <> (
      select count(*) from ledger.reports
      where reports.study_id = attempt.study_id and reports.trial = attempt.trial and reports.attempt = attempt.number
-       and step < %(steps)s and value = (params ->> 'x')::float8 + step)) as without_reports
+       and step < %(steps)s and value = (params ->> 'x')::float8 + step)) as without_reports,
+  (select count(*) from ledger.attempt
+   where outcome = 'complete' and exists (select from ledger.artifact)
+     and not exists (select from ledger.artifact
+                     where artifact.study_id = attempt.study_id and artifact.trial = attempt.trial
+                       and artifact.attempt = attempt.number and artifact.saved_at is not null)) as unsaved,
+  (select count(*) from ledger.artifact
+   where sha256 <> (select encode(sha256(coalesce(string_agg(bytes, '' order by number), '')), 'hex')
+                    from ledger.artifact_piece where artifact_piece.content = artifact.content)) as damaged
 """
 _ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts from ledger.attempt group by outcome"
 
@@ -66,7 +74,8 @@ class Soaked:
     counts : mapping
         Numbers of rows in the ledger: trials, complete, failures (trials with a counted failure), doubled (trials with
         several complete attempts), without_attempt (complete trials without a complete attempt), untold (iterations),
-        without_reports (complete attempts of the objective `rugged` without all of its reports).
+        without_reports (complete attempts of the objective `rugged` without all of its reports), unsaved (complete
+        attempts without the artifact of their objective), damaged (artifacts).
     attempts : Counter
         Attempts by outcome; "open" for attempts without one.
     left : list of str

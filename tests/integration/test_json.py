@@ -11,6 +11,7 @@ import pytest
 from ledger.database import codes, logins, protocol, studies
 from ledger.objectives.fingerprint import CodePart, ObjectiveCode
 from tests.integration.ledgers import take
+from tests.integration.test_artifacts import save
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
 from tests.roles import make_roles
 from tests.unit.test_commands_help import LISTINGS, commands
@@ -33,6 +34,7 @@ ARGUMENTS = {
     "trial list": ["s"],
     "trial show": ["s", "0"],
     "trial reports": ["s", "0"],
+    "artifact list": ["s", "--removed"],
     "worker list": [],
     "status": ["s"],
     "best": ["s"],
@@ -58,9 +60,10 @@ def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
     codes.record(db, studies.get(db, "s").id, None, CODE)
     protocol.announce(connection, "w", "host", 7, {"python": "3"})
     protocol.fail(connection, take(connection), "the trainer process died", 0.5, "crashed")
-    held = take(connection)
-    protocol.report(connection, held, [0], [0.5])
-    protocol.complete(connection, held, 0.25, {"accuracy": 0.75}, 1.5)
+    trained = take(connection)
+    protocol.report(connection, trained, [0], [0.5])
+    save(connection, trained, "model.bin", b"model")
+    protocol.complete(connection, trained, 0.25, {"accuracy": 0.75}, 1.5)
     take(connection)
     return run
 

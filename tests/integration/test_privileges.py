@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.exc import DBAPIError
 
-from ledger.database import annotations, managing, protocol, reads, studies, transfer, trials
+from ledger.database import annotations, artifacts, managing, protocol, reads, studies, transfer, trials
 from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
 from ledger.database.datasets import StoredDataset
@@ -32,18 +32,18 @@ from ledger.resources import folder
 from tests.databases import new_database, upgrade
 from tests.fuzz import run
 from tests.integration.ledgers import finish, hold, make_study, spec, take, tell, trial
+from tests.integration.test_artifacts import save
 from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("annotations", "attempts", "best_trials", "code_versions", "convergence", "counts", "datasets", "improvements"),
-    *("iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals", "regret"),
-    "reports",
-    *("sources", "studies", "trial_times", "trials", "utilisation", "workers"),
+    *("annotations", "artifacts", "attempts", "best_trials", "code_versions", "convergence", "counts", "datasets"),
+    *("improvements", "iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals"),
+    *("regret", "reports", "sources", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
 PROTOCOL = {
     *("claim", "heartbeat", "report", "complete", "fail", "release", "refuse", "accept", "announce", "dataset"),
-    *("ended", "objective_code", "report_code", "revision"),
+    *("ended", "objective_code", "report_code", "revision", "begin_artifact", "add_artifact_piece", "save_artifact"),
 }
 FUNCTIONS = {
     "ledger_manager": {
@@ -51,6 +51,7 @@ FUNCTIONS = {
             "annotate_study",
             "annotate_trial",
             "announced_recently",
+            "artifact_bytes",
             "cancel",
             "cancel_trials",
             "claim_study",
@@ -59,15 +60,28 @@ FUNCTIONS = {
             "data_files",
             "dataset",
             "difference",
+            "discard_contents",
+            "discarded_contents",
         ),
         *("end_cancelled", "enqueue"),
-        *("extend", "finish", "hold_dataset", "import_trials", "keep_dataset", "lease_ended", "leave_study"),
+        *(
+            "extend",
+            "finish",
+            "forget_content",
+            "hold_dataset",
+            "import_trials",
+            "keep_dataset",
+            "lease_ended",
+            "leave_study",
+        ),
         *(
             "number",
             "pause",
             "propose",
             "reap",
             "record_code",
+            "remove_artifact",
+            "remove_beaten_artifacts",
             "resume",
             "retry",
             "revision",
@@ -82,8 +96,8 @@ FUNCTIONS = {
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
-        *("announced_recently", "clock", "data_files", "dataset", "difference", "lease_ended", "number", "revision"),
-        *("session_ended", "trial_value", "value"),
+        *("announced_recently", "artifact_bytes", "clock", "data_files", "dataset", "difference", "lease_ended"),
+        *("number", "revision", "session_ended", "trial_value", "value"),
     },
 }
 # columns that no view shows
@@ -92,6 +106,7 @@ HIDDEN = {
     "trial": {"claim"},
     "attempt": {"claim"},
     "dataset": {"content"},
+    "artifact": {"uploading"},
 }
 # the name in the view of a column that has another name in the table
 RENAMED = {
@@ -409,9 +424,12 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "study_annotation": "studies",
         "trial_annotation": "annotations",
         "report": "reports",
+        "artifact": "artifacts",
     }
-    # a cancellation that waits for a lock is internal
-    assert {*named, "cancellation"} == {table.name for table in metadata.tables.values()}
+    # a cancellation that waits for a lock is internal, and so are the contents of artifacts
+    assert {*named, "cancellation", "artifact_content", "artifact_piece"} == {
+        table.name for table in metadata.tables.values()
+    }
     for table, view in named.items():
         shown = {RENAMED.get((table, column), column) for column in set(tables[table]) - HIDDEN.get(table, set())}
         assert shown <= set(views[view]), view
@@ -513,7 +531,10 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         news = managing.news(db, row.id, {0, 1}, 2)
         assert [(trial.number, trial.state) for trial in news] == [(1, "cancelled"), (2, "pending")]
         for loss in (0.5, 0.25):
-            protocol.complete(worker, take(worker), loss, {}, 1.5)
+            trained = take(worker)
+            if loss == 0.5:
+                save(worker, trained, "model.bin", b"model")
+            protocol.complete(worker, trained, loss, {}, 1.5)
         assert tell(db, row, 0, 0.375, 0.25) == "told"
         best = trials.best(db, row.id)
         assert best is not None
@@ -543,6 +564,12 @@ def test_a_managers_whole_work_is_done_under_its_role(fresh):
         (annotated,) = annotations.of_trials(db, row.id)
         assert (annotated.trial, annotated.note) == (0, "a note")
         assert annotated.annotated_by == conninfo_to_dict(fresh("ledger_manager"))["user"]
+        (artifact,) = artifacts.of_study(db, row.id)
+        assert artifact.content is not None
+        assert b"".join(artifacts.pieces(db, artifact.content)) == b"model"
+        assert artifacts.remove(db, row.id, artifact) == "removed"
+        assert artifacts.discard(db) == []
+        artifacts.forget(db, uuid.uuid4())
         with pytest.raises(DBAPIError, match="permission denied for function delete_study"):
             studies.delete(db, row)
         with pytest.raises(DBAPIError, match="permission denied for function rename_study"):

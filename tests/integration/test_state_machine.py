@@ -3,6 +3,7 @@
 Each answer follows the protocol, and the ledger stays consistent. The workers use Python or psql.
 """
 
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import Connection
 
-from ledger.database import annotations, managing, protocol, studies, trials
+from ledger.database import annotations, artifact_protocol, artifacts, managing, protocol, studies, trials
 from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
+from ledger.database.rows import ArtifactRow
 from tests.fuzz import cases
 from tests.integration.ledgers import make_study, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
@@ -151,6 +153,8 @@ class Histories(RuleBasedStateMachine):
         # the tags of the study, under None, and of the trials
         self.tags: dict[int | None, set[str]] = {}
         self.is_archived = False
+        # the content of each artifact that was saved and not removed
+        self.artifacts: dict[tuple[int, int, str], bytes] = {}
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
@@ -205,7 +209,7 @@ class Histories(RuleBasedStateMachine):
 
     def say_anything(self, data: st.DataObject) -> None:
         words = [self.heartbeat, self.report, self.complete, self.fail, self.release, self.refuse, self.claim_again]
-        words.append(self.a_claim_that_never_was)
+        words += [self.a_claim_that_never_was, self.save_artifact]
         for _ in range(data.draw(st.integers(1, 4))):
             attempt = data.draw(st.sampled_from(list(self.attempts.values())))
             data.draw(st.sampled_from(words))(attempt, data)
@@ -311,6 +315,53 @@ class Histories(RuleBasedStateMachine):
             attempt.outcome = "released"
             trial.available_at = self.now + trial.pause
 
+    def save_artifact(self, attempt: Attempt, data: st.DataObject) -> None:
+        """Save an artifact, or be interrupted after any call."""
+        _trial, mine = self.of(attempt)
+        name, content = data.draw(st.sampled_from("ab")), data.draw(st.sampled_from([b"", b"x", b"y"]))
+        digest = hashlib.sha256(content).hexdigest()
+        calls = data.draw(st.sampled_from([1, 2, 3, 3, 3]))
+        answer, _ = artifact_protocol.begin(self.connection, attempt.held, name, digest, len(content), None)
+        if not mine:
+            assert answer == "stale"
+            assert artifact_protocol.add_piece(self.connection, attempt.held, name, 0, b"x") == "stale"
+            assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "stale"
+            return
+        assert answer in ("wanted", "stored")
+        if calls > 1 and answer == "wanted" and content:
+            word = artifact_protocol.add_piece(self.connection, attempt.held, name, 0, content)
+            assert word in ("recorded", "already")
+        if calls > 2:
+            assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "saved"
+            self.artifacts[attempt.held.trial, attempt.held.attempt, name] = content
+
+    @precondition(lambda self: self.artifacts)
+    @rule(data=st.data())
+    def people_remove_artifacts(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.artifacts)))
+        row = next(r for r in self.saved_artifacts() if (r.trial, r.attempt, r.name) == key)
+        assert artifacts.remove(self.db, self.study.id, row) == "removed"
+        assert artifacts.remove(self.db, self.study.id, row) == "already"
+        del self.artifacts[key]
+        artifacts.discard(self.db)
+
+    @precondition(lambda self: self.artifacts)
+    @rule(kept=st.integers(1, 2))
+    def a_manager_removes_the_artifacts_of_beaten_trials(self, kept: int) -> None:
+        rows = {row.number: row for row in trials.all_of(self.db, self.study.id)}
+        present = {trial for trial, _attempt, _name in self.artifacts}
+        ranked = sorted(
+            (row.loss, number) for number, row in rows.items() if number in present and row.loss is not None
+        )
+        best = {number for _loss, number in ranked[:kept]}
+        artifacts.remove_beaten(self.db, self.study.id, kept)
+        for key in list(self.artifacts):
+            if rows[key[0]].finished_at is not None and key[0] not in best:
+                del self.artifacts[key]
+
+    def saved_artifacts(self) -> list[ArtifactRow]:
+        return [row for row in artifacts.of_study(self.db, self.study.id) if row.removed_at is None]
+
     def a_claim_that_never_was(self, attempt: Attempt, data: st.DataObject) -> None:
         stranger = ClaimedTrial(**{**vars(attempt.held), "claim": uuid.uuid4()})
         worker = self.any_worker(data)
@@ -320,6 +371,8 @@ class Histories(RuleBasedStateMachine):
         assert not worker.heartbeat(stranger)
         assert not worker.release(stranger)
         assert not worker.refuse(stranger, "no package")
+        assert artifact_protocol.begin(self.connection, stranger, "a", "0" * 64, 0, None) == ("unknown", None)
+        assert artifact_protocol.save(self.connection, stranger, "a", "0" * 64) == "unknown"
 
     @rule(seconds=st.sampled_from([5, 31]))
     def time_passes(self, seconds: int) -> None:
@@ -617,6 +670,15 @@ class Histories(RuleBasedStateMachine):
         assert dict(rows) == {number: sorted(tags) for number, tags in self.tags.items() if tags}
         kept = self.connection.execute("select study, archived_at is not null from ledger.progress").fetchall()
         assert kept == [(self.study.name, self.is_archived)]
+
+    @invariant()
+    def each_saved_artifact_is_read_whole(self) -> None:
+        rows = {
+            (row.trial, row.attempt, row.name): b"".join(artifacts.pieces(self.db, row.content))
+            for row in self.saved_artifacts()
+            if row.content is not None
+        }
+        assert rows == self.artifacts
 
     @invariant()
     def what_has_ended_does_not_change(self) -> None:

@@ -126,7 +126,8 @@ def test_told_iterations_do_not_change(db, connection, someone):
 @pytest.mark.parametrize(
     "tables",
     [
-        *("attempt", "trial, ledger.attempt, ledger.cancellation, ledger.trial_annotation"),
+        "attempt, ledger.artifact",
+        "trial, ledger.attempt, ledger.artifact, ledger.cancellation, ledger.trial_annotation",
         *(f"{table} cascade" for table in ("attempt", "trial", "iteration", "study")),
     ],
 )

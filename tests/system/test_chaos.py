@@ -43,6 +43,8 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
         ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5)]}),
         ("iterations not told", {"counts": {"untold": 1}}),
         ("failures of machines that were counted as failures of the objective", {"counts": {"failures": 1}}),
+        ("complete attempts without their artifact", {"counts": {"unsaved": 1}}),
+        ("damaged artifacts", {"counts": {"damaged": 1}}),
         ("attempts that never ended", {"attempts": Counter(complete=16, open=1)}),
         ("trainers that outlived their worker", {"outlived": 1}),
         ("workers that did not stop when asked at the end", {"stayed": ["worker-0001"]}),
@@ -54,6 +56,7 @@ def test_a_soak_that_breaks_a_promise_says_which(what, changed):
     calm = [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.25)]
     counts = {"trials": 16, "complete": 16, "failures": 0, "doubled": 0, "without_attempt": 0, "untold": 0}
     counts["without_reports"] = 0
+    counts |= {"unsaved": 0, "damaged": 0}
     kept = Soaked(
         seconds=1.0,
         faults=[],

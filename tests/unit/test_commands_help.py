@@ -19,6 +19,7 @@ ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),
     *("completion", "create", "enqueue", "import", "report", "enable", "disable", "dashboard", "optuna", "csv"),
     *("view", "pg_dump", "pg_restore", "add", "remove", "accept", "annotate", "rename", "archive", "unarchive"),
+    *("get", "rm", "sweep"),
 }
 
 # Options of nearly every command, in the last section of its help.

@@ -38,6 +38,7 @@ CALLABLES: list[Callable[..., Any]] = [
     LedgerSearchCV,
 ]
 CLASSES: list[type] = [
+    ledger.Artifact,
     ledger.AskedTrial,
     ledger.ComparedStudy,
     ledger.Context,

@@ -715,3 +715,26 @@ def test_the_source_of_a_function_is_kept_unless_the_study_says_no() -> None:
         UsageError, match="record_source is a setting for your own code, but the study trains an estimator of a library"
     ):
         assemble({}, tables={"objective": {"model": "svm", "record_source": False}})
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [("best", 1), ("BEST", 1), ("all", None), (None, None), ("3", 3), ("1000000", 1_000_000)]
+)
+def test_a_study_keeps_the_artifacts_of_a_number_of_trials(value, kept):
+    given = int(value) if value and value.isdigit() else value
+    assert assemble({"keep_artifacts": given}).limits.keep_artifacts == kept
+
+
+def test_a_study_that_keeps_all_artifacts_has_the_same_hash_as_before():
+    study, best = assemble({"keep_artifacts": "all"}), assemble({"keep_artifacts": "best"})
+    assert study.spec_hash == assemble({}).spec_hash
+    assert "keep_artifacts" not in study.spec()["limits"]
+    assert best.spec_hash != study.spec_hash
+    assert StudySpec.from_spec(best.name, best.budget, best.spec()) == best
+
+
+@pytest.mark.parametrize("value", ["worst", "", 0, -1, 1_000_001, 1.5, True])
+def test_a_wrong_number_of_kept_trials_is_refused(value):
+    with pytest.raises(UsageError, match="--keep-artifacts or LEDGER_KEEP_ARTIFACTS: ") as refused:
+        assemble({"keep_artifacts": value})
+    assert "\n" not in str(refused.value)

@@ -81,7 +81,8 @@ def test_data_of_the_command_line_overrides_a_dataset_of_the_environment(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "key", ["iterations", "trials", "batch_size", "seed", "cv", "trial_timeout", "timeout", "patience"]
+    "key",
+    ["iterations", "trials", "batch_size", "seed", "cv", "trial_timeout", "keep_artifacts", "timeout", "patience"],
 )
 def test_a_number_has_the_limits_of_its_model(key):
     option = OPTIONS[key]

@@ -1,0 +1,310 @@
+"""Use cases of artifacts: list, read, download and remove the artifacts of a study."""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.access import connected
+from ledger.database import artifacts, studies
+from ledger.database.artifacts import DiscardedContent
+from ledger.database.bounds import artifact_name_fault
+from ledger.database.rows import ArtifactRow
+from ledger.errors import LedgerError, UsageError
+from ledger.settings import Settings
+from ledger.store import Content, ContentMissingError, Store, StoreError, checked, chosen, opened
+from ledger.text import one_line
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that an attempt of a trial has saved. `StudyResult.artifacts` returns the artifacts of a study.
+
+    Attributes
+    ----------
+    study : str
+        The name of the study.
+    trial : int
+        The number of the trial within the study, from 0.
+    attempt : int
+        The number of the attempt within the trial, from 1.
+    name : str
+        The name of the artifact within the attempt.
+    size : int
+        The number of bytes.
+    sha256 : str
+        The SHA-256 of the bytes, in hexadecimal.
+    store : str or None
+        The URL of the store that keeps the bytes. None if the ledger itself keeps the bytes.
+    saved_at : datetime
+        The time at which the artifact was saved, by the database's clock.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> ledger.load_study("parabola").artifacts()
+    []
+    """
+
+    study: str
+    trial: int
+    attempt: int
+    name: str
+    size: int
+    sha256: str
+    store: str | None
+    saved_at: datetime
+    # The settings name the ledger that has the artifact, and the place of the contents.
+    _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The settings can contain a password. A pickled artifact therefore belongs to the ledger that the environment
+        # names.
+        return {name: value for name, value in vars(self).items() if name != "_settings"}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state, _settings=Settings.from_environment())
+
+    def read(self) -> bytes:
+        """Return the bytes of the artifact, and check their SHA-256.
+
+        Raises
+        ------
+        LedgerError
+            The artifact was removed, its store cannot be read, or its bytes are damaged.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> {artifact.name: len(artifact.read()) for artifact in ledger.load_study("parabola").artifacts()}
+        {}
+        """
+        with self._found() as (connection, _study_id, row):
+            return b"".join(contents(connection, self._settings, row))
+
+    def download(self, path: str | os.PathLike[str] = ".", *, overwrite: bool = False) -> Path:
+        """Write the artifact to a file, and return the path of the file. The method checks the SHA-256 of the bytes.
+
+        Parameters
+        ----------
+        path : str or path
+            The path of the file. If the path is a folder, the file gets the name of the artifact.
+        overwrite : bool
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        LedgerError
+            The file exists and `overwrite` is false, the file cannot be written, the artifact was removed, its store
+            cannot be read, or its bytes are damaged. The method then leaves no part of the artifact.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> [artifact.download("models") for artifact in ledger.load_study("parabola").artifacts()]
+        []
+        """
+        with self._found() as (connection, _study_id, row):
+            return download(connection, self._settings, row, Path(path), overwrite=overwrite)
+
+    def remove(self) -> None:
+        """Remove the artifact. The ledger keeps the name, the size and the SHA-256 of the artifact.
+
+        Raises
+        ------
+        LedgerError
+            The study was deleted, or the store cannot remove the artifact now.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> for artifact in ledger.load_study("parabola").artifacts():
+        ...     artifact.remove()
+        """
+        with self._found() as (connection, study_id, row):
+            artifacts.remove(connection, study_id, row)
+            left = sweep(connection, self._settings)
+        if left:
+            raise LedgerError(waiting(left))
+
+    @contextmanager
+    def _found(self) -> "Iterator[tuple[Connection, int, ArtifactRow]]":
+        """Yield a connection, the id of the study, and the present row of the artifact."""
+        with connected(self._settings) as connection:
+            study = studies.get(connection, self.study)
+            yield connection, study.id, find(connection, study.id, self.study, self.trial, self.name, self.attempt)
+
+
+def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Artifact]:
+    """Return the artifacts of a study or of one trial that are not removed, ordered by trial, attempt and name.
+
+    Raises
+    ------
+    LedgerError
+        The study does not exist, or the database is unavailable.
+    """
+    listed = []
+    with connected(settings) as connection:
+        for row in artifacts.of_study(connection, studies.get(connection, name).id, trial):
+            if row.removed_at is None:
+                facts = (row.trial, row.attempt, row.name, row.size, row.sha256, row.store, row.saved_at)
+                listed.append(Artifact(name, *facts, _settings=settings))
+    return listed
+
+
+def find(
+    connection: "Connection", study_id: int, study: str, trial: int, name: str, attempt: int | None = None
+) -> ArtifactRow:
+    """Return an artifact of a trial. If `attempt` is None, the last attempt that has the artifact counts.
+
+    Raises
+    ------
+    LedgerError
+        The trial has no such artifact, or the artifact was removed.
+    """
+    rows = list(artifacts.of_study(connection, study_id, trial))
+    named = [row for row in rows if row.name == name and attempt in (None, row.attempt)]
+    kept = [row for row in named if row.removed_at is None]
+    if kept:
+        return kept[-1]
+    if named:
+        raise LedgerError(f"artifact {name} of trial {trial} was removed at {named[-1].removed_at:%Y-%m-%d %H:%M} UTC")
+    names = sorted({row.name for row in rows if row.removed_at is None})
+    way_out = f"its artifacts are {', '.join(names)}" if names else "`ledger artifact list` shows the artifacts"
+    of = "" if attempt is None else f"attempt {attempt} of "
+    raise LedgerError(f"{of}trial {trial} of study {study} has no artifact {one_line(name)!r}: {way_out}")
+
+
+def contents(connection: "Connection", settings: Settings, row: ArtifactRow) -> Iterator[bytes]:
+    """Yield the bytes of an artifact in pieces, and check them after the last piece.
+
+    The function opens only the store that the settings choose, and never the URL that the database contains. A worker
+    can write any URL.
+
+    Raises
+    ------
+    LedgerError
+        The store does not have the artifact or cannot be read, or the bytes are damaged.
+    """
+    assert row.content is not None
+    content = Content(row.sha256, row.size, row.content)
+    if row.store is None:
+        pieces = artifacts.pieces(connection, row.content)
+    else:
+        pieces = _of_store(_opened(settings, row.store), content, row.store)
+    try:
+        yield from checked(content, pieces)
+    except StoreError as error:
+        raise LedgerError(f"artifact {row.name} of trial {row.trial}: {error}") from error
+
+
+def download(
+    connection: "Connection", settings: Settings, row: ArtifactRow, path: Path, *, overwrite: bool = False
+) -> Path:
+    """Write an artifact to a file, and return the path of the file. `Artifact.download` describes the parameters.
+
+    Raises
+    ------
+    LedgerError
+        The docstring of `Artifact.download` lists the causes.
+    """
+    # The triggers of the ledger refuse such a name, but a reader need not trust the owner of the database.
+    if fault := artifact_name_fault(row.name):
+        raise LedgerError(f"trial {row.trial}: {fault}: the database is damaged, so no file is written")
+    target = path / row.name if path.is_dir() else path
+    shown = one_line(str(target))
+    refusal = LedgerError(f"{shown} exists: choose another path, or overwrite the file with --force (overwrite=True)")
+    if target.is_dir():
+        raise LedgerError(f"{shown} is a folder: choose another path")
+    if os.path.lexists(target) and not overwrite:
+        raise refusal
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                for piece in contents(connection, settings, row):
+                    file.write(piece)
+            if overwrite:
+                temporary.replace(target)
+            else:
+                _rename(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except FileExistsError:
+        raise refusal from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise LedgerError(f"{shown} cannot be written ({reason}): choose another path") from error
+    return target
+
+
+def sweep(connection: "Connection", settings: Settings) -> list[DiscardedContent]:
+    """Delete all contents to which no artifact refers. Return the contents that this machine cannot delete.
+
+    The function deletes a content from the store that the settings choose. The contents in other stores stay.
+    """
+    discarded = artifacts.discard(connection)
+    if not discarded:
+        return []
+    url = chosen(settings)
+    left = [content for content in discarded if content.store != url]
+    if len(left) == len(discarded):
+        return left
+    assert url is not None
+    try:
+        store = opened(url)
+    except UsageError:
+        return discarded
+    for content in discarded:
+        if content.store == url:
+            try:
+                store.remove(Content(content.sha256, content.size, content.id))
+            except StoreError:
+                left.append(content)
+            else:
+                artifacts.forget(connection, content.id)
+    return left
+
+
+def waiting(left: list[DiscardedContent]) -> str:
+    """Return a message about contents that `sweep` could not delete."""
+    stores = ", ".join(sorted({one_line(content.store) for content in left}))
+    return (
+        f"{len(left)} contents of removed artifacts are still in their store: run `ledger artifact sweep --store PLACE`"
+        f" on a machine that can write to {stores}"
+    )
+
+
+def _opened(settings: Settings, recorded: str) -> Store:
+    url = chosen(settings)
+    if url is None:
+        raise LedgerError(f"the artifact is in the store {one_line(recorded)}: name this store by --store")
+    return opened(url)
+
+
+def _of_store(store: Store, content: Content, recorded: str) -> Iterator[bytes]:
+    try:
+        yield from store.pieces(content)
+    except ContentMissingError as error:
+        if store.url == recorded:
+            raise
+        raise ContentMissingError(f"{error}; the artifact is in {one_line(recorded)}: name it by --store") from None
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    """Rename a file, and raise FileExistsError if the new name exists."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise
+    except OSError:  # Some file systems have no hard links.
+        if os.path.lexists(target):
+            raise FileExistsError from None
+        temporary.replace(target)

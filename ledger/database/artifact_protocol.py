@@ -1,0 +1,63 @@
+"""Functions by which a worker saves artifacts (sql/functions/).
+
+Each function sends one statement in autocommit mode. If the answer of the database is lost, the worker can safely send
+the same statement with the same claim again.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from ledger.database.protocol import ClaimedTrial
+
+
+def begin(
+    connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str, size: int, store: str | None
+) -> tuple[str, UUID | None]:
+    """Begin to save an artifact of an attempt.
+
+    Parameters
+    ----------
+    sha256 : str
+        SHA-256 of the content, in hexadecimal.
+    size : int
+        Number of bytes of the content.
+    store : str or None
+        URL of the store in which the worker writes the content. None stands for the ledger itself.
+
+    Returns
+    -------
+    (str, UUID or None)
+        The answer "wanted" or "stored" with the id of the content, or the answer "stale" or "unknown". The worker must
+        write the content only after the answer "wanted".
+    """
+    statement = "select answer, content from ledger.begin_artifact(%s, %s, %s, %s, %s, %s, %s)"
+    row = connection.execute(statement, (*_claim(held), name, sha256, size, store)).fetchone()
+    assert row is not None
+    answer, content = row
+    return answer, content
+
+
+def add_piece(connection: Connection[Any], held: ClaimedTrial, name: str, number: int, piece: bytes) -> str:
+    """Add a piece to an artifact that the ledger itself keeps.
+
+    Return "recorded", "already", "unbegun", "stale" or "unknown".
+    """
+    statement = "select ledger.add_artifact_piece(%s, %s, %s, %s, %s, %b)"
+    return _word(connection, statement, *_claim(held), name, number, piece)
+
+
+def save(connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str) -> str:
+    """Save an artifact whose content is complete. Return "saved", "already", "unbegun", "stale" or "unknown"."""
+    return _word(connection, "select ledger.save_artifact(%s, %s, %s, %s, %s)", *_claim(held), name, sha256)
+
+
+def _claim(held: ClaimedTrial) -> tuple[int, int, UUID]:
+    return held.study_id, held.trial, held.claim
+
+
+def _word(connection: Connection[Any], statement: str, *parameters: object) -> str:
+    row = connection.execute(statement, parameters).fetchone()
+    assert row is not None
+    return str(row[0])

@@ -1,0 +1,120 @@
+"""Functions that read and remove the artifacts of a study."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select, text, tuple_
+
+from ledger.database import views
+from ledger.database.connection import refused_if_locked
+from ledger.database.rows import ArtifactRow
+from ledger.database.selecting import answer, fetch, rows_of
+
+# Maximum number of artifacts in one page.
+PAGE = 1000
+
+_artifacts = views.artifacts
+
+
+@dataclass(frozen=True)
+class DiscardedContent:
+    """A content to which no artifact refers, and which is still in its store."""
+
+    id: UUID
+    sha256: str
+    size: int
+    store: str
+
+
+def of_study(connection: Connection, study_id: int, trial: int | None = None) -> Iterator[ArtifactRow]:
+    """Yield the artifacts of a study or of one trial, ordered by trial, attempt and name.
+
+    The function also yields removed artifacts. The function reads each page of artifacts in a separate transaction.
+    """
+    of = rows_of(ArtifactRow).where(_artifacts.c.study_id == study_id)
+    if trial is not None:
+        of = of.where(_artifacts.c.trial == trial)
+    key = tuple_(_artifacts.c.trial, _artifacts.c.attempt, _artifacts.c.name)
+    of = of.order_by(_artifacts.c.trial, _artifacts.c.attempt, _artifacts.c.name).limit(PAGE)
+    after = (-1, 0, "")
+    while True:
+        with connection.begin():
+            page = fetch(connection, ArtifactRow, of.where(key > after))
+        yield from page
+        if len(page) < PAGE:
+            return
+        after = (page[-1].trial, page[-1].attempt, page[-1].name)
+
+
+def count(connection: Connection, study_id: int) -> int:
+    """Return the number of artifacts of a study that are not removed."""
+    of = select(func.count()).where(_artifacts.c.study_id == study_id, _artifacts.c.removed_at.is_(None))
+    return int(answer(connection, of))
+
+
+def pieces(connection: Connection, content: UUID) -> Iterator[bytes]:
+    """Yield the pieces of a content that the ledger itself keeps, and read each piece in a separate transaction."""
+    number = 0
+    while (piece := answer(connection, select(func.ledger.artifact_bytes(content, number)))) is not None:
+        yield bytes(piece)
+        number += 1
+
+
+def remove(connection: Connection, study_id: int, row: ArtifactRow) -> str:
+    """Remove an artifact. Return "removed", "already" or "unknown".
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked the artifact.
+    """
+    call = text("select ledger.remove_artifact(:study, :trial, :attempt, :name)")
+    with refused_if_locked(f"artifact {row.name} of trial {row.trial}"):
+        return str(answer(connection, call, study=study_id, trial=row.trial, attempt=row.attempt, name=row.name))
+
+
+def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
+    """Remove the artifacts of the ended trials that are not among the best trials with artifacts.
+
+    Parameters
+    ----------
+    kept : int
+        The number of trials that keep their artifacts, at least 1.
+
+    Returns
+    -------
+    int
+        The number of removed artifacts.
+    """
+    call = text("select ledger.remove_beaten_artifacts(:study, :kept)")
+    removed = 0
+    while some := int(answer(connection, call, study=study_id, kept=kept)):
+        removed += some
+    return removed
+
+
+def discard(connection: Connection) -> list[DiscardedContent]:
+    """Discard all contents to which no artifact refers, and return the discarded contents that are in stores."""
+    with connection.begin():
+        connection.execute(text("select ledger.discard_contents()"))
+    return discarded(connection)
+
+
+def discarded(connection: Connection) -> list[DiscardedContent]:
+    """Return the discarded contents that are still in their stores."""
+    with connection.begin():
+        found = connection.execute(text("select content, sha256, size, store from ledger.discarded_contents()"))
+        return [DiscardedContent(*row) for row in found]
+
+
+def forget(connection: Connection, content: UUID) -> None:
+    """Forget a discarded content that is no longer in its store.
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked the content.
+    """
+    with refused_if_locked("a content of artifacts"):
+        answer(connection, select(func.ledger.forget_content(content)))

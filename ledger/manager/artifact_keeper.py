@@ -1,0 +1,113 @@
+"""Removal of artifacts by a manager: artifacts of beaten trials, and contents that no artifact needs any more."""
+
+import logging
+import queue
+import threading
+import time
+from contextlib import suppress
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from ledger.database import artifacts
+from ledger.database.artifacts import DiscardedContent
+from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError
+from ledger.logs import log_event
+from ledger.store import Content, Store, opened
+
+_log = logging.getLogger("ledger.manager")
+
+# Seconds between two looks while no trial ends. An objective that replaces its artifact after each epoch leaves the
+# earlier contents.
+LOOK_SECONDS = 10.0
+# Longest time in seconds for which a manager waits at its end for a slow store.
+END_SECONDS = 10.0
+
+
+class ArtifactKeeper:
+    """Removes the artifacts of a study's beaten trials, and deletes discarded contents from the manager's store.
+
+    A thread deletes the contents, so that a slow store delays no proposal. If the store fails, the contents wait for
+    another manager or for the command `ledger artifact sweep`.
+
+    Parameters
+    ----------
+    connection : Connection
+        The manager's connection to the database.
+    study : StudyRow
+        The study.
+    kept : int or None
+        The number of trials that keep their artifacts. None means that each trial keeps its artifacts.
+    store : str or None
+        URL of the store of this machine. None stands for the ledger itself, which deletes its contents without a
+        manager.
+    """
+
+    def __init__(self, connection: Connection, study: StudyRow, kept: int | None, store: str | None) -> None:
+        self._connection, self._study, self._kept, self._url = connection, study, kept, store
+        self._due_at = 0.0
+        # Contents that the thread must delete, with None at the end, and contents that the thread has deleted.
+        self._waiting: queue.SimpleQueue[DiscardedContent | None] = queue.SimpleQueue()
+        self._deleted: queue.SimpleQueue[UUID] = queue.SimpleQueue()
+        self._passed: set[UUID] = set()
+        self._thread: threading.Thread | None = None
+
+    def look(self, *, trials_ended: bool) -> None:
+        """Remove what no trial needs. If no trial has ended, the method does nothing for LOOK_SECONDS."""
+        if not trials_ended and time.monotonic() < self._due_at:
+            return
+        self._due_at = time.monotonic() + LOOK_SECONDS
+        if self._kept is not None:
+            removed = artifacts.remove_beaten(self._connection, self._study.id, self._kept)
+            if removed:
+                message = f"study {self._study.name}: artifacts of beaten trials removed: {removed}"
+                log_event(_log, "artifacts", message, study=self._study.name, removed=removed)
+        if self._url is None:
+            return
+        self._forget()
+        for content in artifacts.discarded(self._connection):
+            if content.store == self._url and content.id not in self._passed:
+                self._passed.add(content.id)
+                self._waiting.put(content)
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._delete, daemon=True)
+                    self._thread.start()
+
+    def finish(self) -> None:
+        """Look for the last time, and wait for the store, but at most END_SECONDS."""
+        self.look(trials_ended=True)
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(END_SECONDS)
+            self._forget()
+
+    def stop(self) -> None:
+        """Let the thread end after the contents that it has received."""
+        self._waiting.put(None)
+
+    def _forget(self) -> None:
+        """Delete the rows of the contents that the thread has deleted from the store."""
+        while True:
+            try:
+                content = self._deleted.get_nowait()
+            except queue.Empty:
+                return
+            # Another session has locked the row, and forgets the content itself, or leaves it to the next command.
+            with suppress(LedgerError):
+                artifacts.forget(self._connection, content)
+
+    def _delete(self) -> None:
+        store: Store | None = None
+        is_said = False
+        while (content := self._waiting.get()) is not None:
+            try:
+                store = store or opened(content.store)
+                store.remove(Content(content.sha256, content.size, content.id))
+            except LedgerError as error:
+                if not is_said:
+                    is_said = True
+                    message = f"a removed artifact is still in its store: {error}: run `ledger artifact sweep` later"
+                    log_event(_log, "artifacts", message, level=logging.WARNING, study=self._study.name)
+            else:
+                self._deleted.put(content.id)

@@ -1,0 +1,131 @@
+"""The contents of a store, and the interface that all stores have."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, Protocol
+from uuid import UUID
+
+from ledger.errors import LedgerError
+
+# Number of bytes that a store reads or writes at once.
+PIECE = 1 << 20
+
+
+class StoreError(LedgerError):
+    """A store cannot keep, return or remove a content. The message names the store and the reason."""
+
+
+class ContentMissingError(StoreError):
+    """The store does not have the content."""
+
+
+class ContentDamagedError(StoreError):
+    """The bytes that were read do not have the recorded SHA-256."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content of artifacts, as a row of the database describes it.
+
+    Attributes
+    ----------
+    sha256 : str
+        SHA-256 of the bytes, in hexadecimal.
+    size : int
+        Number of bytes.
+    id : UUID
+        Random id of the content. Two contents with the same bytes have different ids.
+
+    Examples
+    --------
+    >>> Content("ab" * 32, 5, UUID(int=7)).path
+    'ab/abababababababababababababababababababababababababababababababab-00000000-0000-0000-0000-000000000007'
+    """
+
+    sha256: str
+    size: int
+    id: UUID
+
+    @property
+    def path(self) -> str:
+        """The path of the content, relative to the store."""
+        return f"{self.sha256[:2]}/{self.sha256}-{self.id}"
+
+
+class Store(Protocol):
+    """A place outside the database that keeps contents.
+
+    Attributes
+    ----------
+    url : str
+        The URL of the store.
+    """
+
+    url: str
+
+    def put(self, content: Content, file: IO[bytes]) -> None:
+        """Write a content. The store keeps the whole content or nothing.
+
+        Parameters
+        ----------
+        file : file object
+            A file with the bytes of the content, at its beginning.
+
+        Raises
+        ------
+        StoreError
+            The store failed, for example because it is full.
+        """
+
+    def pieces(self, content: Content) -> Iterator[bytes]:
+        """Yield the bytes of a content in pieces, without a check of the bytes.
+
+        Raises
+        ------
+        ContentMissingError
+            The store does not have the content.
+        StoreError
+            The store failed.
+        """
+
+    def remove(self, content: Content) -> None:
+        """Remove a content, and what a killed writer left of it. If the store has no such content, do nothing.
+
+        Raises
+        ------
+        StoreError
+            The store failed.
+        """
+
+
+def checked(content: Content, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces of a content. After the last piece, compare the size and the SHA-256.
+
+    A caller must not use the bytes before the last piece has passed the check.
+
+    Raises
+    ------
+    ContentDamagedError
+        The size or the SHA-256 differs from the recorded one.
+
+    Examples
+    --------
+    >>> content = Content(hashlib.sha256(b"model").hexdigest(), 5, UUID(int=7))
+    >>> b"".join(checked(content, [b"mo", b"del"]))
+    b'model'
+    >>> list(checked(content, [b"medal"]))
+    Traceback (most recent call last):
+    ledger.store.content.ContentDamagedError: the content is damaged: its SHA-256 differs from the recorded SHA-256
+    """
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+        if size > content.size:
+            break
+        yield piece
+    if size != content.size:
+        raise ContentDamagedError(f"the content is damaged: it does not have the recorded size of {content.size} bytes")
+    if digest.hexdigest() != content.sha256:
+        raise ContentDamagedError("the content is damaged: its SHA-256 differs from the recorded SHA-256")

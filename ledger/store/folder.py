@@ -1,0 +1,124 @@
+"""A store in a folder, which several machines can share by a network file system."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from ledger.errors import UsageError
+from ledger.store.content import PIECE, Content, ContentMissingError, StoreError
+
+
+class FolderStore:
+    """A store in a folder.
+
+    If the folder does not exist, the first `put` creates the folder, and only its owner can then enter the folder.
+    Several users can share a folder that exists, if the permissions of the folder allow this.
+
+    Parameters
+    ----------
+    folder : Path
+        An absolute path. The parent folder must exist.
+
+    Attributes
+    ----------
+    url : str
+        The URL of the folder, with the scheme ``file``.
+
+    Raises
+    ------
+    UsageError
+        The path is not a folder, or its parent folder does not exist.
+
+    Examples
+    --------
+    >>> import hashlib, io, tempfile, uuid
+    >>> store = FolderStore(Path(tempfile.mkdtemp()) / "artifacts")
+    >>> content = Content(hashlib.sha256(b"model").hexdigest(), 5, uuid.uuid4())
+    >>> store.put(content, io.BytesIO(b"model"))
+    >>> b"".join(store.pieces(content))
+    b'model'
+    >>> store.remove(content)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.url = folder.as_uri()
+        self._folder = folder
+        if not (folder.is_dir() if os.path.lexists(folder) else folder.parent.is_dir()):
+            raise UsageError(f"the store {self.url} is not a folder, or has no parent folder: create the folder")
+
+    def put(self, content: Content, file: IO[bytes]) -> None:
+        target = self._folder / content.path
+        try:
+            if not self._folder.exists():
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                _sync(self._folder.parent)
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True)
+                _sync(self._folder)
+            temporary = _temporary(target)
+            try:
+                _write(temporary, file)
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync(target.parent)
+        except OSError as error:
+            raise self._failed("keep the content", error) from error
+
+    def pieces(self, content: Content) -> Iterator[bytes]:
+        try:
+            with open(self._folder / content.path, "rb", buffering=0, opener=_open_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise ContentMissingError(f"the store {self.url} has no file {content.path}")
+                while piece := file.read(PIECE):
+                    yield piece
+        except FileNotFoundError:
+            raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
+        except OSError as error:
+            raise self._failed("return the content", error) from error
+
+    def remove(self, content: Content) -> None:
+        target = self._folder / content.path
+        try:
+            for path in (target, _temporary(target)):
+                with suppress(FileNotFoundError):
+                    path.unlink()
+        except OSError as error:
+            raise self._failed("remove the content", error) from error
+
+    def _failed(self, what: str, error: OSError) -> StoreError:
+        return StoreError(f"the store {self.url} cannot {what}: {error.strerror or error}")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, a named pipe could make this process wait forever.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _temporary(target: Path) -> Path:
+    # Only one worker writes a content with this id, so the name needs no random part. `remove` finds the name.
+    return target.with_name(f".{target.name}")
+
+
+def _write(path: Path, file: IO[bytes]) -> None:
+    # Without O_EXCL, a symbolic link with this name could make this process overwrite another file.
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb", buffering=0) as written:
+        while piece := file.read(PIECE):
+            view = memoryview(piece)
+            while view:
+                view = view[written.write(view) :]
+        os.fsync(written.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Write the names in a folder to the disk, so that a crash of the machine does not lose a renamed file."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

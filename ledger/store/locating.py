@@ -1,0 +1,106 @@
+"""The choice of the store: the setting `--store`, or a default."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ledger.database.bounds import LONGEST_NAME, text_fault
+from ledger.errors import UsageError
+from ledger.settings import Settings
+from ledger.store.content import Store
+from ledger.store.folder import FolderStore
+from ledger.store.remote import RemoteStore
+from ledger.text import show
+
+# Value of the option --store that chooses the database itself.
+LEDGER = "ledger"
+# Name of the folder for contents, in the folder of an embedded server.
+_FOLDER = "artifacts"
+
+
+def chosen(settings: Settings) -> str | None:
+    """Return the URL of the store that the settings choose, or None if the database itself keeps the contents.
+
+    By default, an embedded server has a folder beside its data, and any other database keeps the contents itself.
+
+    Raises
+    ------
+    UsageError
+        The setting is neither a folder, a URL nor the word ``ledger``.
+
+    Examples
+    --------
+    >>> chosen(Settings(home=Path("/data/.ledger")))
+    'file:///data/.ledger/artifacts'
+    >>> chosen(Settings(database_url="postgresql://db/ledger"))
+    >>> chosen(Settings(database_url="postgresql://db/ledger", store="s3://bucket/artifacts"))
+    's3://bucket/artifacts'
+    """
+    if settings.store is not None:
+        return normalized(settings.store)
+    if settings.database_url is None:
+        return (Path(os.path.realpath(settings.home)) / _FOLDER).as_uri()
+    return None
+
+
+def normalized(store: str) -> str | None:
+    """Return the URL of a store, in the form in which the ledger records the URL. None stands for the database itself.
+
+    Parameters
+    ----------
+    store : str
+        A URL, the path of a folder, or the word ``ledger``.
+
+    Raises
+    ------
+    UsageError
+        The text is no URL and no path, is too long, or contains a password.
+
+    Examples
+    --------
+    >>> normalized("/data/artifacts"), normalized("ledger")
+    ('file:///data/artifacts', None)
+    >>> normalized("s3://key:secret@bucket/artifacts")
+    Traceback (most recent call last):
+    ledger.errors.UsageError: --store: a URL with a user or a password is not allowed, because every reader of the \
+ledger sees the URL: put the credentials into the environment
+    """
+    if store == LEDGER:
+        return None
+    if not store or "::" in store or not store.isprintable():
+        raise UsageError(f"--store {show(store)} is no folder and no URL: write /data/artifacts, s3://bucket or ledger")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", store)
+    if scheme is None:
+        url = Path(store).absolute().as_uri()
+    else:
+        try:
+            parts = urlsplit(store)
+        except ValueError:
+            raise UsageError(f"--store {show(store)} is no URL: write s3://bucket/folder") from None
+        if "@" in parts.netloc:
+            raise UsageError(
+                "--store: a URL with a user or a password is not allowed, because every reader of the ledger sees the"
+                " URL: put the credentials into the environment"
+            )
+        if parts.query or parts.fragment:
+            raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
+        if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
+            raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
+        url = store.rstrip("/")
+    if fault := text_fault(url, LONGEST_NAME):
+        raise UsageError(f"--store: {fault}")
+    return url
+
+
+def opened(url: str) -> Store:
+    """Return the store with a URL of `normalized`. The function writes nothing.
+
+    Raises
+    ------
+    UsageError
+        The folder does not exist, or a package for the URL is not installed.
+    """
+    if url.startswith("file:"):
+        return FolderStore(Path(unquote(urlsplit(url).path)))
+    return RemoteStore(url)

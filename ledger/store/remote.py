@@ -1,0 +1,80 @@
+"""A store behind a URL that the package fsspec understands, such as a bucket of S3."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import IO, Any
+
+from ledger.errors import UsageError
+from ledger.store.content import PIECE, Content, ContentMissingError, StoreError
+from ledger.text import one_line
+
+
+class RemoteStore:
+    """A store behind a URL that the package fsspec understands.
+
+    fsspec reads the credentials of the store from the environment, or from the configuration files of the user.
+
+    Parameters
+    ----------
+    url : str
+        The URL of a bucket or of a folder within a bucket, such as ``s3://bucket/artifacts``.
+
+    Raises
+    ------
+    UsageError
+        fsspec, or the package that fsspec needs for the URL, is not installed, or fsspec does not accept the URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            import fsspec
+        except ImportError:
+            raise UsageError(
+                f"the store {url} needs the package fsspec, which is not installed: pip install 'trial-ledger[store]'"
+            ) from None
+        try:
+            self._files: Any
+            self._files, self._folder = fsspec.core.url_to_fs(url)
+        # fsspec passes on any exception of the package that it needs for the URL.
+        except Exception as error:
+            raise UsageError(f"the store {url} cannot be opened: {one_line(str(error))}") from None
+
+    def put(self, content: Content, file: IO[bytes]) -> None:
+        path = self._path(content)
+        try:
+            # Without `create_parents=False`, a missing bucket would be created, for example after a typing error.
+            with suppress(FileExistsError):
+                self._files.mkdir(path.rpartition("/")[0], create_parents=False)
+            with self._files.open(path, "wb") as written:
+                while piece := file.read(PIECE):
+                    written.write(piece)
+        except Exception as error:
+            # The end of the `with` block may have written a part of the content. No artifact refers to the part.
+            with suppress(Exception):
+                self._files.rm_file(path)
+            raise self._failed("keep the content", error) from error
+
+    def pieces(self, content: Content) -> Iterator[bytes]:
+        try:
+            with self._files.open(self._path(content), "rb") as file:
+                while piece := file.read(PIECE):
+                    yield piece
+        except FileNotFoundError:
+            raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
+        except Exception as error:
+            raise self._failed("return the content", error) from error
+
+    def remove(self, content: Content) -> None:
+        try:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(self._path(content))
+        except Exception as error:
+            raise self._failed("remove the content", error) from error
+
+    def _path(self, content: Content) -> str:
+        return f"{self._folder.rstrip('/')}/{content.path}"
+
+    def _failed(self, what: str, error: Exception) -> StoreError:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        return StoreError(f"the store {self.url} cannot {what}: {reason}")

@@ -1,0 +1,125 @@
+"""The messages by which a trainer passes an artifact to its supervisor.
+
+The trainer first announces an artifact with its name and size. If the supervisor accepts the artifact, the trainer
+sends the content in pieces. The supervisor replies to the announcement, and replies again when the artifact is saved.
+Each reply names the number of the request, because an objective can leave `save_artifact` early by an exception.
+"""
+
+import base64
+import binascii
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.database.bounds import LARGEST_ARTIFACT, artifact_name_fault
+from ledger.errors import LedgerError
+from ledger.objectives.artifact_saving import PIECE
+
+# Key of a message about an artifact, and key of a reply.
+KEY, REPLY = "artifact", "reply"
+
+
+@dataclass(frozen=True)
+class ArtifactAnnouncement:
+    """The message that the objective saves an artifact with a name and a size in bytes."""
+
+    request: int
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ArtifactPiece:
+    """The message with the next piece of the announced artifact."""
+
+    request: int
+    piece: bytes
+
+
+ArtifactMessage = ArtifactAnnouncement | ArtifactPiece
+
+
+def parse(content: object) -> ArtifactMessage:
+    """Parse the value of `KEY` in a message.
+
+    Raises
+    ------
+    ValueError
+        The value is not a valid message. The text of the exception is one line.
+
+    Examples
+    --------
+    >>> parse({"request": 1, "name": "model.bin", "size": 5})
+    ArtifactAnnouncement(request=1, name='model.bin', size=5)
+    >>> parse({"request": 1, "piece": "bW9kZWw="})
+    ArtifactPiece(request=1, piece=b'model')
+    >>> parse({"request": 1, "piece": 5})
+    Traceback (most recent call last):
+    ValueError: the message about an artifact is malformed
+    """
+    if isinstance(content, dict) and type(request := content.get("request")) is int:
+        if content.keys() == {"request", "name", "size"}:
+            name, size = content["name"], content["size"]
+            if artifact_name_fault(name) is None and type(size) is int and 0 <= size <= LARGEST_ARTIFACT:
+                return ArtifactAnnouncement(request, name, size)
+        elif content.keys() == {"request", "piece"} and isinstance(text := content["piece"], str):
+            try:
+                piece = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                pass
+            else:
+                if 0 < len(piece) <= PIECE:
+                    return ArtifactPiece(request, piece)
+    raise ValueError("the message about an artifact is malformed")
+
+
+def reply(request: int, error: str | None = None) -> dict[str, Any]:
+    """Return the reply to a request. If `error` is None, the supervisor has accepted or saved the artifact."""
+    return {"request": request, "error": error}
+
+
+class ArtifactSender:
+    """Passes artifacts from the objective to the supervisor. The trainer process has one sender.
+
+    Parameters
+    ----------
+    send : callable
+        Function that writes a message to the supervisor, and wakes the supervisor.
+    receive : callable
+        Function that blocks until the supervisor has replied, and returns the reply.
+
+    Attributes
+    ----------
+    job : int or None
+        Number of the job that runs now. None between two jobs.
+    """
+
+    def __init__(self, send: Callable[[Mapping[str, Any]], object], receive: Callable[[], Mapping[str, Any]]) -> None:
+        self._send_message, self._receive = send, receive
+        self._numbers = itertools.count()
+        # Several threads of an objective may save artifacts, but the supervisor receives one artifact at a time.
+        self._lock = threading.Lock()
+        self.job: int | None = None
+
+    def __call__(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
+        """Save an artifact (`ledger.objectives.artifact_saving.Saver`)."""
+        with self._lock:
+            job, request = self.job, next(self._numbers)
+            self._send(job, {"request": request, "name": name, "size": size})
+            self._wait(request)
+            for piece in pieces:
+                self._send(job, {"request": request, "piece": base64.b64encode(piece).decode()})
+            self._wait(request)
+
+    def _send(self, job: int | None, message: Mapping[str, Any]) -> None:
+        if job is None or job != self.job:
+            raise LedgerError("save_artifact: the trial has ended: save the artifact before the objective returns")
+        self._send_message({"job": job, KEY: message})
+
+    def _wait(self, request: int) -> None:
+        while (received := self._receive())["request"] != request:
+            pass
+        if received["error"] is not None:
+            raise LedgerError(f"save_artifact: {received['error']}")

@@ -1,0 +1,82 @@
+-- Begin to save an artifact of the attempt that holds a claim. An artifact has a name within its attempt. A worker can
+-- save an artifact with the same name again, which replaces the artifact. Readers see the artifact after the call of
+-- ledger.save_artifact. Answers:
+--   wanted: the worker must now write the content. If the argument store is null, the worker calls
+--     ledger.add_artifact_piece for each piece. If the argument names a store, the worker writes the content into this
+--     store.
+--   stored: the ledger already has a complete content with the same SHA-256, size and store, so the worker writes
+--     nothing.
+--   stale, unknown: the claim is not valid, as for ledger.complete.
+-- For the answers wanted and stored, the column content is the id of the content.
+-- The function locks no content that another session has locked, and shares no content that another worker is still
+-- writing. So a worker that leaves a transaction open keeps no other worker waiting.
+create or replace function ledger.begin_artifact(
+  study_id int, trial int, claim uuid, name text, sha256 text, size bigint, store text default null)
+returns table (answer text, content uuid)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  held int := ledger.held_attempt(begin_artifact.study_id, begin_artifact.trial, begin_artifact.claim);
+  fault text := ledger.artifact_fault(
+    begin_artifact.name, begin_artifact.sha256, begin_artifact.size, begin_artifact.store);
+  chosen uuid;
+  is_stored boolean := false;
+begin
+  if held is null then
+    return query select
+      ledger.invalid_claim(begin_artifact.study_id, begin_artifact.trial, begin_artifact.claim), null::uuid;
+    return;
+  end if;
+  if fault is null and not exists (
+       select from ledger.artifact as known
+       where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
+         and known.attempt = held and known.name = begin_artifact.name)
+     and (select count(*) from ledger.artifact as known
+          where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
+            and known.attempt = held) >= ledger.most_artifacts() then
+    fault := format('the attempt already has %s artifacts, which is the maximum; save several files as one archive',
+                    ledger.most_artifacts());
+  end if;
+  if fault is not null then
+    raise exception 'artifact %, %', left(begin_artifact.name, 100), fault using errcode = 'invalid_parameter_value';
+  end if;
+
+  insert into ledger.artifact (study_id, trial, attempt, name)
+  values (begin_artifact.study_id, begin_artifact.trial, held, begin_artifact.name)
+  on conflict do nothing;
+  -- If the worker did not receive the answer to an earlier call, the worker goes on with the same content. A content in
+  -- a store is different: an earlier call of the objective may still be writing the earlier content.
+  select known.id into chosen
+  from ledger.artifact
+  join ledger.artifact_content as known on known.id = artifact.uploading
+  where artifact.study_id = begin_artifact.study_id and artifact.trial = begin_artifact.trial
+    and artifact.attempt = held and artifact.name = begin_artifact.name
+    and known.sha256 = begin_artifact.sha256 and known.size = begin_artifact.size
+    and known.store is null and begin_artifact.store is null and known.stored_at is null;
+  if chosen is null then
+    select known.id into chosen
+    from ledger.artifact_content as known
+    where known.sha256 = begin_artifact.sha256 and known.size = begin_artifact.size
+      and known.store is not distinct from begin_artifact.store
+      and known.stored_at is not null and known.discarded_at is null
+    order by known.stored_at
+    limit 1
+    for key share skip locked;
+    is_stored := found;
+  end if;
+  if chosen is null then
+    insert into ledger.artifact_content (id, store, sha256, size, begun_at)
+    values (gen_random_uuid(), begin_artifact.store, begin_artifact.sha256, begin_artifact.size, ledger.clock())
+    returning id into chosen;
+  end if;
+  update ledger.artifact as known
+  set uploading = chosen
+  where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
+    and known.attempt = held and known.name = begin_artifact.name and known.uploading is distinct from chosen;
+  return query select case when is_stored then 'stored' else 'wanted' end, chosen;
+end
+$$;
+
+comment on function ledger.begin_artifact is
+  'Begin to save an artifact of an attempt. Answers wanted or stored with the id of the content, or stale or unknown.';

@@ -1,0 +1,90 @@
+-- Discard the contents to which no artifact refers. The function deletes a content that the ledger itself keeps. A
+-- content in a store gets the time discarded_at: from this time, no artifact can refer to the content, and a command
+-- deletes the content from its store (ledger.discarded_contents, ledger.forget_content).
+--   contents: the ids of the contents to look at. Null stands for all contents. In this case, the function also deletes
+--     the rows of artifacts that no worker can save any more, because the claim of the attempt is not valid.
+-- The function never waits for a lock of another session, and leaves locked contents to the next call. The function does
+-- nothing with the isolation level repeatable read or serializable, because an old snapshot could hide an artifact.
+create or replace function ledger.discard_contents(contents uuid[] default null) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  spare uuid[];
+begin
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    return;
+  end if;
+  if contents is null then
+    -- A valid claim can become invalid, but an invalid claim can never become valid again.
+    with dead as (
+      select known.study_id, known.trial, known.attempt, known.name
+      from ledger.artifact as known
+      join ledger.trial on trial.study_id = known.study_id and trial.number = known.trial
+      join ledger.attempt
+        on attempt.study_id = known.study_id and attempt.trial = known.trial and attempt.number = known.attempt
+      where (known.uploading is not null or known.saved_at is null)
+        and (trial.finished_at is not null or trial.claim is distinct from attempt.claim)
+      for update of known skip locked),
+    stopped as (
+      update ledger.artifact as known
+      set uploading = null
+      from dead
+      where (known.study_id, known.trial, known.attempt, known.name)
+          = (dead.study_id, dead.trial, dead.attempt, dead.name) and known.saved_at is not null)
+    delete from ledger.artifact as known
+    using dead
+    where (known.study_id, known.trial, known.attempt, known.name)
+        = (dead.study_id, dead.trial, dead.attempt, dead.name) and known.saved_at is null;
+  end if;
+  spare := array(
+    select known.id
+    from ledger.artifact_content as known
+    where (contents is null or known.id = any (contents)) and known.discarded_at is null
+      and not exists (select from ledger.artifact where content = known.id)
+      and not exists (select from ledger.artifact where uploading = known.id)
+    for update skip locked);
+  -- After the query above took its snapshot, another transaction may have referred to one of the contents. This
+  -- transaction now holds the locks of the contents, so the statements below see each such reference.
+  delete from ledger.artifact_content as known
+  where known.id = any (spare) and known.store is null
+    and not exists (select from ledger.artifact where content = known.id)
+    and not exists (select from ledger.artifact where uploading = known.id);
+  update ledger.artifact_content as known
+  set discarded_at = ledger.clock()
+  where known.id = any (spare) and known.store is not null
+    and not exists (select from ledger.artifact where content = known.id)
+    and not exists (select from ledger.artifact where uploading = known.id);
+end
+$$;
+
+comment on function ledger.discard_contents is
+  'Delete, or mark as discarded, the contents of artifacts to which no artifact refers. Null: look at all contents.';
+
+-- Return the discarded contents that a command or a manager must still delete from their stores.
+create or replace function ledger.discarded_contents() returns table (content uuid, sha256 text, size bigint, store text)
+language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+  select known.id, known.sha256, known.size, known.store
+  from ledger.artifact_content as known
+  where known.discarded_at is not null
+  order by known.store, known.id
+$$;
+
+comment on function ledger.discarded_contents is
+  'The discarded contents that are still in their stores.';
+
+-- Forget a discarded content, after a command has deleted the content from its store. Return whether the ledger had the
+-- discarded content.
+create or replace function ledger.forget_content(content uuid) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
+as $$
+begin
+  delete from ledger.artifact_content as known
+  where known.id = forget_content.content and known.discarded_at is not null;
+  return found;
+end
+$$;
+
+comment on function ledger.forget_content is
+  'Forget a discarded content that is no longer in its store. Answers whether the ledger had the content.';

@@ -1,0 +1,59 @@
+-- Save an artifact whose content the worker has written. From now on, readers see the artifact. If the ledger itself
+-- keeps the content, the function checks the SHA-256 of the content. Answers:
+--   saved: the function saved the artifact.
+--   already: an earlier call saved this artifact with the same SHA-256.
+--   unbegun: the worker is not writing an artifact with this name and this SHA-256.
+--   stale, unknown: the claim is not valid, as for ledger.complete.
+create or replace function ledger.save_artifact(study_id int, trial int, claim uuid, name text, sha256 text)
+returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+  held int := ledger.held_attempt(save_artifact.study_id, save_artifact.trial, save_artifact.claim);
+  known ledger.artifact;
+  target ledger.artifact_content;
+  digest text;
+begin
+  if held is null then
+    return ledger.invalid_claim(save_artifact.study_id, save_artifact.trial, save_artifact.claim);
+  end if;
+  select * into known
+  from ledger.artifact
+  where artifact.study_id = save_artifact.study_id and artifact.trial = save_artifact.trial
+    and artifact.attempt = held and artifact.name = save_artifact.name
+  for no key update;
+  if known.uploading is null then
+    return case when known.sha256 = save_artifact.sha256 and known.removed_at is null
+                then 'already' else 'unbegun' end;
+  end if;
+  select * into target from ledger.artifact_content where id = known.uploading;
+  if target.sha256 is distinct from save_artifact.sha256 then
+    return 'unbegun';
+  end if;
+  if target.stored_at is null then
+    if target.store is null then
+      select encode(sha256(coalesce(string_agg(piece.bytes, '' order by piece.number), '')), 'hex') into digest
+      from ledger.artifact_piece as piece
+      where piece.content = target.id;
+      if digest <> target.sha256 then
+        raise exception 'artifact %, the content: its SHA-256 is not %', save_artifact.name, target.sha256
+          using errcode = 'invalid_parameter_value', hint = 'Add all pieces, or begin again with the right SHA-256.';
+      end if;
+    end if;
+    update ledger.artifact_content set stored_at = ledger.clock() where id = target.id;
+  end if;
+  update ledger.artifact
+  set content = target.id, uploading = null, sha256 = target.sha256, size = target.size, store = target.store,
+      saved_at = ledger.clock(), removed_at = null
+  where artifact.study_id = known.study_id and artifact.trial = known.trial and artifact.attempt = known.attempt
+    and artifact.name = known.name;
+  if known.content is distinct from target.id then
+    perform ledger.discard_contents(array[known.content]);
+  end if;
+  return 'saved';
+end
+$$;
+
+comment on function ledger.save_artifact is
+  'Save an artifact whose content is complete. Answers saved, already, unbegun, stale or unknown.';
