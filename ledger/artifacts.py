@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -78,7 +78,7 @@ class Artifact:
         Raises
         ------
         LedgerError
-            The artifact was removed, its store cannot be read, or its bytes are damaged.
+            The artifact was removed or replaced, its store cannot be read, or its bytes are damaged.
 
         Examples
         --------
@@ -86,8 +86,8 @@ class Artifact:
         >>> {artifact.name: len(artifact.read()) for artifact in ledger.load_study("parabola").artifacts()}
         {}
         """
-        with self._found() as (connection, _study_id, row):
-            return b"".join(contents(connection, self._settings, row))
+        with self._found() as (connection, study_id, row):
+            return b"".join(contents(connection, self._settings, study_id, row))
 
     def download(self, path: str | os.PathLike[str] = ".", *, overwrite: bool = False) -> Path:
         """Write the artifact to a file, and return the path of the file. The method checks the SHA-256 of the bytes.
@@ -102,8 +102,9 @@ class Artifact:
         Raises
         ------
         LedgerError
-            The file exists and `overwrite` is false, the file cannot be written, the artifact was removed, its store
-            cannot be read, or its bytes are damaged. The method then leaves no part of the artifact.
+            The file exists and `overwrite` is false, the file cannot be written, the artifact was removed or
+            replaced, its store cannot be read, or its bytes are damaged. The method then leaves no part of the
+            artifact.
 
         Examples
         --------
@@ -111,8 +112,8 @@ class Artifact:
         >>> [artifact.download("models") for artifact in ledger.load_study("parabola").artifacts()]
         []
         """
-        with self._found() as (connection, _study_id, row):
-            return download(connection, self._settings, row, Path(path), overwrite=overwrite)
+        with self._found() as (connection, study_id, row):
+            return download(connection, self._settings, study_id, row, Path(path), overwrite=overwrite)
 
     def remove(self) -> None:
         """Remove the artifact. The ledger keeps the name, the size and the SHA-256 of the artifact.
@@ -130,7 +131,7 @@ class Artifact:
         """
         with self._found() as (connection, study_id, row):
             artifacts.remove(connection, study_id, row)
-            left = sweep(connection, self._settings)
+            left = [each for each in sweep(connection, self._settings) if each.content.id == row.content]
         if left:
             raise LedgerError(waiting(left))
 
@@ -139,7 +140,10 @@ class Artifact:
         """Yield a connection, the id of the study, and the present row of the artifact."""
         with connected(self._settings) as connection:
             study = studies.get(connection, self.study)
-            yield connection, study.id, find(connection, study.id, self.study, self.trial, self.name, self.attempt)
+            row = find(connection, study.id, self.study, self.trial, self.name, self.attempt)
+            if row.sha256 != self.sha256:
+                raise LedgerError(f"artifact {self.name} of trial {self.trial} was replaced: list the artifacts again")
+            yield connection, study.id, row
 
 
 def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Artifact]:
@@ -182,7 +186,7 @@ def find(
     raise LedgerError(f"{of}trial {trial} of study {study} has no artifact {one_line(name)!r}: {way_out}")
 
 
-def contents(connection: "Connection", settings: Settings, row: ArtifactRow) -> Iterator[bytes]:
+def contents(connection: "Connection", settings: Settings, study_id: int, row: ArtifactRow) -> Iterator[bytes]:
     """Yield the bytes of an artifact in pieces, and check them after the last piece.
 
     The function opens only the store that the settings choose, and never the URL that the database contains. A worker
@@ -202,11 +206,30 @@ def contents(connection: "Connection", settings: Settings, row: ArtifactRow) -> 
     try:
         yield from checked(content, pieces)
     except StoreError as error:
+        now = next(
+            (
+                each
+                for each in artifacts.of_study(connection, study_id, row.trial)
+                if (each.attempt, each.name) == (row.attempt, row.name)
+            ),
+            None,
+        )
+        if now is None or now.content != row.content:
+            raise LedgerError(
+                f"artifact {row.name} of trial {row.trial} was replaced or removed while it was read: list the"
+                " artifacts again"
+            ) from error
         raise LedgerError(f"artifact {row.name} of trial {row.trial}: {error}") from error
 
 
 def download(
-    connection: "Connection", settings: Settings, row: ArtifactRow, path: Path, *, overwrite: bool = False
+    connection: "Connection",
+    settings: Settings,
+    study_id: int,
+    row: ArtifactRow,
+    path: Path,
+    *,
+    overwrite: bool = False,
 ) -> Path:
     """Write an artifact to a file, and return the path of the file. `Artifact.download` describes the parameters.
 
@@ -225,11 +248,11 @@ def download(
         raise LedgerError(f"{shown} is a folder: choose another path")
     if os.path.lexists(target) and not overwrite:
         raise refusal
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
     try:
         try:
             with temporary.open("xb") as file:
-                for piece in contents(connection, settings, row):
+                for piece in contents(connection, settings, study_id, row):
                     file.write(piece)
             if overwrite:
                 temporary.replace(target)
@@ -245,40 +268,71 @@ def download(
     return target
 
 
-def sweep(connection: "Connection", settings: Settings) -> list[DiscardedContent]:
+@dataclass(frozen=True)
+class RemainingContent:
+    """A discarded content that `sweep` could not delete.
+
+    Attributes
+    ----------
+    content : DiscardedContent
+    reason : str or None
+        The reason, or None if the content is in a store that the settings do not choose.
+    """
+
+    content: DiscardedContent
+    reason: str | None
+
+
+def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent]:
     """Delete all contents to which no artifact refers. Return the contents that this machine cannot delete.
 
-    The function deletes a content from the store that the settings choose. The contents in other stores stay.
+    The function deletes contents from the store that the settings choose, also if the store was moved. A content has a
+    random id, so no other file has its path.
     """
-    discarded = artifacts.discard(connection)
-    if not discarded:
-        return []
-    url = chosen(settings)
-    left = [content for content in discarded if content.store != url]
-    if len(left) == len(discarded):
-        return left
-    assert url is not None
-    try:
-        store = opened(url)
-    except UsageError:
-        return discarded
-    for content in discarded:
-        if content.store == url:
-            try:
-                store.remove(Content(content.sha256, content.size, content.id))
-            except StoreError:
-                left.append(content)
-            else:
-                artifacts.forget(connection, content.id)
+    artifacts.discard(connection)
+    url, store, reason = chosen(settings), None, None
+    if url is not None:
+        try:
+            store = opened(url)
+        except UsageError as error:
+            reason = str(error)
+    left = []
+    for content in artifacts.discarded(connection):
+        is_here = content.store == url
+        if store is None:
+            left.append(RemainingContent(content, reason if is_here else None))
+            continue
+        try:
+            is_removed = store.remove(Content(content.sha256, content.size, content.id))
+        except StoreError as error:
+            left.append(RemainingContent(content, str(error) if is_here else None))
+            continue
+        if is_removed or is_here:
+            artifacts.forget(connection, content.id)
+        else:
+            left.append(RemainingContent(content, None))
     return left
 
 
-def waiting(left: list[DiscardedContent]) -> str:
+def forget_store(connection: "Connection", url: str) -> int:
+    """Forget the discarded contents of a store that no longer exists. Return their number."""
+    forgotten = 0
+    while page := artifacts.some_discarded(connection, url):
+        for content in page:
+            artifacts.forget(connection, content.id)
+        forgotten += len(page)
+    return forgotten
+
+
+def waiting(left: Sequence[RemainingContent]) -> str:
     """Return a message about contents that `sweep` could not delete."""
-    stores = ", ".join(sorted({one_line(content.store) for content in left}))
+    stores = ", ".join(sorted({one_line(each.content.store) for each in left}))
+    reason = next((each.reason for each in left if each.reason is not None), None)
+    what = "1 content of a removed artifact is" if len(left) == 1 else f"{len(left)} contents of removed artifacts are"
     return (
-        f"{len(left)} contents of removed artifacts are still in their store: run `ledger artifact sweep --store PLACE`"
-        f" on a machine that can write to {stores}"
+        f"{what} still in {stores}{f' ({reason})' if reason else ''}: run `ledger artifact sweep --store {stores}` on a"
+        " machine that can write to the store; if the store no longer exists, run `ledger artifact sweep --forget"
+        f" {stores}`"
     )
 
 

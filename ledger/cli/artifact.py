@@ -1,8 +1,9 @@
 """The commands list, get, rm and sweep of the group `ledger artifact`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -13,9 +14,10 @@ from ledger.cli.options import LARGEST_INTEGER, TEXT, examples, settings_options
 from ledger.cli.sections import SectionedGroup
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
+from ledger.text import one_line
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from ledger.artifacts import RemainingContent
 
 _NUMBER = click.IntRange(0, LARGEST_INTEGER)
 _attempt = click.option(
@@ -104,7 +106,7 @@ def get(
     with connected(settings) as connection:
         study = studies.get(connection, name)
         row = artifacts.find(connection, study.id, name, trial, artifact_name, attempt)
-        target = artifacts.download(connection, settings, row, output, overwrite=force)
+        target = artifacts.download(connection, settings, study.id, row, output, overwrite=force)
     click.echo(f"artifact {row.name} of trial {trial}, attempt {row.attempt}: {row.size} bytes in {target}")
 
 
@@ -127,7 +129,7 @@ def get(
     help="Keep the artifacts of this number of best trials and of the trials that have not ended, and remove the"
     " artifacts of the other trials.",
 )
-@click.option("--yes", is_flag=True, help="Remove the artifacts of all trials without asking.")
+@click.option("--yes", is_flag=True, help="Confirm the removal of the artifacts of all trials.")
 @settings_options
 @store_option
 def rm(
@@ -152,9 +154,10 @@ def rm(
         raise UsageError("--keep chooses the trials by their values: leave out the trial, --attempt and --yes")
     with connected(settings) as connection:
         study = studies.get(connection, name)
+        earlier = {content.id for content in artifacts.discarded(connection)}
         if keep is not None:
             _say_removed(artifacts.remove_beaten(connection, study.id, keep))
-            _sweep(connection, settings)
+            _say_left(use_cases.sweep(connection, settings), earlier)
             return
         if names:
             assert trial is not None
@@ -162,25 +165,48 @@ def rm(
         else:
             found = artifacts.of_study(connection, study.id, trial)
             rows = [row for row in found if row.removed_at is None and attempt in (None, row.attempt)]
+            if trial is not None and not rows:
+                raise LedgerError(
+                    f"trial {trial} of study {name} has no such artifacts: `ledger artifact list {name}` shows all"
+                )
         if trial is None and not yes:
             raise UsageError(f"the command would remove {len(rows)} artifacts: name a trial, or add --yes")
         removed = sum(artifacts.remove(connection, study.id, row) == "removed" for row in rows)
         _say_removed(removed)
-        _sweep(connection, settings)
+        _say_left(use_cases.sweep(connection, settings), earlier)
 
 
-@artifact.command(epilog=examples("ledger artifact sweep", "ledger artifact sweep --store s3://bucket/artifacts"))
+@artifact.command(
+    epilog=examples(
+        "ledger artifact sweep",
+        "ledger artifact sweep --store s3://bucket/artifacts",
+        "ledger artifact sweep --forget file:///old/artifacts",
+    )
+)
+@click.option(
+    "--forget",
+    type=TEXT,
+    metavar="URL",
+    help="Forget the contents of this store, which no longer exists. The command deletes no file.",
+)
 @settings_options
 @store_option
-def sweep(settings: Settings) -> None:
+def sweep(forget: str | None, settings: Settings) -> None:
     """Delete the contents to which no artifact refers.
 
     Such contents are left by removed artifacts, deleted studies and killed workers. The commands `ledger artifact rm`
     and `ledger study delete` do the same. Run `sweep` after an error of the store, or for a store that only another
     machine can reach.
     """
+    from ledger import artifacts
+
     with connected(settings) as connection:
-        _sweep(connection, settings)
+        if forget is not None:
+            number = artifacts.forget_store(connection, forget)
+            click.echo(f"{number} {'content' if number == 1 else 'contents'} of {one_line(forget)} forgotten")
+            return
+        if left := artifacts.sweep(connection, settings):
+            raise LedgerError(artifacts.waiting(left))
     click.echo("no content without an artifact is left")
 
 
@@ -188,8 +214,9 @@ def _say_removed(number: int) -> None:
     click.echo(f"{number} {'artifact' if number == 1 else 'artifacts'} removed")
 
 
-def _sweep(connection: "Connection", settings: Settings) -> None:
+def _say_left(left: "Sequence[RemainingContent]", earlier: Collection[UUID]) -> None:
+    """Say which contents of the removed artifacts are still in their stores."""
     from ledger import artifacts
 
-    if left := artifacts.sweep(connection, settings):
-        raise LedgerError(artifacts.waiting(left))
+    if left := [each for each in left if each.content.id not in earlier]:
+        click.echo(f"ledger: {artifacts.waiting(left)}", err=True)

@@ -8,8 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.errors import DiskFull
 
 from ledger.database.protocol import ClaimedTrial
+from ledger.errors import LedgerError
+
+
+class DatabaseFullError(LedgerError):
+    """The disk of the database has no room for the content of an artifact."""
+
+    def __init__(self) -> None:
+        super().__init__("the disk of the database is full: free space, or start the worker with --store")
 
 
 def begin(
@@ -43,9 +52,17 @@ def add_piece(connection: Connection[Any], held: ClaimedTrial, name: str, number
     """Add a piece to an artifact that the ledger itself keeps.
 
     Return "recorded", "already", "unbegun", "stale" or "unknown".
+
+    Raises
+    ------
+    DatabaseFullError
+        The disk of the database is full. The connection is still usable.
     """
     statement = "select ledger.add_artifact_piece(%s, %s, %s, %s, %s, %b)"
-    return _word(connection, statement, *_claim(held), name, number, piece)
+    try:
+        return _word(connection, statement, *_claim(held), name, number, piece)
+    except DiskFull:
+        raise DatabaseFullError from None
 
 
 def save(connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str) -> str:

@@ -87,25 +87,51 @@ def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
     int
         The number of removed artifacts.
     """
-    call = text("select ledger.remove_beaten_artifacts(:study, :kept)")
     removed = 0
-    while some := int(answer(connection, call, study=study_id, kept=kept)):
+    while some := remove_some_beaten(connection, study_id, kept):
         removed += some
     return removed
 
 
+def remove_some_beaten(connection: Connection, study_id: int, kept: int) -> int:
+    """Remove a limited number of artifacts, as `remove_beaten` does, and return their number."""
+    call = text("select ledger.remove_beaten_artifacts(:study, :kept)")
+    return int(answer(connection, call, study=study_id, kept=kept))
+
+
 def discard(connection: Connection) -> list[DiscardedContent]:
     """Discard all contents to which no artifact refers, and return the discarded contents that are in stores."""
-    with connection.begin():
-        connection.execute(text("select ledger.discard_contents()"))
-    return discarded(connection)
+    while answer(connection, select(func.ledger.discard_contents())):
+        pass
+    return list(discarded(connection))
 
 
-def discarded(connection: Connection) -> list[DiscardedContent]:
-    """Return the discarded contents that are still in their stores."""
+def discarded(connection: Connection) -> Iterator[DiscardedContent]:
+    """Yield the discarded contents that are still in their stores, and read each page in a separate transaction."""
+    after = None
+    while page := some_discarded(connection, None, after):
+        yield from page
+        after = page[-1].id
+
+
+def some_discarded(
+    connection: Connection, store: str | None = None, after: UUID | None = None
+) -> list[DiscardedContent]:
+    """Return at most 1,000 discarded contents, ordered by id.
+
+    Parameters
+    ----------
+    store : str or None
+        The URL of a store. None stands for all stores.
+    after : UUID or None
+        The function returns only contents with a greater id.
+    """
+    call = text(
+        "select content, sha256, size, store_url"
+        " from ledger.discarded_contents(cast(:store as text), cast(:after as uuid))"
+    )
     with connection.begin():
-        found = connection.execute(text("select content, sha256, size, store from ledger.discarded_contents()"))
-        return [DiscardedContent(*row) for row in found]
+        return [DiscardedContent(*row) for row in connection.execute(call, {"store": store, "after": after})]
 
 
 def forget(connection: Connection, content: UUID) -> None:

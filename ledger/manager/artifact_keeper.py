@@ -59,15 +59,17 @@ class ArtifactKeeper:
             return
         self._due_at = time.monotonic() + LOOK_SECONDS
         if self._kept is not None:
-            removed = artifacts.remove_beaten(self._connection, self._study.id, self._kept)
+            removed = artifacts.remove_some_beaten(self._connection, self._study.id, self._kept)
             if removed:
+                # One call removes a limited number, so that the manager renews its lease between two calls.
+                self._due_at = 0.0
                 message = f"study {self._study.name}: artifacts of beaten trials removed: {removed}"
                 log_event(_log, "artifacts", message, study=self._study.name, removed=removed)
         if self._url is None:
             return
         self._forget()
-        for content in artifacts.discarded(self._connection):
-            if content.store == self._url and content.id not in self._passed:
+        for content in artifacts.some_discarded(self._connection, self._url):
+            if content.id not in self._passed:
                 self._passed.add(content.id)
                 self._waiting.put(content)
                 if self._thread is None:
@@ -75,8 +77,11 @@ class ArtifactKeeper:
                     self._thread.start()
 
     def finish(self) -> None:
-        """Look for the last time, and wait for the store, but at most END_SECONDS."""
+        """Remove the rest, and wait for the store, but each for at most END_SECONDS."""
+        ends_at = time.monotonic() + END_SECONDS
         self.look(trials_ended=True)
+        while self._due_at == 0.0 and time.monotonic() < ends_at:
+            self.look(trials_ended=False)
         self.stop()
         if self._thread is not None:
             self._thread.join(END_SECONDS)
@@ -96,6 +101,7 @@ class ArtifactKeeper:
             # Another session has locked the row, and forgets the content itself, or leaves it to the next command.
             with suppress(LedgerError):
                 artifacts.forget(self._connection, content)
+            self._passed.discard(content)
 
     def _delete(self) -> None:
         store: Store | None = None

@@ -89,8 +89,8 @@ class Store(Protocol):
             The store failed.
         """
 
-    def remove(self, content: Content) -> None:
-        """Remove a content, and what a killed writer left of it. If the store has no such content, do nothing.
+    def remove(self, content: Content) -> bool:
+        """Remove a content, and what a killed writer left of it. Return whether the store had any of it.
 
         Raises
         ------

@@ -1,5 +1,6 @@
 """A store in a folder, which several machines can share by a network file system."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ class FolderStore:
     >>> b"".join(store.pieces(content))
     b'model'
     >>> store.remove(content)
+    True
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,6 +59,9 @@ class FolderStore:
                 _sync(self._folder.parent)
             if not target.parent.exists():
                 target.parent.mkdir(exist_ok=True)
+                # All users of a shared folder write into its subfolders, whatever the umask of the first writer is.
+                with suppress(PermissionError):
+                    target.parent.chmod(stat.S_IMODE(self._folder.stat().st_mode))
                 _sync(self._folder)
             temporary = _temporary(target)
             try:
@@ -81,14 +86,19 @@ class FolderStore:
         except OSError as error:
             raise self._failed("return the content", error) from error
 
-    def remove(self, content: Content) -> None:
+    def remove(self, content: Content) -> bool:
         target = self._folder / content.path
+        is_found = False
         try:
+            # Otherwise, a file system that is not mounted would look like a folder without the content.
+            self._folder.stat()
             for path in (target, _temporary(target)):
                 with suppress(FileNotFoundError):
                     path.unlink()
+                    is_found = True
         except OSError as error:
             raise self._failed("remove the content", error) from error
+        return is_found
 
     def _failed(self, what: str, error: OSError) -> StoreError:
         return StoreError(f"the store {self.url} cannot {what}: {error.strerror or error}")
@@ -120,5 +130,8 @@ def _sync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some network file systems cannot sync a folder.
+            raise
     finally:
         os.close(descriptor)

@@ -87,7 +87,8 @@ ledger sees the URL: put the credentials into the environment
             raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
         if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
             raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
-        url = store.rstrip("/")
+        # One folder has one URL: without `localhost`, empty parts and characters that a URL must quote.
+        url = Path(unquote(parts.path)).as_uri() if parts.scheme == "file" else store.rstrip("/")
     if fault := text_fault(url, LONGEST_NAME):
         raise UsageError(f"--store: {fault}")
     return url

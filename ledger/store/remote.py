@@ -65,12 +65,17 @@ class RemoteStore:
         except Exception as error:
             raise self._failed("return the content", error) from error
 
-    def remove(self, content: Content) -> None:
+    def remove(self, content: Content) -> bool:
+        path = self._path(content)
         try:
-            with suppress(FileNotFoundError):
-                self._files.rm_file(self._path(content))
+            # Some object stores remove a missing object without an error.
+            if is_found := bool(self._files.exists(path)):
+                self._files.rm_file(path)
+        except FileNotFoundError:
+            return False
         except Exception as error:
             raise self._failed("remove the content", error) from error
+        return is_found
 
     def _path(self, content: Content) -> str:
         return f"{self._folder.rstrip('/')}/{content.path}"

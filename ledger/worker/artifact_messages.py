@@ -8,6 +8,7 @@ Each reply names the number of the request, because an objective can leave `save
 import base64
 import binascii
 import itertools
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ledger.objectives.artifact_saving import PIECE
 
 # Key of a message about an artifact, and key of a reply.
 KEY, REPLY = "artifact", "reply"
+_ENDED = "the trial has ended: save the artifact before the objective returns"
 
 
 @dataclass(frozen=True)
@@ -87,39 +89,54 @@ class ArtifactSender:
     ----------
     send : callable
         Function that writes a message to the supervisor, and wakes the supervisor.
-    receive : callable
-        Function that blocks until the supervisor has replied, and returns the reply.
-
-    Attributes
-    ----------
-    job : int or None
-        Number of the job that runs now. None between two jobs.
+    replies : queue.SimpleQueue
+        Queue of the replies of the supervisor.
     """
 
-    def __init__(self, send: Callable[[Mapping[str, Any]], object], receive: Callable[[], Mapping[str, Any]]) -> None:
-        self._send_message, self._receive = send, receive
+    def __init__(
+        self, send: Callable[[Mapping[str, Any]], object], replies: "queue.SimpleQueue[dict[str, Any]]"
+    ) -> None:
+        self._send_message, self._replies = send, replies
         self._numbers = itertools.count()
         # Several threads of an objective may save artifacts, but the supervisor receives one artifact at a time.
         self._lock = threading.Lock()
-        self.job: int | None = None
+        # The job that runs now, and the request whose reply a thread awaits.
+        self._job: int | None = None
+        self._open: int | None = None
+
+    def begin(self, job: int) -> None:
+        """Allow the objective to save artifacts of a job."""
+        self._job = job
+
+    def end(self) -> None:
+        """Refuse further artifacts of the job. A thread that still waits in `save_artifact` gets an error."""
+        self._job = None
+        if (request := self._open) is not None:
+            self._replies.put(reply(request, _ENDED))
 
     def __call__(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
         """Save an artifact (`ledger.objectives.artifact_saving.Saver`)."""
         with self._lock:
-            job, request = self.job, next(self._numbers)
-            self._send(job, {"request": request, "name": name, "size": size})
-            self._wait(request)
-            for piece in pieces:
-                self._send(job, {"request": request, "piece": base64.b64encode(piece).decode()})
-            self._wait(request)
+            job, request = self._job, next(self._numbers)
+            # The method `end` reads `_open` after it has changed `_job`. Therefore either `_send` or `_wait` raises an
+            # error if the job ends now.
+            self._open = request
+            try:
+                self._send(job, {"request": request, "name": name, "size": size})
+                self._wait(request)
+                for piece in pieces:
+                    self._send(job, {"request": request, "piece": base64.b64encode(piece).decode()})
+                self._wait(request)
+            finally:
+                self._open = None
 
     def _send(self, job: int | None, message: Mapping[str, Any]) -> None:
-        if job is None or job != self.job:
-            raise LedgerError("save_artifact: the trial has ended: save the artifact before the objective returns")
+        if job is None or job != self._job:
+            raise LedgerError(f"save_artifact: {_ENDED}")
         self._send_message({"job": job, KEY: message})
 
     def _wait(self, request: int) -> None:
-        while (received := self._receive())["request"] != request:
+        while (received := self._replies.get())["request"] != request:
             pass
         if received["error"] is not None:
             raise LedgerError(f"save_artifact: {received['error']}")

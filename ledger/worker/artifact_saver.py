@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import IO, Any
 
 from ledger.database import artifact_protocol
@@ -23,6 +24,9 @@ from ledger.errors import LedgerError
 from ledger.store import Content, Store, opened
 from ledger.text import one_line
 from ledger.worker.artifact_messages import ArtifactAnnouncement, ArtifactMessage, ArtifactPiece, reply
+
+# Largest number of threads that still write an artifact of an interrupted call into a slow store.
+MOST_ABANDONED = 4
 
 # A function of `artifact_protocol` with its arguments, except the connection.
 _Statement = tuple[Any, ...]
@@ -55,6 +59,10 @@ class ArtifactSaver:
         self._steps: Generator[_Statement | _Upload, Any, None] | None = None
         # The statement that `advance` sends next, or the thread whose end `advance` awaits.
         self._next: _Statement | _Upload | None = None
+        # Whether the database may have executed the statement before, because its answer was lost.
+        self._is_repeated = False
+        # Threads that still write an artifact that nobody awaits any more.
+        self._abandoned: list[_Upload] = []
         self.due_at = math.inf
 
     @property
@@ -97,23 +105,31 @@ class ArtifactSaver:
                     answer = call(*self._next)
                 except DatabaseUnavailable as unavailable:
                     self.due_at = time.monotonic() + unavailable.pause
+                    self._is_repeated = True
                     return
+                except artifact_protocol.DatabaseFullError as full:
+                    raise _NotSavedError(str(full)) from None
                 except ValuesRefused as refusal:
                     raise _NotSavedError(f"the database refused the artifact: {one_line(str(refusal))}") from None
                 self._next = self._steps.send(answer)
+                self._is_repeated = False
             self.due_at = math.inf if isinstance(self._next, _Upload) else 0.0
         except StopIteration:
             self._end(None)
         except _NotSavedError as error:
             self._end(str(error))
+        except OSError as error:
+            self._end(_no_room(error))
 
     def abandon(self) -> None:
         """Forget the artifact that is not saved yet. The trainer gets no reply."""
         if isinstance(self._next, _Upload):
             self._next.abandon()
+            self._abandoned.append(self._next)
         elif self._received is not None:
             self._received.file.close()
         self._received = self._steps = self._next = None
+        self._is_repeated = False
         self.due_at = math.inf
 
     def _announce(self, held: ClaimedTrial, message: ArtifactAnnouncement) -> None:
@@ -121,6 +137,15 @@ class ArtifactSaver:
             error = (
                 f"artifact {message.name} has {message.size:,} bytes, but the ledger itself keeps at most"
                 f" {LARGEST_KEPT_ARTIFACT:,} bytes for each artifact: start the worker with --store"
+            )
+            self._send(reply(message.request, error))
+            return
+        self._abandoned = [upload for upload in self._abandoned if not upload.has_ended]
+        if len(self._abandoned) >= MOST_ABANDONED:
+            assert self._store is not None
+            error = (
+                f"the store {self._store.url} still writes {MOST_ABANDONED} artifacts of interrupted calls: wait until"
+                " the store answers"
             )
             self._send(reply(message.request, error))
             return
@@ -154,8 +179,10 @@ class ArtifactSaver:
         held, name, digest = received.held, received.name, received.digest.hexdigest()
         store = None if self._store is None else self._store.url
         word, content = yield artifact_protocol.begin, held, name, digest, received.size, store
+        upload = None
         if word == "wanted" and self._store is not None:
-            yield _Upload(self._store, Content(digest, received.size, content), received.file)
+            upload = _Upload(self._store, Content(digest, received.size, content), received.file)
+            yield upload
         elif word == "wanted":
             received.file.seek(0)
             for number in range(math.ceil(received.size / ARTIFACT_PIECE)):
@@ -163,7 +190,12 @@ class ArtifactSaver:
                 _check((yield artifact_protocol.add_piece, held, name, number, piece))
         else:
             _check(word)
-        _check((yield artifact_protocol.save, held, name, digest))
+        word = yield artifact_protocol.save, held, name, digest
+        # If the claim is not valid, a manager may already have forgotten the content. After a lost answer, the content
+        # may belong to a saved artifact.
+        if word in ("stale", "unknown") and upload is not None and not self._is_repeated:
+            upload.remove()
+        _check(word)
 
     def _end(self, error: str | None) -> None:
         """Reply to the trainer, and forget the artifact."""
@@ -205,7 +237,12 @@ class _Upload:
         self._is_abandoned, self._has_ended = threading.Event(), threading.Event()
         # The pipe becomes readable when the thread closes its end.
         self._ended, self._end = os.pipe()
-        threading.Thread(target=self._run, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, daemon=True).start()
+        except RuntimeError as error:
+            os.close(self._ended)
+            os.close(self._end)
+            raise _NotSavedError(f"the worker cannot start a thread for the store: {error}") from None
 
     def fileno(self) -> int:
         return self._ended
@@ -220,17 +257,26 @@ class _Upload:
         return self._error
 
     def abandon(self) -> None:
-        """Do not wait for the thread any more. The thread removes the content from the store at its end."""
+        """Do not wait for the thread any more, and remove the content from the store when it is written."""
         self._is_abandoned.set()
         os.close(self._ended)
+        # `_run` sets `_has_ended` before it reads `_is_abandoned`, so this method or the thread removes the content.
+        if self.has_ended:
+            self.remove()
+
+    def remove(self) -> None:
+        """Remove the written content from the store, in a thread."""
+        threading.Thread(target=self._remove, daemon=True).start()
+
+    def _remove(self) -> None:
+        with suppress(Exception):  # `ledger artifact sweep` removes the content later.
+            self._store.remove(self._content)
 
     def _run(self) -> None:
         try:
             with self._file:
                 self._file.seek(0)
                 self._store.put(self._content, self._file)
-            if self._is_abandoned.is_set():
-                self._store.remove(self._content)
         except LedgerError as error:
             self._error = str(error)
         except Exception as error:  # The objective must receive a reply in each case.
@@ -238,6 +284,8 @@ class _Upload:
         finally:
             self._has_ended.set()
             os.close(self._end)
+        if self._is_abandoned.is_set():
+            self._remove()
 
 
 def _check(word: str) -> None:

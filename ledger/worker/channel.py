@@ -246,7 +246,7 @@ class TrainerChannel:
         self._token_poll.register(self._tokens, select.POLLIN)
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
-        self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
@@ -335,10 +335,6 @@ class TrainerChannel:
         os.write(self._answers, part)
         self._unannounced += len(part)
 
-    def receive_reply(self) -> dict[str, Any]:
-        """Block until the supervisor has replied to a message, and return the oldest reply."""
-        return self._replies.get()
-
     def _wake_supervisor(self) -> None:
         os.write(self._wake_ups, b"\n")
         self._unannounced = 0
@@ -348,7 +344,7 @@ class TrainerChannel:
             for line in lines:
                 received = json.loads(line)
                 if REPLY in received:
-                    self._replies.put(received[REPLY])
+                    self.replies.put(received[REPLY])
                 else:
                     self._batches.put(received)
         # The supervisor has ended, so no process needs the results of the jobs.

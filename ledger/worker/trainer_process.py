@@ -88,7 +88,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     folder = search_path.current_folder()
     permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
-    sender = ArtifactSender(lambda message: channel.answer(message, urgent=True), channel.receive_reply)
+    sender = ArtifactSender(lambda message: channel.answer(message, urgent=True), channel.replies)
     artifact_saving.use(sender)
     process_id = os.getpid()
     loaded = ""
@@ -113,9 +113,9 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         else:
             received.clear()
             if "params" in job:
-                sender.job = job["job"]
+                sender.begin(job["job"])
                 outcome = _train(evaluate, job, options["memory_limit"], received, scale, channel)
-                sender.job = None
+                sender.end()
             elif "space" in job:
                 outcome = _check(evaluate, job)
             else:

@@ -4,8 +4,8 @@
 --   wanted: the worker must now write the content. If the argument store is null, the worker calls
 --     ledger.add_artifact_piece for each piece. If the argument names a store, the worker writes the content into this
 --     store.
---   stored: the ledger already has a complete content with the same SHA-256, size and store, so the worker writes
---     nothing.
+--   stored: the ledger itself already keeps a complete content with the same SHA-256 and size, so the worker writes
+--     nothing. The function shares no content in a store, because the ledger cannot check that the store has the content.
 --   stale, unknown: the claim is not valid, as for ledger.complete.
 -- For the answers wanted and stored, the column content is the id of the content.
 -- The function locks no content that another session has locked, and shares no content that another worker is still
@@ -21,6 +21,7 @@ declare
   fault text := ledger.artifact_fault(
     begin_artifact.name, begin_artifact.sha256, begin_artifact.size, begin_artifact.store);
   chosen uuid;
+  earlier uuid;
   is_stored boolean := false;
 begin
   if held is null then
@@ -47,18 +48,18 @@ begin
   on conflict do nothing;
   -- If the worker did not receive the answer to an earlier call, the worker goes on with the same content. A content in
   -- a store is different: an earlier call of the objective may still be writing the earlier content.
-  select known.id into chosen
+  select artifact.uploading into earlier
   from ledger.artifact
-  join ledger.artifact_content as known on known.id = artifact.uploading
   where artifact.study_id = begin_artifact.study_id and artifact.trial = begin_artifact.trial
-    and artifact.attempt = held and artifact.name = begin_artifact.name
-    and known.sha256 = begin_artifact.sha256 and known.size = begin_artifact.size
+    and artifact.attempt = held and artifact.name = begin_artifact.name;
+  select known.id into chosen
+  from ledger.artifact_content as known
+  where known.id = earlier and known.sha256 = begin_artifact.sha256 and known.size = begin_artifact.size
     and known.store is null and begin_artifact.store is null and known.stored_at is null;
-  if chosen is null then
+  if chosen is null and begin_artifact.store is null then
     select known.id into chosen
     from ledger.artifact_content as known
-    where known.sha256 = begin_artifact.sha256 and known.size = begin_artifact.size
-      and known.store is not distinct from begin_artifact.store
+    where known.sha256 = begin_artifact.sha256 and known.size = begin_artifact.size and known.store is null
       and known.stored_at is not null and known.discarded_at is null
     order by known.stored_at
     limit 1
@@ -74,6 +75,9 @@ begin
   set uploading = chosen
   where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
     and known.attempt = held and known.name = begin_artifact.name and known.uploading is distinct from chosen;
+  if earlier <> chosen then
+    perform ledger.discard_contents(array[earlier]);
+  end if;
   return query select case when is_stored then 'stored' else 'wanted' end, chosen;
 end
 $$;

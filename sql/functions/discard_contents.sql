@@ -2,18 +2,22 @@
 -- content in a store gets the time discarded_at: from this time, no artifact can refer to the content, and a command
 -- deletes the content from its store (ledger.discarded_contents, ledger.forget_content).
 --   contents: the ids of the contents to look at. Null stands for all contents. In this case, the function also deletes
---     the rows of artifacts that no worker can save any more, because the claim of the attempt is not valid.
--- The function never waits for a lock of another session, and leaves locked contents to the next call. The function does
+--     the rows of artifacts that no worker can save any more, because the claim of the attempt is not valid. One call
+--     discards at most 1000 contents, and deletes at most about 256 MB of the ledger itself, because a call must end
+--     within the time limit of a statement. A caller repeats the call until the answer is 0.
+-- The answer is the number of discarded contents. The function never waits for a lock of another session, and leaves locked contents to the next call. The function does
 -- nothing with the isolation level repeatable read or serializable, because an old snapshot could hide an artifact.
-create or replace function ledger.discard_contents(contents uuid[] default null) returns void
+create or replace function ledger.discard_contents(contents uuid[] default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   spare uuid[];
+  deleted int;
+  discarded int;
 begin
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
-    return;
+    return 0;
   end if;
   if contents is null then
     -- A valid claim can become invalid, but an invalid claim can never become valid again.
@@ -38,41 +42,60 @@ begin
         = (dead.study_id, dead.trial, dead.attempt, dead.name) and known.saved_at is null;
   end if;
   spare := array(
+    with unused as (
+      select known.id, case when known.store is null then known.size else 0 end as bytes
+      from ledger.artifact_content as known
+      where (contents is null or known.id = any (contents)) and known.discarded_at is null
+        and not exists (select from ledger.artifact where content = known.id)
+        and not exists (select from ledger.artifact where uploading = known.id)
+      limit 1000),
+    summed as (
+      select id, sum(bytes) over (order by id rows between unbounded preceding and 1 preceding) as earlier from unused)
     select known.id
     from ledger.artifact_content as known
-    where (contents is null or known.id = any (contents)) and known.discarded_at is null
-      and not exists (select from ledger.artifact where content = known.id)
-      and not exists (select from ledger.artifact where uploading = known.id)
-    for update skip locked);
+    join summed on summed.id = known.id
+    where contents is not null or summed.earlier is null or summed.earlier < 256 * 1024 * 1024
+    for update of known skip locked);
   -- After the query above took its snapshot, another transaction may have referred to one of the contents. This
   -- transaction now holds the locks of the contents, so the statements below see each such reference.
   delete from ledger.artifact_content as known
   where known.id = any (spare) and known.store is null
     and not exists (select from ledger.artifact where content = known.id)
     and not exists (select from ledger.artifact where uploading = known.id);
+  get diagnostics deleted = row_count;
   update ledger.artifact_content as known
   set discarded_at = ledger.clock()
   where known.id = any (spare) and known.store is not null
     and not exists (select from ledger.artifact where content = known.id)
     and not exists (select from ledger.artifact where uploading = known.id);
+  get diagnostics discarded = row_count;
+  return deleted + discarded;
 end
 $$;
 
 comment on function ledger.discard_contents is
-  'Delete, or mark as discarded, the contents of artifacts to which no artifact refers. Null: look at all contents.';
+  'Delete, or mark as discarded, contents of artifacts to which no artifact refers. Null: look at all. Answers their '
+  'number.';
 
--- Return the discarded contents that a command or a manager must still delete from their stores.
-create or replace function ledger.discarded_contents() returns table (content uuid, sha256 text, size bigint, store text)
+-- Return discarded contents that a command or a manager must still delete from their stores, ordered by id.
+--   store: the URL of a store. Null stands for all stores.
+--   after: the function returns only contents with a greater id. Null stands for all contents.
+-- One call returns at most 1000 contents.
+create or replace function ledger.discarded_contents(store text default null, after uuid default null)
+returns table (content uuid, sha256 text, size bigint, store_url text)
 language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
   select known.id, known.sha256, known.size, known.store
   from ledger.artifact_content as known
   where known.discarded_at is not null
-  order by known.store, known.id
+    and (discarded_contents.store is null or known.store = discarded_contents.store)
+    and (discarded_contents.after is null or known.id > discarded_contents.after)
+  order by known.id
+  limit 1000
 $$;
 
 comment on function ledger.discarded_contents is
-  'The discarded contents that are still in their stores.';
+  'Up to 1000 discarded contents that are still in their stores, ordered by id.';
 
 -- Forget a discarded content, after a command has deleted the content from its store. Return whether the ledger had the
 -- discarded content.

@@ -12,12 +12,14 @@ from psycopg.errors import IntegrityError, InvalidParameterValue, LockNotAvailab
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ledger import artifacts as use_cases
 from ledger.database import artifact_protocol, artifacts, protocol, studies, trials
 from ledger.database.bounds import ARTIFACT_PIECE, LARGEST_KEPT_ARTIFACT, MOST_ARTIFACTS
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError
 from ledger.manager.artifact_keeper import ArtifactKeeper
+from ledger.settings import Settings
 from ledger.store import Content, opened
 from tests.integration.ledgers import make_study, take
 
@@ -239,6 +241,25 @@ def test_equal_artifacts_share_a_content_until_the_last_is_removed(db, connectio
     assert count(connection, "artifact_content") == count(connection, "artifact_piece") == 0
     assert all(each.removed_at and each.content is None and each.sha256 == sha256(DATA) for each in saved(db))
     assert artifacts.remove(db, row.id, replace(one, name="c")) == "unknown"
+
+
+def test_equal_artifacts_in_a_store_have_contents_of_their_own(db, connection):
+    """The ledger cannot check what a worker has written into a store."""
+    make_study(db)
+    first, second = take(connection), take(connection)
+    save(connection, first, "a", DATA, STORE)
+    assert begin(connection, second, "a", DATA, STORE)[0] == "wanted"
+
+
+def test_a_name_that_is_begun_again_keeps_one_unfinished_content(db, connection):
+    make_study(db)
+    held = take(connection)
+    for data in (DATA, b"x", DATA + b"x"):
+        begin(connection, held, "a", data)
+        upload(connection, held, "a", data)
+    assert count(connection, "artifact_content") == 1
+    assert artifact_protocol.save(connection, held, "a", sha256(DATA + b"x")) == "saved"
+    assert read(db, saved(db)[0]) == DATA + b"x"
 
 
 def test_a_removed_artifact_can_be_saved_again(db, connection):
@@ -521,4 +542,45 @@ def test_a_store_that_fails_stops_no_manager(db, connection, caplog):
     artifacts.remove(db, row.id, saved(db)[0])
     ArtifactKeeper(db, row, None, "nothing://bucket").finish()
     assert "a removed artifact is still in its store: the store nothing://bucket cannot be opened" in caplog.text
-    assert len(artifacts.discarded(db)) == 1
+    assert len(list(artifacts.discarded(db))) == 1
+
+
+def test_a_sweep_finds_contents_in_a_moved_folder(db, connection, tmp_path):
+    row = make_study(db)
+    held = take(connection)
+    old, new = ((tmp_path / name).as_uri() for name in ("old", "new"))
+    answer, content = begin(connection, held, "a", b"x", old)
+    assert answer == "wanted"
+    assert content is not None
+    opened(old).put(Content(sha256(b"x"), 1, content), io.BytesIO(b"x"))
+    assert artifact_protocol.save(connection, held, "a", sha256(b"x")) == "saved"
+    save(connection, held, "b", b"y", STORE)
+    (tmp_path / "old").rename(tmp_path / "new")
+    for artifact in saved(db):
+        artifacts.remove(db, row.id, artifact)
+    left = use_cases.sweep(db, Settings(store=new))
+    assert [(each.content.store, each.reason) for each in left] == [(STORE, None)]
+    assert [path for path in (tmp_path / "new").rglob("*") if path.is_file()] == []
+    assert use_cases.waiting(left).startswith(
+        f"1 content of a removed artifact is still in {STORE}: run `ledger artifact"
+    )
+    assert use_cases.forget_store(db, STORE) == 1
+    assert use_cases.sweep(db, Settings(store=new)) == []
+
+
+def test_a_call_deletes_few_bytes_of_the_ledger_itself(db, connection):
+    """The call ends within the time limit of a statement, and its caller repeats the call."""
+    row = make_study(db)
+    held = take(connection)
+    for name in "abc":
+        save(connection, held, name, name.encode())
+    connection.execute("alter table ledger.artifact disable trigger user")
+    connection.execute("alter table ledger.artifact_content disable trigger user")
+    connection.execute("update ledger.artifact set size = 200000000")
+    connection.execute("update ledger.artifact_content set size = 200000000")
+    connection.execute("alter table ledger.artifact enable always trigger artifacts_do_not_change")
+    connection.execute("alter table ledger.artifact_content enable always trigger contents_do_not_change")
+    assert protocol.fail(connection, held, "no", 1.0) in ("failed", "retry")
+    trials.cancel(db, row.id, [held.trial], "enough")
+    assert [artifacts.remove_some_beaten(db, row.id, 1) for _ in range(3)] == [2, 1, 0]
+    assert count(connection, "artifact_content") == 0

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import queue
 import tempfile
 import threading
 import uuid
@@ -23,9 +24,10 @@ from ledger.errors import LedgerError, UsageError
 from ledger.objectives import artifact_saving
 from ledger.objectives.reporting import INSIDE
 from ledger.store import Content, opened
+from ledger.store.folder import FolderStore
 from ledger.worker import artifact_messages
 from ledger.worker.artifact_messages import ArtifactAnnouncement, ArtifactPiece, ArtifactSender
-from ledger.worker.artifact_saver import ArtifactSaver
+from ledger.worker.artifact_saver import MOST_ABANDONED, ArtifactSaver
 from ledger.worker.outcome import MalformedAnswerError, parse_answer
 
 DATA = b"weights" * 400_000
@@ -73,6 +75,13 @@ def finish(saver: ArtifactSaver, database: Database) -> None:
         if saver.descriptors:
             select(saver.descriptors, [], [])
         saver.advance(database.call)
+
+
+def wait_for_threads() -> None:
+    """Wait until no thread uses a store."""
+    for thread in threading.enumerate():
+        if thread.daemon and ("_run" in thread.name or "_remove" in thread.name):
+            thread.join()
 
 
 @pytest.fixture
@@ -221,10 +230,67 @@ def test_an_abandoned_content_disappears_from_its_store(replies, tmp_path):
     saver.abandon()
     assert (saver.descriptors, len(replies)) == ([], 1)
     content = Content(hashlib.sha256(DATA).hexdigest(), len(DATA), database.content)
-    for thread in threading.enumerate():
-        if thread.daemon and "_run" in thread.name:
-            thread.join()
+    wait_for_threads()
     assert not (store / content.path).exists()
+
+
+def test_a_content_of_a_claim_that_is_not_valid_leaves_the_store(replies, tmp_path):
+    store = tmp_path / "artifacts"
+    database = Database(saved="stale")
+    run(ArtifactSaver(store.as_uri(), replies.append), database)
+    content = Content(hashlib.sha256(DATA).hexdigest(), len(DATA), database.content)
+    wait_for_threads()
+    assert not (store / content.path).exists()
+
+
+def test_a_content_stays_if_an_answer_of_the_database_was_lost(replies, tmp_path):
+    store = tmp_path / "artifacts"
+    database = Database(saved="stale")
+    saver = ArtifactSaver(store.as_uri(), replies.append)
+    for message in messages(b"x"):
+        saver.accept(HELD, message)
+    while database.calls != ["begin"] or saver.descriptors:
+        saver.advance(database.call)
+    database.failures = [DatabaseUnavailable(0.0)]
+    saver.advance(database.call)
+    saver.due_at = 0.0
+    finish(saver, database)
+    wait_for_threads()
+    content = Content(hashlib.sha256(b"x").hexdigest(), 1, database.content)
+    assert (database.calls, (store / content.path).exists()) == (["begin", "save"], True)
+
+
+def test_a_full_database_reaches_the_objective(replies):
+    database = Database()
+    saver = ArtifactSaver(None, replies.append)
+    for message in messages(b"x"):
+        saver.accept(HELD, message)
+    saver.advance(database.call)
+    database.failures = [artifact_protocol.DatabaseFullError()]
+    finish(saver, database)
+    assert replies[-1]["error"] == "the disk of the database is full: free space, or start the worker with --store"
+
+
+def test_a_store_that_hangs_gets_few_threads(replies, tmp_path, monkeypatch):
+    hangs = threading.Event()
+    monkeypatch.setattr(FolderStore, "put", lambda *_: hangs.wait())
+    saver = ArtifactSaver((tmp_path / "artifacts").as_uri(), replies.append)
+    database = Database()
+    try:
+        for request in range(MOST_ABANDONED + 1):
+            for message in messages(b"x", request):
+                saver.accept(HELD, message)
+            saver.advance(database.call)
+            saver.abandon()
+        assert replies[-1]["error"].startswith(
+            f"the store {(tmp_path / 'artifacts').as_uri()} still writes 4 artifacts"
+        )
+        assert database.calls == ["begin"] * MOST_ABANDONED
+    finally:
+        hangs.set()
+    wait_for_threads()
+    run(saver, database, b"x", request=9)
+    assert replies[-1] == {"request": 9, "error": None}
 
 
 VALUES: st.SearchStrategy[Any] = st.sampled_from(
@@ -246,15 +312,25 @@ def test_only_a_trial_saves_artifacts():
         parse_answer(line, trains=False)
 
 
-def sender(errors: list[str | None]) -> tuple[ArtifactSender, list[Any]]:
-    sent: list[Any] = []
+class Sent(list[Any]):
+    """The messages of a sender. The announcement of an artifact gets the replies to its request."""
 
-    def receive() -> dict[str, Any]:
-        request = [message["artifact"]["request"] for message in sent][-1]
-        return artifact_messages.reply(request, errors.pop(0))
+    def __init__(self, errors: list[str | None]) -> None:
+        super().__init__()
+        self.errors = errors
+        self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
-    made = ArtifactSender(sent.append, receive)
-    made.job = 3
+    def append(self, message: Any) -> None:
+        super().append(message)
+        if "size" in message["artifact"]:
+            for error in self.errors:
+                self.replies.put(artifact_messages.reply(message["artifact"]["request"], error))
+
+
+def sender(errors: list[str | None]) -> tuple[ArtifactSender, Sent]:
+    sent = Sent(errors)
+    made = ArtifactSender(sent.append, sent.replies)
+    made.begin(3)
     return made, sent
 
 
@@ -286,11 +362,36 @@ def test_an_error_of_the_supervisor_is_raised_in_the_objective(as_in_a_worker, e
 
 def test_a_trial_that_has_ended_saves_nothing(as_in_a_worker):
     made, sent = sender([])
-    made.job = None
+    made.end()
     as_in_a_worker(made)
     with pytest.raises(LedgerError, match="the trial has ended"):
         CONTEXT.save_artifact("model.bin", b"x")
     assert sent == []
+
+
+@pytest.mark.parametrize("replies", [[], [None]], ids=["before the content", "after the content"])
+def test_a_thread_that_outlives_its_trial_keeps_no_other_trial_waiting(as_in_a_worker, replies):
+    made, sent = sender(replies)
+    as_in_a_worker(made)
+    raised: list[LedgerError] = []
+
+    def save() -> None:
+        try:
+            CONTEXT.save_artifact("model.bin", b"x")
+        except LedgerError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=save, daemon=True)
+    thread.start()
+    while len(sent) < 1 + len(replies):
+        assert thread.is_alive()
+    made.end()
+    thread.join(60.0)
+    assert "the trial has ended" in str(raised[0])
+    made.begin(4)
+    sent.errors = [None, None]
+    CONTEXT.save_artifact("model.bin", b"y")
+    assert sent[-1]["job"] == 4
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\nb", "\ud800", "a" * 101, None, 5, b"a"])

@@ -56,8 +56,8 @@ def test_a_store_returns_what_it_keeps(store, data):
 def test_a_removed_content_is_missing_and_can_be_removed_again(store):
     content = content_of(DATA)
     store.put(content, io.BytesIO(DATA))
-    store.remove(content)
-    store.remove(content)
+    assert store.remove(content)
+    assert not store.remove(content)
     with pytest.raises(ContentMissingError, match=f"has no file {content.path}"):
         read(store, content)
 
@@ -133,6 +133,35 @@ def test_what_a_killed_writer_left_goes_with_the_content(tmp_path):
         read(store, content)
     store.remove(content)
     assert not half.exists()
+
+
+def test_a_folder_that_is_not_there_does_not_count_as_cleaned(tmp_path):
+    folder = tmp_path / "artifacts"
+    store, content = opened(folder.as_uri()), content_of(DATA)
+    store.put(content, io.BytesIO(DATA))
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(StoreError, match="cannot remove the content: No such file or directory"):
+        store.remove(content)
+    (tmp_path / "moved").rename(folder)
+    assert store.remove(content)
+
+
+def test_all_users_of_a_shared_folder_can_write_into_its_subfolders(tmp_path):
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    folder.chmod(0o2770)
+    content = content_of(DATA)
+    opened(folder.as_uri()).put(content, io.BytesIO(DATA))
+    assert stat.S_IMODE((folder / content.path).parent.stat().st_mode) == 0o2770
+
+
+@pytest.mark.parametrize("store", ["file://localhost/data/my files/", "file:///data//my%20files", "/data/my files"])
+def test_a_folder_has_one_url(store):
+    assert normalized(store) == "file:///data/my%20files"
+
+
+def test_the_root_folder_is_a_store():
+    assert normalized("file:///") == normalized("/") == "file:///"
 
 
 def test_a_new_folder_belongs_to_its_user_alone(tmp_path):
