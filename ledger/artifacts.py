@@ -2,12 +2,13 @@
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from ledger.access import connected
 from ledger.database import artifacts, studies
@@ -131,7 +132,12 @@ class Artifact:
         """
         with self._found() as (connection, study_id, row):
             artifacts.remove(connection, study_id, row)
-            left = [each for each in sweep(connection, self._settings) if each.content.id == row.content]
+            left = []
+            if row.store is not None and row.content is not None:
+                # The contents are ordered by id.
+                before = UUID(int=row.content.int - 1)
+                contents = artifacts.some_discarded(connection, row.store, before)
+                left = _delete(connection, self._settings, [each for each in contents if each.id == row.content])
         if left:
             raise LedgerError(waiting(left))
 
@@ -290,6 +296,13 @@ def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent
     random id, so no other file has its path.
     """
     artifacts.discard(connection)
+    return _delete(connection, settings, artifacts.discarded(connection))
+
+
+def _delete(
+    connection: "Connection", settings: Settings, contents: Iterable[DiscardedContent]
+) -> list[RemainingContent]:
+    """Delete discarded contents from the store that the settings choose, and return the others."""
     url, store, reason = chosen(settings), None, None
     if url is not None:
         try:
@@ -297,7 +310,7 @@ def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent
         except UsageError as error:
             reason = str(error)
     left = []
-    for content in artifacts.discarded(connection):
+    for content in contents:
         is_here = content.store == url
         if store is None:
             left.append(RemainingContent(content, reason if is_here else None))

@@ -51,6 +51,7 @@ class ArtifactKeeper:
         self._waiting: queue.SimpleQueue[DiscardedContent | None] = queue.SimpleQueue()
         self._deleted: queue.SimpleQueue[UUID] = queue.SimpleQueue()
         self._passed: set[UUID] = set()
+        self._after: UUID | None = None
         self._thread: threading.Thread | None = None
 
     def look(self, *, trials_ended: bool) -> None:
@@ -68,7 +69,10 @@ class ArtifactKeeper:
         if self._url is None:
             return
         self._forget()
-        for content in artifacts.some_discarded(self._connection, self._url):
+        page = artifacts.some_discarded(self._connection, self._url, self._after)
+        # If the store does not delete some contents, the next look begins after them.
+        self._after = page[-1].id if page else None
+        for content in page:
             if content.id not in self._passed:
                 self._passed.add(content.id)
                 self._waiting.put(content)
@@ -80,7 +84,14 @@ class ArtifactKeeper:
         """Remove the rest, and wait for the store, but each for at most END_SECONDS."""
         ends_at = time.monotonic() + END_SECONDS
         self.look(trials_ended=True)
-        while self._due_at == 0.0 and time.monotonic() < ends_at:
+        while self._due_at == 0.0:
+            if time.monotonic() >= ends_at:
+                message = (
+                    f"study {self._study.name}: artifacts of beaten trials are left: run `ledger artifact rm"
+                    f" {self._study.name} --keep {self._kept}`"
+                )
+                log_event(_log, "artifacts", message, level=logging.WARNING, study=self._study.name)
+                break
             self.look(trials_ended=False)
         self.stop()
         if self._thread is not None:

@@ -133,4 +133,4 @@ class Context:
         Traceback (most recent call last):
         ledger.errors.UsageError: save_artifact: the name "../weights.bin" is not 1 to 100 letters ...
         """
-        artifact_saving.save(name, content)
+        artifact_saving.save(self, name, content)

@@ -48,7 +48,11 @@ class FolderStore:
     def __init__(self, folder: Path) -> None:
         self.url = folder.as_uri()
         self._folder = folder
-        if not (folder.is_dir() if os.path.lexists(folder) else folder.parent.is_dir()):
+        try:
+            is_usable = folder.is_dir() if os.path.lexists(folder) else folder.parent.is_dir()
+        except OSError as error:
+            raise UsageError(f"the store {self.url} cannot be opened: {error.strerror or error}") from None
+        if not is_usable:
             raise UsageError(f"the store {self.url} is not a folder, or has no parent folder: create the folder")
 
     def put(self, content: Content, file: IO[bytes]) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from ledger.database.bounds import LARGEST_ARTIFACT, artifact_name_fault
 from ledger.errors import LedgerError
 from ledger.objectives.artifact_saving import PIECE
+from ledger.objectives.context import Context
 
 # Key of a message about an artifact, and key of a reply.
 KEY, REPLY = "artifact", "reply"
@@ -100,13 +101,13 @@ class ArtifactSender:
         self._numbers = itertools.count()
         # Several threads of an objective may save artifacts, but the supervisor receives one artifact at a time.
         self._lock = threading.Lock()
-        # The job that runs now, and the request whose reply a thread awaits.
-        self._job: int | None = None
+        # The job that runs now with its context, and the request whose reply a thread awaits.
+        self._job: tuple[int, Context] | None = None
         self._open: int | None = None
 
-    def begin(self, job: int) -> None:
-        """Allow the objective to save artifacts of a job."""
-        self._job = job
+    def begin(self, job: int, context: Context) -> None:
+        """Allow the objective to save artifacts of a job, by calls with the context of the job."""
+        self._job = job, context
 
     def end(self) -> None:
         """Refuse further artifacts of the job. A thread that still waits in `save_artifact` gets an error."""
@@ -114,7 +115,7 @@ class ArtifactSender:
         if (request := self._open) is not None:
             self._replies.put(reply(request, _ENDED))
 
-    def __call__(self, name: str, size: int, pieces: Iterator[bytes]) -> None:
+    def __call__(self, context: Context, name: str, size: int, pieces: Iterator[bytes]) -> None:
         """Save an artifact (`ledger.objectives.artifact_saving.Saver`)."""
         with self._lock:
             job, request = self._job, next(self._numbers)
@@ -122,21 +123,33 @@ class ArtifactSender:
             # error if the job ends now.
             self._open = request
             try:
+                if job is None or job[1] != context:
+                    # A thread of an earlier trial can still run.
+                    raise LedgerError(f"save_artifact: {_ENDED}")
                 self._send(job, {"request": request, "name": name, "size": size})
                 self._wait(request)
                 for piece in pieces:
+                    # If the supervisor cannot take the rest, it has already replied.
+                    while not self._replies.empty():
+                        self._is_reply(request, self._replies.get())
                     self._send(job, {"request": request, "piece": base64.b64encode(piece).decode()})
                 self._wait(request)
             finally:
                 self._open = None
 
-    def _send(self, job: int | None, message: Mapping[str, Any]) -> None:
-        if job is None or job != self._job:
+    def _send(self, job: tuple[int, Context], message: Mapping[str, Any]) -> None:
+        if job is not self._job:
             raise LedgerError(f"save_artifact: {_ENDED}")
-        self._send_message({"job": job, KEY: message})
+        self._send_message({"job": job[0], KEY: message})
 
     def _wait(self, request: int) -> None:
-        while (received := self._replies.get())["request"] != request:
+        while not self._is_reply(request, self._replies.get()):
             pass
+
+    def _is_reply(self, request: int, received: Mapping[str, Any]) -> bool:
+        """Return whether a reply belongs to a request. If the reply is an error, raise the error."""
+        if received["request"] != request:
+            return False
         if received["error"] is not None:
             raise LedgerError(f"save_artifact: {received['error']}")
+        return True

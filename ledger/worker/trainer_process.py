@@ -113,7 +113,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         else:
             received.clear()
             if "params" in job:
-                sender.begin(job["job"])
+                sender.begin(job["job"], Context(**job["context"]))
                 outcome = _train(evaluate, job, options["memory_limit"], received, scale, channel)
                 sender.end()
             elif "space" in job:

@@ -95,7 +95,7 @@ begin
                        jsonb_build_object('longest', ledger.longest_seconds())) then
     return format('the spec: a limit is not a number from 0 to %s', ledger.longest_seconds());
   end if;
-  if (spec -> 'limits' -> 'keep_artifacts')::text !~ '^([1-9][0-9]{0,8}|null)$' then
+  if (spec -> 'limits' -> 'keep_artifacts')::text !~ '^([1-9][0-9]{0,5}|1000000|null)$' then
     return 'the spec: in the limits, keep_artifacts must be the number of trials that keep their artifacts, an integer';
   end if;
   if exists (

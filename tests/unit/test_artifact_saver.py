@@ -1,5 +1,6 @@
 """Artifacts on their way from an objective through the supervisor: messages, steps, and stores that fail."""
 
+import base64
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from select import select
 from typing import Any
 
@@ -313,24 +315,31 @@ def test_only_a_trial_saves_artifacts():
 
 
 class Sent(list[Any]):
-    """The messages of a sender. The announcement of an artifact gets the replies to its request."""
+    """The messages of a sender. The replies are to the announcement and to the whole content, or an early error."""
 
     def __init__(self, errors: list[str | None]) -> None:
         super().__init__()
         self.errors = errors
+        self.missing = 0
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def append(self, message: Any) -> None:
         super().append(message)
-        if "size" in message["artifact"]:
-            for error in self.errors:
-                self.replies.put(artifact_messages.reply(message["artifact"]["request"], error))
+        content = message["artifact"]
+        if "size" in content:
+            self.missing = content["size"]
+            due = self.errors if self.errors[1:] != [None] else self.errors[:1]
+        else:
+            self.missing -= len(base64.b64decode(content["piece"]))
+            due = self.errors[1:] if self.missing == 0 else []
+        for error in due:
+            self.replies.put(artifact_messages.reply(content["request"], error))
 
 
 def sender(errors: list[str | None]) -> tuple[ArtifactSender, Sent]:
     sent = Sent(errors)
     made = ArtifactSender(sent.append, sent.replies)
-    made.begin(3)
+    made.begin(3, CONTEXT)
     return made, sent
 
 
@@ -350,6 +359,14 @@ def test_an_objective_sends_a_file_or_bytes(tmp_path, as_in_a_worker):
         assert sent[0] == {"job": 3, "artifact": {"request": 0, "name": "model.bin", "size": len(DATA)}}
         pieces = [artifact_messages.parse(message["artifact"]) for message in sent[1:]]
         assert b"".join(piece.piece for piece in pieces if isinstance(piece, ArtifactPiece)) == DATA
+
+
+def test_an_objective_sends_no_rest_after_an_error(as_in_a_worker):
+    made, sent = sender([None, "the worker has no room"])
+    as_in_a_worker(made)
+    with pytest.raises(LedgerError, match="^save_artifact: the worker has no room$"):
+        CONTEXT.save_artifact("model.bin", DATA)
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize("errors", [["the store is full"], [None, "the store is full"]])
@@ -388,9 +405,12 @@ def test_a_thread_that_outlives_its_trial_keeps_no_other_trial_waiting(as_in_a_w
     made.end()
     thread.join(60.0)
     assert "the trial has ended" in str(raised[0])
-    made.begin(4)
+    later = replace(CONTEXT, trial=1)
+    made.begin(4, later)
     sent.errors = [None, None]
-    CONTEXT.save_artifact("model.bin", b"y")
+    with pytest.raises(LedgerError, match="the trial has ended"):
+        CONTEXT.save_artifact("model.bin", b"x")
+    later.save_artifact("model.bin", b"y")
     assert sent[-1]["job"] == 4
 
 

@@ -160,6 +160,11 @@ def test_a_folder_has_one_url(store):
     assert normalized(store) == "file:///data/my%20files"
 
 
+def test_a_folder_that_cannot_be_looked_at_is_wrong_usage(tmp_path):
+    with pytest.raises(UsageError, match="cannot be opened: File name too long"):
+        opened((tmp_path / ("x" * 300) / "artifacts").as_uri())
+
+
 def test_the_root_folder_is_a_store():
     assert normalized("file:///") == normalized("/") == "file:///"
 
