@@ -70,15 +70,15 @@ class ArtifactKeeper:
             return
         self._forget()
         page = artifacts.some_discarded(self._connection, self._url, self._after)
-        # If the store does not delete some contents, the next look begins after them.
-        self._after = page[-1].id if page else None
-        for content in page:
-            if content.id not in self._passed:
-                self._passed.add(content.id)
-                self._waiting.put(content)
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._delete, daemon=True)
-                    self._thread.start()
+        new = [content for content in page if content.id not in self._passed]
+        # If the store deletes none of these contents, the next look begins after them.
+        self._after = page[-1].id if page and not new else None
+        for content in new:
+            self._passed.add(content.id)
+            self._waiting.put(content)
+        if new and self._thread is None:
+            self._thread = threading.Thread(target=self._delete, daemon=True)
+            self._thread.start()
 
     def finish(self) -> None:
         """Remove the rest, and wait for the store, but each for at most END_SECONDS."""
