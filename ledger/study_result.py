@@ -109,7 +109,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A study and its trials. `load_study` reads the study from the ledger.
+    """What a study has found until now: its trials and its best trial. `load_study` reads the study from the ledger.
 
     A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
 

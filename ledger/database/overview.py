@@ -55,8 +55,8 @@ class IterationMean:
 
 
 @dataclass(frozen=True)
-class UsedEnvironment:
-    """The environment, such as the package versions, in which a manager proposed the iterations from `first` to `last`.
+class ProposalEnvironment:
+    """The package versions and the BLAS libraries with which a manager proposed the iterations from `first` to `last`.
 
     An iteration without proposed trials has no environment.
     """
@@ -176,7 +176,7 @@ class StudyOverview:
         Number of the next iteration.
     surrogate : mapping or None
         The last surrogate that the ledger recorded.
-    environments : sequence of UsedEnvironment
+    environments : sequence of ProposalEnvironment
         The environments of the iterations, in the order of the iterations.
     code_versions : sequence of CodeVersionRow
         The versions of the objective's code, in the order of their numbers.
@@ -202,7 +202,7 @@ class StudyOverview:
     batch_sizes: Sequence[int]
     next_iteration: int
     surrogate: Mapping[str, Any] | None
-    environments: Sequence[UsedEnvironment]
+    environments: Sequence[ProposalEnvironment]
     code_versions: Sequence[CodeVersionRow]
     timeline: AttemptTimeline
     annotation: AnnotationRow | None = None
@@ -371,8 +371,8 @@ def _surrogate(connection: Connection, study_id: int, iterations: int) -> Mappin
     return None
 
 
-def _environments(connection: Connection, study_id: int, iterations: int) -> list[UsedEnvironment]:
-    used: list[UsedEnvironment] = []
+def _environments(connection: Connection, study_id: int, iterations: int) -> list[ProposalEnvironment]:
+    used: list[ProposalEnvironment] = []
     first = 0
     while first < iterations:
         parameters = {"study": study_id, "first": first, "size": COUNTED}
@@ -389,7 +389,7 @@ def _environments(connection: Connection, study_id: int, iterations: int) -> lis
                 continue
             if used:
                 used[-1] = replace(used[-1], last=number - 1)
-            used.append(UsedEnvironment(number, last, environment))
+            used.append(ProposalEnvironment(number, last, environment))
         first = last + 1
     return used
 

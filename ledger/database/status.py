@@ -27,8 +27,10 @@ LIMITS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class WorkerStatus:
-    """The status of one worker. The status of a study contains each worker that has claimed a trial of the study, and
-    each live and idle worker.
+    """The status of one worker, as a part of the status of a study.
+
+    The status of a study contains each worker that has claimed a trial of the study. It also contains each live worker
+    that is idle.
 
     Attributes
     ----------

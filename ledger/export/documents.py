@@ -8,9 +8,10 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import chain
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from sqlalchemy import Connection
 
@@ -19,6 +20,7 @@ from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns,
 from ledger.study.choices import choice_texts
 from ledger.text import printable
 
+_Page = TypeVar("_Page")
 _TRIAL = export_columns(TrialRow)
 # The name and the version of the json format that `ledger import` reads. The version increases when the keys of the
 # document change, or when the meaning of a key changes.
@@ -98,7 +100,7 @@ def write_csv(connection: Connection, study: StudyRow, output: TextIO, *, spread
     for name in _TRIAL:
         header += [f"{name}_{key}" for key in expanded[name]] if name in expanded else [name]
     writer = csv.writer(output, lineterminator="\n")
-    for page in chain([[header]], trials.cell_pages(connection, study.id, params, metrics)):
+    for page in chain([[header]], _read_ahead(trials.cell_pages(connection, study.id, params, metrics))):
         if spreadsheet:
             writer.writerows([None if cell is None else spreadsheet_text(cell) for cell in row] for row in page)
         else:
@@ -123,6 +125,18 @@ def spreadsheet_text(text: str) -> str:
     ("'=1+1", '-1.5', 'rbf')
     """
     return text if _NUMBER.fullmatch(text) else printable(_FORMULA.sub(r"\1'", text))
+
+
+def _read_ahead(pages: Iterator[_Page]) -> Iterator[_Page]:
+    """Yield the same pages. While the caller uses a page, a thread reads the next page.
+
+    The database and this process then work at the same time. Until the last page, only the thread uses the connection.
+    """
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(next, pages, None)
+        while (page := reading.result()) is not None:
+            reading = reader.submit(next, pages, None)
+            yield page
 
 
 def _trials(connection: Connection, study: StudyRow) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,9 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class EstimatorObjective:
-    """An objective that trains an estimator. The function `ledger.estimator` creates the objective.
+    """The settings of an objective that trains an estimator, as `ledger.estimator` returns them.
+
+    The worker that trains the estimator creates a `FittingObjective` from these settings.
 
     Attributes
     ----------

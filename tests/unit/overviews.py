@@ -9,8 +9,8 @@ from ledger.database.overview import (
     AttemptGroup,
     AttemptTimeline,
     IterationMean,
+    ProposalEnvironment,
     StudyOverview,
-    UsedEnvironment,
     timeline_of_attempts,
 )
 from ledger.database.rows import ProgressRow, TrialRow
@@ -35,7 +35,7 @@ def overview(ledger: StudySnapshot) -> StudyOverview:
     used = [iteration for iteration in ledger.iterations if iteration.environment]
     for environment, found in groupby(used, key=lambda iteration: iteration.environment):
         numbers = [iteration.number for iteration in found]
-        environments.append(UsedEnvironment(numbers[0], numbers[-1], environment))
+        environments.append(ProposalEnvironment(numbers[0], numbers[-1], environment))
     surrogates = [iteration.surrogate for iteration in ledger.iterations if iteration.surrogate is not None]
     return StudyOverview(
         at=ledger.at,

@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from moto.server import ThreadedMotoServer
 
 from ledger.errors import UsageError
 from ledger.settings import Settings
@@ -37,10 +38,28 @@ def read(store: Store, content: Content) -> bytes:
     return b"".join(checked(content, store.pieces(content)))
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The URL of an empty bucket, on a server of this process that speaks the protocol of S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield "s3://bucket"
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "folder":
         yield opened((tmp_path / "artifacts").as_uri())
+    elif request.param == "s3":
+        yield opened(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
     else:
         yield opened(f"memory://{tmp_path.name}")
         fsspec.filesystem("memory").store.clear()
@@ -120,6 +139,12 @@ def test_a_put_creates_no_bucket_and_no_remote_folder(tmp_path):
     content = content_of(DATA)
     store.put(content, io.BytesIO(DATA))
     assert read(store, content) == DATA
+
+
+def test_a_put_into_a_missing_bucket_says_so(bucket):
+    store = opened(f"{bucket}-of-nobody/artifacts")
+    with pytest.raises(StoreError, match="the store s3://bucket-of-nobody/artifacts cannot keep the content: .*bucket"):
+        store.put(content_of(DATA), io.BytesIO(DATA))
 
 
 def test_what_a_killed_writer_left_goes_with_the_content(tmp_path):
