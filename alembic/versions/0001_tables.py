@@ -962,9 +962,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("study_id", "trial", name=op.f("cancellation_pkey")),
         schema="ledger",
-        comment="One row for each cancelled trial that has not ended yet, because another session had locked the "
-        "trial's row. The trial ends when its worker next calls the database, or when a manager finds that "
-        "the row is no longer locked.",
+        comment="One row for each trial that a user cancelled while another session had locked the trial's row. The "
+        "trial ends when its worker next calls the database, or when a manager finds that the row is no longer "
+        "locked.",
     )
     op.create_table(
         "code_version",

@@ -2,7 +2,7 @@
 
 Only the file sql/functions/bounds.sql defines the bounds. This module reads the bounds from the file
 sql/functions/bounds.sql. A client in Python checks the bounds of a value before the client sends the value. The SQL
-functions of the ledger check the same bounds for every client (sql/functions/faults.sql).
+functions in sql/functions/faults.sql also check these bounds. Therefore the bounds apply to clients in any language.
 """
 
 import json

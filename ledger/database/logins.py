@@ -137,7 +137,7 @@ def add(
             )
         if found := [known for known in all_of(connection) if known.name == name]:
             rights = " and ".join(KINDS[known.kind] for known in found)
-            way_out = "drop the role in psql by `drop role`"
+            way_out = "drop the role in psql with `drop role`"
             if found[0].is_removable:
                 way_out = f"remove this login by `ledger access remove {name}`"
             raise LedgerError(

@@ -594,7 +594,6 @@ cancellation = Table(
         ondelete="CASCADE",
         name="cancellation_trial_fkey",
     ),
-    comment="One row for each cancelled trial that has not ended yet, because another session had locked the trial's "
-    "row. The trial ends when its worker next calls the database, or when a manager finds that the row is no "
-    "longer locked.",
+    comment="One row for each trial that a user cancelled while another session had locked the trial's row. The trial "
+    "ends when its worker next calls the database, or when a manager finds that the row is no longer locked.",
 )

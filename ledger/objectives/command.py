@@ -136,9 +136,9 @@ def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) 
     fixed_arguments(template.arguments, permissions.patterns)
     if shutil.which(template.program) is None:
         raise LedgerError(
-            f"this machine has no program {show(template.program)} for the command of the study: install the program,"
-            " put its folder on PATH, or (for a relative path) start the worker in the folder to which the path is"
-            " relative"
+            f"this machine has no program {show(template.program)} for the command of the study: install the program"
+            " or add its folder to PATH; if the command has a relative path, start the worker in the folder that"
+            " contains the path"
         )
     permissions.remove_leftovers()
     return CommandObjective(template, params_as, permissions)

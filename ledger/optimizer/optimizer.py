@@ -133,8 +133,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
       the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
-      categorical and small integer dimensions, `ask` changes the value of one dimension of a candidate at a time. `ask`
-      rounds each refined candidate to valid values, and then computes the acquisition function again.
+      categorical and small integer dimensions, `ask` tries other values in one dimension of a candidate at a time.
+      `ask` rounds each refined candidate to valid values, and then computes the acquisition function again.
     - By default, EI and PI include every improvement of the loss. In skopt, EI and PI include only improvements of more
       than 0.01 by default. If an improvement of 0.01 is improbable at all points, skopt proposes random points.
     - A GP's kernel has a weak prior, which `GaussianProcessRegressor` describes. With the weak prior, a GP needs fewer

@@ -87,8 +87,8 @@ begin
         order by trial.source <> 'enqueued', trial.iteration, trial.number
         limit wanted * workers) as pending;
     end if;
-    -- The query stores the numbers of the trials in an array, because a subquery with "limit" and "for update" can
-    -- return more rows than its limit. The query compares the state with a literal instead of a parameter, because a
+    -- A subquery with "limit" and "for update" can return more rows than its limit. Therefore this query stores the
+    -- numbers of the trials in an array. The query compares the state with a literal instead of a parameter, because a
     -- generic plan with a parameter could not use the index of pending trials. After the release of a trial, no worker
     -- can claim the trial until the pause ends. If the remaining time until `available_at` is longer than the whole
     -- pause, the database's clock was set back after the release. If the remaining time is longer than the pause, a

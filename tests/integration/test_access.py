@@ -330,7 +330,7 @@ def test_only_a_login_that_the_command_added_is_removed(ledger, access, name):
         code, _, error = access("add", name, "--as", "worker")
         assert (code, error.count("\n")) == (1, 1)
         assert f"the login {name} exists already with the rights of ledger_reader" in error
-        assert "choose another name, or drop the role in psql by `drop role`" in error
+        assert "choose another name, or drop the role in psql with `drop role`" in error
         code, _, error = access("remove", name)
         assert code == 1
         assert f"the role {name} was not removed, because `ledger access add` did not make this role" in error

@@ -318,10 +318,10 @@ def _changed(before: CodePart, now: CodePart) -> str:
 
 
 def _is_optional(part: CodePart) -> bool:
-    """Return whether the part may be missing from the recorded code or from the present code.
+    """Return whether the ledger accepts that the recorded code or the present code does not contain the part.
 
-    A file of a command may be missing, because the program of the command may create the file later. A file of a
-    command may also be missing, because a worker's pattern of allowed commands may omit the file.
+    The code can lack a file of a command for two reasons: the program of the command creates the file later, or a
+    worker's pattern of allowed commands omits the file.
     """
     return part.kind == "command file"
 

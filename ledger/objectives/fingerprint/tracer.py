@@ -225,7 +225,7 @@ class CodeTracer:
             self.packages.add(name.partition(".")[0])
         elif not attributes:
             # The user's code passes the module object to other code, such as a function of a package. The called
-            # function may use any part of the user's module.
+            # function can use any part of the user's module.
             self._file(name)
         else:
             self._variable(vars(module), attributes[0], {attributes[1:]})
