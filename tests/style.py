@@ -49,6 +49,7 @@ WORDS = {
 # A module's docstring is a noun phrase or a sentence; it does not begin as a question.
 QUESTIONS = ("How", "What", "When", "Where", "Whether", "Which", "Who", "Whose", "Why")
 LONGEST_TEST_NAME = 70
+LONGEST_MODULE = 600
 
 # Between two words of a phrase: spaces, an underscore in a name, or the end of a line, a comment's mark or quotes.
 _GAP = r"(?:_|(?:[\s\"'#*>-]|(?<=\s)f(?=[\"']))+)"
@@ -116,6 +117,8 @@ def hits(path: str, text: str) -> list[Hit]:
     found = list(_words(path, text))
     if path.endswith(".py"):
         found += _module_docstring(path, text)
+    if PurePosixPath(path).is_relative_to("ledger") and (lines := len(text.splitlines())) > LONGEST_MODULE:
+        found.append(Hit(path, lines, f"{lines} lines", f"divide the module: it may have {LONGEST_MODULE} lines"))
     if PurePosixPath(path).name.startswith("test_"):
         found += _test_names(path, text)
     return sorted(found)

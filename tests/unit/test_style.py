@@ -61,6 +61,12 @@ def test_a_test_name_of_more_than_70_characters_is_found():
     assert style.hits("code.py", f"def {longest}a():\n    pass") == []
 
 
+def test_a_module_of_more_than_600_lines_is_found():
+    assert hits("ledger/long.py", "x = 1\n" * 600) == []
+    assert hits("tests/long.py", "x = 1\n" * 601) == []
+    assert [hit.text for hit in hits("ledger/long.py", "x = 1\n" * 601)] == ["601 lines"]
+
+
 def test_each_word_has_a_way_out_that_is_none_of_the_words():
     for phrase, advice in style.WORDS.items():
         assert style.hits("page.md", re.sub(r"\((\w+)[^)]*\)", r"\1", phrase)), phrase
