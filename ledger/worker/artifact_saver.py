@@ -61,7 +61,7 @@ class ArtifactSaver:
         self._next: _Statement | _Upload | None = None
         # Whether the database may have executed the statement before, because its answer was lost.
         self._is_repeated = False
-        # Threads that still write an artifact that nobody awaits any more.
+        # Threads that still write an artifact after the saver has stopped waiting for them.
         self._abandoned: list[_Upload] = []
         self.due_at = math.inf
 

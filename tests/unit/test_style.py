@@ -62,9 +62,9 @@ def test_a_test_name_of_more_than_70_characters_is_found():
 
 
 def test_a_module_of_more_than_600_lines_is_found():
-    assert hits("ledger/long.py", "x = 1\n" * 600) == []
-    assert hits("tests/long.py", "x = 1\n" * 601) == []
-    assert [hit.text for hit in hits("ledger/long.py", "x = 1\n" * 601)] == ["601 lines"]
+    assert style.hits("ledger/long.py", "x = 1\n" * 600) == []
+    assert style.hits("tests/long.py", "x = 1\n" * 601) == []
+    assert [hit.text for hit in style.hits("ledger/long.py", "x = 1\n" * 601)] == ["601 lines"]
 
 
 def test_each_word_has_a_way_out_that_is_none_of_the_words():
