@@ -5,8 +5,9 @@
 --     the rows of artifacts that no worker can save any more, because the claim of the attempt is not valid. One call
 --     discards at most 1000 contents, and deletes at most about 256 MB of the ledger itself, because a call must end
 --     within the time limit of a statement. A caller repeats the call until the answer is 0.
--- The answer is the number of discarded contents. The function never waits for a lock of another session, and leaves locked contents to the next call. The function does
--- nothing with the isolation level repeatable read or serializable, because an old snapshot could hide an artifact.
+-- The answer is the number of discarded contents. The function never waits for a lock of another session, and leaves
+-- locked contents to the next call. The function does nothing with the isolation level repeatable read or serializable,
+-- because an old snapshot could hide an artifact.
 create or replace function ledger.discard_contents(contents uuid[] default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
