@@ -63,8 +63,8 @@ class FolderStore:
                 _sync(self._folder.parent)
             if not target.parent.exists():
                 target.parent.mkdir(exist_ok=True)
-                # All users of a shared folder must be able to write into its subfolders. The umask of the first writer must
-                # not prevent this.
+                # All users of a shared folder write into its subfolders. The umask of the first writer must not
+                # prevent this.
                 with suppress(PermissionError):
                     target.parent.chmod(stat.S_IMODE(self._folder.stat().st_mode))
                 _sync(self._folder)
