@@ -744,8 +744,8 @@ def upgrade() -> None:
             "deadline_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the current attempt times out; null without a time limit, and until the training "
-            "starts.",
+            comment="Time when the current attempt times out; null if the trial has no time limit, or if the "
+            "training has not started.",
         ),
         sa.Column(
             "finished_at",

@@ -112,7 +112,7 @@ def upgrade() -> None:
             "content",
             postgresql.UUID(),
             nullable=True,
-            comment="Id of the content; null until the artifact is saved, and after its removal.",
+            comment="Id of the content; null before the artifact is saved, and after the artifact is removed.",
         ),
         sa.Column(
             "uploading",

@@ -81,7 +81,7 @@ artifact = Table(
         "content",
         UUID(as_uuid=True),
         ForeignKey("ledger.artifact_content.id"),
-        comment="Id of the content; null until the artifact is saved, and after its removal.",
+        comment="Id of the content; null before the artifact is saved, and after the artifact is removed.",
     ),
     Column(
         "uploading",

@@ -76,7 +76,7 @@ LOCK_AGE = STATEMENT_SECONDS
 # Number of seconds after which the function `warnings` reports that a session waits for a lock.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
-_CONSEQUENCE = "so PostgreSQL cannot remove the rows that were deleted or updated since then"
+_CONSEQUENCE = "so PostgreSQL cannot remove the old versions of rows that were deleted or updated since then"
 
 
 @dataclass(frozen=True)

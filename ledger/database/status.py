@@ -74,7 +74,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True)
 class Improvement:
-    """A complete trial that has a better value than all complete trials with a lower number."""
+    """A complete trial that improved the best value: its value is better than those of all earlier complete trials."""
 
     trial: int
     value: float
@@ -120,7 +120,7 @@ class StudyStatus:
     best : mapping or None
         Number, iteration, loss, value, metric and score of the complete trial with the lowest loss.
     improvements : sequence of Improvement
-        The complete trials that have a better value than all complete trials with a lower number. If a study has more
+        The complete trials that improved the best value, in the order of their numbers. If a study has more
         than 1,000 improvements, the sequence contains a selection that includes the first and the last improvement.
     last_complete : int or None
         The highest number of a complete trial. The convergence curve ends at the trial `last_complete`.

@@ -48,7 +48,7 @@ class StudyCurve:
     best : TrialRow or None
         The complete trial with the lowest loss.
     by_trial : sequence of Improvement
-        The complete trials that have a better value than all complete trials with a lower number. If a study has many
+        The complete trials that improved the best value, in the order of their numbers. If a study has many
         improvements, the sequence contains only a selection of the improvements.
     by_time : sequence of TimedImprovement
         The complete trials that have a better value than all trials that ended earlier. If the study has more than

@@ -433,7 +433,8 @@ trial = Table(
     ),
     moment(
         "deadline_at",
-        comment="Time when the current attempt times out; null without a time limit, and until the training starts.",
+        comment="Time when the current attempt times out; null if the trial has no time limit, or if the training has "
+        "not started.",
     ),
     moment("finished_at", comment="Time when the trial ended; null until the trial has ended."),
     Column(

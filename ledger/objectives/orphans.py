@@ -43,7 +43,7 @@ class OrphanReaper:
         self._others: set[int] | None = None
 
     def begin(self) -> None:
-        """Start to adopt the processes that descendants of this process detach.
+        """Make this process the new parent of each process that a descendant of this process detaches.
 
         Call this method before the child starts.
         """

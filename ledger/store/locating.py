@@ -69,7 +69,10 @@ ledger sees the URL: put the credentials into the environment
     if store == LEDGER:
         return None
     if not store or "::" in store or not store.isprintable():
-        raise UsageError(f"--store {show(store)} is no folder and no URL: write /data/artifacts, s3://bucket or ledger")
+        raise UsageError(
+            f"--store {show(store)} is no folder and no URL: give a folder such as /data/artifacts, a URL such as"
+            " s3://bucket/folder, or the word ledger"
+        )
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", store)
     if scheme is None:
         url = Path(store).absolute().as_uri()

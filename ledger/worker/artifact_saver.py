@@ -191,8 +191,8 @@ class ArtifactSaver:
         else:
             _check(word)
         word = yield artifact_protocol.save, held, name, digest
-        # If the claim is not valid, a manager may already have forgotten the content. After a lost answer, the content
-        # may belong to a saved artifact.
+        # If the claim is not valid, a manager may already have forgotten the content. If the
+        # connection failed before an earlier answer arrived, the content may belong to a saved artifact.
         if word in ("stale", "unknown") and upload is not None and not self._is_repeated:
             upload.remove()
         _check(word)

@@ -38,7 +38,7 @@ from typing import Any
 from ledger.worker.artifact_messages import REPLY
 from ledger.worker.outcome import LARGEST_ANSWER, MalformedAnswerError
 
-# A token is the number of a job. A token permits the trainer to start the job with the token's number.
+# A token is the number of a job, and permits the trainer to start this job.
 _TOKEN = struct.Struct("=Q")
 # A write of `_PIPE_ROOM` bytes to an empty pipe does not block.
 _PIPE_ROOM = select.PIPE_BUF

@@ -3,7 +3,7 @@
 --   saved: the function saved the artifact.
 --   already: an earlier call saved this artifact with the same SHA-256.
 --   unbegun: the worker is not writing an artifact with this name and this SHA-256.
---   stale, unknown: the claim is not valid, as for ledger.complete.
+--   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
 create or replace function ledger.save_artifact(study_id int, trial int, claim uuid, name text, sha256 text)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

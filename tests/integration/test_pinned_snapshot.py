@@ -73,7 +73,8 @@ def test_a_pinned_snapshot_breaks_no_trial_and_is_named(url, db, connection, che
     assert "PostgreSQL cannot remove dead rows" in error
     (line,) = lines
     assert line.startswith(f"warning: session {pid} (forgotten notebook, user ")
-    assert "so PostgreSQL cannot remove the rows that were deleted or updated since then (ledger.trial has " in line
+    assert "so PostgreSQL cannot remove the old versions of rows that were deleted or updated since then (" in line
+    assert "(ledger.trial has " in line
     assert f"its state is idle in transaction: end the session by `select pg_terminate_backend({pid})`" in line
 
     whole = "select count(*), count(distinct trial), count(*) filter (where outcome = 'complete') from ledger.attempt"

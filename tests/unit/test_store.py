@@ -143,7 +143,9 @@ def test_a_put_creates_no_bucket_and_no_remote_folder(tmp_path):
 
 def test_a_put_into_a_missing_bucket_says_so(bucket):
     store = opened(f"{bucket}-that-is-missing/artifacts")
-    with pytest.raises(StoreError, match="the store s3://bucket-that-is-missing/artifacts cannot keep the content: .*bucket"):
+    with pytest.raises(
+        StoreError, match="the store s3://bucket-that-is-missing/artifacts cannot keep the content: .*bucket"
+    ):
         store.put(content_of(DATA), io.BytesIO(DATA))
 
 
