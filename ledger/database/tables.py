@@ -239,12 +239,7 @@ manager = Table(
     Column(
         "study_id", Integer, ForeignKey("ledger.study.id", ondelete="CASCADE"), primary_key=True, comment="The study."
     ),
-    Column(
-        "claim",
-        UUID(as_uuid=True),
-        nullable=False,
-        comment="Random secret of the manager that holds the study.",
-    ),
+    Column("claim", UUID(as_uuid=True), nullable=False, comment="Random secret of the manager that holds the study."),
     Column("name", Text, nullable=False, comment="Name of the manager, made of host, process id and random digits."),
     Column(
         "backend_pid",
@@ -499,7 +494,8 @@ trial = Table(
     ),
     Index("trial_best", "study_id", "loss", "number", postgresql_where=text("state = 'complete'")),
     # The query for the list of workers counts the complete trials of each live worker. The query for the list of
-    # failures reads the latest failures.
+    # failures reads the latest failures. A list of failed or cancelled trials reads the index `trial_no_success`.
+    Index("trial_no_success", "study_id", "state", "number", postgresql_where=text("state in ('failed', 'cancelled')")),
     Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
     Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),
     Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
-from sqlalchemy import Connection, DateTime, select, text, tuple_
+from sqlalchemy import Connection, DateTime, bindparam, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, views
@@ -89,7 +89,8 @@ def pages(
     """
     chosen = rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number)
     if state is not None:
-        chosen = chosen.where(_trials.c.state == state)
+        # With a parameter, a generic plan could not use an index of trials in one state.
+        chosen = chosen.where(_trials.c.state == bindparam("state", state, literal_execute=True))
     left = limit
     while left is None or left > 0:
         wanted = size if left is None else min(size, left)
@@ -303,7 +304,8 @@ def last_failed(connection: Connection, study_id: int) -> TrialRow | None:
             connection,
             TrialRow,
             rows_of(TrialRow)
-            .where(_trials.c.study_id == study_id, _trials.c.state == "failed")
+            # With a parameter instead of the literal, a generic plan could not use the index of failed trials.
+            .where(_trials.c.study_id == study_id, text("state = 'failed'"))
             .order_by(_trials.c.number.desc())
             .limit(1),
         )
