@@ -230,7 +230,7 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     if trial.lost < lost:
         yield f"the trial's row records {trial.lost} lost attempts, but {lost} attempts were lost"
     if trial.lost and all(outcome is None for outcome in outcomes):
-        yield f"the trial's row records {trial.lost} lost attempts, but no attempt has ended"
+        yield f"the trial's row records {trial.lost} lost attempts, but none of the trial's attempts has ended"
     for attempt in attempts:
         if (attempt.outcome is None) != (attempt.ended_at is None):
             yield f"attempt {attempt.number} has the outcome {attempt.outcome}, but `ended_at` is {attempt.ended_at}"
@@ -468,9 +468,9 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, the record of an iteration contains the numbers of the trials whose end the manager has detected
-    since the previous iteration. The function compares the recorded trial numbers, the budget and the study's state
-    with the study's trials.
+    In steady mode, a manager looks for ended trials between two iterations. The record of an iteration contains the
+    numbers of the trials that the manager has found. The function compares these numbers, the budget and the study's
+    state with the study's trials.
     """
     row = ledger.study
     seen: set[int] = set()

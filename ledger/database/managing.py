@@ -40,8 +40,8 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials whose end the manager has detected since the previous iteration. In
-        batch mode, None.
+        In steady mode, the ended trials that the manager has found since the previous iteration, as trial numbers.
+        In batch mode, None.
     batch_size : int or None
         The study's batch size at the time when the manager chose the number of points. If the study's current batch
         size differs from `batch_size`, the ledger refuses the batch. None disables the check of the batch size.

@@ -82,8 +82,8 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the numbers of the trials whose end the manager has detected since the previous
-    iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
+    In steady mode, `seen` contains the ended trials that the manager has found since the previous iteration, as trial
+    numbers. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
     `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
     had when the optimizer proposed the iteration.
 

@@ -84,7 +84,7 @@ def gather(
             history.finished.append(finished)
     if not history.finished:
         why = f": the first of {len(history.left_out)} errors is {history.left_out[0]}" if history.left_out else ""
-        raise UsageError(f"{place}: no finished trial can be imported{why}")
+        raise UsageError(f"{place}: the ledger can import none of the finished trials{why}")
     return history
 
 

@@ -22,7 +22,7 @@ from ledger.database.managing import ClaimedStudy, ProposedBatch, StudyState
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.logs import log_event
-from ledger.manager.artifact_keeper import ArtifactKeeper
+from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import StudyHistory
 from ledger.manager.policy import ProposalPolicy, ProposalRequest, StudyEnd
@@ -109,7 +109,7 @@ class StudyManager:
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
-        self._artifacts = ArtifactKeeper(connection, self._row, self._study.limits.keep_artifacts, store)
+        self._artifacts = ArtifactCleaner(connection, self._row, self._study.limits.keep_artifacts, store)
         self._is_paused = self._is_locked = False
         # The last result of the SQL function `ledger.stop`, and the time of the function's next call. A monotonic clock
         # measures the time.

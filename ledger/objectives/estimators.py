@@ -150,7 +150,7 @@ class EstimatorBuilder:
         return estimator
 
     def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
-        """Check that the estimator suits the task, and accepts the fixed parameters and the points of a search space.
+        """Check that the estimator suits the task, and that it accepts the fixed parameters and the points of a space.
 
         Parameters
         ----------

@@ -61,7 +61,7 @@ NOT_USABLE = {
     ),
     **dict.fromkeys(
         words("f1_samples jaccard_samples precision_samples recall_samples"),
-        "this metric needs rows with several labels, but each row of the data has only one class",
+        "this metric needs several labels for each row, but the data has one label for each row",
     ),
     "positive_likelihood_ratio": "this metric has no upper bound, so the ledger cannot compute a loss",
 }

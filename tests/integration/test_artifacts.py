@@ -18,7 +18,7 @@ from ledger.database.bounds import ARTIFACT_PIECE, LARGEST_KEPT_ARTIFACT, MOST_A
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError
-from ledger.manager.artifact_keeper import ArtifactKeeper
+from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.settings import Settings
 from ledger.store import Content, opened
 from tests.integration.ledgers import make_study, take
@@ -530,7 +530,7 @@ def test_a_manager_deletes_replaced_contents_from_its_store_alone(db, connection
         if url == store.url:
             store.put(Content(sha256(data), len(data), content), io.BytesIO(data))
         assert artifact_protocol.save(connection, held, "best.bin", sha256(data)) == "saved"
-    ArtifactKeeper(db, row, None, store.url).finish()
+    ArtifactCleaner(db, row, None, store.url).finish()
     assert [path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [b"last"]
     assert [content.store for content in artifacts.discarded(db)] == [STORE]
 
@@ -540,7 +540,7 @@ def test_a_store_that_fails_stops_no_manager(db, connection, caplog):
     held = take(connection)
     save(connection, held, "a", b"x", "nothing://bucket")
     artifacts.remove(db, row.id, saved(db)[0])
-    ArtifactKeeper(db, row, None, "nothing://bucket").finish()
+    ArtifactCleaner(db, row, None, "nothing://bucket").finish()
     assert "a removed artifact is still in its store: the store nothing://bucket cannot be opened" in caplog.text
     assert len(list(artifacts.discarded(db))) == 1
 

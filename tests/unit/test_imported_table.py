@@ -61,7 +61,7 @@ def test_the_losses_column_is_named_and_others_are_passed_by():
         ("C;kernel;loss\n", 'old.csv:1: parameter "C" has no column; the columns are separated by ";": use commas'),
         ("C,kernel,loss,C\n", 'old.csv:1: two columns are named "C"; rename one'),
         ("C,kernel,loss,note\n", 'old.csv:1: column "note" is neither a parameter of the study nor the loss'),
-        (HEADER, "old.csv: no finished trial can be imported"),
+        (HEADER, "old.csv: the ledger can import none of the finished trials"),
         (HEADER + "1,rbf,0.5\nmuch,rbf,0.5\n", "old.csv:3: parameter 'C': \"much\" is not a number in [0.001, 1000.0]"),
         (
             HEADER + "\n5000,rbf,0.5\n",
@@ -100,6 +100,7 @@ def test_unusable_rows_are_skipped_and_counted_if_asked():
     assert [reason.split(": ")[0] for reason in history.left_out] == [f"old.csv:{line}" for line in (3, 4, 5, 6)]
     assert "the parameters are the same as in trial 4 (pending) of study s" in history.left_out[3]
     with pytest.raises(
-        UsageError, match="old.csv: no finished trial can be imported: the first of 1 errors is old.csv:2: "
+        UsageError,
+        match="old.csv: the ledger can import none of the finished trials: the first of 1 errors is old.csv:2: ",
     ):
         read(HEADER + "1,poly,0.5\n", skip_unusable=True)

@@ -106,7 +106,7 @@ def test_a_metric_that_does_not_fit_the_task_or_the_weights_is_refused(metric, u
             '"r2" scores a regression, but the task is classification; use roc_auc, f1 or balanced_accuracy, or --task',
         ),
         ("rand_score", "svm", 2, '"rand_score" cannot be used: this metric scores a clustering'),
-        ("f1_samples", "svm", 2, '"f1_samples" cannot be used: this metric needs rows with several labels'),
+        ("f1_samples", "svm", 2, '"f1_samples" cannot be used: this metric needs several labels for each row'),
         ("top_k_accuracy", "xgb", 2, '"top_k_accuracy" is always 1 if the data have only two classes; use accuracy'),
         ("positive_likelihood_ratio", "xgb", 2, '"positive_likelihood_ratio" cannot be used: this metric has no'),
     ],

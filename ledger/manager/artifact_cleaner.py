@@ -25,7 +25,7 @@ LOOK_SECONDS = 10.0
 END_SECONDS = 10.0
 
 
-class ArtifactKeeper:
+class ArtifactCleaner:
     """Removes the artifacts of a study's beaten trials, and deletes discarded contents from the manager's store.
 
     A thread deletes the contents, so that a slow store delays no proposal. If the store fails, the contents wait for
@@ -62,7 +62,7 @@ class ArtifactKeeper:
         if self._kept is not None:
             removed = artifacts.remove_some_beaten(self._connection, self._study.id, self._kept)
             if removed:
-                # One call removes a limited number, so that the manager renews its lease between two calls.
+                # One call removes only some of the artifacts, because the manager must renew its lease between calls.
                 self._due_at = 0.0
                 message = f"study {self._study.name}: artifacts of beaten trials removed: {removed}"
                 log_event(_log, "artifacts", message, study=self._study.name, removed=removed)
