@@ -101,9 +101,9 @@ _TARGET = _TargetType()
 
 
 class StudyCommand(SectionedCommand):
-    """A click command with the options that define a study. The decorator `study_options` adds the options.
+    """A click command that creates a study. The words after ``--`` are the objective of the study.
 
-    If the user writes ``--``, the study runs the words after ``--`` as a command for each trial.
+    The decorator `study_options` adds the options that define the study.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from sklearn.base import clone
 
 @dataclass(frozen=True)
 class Fit:
-    """A function call that fits and scores an estimator on one split of the data.
+    """The function and the arguments with which `run` fits and scores an estimator on one split of the data.
 
     Attributes
     ----------

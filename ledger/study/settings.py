@@ -54,7 +54,7 @@ class AllowedTexts:
 
 @dataclass(frozen=True)
 class NamedCounts:
-    """A constraint that also allows words for a count. A word can stand for None, which means no limit.
+    """The constraint of a setting that is a count or one of several words. A word can mean None, which is no limit.
 
     Attributes
     ----------

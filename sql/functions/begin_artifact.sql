@@ -7,7 +7,7 @@
 --   stored: the ledger itself already keeps a complete content with the same SHA-256 and size, so the worker writes
 --     nothing. The function shares no content in a store, because the ledger cannot check that the store has the content.
 --   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
--- For the answers wanted and stored, the column content is the id of the content.
+-- If the answer is "wanted" or "stored", the column `content` is the id of the content.
 -- The function locks no content that another session has locked, and shares no content that another worker is still
 -- writing. So a worker that leaves a transaction open keeps no other worker waiting.
 create or replace function ledger.begin_artifact(
