@@ -419,10 +419,6 @@ def _write_everywhere(rng, count):
         os.write(written, b".")
 
 
-HOSTILE = sorted(name for name in globals() if name.startswith("hostile_"))
-CHANNEL = hostile_pipes.__name__
-
-
 def hostile_artifact_names(params, context):
     for name in ("../../a", "/etc/passwd", "a\nb", "\ud800", "", "x" * 10_000, None, Odd()):
         with suppress(Exception):
@@ -471,3 +467,7 @@ def hostile_artifact_in_a_fork(params, context):
         os._exit(0)
     os.waitpid(child, 0)
     return 1.0
+
+
+HOSTILE = sorted(name for name in globals() if name.startswith("hostile_"))
+CHANNEL = hostile_pipes.__name__
