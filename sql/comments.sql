@@ -22,6 +22,7 @@ begin
       ('ledger.source', 'ledger.sources'),
       ('ledger.report', 'ledger.reports'),
       ('ledger.artifact', 'ledger.artifacts'),
+      ('ledger.artifact', 'ledger.checkpoints'),
       ('ledger.study_annotation', 'ledger.studies')) as shown (of, view)
     join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped
     join pg_attribute as has on has.attrelid = shown.view and has.attname = shows.attname

@@ -34,6 +34,8 @@ begin
       ledger.begin_artifact,
       ledger.add_artifact_piece,
       ledger.save_artifact,
+      ledger.last_checkpoints,
+      ledger.checkpoint_bytes,
       ledger.revision
     to ledger_worker;
   end if;
@@ -88,6 +90,7 @@ begin
       ledger.record_code,
       ledger.remove_artifact,
       ledger.remove_beaten_artifacts,
+      ledger.remove_checkpoints,
       ledger.resume,
       ledger.retry,
       ledger.revision,
@@ -110,6 +113,7 @@ begin
       'ledger.artifacts, '
       'ledger.attempts, '
       'ledger.best_trials, '
+      'ledger.checkpoints, '
       'ledger.code_versions, '
       'ledger.convergence, '
       'ledger.counts, '

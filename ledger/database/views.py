@@ -59,7 +59,11 @@ code_versions = _view("code_versions", code_tables.code_version)
 sources = _view("sources", code_tables.source)
 artifacts = table(
     "artifacts",
-    *(column(each.name, each.type) for each in artifact_tables.artifact.columns if each.name != "uploading"),
+    *(
+        column(each.name, each.type)
+        for each in artifact_tables.artifact.columns
+        if each.name not in ("uploading", "step")
+    ),
     schema=tables.SCHEMA,
 )
 progress = table(

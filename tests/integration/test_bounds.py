@@ -644,7 +644,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 "discarded_at": draw(mostly(st.none(), moments)),
             }
             if add("artifact_content", content):
-                name = draw(mostly(st.just("model.bin"), texts))
+                name = draw(mostly(st.sampled_from(["model.bin", ".checkpoint-0", f".checkpoint-{10**15}"]), texts))
                 saved = {**facts, "content": content["id"], "saved_at": draw(moments)}
                 removed = {"content": None, "removed_at": draw(moments)} if draw(st.booleans()) else {}
                 add("artifact", {**of_attempt, "name": name, **saved, **removed})

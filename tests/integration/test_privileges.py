@@ -37,13 +37,24 @@ from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("annotations", "artifacts", "attempts", "best_trials", "code_versions", "convergence", "counts", "datasets"),
-    *("improvements", "iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals"),
+    *("annotations", "artifacts", "attempts", "best_trials", "checkpoints", "code_versions", "convergence", "counts"),
+    *(
+        "datasets",
+        "improvements",
+        "iteration_regret",
+        "iterations",
+        "managers",
+        "outcomes",
+        "parameters",
+        "progress",
+        "refusals",
+    ),
     *("regret", "reports", "sources", "studies", "trial_times", "trials", "utilisation", "workers"),
 }
 PROTOCOL = {
     *("claim", "heartbeat", "report", "complete", "fail", "release", "refuse", "accept", "announce", "dataset"),
     *("ended", "objective_code", "report_code", "revision", "begin_artifact", "add_artifact_piece", "save_artifact"),
+    *("last_checkpoints", "checkpoint_bytes"),
 }
 FUNCTIONS = {
     "ledger_manager": {
@@ -82,6 +93,7 @@ FUNCTIONS = {
             "record_code",
             "remove_artifact",
             "remove_beaten_artifacts",
+            "remove_checkpoints",
             "resume",
             "retry",
             "revision",
@@ -106,7 +118,7 @@ HIDDEN = {
     "trial": {"claim"},
     "attempt": {"claim"},
     "dataset": {"content"},
-    "artifact": {"uploading"},
+    "artifact": {"uploading", "step"},
 }
 # the name in the view of a column that has another name in the table
 RENAMED = {

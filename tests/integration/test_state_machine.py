@@ -155,6 +155,8 @@ class Histories(RuleBasedStateMachine):
         self.is_archived = False
         # the content of each artifact that was saved and not removed
         self.artifacts: dict[tuple[int, int, str], bytes] = {}
+        # the content of each kept checkpoint of a trial by its attempt and its step
+        self.checkpoints: dict[int, dict[tuple[int, int], bytes]] = {}
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
@@ -209,7 +211,7 @@ class Histories(RuleBasedStateMachine):
 
     def say_anything(self, data: st.DataObject) -> None:
         words = [self.heartbeat, self.report, self.complete, self.fail, self.release, self.refuse, self.claim_again]
-        words += [self.a_claim_that_never_was, self.save_artifact]
+        words += [self.a_claim_that_never_was, self.save_artifact, self.keep_checkpoint]
         for _ in range(data.draw(st.integers(1, 4))):
             attempt = data.draw(st.sampled_from(list(self.attempts.values())))
             data.draw(st.sampled_from(words))(attempt, data)
@@ -317,8 +319,26 @@ class Histories(RuleBasedStateMachine):
 
     def save_artifact(self, attempt: Attempt, data: st.DataObject) -> None:
         """Save an artifact, or be interrupted after any call."""
-        _trial, mine = self.of(attempt)
         name, content = data.draw(st.sampled_from("ab")), data.draw(st.sampled_from([b"", b"x", b"y"]))
+        if self.save(attempt, name, content, data):
+            self.artifacts[attempt.held.trial, attempt.held.attempt, name] = content
+
+    def keep_checkpoint(self, attempt: Attempt, data: st.DataObject) -> None:
+        """Keep a checkpoint, or be interrupted after any call. A trial keeps its last two checkpoints."""
+        step, content = data.draw(st.integers(0, 4)), data.draw(st.sampled_from([b"", b"x", b"z"]))
+        number, name = attempt.held.attempt, f".checkpoint-{step}"
+        kept = self.checkpoints.setdefault(attempt.held.trial, {})
+        reached = [known for at, known in kept if at == number]
+        if self.of(attempt)[1] and step < max(reached, default=0):
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match="already has a checkpoint of step"):
+                artifact_protocol.begin(self.connection, attempt.held, name, "0" * 64, 0, None)
+        elif self.save(attempt, name, content, data):
+            kept[number, step] = content
+            self.checkpoints[attempt.held.trial] = dict(sorted(kept.items())[-2:])
+
+    def save(self, attempt: Attempt, name: str, content: bytes, data: st.DataObject) -> bool:
+        """Begin to save an artifact, and return whether the ledger has saved the artifact."""
+        _trial, mine = self.of(attempt)
         digest = hashlib.sha256(content).hexdigest()
         calls = data.draw(st.sampled_from([1, 2, 3, 3, 3]))
         answer, _ = artifact_protocol.begin(self.connection, attempt.held, name, digest, len(content), None)
@@ -326,14 +346,15 @@ class Histories(RuleBasedStateMachine):
             assert answer == "stale"
             assert artifact_protocol.add_piece(self.connection, attempt.held, name, 0, b"x") == "stale"
             assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "stale"
-            return
+            assert artifact_protocol.last_checkpoints(self.connection, attempt.held) == []
+            return False
         assert answer in ("wanted", "stored")
         if calls > 1 and answer == "wanted" and content:
             word = artifact_protocol.add_piece(self.connection, attempt.held, name, 0, content)
             assert word in ("recorded", "already")
         if calls > 2:
             assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "saved"
-            self.artifacts[attempt.held.trial, attempt.held.attempt, name] = content
+        return calls > 2
 
     @precondition(lambda self: self.artifacts)
     @rule(data=st.data())
@@ -358,6 +379,15 @@ class Histories(RuleBasedStateMachine):
         for key in list(self.artifacts):
             if rows[key[0]].finished_at is not None and key[0] not in best:
                 del self.artifacts[key]
+
+    @precondition(lambda self: self.checkpoints)
+    @rule()
+    def a_manager_removes_the_checkpoints_of_ended_trials(self) -> None:
+        while artifacts.remove_some_checkpoints(self.db, self.study.id):
+            pass
+        for number in list(self.checkpoints):
+            if not self.trials[number].is_open:
+                del self.checkpoints[number]
 
     def saved_artifacts(self) -> list[ArtifactRow]:
         return [row for row in artifacts.of_study(self.db, self.study.id) if row.removed_at is None]
@@ -679,6 +709,17 @@ class Histories(RuleBasedStateMachine):
             if row.content is not None
         }
         assert rows == self.artifacts
+
+    @invariant()
+    def the_last_checkpoints_of_each_trial_are_read_whole(self) -> None:
+        rows = self.connection.execute("select trial, attempt, step, content from ledger.checkpoints").fetchall()
+        found: dict[int, dict[tuple[int, int], bytes]] = {}
+        for trial, number, step, content in rows:
+            found.setdefault(trial, {})[number, step] = b"".join(artifacts.pieces(self.db, content))
+        # a person who discards contents also removes the checkpoints of ended trials
+        for trial, kept in self.checkpoints.items():
+            assert found.get(trial, {}) in ([kept] if self.trials[trial].is_open else [kept, {}])
+        assert found.keys() <= self.checkpoints.keys()
 
     @invariant()
     def what_has_ended_does_not_change(self) -> None:
