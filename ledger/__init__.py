@@ -6,9 +6,9 @@ program, and the function `estimator` returns an objective that trains an estima
 control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
 program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
 returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `compare`
-compares studies, and returns a `StudyComparison`. A
-`StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for each study. An
-objective may take a `Context` as its second argument. A `LedgerError` is an exception with a message for the user. A
+compares studies, and returns a `StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup`
+contains a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `Checkpoint` is
+the state of a training, which `Context.restore` returns. A `LedgerError` is an exception with a message for the user. A
 `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
 that reports an invalid request, such as an invalid argument. A type checker can use the types `SearchSpace`,
 `OptimizerOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
@@ -26,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "AskedTrial",
+    "Checkpoint",
     "ComparedStudy",
     "Context",
     "EstimatorObjective",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from ledger.background import RunningSearch
     from ledger.comparison import StudyComparison, compare
     from ledger.errors import LedgerError, StudyFailedError, UsageError
+    from ledger.objectives.checkpointing import Checkpoint
     from ledger.objectives.context import Context
     from ledger.one_call import maximize, minimize
     from ledger.report.comparison import ComparedStudy, StudyGroup
@@ -80,6 +82,7 @@ else:
     _MODULES = {
         "Artifact": "ledger.artifacts",
         "AskedTrial": "ledger.asking",
+        "Checkpoint": "ledger.objectives.checkpointing",
         "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",
         "EstimatorObjective": "ledger.study.estimator",

@@ -68,7 +68,7 @@ def report(context: "Context", value: Any, step: Any) -> None:
 
     The docstring of `Context.report` describes the parameters.
     """
-    number, at = _real("value", value), _step(step)
+    number, at = _real("value", value), checked_step("report", step)
     receiver = _receiver
     if receiver is None:
         if os.environ.get(INSIDE):
@@ -96,12 +96,21 @@ def _real(name: str, value: Any) -> float:
         return math.nan
 
 
-def _step(step: Any) -> int:
+def checked_step(of: str, step: Any) -> int:
+    """Return the step of a report or of a checkpoint as an integer. `of` names what has the step.
+
+    Raises
+    ------
+    TypeError
+        The step is not an integer.
+    ValueError
+        The step is less than 0 or larger than `LARGEST_STEP`.
+    """
     if isinstance(step, bool) or not isinstance(step, numbers.Integral):
-        raise TypeError(f"the step of the report is {show(step)}, which is not an integer: report an integer from 0")
+        raise TypeError(f"the step of the {of} is {show(step)}, which is not an integer: give an integer from 0")
     number = int(step)
     if not 0 <= number <= LARGEST_STEP:
-        raise ValueError(f"the step of the report is {show(number)}: report an integer from 0 to {LARGEST_STEP}")
+        raise ValueError(f"the step of the {of} is {show(number)}: give an integer from 0 to {LARGEST_STEP}")
     return number
 
 

@@ -48,6 +48,8 @@ _READ_SIZE = 1 << 16
 _READS = 16
 # If reports wake the supervisor, at least `REPORT_SECONDS` seconds lie between two wake-ups.
 REPORT_SECONDS = 0.2
+# Key of the message that the worker has received a request to stop.
+_LEAVE = "leave"
 # Largest number of unsent bytes before another reply.
 _MOST_UNSENT = 1 << 20
 
@@ -80,6 +82,8 @@ class SupervisorChannel:
         # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
         # pair.
         self._is_broken = False
+        # Whether the supervisor has asked the trainer to leave.
+        self._has_asked = False
         # The received bytes of an answer whose end has not arrived yet.
         self._partial = bytearray()
         self.has_more = False
@@ -139,6 +143,13 @@ class SupervisorChannel:
             raise MalformedAnswerError("the trainer does not read the replies to its messages")
         self._unsent += json.dumps({REPLY: content}).encode() + b"\n"
         self._send_rest()
+
+    def ask_to_leave(self) -> None:
+        """Tell the trainer once that the worker has received a request to stop."""
+        if not self._has_asked:
+            self._has_asked = True
+            self._unsent += json.dumps({_LEAVE: True}).encode() + b"\n"
+            self._send_rest()
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
         """Permit the trainer to start the jobs with the given numbers.
@@ -235,6 +246,10 @@ class TrainerChannel:
 
     Attributes
     ----------
+    replies : queue.SimpleQueue
+        The replies of the supervisor to messages about artifacts and checkpoints.
+    should_leave : threading.Event
+        An event that is set when the worker has received a request to stop.
     at_end : callable
         Function that a thread calls after the end of the supervisor and before the end of the trainer process.
     """
@@ -247,6 +262,7 @@ class TrainerChannel:
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.should_leave = threading.Event()
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
@@ -345,6 +361,8 @@ class TrainerChannel:
                 received = json.loads(line)
                 if REPLY in received:
                     self.replies.put(received[REPLY])
+                elif _LEAVE in received:
+                    self.should_leave.set()
                 else:
                     self._batches.put(received)
         # The supervisor has ended, so no process needs the results of the jobs.

@@ -175,7 +175,7 @@ class ClaimedTrials:
         can claim the trial during a pause (`ledger.release_pause`). The ledger does not count a released attempt as
         failed or lost.
         """
-        self._write_reports(call)
+        self.write_reports(call)
         waiting = list(self._unfinished)[self._in_trainer :]
         if not waiting:
             return
@@ -203,7 +203,7 @@ class ClaimedTrials:
         separate statement writes each failure. If the database refuses a result, the attempt fails with the reason of
         the refusal.
         """
-        self._write_reports(call)
+        self.write_reports(call)
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
@@ -226,14 +226,7 @@ class ClaimedTrials:
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
-    def _add_reports(self, reports: Sequence[Report]) -> None:
-        """Keep reports of the first unfinished trial in memory."""
-        if self._reports and self._reports[-1][0] is self._unfinished[0]:
-            self._reports[-1][1].extend(reports)
-        elif reports:
-            self._reports.append((self._unfinished[0], list(reports)))
-
-    def _write_reports(self, call: Call) -> None:
+    def write_reports(self, call: Call) -> None:
         """Write the reports to the ledger, from the oldest to the newest."""
         while self._reports:
             trial, reports = self._reports[0]
@@ -250,6 +243,13 @@ class ClaimedTrials:
                 del reports[:MOST_REPORTS_OF_CALL]
             if not reports or trial.claim in self._gone:
                 del self._reports[0]
+
+    def _add_reports(self, reports: Sequence[Report]) -> None:
+        """Keep reports of the first unfinished trial in memory."""
+        if self._reports and self._reports[-1][0] is self._unfinished[0]:
+            self._reports[-1][1].extend(reports)
+        elif reports:
+            self._reports.append((self._unfinished[0], list(reports)))
 
     def _complete(self, results: Sequence[tuple[ClaimedTrial, AttemptOutcome]], call: Call) -> None:
         """Write results to the ledger in one statement."""

@@ -127,9 +127,9 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    content : AttemptOutcome, LoadedCode, Report, ArtifactAnnouncement or ArtifactPiece
+    content : AttemptOutcome, LoadedCode, Report or ArtifactMessage
         The content is the outcome of the job, the code of the loaded objective, a report of the objective, or a message
-        about an artifact that the objective saves. The job has ended only if the content is an outcome.
+        about an artifact or a checkpoint. The job has ended only if the content is an outcome.
     """
 
     job: int

@@ -339,14 +339,15 @@ class Supervisor:
             trials.keep_reports(self._trainer.take_reports())
             for message in self._trainer.take_messages():
                 self._artifacts.accept(trials.first, message)
-            self._artifacts.advance(self._session.try_call)
+            self._artifacts.advance(self._session.try_call, trials.write_reports)
             if first.study_id in self._refusals and self._trainer.training_since is not None:
                 self._accept(first)
             if differing := self._trainer.take_differing():
                 self._warn_of_values(first, differing)
             if not self._trainer.jobs:
                 return
-            if self._shutdown.is_overdue:
+            # After a checkpoint, the attempt has nothing to lose, so the worker leaves before its grace time ends.
+            if (self._artifacts.take_kept() and self._shutdown.is_requested) or self._shutdown.is_overdue:
                 self._trainer.kill()
                 trials.stop(killed=True)
                 return
@@ -361,6 +362,7 @@ class Supervisor:
                 trials.finish(outcome)
                 return
             if self._shutdown.is_requested:
+                self._trainer.ask_to_leave()
                 trials.release_soon()
             if now >= trials.due_at and not self._maintain(trials):
                 self._trainer.kill()

@@ -307,7 +307,7 @@ class TrainerHandle:
         return reports
 
     def take_messages(self) -> list[ArtifactMessage]:
-        """Return the messages of the job in training about artifacts, except those that an earlier call returned."""
+        """Return the new messages of the job in training about artifacts and checkpoints."""
         messages, self._messages = self._messages, []
         return messages
 
@@ -318,6 +318,11 @@ class TrainerHandle:
                 self._channel.reply(content)
             except MalformedAnswerError as error:
                 self._fault = str(error)
+
+    def ask_to_leave(self) -> None:
+        """Tell the job in training that the worker has received a request to stop."""
+        if self._channel is not None:
+            self._channel.ask_to_leave()
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.

@@ -88,7 +88,14 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     folder = search_path.current_folder()
     permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
-    sender = ArtifactSender(lambda message: channel.answer(message, urgent=True), channel.replies)
+    # An earlier trainer process of this worker may have been killed.
+    permissions.remove_leftovers()
+    sender = ArtifactSender(
+        lambda message: channel.answer(message, urgent=True),
+        channel.replies,
+        permissions.trial_folder,
+        channel.should_leave.is_set,
+    )
     artifact_saving.use(sender)
     process_id = os.getpid()
     loaded = ""
@@ -115,7 +122,6 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if "params" in job:
                 sender.begin(job["job"], Context(**job["context"]))
                 outcome = _train(evaluate, job, options["memory_limit"], received, scale, channel)
-                sender.end()
             elif "space" in job:
                 outcome = _check(evaluate, job)
             else:
@@ -124,6 +130,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             # The objective has called fork(), and this process is the new copy of the trainer process. The new copy
             # must end, because the objective has returned in both processes.
             os._exit(0)
+        sender.end()
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
 
