@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ledger.database import artifact_protocol, artifacts, protocol, studies, trials
 from ledger.database.bounds import ARTIFACT_PIECE, LARGEST_STEP, MOST_ARTIFACTS
 from ledger.database.protocol import ClaimedTrial
-from ledger.manager.artifact_keeper import ArtifactKeeper
+from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.store import Content, opened
 from ledger.worker.artifact_messages import CheckpointAnnouncement
 from tests.integration.ledgers import make_study, take
@@ -238,7 +238,7 @@ def test_a_manager_removes_the_checkpoints_of_ended_trials_alone(db, connection,
     end(db, connection, ended, how)
     end(db, connection, elsewhere, "complete")
     protocol.release(connection, released)
-    ArtifactKeeper(db, row, None, None).finish()
+    ArtifactCleaner(db, row, None, None).finish()
     # trial 0 of the other study still has its checkpoints
     assert shown(db) == [(trial, 1, step) for trial in (0, running.trial, released.trial) for step in (1, 2)]
     assert [each.name for each in saved(db)] == ["model.bin"]
@@ -261,15 +261,15 @@ def test_a_removed_checkpoint_leaves_its_store(db, connection, tmp_path):
         assert content is not None
         store.put(Content(sha256(data), 1, content), io.BytesIO(data))
         assert artifact_protocol.save(connection, held, name(step), sha256(data)) == "saved"
-    keeper = ArtifactKeeper(db, row, None, store.url)
+    cleaner = ArtifactCleaner(db, row, None, store.url)
 
     def kept() -> list[bytes]:
         return sorted(path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file())
 
-    keeper.finish()
+    cleaner.finish()
     assert kept() == [b"\2", b"\3"]
     end(db, connection, held, "complete")
-    ArtifactKeeper(db, row, None, store.url).finish()
+    ArtifactCleaner(db, row, None, store.url).finish()
     assert kept() == []
     assert count(connection, "artifact_content") == 0
 
