@@ -21,6 +21,7 @@ from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
 from ledger.study.arguments import Mode
 from ledger.study.criteria import StoppingCriteria
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.names import name_fault
 from ledger.study.objective import KINDS, Objective, ObjectiveSettings
 from ledger.study.settings import AllowedTexts, SettingsModel
@@ -187,7 +188,13 @@ class ObjectiveTable(ObjectiveSettings):
 
 
 TABLES: Mapping[str, type[SettingsModel]] = MappingProxyType(
-    {"study": StudyTable, "objective": ObjectiveTable, "optimizer": OptimizerSettings, "limits": TrialLimits}
+    {
+        "study": StudyTable,
+        "objective": ObjectiveTable,
+        "optimizer": OptimizerSettings,
+        "stopping": EarlyStopping,
+        "limits": TrialLimits,
+    }
 )
 
 
@@ -301,8 +308,9 @@ def assemble(
         TOML file with the table [space]. The function ignores a key whose value is None. Options override values of the
         study file.
     file : Path, optional
-        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
-        the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
+        A TOML file with the tables [study], [space], [optimizer], [objective], [stopping] and [limits]. Every table is
+        optional. If the value of `data` in [objective] is a relative path, the path is relative to the study file's
+        folder.
     tables : mapping, optional
         The tables of a study file. Each key is the name of a table. If `file` is given, the function ignores `tables`.
 
@@ -340,6 +348,7 @@ def assemble(
         objective=objective,
         space=settings.space(objective),
         optimizer=settings.read(OptimizerSettings, "optimizer"),
+        stopping=settings.read(EarlyStopping, "stopping"),
         limits=settings.read(TrialLimits, "limits"),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
         criteria=table.criteria,

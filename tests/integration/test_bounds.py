@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -153,7 +153,7 @@ def test_the_readers_read_what_is_just_within_the_bounds(db, connection, url, tm
 
 def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection):
     def create(name: str, part: dict[str, Any]) -> Any:
-        # a database in the encoding SQL_ASCII, as in the image of PostgreSQL, has no escapes of other characters
+        # JSON without escapes, as a database in the encoding SQL_ASCII needs it
         arguments = (name, json.dumps({**spec(), **part}, ensure_ascii=False))
         return connection.execute("select ledger.create_study(%s, %s, '', 1, '{}')", arguments).fetchone()
 
@@ -309,7 +309,6 @@ json_values = st.recursive(
 @example({"v": "é" * 499_995})
 @example({"v": "é" * 499_996})
 def test_clients_check_the_bounds_of_the_database(connection, value):
-    assume(counts_characters(connection, json.dumps(value, ensure_ascii=False)))
     (fault,) = connection.execute("select ledger.json_fault('it', %s)", (Jsonb(value),)).fetchone()
     own = bounds.json_fault(value)
     assert fault == (None if own is None else f"it: {own}")
@@ -317,14 +316,8 @@ def test_clients_check_the_bounds_of_the_database(connection, value):
 
 @given(texts, st.integers(0, 400))
 def test_clients_shorten_as_the_database_does(connection, said, length):
-    assume(counts_characters(connection, said))
     error = said + "x" * (bounds.LONGEST_ERROR - 200 + length)
     assert connection.execute("select ledger.shortened(%s)", (error,)).fetchone() == (bounds.shortened(error),)
-
-
-def counts_characters(connection: psycopg.Connection[Any], text: str) -> bool:
-    """Whether the database counts the characters of a text as Python does; SQL_ASCII counts bytes."""
-    return text.isascii() or connection.info.parameter_status("server_encoding") == "UTF8"
 
 
 # Rows
