@@ -21,6 +21,8 @@ begin
       ('ledger.code_version', 'ledger.code_versions'),
       ('ledger.source', 'ledger.sources'),
       ('ledger.report', 'ledger.reports'),
+      ('ledger.verdict', 'ledger.verdicts'),
+      ('ledger.cutoff', 'ledger.cutoffs'),
       ('ledger.artifact', 'ledger.artifacts'),
       ('ledger.study_annotation', 'ledger.studies')) as shown (of, view)
     join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped

@@ -1,7 +1,8 @@
 """The rule that stops trials early: its settings, its rungs, and its verdict on one trial.
 
 The verdict of a rule is a pure function of the reported losses, so the database, a worker without a connection and
-`ledger verify` decide alike. The SQL functions ledger.rung_cutoff and ledger.is_audited compute the same.
+`ledger verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.is_audited and
+ledger.decide compute the same.
 
 References
 ----------
@@ -11,8 +12,9 @@ References
 
 import hashlib
 import math
-from collections.abc import Sequence
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -61,10 +63,18 @@ class EarlyStopping(SettingsModel):
     rule: Annotated[
         Rule,
         AllowedTexts(RULES, {"hyperband": "the ledger has no brackets yet", "asha": "use halving in steady mode"}),
-    ] = Field(default="none", description="The rule that stops trials early: halving, median or none.")
+    ] = Field(
+        default="none",
+        description="The rule that stops trials early by the values that they report: halving, median or none. A rule"
+        " needs max_resource.",
+    )
     eta: Annotated[int, Field(ge=2, le=16)] = 3
     min_resource: Step = 1
-    max_resource: Step | None = None
+    max_resource: Annotated[int | None, Field(ge=1, le=LARGEST_STEP)] = Field(
+        default=None,
+        description="The number of steps of a whole training, such as the number of epochs. The rule of early stopping"
+        " needs this number.",
+    )
     audit: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
     enforce: bool = False
 
@@ -73,7 +83,10 @@ class EarlyStopping(SettingsModel):
         if self.rule == "none":
             return self
         if self.max_resource is None:
-            raise ValueError(f"max_resource is missing; rule {self.rule} needs the number of steps of a whole training")
+            raise ValueError(
+                f"max_resource is missing; rule {self.rule} needs the number of steps of a whole training, as in"
+                " --max-resource 81"
+            )
         if self.min_resource >= self.max_resource:
             raise ValueError(
                 f"min_resource {show(self.min_resource)} is not below max_resource {show(self.max_resource)};"
@@ -154,3 +167,115 @@ def is_audited(seed: int, trial: int, share: float) -> bool:
     """
     digest = hashlib.sha256(f"audit {seed} {trial}".encode()).digest()
     return int.from_bytes(digest[:4], "big") < share * 2**32
+
+
+@dataclass
+class _Rung:
+    """A rung that a trial has not passed yet. `last` is the last reported step at or below the rung, with its loss."""
+
+    step: int
+    limit: float | None
+    stops: bool | None
+    last: tuple[int, float | None] | None = None
+
+
+class TrialStopping:
+    """The verdicts on one trial, which a worker computes from the trial's reports without the database.
+
+    In batch mode, the verdicts are those of the database. In steady mode, only the database knows the verdicts, because
+    they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+
+    Parameters
+    ----------
+    given : mapping or None
+        The column `stopping` of the trial's claim (sql/functions/trial_stopping.sql). None if the study has no rule.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether a verdict has stopped the trial.
+    must_end : bool
+        Whether the worker must end the training, because the study enforces its rule, and the training has reported
+        another value after the verdict.
+
+    Examples
+    --------
+    >>> rung = {"step": 2, "cutoff": 0.5, "compared": 8, "stops": None}
+    >>> trial = TrialStopping({"eta": 3, "enforce": False, "audited": False, "rungs": [rung]})
+    >>> trial.observe(1, 0.9), trial.observe(2, 0.7), trial.is_stopped
+    (False, True, True)
+    """
+
+    def __init__(self, given: Mapping[str, Any] | None) -> None:
+        given = given or {"eta": 0, "enforce": False, "audited": False, "rungs": []}
+        self._enforces, self._is_audited = given["enforce"], given["audited"]
+        self._rungs = [_Rung(rung["step"], _limit(given["eta"], rung), rung["stops"]) for rung in given["rungs"] or ()]
+        self._seen: set[int] = set()
+        self._highest = -1
+        self.is_stopped = self.must_end = False
+
+    def stop(self) -> None:
+        """Record that the database has stopped the trial."""
+        self.is_stopped = True
+
+    def observe(self, step: int, loss: float | None) -> bool:
+        """Add a report of the trial. Return whether the report has reached a rung."""
+        if self.is_stopped:
+            self.must_end = self._enforces
+            return False
+        # The ledger keeps the first report of a step.
+        if not self._rungs or step in self._seen:
+            return False
+        self._seen.add(step)
+        self._highest = max(self._highest, step)
+        for rung in self._rungs:
+            if step <= rung.step and (rung.last is None or step > rung.last[0]):
+                rung.last = step, loss
+        reached = [
+            rung
+            for rung in self._rungs
+            if rung.step <= self._highest and (rung.last is not None or rung.stops is not None)
+        ]
+        self._rungs = [rung for rung in self._rungs if rung not in reached]
+        for rung in reached:
+            is_stopped = (
+                rung.stops if rung.stops is not None else rung.last is not None and stops(rung.last[1], rung.limit)
+            )
+            self.is_stopped |= is_stopped and not self._is_audited
+        return bool(reached)
+
+
+def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
+    """Return the cutoff of a rung in the form of the function `cutoff`."""
+    if rung["compared"] < eta:
+        return None
+    return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
+
+
+def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
+    """Return how many reports a worker sends in its next call of ledger.report.
+
+    The database takes the steps of one call as if they had arrived in increasing order. Therefore a worker sends a step
+    that is lower than an earlier step in a call of its own. Without this rule, a verdict could depend on the number of
+    reports that the worker sends together.
+
+    Parameters
+    ----------
+    highest : int
+        The highest step that the worker has sent, or -1.
+    steps : sequence of int
+        The steps to send, at least one, in the order of the reports.
+    most : int
+        The largest number of reports in a call.
+
+    Examples
+    --------
+    >>> reports_of_call(-1, [0, 1, 5, 3, 6], 1000), reports_of_call(5, [3, 6], 1000), reports_of_call(5, [6], 1000)
+    (3, 1, 1)
+    """
+    count = 0
+    for step in steps[:most]:
+        if step <= highest:
+            return max(count, 1)
+        highest, count = step, count + 1
+    return count

@@ -11,11 +11,8 @@ declare
   reached bigint;
   place int;
   each bigint;
-  found_step bigint;
-  found_loss float8;
   given ledger.cutoff;
-  is_stopped bool;
-  is_audited bool;
+  own ledger.verdict;
 begin
   select * into parent from ledger.study where id = decide.study_id and spec ? 'stopping';
   if not found then
@@ -24,28 +21,38 @@ begin
   select iteration into place from ledger.trial where trial.study_id = parent.id and trial.number = decide.trial;
   select max(step) into reached from ledger.report
   where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt;
-  is_audited := ledger.is_audited(parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
   foreach each in array ledger.rungs(parent.spec -> 'stopping') loop
     exit when each > reached;
-    select stops into is_stopped from ledger.verdict
+    select * into own from ledger.verdict
     where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung = each;
     if not found then
-      select step, loss into found_step, found_loss from ledger.report
+      own.study_id := parent.id;
+      own.trial := decide.trial;
+      own.rung := each;
+      own.attempt := decide.attempt;
+      own.decided_at := moment;
+      select step, loss into own.step, own.loss from ledger.report
       where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt
         and report.step <= each
       order by report.step desc limit 1;
       continue when not found;
-      select * into given from ledger.cutoff
-      where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each;
-      is_stopped := coalesce(given.compared, 0) >= (parent.spec -> 'stopping' ->> 'eta')::int
-                    and (found_loss is null or coalesce(found_loss >= given.loss, false));
-      insert into ledger.verdict
-        (study_id, trial, rung, attempt, step, loss, cutoff, compared, stops, audited, decided_at)
-      values
-        (parent.id, decide.trial, each, decide.attempt, found_step, found_loss, given.loss,
-         coalesce(given.compared, 0), is_stopped, is_audited, moment);
+      own.audited := ledger.is_audited(
+        parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
+      if parent.spec ->> 'mode' = 'steady' then
+        own := ledger.arrive(parent.spec -> 'stopping', own);
+        -- Another transaction decides at this rung, and has not ended. A later report gets the verdict.
+        exit when own.stops is null;
+      else
+        select * into given from ledger.cutoff
+        where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each;
+        own.cutoff := given.loss;
+        own.compared := coalesce(given.compared, 0);
+        own.stops := ledger.is_stopped(
+          (parent.spec -> 'stopping' ->> 'eta')::int, own.compared, own.loss, own.cutoff);
+        insert into ledger.verdict values (own.*);
+      end if;
     end if;
-    if is_stopped and not is_audited then
+    if own.stops and not own.audited then
       return true;
     end if;
   end loop;

@@ -63,8 +63,8 @@ begin
   insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)
   select parent.id, propose.known + point.place - 1, propose.number, propose.round, 'proposed', point.params, moment
   from jsonb_array_elements(propose.points) with ordinality as point (params, place);
-  if propose.round = 0 and parent.spec ? 'stopping' and coalesce(parent.spec ->> 'mode', 'batch') = 'batch' then
-    perform ledger.set_cutoffs(parent, propose.number, propose.known);
+  if propose.round = 0 then
+    perform ledger.set_cutoffs(parent.id, propose.number, propose.known);
   end if;
   perform ledger.notify('ledger');
   return 'proposed';

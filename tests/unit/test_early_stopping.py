@@ -53,7 +53,7 @@ def test_a_trial_with_a_loss_goes_on_beside_trials_without_one():
 
 
 @given(st.integers(2, 16), st.integers(1, 1000), st.integers(2, 10**9))
-def test_the_rungs_of_halving_grow_by_eta_and_end_before_the_whole_training(eta, first, last):
+def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, last):
     if first >= last:
         return
     rungs = EarlyStopping(rule="halving", eta=eta, min_resource=first, max_resource=last).rungs
