@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import LedgerError, TrialPruned, UsageError
 from ledger.objectives.command_result import LARGEST_RESULT, ReportParser, from_file, from_output
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
 from ledger.objectives.context import Context
@@ -175,6 +175,8 @@ class CommandObjective:
             The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
         RemainingProcessesError
             `LONGEST_WAIT` seconds after the end of the command, a process of the command is still running.
+        TrialPruned
+            The rule of early stopping has stopped the trial, so this process has ended the command.
         """
         with self._permissions.trial_folder() as folder:
             facts = {
@@ -239,6 +241,9 @@ class CommandObjective:
         if reports.fault is not None:
             process.poll()
             raise CommandFailedError(reports.fault)
+        if reports.is_stopped:
+            process.poll()
+            raise TrialPruned
         if process.returncode != 0:
             text = error_output.tail[-_ERROR_KEPT:].decode(errors="replace").strip()
             detail = f"{text}\n" if "\n" in text else ""
@@ -250,7 +255,8 @@ class CommandObjective:
     ) -> "tuple[_OutputReader, _OutputReader]":
         """Copy the output of the command to the streams of this process until the command ends.
 
-        The method also returns when the command has reported too many values.
+        The method also returns when the command has reported too many values, or when the rule of early stopping has
+        stopped the trial. A command cannot ask whether the trial is stopped.
         """
         assert process.stdout is not None
         assert process.stderr is not None
@@ -267,7 +273,7 @@ class CommandObjective:
             # An end-of-file in the pipes does not show that the command has ended. The command can close its pipes
             # before the command ends. Background processes can keep the pipes open after the command has ended.
             has_ended = False
-            while not has_ended and reports.fault is None:
+            while not (has_ended or reports.check()):
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
                     if descriptor != exit_descriptor and not is_open[descriptor].read(_READ_SIZE):
                         poll.unregister(descriptor)
@@ -298,20 +304,30 @@ class _ReportReader:
     ----------
     fault : str or None
         A text of one line with the reason why the context refused a report.
+    is_stopped : bool
+        Whether the rule of early stopping has stopped the trial.
     """
 
     def __init__(self, context: Context) -> None:
         self._context, self._lines = context, ReportParser()
         self.fault: str | None = None
+        self.is_stopped = False
 
     def read(self, data: bytes) -> None:
         """Read the next part of the output. If a report ends in `data`, pass the report to the context."""
-        for step, value in self._lines.read(data) if self.fault is None else ():
+        for step, value in self._lines.read(data):
+            if self.check():
+                return
             try:
                 self._context.report(value, step)
             except ValueError as error:
                 self.fault = str(error)
-                return
+        self.check()
+
+    def check(self) -> bool:
+        """Return whether the command must end, because of a fault or because the trial is stopped."""
+        self.is_stopped = self.is_stopped or self._context.should_prune()
+        return self.is_stopped or self.fault is not None
 
 
 class _OutputReader:
