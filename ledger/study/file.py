@@ -1,7 +1,6 @@
 """Functions that read the settings of a study from a study file, from options and from environment variables."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from ledger.study.spec import (
     TrialLimits,
     initial_points,
 )
+from ledger.study.toml_files import read_tables, shown
 from ledger.text import nearest, one_line, show
 
 T = TypeVar("T", bound=SettingsModel)
@@ -217,7 +217,7 @@ class StudyOption:
     @property
     def flag(self) -> str:
         """The name of the command-line option that sets the key."""
-        return f"--{self.key.replace('_', '-')}"
+        return _FLAGS.get(self.key, f"--{self.key.replace('_', '-')}")
 
     @property
     def field(self) -> FieldInfo:
@@ -235,7 +235,10 @@ _VARIABLES = {
     "batch_size": "NUM_HYPERPARAM_SETS",
     "seed": "SEED",
     "name": "LEDGER_STUDY",
+    "rule": "LEDGER_STOPPING",
 }
+# Names of options that differ from the name of the key.
+_FLAGS = {"rule": "--stopping"}
 
 # The `StudyOption` of each key that an option can set. The help text of `ledger run` lists the options in the order of
 # `OPTIONS`.
@@ -255,6 +258,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
                 ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
             ),
             ("optimizer", ("base_estimator", "acq_func")),
+            ("stopping", ("rule", "max_resource")),
             ("limits", ("trial_timeout", "keep_artifacts")),
         )
         for key in keys
@@ -379,7 +383,7 @@ class _SettingsReader:
         self._options = {key: value for key, value in options.items() if value is not None}
         self._space_file: Path | None = self._options.pop(SPACE, None)
         self._file = file
-        self._tables: Mapping[str, Any] = _read_file(file) if file is not None else tables or {}
+        self._tables: Mapping[str, Any] = read_tables(file) if file is not None else tables or {}
         for name, table in self._tables.items():
             self._check(name, table)
 
@@ -397,7 +401,7 @@ class _SettingsReader:
 
     @property
     def _prefix(self) -> str:
-        return f"{_shown(self._file)}: " if self._file is not None else ""
+        return f"{shown(self._file)}: " if self._file is not None else ""
 
     def _place(self, table: str, key: str) -> str:
         if key in self._options and _table_of(key) == table:
@@ -485,12 +489,12 @@ class _SettingsReader:
         # The method checks the settings first, because the check of the data file's content is slower.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
-            rows = data_files.parse(data, _shown(paths["data"]), table.task)
+            rows = data_files.parse(data, shown(paths["data"]), table.task)
         if data.holdout is not None:
             with self._at("objective", "holdout"):
-                rows = data_files.parse_holdout(data, rows, _shown(paths["holdout"]))
+                rows = data_files.parse_holdout(data, rows, shown(paths["holdout"]))
         with self._at("objective", "data"):
-            check_rows(rows, objective.cv, table.target_column, _shown(paths["data"]))
+            check_rows(rows, objective.cv, table.target_column, shown(paths["data"]))
         objective = self._validated(
             Objective, "objective", {**settings, "task": rows.task, "data": data_files.counted(data, rows)}
         )
@@ -521,7 +525,7 @@ class _SettingsReader:
         """
         place = self._place("space", "") or "[space]"
         if self._space_file is not None:
-            place = f"--space {_shown(self._space_file)}: [space]"
+            place = f"--space {shown(self._space_file)}: [space]"
             space = Space.from_toml(_read_space_file(self._space_file), place)
         elif "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)
@@ -560,49 +564,21 @@ def _table_of(key: str) -> str:
 def _read_space_file(file: Path) -> dict[str, Any]:
     """Return the table [space] of the file that the option --space names. The file may contain only this table."""
     try:
-        tables = _read_file(file)
+        tables = read_tables(file)
     except UsageError as error:
         raise UsageError(f"--space {error}") from None
     for name, table in tables.items():
         if name in TABLES:
             raise UsageError(
-                f"--space {_shown(file)}: the file has the table [{name}], but a file for --space may contain only the"
+                f"--space {shown(file)}: the file has the table [{name}], but a file for --space may contain only the"
                 " table [space]; if this file is a study file, leave --space out"
             )
         if name != SPACE or not isinstance(table, dict):
             raise UsageError(
-                f"--space {_shown(file)}: {one_line(name, 80)!r} is outside of the table [space]; write [space] on a"
+                f"--space {shown(file)}: {one_line(name, 80)!r} is outside of the table [space]; write [space] on a"
                 " line above the parameters"
             )
     if SPACE not in tables:
-        raise UsageError(f"--space {_shown(file)}: the table [space] is missing; write [space] above the parameters")
+        raise UsageError(f"--space {shown(file)}: the table [space] is missing; write [space] above the parameters")
     space: dict[str, Any] = tables[SPACE]
     return space
-
-
-def _shown(file: Path) -> str:
-    return one_line(str(file))
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_bytes().decode()
-    except OSError as error:
-        raise UsageError(f"{_shown(file)}: {error.strerror}; give the path of a study file") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{_shown(file)}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        reason, _, at = str(error).partition(" (at ")
-        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # The default is the end of the document.
-        if match := re.match(r"line (\d+), column (\d+)", at):
-            line, column = int(match[1]), int(match[2])
-        raise UsageError(
-            f"{_shown(file)}: line {line}, column {column}: {reason}; correct the TOML at this place"
-        ) from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # A number may have thousands of digits, or brackets may be nested deeply.
-        raise UsageError(f"{_shown(file)}: {error}; correct the TOML") from None
