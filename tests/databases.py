@@ -16,7 +16,7 @@ from ledger.database.connection import engine
 def new_database(server: str, template: str = "template0") -> Iterator[str]:
     """Create a database on a server, and drop it at the end of the block. Yields the URL of the database.
 
-    The encoding is UTF8, as in the image postgres:17, whatever the server's own is.
+    The encoding is UTF8, as in the image postgres:17, for any encoding of the server.
     """
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:

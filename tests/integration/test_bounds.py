@@ -98,7 +98,6 @@ NOT_RULES: tuple[Any, ...] = (
     *({**RULE, "min_resource": 9}, {**RULE, "min_resource": 1, "max_resource": 102}),
 )
 MALFORMED: list[tuple[dict[str, Any], str]] = [
-    *(({"stopping": rule}, "stopping must be an object with the rule") for rule in NOT_RULES),
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
     *(
         ({"objective": {key: value}}, f"objective, {key}")
@@ -125,6 +124,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
         for kind in ("real", "integer")
         for prior in ({}, {"prior": None}, {"prior": 5}, {"prior": "normal"})
     ),
+    *(({"stopping": rule}, "stopping must be an object with the rule") for rule in NOT_RULES),
 ]
 COMMANDS = (
     *(("worker", "list"), ("trial", "list", "s"), ("trial", "show", "s", "0"), ("study", "show", "s")),

@@ -35,8 +35,8 @@ WORDS: dict[str, tuple[Callable[..., object], object]] = {
     "fail": (lambda worker, held: protocol.fail(worker, held, "it broke", 1.0), "stale"),
     "release": (lambda worker, held: protocol.release(worker, held), set()),
 }
-# The words that would end the trial with a result or a failure.
-ENDING = ("complete", "fail")
+# The words that would end the trial
+ENDING = ("prune", "complete", "fail")
 
 
 @pytest.fixture(autouse=True)

@@ -41,6 +41,9 @@ PLAIN = {
         ("attempt", "outcome"),
     ),
     *(("dataset", "sha256"), ("code_version", "sha256"), ("source", "sha256")),
+    # the ledger refuses other characters, or a control character in the URL of a store
+    *(("artifact", "name"), ("artifact", "sha256"), ("artifact", "store")),
+    *(("artifact_content", "sha256"), ("artifact_content", "store")),
 }
 
 
