@@ -21,6 +21,8 @@ begin
       ('ledger.code_version', 'ledger.code_versions'),
       ('ledger.source', 'ledger.sources'),
       ('ledger.report', 'ledger.reports'),
+      ('ledger.verdict', 'ledger.verdicts'),
+      ('ledger.cutoff', 'ledger.cutoffs'),
       ('ledger.artifact', 'ledger.artifacts'),
       ('ledger.artifact', 'ledger.checkpoints'),
       ('ledger.study_annotation', 'ledger.studies')) as shown (of, view)

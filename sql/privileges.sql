@@ -24,6 +24,7 @@ begin
       ledger.fail,
       ledger.release,
       ledger.report,
+      ledger.prune,
       ledger.refuse,
       ledger.accept,
       ledger.announce,
@@ -117,6 +118,7 @@ begin
       'ledger.code_versions, '
       'ledger.convergence, '
       'ledger.counts, '
+      'ledger.cutoffs, '
       'ledger.datasets, '
       'ledger.improvements, '
       'ledger.iteration_regret, '
@@ -133,6 +135,7 @@ begin
       'ledger.trial_times, '
       'ledger.trials, '
       'ledger.utilisation, '
+      'ledger.verdicts, '
       'ledger.workers '
       'to ' || reading;
   end loop;

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import LedgerError, TrialPruned, UsageError
 from ledger.objectives.checkpointing import keep_folder
 from ledger.objectives.command_result import LARGEST_RESULT, ReportParser, from_file, from_output
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
@@ -26,7 +26,7 @@ from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
 from ledger.objectives.reporting import checked_step
 from ledger.objectives.result import InvalidResultError
 from ledger.objectives.value_scale import DIRECTIONS
-from ledger.text import last_line, one_line, show
+from ledger.text import last_line, one_line, show, signal_name
 
 # The error text of an attempt contains at most the last `_ERROR_KEPT` bytes of the command's standard error.
 _ERROR_KEPT = 4096
@@ -179,6 +179,8 @@ class CommandObjective:
             The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
         RemainingProcessesError
             `LONGEST_WAIT` seconds after the end of the command, a process of the command is still running.
+        TrialPruned
+            The rule of early stopping has stopped the trial, so this process has ended the command.
         """
         # The first attempt of a trial has no checkpoint, so most trials need no question for it.
         last = context.restore() if context.attempt > 1 else None
@@ -247,6 +249,9 @@ class CommandObjective:
         if (fault := reports.fault or checkpoints.fault) is not None:
             process.poll()
             raise CommandFailedError(fault)
+        if reports.is_stopped:
+            process.poll()
+            raise TrialPruned
         if process.returncode != 0:
             text = error_output.tail[-_ERROR_KEPT:].decode(errors="replace").strip()
             detail = f"{text}\n" if "\n" in text else ""
@@ -258,7 +263,8 @@ class CommandObjective:
     ) -> "tuple[_OutputReader, _OutputReader]":
         """Copy the output of the command to the streams of this process until the command ends.
 
-        The method also returns when the command has reported too many values, or when a checkpoint cannot be kept.
+        The method also returns when the command has reported too many values, when a checkpoint cannot be kept, or when
+        the rule of early stopping has stopped the trial. A command cannot ask whether the trial is stopped.
         """
         assert process.stdout is not None
         assert process.stderr is not None
@@ -275,7 +281,7 @@ class CommandObjective:
             # An end-of-file in the pipes does not show that the command has ended. The command can close its pipes
             # before the command ends. Background processes can keep the pipes open after the command has ended.
             has_ended = False
-            while not has_ended and reports.fault is None and checkpoints.fault is None:
+            while not (has_ended or reports.check() or checkpoints.fault is not None):
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
                     if descriptor != exit_descriptor and not is_open[descriptor].read(_READ_SIZE):
                         poll.unregister(descriptor)
@@ -308,20 +314,30 @@ class _ReportReader:
     ----------
     fault : str or None
         A text of one line with the reason why the context refused a report.
+    is_stopped : bool
+        Whether the rule of early stopping has stopped the trial.
     """
 
     def __init__(self, context: Context) -> None:
         self._context, self._lines = context, ReportParser()
         self.fault: str | None = None
+        self.is_stopped = False
 
     def read(self, data: bytes) -> None:
         """Read the next part of the output. If a report ends in `data`, pass the report to the context."""
-        for step, value in self._lines.read(data) if self.fault is None else ():
+        for step, value in self._lines.read(data):
+            if self.check():
+                return
             try:
                 self._context.report(value, step)
             except ValueError as error:
                 self.fault = str(error)
-                return
+        self.check()
+
+    def check(self) -> bool:
+        """Return whether the command must end, because of a fault or because the trial is stopped."""
+        self.is_stopped = self.is_stopped or self._context.should_prune()
+        return self.is_stopped or self.fault is not None
 
 
 class _CheckpointKeeper:
@@ -438,9 +454,7 @@ def _write(file: Path, as_json: str) -> str:
 
 def _describe_end(code: int, error_output: str) -> str:
     if code < 0:
-        # A real-time signal has no name in the enumeration `signal.Signals`.
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        cause = f"signal {name} ended the command"
+        cause = f"signal {signal_name(-code)} ended the command"
         if code == -signal.SIGKILL:
             cause += " (the kernel sends SIGKILL when memory runs out)"
     else:

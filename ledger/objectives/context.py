@@ -97,11 +97,22 @@ class Context:
         reporting.report(self, value, step)
 
     def should_prune(self) -> bool:
-        """Return whether the objective should end the training of this trial early.
+        """Return whether the study's rule of early stopping has stopped this trial.
 
-        The method always returns False, because a study has no rule that ends a training early.
+        The objective calls the method after `report`, and raises `ledger.TrialPruned` if the method returns True. If
+        the objective returns a value instead, the trial is complete. In batch mode, the answer depends only on the
+        reported values. In steady mode, the answer comes from the database some milliseconds after the report. If the
+        study has no rule, or if no worker runs the objective, the method returns False.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> context = ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42)
+        >>> context.report(0.5, 1)
+        >>> context.should_prune()
+        False
         """
-        return False
+        return reporting.should_prune(self)
 
     def save_artifact(self, name: str, content: "bytes | bytearray | memoryview | str | os.PathLike[str]") -> None:
         """Save a file of the trial, such as a model or a plot. The method returns when the ledger has the artifact.

@@ -24,6 +24,8 @@ INSIDE = "LEDGER_INSIDE_TRAINER"
 # Function that sends a step and the loss at the step to the supervisor. The loss is None if the reported value is not
 # finite.
 Send = Callable[[int, float | None], object]
+# Function that returns whether the rule of early stopping has stopped the running trial.
+IsStopped = Callable[[], bool]
 
 
 @dataclass
@@ -33,6 +35,7 @@ class _ReportReceiver:
     context: "Context"
     scale: ValueScale
     send: Send
+    is_stopped: IsStopped
     process_id: int
     count: int = 0
 
@@ -41,7 +44,9 @@ _receiver: _ReportReceiver | None = None
 
 
 @contextmanager
-def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterator[None]:
+def receive_reports(
+    context: "Context", scale: ValueScale, send: Send, is_stopped: IsStopped = lambda: False
+) -> Iterator[None]:
     """Pass the reports of a trial to `send` while the ``with`` block runs.
 
     The objective evaluates the trial in the ``with`` block.
@@ -54,9 +59,11 @@ def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterat
         The relation between the objective's value and the loss.
     send : callable
         Function that receives the step and the loss of each report.
+    is_stopped : callable
+        Function that returns whether the rule of early stopping has stopped the trial.
     """
     global _receiver
-    _receiver = _ReportReceiver(context, scale, send, os.getpid())
+    _receiver = _ReportReceiver(context, scale, send, is_stopped, os.getpid())
     try:
         yield
     finally:
@@ -83,6 +90,12 @@ def report(context: "Context", value: Any, step: Any) -> None:
         )
     loss = receiver.scale.loss(number)
     receiver.send(at, loss if math.isfinite(loss) else None)
+
+
+def should_prune(context: "Context") -> bool:
+    """Return whether the rule of early stopping has stopped the trial of a context."""
+    receiver = _receiver
+    return receiver is not None and receiver.context == context and receiver.is_stopped()
 
 
 def _real(name: str, value: Any) -> float:

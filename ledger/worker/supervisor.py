@@ -303,7 +303,8 @@ class Supervisor:
         first = claimed[0]
         jobs = [(trial.params, _context(trial)) for trial in claimed]
         recorded = self._codes.of(first, version)
-        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded)
+        stopping = [trial.stopping for trial in claimed]
+        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded, stopping)
         try:
             self._wait_for_jobs(first, trials)
         finally:
@@ -352,9 +353,15 @@ class Supervisor:
                 trials.stop(killed=True)
                 return
             now = time.monotonic()
+            seconds = now - (started if since is None else since)
+            if trials.must_end:
+                self._trainer.kill()
+                outcome = AttemptOutcome("pruned", seconds, output=self._trainer.take_output())
+                self._claim_size.observe(first.study_id, outcome)
+                trials.finish(outcome)
+                return
             if not outcomes and now >= deadline:
                 self._trainer.kill()
-                seconds = now - (started if since is None else since)
                 outcome = AttemptOutcome(
                     "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
                 )
@@ -367,6 +374,8 @@ class Supervisor:
             if now >= trials.due_at and not self._maintain(trials):
                 self._trainer.kill()
                 return
+            if trials.take_stop():
+                self._trainer.stop_job()
 
     def _warn_of_values(self, first: ClaimedTrial, differing: str) -> None:
         way_out = (

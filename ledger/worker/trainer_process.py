@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from ledger.database.bounds import shortened
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, TrialPruned
 from ledger.objectives import (
     Context,
     ValueScale,
@@ -33,6 +33,7 @@ from ledger.objectives.command import CommandFailedError, CommandPermissions, Re
 from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
 from ledger.objectives.reporting import receive_reports
+from ledger.study.early_stopping import TrialStopping
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
 from ledger.text import one_line
@@ -243,18 +244,24 @@ def _train(
     scale: ValueScale,
     channel: TrainerChannel,
 ) -> AttemptOutcome:
-    context = Context(**job["context"])
+    context, stopping = Context(**job["context"]), TrialStopping(job.get("stopping"))
 
     def send(step: int, loss: float | None) -> None:
-        channel.report({"job": job["job"], "step": step, "loss": loss})
+        has_reached_rung = stopping.observe(step, loss)
+        channel.report({"job": job["job"], "step": step, "loss": loss}, urgent=has_reached_rung)
+
+    def is_stopped() -> bool:
+        return stopping.is_stopped or channel.stopped_job == job["job"]
 
     # The code does not call `time.perf_counter`, because a library for tests may replace the attribute
     # `time.perf_counter`.
     started = perf_counter()
     try:
         params = python_params(job["params"], job.get("tuples", ()))
-        with receive_reports(context, scale, send):
+        with receive_reports(context, scale, send, is_stopped):
             result = evaluate(params, context)
+    except TrialPruned:
+        return AttemptOutcome("pruned", perf_counter() - started)
     except RemainingProcessesError as error:
         # After this process has ended, the supervisor ends all processes in the cgroup of this process.
         sys.exit(str(error))

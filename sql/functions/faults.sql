@@ -79,6 +79,15 @@ end;
 comment on function ledger.loss_fault is
   'What is wrong with a loss: it is not finite. Null: nothing. Internal.';
 
+create or replace function ledger.step_fault(name text, value bigint) returns text
+language sql stable parallel safe
+return case
+  when value not between 0 and ledger.largest_step()
+  then format('%s: %s is not a step; give a step from 0 to %s', name, value, ledger.largest_step())
+end;
+comment on function ledger.step_fault is
+  'What is wrong with a step of a training: it is negative or too large. Null: nothing. Internal.';
+
 create or replace function ledger.moment_fault(name text, value timestamptz) returns text
 language sql stable parallel safe
 return case
