@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, func, select
 
-from ledger.database import iteration_totals, managing, protocol, studies, tables, trials
+from ledger.database import iteration_totals, managing, protocol, studies, trials, views
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
@@ -60,7 +60,7 @@ def propose(db: Connection, row: StudyRow, number: int, points: Sequence[Mapping
     """Insert proposed points as the next trials of a study."""
     held = hold(db, row)
     with db.begin():
-        known = db.execute(select(func.count()).where(tables.trial.c.study_id == row.id)).scalar_one()
+        known = db.execute(select(func.count()).where(views.trials.c.study_id == row.id)).scalar_one()
     batch = ProposedBatch(
         number, facts.pop("round", 0), known, points, facts.pop("surrogate", None), {}, 0.0, 0.0, **facts
     )
