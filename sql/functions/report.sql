@@ -18,9 +18,8 @@ as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
-  known int;
+  held int := ledger.held_attempt(report.study_id, report.trial, report.claim);
 begin
-  perform ledger.lock_trial(report.study_id, report.trial, report.claim);
   if greatest(array_ndims(report.steps), array_ndims(report.losses), array_ndims(report.metrics)) > 1
      or cardinality(report.steps) is distinct from cardinality(report.losses)
      or cardinality(report.steps) <> cardinality(report.metrics)
@@ -32,35 +31,22 @@ begin
     raise exception 'the reports: % steps are too many for one call; give at most % steps', cardinality(report.steps),
       ledger.most_reports_of_call() using errcode = 'invalid_parameter_value';
   end if;
-  select attempt.number into known
-  from ledger.trial
-  join ledger.attempt on attempt.claim = trial.claim
-  where trial.study_id = report.study_id and trial.number = report.trial and trial.claim = report.claim
-    and trial.finished_at is null
-    and not exists (
-      select from ledger.cancellation
-      where cancellation.study_id = trial.study_id and cancellation.trial = trial.number);
-  if found then
+  if held is not null then
     insert into ledger.report as kept (study_id, trial, attempt, step, loss, metrics, reported_at)
-    select report.study_id, report.trial, known, given.step,
+    select report.study_id, report.trial, held, given.step,
            case when given.loss > '-infinity' and given.loss < 'infinity' then given.loss end, given.metrics, moment
     from unnest(report.steps, report.losses, report.metrics) with ordinality as given (step, loss, metrics, place)
     order by given.place
     on conflict do nothing;
     if (select count(*) from ledger.report as kept
-        where kept.study_id = report.study_id and kept.trial = report.trial and kept.attempt = known)
+        where kept.study_id = report.study_id and kept.trial = report.trial and kept.attempt = held)
        > ledger.most_reports() then
       raise exception 'the reports: an attempt may report at most % steps; report fewer steps', ledger.most_reports()
         using errcode = 'invalid_parameter_value';
     end if;
     return 'continue';
   end if;
-
-  -- If the table ledger.cancellation contains the trial, ledger.end_cancelled cancels the trial.
-  perform ledger.end_cancelled(report.study_id, report.trial);
-  perform from ledger.attempt
-  where attempt.claim = report.claim and attempt.study_id = report.study_id and attempt.trial = report.trial;
-  return case when found then 'stale' else 'unknown' end;
+  return ledger.invalid_claim(report.study_id, report.trial, report.claim);
 end
 $$;
 
