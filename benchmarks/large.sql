@@ -88,8 +88,8 @@ counted as (
   group by iteration)
 insert into ledger.iteration
   (study_id, number, first_trial, round, size, batch_size, asked_at, ask_seconds, tell_seconds, surrogate, environment,
-   seen, told_at, mean_loss, best_loss, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts,
-   total_failures, total_crashes, total_lost, last_complete, improvements)
+   seen, told_at, mean_loss, best_loss, told, total_proposed, total_complete, total_pruned, total_failed,
+   total_cancelled, total_attempts, total_failures, total_crashes, total_lost, last_complete, improvements)
 select
   %(study)s, iteration, first_trial, 0, size,
   case when is_proposed then (select batch_size from ledger.study where id = %(study)s) end,
@@ -103,6 +103,7 @@ select
   case when is_told then row_number() over so_far end,
   case when is_told then sum(proposed) over so_far end,
   case when is_told then sum(complete) over so_far end,
+  case when is_told then 0 end,
   case when is_told then sum(failed) over so_far end,
   case when is_told then sum(cancelled) over so_far end,
   case when is_told then sum(attempts) over so_far end,

@@ -6,12 +6,13 @@ program, and the function `estimator` returns an objective that trains an estima
 control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
 program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
 returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `compare`
-compares studies, and returns a `StudyComparison`. A
-`StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for each study. An
-objective may take a `Context` as its second argument. A `LedgerError` is an exception with a message for the user. A
+compares studies, and returns a `StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup`
+contains a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `Checkpoint` is
+the state of a training, which `Context.restore` returns. A `LedgerError` is an exception with a message for the user. A
 `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
-that reports an invalid request, such as an invalid argument. A type checker can use the types `SearchSpace`,
-`OptimizerOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
+that reports an invalid request, such as an invalid argument. An objective raises `TrialPruned` to end a trial that the
+rule of early stopping has stopped. A type checker can use the types `SearchSpace`, `OptimizerOptions`,
+`StoppingOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
 other packages to a search space.
 
 The package loads each of its modules only when a program first uses a name from the module. Therefore `import ledger`
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "AskedTrial",
+    "Checkpoint",
     "ComparedStudy",
     "Context",
     "EstimatorObjective",
@@ -34,6 +36,7 @@ __all__ = [
     "OptimizerOptions",
     "RunningSearch",
     "SearchSpace",
+    "StoppingOptions",
     "Study",
     "StudyComparison",
     "StudyFailedError",
@@ -41,6 +44,7 @@ __all__ = [
     "StudyResult",
     "StudySummary",
     "Trial",
+    "TrialPruned",
     "UsageError",
     "__version__",
     "command",
@@ -64,11 +68,12 @@ if TYPE_CHECKING:
     from ledger.asking import AskedTrial
     from ledger.background import RunningSearch
     from ledger.comparison import StudyComparison, compare
-    from ledger.errors import LedgerError, StudyFailedError, UsageError
+    from ledger.errors import LedgerError, StudyFailedError, TrialPruned, UsageError
+    from ledger.objectives.checkpointing import Checkpoint
     from ledger.objectives.context import Context
     from ledger.one_call import maximize, minimize
     from ledger.report.comparison import ComparedStudy, StudyGroup
-    from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace
+    from ledger.study.arguments import LimitOptions, OptimizerOptions, SearchSpace, StoppingOptions
     from ledger.study.command import command
     from ledger.study.decorator import objective
     from ledger.study.estimator import EstimatorObjective, estimator
@@ -80,6 +85,7 @@ else:
     _MODULES = {
         "Artifact": "ledger.artifacts",
         "AskedTrial": "ledger.asking",
+        "Checkpoint": "ledger.objectives.checkpointing",
         "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",
         "EstimatorObjective": "ledger.study.estimator",
@@ -88,6 +94,7 @@ else:
         "OptimizerOptions": "ledger.study.arguments",
         "RunningSearch": "ledger.background",
         "SearchSpace": "ledger.study.arguments",
+        "StoppingOptions": "ledger.study.arguments",
         "Study": "ledger.api",
         "StudyComparison": "ledger.comparison",
         "StudyFailedError": "ledger.errors",
@@ -95,6 +102,7 @@ else:
         "StudyResult": "ledger.study_result",
         "StudySummary": "ledger.study_listing",
         "Trial": "ledger.study_result",
+        "TrialPruned": "ledger.errors",
         "UsageError": "ledger.errors",
         "command": "ledger.study.command",
         "compare": "ledger.comparison",

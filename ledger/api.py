@@ -29,7 +29,7 @@ from ledger.objectives.objective_code import code_of_pickled
 from ledger.objectives.reporting import INSIDE
 from ledger.observers import ProgramObserver
 from ledger.settings import Settings, settings_of
-from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions
+from ledger.study.arguments import AnySpace, LimitOptions, Mode, OptimizerOptions, StoppingOptions
 from ledger.study.callables import CallableName, name_of, space_of
 from ledger.study.command import CommandObjective
 from ledger.study.conversion import from_any
@@ -75,35 +75,33 @@ class Study:
     target : float, optional
         The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
-        The study ends if `patience` successive trials have not improved the best value. `patience` is from 1 to
-        1,000,000. By default, the study has no patience limit. If `run` continues a recorded study, `timeout`, `target`
-        and `patience` may differ from the recorded values.
+        The study ends if `patience` successive trials, from 1 to 1,000,000, have not improved the best value. By
+        default, the study has no limit. If `run` continues a recorded study, `timeout`, `target` and `patience` may
+        differ from the recorded values.
     batch_size : int, optional
-        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, `batch_size` is
-        the total number of pending and running trials. The default is 2.
+        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, the total number of
+        pending and running trials. The default is 2.
     direction : {"minimize", "maximize"}, optional
         Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is
         "minimize". The study always maximises the score of an estimator.
     seed : int, optional
-        The study's seed, in [0, 2**31). This package derives the seeds of the proposals and of the trials from the
-        study's seed. The default is 42.
+        The study's seed, in [0, 2**31), from which the seeds of proposals and trials are derived. The default is 42.
     mode : {"batch", "steady"}, optional
-        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. In batch
-        mode, the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager
-        proposes a new trial when a trial ends, so no worker waits for the slowest trial.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended, so the
+        proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a new
+        trial when a trial ends, so no worker waits for the slowest trial.
     optimizer : OptimizerOptions, optional
-        Options of the optimizer, such as ``{"base_estimator": "RF"}``. By default, the surrogate is a Gaussian process,
-        and the acquisition function is the expected improvement.
+        Options of the optimizer, such as ``{"base_estimator": "RF"}``.
+    stopping : StoppingOptions, optional
+        The rule that stops trials early, such as ``{"rule": "halving", "max_resource": 81}``. The default is no rule.
     limits : LimitOptions, optional
-        Limits for the attempts and the trials of the study. For example, ``{"trial_timeout": 60.0}`` limits the
-        training time of each attempt to 60 seconds.
+        Limits for the attempts and the trials, such as ``{"trial_timeout": 60.0}`` for 60 seconds in each attempt.
     record_source : bool, optional
-        Whether the ledger keeps the source text of the objective. If false, the ledger keeps only hashes of the source
-        text. The hashes suffice to detect a change of the code. The default is true.
+        Whether the ledger keeps the source text of the objective (the default), or only hashes of the source text. The
+        hashes suffice to detect a change of the code.
     database : str, optional
-        The URL of the ledger's PostgreSQL database. The default URL is the value of the environment variable
-        DATABASE_URL. If DATABASE_URL is not set, the study uses an embedded server, whose folder is the value of the
-        environment variable LEDGER_HOME or ``./.ledger``.
+        The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without this
+        variable, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
 
     Raises
     ------
@@ -149,6 +147,7 @@ class Study:
         seed: int = 42,
         mode: Mode = "batch",
         optimizer: OptimizerOptions | None = None,
+        stopping: StoppingOptions | None = None,
         limits: LimitOptions | None = None,
         record_source: bool = True,
         database: str | None = None,
@@ -205,6 +204,7 @@ class Study:
                 },
                 **({} if searched is None else {"space": {each.pop("name"): each for each in searched.to_json()}}),
                 "optimizer": dict(optimizer or {}),
+                "stopping": dict(stopping or {}),
                 "limits": dict(limits or {}),
             },
         )

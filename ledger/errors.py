@@ -127,6 +127,27 @@ class StudyFailedError(LedgerError):
         return [line for frame in own[-_FRAMES:] for line in frame]
 
 
+class TrialPruned(Exception):
+    """An exception that an objective raises to end a trial that the rule of early stopping has stopped.
+
+    Raise the exception only after `context.should_prune()` has returned True. If no verdict stops the trial, the
+    attempt fails.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> @ledger.objective(space={"rate": (0.01, 0.5)})
+    ... def descent(params, context):
+    ...     x = 1.0
+    ...     for epoch in range(1, 28):
+    ...         x -= params["rate"] * 2 * x
+    ...         context.report(x**2, epoch)
+    ...         if context.should_prune():
+    ...             raise ledger.TrialPruned
+    ...     return x**2
+    """
+
+
 def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
     """Return a one-line message about the first error that pydantic found.
 

@@ -12,7 +12,7 @@ from ledger.annotating import annotate
 from ledger.artifacts import Artifact, of_study
 from ledger.database import annotations, studies, transfer
 from ledger.database.annotations import AnnotationChange
-from ledger.database.rows import AnnotationRow, TrialRow
+from ledger.database.rows import COUNTED_STATES, AnnotationRow, TrialRow
 from ledger.database.status import Improvement
 from ledger.errors import LedgerError
 from ledger.keywords import known_keywords
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from ledger.result_plots import ResultPlots
 
-_STATES = ("complete", "running", "pending", "failed", "cancelled")
 # _EXPANDED contains the names of the attributes of `Trial` that are dictionaries. For each attribute in _EXPANDED, a
 # data frame of trials has one column for each key of the attribute's dictionary.
 _EXPANDED = ("params", "metrics", "attributes")
@@ -46,8 +45,8 @@ class Trial:
         The trial's number within the study, counted from 0.
     iteration : int
         The number of the trial's iteration, counted from 0.
-    state : {"pending", "running", "complete", "failed", "cancelled"}
-        The trial's state.
+    state : {"pending", "running", "complete", "pruned", "failed", "cancelled"}
+        The trial's state. The rule of early stopping has ended a pruned trial.
     source : {"proposed", "retried", "enqueued", "imported"}
         The origin of the trial's parameters.
     params : dict
@@ -73,6 +72,10 @@ class Trial:
     error : str or None
         The last error of the trial, or the reason why a user cancelled the trial. None if the trial is complete. The
         attribute `error` is also None if the trial has no error and no user has cancelled the trial.
+    pruned_step : int or None
+        The step whose value ended a pruned trial. None if the trial is not pruned.
+    pruned_loss : float or None
+        The loss at `pruned_step`. None if the reported value was NaN, or if the trial is not pruned.
     tags : tuple of str
         The trial's tags in alphabetical order.
     note : str or None
@@ -102,6 +105,8 @@ class Trial:
     claimed_at: datetime | None
     finished_at: datetime | None
     error: str | None
+    pruned_step: int | None = None
+    pruned_loss: float | None = None
     tags: tuple[str, ...] = ()
     note: str | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -502,7 +507,7 @@ class StudyResult:
         """Return the HTML that a notebook shows for the study."""
         complete = [trial for trial in self.trials if trial.loss is not None]
         states = Counter(trial.state for trial in self.trials)
-        facts = [("trials", ", ".join(f"{states[state]} {state}" for state in _STATES if states[state]))]
+        facts = [("trials", ", ".join(f"{states[state]} {state}" for state in COUNTED_STATES if states[state]))]
         improvements: list[Improvement] = []
         for trial in complete:
             assert trial.loss is not None

@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import json
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -113,3 +114,14 @@ def _cut(text: str, longest: int) -> str:
         return text
     kept = longest - len("...")
     return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, or its number if the signal has no name, such as a real-time signal.
+
+    Examples
+    --------
+    >>> signal_name(9), signal_name(40)
+    ('SIGKILL', '40')
+    """
+    return signal.Signals(number).name if number in set(signal.Signals) else str(number)

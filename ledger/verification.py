@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from typing import Any
 
+from ledger import verdict_verification
 from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, CodeVersionRow, IterationRow, TrialRow
 from ledger.database.transfer import StudySnapshot
 from ledger.errors import LedgerError, UsageError
@@ -24,6 +25,7 @@ from ledger.text import show
 _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
     "total_proposed": lambda trial, iteration: trial.source == "proposed" and trial.round == iteration.round,
     "total_complete": lambda trial, _: trial.state == "complete",
+    "total_pruned": lambda trial, _: trial.state == "pruned",
     "total_failed": lambda trial, _: trial.state == "failed",
     "total_cancelled": lambda trial, _: trial.state == "cancelled",
     "total_attempts": lambda trial, _: trial.attempts,
@@ -63,8 +65,7 @@ class VerificationResult:
 def verify(ledger: StudySnapshot) -> VerificationResult:
     """Verify the records of a study, and recompute the study's proposals.
 
-    The function recomputes a proposal only if the recorded environment of the proposal equals the environment of this
-    process.
+    The function recomputes a proposal only if its recorded environment equals the environment of this process.
 
     Raises
     ------
@@ -97,6 +98,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     # `_facts` uses the numbers of iterations and trials as list indices. Therefore `_numbers` checks the numbers of
     # iterations and trials first.
     yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
+    yield from verdict_verification.disagreements(ledger, study)
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
@@ -189,6 +191,7 @@ def _state(trial: TrialRow, study: StudySpec) -> Iterator[str]:
         "finished_at": state not in OPEN_STATES,
         "loss": state == "complete",
         "metrics": state == "complete",
+        "pruned_step": state == "pruned",
         "lease_until": state == "running",
     }
     if state == "running":
@@ -251,14 +254,15 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     if trial.source == "imported":
         if trial.state != "complete":
             yield f"the trial was imported, but its state is {trial.state}"
-        # The user measured the loss of an imported trial outside the ledger. Therefore an imported trial must have no
-        # attempts.
+        # The user measured the loss of an imported trial outside the ledger.
         if trial.attempts:
             yield f"the trial was imported, but has {trial.attempts} attempts"
         return
+    for outcome in ("complete", "pruned"):
+        count = sum(attempt.outcome == outcome for attempt in attempts)
+        if count != (trial.state == outcome):
+            yield f"the state is {trial.state}, but {count} attempts are {outcome}"
     complete = [attempt for attempt in attempts if attempt.outcome == "complete"]
-    if len(complete) != (trial.state == "complete"):
-        yield f"the state is {trial.state}, but {len(complete)} attempts are complete"
     for attempt in complete:
         for column in ("loss", "worker"):
             of_trial, of_attempt = getattr(trial, column), getattr(attempt, column)
@@ -301,7 +305,7 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
     if iteration.surrogate is not None and all(trial.source != "proposed" for trial in trials):
         yield "the iteration has a surrogate, but no proposed trials"
     losses = [trial.loss for trial in trials if trial.loss is not None]
-    is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
+    is_proven = any(trial.is_proof for trial in trials)
     if iteration.told_at is None:
         if not may_wait:
             yield "the optimizer has not received the iteration's results, but a later iteration was proposed"
@@ -365,15 +369,13 @@ def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iter
 
 def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     row = ledger.study
-    # `_study` compares the hash of the settings only if the recorded spec contains every setting that this version of
-    # the program knows. If an older version of the program recorded the study, the recorded hash does not include newer
-    # settings.
+    # If an older version of the program recorded the study, the recorded hash does not include newer settings. Then
+    # `_study` does not compare the hashes.
     if study.spec() == row.spec and study.spec_hash != row.spec_hash:
         yield f"`spec_hash` is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"the state is {row.state}, but `finished_at` is {row.finished_at}"
-    # A stopping criterion can end a study that has pending trials. In batch mode, only the timeout can end a study in
-    # the middle of an iteration.
+    # A criterion can end a study that has pending trials. In batch mode, only the timeout ends a study in an iteration.
     is_stopped = row.stopped_by is not None and (study.mode == "steady" or row.stopped_by == "timeout")
     if row.has_ended and not is_stopped:
         for trial in ledger.trials:
@@ -413,8 +415,7 @@ def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[Tri
     """For a study in batch mode, yield the contradictions between the study's state and the study's iterations."""
     row = ledger.study
     rounds = {iteration.number: iteration.round for iteration in ledger.iterations}
-    # If all trials of a round fail, the trials of the next round replace the failed trials. The budget includes only
-    # the trials of the last round of each iteration.
+    # The budget includes only the trials of the last round of each iteration.
     counted = [
         trial for trial in ledger.trials if trial.source == "proposed" and trial.round == rounds[trial.iteration]
     ]
@@ -430,8 +431,8 @@ def _ends(ledger: StudySnapshot, study: StudySpec, trials: Sequence[Sequence[Tri
             yield "the state is failed, but the optimizer has received the results of every iteration"
         for iteration in untold:
             for trial in trials[iteration.number]:
-                if trial.state == "complete" and trial.source != "imported":
-                    yield f"the state is failed, but trial {trial.number} of the last iteration is complete"
+                if trial.is_proof:
+                    yield f"the state is failed, but trial {trial.number} of the last iteration is {trial.state}"
 
 
 def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
@@ -460,7 +461,7 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
             for trial in ledger.trials
             if best is not None and trial.iteration > best.iteration and trial.source != "imported"
         ]
-        ended = sum(trial.state in ("complete", "failed") for trial in after)
+        ended = sum(trial.state in ("complete", "pruned", "failed") for trial in after)
         if ended < limit:
             yield f"the patience is {limit} trials, but only {ended} trials ended after the best trial"
 
@@ -468,9 +469,8 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    In steady mode, a manager looks for ended trials between two iterations. The record of an iteration contains the
-    numbers of the trials that the manager has found. The function compares these numbers, the budget and the study's
-    state with the study's trials.
+    The record of an iteration contains the numbers of the trials that the manager has found ended since the previous
+    iteration. The function compares these numbers, the budget and the study's state with the study's trials.
     """
     row = ledger.study
     seen: set[int] = set()
@@ -490,10 +490,10 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
             if trial.finished_at is None:
                 yield f"{place}, but the trial has not ended"
             seen.add(number)
-    completed = [trial.number for trial in ledger.trials if trial.state == "complete" and trial.source != "imported"]
-    if row.state == "failed" and completed:
-        yield f"the state is failed, but trial {completed[0]} is complete"
-    # In steady mode, the manager may replace failed trials. Therefore the budget does not include failed trials.
+    proof = next((trial for trial in ledger.trials if trial.is_proof), None)
+    if row.state == "failed" and proof is not None:
+        yield f"the state is failed, but trial {proof.number} is {proof.state}"
+    # The budget does not include failed trials, because the manager may replace a failed trial.
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
@@ -522,9 +522,9 @@ def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
     here = environment()
     proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
     rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. An earlier round of an iteration has
-    # no recorded environment. The verification recomputes an earlier round only if two recorded environments equal the
-    # environment of this process: the last environment before the round, and the first environment after the round.
+    # The ledger records the environment only for the last round of an iteration. The verification recomputes an earlier
+    # round only if two recorded environments equal the environment of this process: the last environment before the
+    # round, and the first environment after the round.
     before: Mapping[str, Any] = ledger.study.versions
     surrogate = None
     seen: list[int] = []

@@ -21,7 +21,10 @@ begin
       ('ledger.code_version', 'ledger.code_versions'),
       ('ledger.source', 'ledger.sources'),
       ('ledger.report', 'ledger.reports'),
+      ('ledger.verdict', 'ledger.verdicts'),
+      ('ledger.cutoff', 'ledger.cutoffs'),
       ('ledger.artifact', 'ledger.artifacts'),
+      ('ledger.artifact', 'ledger.checkpoints'),
       ('ledger.study_annotation', 'ledger.studies')) as shown (of, view)
     join pg_attribute as shows on shows.attrelid = shown.of and shows.attnum > 0 and not shows.attisdropped
     join pg_attribute as has on has.attrelid = shown.view and has.attname = shows.attname

@@ -24,6 +24,7 @@ begin
       ledger.fail,
       ledger.release,
       ledger.report,
+      ledger.prune,
       ledger.refuse,
       ledger.accept,
       ledger.announce,
@@ -34,6 +35,8 @@ begin
       ledger.begin_artifact,
       ledger.add_artifact_piece,
       ledger.save_artifact,
+      ledger.last_checkpoints,
+      ledger.checkpoint_bytes,
       ledger.revision
     to ledger_worker;
   end if;
@@ -88,6 +91,7 @@ begin
       ledger.record_code,
       ledger.remove_artifact,
       ledger.remove_beaten_artifacts,
+      ledger.remove_checkpoints,
       ledger.resume,
       ledger.retry,
       ledger.revision,
@@ -110,9 +114,11 @@ begin
       'ledger.artifacts, '
       'ledger.attempts, '
       'ledger.best_trials, '
+      'ledger.checkpoints, '
       'ledger.code_versions, '
       'ledger.convergence, '
       'ledger.counts, '
+      'ledger.cutoffs, '
       'ledger.datasets, '
       'ledger.improvements, '
       'ledger.iteration_regret, '
@@ -129,6 +135,7 @@ begin
       'ledger.trial_times, '
       'ledger.trials, '
       'ledger.utilisation, '
+      'ledger.verdicts, '
       'ledger.workers '
       'to ' || reading;
   end loop;

@@ -14,12 +14,15 @@ from ledger.database.connection import engine
 
 @contextmanager
 def new_database(server: str, template: str = "template0") -> Iterator[str]:
-    """Create a database on a server, and drop it at the end of the block. Yields the URL of the database."""
+    """Create a database on a server, and drop it at the end of the block. Yields the URL of the database.
+
+    The encoding is UTF8, as in the image postgres:17, for any encoding of the server.
+    """
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(
             # faster than a copy through the log, because the servers do not wait for the disk
-            sql.SQL("create database {} template {} strategy file_copy").format(
+            sql.SQL("create database {} template {} encoding 'UTF8' strategy file_copy").format(
                 sql.Identifier(name), sql.Identifier(template)
             )
         )

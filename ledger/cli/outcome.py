@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ledger.cli import annotation
 from ledger.database import annotations, reads, studies, trials
-from ledger.database.rows import StudyRow
+from ledger.database.rows import COUNTED_STATES, StudyRow
 from ledger.text import one_line
 from ledger.text import show as show_value
 
@@ -19,7 +19,7 @@ def show(connection: Connection, row: StudyRow) -> None:
     from ledger.study.python_values import ordered_params
 
     progress = reads.progress(connection, row.name)[0]
-    states = {state: getattr(progress, state) for state in ("complete", "running", "pending", "failed", "cancelled")}
+    states = {state: getattr(progress, state) for state in COUNTED_STATES}
     counts = ", ".join(f"{count} {state}" for state, count in states.items() if count)
     others = sum(states.values()) - progress.proposed
     lines = {

@@ -180,6 +180,9 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
         "parameters": json.dumps(ordered_params(row.params, study.spec["space"])),
         "value": row.value,
         "loss": None if row.loss == row.value else row.loss,
+        "pruned": None
+        if row.pruned_step is None
+        else f"at step {row.pruned_step}; `ledger why {name} {number}` says why",
         "metrics": None if row.metrics is None else json.dumps(row.metrics),
         "counted": f"{row.attempts} attempts, {row.failures} failures, {row.crashes} crashes, lost {row.lost} times",
         "worker": row.worker,

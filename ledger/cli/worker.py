@@ -70,8 +70,9 @@ from ledger.text import one_line
     type=SecondsType(min=0),
     default=8.0,
     show_default=True,
-    help="Length of the grace time. After Ctrl-C or SIGTERM, the worker may finish its trial within the grace time. At"
-    " the end of the grace time, or at a second signal, the worker releases the trial.",
+    help="Length of the grace time. After Ctrl-C or SIGTERM, the worker may finish its trial within the grace time, or"
+    " keep a checkpoint of the trial. At the end of the grace time, or at a second signal, the worker releases the"
+    " trial.",
 )
 @click.option(
     "--trial-timeout",

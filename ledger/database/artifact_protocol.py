@@ -1,17 +1,31 @@
-"""Functions by which a worker saves artifacts (sql/functions/).
+"""Functions by which a worker saves artifacts and reads checkpoints (sql/functions/).
 
 Each function sends one statement in autocommit mode. If the answer of the database is lost, the worker can safely send
 the same statement with the same claim again.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.errors import DiskFull
+from psycopg.rows import class_row
 
 from ledger.database.protocol import ClaimedTrial
 from ledger.errors import LedgerError
+
+
+@dataclass(frozen=True)
+class LastCheckpoint:
+    """A checkpoint of a trial. `store` is None if the ledger itself keeps the content."""
+
+    attempt: int
+    step: int
+    content: UUID
+    sha256: str
+    size: int
+    store: str | None
 
 
 class DatabaseFullError(LedgerError):
@@ -68,6 +82,21 @@ def add_piece(connection: Connection[Any], held: ClaimedTrial, name: str, number
 def save(connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str) -> str:
     """Save an artifact whose content is complete. Return "saved", "already", "unbegun", "stale" or "unknown"."""
     return _word(connection, "select ledger.save_artifact(%s, %s, %s, %s, %s)", *_claim(held), name, sha256)
+
+
+def last_checkpoints(connection: Connection[Any], held: ClaimedTrial) -> list[LastCheckpoint]:
+    """Return the last checkpoints of a trial, the last one first. The list is empty if the claim is not valid."""
+    with connection.cursor(row_factory=class_row(LastCheckpoint)) as cursor:
+        statement = "select attempt, step, content, sha256, size, store from ledger.last_checkpoints(%s, %s, %s)"
+        return cursor.execute(statement, _claim(held)).fetchall()
+
+
+def checkpoint_piece(connection: Connection[Any], held: ClaimedTrial, content: UUID, number: int) -> bytes | None:
+    """Return a piece of a checkpoint that the ledger itself keeps, or None if the ledger does not have the piece."""
+    with connection.cursor(binary=True) as cursor:
+        statement = "select ledger.checkpoint_bytes(%s, %s, %s, %s, %s)"
+        row = cursor.execute(statement, (*_claim(held), content, number)).fetchone()
+    return None if row is None or row[0] is None else bytes(row[0])
 
 
 def _claim(held: ClaimedTrial) -> tuple[int, int, UUID]:

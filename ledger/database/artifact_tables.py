@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -72,7 +73,8 @@ artifact = Table(
         "name",
         Text,
         primary_key=True,
-        comment="Name within the attempt, of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen).",
+        comment="Name within the attempt, of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen). The name "
+        "of a checkpoint is .checkpoint- and its step.",
     ),
     Column("sha256", Text, comment="SHA-256 of the artifact, in hexadecimal; null until the artifact is saved."),
     Column("size", BigInteger, comment="Number of bytes; null until the artifact is saved."),
@@ -94,6 +96,13 @@ artifact = Table(
         "removed_at",
         comment="Time when a user or the manager removed the artifact; null unless the artifact is removed.",
     ),
+    Column(
+        "step",
+        BigInteger,
+        Computed("(case when left(name, 12) = '.checkpoint-' then substr(name, 13)::bigint end)", persisted=True),
+        comment="Step of the training at which the trial kept this checkpoint; null if the artifact is no checkpoint; "
+        "part of the column name.",
+    ),
     ForeignKeyConstraint(
         ["study_id", "trial", "attempt"],
         ["ledger.attempt.study_id", "ledger.attempt.trial", "ledger.attempt.number"],
@@ -109,6 +118,9 @@ artifact = Table(
     Index("artifact_of_content", "content", postgresql_where=text("content is not null")),
     # The artifacts of a study that are not removed, for ledger.remove_beaten_artifacts.
     Index("artifact_present", "study_id", "trial", postgresql_where=text("content is not null")),
+    # The checkpoints of a trial for ledger.last_checkpoints, and those of a study for ledger.remove_checkpoints.
+    Index("artifact_checkpoints", "study_id", "trial", "attempt", "step", postgresql_where=text("step is not null")),
     Index("artifact_uploading", "uploading", postgresql_where=text("uploading is not null")),
-    comment="One row for each artifact of an attempt. Read the table through the view ledger.artifacts.",
+    comment="One row for each artifact and each checkpoint of an attempt. Read the table through the views "
+    "ledger.artifacts and ledger.checkpoints.",
 )

@@ -99,8 +99,24 @@ def remove_some_beaten(connection: Connection, study_id: int, kept: int) -> int:
     return int(answer(connection, call, study=study_id, kept=kept))
 
 
+def remove_some_checkpoints(connection: Connection, study_id: int | None = None) -> int:
+    """Delete a limited number of checkpoints of ended trials, and return their number.
+
+    Parameters
+    ----------
+    study_id : int or None
+        The study. None stands for all studies.
+    """
+    return int(answer(connection, text("select ledger.remove_checkpoints(:study)"), study=study_id))
+
+
 def discard(connection: Connection) -> list[DiscardedContent]:
-    """Discard all contents to which no artifact refers, and return the discarded contents that are in stores."""
+    """Discard all contents that no trial needs, and return the discarded contents that are in stores.
+
+    The function first deletes the checkpoints of all ended trials.
+    """
+    while remove_some_checkpoints(connection):
+        pass
     while answer(connection, select(func.ledger.discard_contents())):
         pass
     return list(discarded(connection))

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 _COUNTS = {
     "total_proposed": "proposed trials, without the trials of replaced rounds,",
     "total_complete": "complete trials",
+    "total_pruned": "pruned trials",
     "total_failed": "failed trials",
     "total_cancelled": "cancelled trials",
 }
@@ -80,7 +81,7 @@ def constraints() -> list[CheckConstraint]:
             name="totals_are_natural",
         ),
         CheckConstraint(
-            f"num_nulls(told_at, told, {', '.join((*_COUNTS, *_SUMS))}) in (0, 10)"
+            f"num_nulls(told_at, told, {', '.join((*_COUNTS, *_SUMS))}) in (0, {2 + len(_COUNTS) + len(_SUMS)})"
             " and (told is not null or num_nonnulls(last_complete, improvements) = 0)",
             name="totals_when_told",
         ),

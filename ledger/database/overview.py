@@ -240,7 +240,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         code_versions = codes.read_versions(connection, study.id)
     count = 0 if last_trial is None else last_trial + 1
     iterations = 0 if last_iteration is None else last_iteration + 1
-    ended = progress.complete + progress.failed + progress.cancelled
+    ended = progress.complete + progress.pruned + progress.failed + progress.cancelled
     shown = range(count) if count <= SHOWN else [*best, *spread(count, best, SHOWN - len(best))]
     observed = _observed(connection, study.id, count, ended)
     rows = {row.number: row for row in _rows(connection, study.id, {*shown, *observed})}

@@ -43,6 +43,8 @@ class ClaimedTrial:
         The number of the valid version of the objective's code. None if the ledger contains no code of the objective.
     tuples : list of dict
         The dimensions whose choices contain Python tuples. In `params`, a list replaces each Python tuple.
+    stopping : dict or None
+        The rungs of the trial (sql/functions/trial_stopping.sql). None if the study has no rule of early stopping.
     """
 
     claim: UUID
@@ -58,6 +60,7 @@ class ClaimedTrial:
     timeout_seconds: float | None
     code: int | None
     tuples: list[dict[str, Any]] = field(default_factory=list)
+    stopping: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def heartbeat(connection: Connection[Any], held: ClaimedTrial) -> bool:
 def report(
     connection: Connection[Any], held: ClaimedTrial, steps: Sequence[int], losses: Sequence[float | None]
 ) -> str:
-    """Record intermediate values of a running trial. Return "continue", "stale" or "unknown".
+    """Record intermediate values of a running trial. Return "continue", "stop", "stale" or "unknown".
 
     Parameters
     ----------
@@ -134,6 +137,15 @@ def report(
     """
     statement = "select ledger.report(%s, %s, %s, %s::bigint[], %s::float8[])"
     return str(_value(connection, statement, held.study_id, held.trial, held.claim, list(steps), list(losses)))
+
+
+def prune(connection: Connection[Any], held: ClaimedTrial, seconds: float, output: str = "") -> str:
+    """End a trial that the rule of early stopping has stopped. Return "pruned", "continue", "already", "stale" or
+    "unknown".
+    """
+    statement = "select ledger.prune(%s, %s, %s, %s, %s)"
+    arguments = (held.study_id, held.trial, held.claim, seconds, storable(connection, output))
+    return str(_value(connection, statement, *arguments))
 
 
 def complete(

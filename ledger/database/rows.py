@@ -11,7 +11,9 @@ from typing import Any
 from uuid import UUID
 
 OPEN_STATES = ("pending", "running")
-TRIAL_STATES = (*OPEN_STATES, "complete", "failed", "cancelled")
+TRIAL_STATES = (*OPEN_STATES, "complete", "pruned", "failed", "cancelled")
+# The states of trials in the order in which messages list the number of trials in each state.
+COUNTED_STATES = ("complete", "pruned", "running", "pending", "failed", "cancelled")
 STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that an export omits. For example, an export omits a column that a view computes from other rows.
@@ -122,6 +124,7 @@ class IterationRow:
     total_lost: int | None
     last_complete: int | None
     improvements: list[int] | None
+    total_pruned: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,8 @@ class TrialRow:
     """One row of the view `ledger.trials`: a trial with its parameters, state and value.
 
     `value` is the number that the objective returned, and `loss` is the number that the optimizer minimises. `seconds`
-    is the training time of the attempt that completed the trial.
+    is the training time of the attempt that completed the trial. `pruned_step` and `pruned_loss` are the step and the
+    loss at which the rule of early stopping ended a pruned trial. `pruned_loss` is None if the reported value was NaN.
     """
 
     number: int
@@ -154,11 +158,18 @@ class TrialRow:
     deadline_at: datetime | None
     finished_at: datetime | None
     error: str | None
+    pruned_step: int | None
+    pruned_loss: float | None
 
     @property
     def is_open(self) -> bool:
         """True if the trial is pending or running."""
         return self.state in OPEN_STATES
+
+    @property
+    def is_proof(self) -> bool:
+        """True if a worker of this study has trained the trial without a failure, so the objective works."""
+        return self.state in ("complete", "pruned") and self.source != "imported"
 
     @property
     def result(self) -> float:
@@ -239,6 +250,43 @@ class ReportRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CutoffRow:
+    """One row of the view `ledger.cutoffs`: the loss below which a trial of an iteration goes on at a rung.
+
+    `compared` is the number of earlier trials that have reached the rung. `loss` is None if the rung stops no trial
+    that has a loss.
+    """
+
+    iteration: int
+    rung: int
+    loss: float | None
+    compared: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRow:
+    """One row of the view `ledger.verdicts`: the verdict of the rule of early stopping on a trial at a rung.
+
+    `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
+    reported value was NaN. `cutoff` is the loss below which the trial goes on, and `compared` is the number of other
+    trials that decide. In steady mode, `arrival` is the position of the trial in the order of the arrivals at the rung.
+    A trial with `audited` goes on even if `stops` is true.
+    """
+
+    trial: int
+    rung: int
+    attempt: int
+    step: int
+    loss: float | None
+    cutoff: float | None
+    compared: int
+    arrival: int | None
+    stops: bool
+    audited: bool
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """One row of the view `ledger.workers`: a worker process, and the trial that the worker has claimed.
 
@@ -289,6 +337,7 @@ class ProgressRow:
     complete: int
     running: int
     pending: int
+    pruned: int
     failed: int
     cancelled: int
     attempts: int
@@ -303,7 +352,18 @@ class ProgressRow:
     tags: list[str]
 
 
-Row = StudyRow | IterationRow | TrialRow | AttemptRow | WorkerRow | CodeVersionRow | AnnotationRow | ReportRow
+Row = (
+    StudyRow
+    | IterationRow
+    | TrialRow
+    | AttemptRow
+    | WorkerRow
+    | CodeVersionRow
+    | AnnotationRow
+    | ReportRow
+    | CutoffRow
+    | VerdictRow
+)
 
 
 def recorded(row: Row) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from ledger.database.rows import (
     ArtifactRow,
     AttemptRow,
     CodeVersionRow,
+    CutoffRow,
     IterationRow,
     ProgressRow,
     RefusalRow,
     ReportRow,
     StudyRow,
     TrialRow,
+    VerdictRow,
     WorkerRow,
     columns,
 )
@@ -36,6 +38,8 @@ _VIEWS: dict[type, TableClause] = {
     RefusalRow: views.refusals,
     ProgressRow: views.progress,
     ReportRow: views.reports,
+    CutoffRow: views.cutoffs,
+    VerdictRow: views.verdicts,
 }
 
 

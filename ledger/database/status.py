@@ -96,7 +96,7 @@ class StudyStatus:
         round failed, `ended` does not count the trials of this round, because the next round replaces these trials.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
-    complete, running, pending, failed, cancelled : int
+    complete, pruned, running, pending, failed, cancelled : int
         Number of trials in each state.
     failures, crashes, lost : int
         Number of failed attempts, number of crashed attempts, and number of lost attempts.
@@ -148,6 +148,7 @@ class StudyStatus:
     complete: int
     running: int
     pending: int
+    pruned: int
     failed: int
     cancelled: int
     failures: int

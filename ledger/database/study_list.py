@@ -24,7 +24,7 @@ _AGE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 _OLDEST = 100 * 365.25 * 86_400
 
 _studies, _progress = views.studies, views.progress
-_ended = _progress.c.complete + _progress.c.failed + _progress.c.cancelled
+_ended = _progress.c.complete + _progress.c.pruned + _progress.c.failed + _progress.c.cancelled
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from ledger.database import iteration_totals
+from ledger.database import iteration_totals, verdict_tables
+from ledger.database.cancellation_table import cancellation
 from ledger.database.schema import SCHEMA, metadata, moment, of_spec
 from ledger.database.worker_tables import dataset, refusal, worker
 
@@ -378,8 +379,8 @@ trial = Table(
         Text,
         nullable=False,
         server_default=text("'pending'"),
-        comment="State of the trial. An open trial is pending or running, and an ended trial is complete, failed or "
-        "cancelled.",
+        comment="State of the trial. An open trial is pending or running, and an ended trial is complete, pruned, "
+        "failed or cancelled.",
     ),
     Column(
         "attempts",
@@ -451,6 +452,7 @@ trial = Table(
         comment="Last error of the trial, or reason why the trial was cancelled. Null if the trial has had no error, "
         "or is complete.",
     ),
+    *verdict_tables.trial_columns(),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
         ["ledger.iteration.study_id", "ledger.iteration.number"],
@@ -467,7 +469,9 @@ trial = Table(
         name="imported_without_attempts",
     ),
     CheckConstraint("jsonb_typeof(params) = 'object'", name="params_is_an_object"),
-    CheckConstraint("state in ('pending', 'running', 'complete', 'failed', 'cancelled')", name="state_is_known"),
+    CheckConstraint(
+        "state in ('pending', 'running', 'complete', 'pruned', 'failed', 'cancelled')", name="state_is_known"
+    ),
     CheckConstraint(
         "state <> 'running' or (claim is not null and worker is not null and claimed_at is not null"
         " and lease_until is not null)",
@@ -475,12 +479,14 @@ trial = Table(
     ),
     CheckConstraint("state = 'running' or lease_until is null", name="leased_only_while_running"),
     CheckConstraint(
-        "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)", name="finished_when_it_ended"
+        "(state in ('complete', 'pruned', 'failed', 'cancelled')) = (finished_at is not null)",
+        name="finished_when_it_ended",
     ),
     CheckConstraint("(state = 'complete') = (loss is not null)", name="loss_when_complete"),
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
+    *verdict_tables.trial_constraints(),
     # No index of the table `trial` contains a column that a heartbeat changes. Therefore PostgreSQL can record a
     # heartbeat as a heap-only update, which changes no index. Workers claim the pending trials in the order of the
     # index `trial_pending`.
@@ -513,7 +519,7 @@ trial = Table(
         "autovacuum_analyze_scale_factor": 0.02,
         "autovacuum_vacuum_cost_delay": 0,
     },
-    comment="One row for each trial, which evaluates one point. A complete, failed or cancelled trial never "
+    comment="One row for each trial, which evaluates one point. A complete, pruned, failed or cancelled trial never "
     "changes. Read the table through the view ledger.trials.",
 )
 
@@ -535,9 +541,9 @@ attempt = Table(
     Column(
         "outcome",
         Text,
-        comment="Outcome of the attempt (complete, failed, timeout, released, stale or lost). The result of a stale "
-        "attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. Null while the "
-        "attempt is running.",
+        comment="Outcome of the attempt (complete, pruned, failed, crashed, timeout, released, stale or lost). The "
+        "result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. "
+        "Null while the attempt is running.",
     ),
     Column("error", Text, comment="Error of the attempt, with a traceback if one exists; null without an error."),
     Column(
@@ -566,7 +572,8 @@ attempt = Table(
     UniqueConstraint("study_id", "trial", "number", name="attempt_number_key"),
     CheckConstraint("number >= 1", name="number_counts_from_one"),
     CheckConstraint(
-        "outcome in ('complete', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')", name="outcome_is_known"
+        "outcome in ('complete', 'pruned', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')",
+        name="outcome_is_known",
     ),
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),
     CheckConstraint("outcome <> 'complete' or loss is not null", name="complete_with_a_loss"),
@@ -576,21 +583,4 @@ attempt = Table(
     postgresql_with={"fillfactor": 90, "autovacuum_vacuum_scale_factor": 0.05},
     comment="One row for each attempt, which begins when a worker claims a trial. Read the table through the view "
     "ledger.attempts.",
-)
-
-cancellation = Table(
-    "cancellation",
-    metadata,
-    Column("study_id", Integer, primary_key=True, comment="The study."),
-    Column("trial", Integer, primary_key=True, comment="The number of the trial."),
-    Column("reason", Text, nullable=False, comment="Reason for the cancellation, for users."),
-    moment("asked_at", nullable=False, comment="Time of the cancellation."),
-    ForeignKeyConstraint(
-        ["study_id", "trial"],
-        ["ledger.trial.study_id", "ledger.trial.number"],
-        ondelete="CASCADE",
-        name="cancellation_trial_fkey",
-    ),
-    comment="One row for each trial that a user cancelled while another session had locked the trial's row. The trial "
-    "ends when its worker next calls the database, or when a manager finds that the row is no longer locked.",
 )

@@ -12,7 +12,18 @@ from sqlalchemy import Connection, Insert, insert, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DataError, IntegrityError
 
-from ledger.database import annotation_tables, code_tables, codes, datasets, report_tables, studies, tables, views
+from ledger.database import (
+    annotation_tables,
+    code_tables,
+    codes,
+    datasets,
+    report_tables,
+    studies,
+    tables,
+    verdict_tables,
+    verdicts,
+    views,
+)
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import (
     OPEN_STATES,
@@ -24,6 +35,7 @@ from ledger.database.rows import (
     WorkerRow,
 )
 from ledger.database.selecting import begin_snapshot, fetch, fetch_one, last_number, rows_of
+from ledger.database.verdicts import RecordedStopping
 from ledger.errors import LedgerError
 from ledger.text import one_line
 
@@ -49,6 +61,7 @@ class StudySnapshot:
     attempts: Sequence[AttemptRow]
     code_versions: Sequence[CodeVersionRow] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    stopping: RecordedStopping = field(default_factory=RecordedStopping)
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,8 @@ class ImportedStudy:
     files: Sequence[StoredDataset] = ()
     annotations: Iterable[Mapping[str, Any]] = ()
     reports: Iterable[Mapping[str, Any]] = ()
+    cutoffs: Iterable[Mapping[str, Any]] = ()
+    verdicts: Iterable[Mapping[str, Any]] = ()
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
@@ -124,9 +139,12 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
                 .order_by(_attempts.c.trial, _attempts.c.number),
             )
         trials += read
+    # The verdicts are read after the trials, so that the verdict on each pruned trial is known.
+    with _reading(connection):
+        stopping = verdicts.read(connection, study_id)
     if study is None or studies.find(connection, study.name) is None:
         raise LedgerError("the study was deleted while it was read")
-    return StudySnapshot(at, study, iterations, trials, attempts, versions, texts)
+    return StudySnapshot(at, study, iterations, trials, attempts, versions, texts, stopping)
 
 
 @contextmanager
@@ -202,6 +220,8 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
     _insert(connection, insert(report_tables.report), ({**row, **of_study} for row in recorded.reports))
+    _insert(connection, insert(verdict_tables.cutoff), ({**row, **of_study} for row in recorded.cutoffs))
+    _insert(connection, insert(verdict_tables.verdict), ({**row, **of_study} for row in recorded.verdicts))
     annotations = list(recorded.annotations)
     of_the_study = ({**_without_trial(row), **of_study} for row in annotations if row["trial"] is None)
     _insert(connection, insert(annotation_tables.study_annotation), of_the_study)

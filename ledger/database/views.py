@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Boolean, Column, DateTime, Double, Integer, Interval, Table, TableClause, Text, column, table
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from ledger.database import annotation_tables, artifact_tables, code_tables, report_tables, tables
+from ledger.database import annotation_tables, artifact_tables, code_tables, report_tables, tables, verdict_tables
 
 
 def _view(view: str, of: Table, *more: Column[Any], **renamed: str) -> TableClause:
@@ -45,6 +45,8 @@ annotations = _view("annotations", annotation_tables.trial_annotation)
 iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "best_value"), number="iteration")
 trials = _view("trials", tables.trial, *_of_values("value", "seconds"), number="trial")
 attempts = _view("attempts", tables.attempt, *_of_values("value"), number="attempt")
+cutoffs = _view("cutoffs", verdict_tables.cutoff)
+verdicts = _view("verdicts", verdict_tables.verdict)
 reports = _view("reports", report_tables.report, *_of_values("value", "seconds"))
 workers = _view(
     "workers",
@@ -59,14 +61,18 @@ code_versions = _view("code_versions", code_tables.code_version)
 sources = _view("sources", code_tables.source)
 artifacts = table(
     "artifacts",
-    *(column(each.name, each.type) for each in artifact_tables.artifact.columns if each.name != "uploading"),
+    *(
+        column(each.name, each.type)
+        for each in artifact_tables.artifact.columns
+        if each.name not in ("uploading", "step")
+    ),
     schema=tables.SCHEMA,
 )
 progress = table(
     "progress",
     *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric", "stopped_by")),
     *(column(name, Integer) for name in ("budget", "patience", "proposed", "ended", "iterations_told", "attempts")),
-    *(column(name, Integer) for name in ("complete", "running", "pending", "failed", "cancelled")),
+    *(column(name, Integer) for name in ("complete", "running", "pending", "pruned", "failed", "cancelled")),
     *(column(name, Double) for name in ("best_value", "best_loss", "best_score", "target", "timeout_seconds")),
     *(column(name, DateTime(timezone=True)) for name in ("created_at", "archived_at")),
     column("elapsed", Interval),

@@ -45,6 +45,8 @@ _LAST = {
     "claimed_at": _MOMENT,
     "finished_at": _MOMENT,
     "error": pa.string(),
+    "pruned_step": pa.int64(),
+    "pruned_loss": pa.float64(),
 }
 
 

@@ -2,7 +2,8 @@
 
 import json
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
@@ -11,6 +12,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -38,15 +40,18 @@ from ledger.database.rows import (
     AnnotationRow,
     AttemptRow,
     CodeVersionRow,
+    CutoffRow,
     IterationRow,
     ReportRow,
     StudyRow,
     TrialRow,
+    VerdictRow,
     WorkerRow,
     export_columns,
     recorded,
 )
 from ledger.database.transfer import ImportedStudy, StudySnapshot
+from ledger.database.verdicts import RecordedStopping, RungReport
 from ledger.errors import LedgerError, UsageError
 from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
@@ -124,6 +129,16 @@ class _RowSchema:
         )
 
 
+def _with_totals(read: Any) -> Any:
+    """Add the number of pruned trials to an exported iteration, because an earlier version knew no pruned trials."""
+    return {"total_pruned": None if read.get("told") is None else 0, **read} if isinstance(read, dict) else read
+
+
+def _with_pruned(read: Any) -> Any:
+    """Add the columns of pruned trials to an exported trial, because an earlier version knew no pruned trials."""
+    return {"pruned_step": None, "pruned_loss": None, **read} if isinstance(read, dict) else read
+
+
 class DatasetRecord(_ExportModel):
     """The record of a study's data file in an exported study.
 
@@ -141,12 +156,16 @@ class StudyDocument(_ExportModel):
     format: Literal["trial-ledger study"]
     version: Literal[1]
     study: Annotated[StudyRow, _RowSchema({"id": 0, "archived_at": None})]
-    iterations: list[Annotated[IterationRow, _RowSchema()]]
-    trials: list[Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES])]]
+    iterations: list[Annotated[IterationRow, _RowSchema(), BeforeValidator(_with_totals)]]
+    trials: list[
+        Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES]), BeforeValidator(_with_pruned)]
+    ]
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
     reports: list[Annotated[ReportRow, _RowSchema({"seconds": None}, step=Step, metrics=ReportMetrics | None)]] = []
+    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step)]] = []
+    verdicts: list[Annotated[VerdictRow, _RowSchema(rung=Step, step=Step)]] = []
     annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
     sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]
     dataset: DatasetRecord | None = None
@@ -162,7 +181,24 @@ class StudyDocument(_ExportModel):
             attempts=self.attempts,
             code_versions=self.code_versions,
             sources=self.sources,
+            stopping=RecordedStopping(
+                sorted(self.cutoffs, key=lambda row: (row.iteration, row.rung)),
+                sorted(self.verdicts, key=lambda row: (row.trial, row.rung)),
+                self._rung_reports(),
+            ),
         )
+
+    def _rung_reports(self) -> dict[tuple[int, int], RungReport]:
+        of_attempt: dict[tuple[int, int], list[ReportRow]] = {}
+        for report in sorted(self.reports, key=lambda report: report.step):
+            of_attempt.setdefault((report.trial, report.attempt), []).append(report)
+        found = {}
+        for verdict in self.verdicts:
+            reports = of_attempt.get((verdict.trial, verdict.attempt), [])
+            if place := bisect_right(reports, verdict.rung, key=lambda report: report.step):
+                last = reports[place - 1]
+                found[verdict.trial, verdict.rung] = RungReport(last.step, last.loss, last.reported_at)
+        return found
 
     def kept(self) -> list[StoredDataset]:
         """Return the data files of the study."""
@@ -215,12 +251,17 @@ def read(place: str, content: bytes) -> StudyDocument:
     _check_file(place, "dataset", document.dataset, data)
     _check_file(place, "holdout", document.holdout, None if data is None else data.holdout)
     attempts = {(attempt.trial, attempt.number) for attempt in document.attempts}
-    for index, report in enumerate(document.reports):
-        if (report.trial, report.attempt) not in attempts:
-            raise UsageError(
-                f"{place} is damaged at reports[{index}]: trial {report.trial} has no attempt {report.attempt}; export"
-                " the study again"
-            )
+    of_attempts: dict[str, Sequence[ReportRow | VerdictRow]] = {
+        "reports": document.reports,
+        "verdicts": document.verdicts,
+    }
+    for name, rows in of_attempts.items():
+        for index, row in enumerate(rows):
+            if (row.trial, row.attempt) not in attempts:
+                raise UsageError(
+                    f"{place} is damaged at {name}[{index}]: trial {row.trial} has no attempt {row.attempt}; export"
+                    " the study again"
+                )
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
             f"{place} contains contradictory records, {difference}: the file is damaged, or was written while the study"
@@ -257,6 +298,8 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         sources=document.sources,
         annotations=map(recorded, document.annotations),
         reports=map(recorded, document.reports),
+        cutoffs=map(recorded, document.cutoffs),
+        verdicts=map(recorded, document.verdicts),
         files=document.kept(),
     )
     row = transfer.restore(connection, whole)

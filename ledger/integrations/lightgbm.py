@@ -1,7 +1,8 @@
 """A callback that reports a metric of a LightGBM training to the ledger after each boosting round."""
 
-from lightgbm.callback import CallbackEnv, EarlyStopException
+from lightgbm.callback import CallbackEnv
 
+from ledger.errors import TrialPruned
 from ledger.integrations.metric import value_of
 from ledger.objectives import Context
 
@@ -9,7 +10,7 @@ from ledger.objectives import Context
 class ReportCallback:
     """A LightGBM callback that reports a metric of a validation set to the ledger after each boosting round.
 
-    If `context.should_prune` returns True, the callback ends the training.
+    If `context.should_prune` returns True, the callback raises `ledger.TrialPruned`.
 
     Parameters
     ----------
@@ -53,6 +54,8 @@ class ReportCallback:
         ------
         ValueError
             The training has no metric with the given name.
+        TrialPruned
+            The rule of early stopping has stopped the trial.
         """
         # In a cross-validation, each result also contains the standard deviation of the metric.
         results = env.evaluation_result_list or []
@@ -60,4 +63,4 @@ class ReportCallback:
         value = value_of(self._metric, found, "validation set")
         self._context.report(value, env.iteration - env.begin_iteration)
         if self._context.should_prune():
-            raise EarlyStopException(env.iteration, results)
+            raise TrialPruned

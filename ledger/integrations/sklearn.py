@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.base import is_classifier
 
+from ledger.errors import TrialPruned
 from ledger.objectives import Context
 
 Estimator = TypeVar("Estimator")
@@ -16,8 +17,8 @@ def fit_in_epochs(
 ) -> float:
     """Train an estimator by `partial_fit`, and report a score after each epoch.
 
-    An epoch is one call of `partial_fit` with all rows. If `context.should_prune` returns True, the function ends the
-    training.
+    An epoch is one call of `partial_fit` with all rows. If `context.should_prune` returns True, the function raises
+    `ledger.TrialPruned`.
 
     Parameters
     ----------
@@ -37,6 +38,11 @@ def fit_in_epochs(
     -------
     float
         The score after the last epoch.
+
+    Raises
+    ------
+    TrialPruned
+        The rule of early stopping has stopped the trial.
 
     Examples
     --------
@@ -66,5 +72,5 @@ def fit_in_epochs(
         value = float(score(estimator))
         context.report(value, epoch)
         if context.should_prune():
-            break
+            raise TrialPruned
     return value

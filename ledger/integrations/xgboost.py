@@ -4,6 +4,7 @@ from typing import Any
 
 from xgboost.callback import TrainingCallback
 
+from ledger.errors import TrialPruned
 from ledger.integrations.metric import value_of
 from ledger.objectives import Context
 
@@ -11,7 +12,7 @@ from ledger.objectives import Context
 class ReportCallback(TrainingCallback):  # type: ignore[misc]
     """An XGBoost callback that reports a metric of an evaluation set to the ledger after each boosting round.
 
-    If `context.should_prune` returns True, the callback ends the training.
+    If `context.should_prune` returns True, the callback raises `ledger.TrialPruned`.
 
     Parameters
     ----------
@@ -44,20 +45,20 @@ class ReportCallback(TrainingCallback):  # type: ignore[misc]
         super().__init__()
         self._context, self._metric = context, metric
 
-    def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:
+    def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, dict[str, Any]]) -> bool:  # noqa: ARG002
         """Report the value of the metric after a boosting round. XGBoost calls this method.
 
         Raises
         ------
         ValueError
             The training has no metric with the given name.
+        TrialPruned
+            The rule of early stopping has stopped the trial.
         """
         found = {f"{of}-{name}": values for of, metrics in evals_log.items() for name, values in metrics.items()}
         value = value_of(self._metric, found, "evaluation set")[-1]
         # In a cross-validation, the value of a metric is a tuple of the mean and the standard deviation.
         self._context.report(value[0] if isinstance(value, tuple) else value, epoch)
-        if not self._context.should_prune():
-            return False
-        # If a callback ends a cross-validation, `xgboost.cv` reads the attribute `best_iteration` of the model.
-        model.set_attr(best_iteration=str(epoch))
-        return True
+        if self._context.should_prune():
+            raise TrialPruned
+        return False

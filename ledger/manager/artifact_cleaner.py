@@ -1,4 +1,4 @@
-"""Removal of artifacts by a manager: artifacts of beaten trials, and contents that no artifact needs any more."""
+"""Removal by a manager: artifacts of beaten trials, checkpoints of ended trials, and contents that nothing needs."""
 
 import logging
 import queue
@@ -26,7 +26,8 @@ END_SECONDS = 10.0
 
 
 class ArtifactCleaner:
-    """Removes the artifacts of a study's beaten trials, and deletes discarded contents from the manager's store.
+    """Removes the artifacts of a study's beaten trials and the checkpoints of ended trials, and deletes discarded
+    contents from the manager's store.
 
     A thread deletes the contents, so that a slow store delays no proposal. If the store fails, the contents wait for
     another manager or for the command `ledger artifact sweep`.
@@ -46,7 +47,7 @@ class ArtifactCleaner:
 
     def __init__(self, connection: Connection, study: StudyRow, kept: int | None, store: str | None) -> None:
         self._connection, self._study, self._kept, self._url = connection, study, kept, store
-        self._due_at = 0.0
+        self._due_at = self._checkpoints_due_at = 0.0
         # Contents that the thread must delete, with None at the end, and contents that the thread has deleted.
         self._waiting: queue.SimpleQueue[DiscardedContent | None] = queue.SimpleQueue()
         self._deleted: queue.SimpleQueue[UUID] = queue.SimpleQueue()
@@ -55,7 +56,15 @@ class ArtifactCleaner:
         self._thread: threading.Thread | None = None
 
     def look(self, *, trials_ended: bool) -> None:
-        """Remove what no trial needs. If no trial has ended, the method does nothing for LOOK_SECONDS."""
+        """Remove what no trial needs. If no trial has ended, the method does nothing for LOOK_SECONDS.
+
+        The method looks for checkpoints at most once in LOOK_SECONDS, because most studies have none.
+        """
+        if time.monotonic() >= self._checkpoints_due_at:
+            self._checkpoints_due_at = time.monotonic() + LOOK_SECONDS
+            if artifacts.remove_some_checkpoints(self._connection, self._study.id):
+                # One call removes a limited number, so that the manager renews its lease between two calls.
+                self._checkpoints_due_at = self._due_at = 0.0
         if not trials_ended and time.monotonic() < self._due_at:
             return
         self._due_at = time.monotonic() + LOOK_SECONDS
@@ -83,13 +92,17 @@ class ArtifactCleaner:
     def finish(self) -> None:
         """Remove the rest, and wait for the store, but each for at most END_SECONDS."""
         ends_at = time.monotonic() + END_SECONDS
+        self._checkpoints_due_at = 0.0
         self.look(trials_ended=True)
-        while self._due_at == 0.0:
+        while 0.0 in (self._due_at, self._checkpoints_due_at):
             if time.monotonic() >= ends_at:
-                message = (
-                    f"study {self._study.name}: artifacts of beaten trials are left: run `ledger artifact rm"
-                    f" {self._study.name} --keep {self._kept}`"
+                name = self._study.name
+                way_out = (
+                    f"artifacts of beaten trials are left: run `ledger artifact rm {name} --keep {self._kept}`"
+                    if self._due_at == 0.0
+                    else "checkpoints of ended trials are left: run `ledger artifact sweep`"
                 )
+                message = f"study {name}: {way_out}"
                 log_event(_log, "artifacts", message, level=logging.WARNING, study=self._study.name)
                 break
             self.look(trials_ended=False)

@@ -34,8 +34,8 @@ class BatchPolicy:
         """Return the numbers of the iterations whose results the optimizer can receive now.
 
         The optimizer can receive the results of an iteration only if all trials of the iteration have ended. If the
-        optimizer has proposed trials for the iteration, a worker must also have completed at least one trial of the
-        iteration.
+        optimizer has proposed trials for the iteration, at least one trial of the iteration must also be complete or
+        pruned.
         """
         return [
             number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
@@ -85,5 +85,4 @@ class BatchPolicy:
     def _succeeded(self, number: int) -> bool:
         trials = self._history.of(number)
         # An imported loss does not prove that a worker of this study can evaluate a trial.
-        is_proven = any(trial.state == "complete" and trial.source != "imported" for trial in trials)
-        return is_proven or not any(trial.source == "proposed" for trial in trials)
+        return any(trial.is_proof for trial in trials) or not any(trial.source == "proposed" for trial in trials)

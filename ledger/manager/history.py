@@ -48,8 +48,8 @@ class StudyHistory:
     best_loss : float or None
         The smallest loss of all trials.
     is_proven : bool
-        Whether a worker has completed a trial of this study. If only imported trials are complete, `is_proven` is
-        False.
+        Whether a worker has completed a trial of this study, or has trained a trial until the rule of early stopping
+        ended the trial. If only imported trials are complete, `is_proven` is False.
     """
 
     def __init__(self, connection: Connection, study_id: int) -> None:
@@ -155,7 +155,7 @@ class StudyHistory:
                 self.counted_failed += row.state == "failed"
             if row.number not in recorded:
                 ended.append(row)
+            self.is_proven |= row.is_proof
             if row.loss is not None:
-                self.is_proven |= row.source != "imported"
                 self.best_loss = row.loss if self.best_loss is None else min(self.best_loss, row.loss)
         self.seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]

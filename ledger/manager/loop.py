@@ -329,12 +329,14 @@ class StudyManager:
         if mean_value is not None:
             result = f"mean value {mean_value:.6g}, best {best_value:.6g}, best so far {so_far:.6g}"
         waited = time.monotonic() - self._since.pop(number, math.nan)
-        failed = len(trials) - len(losses)
+        pruned = sum(trial.state == "pruned" for trial in trials)
+        failed = len(trials) - len(losses) - pruned
         log_event(
             _log,
             "told",
             f"{self._where(number)}: {result}"
             + ("" if math.isnan(waited) else f", waited {waited:.2f} s")
+            + (f"; {pruned} of {len(trials)} trials were pruned" if pruned else "")
             + (f"; {failed} of {len(trials)} trials failed or were cancelled" if failed else ""),
             study=self._row.name,
             iteration=number,
@@ -342,6 +344,7 @@ class StudyManager:
             best_value=best_value,
             best_so_far=so_far,
             waited=None if math.isnan(waited) else waited,
+            pruned=pruned,
             failed=failed,
         )
 

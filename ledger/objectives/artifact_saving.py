@@ -1,10 +1,12 @@
-"""Saves artifacts for the objective that runs in this process."""
+"""Saves artifacts for the objective that runs in this process, and finds the saver of this process."""
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from ledger.database.bounds import artifact_name_fault
 from ledger.errors import LedgerError, UsageError
@@ -19,9 +21,17 @@ PIECE = 1 << 19
 
 
 class Saver(Protocol):
-    """A function that saves an artifact of the trial that runs in this process."""
+    """Saves artifacts and checkpoints of the trial that runs in this process, and restores checkpoints.
 
-    def __call__(self, context: "Context", name: str, size: int, pieces: Iterator[bytes]) -> None:
+    Attributes
+    ----------
+    until_end : ExitStack
+        The context managers that end with the trial.
+    """
+
+    until_end: ExitStack
+
+    def save(self, context: "Context", name: str, size: int, pieces: Iterator[bytes]) -> None:
         """Save an artifact of the trial of `context`, and return when the ledger has recorded the artifact.
 
         Raises
@@ -30,14 +40,79 @@ class Saver(Protocol):
             The artifact is not saved.
         """
 
+    def keep(self, context: "Context", step: int, size: int, pieces: Iterator[bytes]) -> None:
+        """Save the archive of a checkpoint in the same way as `save` saves an artifact."""
+
+    def restore(self, context: "Context", archive: IO[bytes], unusable: str | None) -> int | None:
+        """Write the archive of the last checkpoint into an empty file, and return the step of the checkpoint.
+
+        Return None if the trial has no checkpoint that can be read.
+
+        Parameters
+        ----------
+        unusable : str or None
+            If the checkpoint of the previous call could not be unpacked, the reason in one line of at most 300
+            characters. The method then leaves out this checkpoint.
+
+        Raises
+        ------
+        LedgerError
+            The worker has no room for the archive.
+        """
+
+    def trial_folder(self) -> AbstractContextManager[str]:
+        """Create a private folder, and remove the folder at the end of the ``with`` block."""
+
+    def should_leave(self) -> bool:
+        """Return whether the worker has received a request to stop."""
+
 
 _saver: tuple[int, Saver] | None = None
 
 
 def use(saver: Saver) -> None:
-    """Let `save` call a function, in this process but not in the processes that this process forks."""
+    """Let `saver_of` return a saver, in this process but not in the processes that this process forks."""
     global _saver
     _saver = os.getpid(), saver
+
+
+def saver_of(method: str) -> Saver | None:
+    """Return the saver of this process, or None if no worker runs the objective, as in a test.
+
+    Parameters
+    ----------
+    method : str
+        The name of the method of `Context` that needs the saver.
+
+    Raises
+    ------
+    LedgerError
+        The objective has started this process.
+    """
+    if _saver is not None and _saver[0] == os.getpid():
+        return _saver[1]
+    if _saver is not None or INSIDE in os.environ:
+        raise LedgerError(
+            f"{method}: this is not the process of the objective: pass the data to the process of the objective, and"
+            " call the method there"
+        )
+    return None
+
+
+def pieces_of(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    """Yield the next `size` bytes of a file in pieces.
+
+    Raises
+    ------
+    EOFError
+        The file has become shorter.
+    """
+    # The size bounds the number of bytes, because another process may still append to the file.
+    while size:
+        if not (piece := read(min(PIECE, size))):
+            raise EOFError
+        size -= len(piece)
+        yield piece
 
 
 def save(context: "Context", name: str, content: Any) -> None:
@@ -54,7 +129,7 @@ def save(context: "Context", name: str, content: Any) -> None:
         raise UsageError(f"save_artifact: {fault}")
     if isinstance(content, bytes | bytearray | memoryview):
         data = bytes(content)
-        _send(context, name, len(data), (data[first : first + PIECE] for first in range(0, len(data), PIECE)))
+        _send(context, name, len(data), pieces_of(BytesIO(data).read, len(data)))
     elif isinstance(content, str | os.PathLike):
         _save_file(context, name, Path(content))
     else:
@@ -88,27 +163,20 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _pieces(file: Any, size: int, shown: str) -> Iterator[bytes]:
-    """Yield the first `size` bytes of a file, because another process may still append to the file."""
-    while size:
-        try:
-            piece = file.read(min(PIECE, size))
-        except OSError as error:
-            raise _unreadable(shown, error) from error
-        if not piece:
-            raise LedgerError(f"save_artifact: {shown} became shorter while it was read: write the whole file first")
-        size -= len(piece)
-        yield piece
+def _pieces(file: IO[bytes], size: int, shown: str) -> Iterator[bytes]:
+    try:
+        yield from pieces_of(file.read, size)
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    except EOFError:
+        raise LedgerError(
+            f"save_artifact: {shown} became shorter while it was read: write the whole file first"
+        ) from None
 
 
 def _send(context: "Context", name: str, size: int, pieces: Iterator[bytes]) -> None:
-    if _saver is not None and _saver[0] == os.getpid():
-        _saver[1](context, name, size, pieces)
-    elif _saver is not None or INSIDE in os.environ:
-        raise LedgerError(
-            "save_artifact: this is not the process of the objective: return the file to the objective, and save the"
-            " artifact there"
-        )
-    else:  # A test calls the objective without a worker.
-        for _ in pieces:
-            pass
+    if (saver := saver_of("save_artifact")) is not None:
+        saver.save(context, name, size, pieces)
+        return
+    for _ in pieces:
+        pass

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -16,14 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import LedgerError, TrialPruned, UsageError
+from ledger.objectives.checkpointing import keep_folder
 from ledger.objectives.command_result import LARGEST_RESULT, ReportParser, from_file, from_output
 from ledger.objectives.command_template import FACTS, PARAMS_AS, CommandTemplate, fixed_arguments
 from ledger.objectives.context import Context
 from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
+from ledger.objectives.reporting import checked_step
 from ledger.objectives.result import InvalidResultError
 from ledger.objectives.value_scale import DIRECTIONS
-from ledger.text import last_line, one_line, show
+from ledger.text import last_line, one_line, show, signal_name
 
 # The error text of an attempt contains at most the last `_ERROR_KEPT` bytes of the command's standard error.
 _ERROR_KEPT = 4096
@@ -35,6 +38,8 @@ _LARGEST_REST = 1 << 20
 # Interval in milliseconds at which this process removes ended processes from the kernel's process table. On systems
 # other than Linux, `_POLL_MILLISECONDS` is also the longest time until this process notices that the command has ended.
 _POLL_MILLISECONDS = 1_000 if sys.platform == "linux" else 50
+# Name of a folder that is a complete checkpoint.
+_STEP = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CommandFailedError(LedgerError):
@@ -140,7 +145,6 @@ def load_command(objective: Mapping[str, Any], permissions: CommandPermissions) 
             " or add its folder to PATH; if the command has a relative path, start the worker in the folder that"
             " contains the path"
         )
-    permissions.remove_leftovers()
     return CommandObjective(template, params_as, permissions)
 
 
@@ -175,8 +179,12 @@ class CommandObjective:
             The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
         RemainingProcessesError
             `LONGEST_WAIT` seconds after the end of the command, a process of the command is still running.
+        TrialPruned
+            The rule of early stopping has stopped the trial, so this process has ended the command.
         """
-        with self._permissions.trial_folder() as folder:
+        # The first attempt of a trial has no checkpoint, so most trials need no question for it.
+        last = context.restore() if context.attempt > 1 else None
+        with self._permissions.trial_folder() as folder, self._permissions.trial_folder() as checkpoint_folder:
             facts = {
                 "study": context.study,
                 "study_seed": str(context.study_seed),
@@ -185,6 +193,8 @@ class CommandObjective:
                 "seed": str(context.seed),
                 "result_file": os.path.join(folder, "result"),  # noqa: PTH118 (the variables are texts)
                 "folder": folder,
+                "checkpoint_folder": checkpoint_folder,
+                "restored_folder": "" if last is None else str(last.folder),
             }
             as_json = json.dumps(params, ensure_ascii=False)
             if self._params_as == "file":
@@ -200,7 +210,7 @@ class CommandObjective:
 
     def _run(self, arguments: Sequence[str], facts: Mapping[str, str], context: Context) -> "_OutputReader":
         """Run the command, pass the command's reports to the context, and return the command's standard output."""
-        reports = _ReportReader(context)
+        reports, checkpoints = _ReportReader(context), _CheckpointKeeper(context, facts["checkpoint_folder"])
         # The command of another trial may have started this worker. Therefore this process's environment may contain
         # the variables of another trial.
         names = {fact: f"LEDGER_TRIAL_{fact.upper()}".encode() for fact in FACTS}
@@ -222,7 +232,7 @@ class CommandObjective:
             orphans.stop()
             raise CommandFailedError(self._describe_start(error)) from None
         try:
-            output, error_output = self._read(process, reports)
+            output, error_output = self._read(process, reports, checkpoints)
         finally:
             # Processes that the command has started may still run, and may keep the command's pipes open.
             has_ended = orphans.end(())
@@ -236,9 +246,12 @@ class CommandObjective:
             stream.read(_LARGEST_REST)
             stream.pipe.close()
         reports.read(b"\n")  # The last line may lack its newline.
-        if reports.fault is not None:
+        if (fault := reports.fault or checkpoints.fault) is not None:
             process.poll()
-            raise CommandFailedError(reports.fault)
+            raise CommandFailedError(fault)
+        if reports.is_stopped:
+            process.poll()
+            raise TrialPruned
         if process.returncode != 0:
             text = error_output.tail[-_ERROR_KEPT:].decode(errors="replace").strip()
             detail = f"{text}\n" if "\n" in text else ""
@@ -246,11 +259,12 @@ class CommandObjective:
         return output
 
     def _read(
-        self, process: "subprocess.Popen[bytes]", reports: "_ReportReader"
+        self, process: "subprocess.Popen[bytes]", reports: "_ReportReader", checkpoints: "_CheckpointKeeper"
     ) -> "tuple[_OutputReader, _OutputReader]":
         """Copy the output of the command to the streams of this process until the command ends.
 
-        The method also returns when the command has reported too many values.
+        The method also returns when the command has reported too many values, when a checkpoint cannot be kept, or when
+        the rule of early stopping has stopped the trial. A command cannot ask whether the trial is stopped.
         """
         assert process.stdout is not None
         assert process.stderr is not None
@@ -267,12 +281,14 @@ class CommandObjective:
             # An end-of-file in the pipes does not show that the command has ended. The command can close its pipes
             # before the command ends. Background processes can keep the pipes open after the command has ended.
             has_ended = False
-            while not has_ended and reports.fault is None:
+            while not (has_ended or reports.check() or checkpoints.fault is not None):
                 for descriptor, _event in poll.poll(_POLL_MILLISECONDS):
                     if descriptor != exit_descriptor and not is_open[descriptor].read(_READ_SIZE):
                         poll.unregister(descriptor)
                 self._permissions.orphans.collect([process.pid])
                 has_ended = process.poll() is not None
+                if not has_ended:
+                    checkpoints.look()
         finally:
             if exit_descriptor is not None:
                 os.close(exit_descriptor)
@@ -298,20 +314,63 @@ class _ReportReader:
     ----------
     fault : str or None
         A text of one line with the reason why the context refused a report.
+    is_stopped : bool
+        Whether the rule of early stopping has stopped the trial.
     """
 
     def __init__(self, context: Context) -> None:
         self._context, self._lines = context, ReportParser()
         self.fault: str | None = None
+        self.is_stopped = False
 
     def read(self, data: bytes) -> None:
         """Read the next part of the output. If a report ends in `data`, pass the report to the context."""
-        for step, value in self._lines.read(data) if self.fault is None else ():
+        for step, value in self._lines.read(data):
+            if self.check():
+                return
             try:
                 self._context.report(value, step)
             except ValueError as error:
                 self.fault = str(error)
-                return
+        self.check()
+
+    def check(self) -> bool:
+        """Return whether the command must end, because of a fault or because the trial is stopped."""
+        self.is_stopped = self.is_stopped or self._context.should_prune()
+        return self.is_stopped or self.fault is not None
+
+
+class _CheckpointKeeper:
+    """Keeps the checkpoints that a command writes into a folder.
+
+    The command writes a checkpoint into a new folder, and then renames this folder to the number of the step. Therefore
+    a folder whose name is a number is complete.
+
+    Attributes
+    ----------
+    fault : str or None
+        A text of one line with the reason why a checkpoint was not kept.
+    """
+
+    def __init__(self, context: Context, folder: str) -> None:
+        self._context, self._folder = context, Path(folder)
+        self.fault: str | None = None
+
+    def look(self) -> None:
+        """Keep the checkpoint with the largest step, and remove the checkpoints."""
+        try:
+            complete = [path for path in self._folder.iterdir() if _STEP.fullmatch(path.name) and not path.is_symlink()]
+        except OSError:  # The command may remove the folder.
+            return
+        if not complete:
+            return
+        last = max(complete, key=lambda path: int(path.name))
+        try:
+            keep_folder(self._context, checked_step("checkpoint", int(last.name)), last)
+        except (LedgerError, ValueError) as error:
+            self.fault = str(error)
+        for path in complete:
+            remove_folder(str(path))
 
 
 class _OutputReader:
@@ -395,9 +454,7 @@ def _write(file: Path, as_json: str) -> str:
 
 def _describe_end(code: int, error_output: str) -> str:
     if code < 0:
-        # A real-time signal has no name in the enumeration `signal.Signals`.
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-        cause = f"signal {name} ended the command"
+        cause = f"signal {signal_name(-code)} ended the command"
         if code == -signal.SIGKILL:
             cause += " (the kernel sends SIGKILL when memory runs out)"
     else:

@@ -24,7 +24,10 @@ PARAMS_AS: tuple[ParamsAs, ...] = get_args(ParamsAs)
 MOST_ARGUMENTS, LONGEST_COMMAND = 1_000, 100_000
 # The names of the trial properties that a command can receive. For each name, the placeholder `{trial.NAME}` and the
 # environment variable `LEDGER_TRIAL_NAME` have the same text.
-FACTS = ("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder")
+FACTS = (
+    *("study", "study_seed", "number", "attempt", "seed", "params", "params_file", "result_file", "folder"),
+    *("checkpoint_folder", "restored_folder"),
+)
 _PREFIX = "trial."
 _NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
 # `ANY_ARGUMENTS` is the last word of a pattern that allows any further arguments. No valid argument of a command is

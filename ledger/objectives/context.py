@@ -1,9 +1,12 @@
 """The context of a trial. An objective can have a second parameter, which receives the context."""
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
-from ledger.objectives import artifact_saving, reporting
+from ledger.objectives import artifact_saving, checkpointing, reporting
+from ledger.objectives.checkpointing import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,22 @@ class Context:
         reporting.report(self, value, step)
 
     def should_prune(self) -> bool:
-        """Return whether the objective should end the training of this trial early.
+        """Return whether the study's rule of early stopping has stopped this trial.
 
-        The method always returns False, because a study has no rule that ends a training early.
+        The objective calls the method after `report`, and raises `ledger.TrialPruned` if the method returns True. If
+        the objective returns a value instead, the trial is complete. In batch mode, the answer depends only on the
+        reported values. In steady mode, the answer comes from the database some milliseconds after the report. If the
+        study has no rule, or if no worker runs the objective, the method returns False.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> context = ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42)
+        >>> context.report(0.5, 1)
+        >>> context.should_prune()
+        False
         """
-        return False
+        return reporting.should_prune(self)
 
     def save_artifact(self, name: str, content: "bytes | bytearray | memoryview | str | os.PathLike[str]") -> None:
         """Save a file of the trial, such as a model or a plot. The method returns when the ledger has the artifact.
@@ -134,3 +148,100 @@ class Context:
         ledger.errors.UsageError: save_artifact: the name "../weights.bin" is not 1 to 100 letters ...
         """
         artifact_saving.save(self, name, content)
+
+    def checkpoint(self, step: int) -> AbstractContextManager[Path]:
+        """Keep the state of the training, so that another attempt of the trial can continue from this step.
+
+        The method returns a context manager. The ``with`` block receives an empty folder, and writes files into it. At
+        the end of the block, the worker copies the files into the store. When the block has ended, the ledger has the
+        checkpoint. If the block raises an exception, nothing is kept. The ledger keeps the last two checkpoints of a
+        trial until the trial ends.
+
+        If the worker has received a request to stop, the worker ends the attempt when it has kept the checkpoint. The
+        trial then continues in another attempt.
+
+        If no worker runs the objective, as in a test, the method only checks its argument and the files.
+
+        Parameters
+        ----------
+        step : int
+            An integer from 0 to 10**15 that identifies the step of the training, such as the number of the epoch.
+            Within an attempt, the step must not become smaller.
+
+        Returns
+        -------
+        context manager
+            The ``with`` block receives the path of the folder. The folder may contain files and folders, but no links.
+
+        Raises
+        ------
+        TypeError
+            `step` is not an integer.
+        ValueError
+            `step` is less than 0 or larger than 10**15.
+        LedgerError
+            The checkpoint is not kept. The message says why, for example because the store is full, or because another
+            worker trains the trial now.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> @ledger.objective(space={"rate": (0.01, 0.5)})
+        ... def descent(params, context):
+        ...     x, first = 1.0, 0
+        ...     if (last := context.restore()) is not None:
+        ...         x, first = float((last.folder / "x").read_text()), last.step + 1
+        ...     for epoch in range(first, 20):
+        ...         x -= params["rate"] * 2 * x
+        ...         with context.checkpoint(epoch) as folder:
+        ...             _ = (folder / "x").write_text(repr(x))
+        ...     return x**2
+        >>> descent({"rate": 0.5}, ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42))
+        0.0
+        """
+        return checkpointing.keep(self, step)
+
+    def restore(self) -> Checkpoint | None:
+        """Write the last checkpoint of this trial into a folder, also if another machine has kept the checkpoint.
+
+        The worker checks the SHA-256 of the checkpoint. If the content is damaged or missing, the worker logs a warning
+        and takes the checkpoint before.
+
+        Returns
+        -------
+        Checkpoint or None
+            The step and the folder of the checkpoint. None if the trial has no checkpoint that can be read: the
+            objective must start the training from its beginning. If no worker runs the objective, as in a test, the
+            method returns None.
+
+        Raises
+        ------
+        LedgerError
+            The disk of the worker is full, or the trial has ended.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42).restore()
+        """
+        return checkpointing.restore(self)
+
+    def should_leave(self) -> bool:
+        """Return whether the worker has received a request to stop, such as the signal SIGTERM.
+
+        The objective then has the grace time of the worker (the option ``--grace``) to keep a checkpoint. If no worker
+        runs the objective, as in a test, the method returns False.
+
+        Raises
+        ------
+        LedgerError
+            The objective has started this process.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42).should_leave()
+        False
+        """
+        saver = artifact_saving.saver_of("should_leave")
+        return saver is not None and saver.should_leave()

@@ -24,6 +24,8 @@ INSIDE = "LEDGER_INSIDE_TRAINER"
 # Function that sends a step and the loss at the step to the supervisor. The loss is None if the reported value is not
 # finite.
 Send = Callable[[int, float | None], object]
+# Function that returns whether the rule of early stopping has stopped the running trial.
+IsStopped = Callable[[], bool]
 
 
 @dataclass
@@ -33,6 +35,7 @@ class _ReportReceiver:
     context: "Context"
     scale: ValueScale
     send: Send
+    is_stopped: IsStopped
     process_id: int
     count: int = 0
 
@@ -41,7 +44,9 @@ _receiver: _ReportReceiver | None = None
 
 
 @contextmanager
-def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterator[None]:
+def receive_reports(
+    context: "Context", scale: ValueScale, send: Send, is_stopped: IsStopped = lambda: False
+) -> Iterator[None]:
     """Pass the reports of a trial to `send` while the ``with`` block runs.
 
     The objective evaluates the trial in the ``with`` block.
@@ -54,9 +59,11 @@ def receive_reports(context: "Context", scale: ValueScale, send: Send) -> Iterat
         The relation between the objective's value and the loss.
     send : callable
         Function that receives the step and the loss of each report.
+    is_stopped : callable
+        Function that returns whether the rule of early stopping has stopped the trial.
     """
     global _receiver
-    _receiver = _ReportReceiver(context, scale, send, os.getpid())
+    _receiver = _ReportReceiver(context, scale, send, is_stopped, os.getpid())
     try:
         yield
     finally:
@@ -68,7 +75,7 @@ def report(context: "Context", value: Any, step: Any) -> None:
 
     The docstring of `Context.report` describes the parameters.
     """
-    number, at = _real("value", value), _step(step)
+    number, at = _real("value", value), checked_step("report", step)
     receiver = _receiver
     if receiver is None:
         if os.environ.get(INSIDE):
@@ -85,6 +92,12 @@ def report(context: "Context", value: Any, step: Any) -> None:
     receiver.send(at, loss if math.isfinite(loss) else None)
 
 
+def should_prune(context: "Context") -> bool:
+    """Return whether the rule of early stopping has stopped the trial of a context."""
+    receiver = _receiver
+    return receiver is not None and receiver.context == context and receiver.is_stopped()
+
+
 def _real(name: str, value: Any) -> float:
     # Python treats a bool as a number. However, a reported bool is probably a mistake, such as the result of a
     # comparison.
@@ -96,12 +109,21 @@ def _real(name: str, value: Any) -> float:
         return math.nan
 
 
-def _step(step: Any) -> int:
+def checked_step(of: str, step: Any) -> int:
+    """Return the step of a report or of a checkpoint as an integer. `of` names what has the step.
+
+    Raises
+    ------
+    TypeError
+        The step is not an integer.
+    ValueError
+        The step is less than 0 or larger than `LARGEST_STEP`.
+    """
     if isinstance(step, bool) or not isinstance(step, numbers.Integral):
-        raise TypeError(f"the step of the report is {show(step)}, which is not an integer: report an integer from 0")
+        raise TypeError(f"the step of the {of} is {show(step)}, which is not an integer: give an integer from 0")
     number = int(step)
     if not 0 <= number <= LARGEST_STEP:
-        raise ValueError(f"the step of the report is {show(number)}: report an integer from 0 to {LARGEST_STEP}")
+        raise ValueError(f"the step of the {of} is {show(number)}: give an integer from 0 to {LARGEST_STEP}")
     return number
 
 

@@ -26,6 +26,7 @@ _STATES = {
     "pending": "WAITING",
     "running": "RUNNING",
     "complete": "COMPLETE",
+    "pruned": "PRUNED",
     "failed": "FAIL",
     "cancelled": "FAIL",
 }

@@ -1,5 +1,6 @@
 """The observations of a study, and the input of the function `propose`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ class Observation:
     params : mapping
         A mapping from the name of each parameter to the parameter's value.
     loss : float or None
-        The loss of the trial, as a finite number. `loss` is None if the trial failed.
+        The loss of the trial, as a finite number. `loss` is None if the trial failed. If the trial was pruned, `loss`
+        is the loss that `proposal_input` gives to the trial.
     seconds : float or None
         The training time of the trial, in seconds. `seconds` is None if the training time is unknown.
 
@@ -37,8 +39,9 @@ class ProposalInput:
     Parameters
     ----------
     observations : sequence of Observation
-        The trials that have ended with the state "complete" or "failed". In batch mode, the trials are ordered by
-        number. In steady mode, the trials have the order in which the manager noticed that the trials had ended.
+        The trials that have ended with the state "complete", "pruned" or "failed". In batch mode, the trials are
+        ordered by number. In steady mode, the trials have the order in which the manager noticed that the trials had
+        ended.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
@@ -78,6 +81,8 @@ class TrialLike(Protocol):
     @property
     def loss(self) -> float | None: ...
     @property
+    def pruned_loss(self) -> float | None: ...
+    @property
     def seconds(self) -> float | None: ...
     @property
     def retry_of(self) -> int | None: ...
@@ -101,6 +106,12 @@ def proposal_input(
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
 
+    A pruned trial has no final loss. Its observation has the loss at which the rule of early stopping ended the trial,
+    because this loss says more than a failure. The final loss of a pruned trial would probably be lower than the
+    recorded loss, but higher than the losses of the trials that the rule let go on. A pruned trial is never the best
+    observation: if the recorded loss is lower than all losses of complete trials, the observation has the lowest loss
+    of a complete trial. If the loss at the end was NaN, the observation is that of a failed trial.
+
     Parameters
     ----------
     trials : sequence of TrialLike
@@ -121,7 +132,8 @@ def proposal_input(
     --------
     >>> from types import SimpleNamespace
     >>> ended = SimpleNamespace(
-    ...     number=0, iteration=0, round=0, params={"C": 1.0}, state="complete", loss=0.25, seconds=3.5, retry_of=None
+    ...     number=0, iteration=0, round=0, params={"C": 1.0}, state="complete", loss=0.25, pruned_loss=None,
+    ...     seconds=3.5, retry_of=None,
     ... )
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None).observations
     [Observation(params={'C': 1.0}, loss=0.25, seconds=3.5)]
@@ -133,9 +145,12 @@ def proposal_input(
     retried = {trial.retry_of for trial in ended}
     counted = [trial for trial in ended if trial.number not in retried]
     numbers = set() if seen is None else set(seen)
+    best = min((trial.loss for trial in counted if trial.loss is not None), default=-math.inf)
     return ProposalInput(
         observations=[
-            Observation(trial.params, trial.loss, trial.seconds) for trial in counted if trial.state != "cancelled"
+            Observation(trial.params, _told_loss(trial, best), trial.seconds)
+            for trial in counted
+            if trial.state != "cancelled"
         ],
         excluded=[
             *(trial.params for trial in counted if trial.state == "cancelled"),
@@ -144,3 +159,10 @@ def proposal_input(
         in_flight=[] if seen is None else [trial.params for trial in earlier if trial.number not in numbers],
         surrogate=surrogate,
     )
+
+
+def _told_loss(trial: TrialLike, best: float) -> float | None:
+    """Return the loss of a trial's observation. `best` is the lowest loss of a complete trial."""
+    if trial.state != "pruned" or trial.pruned_loss is None:
+        return trial.loss
+    return max(trial.pruned_loss, best)

@@ -218,7 +218,7 @@ def _description(content: ReportContent, trial: TrialRow) -> str:
 
 def _other_states(content: ReportContent) -> str:
     progress = content.ledger.progress
-    counts = {state: getattr(progress, state) for state in ("running", "pending", "failed", "cancelled")}
+    counts = {state: getattr(progress, state) for state in ("pruned", "running", "pending", "failed", "cancelled")}
     parts = [f"{count:,} {state}" for state, count in counts.items() if count]
     return f", {', '.join(parts)}" if parts else ""
 

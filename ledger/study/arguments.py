@@ -132,6 +132,7 @@ class StudyOptions(TypedDict, total=False):
     seed: int
     mode: Mode
     optimizer: "OptimizerOptions | None"
+    stopping: "StoppingOptions | None"
     limits: "LimitOptions | None"
     record_source: bool
     database: str | None
@@ -164,6 +165,43 @@ class OptimizerOptions(TypedDict, total=False):
     acq_func: AcquisitionFunction
     kappa: float
     xi: float
+
+
+class StoppingOptions(TypedDict, total=False):
+    """The rule that stops trials early, by the values that the trials report.
+
+    The dict has the same keys as the [stopping] table of a study file.
+
+    Attributes
+    ----------
+    rule : {"none", "halving", "median"}
+        "halving" lets the best 1/eta of the trials go on at each rung. "median" lets the trials go on that are better
+        than the median at each rung. The default is "none", which stops no trial.
+    eta : int
+        The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung. The
+        default is 3.
+    min_resource : int
+        The step of the first rung, at least 1. The default is 1. The next rungs of "halving" are `eta` times as high as
+        the previous rung. The rungs of "median" are the multiples of `min_resource`.
+    max_resource : int
+        The number of steps of a whole training. All rungs are below this step.
+    audit : float
+        The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
+    enforce : bool
+        Whether the worker ends the training of a stopped trial that goes on to report values. The default is false.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> stopping: ledger.StoppingOptions = {"rule": "halving", "eta": 3, "max_resource": 81}
+    """
+
+    rule: Literal["none", "halving", "median"]
+    eta: int
+    min_resource: int
+    max_resource: int
+    audit: float
+    enforce: bool
 
 
 class LimitOptions(TypedDict, total=False):

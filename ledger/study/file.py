@@ -1,7 +1,6 @@
 """Functions that read the settings of a study from a study file, from options and from environment variables."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
 from ledger.study.arguments import Mode
 from ledger.study.criteria import StoppingCriteria
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.names import name_fault
 from ledger.study.objective import KINDS, Objective, ObjectiveSettings
 from ledger.study.settings import AllowedTexts, SettingsModel
@@ -37,6 +37,7 @@ from ledger.study.spec import (
     TrialLimits,
     initial_points,
 )
+from ledger.study.toml_files import read_tables, shown
 from ledger.text import nearest, one_line, show
 
 T = TypeVar("T", bound=SettingsModel)
@@ -187,7 +188,13 @@ class ObjectiveTable(ObjectiveSettings):
 
 
 TABLES: Mapping[str, type[SettingsModel]] = MappingProxyType(
-    {"study": StudyTable, "objective": ObjectiveTable, "optimizer": OptimizerSettings, "limits": TrialLimits}
+    {
+        "study": StudyTable,
+        "objective": ObjectiveTable,
+        "optimizer": OptimizerSettings,
+        "stopping": EarlyStopping,
+        "limits": TrialLimits,
+    }
 )
 
 
@@ -210,7 +217,7 @@ class StudyOption:
     @property
     def flag(self) -> str:
         """The name of the command-line option that sets the key."""
-        return f"--{self.key.replace('_', '-')}"
+        return _FLAGS.get(self.key, f"--{self.key.replace('_', '-')}")
 
     @property
     def field(self) -> FieldInfo:
@@ -228,7 +235,10 @@ _VARIABLES = {
     "batch_size": "NUM_HYPERPARAM_SETS",
     "seed": "SEED",
     "name": "LEDGER_STUDY",
+    "rule": "LEDGER_STOPPING",
 }
+# Names of options that differ from the name of the key.
+_FLAGS = {"rule": "--stopping"}
 
 # The `StudyOption` of each key that an option can set. The help text of `ledger run` lists the options in the order of
 # `OPTIONS`.
@@ -248,6 +258,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
                 ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
             ),
             ("optimizer", ("base_estimator", "acq_func")),
+            ("stopping", ("rule", "max_resource")),
             ("limits", ("trial_timeout", "keep_artifacts")),
         )
         for key in keys
@@ -301,8 +312,9 @@ def assemble(
         TOML file with the table [space]. The function ignores a key whose value is None. Options override values of the
         study file.
     file : Path, optional
-        A TOML file with the tables [study], [space], [optimizer], [objective] and [limits]. Every table is optional. If
-        the value of `data` in [objective] is a relative path, the path is relative to the study file's folder.
+        A TOML file with the tables [study], [space], [optimizer], [objective], [stopping] and [limits]. Every table is
+        optional. If the value of `data` in [objective] is a relative path, the path is relative to the study file's
+        folder.
     tables : mapping, optional
         The tables of a study file. Each key is the name of a table. If `file` is given, the function ignores `tables`.
 
@@ -340,6 +352,7 @@ def assemble(
         objective=objective,
         space=settings.space(objective),
         optimizer=settings.read(OptimizerSettings, "optimizer"),
+        stopping=settings.read(EarlyStopping, "stopping"),
         limits=settings.read(TrialLimits, "limits"),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
         criteria=table.criteria,
@@ -370,7 +383,7 @@ class _SettingsReader:
         self._options = {key: value for key, value in options.items() if value is not None}
         self._space_file: Path | None = self._options.pop(SPACE, None)
         self._file = file
-        self._tables: Mapping[str, Any] = _read_file(file) if file is not None else tables or {}
+        self._tables: Mapping[str, Any] = read_tables(file) if file is not None else tables or {}
         for name, table in self._tables.items():
             self._check(name, table)
 
@@ -388,7 +401,7 @@ class _SettingsReader:
 
     @property
     def _prefix(self) -> str:
-        return f"{_shown(self._file)}: " if self._file is not None else ""
+        return f"{shown(self._file)}: " if self._file is not None else ""
 
     def _place(self, table: str, key: str) -> str:
         if key in self._options and _table_of(key) == table:
@@ -476,12 +489,12 @@ class _SettingsReader:
         # The method checks the settings first, because the check of the data file's content is slower.
         objective = self._validated(Objective, "objective", {**settings, "data": data})
         with self._at("objective", "data"):
-            rows = data_files.parse(data, _shown(paths["data"]), table.task)
+            rows = data_files.parse(data, shown(paths["data"]), table.task)
         if data.holdout is not None:
             with self._at("objective", "holdout"):
-                rows = data_files.parse_holdout(data, rows, _shown(paths["holdout"]))
+                rows = data_files.parse_holdout(data, rows, shown(paths["holdout"]))
         with self._at("objective", "data"):
-            check_rows(rows, objective.cv, table.target_column, _shown(paths["data"]))
+            check_rows(rows, objective.cv, table.target_column, shown(paths["data"]))
         objective = self._validated(
             Objective, "objective", {**settings, "task": rows.task, "data": data_files.counted(data, rows)}
         )
@@ -512,7 +525,7 @@ class _SettingsReader:
         """
         place = self._place("space", "") or "[space]"
         if self._space_file is not None:
-            place = f"--space {_shown(self._space_file)}: [space]"
+            place = f"--space {shown(self._space_file)}: [space]"
             space = Space.from_toml(_read_space_file(self._space_file), place)
         elif "space" in self._tables:
             space = Space.from_toml(self._tables["space"], place)
@@ -551,49 +564,21 @@ def _table_of(key: str) -> str:
 def _read_space_file(file: Path) -> dict[str, Any]:
     """Return the table [space] of the file that the option --space names. The file may contain only this table."""
     try:
-        tables = _read_file(file)
+        tables = read_tables(file)
     except UsageError as error:
         raise UsageError(f"--space {error}") from None
     for name, table in tables.items():
         if name in TABLES:
             raise UsageError(
-                f"--space {_shown(file)}: the file has the table [{name}], but a file for --space may contain only the"
+                f"--space {shown(file)}: the file has the table [{name}], but a file for --space may contain only the"
                 " table [space]; if this file is a study file, leave --space out"
             )
         if name != SPACE or not isinstance(table, dict):
             raise UsageError(
-                f"--space {_shown(file)}: {one_line(name, 80)!r} is outside of the table [space]; write [space] on a"
+                f"--space {shown(file)}: {one_line(name, 80)!r} is outside of the table [space]; write [space] on a"
                 " line above the parameters"
             )
     if SPACE not in tables:
-        raise UsageError(f"--space {_shown(file)}: the table [space] is missing; write [space] above the parameters")
+        raise UsageError(f"--space {shown(file)}: the table [space] is missing; write [space] above the parameters")
     space: dict[str, Any] = tables[SPACE]
     return space
-
-
-def _shown(file: Path) -> str:
-    return one_line(str(file))
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_bytes().decode()
-    except OSError as error:
-        raise UsageError(f"{_shown(file)}: {error.strerror}; give the path of a study file") from None
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{_shown(file)}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        reason, _, at = str(error).partition(" (at ")
-        line, column = text.count("\n") + 1, len(text) - text.rfind("\n")  # The default is the end of the document.
-        if match := re.match(r"line (\d+), column (\d+)", at):
-            line, column = int(match[1]), int(match[2])
-        raise UsageError(
-            f"{_shown(file)}: line {line}, column {column}: {reason}; correct the TOML at this place"
-        ) from None
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # A number may have thousands of digits, or brackets may be nested deeply.
-        raise UsageError(f"{_shown(file)}: {error}; correct the TOML") from None

@@ -14,6 +14,7 @@ from ledger.database.bounds import LARGEST_BATCH
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.study.arguments import AcquisitionFunction, BaseEstimator, Mode
 from ledger.study.criteria import StoppingCriteria
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.objective import FileDataset, HoldoutFile, Objective
 from ledger.study.settings import AllowedTexts, NamedCounts, SettingsModel
 from ledger.study.space import Space
@@ -179,6 +180,7 @@ class StudySpec(SettingsModel):
     objective : Objective
     space : Space
     optimizer : OptimizerSettings
+    stopping : EarlyStopping
     limits : TrialLimits
     resolved : DerivedSettings
     criteria : StoppingCriteria
@@ -210,6 +212,7 @@ class StudySpec(SettingsModel):
     objective: Objective
     space: Space
     optimizer: OptimizerSettings
+    stopping: EarlyStopping = EarlyStopping()
     limits: TrialLimits
     resolved: DerivedSettings
     criteria: StoppingCriteria = StoppingCriteria()
@@ -227,6 +230,8 @@ class StudySpec(SettingsModel):
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
+            # A study without a rule keeps the hash that it had before the rules existed.
+            **({"stopping": self.stopping.model_dump()} if self.stopping.rule != "none" else {}),
             # A study without this limit keeps the hash that it had before the limit existed.
             "limits": self.limits.model_dump(
                 exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None
@@ -265,12 +270,13 @@ class StudySpec(SettingsModel):
                 objective=Objective(**spec["objective"]),
                 space=Space.from_json(spec["space"]),
                 optimizer=OptimizerSettings(**spec["optimizer"]),
+                stopping=EarlyStopping(**spec.get("stopping", {})),
                 limits=TrialLimits(**spec["limits"]),
                 resolved=DerivedSettings(**spec["resolved"]),
                 **{
                     key: value
                     for key, value in spec.items()
-                    if key not in ("objective", "space", "optimizer", "limits", "resolved")
+                    if key not in ("objective", "space", "optimizer", "stopping", "limits", "resolved")
                 },
             )
         except (KeyError, TypeError, UsageError, ValidationError) as error:

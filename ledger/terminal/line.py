@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from ledger.database.rows import COUNTED_STATES
 from ledger.database.status import StudyStatus
 from ledger.text import one_line
 
@@ -50,8 +51,7 @@ def score(status: StudyStatus) -> str:
 
 def counts(status: StudyStatus) -> str:
     """Return the number of trials in each state as text. The text omits a state without trials."""
-    states = ("complete", "running", "pending", "failed", "cancelled")
-    return ", ".join(f"{getattr(status, state)} {state}" for state in states if getattr(status, state))
+    return ", ".join(f"{count} {state}" for state in COUNTED_STATES if (count := getattr(status, state)))
 
 
 def unsuccessful_attempts(status: StudyStatus) -> str:

@@ -1,8 +1,11 @@
-"""The messages by which a trainer passes an artifact to its supervisor.
+"""The messages by which a trainer passes artifacts and checkpoints to its supervisor, and gets back a checkpoint.
 
-The trainer first announces an artifact with its name and size. If the supervisor accepts the artifact, the trainer
-sends the content in pieces. The supervisor replies to the announcement, and replies again when the artifact is saved.
-Each reply names the number of the request, because an objective can leave `save_artifact` early by an exception.
+The trainer first announces an artifact or a checkpoint with its size. If the supervisor accepts the announcement, the
+trainer sends the content in pieces. The supervisor replies to the announcement, and replies again when the content is
+saved. To restore a checkpoint, the trainer asks for the last checkpoint of the trial. The supervisor reads and checks
+the content, and replies with the step and the size. Then the trainer asks for each piece.
+
+Each reply names the number of the request, because an objective can leave a call early by an exception.
 """
 
 import base64
@@ -11,17 +14,18 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
-from ledger.database.bounds import LARGEST_ARTIFACT, artifact_name_fault
+from ledger.database.bounds import LARGEST_ARTIFACT, LARGEST_STEP, LONGEST_NAME, artifact_name_fault
 from ledger.errors import LedgerError
 from ledger.objectives.artifact_saving import PIECE
 from ledger.objectives.context import Context
 
-# Key of a message about an artifact, and key of a reply.
+# Key of a message about an artifact or a checkpoint, and key of a reply.
 KEY, REPLY = "artifact", "reply"
-_ENDED = "the trial has ended: save the artifact before the objective returns"
+_ENDED = "the trial has ended: the objective must make this call before it returns"
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,58 @@ class ArtifactAnnouncement:
     name: str
     size: int
 
+    @property
+    def title(self) -> str:
+        """The words for the artifact in an error message."""
+        return f"artifact {self.name}"
+
+
+@dataclass(frozen=True)
+class CheckpointAnnouncement:
+    """The message that the objective keeps a checkpoint of a step. `size` is the size of its archive in bytes."""
+
+    request: int
+    step: int
+    size: int
+
+    @property
+    def name(self) -> str:
+        """The name of the artifact that is the checkpoint (sql/functions/begin_artifact.sql)."""
+        return f".checkpoint-{self.step}"
+
+    @property
+    def title(self) -> str:
+        """The words for the checkpoint in an error message."""
+        return f"the checkpoint of step {self.step}"
+
 
 @dataclass(frozen=True)
 class ArtifactPiece:
-    """The message with the next piece of the announced artifact."""
+    """The message with the next piece of the announced artifact or checkpoint."""
 
     request: int
     piece: bytes
 
 
-ArtifactMessage = ArtifactAnnouncement | ArtifactPiece
+@dataclass(frozen=True)
+class RestoreRequest:
+    """The question for the last checkpoint of the trial.
+
+    If the trainer could not unpack the checkpoint that it has received last, `unusable` is the reason in one line.
+    """
+
+    request: int
+    unusable: str | None
+
+
+@dataclass(frozen=True)
+class PieceRequest:
+    """The question for the next piece of the checkpoint that the supervisor has found."""
+
+    request: int
+
+
+ArtifactMessage = ArtifactAnnouncement | CheckpointAnnouncement | ArtifactPiece | RestoreRequest | PieceRequest
 
 
 def parse(content: object) -> ArtifactMessage:
@@ -56,35 +102,52 @@ def parse(content: object) -> ArtifactMessage:
     --------
     >>> parse({"request": 1, "name": "model.bin", "size": 5})
     ArtifactAnnouncement(request=1, name='model.bin', size=5)
+    >>> parse({"request": 1, "step": 7, "size": 5})
+    CheckpointAnnouncement(request=1, step=7, size=5)
     >>> parse({"request": 1, "piece": "bW9kZWw="})
     ArtifactPiece(request=1, piece=b'model')
     >>> parse({"request": 1, "piece": 5})
     Traceback (most recent call last):
     ValueError: the message about an artifact is malformed
     """
-    if isinstance(content, dict) and type(request := content.get("request")) is int:
-        if content.keys() == {"request", "name", "size"}:
-            name, size = content["name"], content["size"]
-            if artifact_name_fault(name) is None and type(size) is int and 0 <= size <= LARGEST_ARTIFACT:
-                return ArtifactAnnouncement(request, name, size)
-        elif content.keys() == {"request", "piece"} and isinstance(text := content["piece"], str):
-            try:
-                piece = base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
-                pass
-            else:
-                if 0 < len(piece) <= PIECE:
-                    return ArtifactPiece(request, piece)
-    raise ValueError("the message about an artifact is malformed")
+    message = _message(content) if isinstance(content, dict) and type(content.get("request")) is int else None
+    if message is None:
+        raise ValueError("the message about an artifact is malformed")
+    return message
 
 
-def reply(request: int, error: str | None = None) -> dict[str, Any]:
-    """Return the reply to a request. If `error` is None, the supervisor has accepted or saved the artifact."""
-    return {"request": request, "error": error}
+def _message(content: dict[str, Any]) -> ArtifactMessage | None:
+    request, keys = content["request"], content.keys() - {"request"}
+    if keys == {"name", "size"} and _is_natural(content["size"], LARGEST_ARTIFACT):
+        name = content["name"]
+        return ArtifactAnnouncement(request, name, content["size"]) if artifact_name_fault(name) is None else None
+    if keys == {"step", "size"} and _is_natural(content["size"], LARGEST_ARTIFACT):
+        step = content["step"]
+        return CheckpointAnnouncement(request, step, content["size"]) if _is_natural(step, LARGEST_STEP) else None
+    if keys == {"piece"} and isinstance(text := content["piece"], str):
+        try:
+            piece = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        return ArtifactPiece(request, piece) if 0 < len(piece) <= PIECE else None
+    if keys == {"unusable"} and isinstance(reason := content["unusable"], str | None):
+        return RestoreRequest(request, reason) if reason is None or len(reason) <= LONGEST_NAME else None
+    return PieceRequest(request) if not keys else None
+
+
+def _is_natural(value: object, largest: int) -> bool:
+    return type(value) is int and 0 <= value <= largest
+
+
+def reply(request: int, error: str | None = None, **content: Any) -> dict[str, Any]:
+    """Return the reply to a request. If `error` is None, the supervisor has done what the trainer requested."""
+    return {"request": request, "error": error, **content}
 
 
 class ArtifactSender:
-    """Passes artifacts from the objective to the supervisor. The trainer process has one sender.
+    """Passes artifacts and checkpoints between the objective and the supervisor. The trainer process has one sender.
+
+    The sender is a `ledger.objectives.artifact_saving.Saver`.
 
     Parameters
     ----------
@@ -92,64 +155,113 @@ class ArtifactSender:
         Function that writes a message to the supervisor, and wakes the supervisor.
     replies : queue.SimpleQueue
         Queue of the replies of the supervisor.
+    trial_folder : callable
+        Function that returns a context manager, which creates a folder and removes it at its end.
+    should_leave : callable
+        Function that returns whether the worker has received a request to stop.
+
+    Attributes
+    ----------
+    until_end : ExitStack
+        The context managers that end with the job.
     """
 
     def __init__(
-        self, send: Callable[[Mapping[str, Any]], object], replies: "queue.SimpleQueue[dict[str, Any]]"
+        self,
+        send: Callable[[Mapping[str, Any]], object],
+        replies: "queue.SimpleQueue[dict[str, Any]]",
+        trial_folder: Callable[[], AbstractContextManager[str]],
+        should_leave: Callable[[], bool],
     ) -> None:
         self._send_message, self._replies = send, replies
+        self.trial_folder, self.should_leave = trial_folder, should_leave
+        self.until_end = ExitStack()
         self._numbers = itertools.count()
-        # Several threads of an objective may save artifacts, but the supervisor receives one artifact at a time.
+        # Several threads of an objective may make requests, but the supervisor answers one request at a time.
         self._lock = threading.Lock()
         # The job that runs now with its context, and the request whose reply a thread awaits.
         self._job: tuple[int, Context] | None = None
         self._open: int | None = None
 
     def begin(self, job: int, context: Context) -> None:
-        """Allow the objective to save artifacts of a job, by calls with the context of the job."""
+        """Allow the objective to make requests for a job, by calls with the context of the job."""
         self._job = job, context
 
     def end(self) -> None:
-        """Refuse further artifacts of the job. A thread that still waits in `save_artifact` gets an error."""
+        """Refuse further requests for the job. A thread that still waits for a reply gets an error."""
         self._job = None
         if (request := self._open) is not None:
             self._replies.put(reply(request, _ENDED))
+        self.until_end.close()
 
-    def __call__(self, context: Context, name: str, size: int, pieces: Iterator[bytes]) -> None:
-        """Save an artifact (`ledger.objectives.artifact_saving.Saver`)."""
+    def save(self, context: Context, name: str, size: int, pieces: Iterator[bytes]) -> None:
+        with self._request("save_artifact", context) as request:
+            self._pass(request, {"name": name, "size": size}, pieces)
+
+    def keep(self, context: Context, step: int, size: int, pieces: Iterator[bytes]) -> None:
+        with self._request("checkpoint", context) as request:
+            self._pass(request, {"step": step, "size": size}, pieces)
+
+    def restore(self, context: Context, archive: IO[bytes], unusable: str | None) -> int | None:
+        with self._request("restore", context) as request:
+            self._send(request, {"unusable": unusable})
+            found = self._wait(request)
+            while archive.tell() < found["size"]:
+                self._send(request, {})
+                archive.write(base64.b64decode(self._wait(request)["piece"]))
+        step: int | None = found["step"]
+        return step
+
+    @contextmanager
+    def _request(self, title: str, context: Context) -> "Iterator[_Request]":
+        """Begin a request of the objective. `title` is the name of the method that the objective calls."""
         with self._lock:
-            job, request = self._job, next(self._numbers)
+            request = _Request(title, next(self._numbers), self._job)
             # The method `end` reads `_open` after it has changed `_job`. Therefore either `_send` or `_wait` raises an
             # error if the job ends now.
-            self._open = request
+            self._open = request.number
             try:
-                if job is None or job[1] != context:
+                if request.job is None or request.job[1] != context:
                     # A thread of an earlier trial can still run.
-                    raise LedgerError(f"save_artifact: {_ENDED}")
-                self._send(job, {"request": request, "name": name, "size": size})
-                self._wait(request)
-                for piece in pieces:
-                    # If the supervisor cannot take the rest, it has already replied.
-                    while not self._replies.empty():
-                        self._is_reply(request, self._replies.get())
-                    self._send(job, {"request": request, "piece": base64.b64encode(piece).decode()})
-                self._wait(request)
+                    raise LedgerError(f"{title}: {_ENDED}")
+                yield request
             finally:
                 self._open = None
 
-    def _send(self, job: tuple[int, Context], message: Mapping[str, Any]) -> None:
-        if job is not self._job:
-            raise LedgerError(f"save_artifact: {_ENDED}")
-        self._send_message({"job": job[0], KEY: message})
+    def _pass(self, request: "_Request", announcement: Mapping[str, Any], pieces: Iterator[bytes]) -> None:
+        """Announce a content, and pass the content in pieces."""
+        self._send(request, announcement)
+        self._wait(request)
+        for piece in pieces:
+            # If the supervisor cannot take the rest, it has already replied.
+            while not self._replies.empty():
+                self._is_reply(request, self._replies.get())
+            self._send(request, {"piece": base64.b64encode(piece).decode()})
+        self._wait(request)
 
-    def _wait(self, request: int) -> None:
-        while not self._is_reply(request, self._replies.get()):
+    def _send(self, request: "_Request", message: Mapping[str, Any]) -> None:
+        if request.job is None or request.job is not self._job:
+            raise LedgerError(f"{request.title}: {_ENDED}")
+        self._send_message({"job": request.job[0], KEY: {"request": request.number, **message}})
+
+    def _wait(self, request: "_Request") -> Mapping[str, Any]:
+        while not self._is_reply(request, received := self._replies.get()):
             pass
+        return received
 
-    def _is_reply(self, request: int, received: Mapping[str, Any]) -> bool:
+    def _is_reply(self, request: "_Request", received: Mapping[str, Any]) -> bool:
         """Return whether a reply belongs to a request. If the reply is an error, raise the error."""
-        if received["request"] != request:
+        if received["request"] != request.number:
             return False
         if received["error"] is not None:
-            raise LedgerError(f"save_artifact: {received['error']}")
+            raise LedgerError(f"{request.title}: {received['error']}")
         return True
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request of the objective, with its number and the job that runs at its beginning."""
+
+    title: str
+    number: int
+    job: tuple[int, Context] | None

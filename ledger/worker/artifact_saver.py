@@ -1,43 +1,60 @@
-"""Saves the artifacts of the trial in training, without keeping the supervisor from its other work.
+"""Saves artifacts and checkpoints of the trial in training, without keeping the supervisor from its other work.
 
-The supervisor receives an artifact into an unnamed temporary file, and computes its SHA-256. The supervisor then saves
-the artifact in steps. Each step sends at most one statement to the database, and each statement can be repeated. While
-the database is unavailable, the artifact waits, and the objective waits in `save_artifact`. A thread writes the content
-into a store, because a store can be slow.
+The supervisor receives a content into an unnamed temporary file, and computes its SHA-256. The supervisor then saves
+the content in steps. Each step sends at most one statement to the database, and each statement can be repeated. While
+the database is unavailable, the content waits, and the objective waits in its call. A thread writes the content into a
+store, because a store can be slow. The supervisor reads a checkpoint in the same way.
 """
 
 import hashlib
+import logging
 import math
-import os
 import tempfile
-import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Generator
-from contextlib import suppress
-from typing import IO, Any
+from functools import partial
+from typing import IO, Any, TypeVar
+from uuid import UUID
 
 from ledger.database import artifact_protocol
+from ledger.database.artifact_protocol import LastCheckpoint
 from ledger.database.bounds import ARTIFACT_PIECE, LARGEST_KEPT_ARTIFACT
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.session import DatabaseUnavailable, ValuesRefused
 from ledger.errors import LedgerError
-from ledger.store import Content, Store, opened
+from ledger.logs import log_event
+from ledger.objectives.artifact_saving import PIECE
+from ledger.store import Content, Store, StoreError, checked, opened
 from ledger.text import one_line
-from ledger.worker.artifact_messages import ArtifactAnnouncement, ArtifactMessage, ArtifactPiece, reply
+from ledger.worker.artifact_messages import (
+    ArtifactAnnouncement,
+    ArtifactMessage,
+    ArtifactPiece,
+    CheckpointAnnouncement,
+    RestoreRequest,
+    reply,
+)
+from ledger.worker.store_threads import Download, StoreThread, Upload
 
-# Largest number of threads that still write an artifact of an interrupted call into a slow store.
+_log = logging.getLogger("ledger.worker")
+
+# Largest number of threads that still use a slow store for an interrupted call.
 MOST_ABANDONED = 4
 
 # A function of `artifact_protocol` with its arguments, except the connection.
 _Statement = tuple[Any, ...]
+# The steps of a request. The caller executes each statement or awaits each thread, and sends the result. The value at
+# the end is the content of the reply.
+_Steps = Generator[_Statement | StoreThread, Any, dict[str, Any]]
 
 
-class _NotSavedError(Exception):
-    """The artifact cannot be saved. The message is the reason, which the objective receives."""
+class _RequestFailedError(Exception):
+    """The request of the objective cannot be done. The message is the reason, which the objective receives."""
 
 
 class ArtifactSaver:
-    """Saves the artifacts of the trial in training.
+    """Saves artifacts and checkpoints of the trial in training, and reads its last checkpoint.
 
     Parameters
     ----------
@@ -55,134 +72,201 @@ class ArtifactSaver:
     def __init__(self, store: str | None, send: Callable[[dict[str, Any]], object]) -> None:
         self._store = None if store is None else opened(store)
         self._send = send
-        self._received: _ReceivedArtifact | None = None
-        self._steps: Generator[_Statement | _Upload, Any, None] | None = None
+        # The number of the present request, and the file with its content.
+        self._request: int | None = None
+        self._file: IO[bytes] | None = None
+        self._is_checkpoint = False
+        # The artifact or checkpoint that the trainer passes to the supervisor.
+        self._received: _ReceivedContent | None = None
+        self._steps: _Steps | None = None
         # The statement that `advance` sends next, or the thread whose end `advance` awaits.
-        self._next: _Statement | _Upload | None = None
+        self._next: _Statement | StoreThread | None = None
         # Whether the database may have executed the statement before, because its answer was lost.
         self._is_repeated = False
-        # Threads that still write an artifact after the saver has stopped waiting for them.
-        self._abandoned: list[_Upload] = []
+        # Threads that still run after the saver has stopped waiting for them.
+        self._abandoned: list[StoreThread] = []
+        # The checkpoint that the trainer receives or has received last, the contents that no trainer can unpack, and
+        # the number of bytes for which the trainer has not asked yet.
+        self._restored: LastCheckpoint | None = None
+        self._unusable: set[UUID] = set()
+        self._unread = 0
+        self._has_kept = False
         self.due_at = math.inf
 
     @property
     def descriptors(self) -> list[int]:
         """The descriptors that become readable when the supervisor must call `advance`."""
-        return [self._next.fileno()] if isinstance(self._next, _Upload) else []
+        return [self._next.fileno()] if isinstance(self._next, StoreThread) else []
+
+    def take_kept(self) -> bool:
+        """Return whether the ledger has recorded a checkpoint since the last call."""
+        has_kept, self._has_kept = self._has_kept, False
+        return has_kept
 
     def accept(self, held: ClaimedTrial, message: ArtifactMessage) -> None:
-        """Take a message of the trainer about an artifact of the trial `held`."""
-        if isinstance(message, ArtifactAnnouncement):
-            # The objective may have left the previous call of `save_artifact` by an exception.
+        """Take a message of the trainer about an artifact or a checkpoint of the trial `held`."""
+        if isinstance(message, ArtifactAnnouncement | CheckpointAnnouncement | RestoreRequest):
+            # The objective may have left the previous call by an exception.
             self.abandon()
-            self._announce(held, message)
-        elif self._received is not None and self._steps is None and message.request == self._received.request:
-            self._receive(message)
+            self._request = message.request
+            self._is_checkpoint = not isinstance(message, ArtifactAnnouncement)
+            self._try(partial(self._begin, held, message))
+        elif message.request == self._request and self._steps is None:
+            work = partial(self._receive, message) if isinstance(message, ArtifactPiece) else self._send_piece
+            self._try(work)
 
-    def advance(self, call: Callable[..., Any]) -> None:
-        """Do the next step, if a step is due. A step sends at most one statement.
+    def advance(
+        self, call: Callable[..., Any], write_reports: Callable[[Callable[..., Any]], object] = lambda _call: None
+    ) -> None:
+        """Do the next step, if a step is due. A step sends at most one statement about the artifact or checkpoint.
 
         Parameters
         ----------
         call : callable
             The method `ReconnectingSession.try_call`.
+        write_reports : callable
+            Function that writes the waiting reports of the trial. A later attempt continues after the checkpoint, and
+            does not report the earlier steps again. Therefore the ledger must have the reports before the checkpoint.
         """
-        if self._steps is None or self._received is None:
-            return
-        try:
-            if isinstance(self._next, _Upload):
-                if not self._next.has_ended:
-                    return
-                upload, self._next = self._next, None
-                if (error := upload.finish()) is not None:
-                    raise _NotSavedError(error)
-                self._next = self._steps.send(None)
-            else:
-                if time.monotonic() < self.due_at:
-                    return
-                assert self._next is not None
-                try:
-                    answer = call(*self._next)
-                except DatabaseUnavailable as unavailable:
-                    self.due_at = time.monotonic() + unavailable.pause
-                    self._is_repeated = True
-                    return
-                except artifact_protocol.DatabaseFullError as full:
-                    raise _NotSavedError(str(full)) from None
-                except ValuesRefused as refusal:
-                    raise _NotSavedError(f"the database refused the artifact: {one_line(str(refusal))}") from None
-                self._next = self._steps.send(answer)
-                self._is_repeated = False
-            self.due_at = math.inf if isinstance(self._next, _Upload) else 0.0
-        except StopIteration:
-            self._end(None)
-        except _NotSavedError as error:
-            self._end(str(error))
-        except OSError as error:
-            self._end(_no_room(error))
+        if self._steps is not None:
+            self._try(partial(self._advance, call, write_reports))
 
     def abandon(self) -> None:
-        """Forget the artifact that is not saved yet. The trainer gets no reply."""
-        if isinstance(self._next, _Upload):
-            self._next.abandon()
+        """Forget the present request. The trainer gets no reply."""
+        if isinstance(self._next, StoreThread):
+            self._next.abandon()  # The thread closes the file.
             self._abandoned.append(self._next)
-        elif self._received is not None:
-            self._received.file.close()
-        self._received = self._steps = self._next = None
+        elif self._file is not None:
+            self._file.close()
+        self._request = self._file = self._received = self._steps = self._next = None
         self._is_repeated = False
         self.due_at = math.inf
 
-    def _announce(self, held: ClaimedTrial, message: ArtifactAnnouncement) -> None:
-        if self._store is None and message.size > LARGEST_KEPT_ARTIFACT:
-            error = (
-                f"artifact {message.name} has {message.size:,} bytes, but the ledger itself keeps at most"
-                f" {LARGEST_KEPT_ARTIFACT:,} bytes for each artifact: start the worker with --store"
+    def _try(self, work: Callable[[], object]) -> None:
+        """Do some work for the present request. If the work fails, end the request with the reason."""
+        try:
+            work()
+        except _RequestFailedError as error:
+            self._end(str(error))
+        except OSError as error:
+            self._end(
+                f"the worker cannot receive the {self._what} ({error.strerror or error}): free space in the folder for"
+                " temporary files"
             )
-            self._send(reply(message.request, error))
-            return
-        self._abandoned = [upload for upload in self._abandoned if not upload.has_ended]
+
+    def _end(self, error: str) -> None:
+        """Reply to the trainer that the request has failed, and forget the request."""
+        assert self._request is not None
+        request = self._request
+        self.abandon()
+        self._send(reply(request, error))
+
+    @property
+    def _what(self) -> str:
+        return "checkpoint" if self._is_checkpoint else "artifact"
+
+    def _begin(
+        self, held: ClaimedTrial, message: ArtifactAnnouncement | CheckpointAnnouncement | RestoreRequest
+    ) -> None:
+        self._abandoned = [thread for thread in self._abandoned if not thread.has_ended]
         if len(self._abandoned) >= MOST_ABANDONED:
             assert self._store is not None
-            error = (
-                f"the store {self._store.url} still writes {MOST_ABANDONED} artifacts of interrupted calls: wait until"
-                " the store answers"
+            raise _RequestFailedError(
+                f"the store {self._store.url} still works for {MOST_ABANDONED} interrupted calls: wait until the store"
+                " answers"
             )
-            self._send(reply(message.request, error))
+        if isinstance(message, RestoreRequest):
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            self._start(self._restore(held, message.unusable, self._file))
             return
-        try:
-            self._received = _ReceivedArtifact(held, message)
-        except OSError as error:
-            self._send(reply(message.request, _no_room(error)))
-            return
+        if self._store is None and message.size > LARGEST_KEPT_ARTIFACT:
+            raise _RequestFailedError(
+                f"{message.title} has {message.size:,} bytes, but the ledger itself keeps at most"
+                f" {LARGEST_KEPT_ARTIFACT:,} bytes for each {self._what}: start the worker with --store"
+            )
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        self._received = _ReceivedContent(held, message.name, message.size, self._file)
         self._send(reply(message.request))
-        self._begin_if_complete()
+        self._start_if_complete(self._received)
 
     def _receive(self, message: ArtifactPiece) -> None:
-        assert self._received is not None
-        try:
+        if self._received is not None:
             self._received.add(message.piece)
-        except OSError as error:
-            self._end(_no_room(error))
+            self._start_if_complete(self._received)
+
+    def _start_if_complete(self, received: "_ReceivedContent") -> None:
+        if received.missing < 0:
+            raise _RequestFailedError("the content is longer than announced: pass it again")
+        if received.missing == 0:
+            self._start(self._save(received))
+
+    def _start(self, steps: _Steps) -> None:
+        self._steps, self._next, self.due_at = steps, next(steps), 0.0
+
+    def _advance(self, call: Callable[..., Any], write_reports: Callable[[Callable[..., Any]], object]) -> None:
+        assert self._steps is not None
+        if isinstance(self._next, StoreThread):
+            if not self._next.has_ended:
+                return
+            thread, self._next = self._next, None
+            answer: Any = thread.finish()
         else:
-            self._begin_if_complete()
+            if time.monotonic() < self.due_at:
+                return
+            assert self._next is not None
+            try:
+                if self._is_checkpoint:
+                    write_reports(call)
+                answer = call(*self._next)
+            except DatabaseUnavailable as unavailable:
+                self.due_at = time.monotonic() + unavailable.pause
+                self._is_repeated = True
+                return
+            except artifact_protocol.DatabaseFullError as full:
+                raise _RequestFailedError(str(full)) from None
+            except ValuesRefused as refusal:
+                raise _RequestFailedError(f"the database refused the {self._what}: {one_line(str(refusal))}") from None
+        try:
+            self._next = self._steps.send(answer)
+        except StopIteration as end:
+            self._finish(end.value)
+        else:
+            self.due_at = math.inf if isinstance(self._next, StoreThread) else 0.0
+        self._is_repeated = False
 
-    def _begin_if_complete(self) -> None:
-        assert self._received is not None
-        if self._received.missing < 0:
-            self._end("the content is longer than announced: pass the artifact again")
-        elif self._received.missing == 0:
-            self._steps = self._save(self._received)
-            self._next, self.due_at = next(self._steps), 0.0
+    def _finish(self, content: dict[str, Any]) -> None:
+        """Reply to the trainer that the request is done."""
+        assert self._request is not None
+        request = self._request
+        self._unread = content.get("size", 0)
+        if self._unread:  # The trainer now asks for the pieces of the checkpoint.
+            assert self._file is not None
+            self._file.seek(0)
+            self._steps = self._next = None
+            self.due_at = math.inf
+        else:
+            self.abandon()
+        self._send(reply(request, **content))
 
-    def _save(self, received: "_ReceivedArtifact") -> Generator["_Statement | _Upload", Any, None]:
-        """Yield each statement, and each thread that writes into a store. The caller sends the answer."""
+    def _send_piece(self) -> None:
+        if self._file is not None and self._received is None:
+            assert self._request is not None
+            request = self._request
+            piece = self._file.read(PIECE)
+            self._unread -= len(piece)
+            if self._unread <= 0:
+                self.abandon()
+            self._send(reply(request, piece=b64encode(piece).decode()))
+
+    def _save(self, received: "_ReceivedContent") -> _Steps:
         held, name, digest = received.held, received.name, received.digest.hexdigest()
         store = None if self._store is None else self._store.url
         word, content = yield artifact_protocol.begin, held, name, digest, received.size, store
         upload = None
         if word == "wanted" and self._store is not None:
-            upload = _Upload(self._store, Content(digest, received.size, content), received.file)
-            yield upload
+            upload = _started(Upload, self._store, Content(digest, received.size, content), received.file)
+            if (error := (yield upload)) is not None:
+                raise _RequestFailedError(str(error))
         elif word == "wanted":
             received.file.seek(0)
             for number in range(math.ceil(received.size / ARTIFACT_PIECE)):
@@ -196,17 +280,63 @@ class ArtifactSaver:
         if word in ("stale", "unknown") and upload is not None and not self._is_repeated:
             upload.remove()
         _check(word)
+        self._has_kept = self._is_checkpoint
+        return {}
 
-    def _end(self, error: str | None) -> None:
-        """Reply to the trainer, and forget the artifact."""
-        assert self._received is not None
-        request = self._received.request
-        self.abandon()
-        self._send(reply(request, error))
+    def _restore(self, held: ClaimedTrial, unusable: str | None, file: IO[bytes]) -> _Steps:
+        """Read the last checkpoint that is not damaged into a file.
+
+        `unusable` is the reason why the trainer could not unpack the checkpoint that it has received last.
+        """
+        if unusable is not None and self._restored is not None:
+            self._unusable.add(self._restored.content)
+            _log_unusable(held, self._restored, unusable)
+        self._restored = None
+        found = yield artifact_protocol.last_checkpoints, held
+        for checkpoint in found:
+            if checkpoint.content in self._unusable:
+                continue
+            fault = yield from self._read(held, checkpoint, file)
+            if fault is None:
+                self._restored = checkpoint
+                text = f"the training continues after step {checkpoint.step} of attempt {checkpoint.attempt}"
+                _log_checkpoint("restored", held, text, step=checkpoint.step)
+                return {"step": checkpoint.step, "size": checkpoint.size}
+            _log_unusable(held, checkpoint, fault)
+        if found:
+            text = "no checkpoint can be used, so the training starts from its beginning"
+            _log_checkpoint("not restored", held, text, level=logging.WARNING)
+        return {"step": None, "size": 0}
+
+    def _read(
+        self, held: ClaimedTrial, checkpoint: LastCheckpoint, file: IO[bytes]
+    ) -> Generator[_Statement | StoreThread, Any, str | None]:
+        """Read a checkpoint into a file, and check it. If the checkpoint cannot be read, return the reason."""
+        file.seek(0)
+        file.truncate()
+        content = Content(checkpoint.sha256, checkpoint.size, checkpoint.content)
+        # A worker can write any URL into the database, so the supervisor opens only its own store.
+        if checkpoint.store is not None and self._store is None:
+            return f"the checkpoint is in the store {one_line(checkpoint.store)}: name this store by --store"
+        if checkpoint.store is not None:
+            assert self._store is not None
+            error = yield _started(Download, self._store, content, file)
+            if isinstance(error, OSError):
+                raise error
+            return None if error is None else str(error)
+        for number in range(math.ceil(content.size / ARTIFACT_PIECE)):
+            file.write((yield artifact_protocol.checkpoint_piece, held, content.id, number) or b"")
+        file.seek(0)
+        try:
+            for _ in checked(content, iter(partial(file.read, PIECE), b"")):
+                pass
+        except StoreError as error:
+            return str(error)
+        return None
 
 
-class _ReceivedArtifact:
-    """An artifact that the trainer passes to the supervisor.
+class _ReceivedContent:
+    """A content that the trainer passes to the supervisor.
 
     Attributes
     ----------
@@ -214,11 +344,10 @@ class _ReceivedArtifact:
         Number of bytes that the trainer must still send.
     """
 
-    def __init__(self, held: ClaimedTrial, message: ArtifactAnnouncement) -> None:
-        self.held, self.request, self.name, self.size = held, message.request, message.name, message.size
-        self.missing = message.size
+    def __init__(self, held: ClaimedTrial, name: str, size: int, file: IO[bytes]) -> None:
+        self.held, self.name, self.size, self.file = held, name, size, file
+        self.missing = size
         self.digest = hashlib.sha256()
-        self.file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
 
     def add(self, piece: bytes) -> None:
         self.missing -= len(piece)
@@ -228,75 +357,31 @@ class _ReceivedArtifact:
             view = view[self.file.write(view) :]
 
 
-class _Upload:
-    """A thread that writes a content into a store. The thread closes the file of the content."""
+_Thread = TypeVar("_Thread", bound=StoreThread)
 
-    def __init__(self, store: Store, content: Content, file: IO[bytes]) -> None:
-        self._store, self._content, self._file = store, content, file
-        self._error: str | None = None
-        self._is_abandoned, self._has_ended = threading.Event(), threading.Event()
-        # The pipe becomes readable when the thread closes its end.
-        self._ended, self._end = os.pipe()
-        try:
-            threading.Thread(target=self._run, daemon=True).start()
-        except RuntimeError as error:
-            os.close(self._ended)
-            os.close(self._end)
-            raise _NotSavedError(f"the worker cannot start a thread for the store: {error}") from None
 
-    def fileno(self) -> int:
-        return self._ended
-
-    @property
-    def has_ended(self) -> bool:
-        return self._has_ended.is_set()
-
-    def finish(self) -> str | None:
-        """Return the reason why the store does not have the content, or None. The thread must have ended."""
-        os.close(self._ended)
-        return self._error
-
-    def abandon(self) -> None:
-        """Do not wait for the thread any more, and remove the content from the store when it is written."""
-        self._is_abandoned.set()
-        os.close(self._ended)
-        # `_run` sets `_has_ended` before it reads `_is_abandoned`, so this method or the thread removes the content.
-        if self.has_ended:
-            self.remove()
-
-    def remove(self) -> None:
-        """Remove the written content from the store, in a thread."""
-        threading.Thread(target=self._remove, daemon=True).start()
-
-    def _remove(self) -> None:
-        with suppress(Exception):  # `ledger artifact sweep` removes the content later.
-            self._store.remove(self._content)
-
-    def _run(self) -> None:
-        try:
-            with self._file:
-                self._file.seek(0)
-                self._store.put(self._content, self._file)
-        except LedgerError as error:
-            self._error = str(error)
-        except Exception as error:  # The objective must receive a reply in each case.
-            self._error = f"the store {self._store.url} failed: {one_line(f'{type(error).__name__}: {error}')}"
-        finally:
-            self._has_ended.set()
-            os.close(self._end)
-        if self._is_abandoned.is_set():
-            self._remove()
+def _started(kind: type[_Thread], store: Store, content: Content, file: IO[bytes]) -> _Thread:
+    try:
+        return kind(store, content, file)
+    except LedgerError as error:
+        raise _RequestFailedError(str(error)) from None
 
 
 def _check(word: str) -> None:
     if word in ("stale", "unknown"):
-        raise _NotSavedError("the trial was claimed again, has ended or was deleted")
+        raise _RequestFailedError("the trial was claimed again, has ended or was deleted")
     if word == "unbegun":
-        raise _NotSavedError("the ledger has forgotten the begun artifact: save the artifact again")
+        raise _RequestFailedError("the ledger has forgotten the begun artifact: save the artifact again")
 
 
-def _no_room(error: OSError) -> str:
-    return (
-        f"the worker cannot receive the artifact ({error.strerror or error}): free space in the folder for temporary"
-        " files"
+def _log_unusable(held: ClaimedTrial, checkpoint: LastCheckpoint, reason: str) -> None:
+    shown = one_line(reason, 1_000)
+    text = f"the checkpoint of step {checkpoint.step} of attempt {checkpoint.attempt} cannot be used: {shown}"
+    _log_checkpoint("checkpoint", held, text, level=logging.WARNING, step=checkpoint.step, reason=reason)
+
+
+def _log_checkpoint(event: str, held: ClaimedTrial, text: str, *, level: int = logging.INFO, **fields: Any) -> None:
+    message = f"{held.study_name} trial {held.trial}: {text}"
+    log_event(
+        _log, event, message, level=level, study=held.study_name, trial=held.trial, attempt=held.attempt, **fields
     )

@@ -48,7 +48,11 @@ _READ_SIZE = 1 << 16
 _READS = 16
 # If reports wake the supervisor, at least `REPORT_SECONDS` seconds lie between two wake-ups.
 REPORT_SECONDS = 0.2
-# Largest number of unsent bytes before another reply.
+# Key of the message that the worker has received a request to stop.
+_LEAVE = "leave"
+# Key of the message that the rule of early stopping has stopped a job. The value is the number of the job.
+STOPPED = "stopped"
+# Largest number of unsent bytes before another message.
 _MOST_UNSENT = 1 << 20
 
 
@@ -80,6 +84,8 @@ class SupervisorChannel:
         # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
         # pair.
         self._is_broken = False
+        # Whether the supervisor has asked the trainer to leave.
+        self._has_asked = False
         # The received bytes of an answer whose end has not arrived yet.
         self._partial = bytearray()
         self.has_more = False
@@ -127,18 +133,27 @@ class SupervisorChannel:
         self._send_rest()
         self.add_tokens(numbers)
 
-    def reply(self, content: Mapping[str, Any]) -> None:
-        """Send a reply to a message of the job in training.
+    def tell(self, key: str, content: Any) -> None:
+        """Send a message with one key to the trainer while a job is in training.
+
+        The key is `REPLY` for a reply to a message of the job, or `STOPPED`.
 
         Raises
         ------
         MalformedAnswerError
-            The trainer sends messages, but does not read the replies.
+            The trainer does not read the messages.
         """
         if len(self._unsent) > _MOST_UNSENT:
             raise MalformedAnswerError("the trainer does not read the replies to its messages")
-        self._unsent += json.dumps({REPLY: content}).encode() + b"\n"
+        self._unsent += json.dumps({key: content}).encode() + b"\n"
         self._send_rest()
+
+    def ask_to_leave(self) -> None:
+        """Tell the trainer once that the worker has received a request to stop."""
+        if not self._has_asked:
+            self._has_asked = True
+            self._unsent += json.dumps({_LEAVE: True}).encode() + b"\n"
+            self._send_rest()
 
     def add_tokens(self, numbers: Iterable[int]) -> None:
         """Permit the trainer to start the jobs with the given numbers.
@@ -235,8 +250,14 @@ class TrainerChannel:
 
     Attributes
     ----------
+    replies : queue.SimpleQueue
+        The replies of the supervisor to messages about artifacts and checkpoints.
+    should_leave : threading.Event
+        An event that is set when the worker has received a request to stop.
     at_end : callable
         Function that a thread calls after the end of the supervisor and before the end of the trainer process.
+    stopped_job : int or None
+        The last job that the supervisor has stopped by a message.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
@@ -247,6 +268,8 @@ class TrainerChannel:
         self._batches: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._batch: dict[str, Any] = {"first": 0, "jobs": []}
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.should_leave = threading.Event()
+        self.stopped_job: int | None = None
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
@@ -294,8 +317,8 @@ class TrainerChannel:
             if urgent:
                 self._wake_supervisor()
 
-    def report(self, content: Mapping[str, Any]) -> None:
-        """Write a report without waiting for the supervisor.
+    def report(self, content: Mapping[str, Any], *, urgent: bool = False) -> None:
+        """Write a report without waiting for the supervisor. An urgent report wakes the supervisor at once.
 
         If the pipe of answers is full, a thread writes the report later.
         """
@@ -305,7 +328,7 @@ class TrainerChannel:
             if self._unwritten and not self._is_emptying:
                 self._is_emptying = True
                 threading.Thread(target=self._empty, daemon=True).start()
-            if (now := self._clock()) >= self._woken_at + REPORT_SECONDS:
+            if (now := self._clock()) >= self._woken_at + REPORT_SECONDS or urgent:
                 self._woken_at = now
                 self._wake_supervisor()
 
@@ -345,6 +368,10 @@ class TrainerChannel:
                 received = json.loads(line)
                 if REPLY in received:
                     self.replies.put(received[REPLY])
+                elif _LEAVE in received:
+                    self.should_leave.set()
+                elif STOPPED in received:
+                    self.stopped_job = received[STOPPED]
                 else:
                     self._batches.put(received)
         # The supervisor has ended, so no process needs the results of the jobs.

@@ -53,7 +53,7 @@ class ClaimSizeEstimator:
         If a trial fails, the worker may have to start a new trainer process. Therefore the average uses at least
         `CLAIM_SECONDS` as the duration of a failed trial.
         """
-        seconds = outcome.seconds if outcome.kind == "result" else max(outcome.seconds, CLAIM_SECONDS)
+        seconds = outcome.seconds if outcome.kind in ("result", "pruned") else max(outcome.seconds, CLAIM_SECONDS)
         if study_id != self._study_id:
             self._study_id, self._seconds = study_id, seconds
         self._seconds = max(seconds, self._seconds + _WEIGHT * (seconds - self._seconds))

@@ -9,6 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
 from ledger.objectives import value_scale
+from ledger.study.early_stopping import TrialStopping, reports_of_call
 from ledger.text import last_line, one_line
 from ledger.worker.outcome import AttemptOutcome, Report
 
@@ -72,6 +74,12 @@ class ClaimedTrials:
         self._refused: set[UUID] = set()
         # The claims that were already invalid when the worker wrote reports.
         self._gone: set[UUID] = set()
+        # The verdicts on the trials of a study that stops trials early, and the highest step that the worker has
+        # written to the ledger for each of these trials.
+        self._stopping = {trial.claim: TrialStopping(trial.stopping) for trial in claimed if trial.stopping is not None}
+        self._highest_steps: dict[UUID, int] = {}
+        # True if the trainer does not know yet that the ledger has stopped the running trial.
+        self._has_news = False
         self.attempts = 0
         now = time.monotonic()
         self._heartbeat_at = now + claimed[0].heartbeat_seconds
@@ -100,7 +108,20 @@ class ClaimedTrials:
         The method keeps `outcome` in memory until `deliver` writes `outcome` to the ledger.
         """
         self._add_reports(outcome.reports)
+        if self.must_end:
+            outcome = replace(outcome, kind="pruned", loss=None, metrics=None, error=None)
         self._undelivered.append((self._end_first(), outcome))
+
+    @property
+    def must_end(self) -> bool:
+        """Whether the worker must end the training of the first unfinished trial (`TrialStopping.must_end`)."""
+        stopping = self._stopping.get(self.first.claim) if self._unfinished else None
+        return stopping is not None and stopping.must_end
+
+    def take_stop(self) -> bool:
+        """Return whether the trainer must learn that the ledger has stopped the running trial."""
+        has_news, self._has_news = self._has_news, False
+        return has_news
 
     def keep_reports(self, reports: Sequence[Report]) -> None:
         """Keep reports of the running trial in memory. `deliver` or `maintain` writes the reports to the ledger later.
@@ -110,9 +131,11 @@ class ClaimedTrials:
         """
         if not reports:
             return
-        self._add_reports(reports)
+        has_reached_rung = self._add_reports(reports)
         if len(self._unfinished) == 1:
-            self.due_at = min(self.due_at, max(time.monotonic() + REPORT_SECONDS, self._postponed_until))
+            # The ledger decides at a rung, so the worker writes the report at once.
+            pause = 0.0 if has_reached_rung else REPORT_SECONDS
+            self.due_at = min(self.due_at, max(time.monotonic() + pause, self._postponed_until))
 
     def withdraw(self, count: int) -> None:
         """Record that the supervisor has withdrawn the last `count` trials from the trainer."""
@@ -175,7 +198,7 @@ class ClaimedTrials:
         can claim the trial during a pause (`ledger.release_pause`). The ledger does not count a released attempt as
         failed or lost.
         """
-        self._write_reports(call)
+        self.write_reports(call)
         waiting = list(self._unfinished)[self._in_trainer :]
         if not waiting:
             return
@@ -203,7 +226,7 @@ class ClaimedTrials:
         separate statement writes each failure. If the database refuses a result, the attempt fails with the reason of
         the refusal.
         """
-        self._write_reports(call)
+        self.write_reports(call)
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
@@ -217,6 +240,9 @@ class ClaimedTrials:
                         self._replace_refused(trial, outcome, refusal)
         while self._undelivered:
             trial, outcome = self._undelivered[0]
+            if outcome.kind == "pruned":
+                self._prune(trial, outcome, call)
+                continue
             assert outcome.error is not None
             try:
                 answer = call(protocol.fail, trial, outcome.error, outcome.seconds, outcome.kind, outcome.output)
@@ -226,30 +252,74 @@ class ClaimedTrials:
             del self._undelivered[0]
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
-    def _add_reports(self, reports: Sequence[Report]) -> None:
-        """Keep reports of the first unfinished trial in memory."""
+    def _prune(self, trial: ClaimedTrial, outcome: AttemptOutcome, call: Call) -> None:
+        """Write the early end of the first undelivered trial to the ledger. If no verdict stops the trial, the attempt
+        fails.
+        """
+        try:
+            answer = call(protocol.prune, trial, outcome.seconds, outcome.output)
+        except ValuesRefused as refusal:
+            self._replace_refused(trial, outcome, refusal)
+            return
+        if answer == "continue":
+            error = (
+                "the objective raised ledger.TrialPruned, but no verdict stops the trial: raise TrialPruned only after"
+                " context.should_prune() has returned True"
+            )
+            self._undelivered[0] = trial, replace(outcome, kind="failed", error=error)
+            return
+        del self._undelivered[0]
+        late = "; the end is too late, because the trial was claimed again, has ended or was deleted"
+        message = f" pruned after {outcome.seconds:.2f} s{late if answer in ('stale', 'unknown') else ''}"
+        self._log("pruned", [trial], message, seconds=outcome.seconds, answer=answer)
+
+    def _add_reports(self, reports: Sequence[Report]) -> bool:
+        """Keep reports of the first unfinished trial in memory. Return whether a report has reached a rung."""
+        stopping = self._stopping.get(self._unfinished[0].claim)
+        reached = [] if stopping is None else [stopping.observe(each.step, each.loss) for each in reports]
         if self._reports and self._reports[-1][0] is self._unfinished[0]:
             self._reports[-1][1].extend(reports)
         elif reports:
             self._reports.append((self._unfinished[0], list(reports)))
+        return any(reached)
 
-    def _write_reports(self, call: Call) -> None:
+    def write_reports(self, call: Call) -> None:
         """Write the reports to the ledger, from the oldest to the newest."""
         while self._reports:
             trial, reports = self._reports[0]
             if trial.claim not in self._gone:
-                some = reports[:MOST_REPORTS_OF_CALL]
+                some = reports[: self._reports_of_call(trial, reports)]
                 try:
                     answer = call(protocol.report, trial, [each.step for each in some], [each.loss for each in some])
                 except ValuesRefused as refusal:
                     message = f": the database refused {len(some)} reports ({one_line(str(refusal))})"
                     self._log("reports refused", [trial], message, level=logging.WARNING)
                 else:
-                    if answer != "continue":
+                    self._highest_steps[trial.claim] = max(self._highest_step(trial), *(each.step for each in some))
+                    if answer == "stop":
+                        self._stop(trial)
+                    elif answer != "continue":
                         self._gone.add(trial.claim)
-                del reports[:MOST_REPORTS_OF_CALL]
+                del reports[: len(some)]
             if not reports or trial.claim in self._gone:
                 del self._reports[0]
+
+    def _highest_step(self, trial: ClaimedTrial) -> int:
+        return self._highest_steps.get(trial.claim, -1)
+
+    def _reports_of_call(self, trial: ClaimedTrial, reports: Sequence[Report]) -> int:
+        """Return the number of reports for the next call of the ledger."""
+        if trial.claim not in self._stopping:
+            return MOST_REPORTS_OF_CALL
+        steps = [each.step for each in reports[:MOST_REPORTS_OF_CALL]]
+        return reports_of_call(self._highest_step(trial), steps, MOST_REPORTS_OF_CALL)
+
+    def _stop(self, trial: ClaimedTrial) -> None:
+        """Record that the ledger has stopped a trial. In batch mode, this worker and the trainer know it already."""
+        stopping = self._stopping.get(trial.claim)
+        if stopping is not None and not stopping.is_stopped:
+            stopping.stop()
+            self._has_news = bool(self._unfinished) and self.first is trial
 
     def _complete(self, results: Sequence[tuple[ClaimedTrial, AttemptOutcome]], call: Call) -> None:
         """Write results to the ledger in one statement."""

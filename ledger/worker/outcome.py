@@ -42,15 +42,16 @@ class Report:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """The outcome of an attempt: a result, a failure, a crash, a timeout or a refusal.
+    """The outcome of an attempt: a result, an early stop, a failure, a crash, a timeout or a refusal.
 
     Attributes
     ----------
     kind : str
-        "result", "failed", "crashed", "timeout" or "refused". The kind "failed" means that the objective raised an
-        exception or returned no finite loss. The kind "crashed" means that the trainer process ended or ran out of
-        memory. The kind "timeout" means that the supervisor ended the attempt at the time limit. The kind "refused"
-        means that this machine cannot load the objective.
+        "result", "pruned", "failed", "crashed", "timeout" or "refused". The kind "pruned" means that the rule of early
+        stopping has stopped the trial, and that the training has ended early. The kind "failed" means that the
+        objective raised an exception or returned no finite loss. The kind "crashed" means that the trainer process
+        ended or ran out of memory. The kind "timeout" means that the supervisor ended the attempt at the time limit.
+        The kind "refused" means that this machine cannot load the objective.
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
@@ -58,8 +59,8 @@ class AttemptOutcome:
     metrics : dict or None
         The metrics if `kind` is "result", or None if `kind` has another value.
     error : str or None
-        The error text, or None if `kind` is "result". In lists of trials and in log lines, only the last line of the
-        error text appears.
+        The error text, or None if `kind` is "result" or "pruned". In lists of trials and in log lines, only the last
+        line of the error text appears.
     output : str
         The last part of the attempt's output. The output is the text that the attempt wrote to standard output and
         standard error. The supervisor sets the attribute `output`, because an answer does not contain the output.
@@ -127,9 +128,9 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    content : AttemptOutcome, LoadedCode, Report, ArtifactAnnouncement or ArtifactPiece
+    content : AttemptOutcome, LoadedCode, Report or ArtifactMessage
         The content is the outcome of the job, the code of the loaded objective, a report of the objective, or a message
-        about an artifact that the objective saves. The job has ended only if the content is an outcome.
+        about an artifact or a checkpoint. The job has ended only if the content is an outcome.
     """
 
     job: int
@@ -216,8 +217,8 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
         return AttemptOutcome("result", seconds, loss, metrics)
     if loss is not None or metrics is not None:
         raise MalformedAnswerError("the answer has a loss or metrics, but does not report the result of a trial")
-    if kind == "result" and error is None:
-        return AttemptOutcome("result", seconds)
+    if error is None and (kind == "result" or (kind == "pruned" and trains)):
+        return AttemptOutcome(kind, seconds)
     if kind not in ("failed", "crashed", "refused"):
         raise MalformedAnswerError(f"the answer has the unknown kind {one_line(repr(kind))}")
     if not isinstance(error, str) or len(error) > LONGEST_ERROR:

@@ -303,7 +303,8 @@ class Supervisor:
         first = claimed[0]
         jobs = [(trial.params, _context(trial)) for trial in claimed]
         recorded = self._codes.of(first, version)
-        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded)
+        stopping = [trial.stopping for trial in claimed]
+        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded, stopping)
         try:
             self._wait_for_jobs(first, trials)
         finally:
@@ -339,21 +340,28 @@ class Supervisor:
             trials.keep_reports(self._trainer.take_reports())
             for message in self._trainer.take_messages():
                 self._artifacts.accept(trials.first, message)
-            self._artifacts.advance(self._session.try_call)
+            self._artifacts.advance(self._session.try_call, trials.write_reports)
             if first.study_id in self._refusals and self._trainer.training_since is not None:
                 self._accept(first)
             if differing := self._trainer.take_differing():
                 self._warn_of_values(first, differing)
             if not self._trainer.jobs:
                 return
-            if self._shutdown.is_overdue:
+            # After a checkpoint, the attempt has nothing to lose, so the worker leaves before its grace time ends.
+            if (self._artifacts.take_kept() and self._shutdown.is_requested) or self._shutdown.is_overdue:
                 self._trainer.kill()
                 trials.stop(killed=True)
                 return
             now = time.monotonic()
+            seconds = now - (started if since is None else since)
+            if trials.must_end:
+                self._trainer.kill()
+                outcome = AttemptOutcome("pruned", seconds, output=self._trainer.take_output())
+                self._claim_size.observe(first.study_id, outcome)
+                trials.finish(outcome)
+                return
             if not outcomes and now >= deadline:
                 self._trainer.kill()
-                seconds = now - (started if since is None else since)
                 outcome = AttemptOutcome(
                     "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
                 )
@@ -361,10 +369,13 @@ class Supervisor:
                 trials.finish(outcome)
                 return
             if self._shutdown.is_requested:
+                self._trainer.ask_to_leave()
                 trials.release_soon()
             if now >= trials.due_at and not self._maintain(trials):
                 self._trainer.kill()
                 return
+            if trials.take_stop():
+                self._trainer.stop_job()
 
     def _warn_of_values(self, first: ClaimedTrial, differing: str) -> None:
         way_out = (

@@ -27,11 +27,11 @@ from ledger.objectives.command import remove_folder
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
 from ledger.objectives.reporting import INSIDE
-from ledger.text import last_line
+from ledger.text import last_line, signal_name
 from ledger.worker import credentials, interpreter
-from ledger.worker.artifact_messages import ArtifactMessage
+from ledger.worker.artifact_messages import REPLY, ArtifactMessage
 from ledger.worker.cgroup import TrainerCgroup
-from ledger.worker.channel import SupervisorChannel
+from ledger.worker.channel import STOPPED, SupervisorChannel
 from ledger.worker.outcome import (
     AttemptOutcome,
     LoadedCode,
@@ -130,7 +130,7 @@ class TrainerHandle:
         # unread reports of the first unfinished job.
         self._reports: list[Report] = []
         self._reported = 0
-        # The unfinished jobs have numbers from `_first` to `_end` - 1. The next new job gets the number `_next`.
+        # The unfinished jobs have numbers from `_first` to `_end` - 1, and the next new job gets the number `_next`.
         self._first = self._end = self._next = 0
         # Time at which the supervisor began to wait for the first unfinished job. The time is a value of
         # `time.monotonic`.
@@ -150,8 +150,7 @@ class TrainerHandle:
         self._compared: str | None = None
         # One line that lists the differences between the values of the loaded objective and the recorded values.
         self._differing: str | None = None
-        # Messages of the job in training that the supervisor has not taken yet.
-        self._messages: list[ArtifactMessage] = []
+        self._messages: list[ArtifactMessage] = []  # not yet taken messages of the job in training
         self.training_since: float | None = None
         self.code: ObjectiveCode | None = None
 
@@ -167,6 +166,7 @@ class TrainerHandle:
         open_data: Sequence[Callable[[], int]] = (),
         tuples: Sequence[Mapping[str, Any]] = (),
         recorded: Mapping[str, Any] | None = None,
+        stopping: Sequence[Mapping[str, Any] | None] = (),
     ) -> None:
         """Start attempts of one objective. The trainer runs the attempts one after the other.
 
@@ -180,18 +180,20 @@ class TrainerHandle:
             Parameters and context of each attempt. When the caller calls `start`, all earlier jobs must have ended.
         open_data : sequence of callable
             One function for each data file of the objective. Each function returns a new read-only descriptor of the
-            file. The child process inherits the descriptors, and reads the files during the loading of the objective.
-            Therefore a child process gets only the data files of its own objective.
+            file. The child process inherits the descriptors, so it gets only the data files of its own objective.
         tuples : sequence of mapping
-            The dimensions of the search space that have tuples as choices. A job contains a list instead of each tuple,
-            because JSON has no tuples.
+            The dimensions of the search space that have tuples as choices. A job contains a list instead of a tuple.
         recorded : mapping, optional
             The recorded code of the objective. The mapping has the keys "sha256" and "parts". If the objective's code
             on this machine differs from the recorded code, the outcome of the first attempt is a refusal.
+        stopping : sequence of mapping or None
+            The parameter `given` of `TrialStopping` for each attempt. By default, the study stops no trial early.
         """
         self._open_data = open_data
         shared = {"tuples": tuples} if tuples else {}
         sent = [{"params": params, "context": vars(context), **shared} for params, context in jobs]
+        for job, rungs in zip(sent, stopping, strict=False):
+            job |= {} if rungs is None else {"stopping": rungs}
         self._send(objective, sent, recorded)
 
     def load(self, objective: Mapping[str, Any], open_data: Sequence[Callable[[], int]] = ()) -> None:
@@ -307,17 +309,29 @@ class TrainerHandle:
         return reports
 
     def take_messages(self) -> list[ArtifactMessage]:
-        """Return the messages of the job in training about artifacts, except those that an earlier call returned."""
+        """Return the new messages of the job in training about artifacts and checkpoints."""
         messages, self._messages = self._messages, []
         return messages
 
     def reply(self, content: Mapping[str, Any]) -> None:
         """Send a reply to a message of the job in training."""
+        self._tell(REPLY, content)
+
+    def stop_job(self) -> None:
+        """Tell the job in training that the rule of early stopping has stopped its trial."""
+        self._tell(STOPPED, self._first)
+
+    def _tell(self, key: str, content: object) -> None:
         if self._channel is not None:
             try:
-                self._channel.reply(content)
+                self._channel.tell(key, content)
             except MalformedAnswerError as error:
                 self._fault = str(error)
+
+    def ask_to_leave(self) -> None:
+        """Tell the job in training that the worker has received a request to stop."""
+        if self._channel is not None:
+            self._channel.ask_to_leave()
 
     def withdraw(self) -> int:
         """Withdraw the jobs that have not started, and return the number of withdrawn jobs.
@@ -384,9 +398,9 @@ class TrainerHandle:
         ):
             # Each objective gets its own process. If two objectives shared a process, one objective could change a
             # module that the other objective also uses. If the supervisor still has unsent data at the end of all jobs,
-            # the child has answered a job before the child has received the job. If unsent data remain, the supervisor
-            # ends the child, so that the amount of unsent data does not grow without limit. If the recorded code has
-            # changed after the child's comparison, a new child must import the modules of the objective again.
+            # the child has answered a job before it has received the job. Then the supervisor ends the child, so that
+            # the unsent data do not grow without limit. If the recorded code has changed after the child's comparison,
+            # a new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -439,9 +453,8 @@ class TrainerHandle:
                 raise MalformedAnswerError("the message about an artifact came before the objective was loaded")
             self._messages.append(outcome)
             return []
-        # A second `LoadedCode` message would extend the trial's time limit. If the child could still refuse a loaded
-        # objective, the refusal could end the worker. Therefore the supervisor refuses a second `LoadedCode` message,
-        # and a refusal after the loading.
+        # A second `LoadedCode` message would extend the trial's time limit, and a refusal after the loading could end
+        # the worker. Therefore the supervisor accepts neither.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
         if is_loading and self.training_since is not None:
             raise MalformedAnswerError(
@@ -453,9 +466,8 @@ class TrainerHandle:
             return []
         self._first += 1
         self._messages = []
-        # Jobs run one after the other. Therefore the total duration of the ended jobs is at most the time since the
-        # supervisor sent the jobs. An objective can replace the clock function of the trainer process. Therefore the
-        # duration in an answer may be too long.
+        # Jobs run one after the other, so the total duration of the ended jobs is at most the time since the supervisor
+        # sent the jobs. An objective can replace the clock of the trainer process, so an answer can be wrong.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
@@ -525,7 +537,7 @@ class TrainerHandle:
         # child's exit code. Therefore the supervisor first waits at most one second for the exit of the child.
         self._output.last_error(1)
         code, stderr = self._kill()
-        cause = f"signal {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        cause = f"signal {signal_name(-code)}" if code < 0 else f"exit code {code}"
         if code == -signal.SIGKILL:
             cause += " (the kernel sends SIGKILL when memory runs out)"
         return f"{stderr}\nthe trainer process died during the training: {cause}".lstrip()
@@ -548,8 +560,7 @@ class TrainerHandle:
         assert self._channel is not None
         assert self._output is not None
         # The kernel kills all processes of the cgroup in one step, so no process can escape by a fork. killpg() and
-        # `_orphans` also end the processes that have left the cgroup. If a machine has no cgroups, only killpg() and
-        # `_orphans` end the processes.
+        # `_orphans` also end the processes that have left the cgroup, or that never had a cgroup.
         if self._cgroup is not None:
             self._cgroup.kill()
         # The code calls killpg() before wait(), because the kernel may reuse the id of the process group after wait().
@@ -587,8 +598,3 @@ class TrainerHandle:
                 self._orphans.end([self._process.pid])
             time.sleep(_POLL_SECONDS)
         return -signal.SIGKILL if code is None else code
-
-
-def _signal_name(number: int) -> str:
-    # A real-time signal has no name in the enumeration `signal.Signals`.
-    return signal.Signals(number).name if number in set(signal.Signals) else str(number)

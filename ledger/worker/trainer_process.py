@@ -19,7 +19,7 @@ from time import perf_counter
 from typing import Any
 
 from ledger.database.bounds import shortened
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, TrialPruned
 from ledger.objectives import (
     Context,
     ValueScale,
@@ -33,6 +33,7 @@ from ledger.objectives.command import CommandFailedError, CommandPermissions, Re
 from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
 from ledger.objectives.reporting import receive_reports
+from ledger.study.early_stopping import TrialStopping
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
 from ledger.text import one_line
@@ -88,7 +89,14 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     folder = search_path.current_folder()
     permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
-    sender = ArtifactSender(lambda message: channel.answer(message, urgent=True), channel.replies)
+    # An earlier trainer process of this worker may have been killed.
+    permissions.remove_leftovers()
+    sender = ArtifactSender(
+        lambda message: channel.answer(message, urgent=True),
+        channel.replies,
+        permissions.trial_folder,
+        channel.should_leave.is_set,
+    )
     artifact_saving.use(sender)
     process_id = os.getpid()
     loaded = ""
@@ -115,7 +123,6 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             if "params" in job:
                 sender.begin(job["job"], Context(**job["context"]))
                 outcome = _train(evaluate, job, options["memory_limit"], received, scale, channel)
-                sender.end()
             elif "space" in job:
                 outcome = _check(evaluate, job)
             else:
@@ -124,6 +131,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             # The objective has called fork(), and this process is the new copy of the trainer process. The new copy
             # must end, because the objective has returned in both processes.
             os._exit(0)
+        sender.end()
         marks.end(job["job"])
         channel.answer(to_answer(job["job"], outcome))
 
@@ -236,18 +244,24 @@ def _train(
     scale: ValueScale,
     channel: TrainerChannel,
 ) -> AttemptOutcome:
-    context = Context(**job["context"])
+    context, stopping = Context(**job["context"]), TrialStopping(job.get("stopping"))
 
     def send(step: int, loss: float | None) -> None:
-        channel.report({"job": job["job"], "step": step, "loss": loss})
+        has_reached_rung = stopping.observe(step, loss)
+        channel.report({"job": job["job"], "step": step, "loss": loss}, urgent=has_reached_rung)
+
+    def is_stopped() -> bool:
+        return stopping.is_stopped or channel.stopped_job == job["job"]
 
     # The code does not call `time.perf_counter`, because a library for tests may replace the attribute
     # `time.perf_counter`.
     started = perf_counter()
     try:
         params = python_params(job["params"], job.get("tuples", ()))
-        with receive_reports(context, scale, send):
+        with receive_reports(context, scale, send, is_stopped):
             result = evaluate(params, context)
+    except TrialPruned:
+        return AttemptOutcome("pruned", perf_counter() - started)
     except RemainingProcessesError as error:
         # After this process has ended, the supervisor ends all processes in the cgroup of this process.
         sys.exit(str(error))

@@ -8,6 +8,8 @@
 --     nothing. The function shares no content in a store, because the ledger cannot check that the store has the content.
 --   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
 -- If the answer is "wanted" or "stored", the column `content` is the id of the content.
+-- A checkpoint is an artifact with the name .checkpoint-STEP. Within an attempt, the steps of the checkpoints never become
+-- smaller. A trial has at most one checkpoint that is begun and not saved, and the function deletes the others.
 -- The function locks no content that another session has locked, and shares no content that another worker is still
 -- writing. So a worker that leaves a transaction open keeps no other worker waiting.
 create or replace function ledger.begin_artifact(
@@ -20,22 +22,34 @@ declare
   held int := ledger.held_attempt(begin_artifact.study_id, begin_artifact.trial, begin_artifact.claim);
   fault text := ledger.artifact_fault(
     begin_artifact.name, begin_artifact.sha256, begin_artifact.size, begin_artifact.store);
+  wanted bigint;
+  reached bigint;
   chosen uuid;
   earlier uuid;
   is_stored boolean := false;
+  unneeded uuid[];
 begin
   if held is null then
     return query select
       ledger.invalid_claim(begin_artifact.study_id, begin_artifact.trial, begin_artifact.claim), null::uuid;
     return;
   end if;
-  if fault is null and not exists (
+  if fault is null and begin_artifact.name like '.%' then
+    wanted := substr(begin_artifact.name, 13)::bigint;
+    select max(known.step) into reached
+    from ledger.artifact as known
+    where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial and known.attempt = held
+      and known.step is not null and known.saved_at is not null;
+    if reached > wanted then
+      fault := format('the attempt already has a checkpoint of step %s; keep a checkpoint of a later step', reached);
+    end if;
+  elsif fault is null and not exists (
        select from ledger.artifact as known
        where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
          and known.attempt = held and known.name = begin_artifact.name)
      and (select count(*) from ledger.artifact as known
           where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
-            and known.attempt = held) >= ledger.most_artifacts() then
+            and known.attempt = held and known.step is null) >= ledger.most_artifacts() then
     fault := format('the attempt already has %s artifacts, which is the maximum; save several files as one archive',
                     ledger.most_artifacts());
   end if;
@@ -46,6 +60,21 @@ begin
   insert into ledger.artifact (study_id, trial, attempt, name)
   values (begin_artifact.study_id, begin_artifact.trial, held, begin_artifact.name)
   on conflict do nothing;
+  if wanted is not null then
+    with unsaved as (
+      select known.attempt, known.name
+      from ledger.artifact as known
+      where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial and known.step is not null
+        and known.saved_at is null and (known.attempt, known.name) <> (held, begin_artifact.name)
+      for update skip locked),
+    deleted as (
+      delete from ledger.artifact as known
+      using unsaved
+      where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
+        and (known.attempt, known.name) = (unsaved.attempt, unsaved.name)
+      returning known.uploading)
+    select array_agg(uploading) into unneeded from deleted;
+  end if;
   -- If the worker did not receive the answer to an earlier call, the worker goes on with the same content. A content in
   -- a store is different: an earlier call of the objective may still be writing the earlier content.
   select artifact.uploading into earlier
@@ -76,7 +105,10 @@ begin
   where known.study_id = begin_artifact.study_id and known.trial = begin_artifact.trial
     and known.attempt = held and known.name = begin_artifact.name and known.uploading is distinct from chosen;
   if earlier <> chosen then
-    perform ledger.discard_contents(array[earlier]);
+    unneeded := array_append(unneeded, earlier);
+  end if;
+  if unneeded is not null then
+    perform ledger.discard_contents(unneeded);
   end if;
   return query select case when is_stored then 'stored' else 'wanted' end, chosen;
 end

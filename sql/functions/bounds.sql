@@ -150,6 +150,14 @@ return 1048576;
 comment on function ledger.artifact_piece_size is
   'The size of each piece of an artifact that the ledger itself keeps, except the last piece, in bytes.';
 
+-- The number of checkpoints that a trial keeps until it ends. If the content of the last one is damaged, the next attempt
+-- continues from the one before.
+create or replace function ledger.kept_checkpoints() returns int
+language sql immutable parallel safe
+return 2;
+comment on function ledger.kept_checkpoints is
+  'The number of checkpoints that a trial keeps until it ends.';
+
 -- The maximum depth of a value in a JSON document. Python and other readers refuse a document that is nested too
 -- deeply.
 create or replace function ledger.deepest_json() returns int

@@ -9,6 +9,7 @@
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in `leave_out`.
 -- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
+-- The column `stopping` of the answer is null unless the study stops trials early (ledger.trial_stopping).
 -- The column `code` of the answer contains the number of the code version that is valid for the study
 -- (ledger.objective_code). The column `code` is null if the ledger has no version of the study's code. A worker sends
 -- several claims at once if the training of a trial takes less time than a call of this function. If a worker sends
@@ -22,7 +23,8 @@
 create or replace function ledger.claim(study text, claims uuid[], worker text, leave_out int[] default '{}')
 returns table (
   claim uuid, study_id int, study_name text, trial int, attempt int, params jsonb, objective jsonb, study_seed bigint,
-  lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8, code int, tuples jsonb)
+  lease_seconds float8, heartbeat_seconds float8, timeout_seconds float8, code int, tuples jsonb,
+  stopping jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 set enable_sort = off set enable_incremental_sort = off set lock_timeout = '1s'
 as $$
@@ -57,7 +59,8 @@ begin
     select
       trial.claim, study.id, study.name, trial.number, trial.attempts, trial.params, study.objective, study.seed,
       extract(epoch from study.lease)::float8, extract(epoch from study.heartbeat)::float8,
-      extract(epoch from study.trial_timeout)::float8, ledger.current_code(study.id), study.tuples
+      extract(epoch from study.trial_timeout)::float8, ledger.current_code(study.id), study.tuples,
+      ledger.trial_stopping(study.id, study.seed, study.spec -> 'stopping', trial.number, trial.iteration)
     from ledger.attempt
     join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
     join ledger.study on study.id = trial.study_id
@@ -118,14 +121,15 @@ begin
           -- statement. The time limit of a later trial begins when the worker starts to train the later trial.
           deadline_at = case when trial.number = lowest then moment + candidate.trial_timeout end
       where trial.study_id = candidate.id and trial.number = any (numbers)
-      returning trial.claim, trial.number, trial.attempts, trial.params),
+      returning trial.claim, trial.number, trial.iteration, trial.attempts, trial.params),
     recorded as (
       insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at)
       select taken.claim, candidate.id, taken.number, taken.attempts, claim.worker, moment from taken)
     select
       taken.claim, candidate.id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective,
       candidate.seed, extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
-      extract(epoch from candidate.trial_timeout)::float8, current, candidate.tuples
+      extract(epoch from candidate.trial_timeout)::float8, current, candidate.tuples,
+      ledger.trial_stopping(candidate.id, candidate.seed, candidate.spec -> 'stopping', taken.number, taken.iteration)
     from taken;
     return;
   end loop;

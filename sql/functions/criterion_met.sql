@@ -51,7 +51,7 @@ begin
       -- trial numbers instead of iterations, so that PostgreSQL can use the primary key.
       select count(*) into ended
       from ledger.trial
-      where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'failed')
+      where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'pruned', 'failed')
         and trial.number >= (
           select iteration.first_trial from ledger.iteration
           where iteration.study_id = parent.id and iteration.number = informed);

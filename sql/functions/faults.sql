@@ -79,6 +79,15 @@ end;
 comment on function ledger.loss_fault is
   'What is wrong with a loss: it is not finite. Null: nothing. Internal.';
 
+create or replace function ledger.step_fault(name text, value bigint) returns text
+language sql stable parallel safe
+return case
+  when value not between 0 and ledger.largest_step()
+  then format('%s: %s is not a step; give a step from 0 to %s', name, value, ledger.largest_step())
+end;
+comment on function ledger.step_fault is
+  'What is wrong with a step of a training: it is negative or too large. Null: nothing. Internal.';
+
 create or replace function ledger.moment_fault(name text, value timestamptz) returns text
 language sql stable parallel safe
 return case
@@ -128,15 +137,27 @@ comment on function ledger.attributes_fault is
 
 -- The name of an artifact becomes the name of a file on the machine of a reader. Therefore a name contains no separator
 -- of paths and no control character, and does not begin with a dot or a hyphen. Windows opens a device instead of a file
--- with the name of a device, also with an extension and in lower case, and removes a dot at the end of a name.
-create or replace function ledger.artifact_fault(name text, sha256 text, size bigint, store text) returns text
+-- with the name of a device, also with an extension and in lower case, and removes a dot at the end of a name. The name
+-- of a checkpoint begins with a dot, so no other artifact has the name of a checkpoint.
+create or replace function ledger.artifact_name_fault(name text) returns text
 language sql stable parallel safe
 return case
+  when name ~ '^[.]checkpoint-(0|[1-9][0-9]{0,15})$'
+  then case when substr(name, 13)::bigint > ledger.largest_step()
+       then format('the name: step %s is not a step; give a step from 0 to %s', substr(name, 13), ledger.largest_step()) end
   when name is null or name !~ '^[A-Za-z0-9_][A-Za-z0-9._-]*$' or length(name) > ledger.longest_artifact_name()
   then format('the name: it is not 1 to %s letters (A-Z, a-z), digits, dots, underscores and hyphens with a letter, a '
               'digit or an underscore first', ledger.longest_artifact_name())
   when name ~ '[.]$' or name ~* '^(con|prn|aux|nul|com[0-9]|lpt[0-9])([.]|$)'
   then 'the name: Windows allows no file with this name; choose another name'
+end;
+comment on function ledger.artifact_name_fault is
+  'What is wrong with the name of an artifact or of a checkpoint. Null: nothing. Internal.';
+
+create or replace function ledger.artifact_fault(name text, sha256 text, size bigint, store text) returns text
+language sql stable parallel safe
+return case
+  when ledger.artifact_name_fault(name) is not null then ledger.artifact_name_fault(name)
   when sha256 is null or sha256 !~ '^[0-9a-f]{64}$' then 'the SHA-256: it is not 64 hexadecimal digits'
   when size is null or size < 0 then 'the size: it is not a number of bytes'
   when store is null and size > ledger.largest_kept_artifact()

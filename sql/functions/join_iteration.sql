@@ -31,6 +31,7 @@ begin
     from ledger.iteration
     where iteration.study_id = join_iteration.study_id
     returning iteration.number, iteration.round into joined, joined_round;
+    perform ledger.set_cutoffs(join_iteration.study_id, joined, next_number);
   end if;
 end
 $$;

@@ -31,7 +31,7 @@ begin
   from ledger.iteration
   where iteration.study_id = mark_told.study_id and iteration.number = mark_told.number;
   select
-    iteration.told, iteration.total_proposed, iteration.total_complete, iteration.total_failed,
+    iteration.told, iteration.total_proposed, iteration.total_complete, iteration.total_pruned, iteration.total_failed,
     iteration.total_cancelled, iteration.total_attempts, iteration.total_failures, iteration.total_crashes,
     iteration.total_lost,
     iteration.last_complete
@@ -43,6 +43,7 @@ begin
   select
     count(*) filter (where trial.source = 'proposed' and trial.round = place.round) as proposed,
     count(*) filter (where trial.state = 'complete') as complete,
+    count(*) filter (where trial.state = 'pruned') as pruned,
     count(*) filter (where trial.state = 'failed') as failed,
     count(*) filter (where trial.state = 'cancelled') as cancelled,
     coalesce(sum(trial.attempts), 0) as attempts,
@@ -80,6 +81,7 @@ begin
       told = coalesce(last.told, 0) + 1,
       total_proposed = coalesce(last.total_proposed, 0) + own.proposed,
       total_complete = coalesce(last.total_complete, 0) + own.complete,
+      total_pruned = coalesce(last.total_pruned, 0) + own.pruned,
       total_failed = coalesce(last.total_failed, 0) + own.failed,
       total_cancelled = coalesce(last.total_cancelled, 0) + own.cancelled,
       total_attempts = coalesce(last.total_attempts, 0) + own.attempts,

@@ -63,6 +63,9 @@ begin
   insert into ledger.trial (study_id, number, iteration, round, source, params, available_at)
   select parent.id, propose.known + point.place - 1, propose.number, propose.round, 'proposed', point.params, moment
   from jsonb_array_elements(propose.points) with ordinality as point (params, place);
+  if propose.round = 0 then
+    perform ledger.set_cutoffs(parent.id, propose.number, propose.known);
+  end if;
   perform ledger.notify('ledger');
   return 'proposed';
 end

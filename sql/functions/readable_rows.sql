@@ -48,7 +48,8 @@ declare
     ledger.count_fault('its numbers', greatest(
       new.number, new.first_trial, new.round, new.size, new.batch_size, new.told)),
     ledger.count_fault('its totals', greatest(
-      new.total_proposed, new.total_complete, new.total_failed, new.total_cancelled, new.last_complete)),
+      new.total_proposed, new.total_complete, new.total_pruned, new.total_failed, new.total_cancelled,
+      new.last_complete)),
     case when greatest(new.total_attempts, new.total_failures, new.total_crashes, new.total_lost)
               > ledger.largest_count()::bigint * ledger.largest_count()
          then 'its totals: a sum of counts is too large' end,
@@ -91,6 +92,8 @@ declare
     case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
     ledger.json_fault('the metrics', new.metrics),
     ledger.loss_fault('the loss', new.loss),
+    ledger.step_fault('pruned_step', new.pruned_step),
+    ledger.loss_fault('pruned_loss', new.pruned_loss),
     ledger.text_fault('the name of the worker', new.worker),
     ledger.text_fault('the error', new.error, ledger.longest_error()),
     ledger.moment_fault('available_at', new.available_at),
@@ -326,8 +329,7 @@ as $$
 declare
   fault text := coalesce(
     ledger.count_fault('its numbers', greatest(new.trial, new.attempt)),
-    case when new.step not between 0 and ledger.largest_step()
-         then format('the step: %s is not a step; give a step from 0 to %s', new.step, ledger.largest_step()) end,
+    ledger.step_fault('the step', new.step),
     ledger.loss_fault('the loss', new.loss),
     case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
     ledger.json_fault('the metrics', new.metrics, ledger.largest_report()),
@@ -348,6 +350,47 @@ end
 $$;
 comment on function ledger.refuse_unreadable_report is
   'Trigger: refuse a report that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_cutoff() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.iteration, new.compared)),
+    ledger.step_fault('the rung', new.rung),
+    ledger.loss_fault('the loss', new.loss));
+begin
+  if fault is not null then
+    raise exception 'the cutoff of iteration % at rung %, %', new.iteration, new.rung, fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_cutoff is
+  'Trigger: refuse a cutoff that a reader could not read.';
+
+create or replace function ledger.refuse_unreadable_verdict() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.trial, new.attempt, new.compared)),
+    ledger.step_fault('the rung', new.rung),
+    ledger.step_fault('the step', new.step),
+    ledger.loss_fault('the loss', new.loss),
+    ledger.loss_fault('the cutoff', new.cutoff),
+    ledger.moment_fault('decided_at', new.decided_at));
+begin
+  if fault is not null then
+    raise exception 'the verdict on trial % at rung %, %', new.trial, new.rung, fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_verdict is
+  'Trigger: refuse a verdict that a reader could not read.';
 
 create or replace function ledger.refuse_unreadable_artifact() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -391,7 +434,8 @@ create or replace trigger studies_are_readable before insert or update on ledger
 create or replace trigger iterations_are_readable before insert or update on ledger.iteration
   for each row execute function ledger.refuse_unreadable_iteration();
 create or replace trigger trials_are_readable
-  before insert or update of params, metrics, loss, worker, error, available_at, claimed_at, deadline_at, finished_at
+  before insert or update of params, metrics, loss, pruned_step, pruned_loss, worker, error, available_at, claimed_at,
+    deadline_at, finished_at
   on ledger.trial for each row execute function ledger.refuse_unreadable_trial();
 create or replace trigger attempts_are_readable before insert or update on ledger.attempt
   for each row execute function ledger.refuse_unreadable_attempt();
@@ -411,6 +455,10 @@ create or replace trigger sources_are_readable before insert on ledger.source
   for each row execute function ledger.refuse_unreadable_source();
 create or replace trigger reports_are_readable before insert on ledger.report
   for each row execute function ledger.refuse_unreadable_report();
+create or replace trigger cutoffs_are_readable before insert on ledger.cutoff
+  for each row execute function ledger.refuse_unreadable_cutoff();
+create or replace trigger verdicts_are_readable before insert on ledger.verdict
+  for each row execute function ledger.refuse_unreadable_verdict();
 create or replace trigger annotations_are_readable before insert or update on ledger.study_annotation
   for each row execute function ledger.refuse_unreadable_annotation();
 create or replace trigger annotations_are_readable before insert or update on ledger.trial_annotation
@@ -432,6 +480,8 @@ alter table ledger.dataset enable always trigger datasets_are_readable;
 alter table ledger.code_version enable always trigger code_versions_are_readable;
 alter table ledger.source enable always trigger sources_are_readable;
 alter table ledger.report enable always trigger reports_are_readable;
+alter table ledger.cutoff enable always trigger cutoffs_are_readable;
+alter table ledger.verdict enable always trigger verdicts_are_readable;
 alter table ledger.study_annotation enable always trigger annotations_are_readable;
 alter table ledger.trial_annotation enable always trigger annotations_are_readable;
 alter table ledger.artifact enable always trigger artifacts_are_readable;

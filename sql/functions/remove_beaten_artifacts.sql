@@ -1,6 +1,7 @@
 -- Remove artifacts of the trials that have ended and are not among the best trials. The best trials are the complete
 -- trials with the lowest losses among the trials that still have artifacts. If two losses are equal, the trial with the
--- lower number is better. A trial that has not ended keeps its artifacts, so the function disturbs no worker.
+-- lower number is better. A trial that has not ended keeps its artifacts, so the function disturbs no worker. The function
+-- removes no checkpoints.
 --   kept: the number of trials that keep their artifacts, at least 1.
 -- One call removes at most 50 artifacts, and deletes at most about 256 MB of the ledger itself, because a call must end
 -- within the time limit of a statement. The answer is the number of removed artifacts. A caller repeats the call until the answer is
@@ -19,7 +20,7 @@ begin
   with present as (
     select known.trial
     from ledger.artifact as known
-    where known.study_id = remove_beaten_artifacts.study_id and known.content is not null
+    where known.study_id = remove_beaten_artifacts.study_id and known.content is not null and known.step is null
     group by known.trial),
   best as (
     select trial.number
@@ -32,7 +33,7 @@ begin
     select known.trial, known.attempt, known.name, case when known.store is null then known.size else 0 end as bytes
     from ledger.artifact as known
     join ledger.trial on trial.study_id = known.study_id and trial.number = known.trial
-    where known.study_id = remove_beaten_artifacts.study_id and known.content is not null
+    where known.study_id = remove_beaten_artifacts.study_id and known.content is not null and known.step is null
       and trial.finished_at is not null and not exists (select from best where best.number = known.trial)
     limit 50
     for no key update of known skip locked),

@@ -8,6 +8,7 @@
 --     null.
 -- Answers:
 --   continue: the function recorded the reports, and the worker continues the training.
+--   stop: the function recorded the reports, and the study's rule stops the trial (ledger.decide).
 --   stale: another worker has claimed the trial, or the trial has ended. The function recorded nothing.
 --   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
 create or replace function ledger.report(
@@ -44,12 +45,12 @@ begin
       raise exception 'the reports: an attempt may report at most % steps; report fewer steps', ledger.most_reports()
         using errcode = 'invalid_parameter_value';
     end if;
-    return 'continue';
+    return case when ledger.decide(report.study_id, report.trial, held, moment) then 'stop' else 'continue' end;
   end if;
   return ledger.invalid_claim(report.study_id, report.trial, report.claim);
 end
 $$;
 
 comment on function ledger.report is
-  'Record intermediate values of a trial in training: the steps, and the loss at each step. Answers continue, stale or '
-  'unknown.';
+  'Record intermediate values of a trial in training: the steps, and the loss at each step. Answers continue, stop, '
+  'stale or unknown.';

@@ -26,7 +26,8 @@ begin
   refused := case
     when retried.number is null then 'does not exist'
     when parent.state = 'cancelled' then 'cannot be retried: the study was cancelled, which is final'
-    when retried.state = 'complete' then 'is complete: only a failed or cancelled trial can be retried'
+    when retried.state in ('complete', 'pruned') then
+      format('is %s: only a failed or cancelled trial can be retried', retried.state)
     when retried.state not in ('failed', 'cancelled') then format('is %s, so it has not ended yet', retried.state)
     when successor.number is not null then
       format('was retried as trial %s, which is %s', successor.number, successor.state)

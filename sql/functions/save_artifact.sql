@@ -4,6 +4,8 @@
 --   already: an earlier call saved this artifact with the same SHA-256.
 --   unbegun: the worker is not writing an artifact with this name and this SHA-256.
 --   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
+-- After the function has saved a checkpoint, the trial keeps only its last ledger.kept_checkpoints() checkpoints. The
+-- function deletes the earlier ones, also those of earlier attempts, except those that another session has locked.
 create or replace function ledger.save_artifact(study_id int, trial int, claim uuid, name text, sha256 text)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
@@ -14,6 +16,7 @@ declare
   known ledger.artifact;
   target ledger.artifact_content;
   digest text;
+  unneeded uuid[];
 begin
   if held is null then
     return ledger.invalid_claim(save_artifact.study_id, save_artifact.trial, save_artifact.claim);
@@ -48,8 +51,28 @@ begin
       saved_at = ledger.clock(), removed_at = null
   where artifact.study_id = known.study_id and artifact.trial = known.trial and artifact.attempt = known.attempt
     and artifact.name = known.name;
-  if known.content is distinct from target.id then
-    perform ledger.discard_contents(array[known.content]);
+  if known.step is not null then
+    with older as (
+      select attempt, name
+      from ledger.artifact
+      where artifact.study_id = known.study_id and artifact.trial = known.trial and artifact.step is not null
+        and artifact.content is not null
+      order by attempt desc, step desc
+      offset ledger.kept_checkpoints()
+      for update skip locked),
+    deleted as (
+      delete from ledger.artifact as gone
+      using older
+      where gone.study_id = known.study_id and gone.trial = known.trial
+        and (gone.attempt, gone.name) = (older.attempt, older.name)
+      returning gone.content, gone.uploading)
+    select array_agg(content) || array_agg(uploading) into unneeded from deleted;
+  end if;
+  if known.content <> target.id then
+    unneeded := array_append(unneeded, known.content);
+  end if;
+  if unneeded is not null then
+    perform ledger.discard_contents(unneeded);
   end if;
   return 'saved';
 end

@@ -98,6 +98,25 @@ begin
   if (spec -> 'limits' -> 'keep_artifacts')::text !~ '^([1-9][0-9]{0,5}|1000000|null)$' then
     return 'the spec: in the limits, keep_artifacts must be the number of trials that keep their artifacts, an integer';
   end if;
+  if spec ? 'stopping' and not coalesce(
+    spec -> 'stopping' ->> 'rule' in ('halving', 'median')
+    and (spec -> 'stopping' -> 'eta')::text ~ '^([2-9]|1[0-6])$'
+    and jsonb_typeof(spec -> 'stopping' -> 'enforce') = 'boolean'
+    and ledger.number(spec -> 'stopping' -> 'audit') between 0 and 1
+    and case
+      when (spec -> 'stopping' -> 'min_resource')::text ~ '^[1-9][0-9]{0,9}$'
+           and (spec -> 'stopping' -> 'max_resource')::text ~ '^[1-9][0-9]{0,9}$'
+      then (spec -> 'stopping' ->> 'min_resource')::bigint < (spec -> 'stopping' ->> 'max_resource')::bigint
+           and (spec -> 'stopping' ->> 'max_resource')::bigint < 2147483648
+           -- A rung of the median rule is a multiple of min_resource, and a rule has at most 100 rungs.
+           and (spec -> 'stopping' ->> 'rule' = 'halving'
+                or ((spec -> 'stopping' ->> 'max_resource')::bigint - 1)
+                   / (spec -> 'stopping' ->> 'min_resource')::bigint <= 100)
+      else false
+    end, false) then
+    return 'the spec: stopping must be an object with the rule halving or median, eta from 2 to 16, min_resource below '
+           'max_resource, audit from 0 to 1, the boolean enforce, and at most 100 rungs';
+  end if;
   if exists (
     select from jsonb_array_elements(spec -> 'space') as dimension
     where not coalesce(

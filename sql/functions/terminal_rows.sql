@@ -38,7 +38,7 @@ comment on function ledger.refuse_change_of_attempt is
   'Trigger: refuse to change an attempt that has ended. The worker of a lost attempt may record the real outcome once.';
 
 create or replace trigger terminal_trials_do_not_change before update or delete on ledger.trial
-  for each row when (old.state in ('complete', 'failed', 'cancelled')) execute function ledger.refuse_change();
+  for each row when (old.state in ('complete', 'pruned', 'failed', 'cancelled')) execute function ledger.refuse_change();
 create or replace trigger told_iterations_do_not_change before update or delete on ledger.iteration
   for each row when (old.told_at is not null) execute function ledger.refuse_change();
 create or replace trigger ended_attempts_do_not_change before update on ledger.attempt

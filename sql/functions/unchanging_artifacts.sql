@@ -1,5 +1,6 @@
 -- Triggers that refuse each change of an artifact after its attempt. While the claim of the attempt is valid, the worker
--- can save the artifact again. Later, a user can only remove the artifact. A content and its pieces never change.
+-- can save the artifact again. Later, a user can only remove the artifact. The ledger deletes a checkpoint that the trial
+-- does not need any more. A content and its pieces never change.
 create or replace function ledger.refuse_change_of_artifact() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -7,7 +8,7 @@ declare
   is_held boolean;
 begin
   if tg_op = 'DELETE' then
-    if old.saved_at is null or not exists (select from ledger.study where id = old.study_id) then
+    if old.saved_at is null or old.step is not null or not exists (select from ledger.study where id = old.study_id) then
       return old;
     end if;
   elsif tg_op = 'UPDATE' and (new.study_id, new.trial, new.attempt, new.name)

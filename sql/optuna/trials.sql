@@ -51,6 +51,7 @@ select
     when 'pending' then 'WAITING'
     when 'running' then 'RUNNING'
     when 'complete' then 'COMPLETE'
+    when 'pruned' then 'PRUNED'
     else 'FAIL'
   end::optuna.trialstate as state,
   case when state <> 'pending' then coalesce(claimed_at, finished_at) at time zone 'UTC' end as datetime_start,

@@ -1,4 +1,4 @@
--- All artifacts that were saved, also removed artifacts, without their contents.
+-- All artifacts that were saved, also removed artifacts, without their contents. Checkpoints are in ledger.checkpoints.
 create or replace view ledger.artifacts as
 select
   artifact.study_id,
@@ -14,8 +14,8 @@ select
   artifact.removed_at
 from ledger.artifact
 join ledger.study on study.id = artifact.study_id
-where artifact.saved_at is not null;
+where artifact.saved_at is not null and artifact.step is null;
 
 comment on view ledger.artifacts is
-  'All artifacts that were saved, also removed artifacts, without their contents.';
+  'All artifacts that were saved, also removed artifacts, without their contents. Without checkpoints.';
 comment on column ledger.artifacts.study is 'Name of the study.';

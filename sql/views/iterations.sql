@@ -31,7 +31,8 @@ select
   iteration.total_crashes,
   iteration.total_lost,
   iteration.last_complete,
-  iteration.improvements
+  iteration.improvements,
+  iteration.total_pruned
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
 

@@ -53,7 +53,7 @@ comment on view ledger.trial_times is 'The use of each trial''s time: in the que
 comment on column ledger.trial_times.study is 'Name of the study.';
 comment on column ledger.trial_times.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.trial_times.iteration is 'Number of the iteration that the trial belongs to, from 0.';
-comment on column ledger.trial_times.state is 'State of the trial: pending, running, complete, failed or cancelled.';
+comment on column ledger.trial_times.state is 'State of the trial: pending, running, complete, pruned, failed or cancelled.';
 comment on column ledger.trial_times.attempts is 'Number of claims, from 0.';
 comment on column ledger.trial_times.began_at is
   'Time from which workers could first claim the trial; null if the trial returned to the queue and this time is not '

@@ -28,7 +28,9 @@ select
   trial.claimed_at,
   trial.lease_until,
   trial.deadline_at,
-  trial.finished_at
+  trial.finished_at,
+  trial.pruned_step,
+  trial.pruned_loss
 from ledger.trial
 join ledger.study on study.id = trial.study_id;
 

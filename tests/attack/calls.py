@@ -65,6 +65,8 @@ _STATEMENTS = (
     "insert into ledger.report (study_id, trial, attempt, step, reported_at) values (1, 0, 1, 0, now())",
     "update ledger.report set loss = 0",
     "delete from ledger.report",
+    "update ledger.verdict set stops = false",
+    "insert into ledger.cutoff (study_id, iteration, rung, loss, compared) values (1, 0, 1, 0, 9)",
     "explain analyze select ledger.delete_study(1)",
     "explain analyze select ledger.rename_study(1, 'mine')",
     "explain analyze select ledger.archive_study(1)",

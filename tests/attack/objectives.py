@@ -20,6 +20,8 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+from ledger.objectives import artifact_saving
+
 # What the URL of a role with its password looks like to a thief.
 SECRET = b"password="
 # File in the worker's folder that gets one byte for each message to a trainer's channel.
@@ -466,6 +468,48 @@ def hostile_artifact_in_a_fork(params, context):
             context.save_artifact("forked", b"x")
         os._exit(0)
     os.waitpid(child, 0)
+    return 1.0
+
+
+def hostile_checkpoint_steps(params, context):
+    for step in (-1, 2**70, True, None, "1", float("nan"), 5, 4):
+        with suppress(Exception), context.checkpoint(step) as folder:
+            (folder / "state").touch()
+    return 1.0
+
+
+def hostile_checkpoint_files(params, context):
+    for step, target in enumerate(("/etc/passwd", "/", "..", "/dev/zero", "missing")):
+        with suppress(Exception), context.checkpoint(step) as folder:
+            (folder / "link").symlink_to(target)
+    with suppress(Exception), context.checkpoint(9) as folder:
+        os.mkfifo(folder / "pipe")
+    return 1.0
+
+
+def hostile_checkpoint_archive(params, context):
+    """Keep and restore archives that no worker has made."""
+    sender = artifact_saving.saver_of("checkpoint")
+    assert sender is not None
+    for step, data in enumerate((b"", b"no archive", b"PK\5\6" + bytes(18), os.urandom(100_000))):
+        sender.keep(context, step, len(data), iter([data] if data else []))
+        context.restore()
+    return 1.0
+
+
+def hostile_restore_left_early(params, context):
+    with context.checkpoint(1) as folder:
+        (folder / "state").write_bytes(bytes(3_000_000))
+
+    def leave(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, leave)
+    for _ in range(20):
+        with suppress(TimeoutError):
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.01))
+            context.restore()
+            signal.setitimer(signal.ITIMER_REAL, 0)
     return 1.0
 
 

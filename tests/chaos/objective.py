@@ -22,7 +22,11 @@ def rugged(params, context):
     context.save_artifact("loss.txt", repr(loss).encode())
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
+    if (last := context.restore()) is not None:
+        assert (last.folder / "state").read_text() == f"trial {context.trial}, step {last.step}"
     for step in range(STEPS):
         time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]) / STEPS)
         context.report(x + step, step)
+        with context.checkpoint(step) as folder:
+            (folder / "state").write_text(f"trial {context.trial}, step {step}")
     return {"value": -loss - noise.gauss(0, 0.1), "times": times}

@@ -51,7 +51,8 @@ select
    where outcome = 'complete' and exists (select from ledger.artifact)
      and not exists (select from ledger.artifact
                      where artifact.study_id = attempt.study_id and artifact.trial = attempt.trial
-                       and artifact.attempt = attempt.number and artifact.saved_at is not null)) as unsaved,
+                       and artifact.attempt = attempt.number and artifact.saved_at is not null
+                       and artifact.step is null)) as unsaved,
   (select count(*) from ledger.artifact
    where sha256 <> (select encode(sha256(coalesce(string_agg(bytes, '' order by number), '')), 'hex')
                     from ledger.artifact_piece where artifact_piece.content = artifact.content)) as damaged

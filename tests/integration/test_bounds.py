@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -20,11 +20,13 @@ from ledger.database.rows import (
     ArtifactRow,
     AttemptRow,
     CodeVersionRow,
+    CutoffRow,
     IterationRow,
     ProgressRow,
     ReportRow,
     StudyRow,
     TrialRow,
+    VerdictRow,
     WorkerRow,
 )
 from ledger.database.selecting import fetch, query, rows_of
@@ -33,6 +35,7 @@ from ledger.manager.registration import register
 from ledger.objectives.fingerprint import digest_parts, parts_from_json, watched
 from ledger.optuna import views as optuna_views
 from ledger.study.dimensions import PRIORS
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.space import Space
 from ledger.study.spec import MODES
@@ -79,6 +82,21 @@ NOT_BATCH_SIZES: tuple[Any, ...] = (None, "2", 2.5, True, [], {}, -1, 0, bounds.
 NOT_BOOLEANS: tuple[Any, ...] = (None, 5, "no", [], {})
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
+RULE: dict[str, Any] = EarlyStopping(rule="median", min_resource=2, max_resource=9).model_dump()
+NOT_RULES: tuple[Any, ...] = (
+    *(None, 5, "halving", [], {}),
+    *({key: RULE[key] for key in RULE if key != missing} for missing in RULE),
+    *({**RULE, "rule": rule} for rule in ("none", "asha", None, 1)),
+    *({**RULE, "eta": eta} for eta in (0, 1, 17, 2.5, "3", None, True)),
+    *(
+        {**RULE, key: step}
+        for key in ("min_resource", "max_resource")
+        for step in (0, -1, 2.5, "4", None, 2**31, 10**30)
+    ),
+    *({**RULE, "audit": share} for share in (-0.1, 1.1, "0.5", None)),
+    *({**RULE, "enforce": word} for word in (1, "yes", None)),
+    *({**RULE, "min_resource": 9}, {**RULE, "min_resource": 1, "max_resource": 102}),
+)
 MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
     *(
@@ -106,6 +124,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
         for kind in ("real", "integer")
         for prior in ({}, {"prior": None}, {"prior": 5}, {"prior": "normal"})
     ),
+    *(({"stopping": rule}, "stopping must be an object with the rule") for rule in NOT_RULES),
 ]
 COMMANDS = (
     *(("worker", "list"), ("trial", "list", "s"), ("trial", "show", "s", "0"), ("study", "show", "s")),
@@ -153,7 +172,7 @@ def test_the_readers_read_what_is_just_within_the_bounds(db, connection, url, tm
 
 def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection):
     def create(name: str, part: dict[str, Any]) -> Any:
-        # a database in the encoding SQL_ASCII, as in the image of PostgreSQL, has no escapes of other characters
+        # JSON without escapes, as a database in the encoding SQL_ASCII needs it
         arguments = (name, json.dumps({**spec(), **part}, ensure_ascii=False))
         return connection.execute("select ledger.create_study(%s, %s, '', 1, '{}')", arguments).fetchone()
 
@@ -168,6 +187,8 @@ def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection
         *({"objective": {"model": "svm", "data": DATA, "metric": "roc_auc", "cv": 5}}, {"objective": {}}),
         {"objective": {"estimator": "a:B", "params": {"c": None}, "task": "regression", "class_weights": "balanced"}},
         {"objective": {"steps": [["a", "b:C"], ["d", "e:F"]], "class_weights": {"no": 0.5}, "repeats": 2}},
+        *({"stopping": rule} for rule in (RULE, {**RULE, "min_resource": 1, "max_resource": 101, "audit": 1})),
+        {"stopping": {**RULE, "rule": "halving", "min_resource": 1, "max_resource": 2**31 - 1, "audit": 0}},
         {"objective": {"data": {**DATA, "holdout": HOLDOUT, "group_column": "g", "weight_column": "w" * 400}}},
         *({"mode": mode} for mode in MODES),
         *({"batch_size": size} for size in (1, bounds.LARGEST_BATCH)),
@@ -309,7 +330,6 @@ json_values = st.recursive(
 @example({"v": "é" * 499_995})
 @example({"v": "é" * 499_996})
 def test_clients_check_the_bounds_of_the_database(connection, value):
-    assume(counts_characters(connection, json.dumps(value, ensure_ascii=False)))
     (fault,) = connection.execute("select ledger.json_fault('it', %s)", (Jsonb(value),)).fetchone()
     own = bounds.json_fault(value)
     assert fault == (None if own is None else f"it: {own}")
@@ -317,14 +337,8 @@ def test_clients_check_the_bounds_of_the_database(connection, value):
 
 @given(texts, st.integers(0, 400))
 def test_clients_shorten_as_the_database_does(connection, said, length):
-    assume(counts_characters(connection, said))
     error = said + "x" * (bounds.LONGEST_ERROR - 200 + length)
     assert connection.execute("select ledger.shortened(%s)", (error,)).fetchone() == (bounds.shortened(error),)
-
-
-def counts_characters(connection: psycopg.Connection[Any], text: str) -> bool:
-    """Whether the database counts the characters of a text as Python does; SQL_ASCII counts bytes."""
-    return text.isascii() or connection.info.parameter_status("server_encoding") == "UTF8"
 
 
 # Rows
@@ -351,6 +365,7 @@ moments = mostly(
     ),
 )
 naturals = mostly(st.integers(0, 3), st.sampled_from([-1, 2**31 - 1]))
+steps = mostly(st.integers(0, 10**15), st.sampled_from([-1, 10**15 + 1]))
 names = mostly(st.sampled_from(["w", "v", "", "\x1b[31m"]), texts)
 errors = st.none() | texts
 any_json = st.recursive(
@@ -465,7 +480,7 @@ def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any])
 
 def test_no_view_fails_for_any_row_that_the_tables_accept(url):
     accepted = dict.fromkeys(("study", "worker", "manager", "code_version", "iteration", "trial", "attempt"), 0)
-    accepted |= {"study_annotation": 0, "trial_annotation": 0, "report": 0}
+    accepted |= {"study_annotation": 0, "trial_annotation": 0, "report": 0, "cutoff": 0, "verdict": 0}
     accepted |= {"artifact_content": 0, "artifact": 0, "artifact_piece": 0}
     known = queries.known()
     with engine(url).connect() as db:
@@ -577,8 +592,10 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             }
             if not add("iteration", {**of_study, **iteration}):
                 return
+            cutoff = {"iteration": 0, "rung": draw(steps), "loss": draw(floats), "compared": draw(naturals)}
+            add("cutoff", {**of_study, **cutoff})
             for number in range(3):
-                state = draw(st.sampled_from(["complete", "complete", "failed", "pending", "running"]))
+                state = draw(st.sampled_from(["complete", "complete", "pruned", "failed", "pending", "running"]))
                 row = {
                     "number": number,
                     "iteration": 0,
@@ -598,8 +615,10 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 }
                 if state == "running":
                     row |= {"lease_until": draw(moments), "deadline_at": draw(moments)}
-                if state in ("complete", "failed"):
+                if state in ("complete", "pruned", "failed"):
                     row["finished_at"] = draw(moments)
+                if state == "pruned":
+                    row |= {"pruned_step": draw(steps), "pruned_loss": draw(st.none() | floats)}
                 if state == "complete":
                     row |= {"loss": draw(floats), "metrics": draw(metrics)}
                 if add("trial", {**of_study, **row}):
@@ -623,12 +642,27 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                         report = {
                             "trial": number,
                             "attempt": place,
-                            "step": draw(mostly(st.integers(0, 10**15), st.sampled_from([-1, 10**15 + 1]))),
+                            "step": draw(steps),
                             "loss": draw(floats),
                             "metrics": draw(st.none() | metrics),
                             "reported_at": draw(moments),
                         }
                         add("report", {**of_study, **report})
+                    step, compared = draw(steps), draw(naturals)
+                    verdict = {
+                        "trial": number,
+                        "rung": step,
+                        "attempt": draw(naturals),
+                        "step": draw(mostly(st.just(step), steps)),
+                        "loss": draw(st.none() | floats),
+                        "cutoff": draw(st.none() | floats),
+                        "compared": compared,
+                        "arrival": draw(mostly(st.sampled_from([None, compared + 1]), naturals)),
+                        "stops": draw(st.booleans()),
+                        "audited": draw(st.booleans()),
+                        "decided_at": draw(moments),
+                    }
+                    add("verdict", {**of_study, **verdict})
 
         def add_artifact(draw: Any, of_attempt: dict[str, Any]) -> None:
             facts = {
@@ -644,7 +678,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 "discarded_at": draw(mostly(st.none(), moments)),
             }
             if add("artifact_content", content):
-                name = draw(mostly(st.just("model.bin"), texts))
+                name = draw(mostly(st.sampled_from(["model.bin", ".checkpoint-0", f".checkpoint-{10**15}"]), texts))
                 saved = {**facts, "content": content["id"], "saved_at": draw(moments)}
                 removed = {"content": None, "removed_at": draw(moments)} if draw(st.booleans()) else {}
                 add("artifact", {**of_attempt, "name": name, **saved, **removed})
@@ -665,7 +699,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             for each in known.values():
                 connection.execute(each.with_values({})).fetchall()
             rows = (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow)
-            for row in (*rows, AnnotationRow, ReportRow, ArtifactRow):
+            for row in (*rows, AnnotationRow, ReportRow, CutoffRow, VerdictRow, ArtifactRow):
                 fetch(db, row, rows_of(row))
             for version in fetch(db, CodeVersionRow, rows_of(CodeVersionRow)):
                 watched(parts_from_json(version.parts))

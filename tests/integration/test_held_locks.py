@@ -30,12 +30,13 @@ from tests.system.programs import wait_until
 WORDS: dict[str, tuple[Callable[..., object], object]] = {
     "heartbeat": (lambda worker, held: protocol.heartbeat(worker, held), False),
     "report": (lambda worker, held: protocol.report(worker, held, [0], [0.5]), "stale"),
+    "prune": (lambda worker, held: protocol.prune(worker, held, 1.0), "stale"),
     "complete": (lambda worker, held: protocol.complete(worker, held, 0.5, {}, 1.0), "stale"),
     "fail": (lambda worker, held: protocol.fail(worker, held, "it broke", 1.0), "stale"),
     "release": (lambda worker, held: protocol.release(worker, held), set()),
 }
-# The words that would end the trial with a result or a failure.
-ENDING = ("complete", "fail")
+# The words that would end the trial
+ENDING = ("prune", "complete", "fail")
 
 
 @pytest.fixture(autouse=True)

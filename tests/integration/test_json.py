@@ -34,6 +34,7 @@ ARGUMENTS = {
     "trial list": ["s"],
     "trial show": ["s", "0"],
     "trial reports": ["s", "0"],
+    "why": ["s", "0"],
     "artifact list": ["s", "--removed"],
     "worker list": [],
     "status": ["s"],

@@ -65,7 +65,8 @@ def big(request: pytest.FixtureRequest, server: str, template: str) -> Iterator[
                 # Iteration 7 is told by a test.
                 connection.execute(
                     "update ledger.iteration set told_at = now(), mean_loss = 0.5, best_loss = 0.5, told = number,"
-                    " total_proposed = 8 * number, total_complete = 8 * number, total_failed = 0, total_cancelled = 0,"
+                    " total_proposed = 8 * number, total_complete = 8 * number, total_pruned = 0,"
+                    " total_failed = 0, total_cancelled = 0,"
                     " total_attempts = 8 * number, total_failures = 0, total_crashes = 0, total_lost = 0,"
                     " last_complete = 99 + 8 * number,"
                     " improvements = case when number = 1 then array[100] end where number not in (0, 7)"
@@ -325,6 +326,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "announced_recently",
         "announce",
         "archive_study",
+        "arrive",
         "artifact_bytes",
         "begin_artifact",
         "bounds",
@@ -336,6 +338,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "criterion_met",
         "data_files",
         "dataset",
+        "decide",
         "delete_study",
         "difference",
         "discard_contents",
@@ -347,12 +350,15 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "forget_workers",
         "held_attempt",
         "hold_dataset",
+        "is_audited",
         "import_trials",
         "is_managed",
+        "is_stopped",
         "iteration_ended",
         "join_iteration",
         "keep_dataset",
         "kept_output",
+        "last_checkpoints",
         "lease_ended",
         "manager_seconds",
         "notify",
@@ -360,29 +366,36 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "objective_code",
         "params_fault",
         "pause",
+        "prune",
         "readable_rows",
         "record_code",
         "refuse",
         "release_pause",
         "remove_artifact",
         "remove_beaten_artifacts",
+        "remove_checkpoints",
         "rename_study",
         "report_code",
         "resume",
         "retry",
         "revision",
+        "rung_cutoff",
+        "rungs",
         "save_artifact",
         "session_ended",
         "set_batch_size",
         "set_criteria",
+        "set_cutoffs",
         "shortened",
         "spec_fault",
         "terminal_rows",
+        "trial_stopping",
         "trial_value",
         "unchanging_artifacts",
         "unchanging_code",
         "unchanging_datasets",
         "unchanging_reports",
+        "unchanging_verdicts",
         "value",
     }
     assert {file.stem for file in Path(folder("sql") / "functions").glob("*.sql")} == explained_here | others

@@ -98,16 +98,17 @@ def filled(db, connection) -> list[str]:
         ((study,),) = connection.execute("select max(id) from ledger.study").fetchall()
         connection.execute(
             "insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds,"
-            " tell_seconds, surrogate, environment) values (%s, 0, 0, 0, 4, now(), 0, 0, %s, %s)",
+            " tell_seconds, surrogate, environment) values (%s, 0, 0, 0, 6, now(), 0, 0, %s, %s)",
             (study, as_jsonb({"estimator": ESCAPES, "kernel": ESCAPES, "theta": [0.0]}), odd),
         )
-        for number, reached in enumerate(("complete", "failed", "running", "pending", "cancelled")):
+        for number, reached in enumerate(("complete", "failed", "running", "pending", "cancelled", "pruned")):
             claim = uuid.uuid4()
             connection.execute(
                 "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state,"
-                " attempts, claimed_at, claim, worker, error, lease_until, finished_at, loss, metrics) values"
+                " attempts, claimed_at, claim, worker, error, lease_until, finished_at, pruned_step, loss, metrics)"
+                " values"
                 " (%s, %s, 0, 0, 'proposed', %s, now(), %s, 1, now(), %s, %s, %s, case when %s = 'running' then now()"
-                " end, case when %s in ('complete', 'failed', 'cancelled') then now() end, %s, %s)",
+                " end, case when %s in ('complete', 'pruned', 'failed', 'cancelled') then now() end, %s, %s, %s)",
                 (
                     *(
                         study,
@@ -118,11 +119,11 @@ def filled(db, connection) -> list[str]:
                         f"w{ESCAPES}",
                         ESCAPES,
                     ),
-                    *(reached, reached, 0.5 if reached == "complete" else None),
+                    *(reached, reached, 1 if reached == "pruned" else None, 0.5 if reached == "complete" else None),
                     as_jsonb({metric: 0.5, f"m{ESCAPES}": ESCAPES}) if reached == "complete" else None,
                 ),
             )
-            outcome = {"complete": "complete", "failed": "failed", "cancelled": "lost"}.get(reached)
+            outcome = {"complete": "complete", "failed": "failed", "cancelled": "lost", "pruned": "pruned"}.get(reached)
             connection.execute(
                 "insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome,"
                 " error, output, loss, seconds) values (%s, %s, %s, 1, %s, now(), %s, %s, %s, %s, 0.5, 1)",
@@ -233,7 +234,8 @@ def test_no_reading_command_prints_a_raw_escape(url, connection, filled, tmp_pat
     for name in filled:
         commands += [
             *(["study", "show", name], ["trial", "list", name], ["status", name], ["study", "view", name]),
-            *(["trial", "show", name, str(number)] for number in range(5)),
+            *(["trial", "show", name, str(number)] for number in range(6)),
+            ["why", name, "5"],
             *(["artifact", "list", name], ["artifact", "get", name, "0", "a.bin"]),
             *(["verify", name], ["report", name, "--output", "report.html"], ["study", "source", name]),
             *(["export", name, "--format", "csv", "--spreadsheet"], ["export", name], ["status", name, "--watch"]),

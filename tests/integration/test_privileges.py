@@ -37,13 +37,27 @@ from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 
 OTHERS = ROLES[1:]
 VIEWS = {
-    *("annotations", "artifacts", "attempts", "best_trials", "code_versions", "convergence", "counts", "datasets"),
-    *("improvements", "iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress", "refusals"),
-    *("regret", "reports", "sources", "studies", "trial_times", "trials", "utilisation", "workers"),
+    *("annotations", "artifacts", "attempts", "best_trials", "checkpoints", "code_versions", "convergence"),
+    *("counts", "cutoffs"),
+    *("datasets", "improvements", "iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress"),
+    *(
+        "refusals",
+        "regret",
+        "reports",
+        "sources",
+        "studies",
+        "trial_times",
+        "trials",
+        "utilisation",
+        "verdicts",
+        "workers",
+    ),
 }
 PROTOCOL = {
-    *("claim", "heartbeat", "report", "complete", "fail", "release", "refuse", "accept", "announce", "dataset"),
-    *("ended", "objective_code", "report_code", "revision", "begin_artifact", "add_artifact_piece", "save_artifact"),
+    *("claim", "heartbeat", "report", "prune", "complete", "fail", "release", "refuse", "accept", "announce"),
+    *("dataset", "ended", "objective_code", "report_code", "revision"),
+    *("begin_artifact", "add_artifact_piece", "save_artifact"),
+    *("last_checkpoints", "checkpoint_bytes"),
 }
 FUNCTIONS = {
     "ledger_manager": {
@@ -82,6 +96,7 @@ FUNCTIONS = {
             "record_code",
             "remove_artifact",
             "remove_beaten_artifacts",
+            "remove_checkpoints",
             "resume",
             "retry",
             "revision",
@@ -106,7 +121,7 @@ HIDDEN = {
     "trial": {"claim"},
     "attempt": {"claim"},
     "dataset": {"content"},
-    "artifact": {"uploading"},
+    "artifact": {"uploading", "step"},
 }
 # the name in the view of a column that has another name in the table
 RENAMED = {
@@ -374,6 +389,7 @@ def test_a_claim_that_is_guessed_changes_nothing(of, owner):
             assert not protocol.release(stranger, guessed)
             assert not protocol.refuse(stranger, guessed, "broken by a stranger")
             assert protocol.report(stranger, guessed, [0], [0.0]) == "unknown"
+            assert protocol.prune(stranger, guessed, 0.0) == "unknown"
             assert protocol.complete(stranger, guessed, 0.0, {}, 0.0) == "unknown"
             assert protocol.fail(stranger, guessed, "broken by a stranger", 0.0) == "unknown"
             for nothing in (None, uuid.UUID(int=0)):
@@ -424,6 +440,8 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "study_annotation": "studies",
         "trial_annotation": "annotations",
         "report": "reports",
+        "cutoff": "cutoffs",
+        "verdict": "verdicts",
         "artifact": "artifacts",
     }
     # a cancellation that waits for a lock is internal, and so are the contents of artifacts

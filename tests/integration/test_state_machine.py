@@ -23,12 +23,15 @@ from ledger.database.connection import driver, engine
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
+from ledger.study.early_stopping import EarlyStopping, cutoff, stops
 from tests.fuzz import cases
-from tests.integration.ledgers import make_study, stop_clock
+from tests.integration.ledgers import add_iteration, spec, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
 
 LEASE, MAX_FAILURES, MAX_LOST = 30.0, 2, 3
 MANAGER_LEASE = 40.0
+# with rungs at the steps 1 and 2
+RULE = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=3, audit=0.0)
 # the number of releases without a pause (ledger.free_releases)
 FREE_RELEASES = 5
 
@@ -39,6 +42,11 @@ CONSISTENT = {
           where attempt.trial = trial.number and outcome = 'complete' and attempt.loss = trial.loss) = 1)""",
     "no trial has two complete attempts": """
         select trial from ledger.attempt where outcome = 'complete' group by trial having count(*) > 1""",
+    "a pruned trial has exactly one pruned attempt, and a verdict that stops it": """
+        select from ledger.trial where (state = 'pruned') <> ((
+          select count(*) from ledger.attempt where attempt.trial = trial.number and outcome = 'pruned') = 1)
+          or state = 'pruned' and not exists (
+            select from ledger.verdict where verdict.trial = trial.number and stops)""",
     "the attempt of a running trial has not ended, or was presumed lost": """
         select from ledger.trial where state = 'running' and not exists (
           select from ledger.attempt where attempt.claim = trial.claim and coalesce(outcome, 'lost') = 'lost')""",
@@ -71,6 +79,9 @@ class Trial:
     leased_at: float = 0.0
     available_at: float = 0.0
     iteration: int = 0
+    # at each rung, whether the rule stops the trial, with the step and the loss
+    verdicts: dict[int, tuple[bool, int, float | None]] = field(default_factory=dict)
+    pruned_at: tuple[int | None, float | None] = (None, None)
 
     @property
     def is_open(self) -> bool:
@@ -128,6 +139,7 @@ class Histories(RuleBasedStateMachine):
     """Comparison of each answer, and of the rows after each step, with a model of the protocol."""
 
     # the same for all histories, each of which has a study of its own
+    mode: str
     connect: Callable[[], Connection]
     connection: psycopg.Connection[Any]
     db: Connection
@@ -140,12 +152,20 @@ class Histories(RuleBasedStateMachine):
         self.now = 0.0
         self.start = stop_clock(self.connection, 0)
         name = f"s{uuid.uuid4().hex[:8]}"
-        self.study = make_study(self.db, name, 3, lease=LEASE, max_failures=MAX_FAILURES, max_lost=MAX_LOST)
+        limits = {"lease": LEASE, "max_failures": MAX_FAILURES, "max_lost": MAX_LOST}
+        settings = {**spec(3, **limits), "mode": self.mode, "stopping": RULE.model_dump()}
+        row = studies.create(self.db, name, settings, "0" * 64, 3, {})
+        assert row is not None
+        self.study = row
+        add_iteration(self.db, row, 0, 3)
         self.state, self.budget = "running", self.study.budget
         self.managers = {name: ClaimedStudy(self.study.id, uuid.uuid4()) for name in self.sessions}
         self.holder: Holder | None = None
         self.iterations = {0: Iteration(3)}
         self.trials = {number: Trial() for number in range(3)}
+        # the losses of the verdicts at each rung, and those that an iteration knows in batch mode
+        self.at_rung: dict[int, list[float | None]] = {rung: [] for rung in RULE.rungs}
+        self.known_at_rung = {0: {rung: list[float | None]() for rung in RULE.rungs}}
         self.attempts: dict[uuid.UUID, Attempt] = {}
         # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
@@ -155,6 +175,8 @@ class Histories(RuleBasedStateMachine):
         self.is_archived = False
         # the content of each artifact that was saved and not removed
         self.artifacts: dict[tuple[int, int, str], bytes] = {}
+        # the content of each kept checkpoint of a trial by its attempt and its step
+        self.checkpoints: dict[int, dict[tuple[int, int], bytes]] = {}
         self.ended: dict[Any, str] = {}
 
     def teardown(self) -> None:
@@ -208,8 +230,9 @@ class Histories(RuleBasedStateMachine):
             self.fail(list(self.attempts.values())[-1], data)
 
     def say_anything(self, data: st.DataObject) -> None:
-        words = [self.heartbeat, self.report, self.complete, self.fail, self.release, self.refuse, self.claim_again]
-        words += [self.a_claim_that_never_was, self.save_artifact]
+        words = [self.heartbeat, self.report, self.report, self.prune, self.complete, self.fail, self.release]
+        words += [self.refuse, self.claim_again]
+        words += [self.a_claim_that_never_was, self.save_artifact, self.keep_checkpoint]
         for _ in range(data.draw(st.integers(1, 4))):
             attempt = data.draw(st.sampled_from(list(self.attempts.values())))
             data.draw(st.sampled_from(words))(attempt, data)
@@ -244,7 +267,9 @@ class Histories(RuleBasedStateMachine):
         asked = self.asked[attempt.held.claim]
         again = self.any_worker(data).claim(self.study.name, asked, "a")
         mine = [self.attempts[claim] for claim in asked if claim in self.attempts]
-        assert again == [one.held for one in mine if self.of(one)[1] and self.of(one)[0].state == "running"]
+        held = [one.held for one in mine if self.of(one)[1] and self.of(one)[0].state == "running"]
+        # there may be new verdicts
+        assert [replace(one, stopping=None) for one in again] == [replace(one, stopping=None) for one in held]
 
     def heartbeat(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
@@ -257,9 +282,48 @@ class Histories(RuleBasedStateMachine):
         losses = st.none() | st.floats(-1e9, 1e9)
         reports = data.draw(st.dictionaries(st.sampled_from([0, 1, 2, 10**15]), losses, max_size=3))
         _, mine = self.of(attempt)
-        assert self.any_worker(data).report(attempt.held, reports) == ("continue" if mine else "stale")
-        if mine:
-            attempt.reports = {**reports, **attempt.reports}
+        answer = self.any_worker(data).report(attempt.held, reports)
+        if not mine:
+            assert answer == "stale"
+            return
+        attempt.reports = {**reports, **attempt.reports}
+        assert answer == ("stop" if self.decide(attempt) else "continue")
+
+    def decide(self, attempt: Attempt) -> bool:
+        """Decide at each rung that the attempt has reached, as the rule says, and return whether the trial stops."""
+        trial, reports = self.trials[attempt.held.trial], attempt.reports
+        for rung in RULE.rungs:
+            if max(reports, default=-1) < rung:
+                break
+            if rung not in trial.verdicts:
+                step = max((step for step in reports if step <= rung), default=None)
+                if step is None:
+                    continue
+                others = self.at_rung[rung] if self.mode == "steady" else self.known_at_rung[trial.iteration][rung]
+                is_stopped = stops(reports[step], cutoff(RULE.rule, RULE.eta, others))
+                trial.verdicts[rung] = is_stopped, step, reports[step]
+                self.at_rung[rung].append(reports[step])
+            if trial.verdicts[rung][0]:
+                return True
+        return False
+
+    def prune(self, attempt: Attempt, data: st.DataObject) -> None:
+        trial, mine = self.of(attempt)
+        answer = self.any_worker(data).prune(attempt.held)
+        last = next(((step, loss) for _, (stopped, step, loss) in sorted(trial.verdicts.items()) if stopped), None)
+        if mine and last is None:
+            assert answer == "continue"
+        elif mine:
+            assert answer == "pruned"
+            assert last is not None
+            trial.state, trial.pruned_at = "pruned", last
+            attempt.outcome = "pruned"
+        elif attempt.outcome == "pruned":
+            assert answer == "already"
+        else:
+            assert answer == "stale"
+            if attempt.outcome in (None, "lost"):
+                attempt.outcome = "stale"
 
     def complete(self, attempt: Attempt, data: st.DataObject) -> None:
         """Complete this claim, and maybe others in the same statement. Each answer is the same as for a single call."""
@@ -317,8 +381,26 @@ class Histories(RuleBasedStateMachine):
 
     def save_artifact(self, attempt: Attempt, data: st.DataObject) -> None:
         """Save an artifact, or be interrupted after any call."""
-        _trial, mine = self.of(attempt)
         name, content = data.draw(st.sampled_from("ab")), data.draw(st.sampled_from([b"", b"x", b"y"]))
+        if self.save(attempt, name, content, data):
+            self.artifacts[attempt.held.trial, attempt.held.attempt, name] = content
+
+    def keep_checkpoint(self, attempt: Attempt, data: st.DataObject) -> None:
+        """Keep a checkpoint, or be interrupted after any call. A trial keeps its last two checkpoints."""
+        step, content = data.draw(st.integers(0, 4)), data.draw(st.sampled_from([b"", b"x", b"z"]))
+        number, name = attempt.held.attempt, f".checkpoint-{step}"
+        kept = self.checkpoints.setdefault(attempt.held.trial, {})
+        reached = [known for at, known in kept if at == number]
+        if self.of(attempt)[1] and step < max(reached, default=0):
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match="already has a checkpoint of step"):
+                artifact_protocol.begin(self.connection, attempt.held, name, "0" * 64, 0, None)
+        elif self.save(attempt, name, content, data):
+            kept[number, step] = content
+            self.checkpoints[attempt.held.trial] = dict(sorted(kept.items())[-2:])
+
+    def save(self, attempt: Attempt, name: str, content: bytes, data: st.DataObject) -> bool:
+        """Begin to save an artifact, and return whether the ledger has saved the artifact."""
+        _trial, mine = self.of(attempt)
         digest = hashlib.sha256(content).hexdigest()
         calls = data.draw(st.sampled_from([1, 2, 3, 3, 3]))
         answer, _ = artifact_protocol.begin(self.connection, attempt.held, name, digest, len(content), None)
@@ -326,14 +408,15 @@ class Histories(RuleBasedStateMachine):
             assert answer == "stale"
             assert artifact_protocol.add_piece(self.connection, attempt.held, name, 0, b"x") == "stale"
             assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "stale"
-            return
+            assert artifact_protocol.last_checkpoints(self.connection, attempt.held) == []
+            return False
         assert answer in ("wanted", "stored")
         if calls > 1 and answer == "wanted" and content:
             word = artifact_protocol.add_piece(self.connection, attempt.held, name, 0, content)
             assert word in ("recorded", "already")
         if calls > 2:
             assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "saved"
-            self.artifacts[attempt.held.trial, attempt.held.attempt, name] = content
+        return calls > 2
 
     @precondition(lambda self: self.artifacts)
     @rule(data=st.data())
@@ -359,6 +442,15 @@ class Histories(RuleBasedStateMachine):
             if rows[key[0]].finished_at is not None and key[0] not in best:
                 del self.artifacts[key]
 
+    @precondition(lambda self: self.checkpoints)
+    @rule()
+    def a_manager_removes_the_checkpoints_of_ended_trials(self) -> None:
+        while artifacts.remove_some_checkpoints(self.db, self.study.id):
+            pass
+        for number in list(self.checkpoints):
+            if not self.trials[number].is_open:
+                del self.checkpoints[number]
+
     def saved_artifacts(self) -> list[ArtifactRow]:
         return [row for row in artifacts.of_study(self.db, self.study.id) if row.removed_at is None]
 
@@ -368,6 +460,7 @@ class Histories(RuleBasedStateMachine):
         assert worker.complete([(stranger, 0.5)]) == ["unknown"]
         assert worker.fail(stranger, "it broke", "failed") == "unknown"
         assert worker.report(stranger, {0: 0.5}) == "unknown"
+        assert worker.prune(stranger) == "unknown"
         assert not worker.heartbeat(stranger)
         assert not worker.release(stranger)
         assert not worker.refuse(stranger, "no package")
@@ -500,6 +593,8 @@ class Histories(RuleBasedStateMachine):
             assert answer == "proposed"
             size = len(points) + (self.iterations[last].size if number == last else 0)
             self.iterations[number] = Iteration(size, round)
+            if round == 0:
+                self.known_at_rung[number] = {rung: list(losses) for rung, losses in self.at_rung.items()}
             for _ in points:
                 self.trials[len(self.trials)] = Trial(iteration=number)
 
@@ -634,9 +729,16 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_ledger_is_as_the_protocol_says(self) -> None:
         rows = self.connection.execute(
-            "select number, state, attempts, failures, lost, loss from ledger.trial order by number"
+            "select number, state, attempts, failures, lost, loss, pruned_step, pruned_loss from ledger.trial"
+            " order by number"
         ).fetchall()
-        assert rows == [(n, t.state, t.attempts, t.failures, t.lost, t.loss) for n, t in self.trials.items()]
+        assert rows == [
+            (n, t.state, t.attempts, t.failures, t.lost, t.loss, *t.pruned_at) for n, t in self.trials.items()
+        ]
+        decided = self.connection.execute("select trial, rung, stops, step, loss from ledger.verdict").fetchall()
+        assert {(trial, rung): tuple(verdict) for trial, rung, *verdict in decided} == {
+            (number, rung): verdict for number, t in self.trials.items() for rung, verdict in t.verdicts.items()
+        }
         kept = self.connection.execute("select claim, trial, outcome, loss from ledger.attempt").fetchall()
         assert {claim: tuple(rest) for claim, *rest in kept} == {
             claim: (attempt.held.trial, attempt.outcome, attempt.loss) for claim, attempt in self.attempts.items()
@@ -681,9 +783,21 @@ class Histories(RuleBasedStateMachine):
         assert rows == self.artifacts
 
     @invariant()
+    def the_last_checkpoints_of_each_trial_are_read_whole(self) -> None:
+        rows = self.connection.execute("select trial, attempt, step, content from ledger.checkpoints").fetchall()
+        found: dict[int, dict[tuple[int, int], bytes]] = {}
+        for trial, number, step, content in rows:
+            found.setdefault(trial, {})[number, step] = b"".join(artifacts.pieces(self.db, content))
+        # a person who discards contents also removes the checkpoints of ended trials
+        for trial, kept in self.checkpoints.items():
+            assert found.get(trial, {}) in ([kept] if self.trials[trial].is_open else [kept, {}])
+        assert found.keys() <= self.checkpoints.keys()
+
+    @invariant()
     def what_has_ended_does_not_change(self) -> None:
         rows = self.connection.execute(
-            "select number::text, trial::text from ledger.trial where state in ('complete', 'failed', 'cancelled')"
+            "select number::text, trial::text from ledger.trial"
+            " where state in ('complete', 'pruned', 'failed', 'cancelled')"
             " union all select claim::text, attempt::text from ledger.attempt where outcome <> 'lost'"
             " union all select 'iteration ' || number, iteration::text from ledger.iteration where told_at is not null"
         ).fetchall()
@@ -694,14 +808,23 @@ class Histories(RuleBasedStateMachine):
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize(
-    ("made", "examples"), [(PackageWorker, 80), (PsqlWorker, 20)], ids=["by the package", "by psql alone"]
+    ("made", "mode", "examples"),
+    [(PackageWorker, "batch", 50), (PackageWorker, "steady", 50), (PsqlWorker, "batch", 20)],
+    ids=["by the package in batch mode", "by the package in steady mode", "by psql alone"],
 )
-def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, examples, monkeypatch):
+def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, mode, examples, monkeypatch):
     monkeypatch.setattr(trials, "CANCEL_SECONDS", 0.0)
     workers = {name: made(url) for name in ("a", "b")}
     sessions = {name: engine(url).connect() for name in ("m", "n")}
     locker = psycopg.connect(url)
-    shared = {"connection": connection, "db": db, "workers": workers, "sessions": sessions, "locker": locker}
+    shared = {
+        "mode": mode,
+        "connection": connection,
+        "db": db,
+        "workers": workers,
+        "sessions": sessions,
+        "locker": locker,
+    }
     shared["connect"] = staticmethod(lambda: engine(url).connect())
     run_state_machine_as_test(
         type("Histories", (Histories,), shared),

@@ -9,7 +9,8 @@ import pytest
 from ledger.database import managing, protocol, studies
 from ledger.database.datasets import StoredDataset
 from ledger.objectives.fingerprint import CodePart, ObjectiveCode
-from tests.integration.ledgers import make_study, reap, spec, take, tell
+from ledger.study.early_stopping import EarlyStopping
+from tests.integration.ledgers import add_iteration, make_study, reap, spec, take, tell
 
 END = {
     "complete": lambda connection, held: protocol.complete(connection, held, 0.5, {}, 1.0),
@@ -28,6 +29,8 @@ TABLES = (
     "code_version",
     "source",
     "report",
+    "cutoff",
+    "verdict",
 )
 
 
@@ -168,6 +171,27 @@ def test_a_report_does_not_change_and_goes_with_its_study(db, connection, someon
             someone.execute(change)
     assert studies.delete(db, rows[0]) == "deleted"
     assert connection.execute("select distinct study_id from ledger.report").fetchall() == [(rows[1].id,)]
+
+
+def test_a_verdict_does_not_change_and_goes_with_its_study(db, connection, someone):
+    rule = EarlyStopping(rule="halving", max_resource=4, audit=0.0).model_dump()
+    for name in ("s", "t"):
+        row = studies.create(db, name, {**spec(1), "stopping": rule}, "0" * 64, 1, {})
+        assert row is not None
+        add_iteration(db, row, 0, 1)
+        assert protocol.report(connection, take(connection, name), [1], [0.5]) == "continue"
+    for table in ("verdict", "cutoff"):
+        for change in (
+            f"update ledger.{table} set loss = 0",
+            f"delete from ledger.{table}",
+            f"truncate ledger.{table}",
+        ):
+            with pytest.raises(psycopg.errors.RestrictViolation, match="what was decided does not change"):
+                someone.execute(change)
+    kept = studies.get(db, "t")
+    assert studies.delete(db, studies.get(db, "s")) == "deleted"
+    assert connection.execute("select distinct study_id from ledger.verdict").fetchall() == [(kept.id,)]
+    assert connection.execute("select distinct study_id from ledger.cutoff").fetchall() == [(kept.id,)]
 
 
 SOURCES = {"a.py": hashlib.sha256(b"x = 1").hexdigest()}

@@ -19,6 +19,7 @@ class Worker(Protocol):
     def claim(self, study: str, claims: Sequence[uuid.UUID], worker: str) -> list[ClaimedTrial]: ...
     def heartbeat(self, held: ClaimedTrial) -> bool: ...
     def report(self, held: ClaimedTrial, reports: Mapping[int, float | None]) -> str: ...
+    def prune(self, held: ClaimedTrial) -> str: ...
     def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]: ...
     def fail(self, held: ClaimedTrial, error: str, outcome: str) -> str: ...
     def release(self, held: ClaimedTrial) -> bool: ...
@@ -38,6 +39,9 @@ class PackageWorker:
 
     def report(self, held: ClaimedTrial, reports: Mapping[int, float | None]) -> str:
         return protocol.report(self._connection, held, list(reports), list(reports.values()))
+
+    def prune(self, held: ClaimedTrial) -> str:
+        return protocol.prune(self._connection, held, 1.0)
 
     def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]:
         completed = [CompletedTrial(held, loss, {"from": "Python"}, 1.0) for held, loss in results]
@@ -89,6 +93,9 @@ class PsqlWorker:
         losses = ",".join("null" if loss is None else repr(loss) for loss in reports.values())
         statement = f"select ledger.report({self._THE}, :'steps', :'losses');"
         return self._of(held, statement, steps=f"{{{steps}}}", losses=f"{{{losses}}}")
+
+    def prune(self, held: ClaimedTrial) -> str:
+        return self._of(held, f"select ledger.prune({self._THE});")
 
     def complete(self, results: Sequence[tuple[ClaimedTrial, float]]) -> list[str]:
         rows = [f"({held.study_id}, {held.trial}, '{held.claim}'::uuid, {loss!r}::float8)" for held, loss in results]

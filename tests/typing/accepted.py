@@ -68,7 +68,10 @@ def a_decorated_function_keeps_its_type() -> None:
 def a_study_has_typed_options_and_a_typed_result() -> None:
     options: ledger.OptimizerOptions = {"base_estimator": "RF", "acq_func": "LCB", "kappa": 1.96}
     limits: ledger.LimitOptions = {"trial_timeout": 60.0, "max_failures": 1, "keep_artifacts": "best"}
-    study = ledger.Study(of_params, name="s", trials=20, mode="steady", optimizer=options, limits=limits)
+    stopping: ledger.StoppingOptions = {"rule": "halving", "eta": 3, "max_resource": 81, "enforce": True}
+    study = ledger.Study(
+        of_params, name="s", trials=20, mode="steady", optimizer=options, stopping=stopping, limits=limits
+    )
     assert_type(study.name, str)
     assert_type(study.run(workers=2), ledger.StudyResult)
 

@@ -13,7 +13,7 @@ from ledger.database.overview import (
     StudyOverview,
     timeline_of_attempts,
 )
-from ledger.database.rows import ProgressRow, TrialRow
+from ledger.database.rows import COUNTED_STATES, ProgressRow, TrialRow
 from ledger.database.status import Improvement
 from ledger.database.transfer import StudySnapshot
 from ledger.study.spec import StudySpec
@@ -87,7 +87,7 @@ def _progress(ledger: StudySnapshot) -> ProgressRow:
         proposed=len(proposed),
         ended=sum(not trial.is_open for trial in proposed),
         iterations_told=sum(iteration.told_at is not None for iteration in ledger.iterations),
-        **{state: states[state] for state in ("complete", "running", "pending", "failed", "cancelled")},
+        **{state: states[state] for state in COUNTED_STATES},
         attempts=sum(trial.attempts for trial in ledger.trials),
         direction=study.objective.scale.direction,
         best_value=None if best is None else best.value,

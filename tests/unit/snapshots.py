@@ -46,6 +46,7 @@ def _totals(trials: list[TrialRow], batch_size: int) -> dict[str, Any]:
         "total_proposed": len(trials),
         "total_complete": len(complete),
         "total_failed": sum(trial.state == "failed" for trial in trials),
+        "total_pruned": 0,
         "total_cancelled": 0,
         "total_attempts": sum(trial.attempts for trial in trials),
         "total_failures": sum(trial.failures for trial in trials),
@@ -119,6 +120,8 @@ def snapshot(
                 lease_until=None,
                 deadline_at=None,
                 finished_at=end if ended else None,
+                pruned_step=None,
+                pruned_loss=None,
                 **common,
             )
         )

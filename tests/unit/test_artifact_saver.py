@@ -9,7 +9,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from select import select
 from typing import Any
@@ -285,7 +285,7 @@ def test_a_store_that_hangs_gets_few_threads(replies, tmp_path, monkeypatch):
             saver.advance(database.call)
             saver.abandon()
         assert replies[-1]["error"].startswith(
-            f"the store {(tmp_path / 'artifacts').as_uri()} still writes 4 artifacts"
+            f"the store {(tmp_path / 'artifacts').as_uri()} still works for 4 interrupted calls"
         )
         assert database.calls == ["begin"] * MOST_ABANDONED
     finally:
@@ -338,7 +338,7 @@ class Sent(list[Any]):
 
 def sender(errors: list[str | None]) -> tuple[ArtifactSender, Sent]:
     sent = Sent(errors)
-    made = ArtifactSender(sent.append, sent.replies)
+    made = ArtifactSender(sent.append, sent.replies, lambda: nullcontext(""), lambda: False)
     made.begin(3, CONTEXT)
     return made, sent
 

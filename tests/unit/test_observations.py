@@ -14,6 +14,7 @@ def trial(number: int, iteration: int, state: str = "complete", round: int = 0, 
         params={"x": number if retry_of is None else retry_of},
         state=state,
         loss=float(number) if state == "complete" else None,
+        pruned_loss=float(number) if state == "pruned" else None,
         seconds=1.0 if state == "complete" else None,
         retry_of=retry_of,
     )
@@ -31,6 +32,15 @@ def test_earlier_iterations_are_observed_and_earlier_rounds_excluded():
     assert seen(*trials, iteration=1, round=1) == ([(0, 0.0), (1, None)], [2])
     assert seen(*trials, iteration=2) == ([(0, 0.0), (1, None), (2, None), (3, 3.0)], [])
     assert proposal_input(trials, 1, 0, None).observations[0] == Observation({"x": 0}, 0.0, 1.0)
+
+
+def test_a_pruned_trial_has_the_loss_that_stopped_it_and_is_never_the_best():
+    trials = [trial(1, 0), trial(2, 0, "pruned"), trial(0, 0, "pruned"), trial(3, 0)]
+    assert seen(*trials, iteration=1) == ([(1, 1.0), (2, 2.0), (0, 1.0), (3, 3.0)], [])
+    assert seen(trial(2, 0, "pruned"), iteration=1) == ([(2, 2.0)], [])
+    without = trial(2, 0, "pruned")
+    without.pruned_loss = None
+    assert seen(trial(1, 0), without, iteration=1) == ([(1, 1.0), (2, None)], [])
 
 
 def test_a_cancelled_trial_is_excluded():

@@ -43,6 +43,7 @@ def status(**changed: Any) -> StudyStatus:
         "running": 2,
         "pending": 1,
         "failed": 1,
+        "pruned": 0,
         "cancelled": 0,
         "failures": 4,
         "crashes": 0,

@@ -40,6 +40,7 @@ CALLABLES: list[Callable[..., Any]] = [
 CLASSES: list[type] = [
     ledger.Artifact,
     ledger.AskedTrial,
+    ledger.Checkpoint,
     ledger.ComparedStudy,
     ledger.Context,
     ledger.EstimatorObjective,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import ValueScale
 from ledger.study.criteria import StoppingCriteria
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble, workers
 from ledger.study.objective import Objective
 from ledger.study.space import Space
@@ -738,3 +739,14 @@ def test_a_wrong_number_of_kept_trials_is_refused(value):
     with pytest.raises(UsageError, match="--keep-artifacts or LEDGER_KEEP_ARTIFACTS: ") as refused:
         assemble({"keep_artifacts": value})
     assert "\n" not in str(refused.value)
+
+
+def test_a_rule_that_stops_trials_early_is_part_of_the_study(write: Any) -> None:
+    text = "[stopping]\nrule = 'Halving'\nmax_resource = 27\n"
+    study = assemble({}, write(text))
+    assert study.stopping == EarlyStopping(rule="halving", max_resource=27)
+    assert StudySpec.from_spec(study.name, study.budget, json.loads(json.dumps(study.spec()))) == study
+    without = assemble({}, write("[stopping]\nrule = 'none'\nmax_resource = 27\n"))
+    assert without.spec_hash == assemble({}).spec_hash != study.spec_hash
+    with pytest.raises(UsageError, match=r"\[stopping\]: max_resource is missing; rule median needs"):
+        assemble({}, write("[stopping]\nrule = 'median'"))

@@ -1,0 +1,97 @@
+"""The tables of early stopping: the cutoffs of each iteration, and the verdicts on trials.
+
+The module also contains the columns of the table `trial` that say where a trial was pruned.
+
+Like the table of reports, the tables have no foreign keys. A trigger deletes the rows of a deleted study
+(sql/functions/unchanging_verdicts.sql).
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Double, Index, Integer, Table, text
+
+from ledger.database.schema import metadata, moment
+
+cutoff = Table(
+    "cutoff",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
+    Column("iteration", Integer, primary_key=True, autoincrement=False, comment="The number of the iteration."),
+    Column("rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung."),
+    Column(
+        "loss",
+        Double,
+        comment="Loss below which a trial of the iteration goes on; null if the rung stops no trial with a loss.",
+    ),
+    Column("compared", Integer, nullable=False, comment="Number of earlier trials that have reached the rung."),
+    CheckConstraint("compared >= 0", name="compared_is_natural"),
+    comment="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung. A cutoff "
+    "never changes.",
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
+    Column("trial", Integer, primary_key=True, autoincrement=False, comment="The number of the trial."),
+    Column("rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung."),
+    Column("attempt", Integer, nullable=False, comment="Number of the attempt that reached the rung first, from 1."),
+    Column("step", BigInteger, nullable=False, comment="Last reported step at or below the rung."),
+    Column("loss", Double, comment="Loss at this step; null if the reported value was NaN or an infinity."),
+    Column(
+        "cutoff", Double, comment="Loss below which the trial goes on; null if the rung stops no trial with a loss."
+    ),
+    Column("compared", Integer, nullable=False, comment="Number of other trials with which the trial was compared."),
+    Column(
+        "arrival",
+        Integer,
+        comment="In steady mode, position of the trial in the order of the arrivals at the rung, from 1; null in batch "
+        "mode.",
+    ),
+    Column("stops", Boolean, nullable=False, comment="Whether the rule stops the trial at the rung."),
+    Column(
+        "audited",
+        Boolean,
+        nullable=False,
+        comment="Whether the trial belongs to the share of trials that go on despite the rule.",
+    ),
+    moment("decided_at", nullable=False, comment="Time of the verdict, by the database's clock."),
+    CheckConstraint("step <= rung", name="step_is_at_most_the_rung"),
+    CheckConstraint("compared >= 0", name="compared_is_natural"),
+    CheckConstraint("arrival = compared + 1", name="compared_with_earlier_arrivals"),
+    Index("verdict_losses", "study_id", "rung", "trial"),
+    Index(
+        "verdict_arrivals",
+        *("study_id", "rung", "arrival"),
+        unique=True,
+        postgresql_where=text("arrival is not null"),
+    ),
+    comment="One row for each rung that a trial has reached, with the verdict of the study's rule. A verdict never "
+    "changes.",
+)
+
+
+def trial_columns() -> list[Column[Any]]:
+    """Return new columns for the table `trial`, which copy the verdict that stopped a pruned trial."""
+    return [
+        Column(
+            "pruned_step",
+            BigInteger,
+            comment="Last step at or below the rung that stopped the trial; null unless the trial is pruned.",
+        ),
+        Column(
+            "pruned_loss",
+            Double,
+            comment="Finite loss at pruned_step; null if the reported value was NaN or an infinity, and unless the "
+            "trial is pruned.",
+        ),
+    ]
+
+
+def trial_constraints() -> list[CheckConstraint]:
+    """Return new constraints for the columns that `trial_columns` returns."""
+    return [
+        CheckConstraint("(state = 'pruned') = (pruned_step is not null)", name="step_when_pruned"),
+        CheckConstraint("pruned_loss is null or state = 'pruned'", name="pruned_loss_when_pruned"),
+        CheckConstraint("pruned_loss > '-infinity' and pruned_loss < 'infinity'", name="pruned_loss_is_finite"),
+    ]

@@ -1,0 +1,281 @@
+"""The rule that stops trials early: its settings, its rungs, and its verdict on one trial.
+
+The verdict of a rule is a pure function of the reported losses, so the database, a worker without a connection and
+`ledger verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.is_audited and
+ledger.decide compute the same.
+
+References
+----------
+- K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+- D. Golovin et al., "Google Vizier: a service for black-box optimization", KDD 2017 (the median rule).
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from ledger.study.settings import AllowedTexts, SettingsModel
+from ledger.text import show
+
+Rule = Literal["none", "halving", "median"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+# A rung costs a row for each trial that reaches it, and a number in each answer to a claim.
+MOST_RUNGS = 100
+LARGEST_STEP = 2**31 - 1
+Step = Annotated[int, Field(ge=1, le=LARGEST_STEP)]
+
+
+class EarlyStopping(SettingsModel):
+    """The settings of the rule that stops trials early.
+
+    Attributes
+    ----------
+    rule : str
+        "halving" lets the best 1/eta of the trials go on at each rung. "median" lets the trials go on that are better
+        than the median at each rung. "none" stops no trial.
+    eta : int
+        The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung.
+    min_resource : int
+        The step of the first rung, from 1.
+    max_resource : int or None
+        The step of a whole training. No rung is at this step or after it. "halving" and "median" need it.
+    audit : float
+        The share of the trials that are never stopped, from 0 to 1. The verdicts on these trials are recorded, so they
+        show how often the rule stops a trial that would have been among the best.
+    enforce : bool
+        Whether the worker ends the training of a stopped trial whose objective does not ask `context.should_prune()`.
+
+    Examples
+    --------
+    >>> EarlyStopping(rule="halving", eta=3, min_resource=1, max_resource=81).rungs
+    (1, 3, 9, 27)
+    >>> EarlyStopping(rule="median", min_resource=10, max_resource=40).rungs
+    (10, 20, 30)
+    >>> EarlyStopping().rungs
+    ()
+    """
+
+    rule: Annotated[
+        Rule,
+        AllowedTexts(RULES, {"hyperband": "the ledger has no brackets yet", "asha": "use halving in steady mode"}),
+    ] = Field(
+        default="none",
+        description="The rule that stops trials early by the values that they report: halving, median or none. A rule"
+        " needs max_resource.",
+    )
+    eta: Annotated[int, Field(ge=2, le=16)] = 3
+    min_resource: Step = 1
+    max_resource: Annotated[int | None, Field(ge=1, le=LARGEST_STEP)] = Field(
+        default=None,
+        description="The number of steps of a whole training, such as the number of epochs. The rule of early stopping"
+        " needs this number.",
+    )
+    audit: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
+    enforce: bool = False
+
+    @model_validator(mode="after")
+    def _has_rungs(self) -> "EarlyStopping":
+        if self.rule == "none":
+            return self
+        if self.max_resource is None:
+            raise ValueError(
+                f"max_resource is missing; rule {self.rule} needs the number of steps of a whole training, as in"
+                " --max-resource 81"
+            )
+        if self.min_resource >= self.max_resource:
+            raise ValueError(
+                f"min_resource {show(self.min_resource)} is not below max_resource {show(self.max_resource)};"
+                " set min_resource below max_resource"
+            )
+        if self.rule == "median" and (count := -(-self.max_resource // self.min_resource) - 1) > MOST_RUNGS:
+            raise ValueError(
+                f"min_resource {show(self.min_resource)} gives {count} rungs, at most {MOST_RUNGS} are possible;"
+                f" set min_resource to at least {-(-self.max_resource // (MOST_RUNGS + 1))}"
+            )
+        return self
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The steps at which the rule decides, in increasing order."""
+        if self.rule == "none" or self.max_resource is None:
+            return ()
+        if self.rule == "median":
+            return tuple(range(self.min_resource, self.max_resource, self.min_resource))
+        rungs, step = [], self.min_resource
+        while step < self.max_resource:
+            rungs.append(step)
+            step *= self.eta
+        return tuple(rungs)
+
+
+def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None:
+    """Return the loss below which a trial goes on at a rung.
+
+    Parameters
+    ----------
+    rule : str
+        "halving" or "median".
+    eta : int
+        As in `EarlyStopping`.
+    losses : sequence of float or None
+        The losses of the other trials at the rung, in any order. None stands for NaN, and is the worst loss.
+
+    Returns
+    -------
+    float or None
+        The cutoff. Infinity means that every trial with a loss goes on. None means that too few trials have reached
+        the rung, so the rung stops no trial.
+
+    Examples
+    --------
+    >>> cutoff("halving", 2, [0.4, 0.1, 0.3]), cutoff("median", 2, [0.4, 0.1, 0.3]), cutoff("halving", 4, [0.1])
+    (0.3, 0.3, None)
+    """
+    count = len(losses)
+    if count < eta:
+        return None
+    # The trial itself is one of count + 1 trials, of which the best 1/eta go on.
+    place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
+    return sorted(math.inf if loss is None else loss for loss in losses)[place - 1]
+
+
+def stops(loss: float | None, limit: float | None) -> bool:
+    """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
+
+    A trial whose loss is equal to the cutoff stops, because the other trial has the lower number.
+
+    Examples
+    --------
+    >>> stops(0.3, 0.3), stops(0.2, 0.3), stops(None, float("inf")), stops(None, None)
+    (True, False, True, False)
+    """
+    return limit is not None and (loss is None or loss >= limit)
+
+
+def is_audited(seed: int, trial: int, share: float) -> bool:
+    """Return whether a trial belongs to the share of trials that are never stopped.
+
+    Examples
+    --------
+    >>> sum(is_audited(7, trial, 0.05) for trial in range(1000))
+    49
+    """
+    digest = hashlib.sha256(f"audit {seed} {trial}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") < share * 2**32
+
+
+@dataclass
+class _Rung:
+    """A rung that a trial has not passed yet. `last` is the last reported step at or below the rung, with its loss."""
+
+    step: int
+    limit: float | None
+    stops: bool | None
+    last: tuple[int, float | None] | None = None
+
+
+class TrialStopping:
+    """The verdicts on one trial, which a worker computes from the trial's reports without the database.
+
+    In batch mode, the verdicts are those of the database. In steady mode, only the database knows the verdicts, because
+    they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+
+    Parameters
+    ----------
+    given : mapping or None
+        The column `stopping` of the trial's claim (sql/functions/trial_stopping.sql). None if the study has no rule.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether a verdict has stopped the trial.
+    must_end : bool
+        Whether the worker must end the training, because the study enforces its rule, and the training has reported
+        another value after the verdict.
+
+    Examples
+    --------
+    >>> rung = {"step": 2, "cutoff": 0.5, "compared": 8, "stops": None}
+    >>> trial = TrialStopping({"eta": 3, "enforce": False, "audited": False, "rungs": [rung]})
+    >>> trial.observe(1, 0.9), trial.observe(2, 0.7), trial.is_stopped
+    (False, True, True)
+    """
+
+    def __init__(self, given: Mapping[str, Any] | None) -> None:
+        given = given or {"eta": 0, "enforce": False, "audited": False, "rungs": []}
+        self._enforces, self._is_audited = given["enforce"], given["audited"]
+        self._rungs = [_Rung(rung["step"], _limit(given["eta"], rung), rung["stops"]) for rung in given["rungs"] or ()]
+        self._seen: set[int] = set()
+        self._highest = -1
+        self.is_stopped = self.must_end = False
+
+    def stop(self) -> None:
+        """Record that the database has stopped the trial."""
+        self.is_stopped = True
+
+    def observe(self, step: int, loss: float | None) -> bool:
+        """Add a report of the trial. Return whether the report has reached a rung."""
+        if self.is_stopped:
+            self.must_end = self._enforces
+            return False
+        # The ledger keeps the first report of a step.
+        if not self._rungs or step in self._seen:
+            return False
+        self._seen.add(step)
+        self._highest = max(self._highest, step)
+        for rung in self._rungs:
+            if step <= rung.step and (rung.last is None or step > rung.last[0]):
+                rung.last = step, loss
+        reached = [
+            rung
+            for rung in self._rungs
+            if rung.step <= self._highest and (rung.last is not None or rung.stops is not None)
+        ]
+        self._rungs = [rung for rung in self._rungs if rung not in reached]
+        for rung in reached:
+            is_stopped = (
+                rung.stops if rung.stops is not None else rung.last is not None and stops(rung.last[1], rung.limit)
+            )
+            self.is_stopped |= is_stopped and not self._is_audited
+        return bool(reached)
+
+
+def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
+    """Return the cutoff of a rung in the form of the function `cutoff`."""
+    if rung["compared"] < eta:
+        return None
+    return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
+
+
+def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
+    """Return how many reports a worker sends in its next call of ledger.report.
+
+    The database takes the steps of one call as if they had arrived in increasing order. Therefore a worker sends a step
+    that is lower than an earlier step in a call of its own. Without this rule, a verdict could depend on the number of
+    reports that the worker sends together.
+
+    Parameters
+    ----------
+    highest : int
+        The highest step that the worker has sent, or -1.
+    steps : sequence of int
+        The steps to send, at least one, in the order of the reports.
+    most : int
+        The largest number of reports in a call.
+
+    Examples
+    --------
+    >>> reports_of_call(-1, [0, 1, 5, 3, 6], 1000), reports_of_call(5, [3, 6], 1000), reports_of_call(5, [6], 1000)
+    (3, 1, 1)
+    """
+    count = 0
+    for step in steps[:most]:
+        if step <= highest:
+            return max(count, 1)
+        highest, count = step, count + 1
+    return count

@@ -1,0 +1,158 @@
+"""Verification of the verdicts of early stopping. The module computes each cutoff and each verdict again."""
+
+import math
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+
+from ledger.database.rows import TrialRow, VerdictRow
+from ledger.database.transfer import StudySnapshot
+from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+from ledger.study.spec import StudySpec
+
+
+def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Yield the contradictions between the recorded verdicts, cutoffs, reports and pruned trials of a study.
+
+    Each yielded text describes one contradiction, and names the trial or the iteration.
+    """
+    rule, recorded = study.stopping, ledger.stopping
+    known = {verdict.rung for verdict in recorded.verdicts} | {limit.rung for limit in recorded.cutoffs}
+    unknown = known - set(rule.rungs)
+    if unknown:
+        yield f"the study itself: rung {min(unknown)} is recorded, but it is not a rung of the study's rule"
+        return
+    for verdict in recorded.verdicts:
+        for difference in _reported(verdict, ledger):
+            yield f"{_place(verdict)}: {difference}"
+    yield from _pruned(ledger)
+    if study.mode == "steady":
+        yield from _arrivals(ledger, study)
+    else:
+        yield from _cutoffs(ledger, rule)
+        yield from _verdicts(ledger, study)
+
+
+def _place(verdict: VerdictRow) -> str:
+    return f"trial {verdict.trial}: the verdict at rung {verdict.rung}"
+
+
+def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
+    """Compare the step and the loss of a verdict with the reports."""
+    # A snapshot of a running study can contain the verdict on a trial that is newer than the snapshot.
+    if verdict.trial < len(ledger.trials) and not 1 <= verdict.attempt <= ledger.trials[verdict.trial].attempts:
+        yield f"the verdict belongs to attempt {verdict.attempt}, which does not exist"
+        return
+    report = ledger.stopping.reports.get((verdict.trial, verdict.rung))
+    if report is None:
+        yield f"attempt {verdict.attempt} has no report at or below the rung"
+    elif report.step > verdict.step and report.reported_at > verdict.decided_at:
+        return  # The objective has reported a lower step after a higher step, and after the verdict.
+    elif (report.step, report.loss) != (verdict.step, verdict.loss):
+        yield (
+            f"the verdict is about step {verdict.step} with the loss {verdict.loss}, but the last report of attempt"
+            f" {verdict.attempt} at or below the rung is about step {report.step} with the loss {report.loss}"
+        )
+
+
+def _pruned(ledger: StudySnapshot) -> Iterator[str]:
+    """Compare the pruned trials with the verdicts that stopped them."""
+    stopping: dict[int, VerdictRow] = {}
+    for verdict in ledger.stopping.verdicts:
+        if verdict.stops and not verdict.audited:
+            stopping.setdefault(verdict.trial, verdict)
+    for trial in ledger.trials:
+        if trial.state != "pruned":
+            continue
+        found = stopping.get(trial.number)
+        if found is None:
+            yield f"trial {trial.number}: the state is pruned, but no verdict stops the trial"
+        elif (trial.pruned_step, trial.pruned_loss) != (found.step, found.loss):
+            yield (
+                f"trial {trial.number}: `pruned_step` is {trial.pruned_step} and `pruned_loss` is {trial.pruned_loss},"
+                f" but the verdict at rung {found.rung} is about step {found.step} with the loss {found.loss}"
+            )
+
+
+def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
+    """Compute the cutoffs of each iteration in batch mode, from the verdicts on the trials of earlier iterations."""
+    recorded = {(row.iteration, row.rung): (row.compared, row.loss) for row in ledger.stopping.cutoffs}
+    losses: Mapping[int, list[float]] = {rung: [] for rung in rule.rungs}
+    left = iter(ledger.stopping.verdicts)
+    verdict = next(left, None)
+    for iteration in ledger.iterations:
+        while verdict is not None and verdict.trial < iteration.first_trial:
+            insort(losses[verdict.rung], math.inf if verdict.loss is None else verdict.loss)
+            verdict = next(left, None)
+        for rung, earlier in losses.items():
+            place = f"iteration {iteration.number}: the cutoff at rung {rung}"
+            found = recorded.pop((iteration.number, rung), None)
+            expected = len(earlier), _finite(cutoff(rule.rule, rule.eta, earlier))
+            if found is None:
+                yield f"{place} is missing"
+            elif found != expected:
+                yield (
+                    f"{place} is {found[1]} from {found[0]} trials, but the earlier iterations result in {expected[1]}"
+                    f" from {expected[0]} trials"
+                )
+    for number, rung in recorded:
+        # A snapshot of a running study can contain the cutoffs of an iteration that is newer than the snapshot.
+        if number < len(ledger.iterations):
+            yield f"iteration {number}: the cutoff at rung {rung} belongs to no iteration"
+
+
+def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Compute the verdicts of a study in batch mode from the cutoffs of the iterations."""
+    cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
+    for verdict in ledger.stopping.verdicts:
+        if verdict.trial >= len(ledger.trials):
+            continue
+        trial: TrialRow = ledger.trials[verdict.trial]
+        given = cutoffs.get((trial.iteration, verdict.rung))
+        compared, limit = (0, None) if given is None else (given.compared, given.loss)
+        yield from _differences(verdict, study, compared, limit, None)
+
+
+def _arrivals(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Compute the verdicts of a study in steady mode, at each rung in the order of the recorded arrivals."""
+    rule = study.stopping
+    if ledger.stopping.cutoffs:
+        yield f"iteration {ledger.stopping.cutoffs[0].iteration}: a study in steady mode has no cutoffs"
+    at_rung: dict[int, list[VerdictRow]] = defaultdict(list)
+    for verdict in ledger.stopping.verdicts:
+        if verdict.arrival is None:
+            yield f"{_place(verdict)}: `arrival` is missing"
+            return
+        at_rung[verdict.rung].append(verdict)
+    for rung in sorted(at_rung):
+        earlier: list[float] = []
+        arrived = sorted(at_rung[rung], key=lambda verdict: verdict.arrival or 0)
+        for place, (arrival, same) in enumerate(groupby(arrived, key=lambda verdict: verdict.arrival), start=1):
+            first, *others = same
+            if others or arrival != place:
+                yield f"{_place(first)}: `arrival` is {arrival}, but the arrivals at a rung are 1, 2, 3 and so on"
+                return
+            limit = _finite(cutoff(rule.rule, rule.eta, earlier))
+            yield from _differences(first, study, len(earlier), limit, place)
+            insort(earlier, math.inf if first.loss is None else first.loss)
+
+
+def _differences(
+    verdict: VerdictRow, study: StudySpec, compared: int, limit: float | None, arrival: int | None
+) -> Iterator[str]:
+    expected = {
+        "cutoff": limit,
+        "compared": compared,
+        "arrival": arrival,
+        "stops": compared >= study.stopping.eta and stops(verdict.loss, math.inf if limit is None else limit),
+        "audited": is_audited(study.seed, verdict.trial, study.stopping.audit),
+    }
+    for column, value in expected.items():
+        if (recorded := getattr(verdict, column)) != value:
+            yield f"{_place(verdict)}: `{column}` is {recorded}, but the recorded losses result in {value}"
+
+
+def _finite(limit: float | None) -> float | None:
+    """Return the cutoff as the ledger records it: None if each trial with a loss goes on."""
+    return None if limit == math.inf else limit

@@ -1,0 +1,64 @@
+-- Record the verdict of a study's rule at each rung that an attempt has reached, and answer whether the attempt stops.
+-- The caller has locked the trial. A rung takes the last reported step at or below it. An attempt that has reported no
+-- step at or below a rung gets no verdict there. A verdict is final: an attempt that repeats a trial gets the verdicts
+-- of the first attempt. After the rung that stops a trial, the trial reaches no further rung.
+create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  parent ledger.study;
+  reached bigint;
+  place int;
+  each bigint;
+  given ledger.cutoff;
+  own ledger.verdict;
+begin
+  select * into parent from ledger.study where id = decide.study_id and spec ? 'stopping';
+  if not found then
+    return false;
+  end if;
+  select iteration into place from ledger.trial where trial.study_id = parent.id and trial.number = decide.trial;
+  select max(step) into reached from ledger.report
+  where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt;
+  foreach each in array ledger.rungs(parent.spec -> 'stopping') loop
+    exit when each > reached;
+    select * into own from ledger.verdict
+    where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung = each;
+    if not found then
+      own.study_id := parent.id;
+      own.trial := decide.trial;
+      own.rung := each;
+      own.attempt := decide.attempt;
+      own.decided_at := moment;
+      select step, loss into own.step, own.loss from ledger.report
+      where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt
+        and report.step <= each
+      order by report.step desc limit 1;
+      continue when not found;
+      own.audited := ledger.is_audited(
+        parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
+      if parent.spec ->> 'mode' = 'steady' then
+        own := ledger.arrive(parent.spec -> 'stopping', own);
+        -- Another transaction decides at this rung, and has not ended. A later report gets the verdict.
+        exit when own.stops is null;
+      else
+        select * into given from ledger.cutoff
+        where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each;
+        own.cutoff := given.loss;
+        own.compared := coalesce(given.compared, 0);
+        own.stops := ledger.is_stopped(
+          (parent.spec -> 'stopping' ->> 'eta')::int, own.compared, own.loss, own.cutoff);
+        insert into ledger.verdict values (own.*);
+      end if;
+    end if;
+    if own.stops and not own.audited then
+      return true;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+
+comment on function ledger.decide is
+  'Record the verdicts at the rungs that an attempt has reached, and answer whether the attempt stops. Internal.';

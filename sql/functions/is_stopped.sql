@@ -1,0 +1,13 @@
+-- Whether a rung stops a trial with the given loss. ledger.study.early_stopping.stops computes the same.
+--   compared: the number of other trials with which the rung compares the trial. With fewer than `eta` other trials, the
+--     rung stops no trial.
+--   loss: the loss at the rung. Null is a NaN, and is the worst loss.
+--   cutoff: the loss below which a trial goes on, or null if each trial with a loss goes on.
+create or replace function ledger.is_stopped(eta int, compared int, loss float8, cutoff float8) returns boolean
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+as $$
+  select compared >= eta and coalesce(loss >= cutoff, loss is null)
+$$;
+
+comment on function ledger.is_stopped is
+  'Whether a rung stops a trial with the given loss, which is null for NaN. Internal.';

@@ -1,0 +1,39 @@
+-- Return the last checkpoints of the trial that a claim holds, the last one first. The worker restores the first checkpoint
+-- whose content is not damaged. The checkpoints of the last attempt come first, because an attempt may have started the
+-- training again. If the claim is not valid, or the trial has no checkpoint, the answer has no rows.
+create or replace function ledger.last_checkpoints(study_id int, trial int, claim uuid)
+returns table (attempt int, step bigint, content uuid, sha256 text, size bigint, store text)
+language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+  select kept.attempt, kept.step, kept.content, kept.sha256, kept.size, kept.store
+  from ledger.trial as held
+  join ledger.artifact as kept on kept.study_id = held.study_id and kept.trial = held.number
+  where held.study_id = last_checkpoints.study_id and held.number = last_checkpoints.trial
+    and held.claim = last_checkpoints.claim and held.finished_at is null
+    and kept.step is not null and kept.content is not null
+  order by kept.attempt desc, kept.step desc
+  limit ledger.kept_checkpoints()
+$$;
+
+comment on function ledger.last_checkpoints is
+  'The last checkpoints of the trial that a claim holds, the last one first.';
+
+-- Return a piece of a checkpoint of the trial that a claim holds, if the ledger itself keeps the content. If the claim is
+-- not valid, or the content has no such piece, the answer is null. A worker can read no other contents.
+create or replace function ledger.checkpoint_bytes(study_id int, trial int, claim uuid, content uuid, number int)
+returns bytea
+language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
+as $$
+  select piece.bytes
+  from ledger.trial as held
+  join ledger.artifact as kept on kept.study_id = held.study_id and kept.trial = held.number
+  join ledger.artifact_piece as piece on piece.content = kept.content
+  where held.study_id = checkpoint_bytes.study_id and held.number = checkpoint_bytes.trial
+    and held.claim = checkpoint_bytes.claim and held.finished_at is null
+    and kept.step is not null and kept.content = checkpoint_bytes.content
+    and piece.number = checkpoint_bytes.number
+  limit 1
+$$;
+
+comment on function ledger.checkpoint_bytes is
+  'A piece of a checkpoint of the trial that a claim holds, from piece 0. Null after the last piece.';

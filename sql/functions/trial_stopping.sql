@@ -1,0 +1,39 @@
+-- What a worker needs to stop a trial early without waiting for the database. The answer is null if the study has no rule.
+-- The answer is an object with the keys:
+--   eta, enforce: the settings of the study.
+--   audited: whether the trial belongs to the share of trials that are never stopped.
+--   rungs: an array with an object for each rung. The keys are the rung's `step`, the `cutoff` and the number of
+--     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
+--     has reached the rung. If `stops` is not null, it is the verdict.
+-- In steady mode, the cutoffs are unknown before the trial reaches a rung. Therefore only the answer to ledger.report
+-- stops a trial.
+create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
+returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  -- Most studies have no rule, and then the function must cost nothing.
+  if stopping is null then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
+    'audited', ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8),
+    'rungs', (
+      select jsonb_agg(
+        jsonb_build_object('step', at.step, 'cutoff', cutoff.loss, 'compared', coalesce(cutoff.compared, 0),
+                           'stops', verdict.stops)
+        order by at.step)
+      from unnest(ledger.rungs(stopping)) as at (step)
+      left join ledger.cutoff
+        on cutoff.study_id = trial_stopping.study_id and cutoff.iteration = trial_stopping.iteration
+        and cutoff.rung = at.step
+      left join ledger.verdict
+        on verdict.study_id = trial_stopping.study_id and verdict.trial = trial_stopping.trial
+        and verdict.rung = at.step));
+end
+$$;
+
+comment on function ledger.trial_stopping is
+  'What a worker needs to stop a trial early: the rungs with their cutoffs and verdicts. Internal.';

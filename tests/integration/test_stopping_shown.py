@@ -1,0 +1,159 @@
+"""Pruned trials and verdicts in the commands, in Python, in the report and in Optuna."""
+
+import json
+from typing import Any
+
+import optuna
+import psycopg
+import pytest
+from optuna.storages import RDBStorage
+from sqlalchemy.pool import NullPool
+
+import ledger
+from ledger.database import protocol, studies
+from ledger.optuna import connect as reading
+from ledger.optuna import views as optuna_views
+from ledger.optuna.export import write_optuna
+from ledger.study.early_stopping import EarlyStopping
+from tests.integration.ledgers import add_iteration, make_study, spec, take, tell
+from tests.integration.test_commands import Run
+from tests.integration.test_commands import run as run
+
+NAN = float("nan")
+
+
+def train(connection: psycopg.Connection[Any], losses: dict[int, float]) -> None:
+    held = take(connection)
+    for step, loss in losses.items():
+        if protocol.report(connection, held, [step], [loss]) == "stop":
+            assert protocol.prune(connection, held, 1.0) == "pruned"
+            return
+    last = list(losses.values())[-1]
+    protocol.complete(connection, held, 0.0 if last != last else last, {}, 2.0)
+
+
+@pytest.fixture
+def decided(request, db, connection, url, run: Run, monkeypatch) -> str:
+    """The study s: trials 0 and 1 are complete, trial 2 is pruned at step 3, and trial 3 has only one report."""
+    options = getattr(request, "param", {})
+    rule = {"rule": "halving", "eta": 2, "min_resource": 2, "max_resource": 8, "audit": 0.0, **options.get("rule", {})}
+    objective = {"function": "own.code:score", "direction": options.get("direction", "minimize")}
+    settings = {
+        **spec(2),
+        "objective": objective,
+        "mode": options.get("mode", "batch"),
+        "resolved": {"initial_points": 2},
+    }
+    row = studies.create(db, "s", {**settings, "stopping": EarlyStopping(**rule).model_dump()}, "0" * 64, 5, {})
+    assert row is not None
+    add_iteration(db, row, 0, 2)
+    train(connection, {1: 0.75, 2: 0.5, 5: 0.25})
+    train(connection, {1: 0.75, 2: 0.75, 5: 0.5})
+    assert tell(db, row, 0, 0.375, 0.25) == "told"
+    add_iteration(db, row, 1, 3)
+    train(connection, {1: 0.75, 2: 0.25, 3: 0.875, 5: NAN, 6: 0.1})
+    train(connection, {0: 0.5})
+    train(connection, {2: 0.25, 4: 0.125, 7: 0.0625})
+    monkeypatch.setenv("DATABASE_URL", url)
+    return str(url)
+
+
+def why(run: Run, number: int) -> list[str]:
+    code, out, error = run("why", "s", str(number))
+    assert (code, error) == (0, "")
+    return out.splitlines()
+
+
+def test_why_says_in_words_what_the_rule_decided(decided, run: Run):
+    assert why(run, 0) == [
+        "trial 0 of study s is complete",
+        "rung 2: at step 2, the trial had the value 0.5, and goes on, because the rung knows only 0 trials of earlier"
+        " iterations (eta is 2)",
+        "rung 4: at step 2, the trial had the value 0.5, and goes on, because the rung knows only 0 trials of earlier"
+        " iterations (eta is 2)",
+    ]
+    assert why(run, 2) == [
+        "trial 2 of study s is pruned: the training ended early, after the verdict on step 3",
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; compared with 2 trials of"
+        " earlier iterations, a trial goes on with a better value than 0.5; the trial goes on",
+        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; compared with 2 trials of"
+        " earlier iterations, a trial goes on with a better value than 0.5; the rule stops the trial",
+    ]
+    assert why(run, 3) == [
+        "trial 3 of study s is complete",
+        "the trial has reached no rung of the rule halving: its reports end below the first rung",
+    ]
+
+
+@pytest.mark.parametrize(
+    "decided", [{"direction": "maximize", "rule": {"rule": "median", "audit": 1.0}}], indirect=True
+)
+def test_why_speaks_of_values_and_of_the_audit(decided, run: Run):
+    lines = why(run, 2)
+    assert lines[0] == "trial 2 of study s is complete"
+    assert lines[2] == (
+        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; compared with 2 trials"
+        " of earlier iterations, a trial goes on with a better value than -0.75; the rule stops the trial"
+    )
+    assert (
+        lines[-1] == "the trial belongs to the 100% of the trials that are never stopped (audit), so the trial went on"
+    )
+
+
+@pytest.mark.parametrize("decided", [{"mode": "steady"}], indirect=True)
+def test_why_speaks_of_arrivals_in_steady_mode(decided, run: Run):
+    assert why(run, 4)[1] == (
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; compared with 3 trials that"
+        " arrived at the rung before, a trial goes on with a better value than 0.5; the trial goes on"
+    )
+
+
+def test_why_of_a_study_without_a_rule(db, url, run: Run, monkeypatch):
+    make_study(db)
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert why(run, 0)[1] == "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+
+
+def test_why_prints_one_document(decided, run: Run):
+    code, out, _ = run("why", "s", "2", "--json")
+    document = json.loads(out)
+    assert (code, document["state"], document["pruned_step"], document["pruned_loss"]) == (0, "pruned", 3, 0.875)
+    assert [(verdict["rung"], verdict["stops"]) for verdict in document["verdicts"]] == [(2, False), (4, True)]
+
+
+def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
+    for command, said in (
+        (("status", "s"), "4 complete, 1 pruned"),
+        (("study", "show", "s"), "4 complete, 1 pruned"),
+        (("trial", "show", "s", "2"), "pruned      at step 3; `ledger why s 2` says why"),
+        (("trial", "list", "s", "--state", "pruned"), "pruned"),
+        (("report", "s", "--output", str(tmp_path / "s.html")), ""),
+    ):
+        code, out, error = run(*command)
+        assert code == 0, error
+        assert said in out
+    assert "1 pruned" in (tmp_path / "s.html").read_text()
+    listed = json.loads(run("study", "list", "--json")[1])
+    assert [(study["complete"], study["pruned"], study["ended"]) for study in listed] == [(4, 1, 5)]
+
+
+def test_python_shows_where_a_trial_was_pruned(decided):
+    result = ledger.load_study("s", database=decided)
+    assert [trial.state for trial in result.trials] == ["complete", "complete", "pruned", "complete", "complete"]
+    pruned = result.trials[2]
+    assert (pruned.pruned_step, pruned.pruned_loss, pruned.value, pruned.loss) == (3, 0.875, None, None)
+    assert result.best_trial.number == 4
+    assert "1 pruned" in result._repr_html_()
+    assert result.trials_dataframe()["pruned_step"].tolist()[2] == 3
+
+
+def test_optuna_shows_a_pruned_trial_with_its_intermediate_values(decided, db, tmp_path):
+    assert optuna_views.enable(db)
+    exported = tmp_path / "study.db"
+    write_optuna(db, studies.get(db, "s"), exported)
+    with reading.storage(decided) as storage:
+        for read in (storage, RDBStorage(f"sqlite:///{exported}", engine_kwargs={"poolclass": NullPool})):
+            pruned = optuna.load_study(study_name="s", storage=read).trials[2]
+            assert pruned.state == optuna.trial.TrialState.PRUNED
+            # the report of step 5 showed that the trial had reached the rung at step 4
+            assert {**pruned.intermediate_values, 5: None} == {1: 0.75, 2: 0.25, 3: 0.875, 5: None}

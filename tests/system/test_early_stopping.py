@@ -1,0 +1,173 @@
+"""Workers that stop trials early: objectives that ask, objectives that do not, and programs."""
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.databases import new_database
+from tests.system.programs import Program
+
+OBJECTIVE = """
+import time
+
+import ledger
+
+def curve(params, context):
+    # an offset that no surrogate can learn, so that many trials are bad
+    offset = context.seed % 101 / 50
+    for step in range(1, 10):
+        yield step, offset + (params["x"] - 0.3) ** 2 + 0.2 * (1 + params["x"]) / step
+
+def asks(params, context):
+    for step, loss in curve(params, context):
+        context.report(loss, step)
+        if context.should_prune():
+            raise ledger.TrialPruned
+    return loss
+
+def never_asks(params, context):
+    for step, loss in curve(params, context):
+        context.report(loss, step)
+        if step == 9 and context.trial % 2:
+            raise ValueError("the training went on to its last step")
+    return loss
+
+def waits(params, context):
+    for step, loss in curve(params, context):
+        context.report(loss, step)
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            if context.should_prune():
+                raise ledger.TrialPruned
+            time.sleep(0.005)
+    return loss
+
+def prunes_itself(params, context):
+    context.report(0.5, 1)
+    raise ledger.TrialPruned
+"""
+PROGRAM = """
+import json, os, sys
+
+x = float(sys.argv[1])
+offset = int(os.environ["LEDGER_TRIAL_SEED"]) % 101 / 50
+for step in range(1, 10):
+    loss = offset + (x - 0.3) ** 2 + 0.2 * (1 + x) / step
+    print(json.dumps({"step": step, "value": loss}), flush=True)
+print(loss)
+"""
+FILE = """
+[study]
+name = "own"
+trials = 18
+batch_size = 6
+seed = 3
+mode = "{mode}"
+[objective]
+{objective}
+[space]
+x = {{ type = "real", low = -1.0, high = 1.0 }}
+[optimizer]
+base_estimator = "ET"
+[stopping]
+rule = "halving"
+eta = 2
+max_resource = 9
+audit = 0.0
+enforce = {enforce}
+"""
+
+
+def search(folder, url, function="asks", *, workers=2, mode="batch", enforce="false", objective=None, code=0):
+    """Run a study to its end, and return its trials."""
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(OBJECTIVE)
+    (folder / "train.py").write_text(PROGRAM)
+    objective = objective or f'function = "mine:{function}"'
+    (folder / "own.toml").write_text(FILE.format(mode=mode, enforce=enforce, objective=objective))
+    program = Program(folder, DATABASE_URL=url)
+    allowed = ("--allow", "mine", "--allow-command", "python train.py {x}")
+    program.run("run", "own.toml", "--workers", str(workers), *allowed, code=code)
+    if code == 0:
+        assert "18 trials" in program.run("verify", "own")
+    return trials_of(url)
+
+
+def trials_of(url) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "select params, state, loss, pruned_step, pruned_loss from ledger.trial order by number"
+        ).fetchall()
+
+
+def verdicts_of(url) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(
+            "select trial, rung, step, loss, cutoff, compared, stops from ledger.verdict order by 1, 2"
+        ).fetchall()
+
+
+def states(trials) -> list[str]:
+    return [state for _, state, *_ in trials]
+
+
+@pytest.fixture
+def one(url, tmp_path):
+    """The trials and the verdicts of a study whose objective asks, with one worker."""
+    return search(tmp_path / "one", url, workers=1), verdicts_of(url)
+
+
+def test_any_number_of_workers_stops_the_same_trials_at_the_same_steps(one, server, template, tmp_path):
+    trials, verdicts = one
+    assert states(trials)[:6] == ["complete"] * 6
+    assert states(trials).count("pruned") >= 2
+    assert states(trials).count("complete") + states(trials).count("pruned") == 18
+    with new_database(server, template) as other:
+        assert search(tmp_path / "three", other, workers=3) == trials
+        assert verdicts_of(other) == verdicts
+
+
+def test_a_program_is_ended_at_the_report_that_stops_it(one, server, template, tmp_path):
+    with new_database(server, template) as other:
+        objective = 'command = ["python", "train.py", "{x}"]'
+        found = search(tmp_path / "program", other, objective=objective)
+        assert [facts[1:] for facts in found] == [facts[1:] for facts in one[0]]
+        assert verdicts_of(other) == one[1]
+
+
+def test_an_objective_that_never_asks_completes_in_spite_of_the_rule(url, tmp_path):
+    trials = search(tmp_path / "own", url, "never_asks")
+    assert set(states(trials)) == {"complete", "failed"}
+    assert any(stops for *_, stops in verdicts_of(url))
+
+
+def test_an_enforced_rule_ends_an_objective_that_never_asks(one, server, template, tmp_path):
+    with new_database(server, template) as other:
+        trials = search(tmp_path / "enforced", other, "never_asks", enforce="true")
+        stopped = {trial for trial, *_, stops in verdicts_of(other) if stops}
+        assert stopped
+        assert {number for number, state in enumerate(states(trials)) if state == "pruned"} == stopped
+
+
+def test_in_steady_mode_the_answer_of_the_database_stops_a_trial(url, tmp_path):
+    trials = search(tmp_path / "own", url, "waits", workers=3, mode="steady")
+    assert states(trials).count("pruned") >= 3
+    assert states(trials).count("complete") + states(trials).count("pruned") == 18
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("select count(*), count(distinct (rung, arrival)) from ledger.verdict").fetchone()
+    assert rows is not None
+    assert rows[0] == rows[1]
+
+
+def test_an_objective_that_prunes_itself_without_a_verdict_fails(url, tmp_path):
+    trials = search(tmp_path / "own", url, "prunes_itself", code=1)
+    assert set(states(trials)) == {"failed"}
+    with psycopg.connect(url) as connection:
+        errors = connection.execute("select distinct error from ledger.trial").fetchall()
+    assert errors == [
+        (
+            "the objective raised ledger.TrialPruned, but no verdict stops the trial: raise TrialPruned only after"
+            " context.should_prune() has returned True",
+        )
+    ]

@@ -1,0 +1,96 @@
+"""The rule that stops trials early: its settings, its rungs and its verdicts."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+
+losses = st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5]), st.floats(-1e9, 1e9)), max_size=40)
+
+
+def better(loss: float | None, other: float | None) -> bool:
+    """Whether a later trial is better than an earlier one: NaN is the worst, and the earlier trial wins a tie."""
+    return loss is not None and (other is None or loss < other)
+
+
+@given(losses, st.one_of(st.none(), st.floats(-1e9, 1e9)), st.integers(2, 16))
+def test_halving_lets_the_best_share_of_the_trials_go_on(earlier, own, eta):
+    stopped = stops(own, cutoff("halving", eta, earlier))
+    rank = sum(not better(own, other) for other in earlier)  # the number of trials that are better
+    share = max(1, (len(earlier) + 1) // eta)
+    assert stopped == (len(earlier) >= eta and (own is None or rank >= share))
+
+
+@given(losses, st.one_of(st.none(), st.floats(-1e9, 1e9)), st.integers(2, 16))
+def test_the_median_rule_stops_what_is_not_better_than_half_of_the_trials(earlier, own, eta):
+    stopped = stops(own, cutoff("median", eta, earlier))
+    beaten = sum(better(own, other) for other in earlier)
+    assert stopped == (len(earlier) >= eta and (own is None or beaten < len(earlier) - len(earlier) // 2))
+
+
+@given(losses, st.integers(2, 16), st.randoms(use_true_random=False))
+def test_a_cutoff_does_not_depend_on_the_order_of_the_trials(earlier, eta, random):
+    shuffled = list(earlier)
+    random.shuffle(shuffled)
+    assert cutoff("halving", eta, shuffled) == cutoff("halving", eta, earlier)
+
+
+def test_no_trial_is_stopped_before_eta_trials_have_reached_the_rung():
+    assert cutoff("halving", 3, [0.1, 0.2]) is None
+    assert not stops(None, None)
+    assert cutoff("halving", 3, [0.1, 0.2, 0.3]) == 0.1
+
+
+def test_a_trial_with_a_loss_goes_on_beside_trials_without_one():
+    assert cutoff("halving", 2, [None, None]) == math.inf
+    assert not stops(1e300, math.inf)
+    assert stops(None, math.inf)
+
+
+@given(st.integers(2, 16), st.integers(1, 1000), st.integers(2, 10**9))
+def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, last):
+    if first >= last:
+        return
+    rungs = EarlyStopping(rule="halving", eta=eta, min_resource=first, max_resource=last).rungs
+    assert rungs[0] == first
+    assert all(later == earlier * eta for earlier, later in pairwise(rungs))
+    assert rungs[-1] < last <= rungs[-1] * eta
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "halving"}, "max_resource is missing; rule halving needs the number of steps of a whole training"),
+        (
+            {"rule": "median", "min_resource": 5, "max_resource": 5},
+            "min_resource 5 is not below max_resource 5; set min_resource below max_resource",
+        ),
+        (
+            {"rule": "median", "max_resource": 1000},
+            "min_resource 1 gives 999 rungs, at most 100 are possible; set min_resource to at least 10",
+        ),
+        ({"rule": "asha"}, '"asha" cannot be used: use halving in steady mode; choose none, halving, median'),
+        ({"rule": "halving", "eta": 1, "max_resource": 9}, "greater than or equal to 2"),
+        ({"audit": float("nan")}, "finite number"),
+    ],
+)
+def test_settings_without_rungs_are_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        EarlyStopping(**settings)
+
+
+def test_the_advised_first_rung_is_accepted():
+    assert len(EarlyStopping(rule="median", min_resource=10, max_resource=1000).rungs) == 99
+
+
+@given(st.integers(0, 2**31 - 1))
+def test_the_share_of_the_audit_is_nested_and_about_as_large_as_asked(seed):
+    audited = {share: {n for n in range(400) if is_audited(seed, n, share)} for share in (0.0, 0.1, 0.5, 1.0)}
+    assert audited[0.0] == set()
+    assert audited[0.1] <= audited[0.5] <= audited[1.0] == set(range(400))
+    assert 5 <= len(audited[0.1]) <= 90

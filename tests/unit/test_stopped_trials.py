@@ -1,0 +1,142 @@
+"""The calls with which a worker ends a trial that the rule of early stopping has stopped, without a database."""
+
+import time
+import uuid
+
+import pytest
+
+from ledger.database import protocol
+from ledger.database.protocol import ClaimedTrial
+from ledger.worker.claimed_trials import ClaimedTrials
+from ledger.worker.outcome import AttemptOutcome, Report
+
+PRUNED = AttemptOutcome("pruned", 1.5, output="said")
+
+
+class Ledger:
+    """A ledger that lists the calls, and answers reports and ends of trials with given words."""
+
+    def __init__(self):
+        self.calls, self.reported, self.pruned = [], "continue", "pruned"
+
+    def call(self, function, *arguments):
+        held, *rest = arguments
+        if function is protocol.complete_together:
+            self.calls.append(("complete", [(result.held.trial, result.loss) for result in held]))
+            return ["recorded"] * len(held)
+        self.calls.append((function.__name__, held.trial, *rest))
+        return {
+            protocol.report: self.reported,
+            protocol.prune: self.pruned,
+            protocol.fail: "failed",
+            protocol.heartbeat: True,
+            protocol.release: {held.claim},
+        }[function]
+
+
+@pytest.fixture
+def ledger():
+    return Ledger()
+
+
+def claimed(count=1, *, enforce=False, knows=True):
+    """Claim trials with rungs at the steps 1 and 3. In steady mode, a worker knows no cutoff."""
+    rungs = [
+        {"step": step, "cutoff": 0.5 if knows else None, "compared": 4 if knows else 0, "stops": None}
+        for step in (1, 3)
+    ]
+    stopping = {"eta": 2, "enforce": enforce, "audited": False, "rungs": rungs}
+    held = [
+        ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 10.0, None, None, [], stopping)
+        for trial in range(count)
+    ]
+    trials = ClaimedTrials(held, "w")
+    trials.start()
+    return trials
+
+
+def test_a_pruned_attempt_is_written_after_its_reports(ledger):
+    trials = claimed(2)
+    trials.keep_reports([Report(1, 0.9)])
+    trials.finish(PRUNED)
+    trials.finish(AttemptOutcome("result", 1.0, 0.25, {}))
+    ledger.reported = "stop"
+    trials.deliver(ledger.call)
+    assert ledger.calls == [("report", 0, [1], [0.9]), ("complete", [(1, 0.25)]), ("prune", 0, 1.5, "said")]
+    assert trials.attempts == 2
+
+
+def test_without_a_verdict_the_attempt_fails_with_the_way_out(ledger):
+    trials = claimed()
+    ledger.pruned = "continue"
+    trials.finish(PRUNED)
+    trials.deliver(ledger.call)
+    (_, _, error, seconds, outcome, output) = ledger.calls[-1]
+    assert ledger.calls[-1][0] == "fail"
+    assert error.startswith("the objective raised ledger.TrialPruned, but no verdict stops the trial: raise")
+    assert (seconds, outcome, output) == (1.5, "failed", "said")
+
+
+@pytest.mark.parametrize("answer", ["already", "stale", "unknown"])
+def test_other_answers_end_the_attempt(ledger, answer, caplog):
+    caplog.set_level("INFO")
+    trials = claimed()
+    ledger.pruned = answer
+    trials.finish(PRUNED)
+    trials.deliver(ledger.call)
+    trials.deliver(ledger.call)
+    assert [name for name, *_ in ledger.calls] == ["prune"]
+    assert ("too late" in caplog.text) == (answer != "already")
+
+
+def test_a_stopped_trial_keeps_its_claim_and_may_complete(ledger):
+    trials = claimed()
+    ledger.reported = "stop"
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.maintain(ledger.call), "the claim is valid"
+    trials.finish(AttemptOutcome("result", 1.0, 0.25, {}))
+    trials.deliver(ledger.call)
+    assert ledger.calls[-1] == ("complete", [(0, 0.25)])
+
+
+def test_the_trainer_learns_only_what_it_cannot_know(ledger):
+    ledger.reported = "stop"
+    for knows in (True, False):
+        trials = claimed(knows=knows)
+        trials.keep_reports([Report(1, 0.9)])
+        assert not trials.take_stop()
+        assert trials.maintain(ledger.call)
+        assert trials.take_stop() == (not knows), "in batch mode, the trainer computes the same verdict"
+        assert not trials.take_stop()
+
+
+def test_a_report_at_a_rung_is_written_at_once():
+    trials = claimed()
+    trials.keep_reports([Report(0, 0.1)])
+    assert trials.due_at > time.monotonic() + 0.1
+    trials.keep_reports([Report(1, 0.1)])
+    assert trials.due_at <= time.monotonic()
+
+
+def test_an_enforced_rule_ends_the_attempt_at_the_next_report(ledger):
+    trials = claimed(enforce=True)
+    trials.keep_reports([Report(1, 0.9)])
+    assert not trials.must_end
+    trials.keep_reports([Report(2, 0.1)])
+    assert trials.must_end
+
+
+@pytest.mark.parametrize(("enforce", "kind"), [(False, "complete"), (True, "prune")])
+def test_an_enforced_rule_replaces_a_result_after_another_report(ledger, enforce, kind):
+    """The result can arrive together with the reports, before the worker could end the training."""
+    trials = claimed(enforce=enforce)
+    trials.finish(AttemptOutcome("result", 1.0, 0.25, {}, reports=[Report(1, 0.9), Report(2, 0.3)]))
+    trials.deliver(ledger.call)
+    assert ledger.calls[-1][0] == kind
+
+
+def test_a_step_that_falls_is_written_in_a_call_of_its_own(ledger):
+    trials = claimed()
+    trials.keep_reports([Report(step, 0.1) for step in (0, 2, 1, 3, 4)])
+    trials.maintain(ledger.call)
+    assert [steps for _, _, steps, _ in ledger.calls] == [[0, 2], [1], [3, 4]]
