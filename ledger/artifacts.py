@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ledger.access import connected
 from ledger.database import artifacts, studies
-from ledger.database.artifacts import DiscardedContent
+from ledger.database.artifacts import DiscardedContent, StoredContent
 from ledger.database.bounds import artifact_name_fault
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError, UsageError
@@ -204,13 +204,9 @@ def contents(connection: "Connection", settings: Settings, study_id: int, row: A
         The store does not have the artifact or cannot be read, or the bytes are damaged.
     """
     assert row.content is not None
-    content = Content(row.sha256, row.size, row.content)
-    if row.store is None:
-        pieces = artifacts.pieces(connection, row.content)
-    else:
-        pieces = _of_store(_opened(settings, row.store), content, row.store)
+    content = StoredContent(row.trial, row.name, row.content, row.sha256, row.size, row.store)
     try:
-        yield from checked(content, pieces)
+        yield from checked_pieces(connection, settings, content)
     except StoreError as error:
         now = next(
             (
@@ -226,6 +222,24 @@ def contents(connection: "Connection", settings: Settings, study_id: int, row: A
                 " artifacts again"
             ) from error
         raise LedgerError(f"artifact {row.name} of trial {row.trial}: {error}") from error
+
+
+def checked_pieces(connection: "Connection", settings: Settings, stored: StoredContent) -> Iterator[bytes]:
+    """Yield the bytes of an artifact or a checkpoint in pieces, and check them after the last piece.
+
+    Raises
+    ------
+    StoreError
+        The store does not have the content or cannot be read, or the bytes are damaged.
+    LedgerError
+        The settings choose no store, but a store has the content.
+    """
+    content = Content(stored.sha256, stored.size, stored.id)
+    if stored.store is None:
+        pieces = artifacts.pieces(connection, stored.id)
+    else:
+        pieces = _of_store(_opened(settings, stored.store), content, stored.store)
+    yield from checked(content, pieces)
 
 
 def download(

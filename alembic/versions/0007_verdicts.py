@@ -48,7 +48,7 @@ def upgrade() -> None:
             "attempt",
             sa.Integer(),
             nullable=False,
-            comment="Number of the attempt that reached the rung first, from 1.",
+            comment="Number of the attempt that reported the step, from 1.",
         ),
         sa.Column("step", sa.BigInteger(), nullable=False, comment="Last reported step at or below the rung."),
         sa.Column(

@@ -15,6 +15,11 @@ from ledger.database.selecting import answer, fetch, rows_of
 PAGE = 1000
 
 _artifacts = views.artifacts
+# A study has few checkpoints, because an ended trial needs none.
+_CHECKPOINTS = text(
+    "select trial, attempt, step, content, sha256, size, store from ledger.checkpoints"
+    " where study_id = :study and trial = coalesce(:trial, trial) order by trial, attempt, step"
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,22 @@ class DiscardedContent:
     sha256: str
     size: int
     store: str
+
+
+@dataclass(frozen=True)
+class StoredContent:
+    """The content of a saved artifact or checkpoint.
+
+    `title` names the artifact or the checkpoint within the trial. `store` is None if the ledger itself keeps the
+    content.
+    """
+
+    trial: int
+    title: str
+    id: UUID
+    sha256: str
+    size: int
+    store: str | None
 
 
 def of_study(connection: Connection, study_id: int, trial: int | None = None) -> Iterator[ArtifactRow]:
@@ -45,6 +66,21 @@ def of_study(connection: Connection, study_id: int, trial: int | None = None) ->
         if len(page) < PAGE:
             return
         after = (page[-1].trial, page[-1].attempt, page[-1].name)
+
+
+def contents(connection: Connection, study_id: int, trial: int | None = None) -> Iterator[StoredContent]:
+    """Yield the contents of the artifacts and of the checkpoints of a study or of one trial.
+
+    The function reads in several transactions, and none of them is open while the caller uses a content.
+    """
+    for row in of_study(connection, study_id, trial):
+        if row.content is not None:
+            title = f"artifact {row.name} of attempt {row.attempt}"
+            yield StoredContent(row.trial, title, row.content, row.sha256, row.size, row.store)
+    with connection.begin():
+        checkpoints = connection.execute(_CHECKPOINTS, {"study": study_id, "trial": trial}).all()
+    for number, attempt, step, *content in checkpoints:
+        yield StoredContent(number, f"checkpoint of step {step} of attempt {attempt}", *content)
 
 
 def count(connection: Connection, study_id: int) -> int:

@@ -35,7 +35,7 @@ verdict = Table(
     Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
     Column("trial", Integer, primary_key=True, autoincrement=False, comment="The number of the trial."),
     Column("rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung."),
-    Column("attempt", Integer, nullable=False, comment="Number of the attempt that reached the rung first, from 1."),
+    Column("attempt", Integer, nullable=False, comment="Number of the attempt that reported the step, from 1."),
     Column("step", BigInteger, nullable=False, comment="Last reported step at or below the rung."),
     Column("loss", Double, comment="Loss at this step; null if the reported value was NaN or an infinity."),
     Column(

@@ -171,12 +171,39 @@ def is_audited(seed: int, trial: int, share: float) -> bool:
 
 @dataclass
 class _Rung:
-    """A rung that a trial has not passed yet. `last` is the last reported step at or below the rung, with its loss."""
+    """A rung that a trial has not passed yet.
+
+    Attributes
+    ----------
+    loss : float or None
+        The loss at the last reported step at or below the rung. The loss of an earlier attempt counts until the present
+        attempt has reported such a step.
+    last_step : int
+        The step of `loss` in the present attempt, or -1.
+    has_loss : bool
+        Whether `loss` comes from a report. A report without a finite loss has the loss None.
+    """
 
     step: int
     limit: float | None
     stops: bool | None
-    last: tuple[int, float | None] | None = None
+    loss: float | None
+    has_loss: bool
+    last_step: int = -1
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether the reports suffice for a verdict."""
+        return self.has_loss or self.stops is not None
+
+    def add(self, step: int, loss: float | None) -> None:
+        """Add a report of the present attempt."""
+        if self.last_step < step <= self.step:
+            self.last_step, self.loss, self.has_loss = step, loss, True
+
+    def verdict(self) -> bool:
+        """Return whether the rung stops the trial."""
+        return stops(self.loss, self.limit) if self.stops is None else self.stops
 
 
 class TrialStopping:
@@ -200,7 +227,7 @@ class TrialStopping:
 
     Examples
     --------
-    >>> rung = {"step": 2, "cutoff": 0.5, "compared": 8, "stops": None}
+    >>> rung = {"step": 2, "cutoff": 0.5, "compared": 8, "stops": None, "last_step": None, "last_loss": None}
     >>> trial = TrialStopping({"eta": 3, "enforce": False, "audited": False, "rungs": [rung]})
     >>> trial.observe(1, 0.9), trial.observe(2, 0.7), trial.is_stopped
     (False, True, True)
@@ -209,7 +236,16 @@ class TrialStopping:
     def __init__(self, given: Mapping[str, Any] | None) -> None:
         given = given or {"eta": 0, "enforce": False, "audited": False, "rungs": []}
         self._enforces, self._is_audited = given["enforce"], given["audited"]
-        self._rungs = [_Rung(rung["step"], _limit(given["eta"], rung), rung["stops"]) for rung in given["rungs"] or ()]
+        self._rungs = [
+            _Rung(
+                rung["step"],
+                _limit(given["eta"], rung),
+                rung["stops"],
+                rung["last_loss"],
+                has_loss=rung["last_step"] is not None,
+            )
+            for rung in given["rungs"] or ()
+        ]
         self._seen: set[int] = set()
         self._highest = -1
         self.is_stopped = self.must_end = False
@@ -229,19 +265,10 @@ class TrialStopping:
         self._seen.add(step)
         self._highest = max(self._highest, step)
         for rung in self._rungs:
-            if step <= rung.step and (rung.last is None or step > rung.last[0]):
-                rung.last = step, loss
-        reached = [
-            rung
-            for rung in self._rungs
-            if rung.step <= self._highest and (rung.last is not None or rung.stops is not None)
-        ]
+            rung.add(step, loss)
+        reached = [rung for rung in self._rungs if rung.step <= self._highest and rung.is_decidable]
         self._rungs = [rung for rung in self._rungs if rung not in reached]
-        for rung in reached:
-            is_stopped = (
-                rung.stops if rung.stops is not None else rung.last is not None and stops(rung.last[1], rung.limit)
-            )
-            self.is_stopped |= is_stopped and not self._is_audited
+        self.is_stopped = not self._is_audited and any(rung.verdict() for rung in reached)
         return bool(reached)
 
 

@@ -25,7 +25,7 @@ from ledger.database.session import DatabaseUnavailable, ValuesRefused
 from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.objectives.artifact_saving import PIECE
-from ledger.store import Content, Store, StoreError, checked, opened
+from ledger.store import Content, ContentDamagedError, ContentMissingError, Store, StoreError, checked, opened
 from ledger.text import one_line
 from ledger.worker.artifact_messages import (
     ArtifactAnnouncement,
@@ -39,14 +39,17 @@ from ledger.worker.store_threads import Download, StoreThread, Upload
 
 _log = logging.getLogger("ledger.worker")
 
+# Seconds between two reads of a checkpoint from a store that fails.
+STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 # Largest number of threads that still use a slow store for an interrupted call.
 MOST_ABANDONED = 4
 
 # A function of `artifact_protocol` with its arguments, except the connection.
 _Statement = tuple[Any, ...]
-# The steps of a request. The caller executes each statement or awaits each thread, and sends the result. The value at
-# the end is the content of the reply.
-_Steps = Generator[_Statement | StoreThread, Any, dict[str, Any]]
+# A step of a request. The caller executes the statement, awaits the thread, or waits for the number of seconds.
+_Step = _Statement | StoreThread | float
+# The steps of a request. The caller sends the result of each step. The value at the end is the content of the reply.
+_Steps = Generator[_Step, Any, dict[str, Any]]
 
 
 class _RequestFailedError(Exception):
@@ -79,8 +82,8 @@ class ArtifactSaver:
         # The artifact or checkpoint that the trainer passes to the supervisor.
         self._received: _ReceivedContent | None = None
         self._steps: _Steps | None = None
-        # The statement that `advance` sends next, or the thread whose end `advance` awaits.
-        self._next: _Statement | StoreThread | None = None
+        # The present step.
+        self._next: _Step | None = None
         # Whether the database may have executed the statement before, because its answer was lost.
         self._is_repeated = False
         # Threads that still run after the saver has stopped waiting for them.
@@ -210,9 +213,11 @@ class ArtifactSaver:
                 return
             thread, self._next = self._next, None
             answer: Any = thread.finish()
+        elif time.monotonic() < self.due_at:
+            return
+        elif isinstance(self._next, float):
+            answer = None
         else:
-            if time.monotonic() < self.due_at:
-                return
             assert self._next is not None
             try:
                 if self._is_checkpoint:
@@ -231,8 +236,14 @@ class ArtifactSaver:
         except StopIteration as end:
             self._finish(end.value)
         else:
-            self.due_at = math.inf if isinstance(self._next, StoreThread) else 0.0
+            self.due_at = self._due()
         self._is_repeated = False
+
+    def _due(self) -> float:
+        """Return the time at which the present step is due."""
+        if isinstance(self._next, StoreThread):
+            return math.inf
+        return time.monotonic() + self._next if isinstance(self._next, float) else 0.0
 
     def _finish(self, content: dict[str, Any]) -> None:
         """Reply to the trainer that the request is done."""
@@ -310,20 +321,16 @@ class ArtifactSaver:
 
     def _read(
         self, held: ClaimedTrial, checkpoint: LastCheckpoint, file: IO[bytes]
-    ) -> Generator[_Statement | StoreThread, Any, str | None]:
+    ) -> Generator[_Step, Any, str | None]:
         """Read a checkpoint into a file, and check it. If the checkpoint cannot be read, return the reason."""
-        file.seek(0)
-        file.truncate()
         content = Content(checkpoint.sha256, checkpoint.size, checkpoint.content)
         # A worker can write any URL into the database, so the supervisor opens only its own store.
         if checkpoint.store is not None and self._store is None:
             return f"the checkpoint is in the store {one_line(checkpoint.store)}: name this store by --store"
         if checkpoint.store is not None:
             assert self._store is not None
-            error = yield _started(Download, self._store, content, file)
-            if isinstance(error, OSError):
-                raise error
-            return None if error is None else str(error)
+            return (yield from self._download(held, self._store, content, file))
+        _empty(file)
         for number in range(math.ceil(content.size / ARTIFACT_PIECE)):
             file.write((yield artifact_protocol.checkpoint_piece, held, content.id, number) or b"")
         file.seek(0)
@@ -333,6 +340,24 @@ class ArtifactSaver:
         except StoreError as error:
             return str(error)
         return None
+
+    def _download(
+        self, held: ClaimedTrial, store: Store, content: Content, file: IO[bytes]
+    ) -> Generator[_Step, Any, str | None]:
+        """Read a content of a store into a file. If the store fails, try again, because a failure can be short."""
+        for pause in (*STORE_PAUSES, None):
+            _empty(file)
+            error = yield _started(Download, store, content, file)
+            if isinstance(error, OSError):
+                raise error
+            if error is None:
+                return None
+            if pause is None or isinstance(error, ContentDamagedError | ContentMissingError):
+                break
+            text = f"the worker reads the checkpoint again after {pause:g} s, because {one_line(str(error), 1_000)}"
+            _log_checkpoint("store failed", held, text, level=logging.WARNING)
+            yield pause
+        return str(error)
 
 
 class _ReceivedContent:
@@ -365,6 +390,11 @@ def _started(kind: type[_Thread], store: Store, content: Content, file: IO[bytes
         return kind(store, content, file)
     except LedgerError as error:
         raise _RequestFailedError(str(error)) from None
+
+
+def _empty(file: IO[bytes]) -> None:
+    file.seek(0)
+    file.truncate()
 
 
 def _check(word: str) -> None:

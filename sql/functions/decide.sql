@@ -1,7 +1,9 @@
 -- Record the verdict of a study's rule at each rung that an attempt has reached, and answer whether the attempt stops.
--- The caller has locked the trial. A rung takes the last reported step at or below it. An attempt that has reported no
--- step at or below a rung gets no verdict there. A verdict is final: an attempt that repeats a trial gets the verdicts
--- of the first attempt. After the rung that stops a trial, the trial reaches no further rung.
+-- The caller has locked the trial. A rung takes the last reported step at or below it. An attempt that continues after a
+-- checkpoint does not report the earlier steps again. If the attempt has reported no step at or below the rung, the rung
+-- takes the report of the last earlier attempt that has such a report. Without such a report, the rung gives no verdict.
+-- A verdict is final: an attempt that repeats a trial gets the verdicts of the first attempt. After the rung that stops
+-- a trial, the trial reaches no further rung.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -29,13 +31,10 @@ begin
       own.study_id := parent.id;
       own.trial := decide.trial;
       own.rung := each;
-      own.attempt := decide.attempt;
       own.decided_at := moment;
-      select step, loss into own.step, own.loss from ledger.report
-      where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt
-        and report.step <= each
-      order by report.step desc limit 1;
-      continue when not found;
+      select last.attempt, last.step, last.loss into own.attempt, own.step, own.loss
+      from ledger.last_report(parent.id, decide.trial, each) as last;
+      continue when own.step is null;
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
       if parent.spec ->> 'mode' = 'steady' then

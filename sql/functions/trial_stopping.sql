@@ -4,7 +4,8 @@
 --   audited: whether the trial belongs to the share of trials that are never stopped.
 --   rungs: an array with an object for each rung. The keys are the rung's `step`, the `cutoff` and the number of
 --     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
---     has reached the rung. If `stops` is not null, it is the verdict.
+--     has reached the rung. If `stops` is not null, it is the verdict. The keys `last_step` and `last_loss` are the
+--     last report of the earlier attempts at or below the rung (ledger.last_report).
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung. Therefore only the answer to ledger.report
 -- stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
@@ -23,7 +24,7 @@ begin
     'rungs', (
       select jsonb_agg(
         jsonb_build_object('step', at.step, 'cutoff', cutoff.loss, 'compared', coalesce(cutoff.compared, 0),
-                           'stops', verdict.stops)
+                           'stops', verdict.stops, 'last_step', last.step, 'last_loss', last.loss)
         order by at.step)
       from unnest(ledger.rungs(stopping)) as at (step)
       left join ledger.cutoff
@@ -31,7 +32,8 @@ begin
         and cutoff.rung = at.step
       left join ledger.verdict
         on verdict.study_id = trial_stopping.study_id and verdict.trial = trial_stopping.trial
-        and verdict.rung = at.step));
+        and verdict.rung = at.step
+      left join lateral ledger.last_report(trial_stopping.study_id, trial_stopping.trial, at.step) as last on true));
 end
 $$;
 

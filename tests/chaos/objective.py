@@ -1,16 +1,23 @@
 """Fast objective with a rugged value to maximise. CHAOS_TRIAL_SECONDS sets its duration, not its value."""
 
+import json
 import math
 import os
 import random
 import time
+
+from ledger import TrialPruned
 
 # Number of reports of each trial.
 STEPS = 4
 
 
 def rugged(params, context):
-    """Return a value that depends only on the parameters and the trial's seed, and report the steps of a curve."""
+    """Return a value that depends only on the parameters and the trial's seed, and report the steps of a curve.
+
+    The value also depends on a weight that each step changes. An attempt that continues after a checkpoint gets the
+    weight of a training without faults.
+    """
     noise = random.Random(context.seed)
     x, y = params["x"], params["y"]
     hills = 20 + x**2 + y**2 - 10 * (math.cos(2 * math.pi * x) + math.cos(2 * math.pi * y))
@@ -22,11 +29,17 @@ def rugged(params, context):
     context.save_artifact("loss.txt", repr(loss).encode())
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
+    weight, first = 1.0, 0
     if (last := context.restore()) is not None:
-        assert (last.folder / "state").read_text() == f"trial {context.trial}, step {last.step}"
-    for step in range(STEPS):
+        first = last.step + 1
+        trial, weight = json.loads((last.folder / "state").read_text())
+        assert trial == context.trial
+    for step in range(first, STEPS):
         time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]) / STEPS)
+        weight = weight / 3 + random.Random(f"{context.seed} {step}").random()
         context.report(x + step, step)
+        if context.should_prune():
+            raise TrialPruned
         with context.checkpoint(step) as folder:
-            (folder / "state").write_text(f"trial {context.trial}, step {step}")
-    return {"value": -loss - noise.gauss(0, 0.1), "times": times}
+            (folder / "state").write_text(json.dumps([context.trial, weight]))
+    return {"value": -loss - weight - noise.gauss(0, 0.1), "times": times}

@@ -6,7 +6,7 @@ from tests.chaos.faults import KINDS
 from tests.chaos.soak import Soaked
 from tests.chaos.studies import Plan
 
-OUTCOMES = ("complete", "lost", "released", "failed", "crashed", "timeout", "stale", "open")
+OUTCOMES = ("complete", "pruned", "lost", "released", "failed", "crashed", "timeout", "stale", "open")
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
@@ -16,11 +16,11 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     pairs = zip(soaked.results, soaked.undisturbed, strict=False)
     differing = sum(result != undisturbed for result, undisturbed in pairs)
     return {
-        "trials lost": expected - counts["complete"],
+        "trials lost": expected - counts["ended"],
         "results recorded twice": counts["doubled"],
         "complete trials without a complete attempt": counts["without_attempt"],
         "trials that differ from the undisturbed study": differing + abs(len(soaked.undisturbed) - len(soaked.results)),
-        "complete attempts without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
+        "complete trials without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
         "iterations not told": counts["untold"],
         "failures of machines that were counted as failures of the objective": counts["failures"],
         "complete attempts without their artifact": counts["unsaved"],
@@ -58,6 +58,9 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "| must be 0 | |",
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
+        "",
+        f"{soaked.counts['continued']} attempts continued after a checkpoint, and the rule of early stopping ended"
+        f" {soaked.counts['pruned']} trials.",
         "",
         f"{len(soaked.left)} processes exited, but no injected fault was the cause.",
     ]

@@ -33,7 +33,8 @@ IN_HAND = 3
 _COUNTS = """
 select
   (select count(*) from ledger.trial) as trials,
-  (select count(*) from ledger.trial where state = 'complete') as complete,
+  (select count(*) from ledger.trial where state in ('complete', 'pruned')) as ended,
+  (select count(*) from ledger.trial where state = 'pruned') as pruned,
   (select count(*) from ledger.trial where failures + crashes > 0) as failures,
   (select count(*) from (select from ledger.attempt where outcome = 'complete'
                          group by study_id, trial having count(*) > 1) as twice) as doubled,
@@ -42,11 +43,14 @@ select
                                                              and attempt.loss = trial.loss
    where attempt.claim is null) as without_attempt,
   (select count(*) from ledger.iteration where told_at is null) as untold,
-  (select count(*) from ledger.attempt join ledger.trial on trial.claim = attempt.claim
-   where outcome = 'complete' and %(steps)s <> (
-     select count(*) from ledger.reports
-     where reports.study_id = attempt.study_id and reports.trial = attempt.trial and reports.attempt = attempt.number
+  (select count(*) from ledger.trial where state = 'complete' and %(steps)s <> (
+     select count(distinct step) from ledger.reports
+     where reports.study_id = trial.study_id and reports.trial = trial.number
        and step < %(steps)s and value = (params ->> 'x')::float8 + step)) as without_reports,
+  (select count(*) from ledger.attempt where attempt.number > 1 and exists (
+     select from ledger.report
+     where report.study_id = attempt.study_id and report.trial = attempt.trial and report.attempt = attempt.number
+     having min(step) > 0)) as continued,
   (select count(*) from ledger.attempt
    where outcome = 'complete' and exists (select from ledger.artifact)
      and not exists (select from ledger.artifact
@@ -73,10 +77,11 @@ class Soaked:
     iterations : int
         The budget at the end.
     counts : mapping
-        Numbers of rows in the ledger: trials, complete, failures (trials with a counted failure), doubled (trials with
-        several complete attempts), without_attempt (complete trials without a complete attempt), untold (iterations),
-        without_reports (complete attempts of the objective `rugged` without all of its reports), unsaved (complete
-        attempts without the artifact of their objective), damaged (artifacts).
+        Numbers of rows in the ledger: trials, ended (complete or pruned trials), pruned, failures (trials with a
+        counted failure), doubled (trials with several complete attempts), without_attempt (complete trials without a
+        complete attempt), untold (iterations), without_reports (complete trials of the objective `rugged` without all
+        of its reports), continued (attempts that continued after a checkpoint), unsaved (complete attempts without the
+        artifact of their objective), damaged (artifacts).
     attempts : Counter
         Attempts by outcome; "open" for attempts without one.
     left : list of str

@@ -32,6 +32,11 @@ _RUGGED = """
 function = "tests.chaos.objective:rugged"
 direction = "maximize"
 
+[stopping]
+rule = "median"
+min_resource = 2
+max_resource = 4
+
 [space]
 x = { type = "real", low = -5.0, high = 5.0 }
 y = { type = "real", low = -5.0, high = 5.0 }
@@ -46,7 +51,8 @@ _MODEL = """
 model = "{model}"
 """
 
-Result = tuple[int, dict[str, Any], float]
+# The number, the parameters, the state, the loss, and the step and the loss at an early end.
+Result = tuple[int, dict[str, Any], str, float | None, int | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,7 @@ def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int |
 
 
 def results(of: Program) -> list[Result]:
-    """Return the number, the parameters and the loss of each trial."""
+    """Return the result of each trial."""
     document = json.loads(of.run("export", NAME, "--format", "json"))
-    return [(trial["number"], trial["params"], trial["loss"]) for trial in document["trials"]]
+    columns = ("number", "params", "state", "loss", "pruned_step", "pruned_loss")
+    return [tuple(trial[column] for column in columns) for trial in document["trials"]]

@@ -359,6 +359,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "keep_dataset",
         "kept_output",
         "last_checkpoints",
+        "last_report",
         "lease_ended",
         "manager_seconds",
         "notify",

@@ -117,6 +117,25 @@ def test_a_repeated_attempt_gets_the_verdict_of_the_first(db, connection):
     assert verdicts(connection, 2) == [(1, 1, 0.5, 0.1, 2, True)]
 
 
+@pytest.mark.parametrize(("loss", "answer"), [(0.5, "stop"), (0.05, "continue")])
+def test_an_attempt_after_a_checkpoint_gets_the_verdict_of_one_attempt(db, connection, loss, answer):
+    row = search(db, trials=2, min_resource=5, max_resource=8)
+    for earlier in (0.2, 0.1):
+        train(connection, [earlier] * 8)
+    add_iteration(db, row, 1, 1)
+    held = take(connection)
+    assert protocol.report(connection, held, [2, 4], [0.9, loss]) == "continue"
+    protocol.release(connection, held)
+    connection.execute("update ledger.trial set available_at = claimed_at where number = 2")
+    again = take(connection)
+    alone = TrialStopping(again.stopping)
+    assert protocol.report(connection, again, [6], [0.0]) == answer
+    assert alone.observe(6, 0.0)
+    assert alone.is_stopped == (answer == "stop")
+    assert verdicts(connection, 2) == [(5, 4, loss, 0.1, 2, answer == "stop")]
+    assert connection.execute("select attempt from ledger.verdict where trial = 2").fetchall() == [(1,)]
+
+
 def test_reports_that_arrive_together_are_decided_rung_by_rung(db, connection):
     row = search(db, trials=2)
     for loss in (0.2, 0.1):

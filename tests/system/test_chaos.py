@@ -9,7 +9,9 @@ import pytest
 from tests.chaos.faults import KINDS
 from tests.chaos.report import broken, table
 from tests.chaos.soak import Soaked, soak
-from tests.chaos.studies import Plan, undisturbed
+from tests.chaos.studies import Plan, Result, undisturbed
+
+CALM: list[Result] = [(0, {"x": 1.0}, "complete", 0.5, None, None), (1, {"x": 2.0}, "complete", 0.25, None, None)]
 
 
 @pytest.mark.campaign
@@ -29,18 +31,20 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
     assert f"| all | {len(kinds)} |" in table(plan, soaked, workers=8, command="pytest")
     assert len(soaked.faults) == len(kinds)
     assert sum(fault.hit for fault in soaked.faults) > len(kinds) / 2
+    assert soaked.counts["pruned"] > 0
+    assert soaked.counts["continued"] > 0
 
 
 @pytest.mark.parametrize(
     ("what", "changed"),
     [
         ("nothing", {}),
-        ("trials lost", {"counts": {"complete": 15}}),
+        ("trials lost", {"counts": {"ended": 15}}),
         ("results recorded twice", {"counts": {"doubled": 1}}),
         ("complete trials without a complete attempt", {"counts": {"without_attempt": 1}}),
-        ("complete attempts without all reports", {"counts": {"without_reports": 1}}),
-        ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.6)]}),
-        ("trials that differ from the undisturbed study", {"results": [(0, {"x": 1.0}, 0.5)]}),
+        ("complete trials without all reports", {"counts": {"without_reports": 1}}),
+        ("trials that differ from the undisturbed study", {"results": [CALM[0], (*CALM[1][:3], 0.6, None, None)]}),
+        ("trials that differ from the undisturbed study", {"results": CALM[:1]}),
         ("iterations not told", {"counts": {"untold": 1}}),
         ("failures of machines that were counted as failures of the objective", {"counts": {"failures": 1}}),
         ("complete attempts without their artifact", {"counts": {"unsaved": 1}}),
@@ -53,8 +57,7 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
     ],
 )
 def test_a_soak_that_breaks_a_promise_says_which(what, changed):
-    calm = [(0, {"x": 1.0}, 0.5), (1, {"x": 2.0}, 0.25)]
-    counts = {"trials": 16, "complete": 16, "failures": 0, "doubled": 0, "without_attempt": 0, "untold": 0}
+    counts = {"trials": 16, "ended": 16, "failures": 0, "doubled": 0, "without_attempt": 0, "untold": 0}
     counts["without_reports"] = 0
     counts |= {"unsaved": 0, "damaged": 0}
     kept = Soaked(
@@ -68,8 +71,8 @@ def test_a_soak_that_breaks_a_promise_says_which(what, changed):
         stayed=[],
         outlived=0,
         verify="",
-        results=calm,
-        undisturbed=calm,
+        results=CALM,
+        undisturbed=CALM,
     )
     plan = Plan("rugged", iterations=2, batch_size=8, seed=1, base_estimator="ET")
     found = broken(plan, replace(kept, **{name: value for name, value in changed.items() if name != "counts"}))

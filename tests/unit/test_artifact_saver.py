@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import json
+import math
 import os
 import queue
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
@@ -73,9 +75,9 @@ def run(saver: ArtifactSaver, database: Database, data: bytes = DATA, **of: Any)
 
 
 def finish(saver: ArtifactSaver, database: Database) -> None:
-    while saver.due_at == 0.0 or saver.descriptors:
-        if saver.descriptors:
-            select(saver.descriptors, [], [])
+    while saver.due_at < math.inf or saver.descriptors:
+        pause = None if saver.due_at == math.inf else max(0.0, saver.due_at - time.monotonic())
+        select(saver.descriptors, [], [], pause)
         saver.advance(database.call)
 
 

@@ -27,8 +27,9 @@ from ledger.errors import LedgerError
 from ledger.objectives import artifact_saving, checkpoint_archive
 from ledger.objectives.artifact_saving import PIECE
 from ledger.objectives.reporting import INSIDE
-from ledger.store import Content, opened
-from ledger.worker import artifact_messages
+from ledger.store import Content, StoreError, opened
+from ledger.store.folder import FolderStore
+from ledger.worker import artifact_messages, artifact_saver
 from ledger.worker.artifact_messages import (
     ArtifactPiece,
     ArtifactSender,
@@ -124,6 +125,27 @@ def test_a_missing_checkpoint_is_replaced_by_the_one_before(replies, tmp_path, c
     database = Database((7, b"last", store.url), (6, b"before", None))
     assert restore(ArtifactSaver(store.url, replies.append), database, replies) == (6, b"before")
     assert "has no file" in caplog.text
+
+
+@pytest.mark.parametrize(("failures", "step"), [(2, 7), (3, 6)])
+def test_a_store_that_fails_for_a_moment_is_read_again(replies, tmp_path, caplog, monkeypatch, failures, step):
+    monkeypatch.setattr(artifact_saver, "STORE_PAUSES", (0.0, 0.01))
+    store = opened((tmp_path / "artifacts").as_uri())
+    database = Database((7, b"last", store.url), (6, b"before", None))
+    (content, _) = database.contents
+    store.put(Content(hashlib.sha256(b"last").hexdigest(), 4, content), io.BytesIO(b"last"))
+    read = FolderStore.pieces
+    left = [None] * failures
+
+    def pieces(self: FolderStore, content: Content) -> Iterator[bytes]:
+        if left:
+            left.pop()
+            raise StoreError("the store is away")
+        return read(self, content)
+
+    monkeypatch.setattr(FolderStore, "pieces", pieces)
+    assert restore(ArtifactSaver(store.url, replies.append), database, replies)[0] == step
+    assert "reads the checkpoint again after 0.01 s, because the store is away" in caplog.text
 
 
 def test_no_store_of_the_database_is_opened(replies, tmp_path, caplog):

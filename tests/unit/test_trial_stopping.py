@@ -10,7 +10,8 @@ from ledger.study.early_stopping import TrialStopping, reports_of_call
 
 
 def stopping(*rungs: dict[str, Any], **facts: Any) -> TrialStopping:
-    known = [{"cutoff": 0.5, "compared": 4, "stops": None, **rung} for rung in rungs]
+    first = {"cutoff": 0.5, "compared": 4, "stops": None, "last_step": None, "last_loss": None}
+    known = [{**first, **rung} for rung in rungs]
     return TrialStopping({"eta": 2, "enforce": False, "audited": False, "rungs": known, **facts})
 
 
@@ -31,6 +32,20 @@ def test_a_trial_is_stopped_at_the_first_rung_with_too_high_a_loss():
     assert trial.is_stopped
     assert not trial.observe(4, 0.0)
     assert trial.is_stopped
+
+
+@pytest.mark.parametrize(("earlier", "is_stopped"), [(0.4, False), (0.6, True), (None, True)])
+def test_a_skipped_rung_takes_the_report_of_an_earlier_attempt(earlier, is_stopped):
+    trial = stopping({"step": 5, "last_step": 4, "last_loss": earlier})
+    assert trial.observe(6, 0.1)
+    assert trial.is_stopped == is_stopped
+
+
+def test_a_report_of_the_attempt_replaces_the_report_of_an_earlier_attempt():
+    trial = stopping({"step": 5, "last_step": 4, "last_loss": 0.9})
+    assert not trial.observe(0, 0.1)
+    assert trial.observe(6, 0.9)
+    assert not trial.is_stopped
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,15 @@
+-- The report of a trial from which a rung takes the loss: the last step at or below the rung, of the last attempt that
+-- has reported such a step. Without such a report, the answer has no rows.
+create or replace function ledger.last_report(study_id int, trial int, rung bigint)
+returns table (attempt int, step bigint, loss float8)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select report.attempt, report.step, report.loss
+  from ledger.report
+  where report.study_id = last_report.study_id and report.trial = last_report.trial and report.step <= last_report.rung
+  order by report.attempt desc, report.step desc
+  limit 1
+$$;
+
+comment on function ledger.last_report is
+  'The report of a trial from which a rung takes the loss. Internal.';
