@@ -27,7 +27,7 @@ test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers,
 	$(pytest) -m "container or compose or slow"
 
 campaigns: .venv/ready  ## Run the soak, the attack, and the same seed under faults for each model
-	$(bin)/pytest -m campaign
+	$(bin)/pytest -m campaign --numprocesses 2 --dist worksteal
 
 explore: .venv/ready  ## Run the property tests with more examples, which differ from run to run
 	$(pytest) -m "hypothesis and not container" --hypothesis-profile campaign

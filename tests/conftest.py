@@ -1,7 +1,7 @@
 """PostgreSQL servers for tests, and the state that each test leaves.
 
 `make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
-`make test-all` repeats the same tests on a postgres:17 container.
+`make test-all` repeats the integration tests on a postgres:17 container.
 """
 
 import gc
@@ -25,6 +25,7 @@ from tests.process_state import restored
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
+INTEGRATION = Path(__file__).parent / "integration"
 
 # No test fails because of time. `make test` tries the same examples in each run, a campaign tries others, and more.
 for profile, factor in {"ledger": 1, "campaign": 5}.items():
@@ -70,7 +71,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
-        servers = ["embedded" if GIVEN is None else "given", pytest.param("container", marks=pytest.mark.container)]
+        servers: list[Any] = ["embedded" if GIVEN is None else "given"]
+        # The other folders test processes, which send a server the statements that the integration tests send.
+        if metafunc.definition.path.is_relative_to(INTEGRATION):
+            servers.append(pytest.param("container", marks=pytest.mark.container))
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 
 

@@ -42,25 +42,24 @@ def verify(name: str, skip_contents: bool, as_json: bool, settings: Settings) ->
     other package versions or another BLAS kernel than this machine. The command lists such a proposal as not
     comparable. The study may be running.
     """
-    from ledger import content_verification
+    from ledger import content_verification, verification
     from ledger.database import studies, transfer
-    from ledger.verification import verify as verify_snapshot
 
     with connected(settings) as connection:
         snapshot = transfer.snapshot(connection, studies.get(connection, name).id)
     with _differences_shown(name, as_json):
-        report = verify_snapshot(snapshot)
-    contents = content_verification.VerifiedContents()
+        report = verification.verify(snapshot)
+    verified = content_verification.VerifiedContents()
     if not skip_contents:
         with connected(settings) as connection, _differences_shown(name, as_json):
-            contents = content_verification.verify(connection, settings, snapshot.study.id, name)
+            verified = content_verification.verify(connection, settings, snapshot.study.id, name)
     if as_json:
         counts = document.pick(report, "trials", "attempts", "iterations", "recomputed")
         not_comparable = [{"place": place, "reason": reason} for place, reason in report.not_comparable]
         versions = [document.pick(each, "number", "first_trial", "sha256") for each in report.code_versions]
         facts = {**counts, "not_comparable": not_comparable, "code_versions": versions}
-        facts["contents"] = contents.checked
-        facts["contents_elsewhere"] = [{"store": url, "contents": count} for url, count in contents.elsewhere.items()]
+        facts["contents"] = verified.checked
+        facts["contents_elsewhere"] = [{"store": url, "contents": count} for url, count in verified.elsewhere.items()]
         document.write({"study": name, "agrees": True, **facts})
         return
     click.echo(
@@ -74,9 +73,9 @@ def verify(name: str, skip_contents: bool, as_json: bool, settings: Settings) ->
         places = [place for place, _ in run]
         subject = f"{places[0]} is" if len(places) == 1 else f"{places[0]} to {places[-1]} are"
         click.echo(f"{subject} not comparable: {one_line(reason, _LONGEST)}")
-    if contents.checked:
-        click.echo(f"the contents of artifacts and checkpoints have their recorded SHA-256: {contents.checked}")
-    for url, count in contents.elsewhere.items():
+    if verified.checked:
+        click.echo(f"the contents of artifacts and checkpoints have their recorded SHA-256: {verified.checked}")
+    for url, count in verified.elsewhere.items():
         click.echo(f"not read: {count} contents in {one_line(url)}; name this store by --store")
 
 

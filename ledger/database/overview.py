@@ -9,17 +9,18 @@ the overview can contain a later state.
 from bisect import bisect
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
-from ledger.database import annotations, codes, curves, studies, trials, views
+from ledger.database import annotations, codes, curves, studies, trials, verdicts, views
 from ledger.database.curves import LearningCurve
 from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
 from ledger.database.selecting import begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.database.status import Improvement
+from ledger.database.verdicts import RungLosses
 from ledger.errors import LedgerError
 
 # Largest number of trials that the plots and the table of a report show. A browser on a phone is fast enough to draw a
@@ -184,6 +185,8 @@ class StudyOverview:
         The tags, the note and the user attributes of the study.
     curves : sequence of LearningCurve
         The learning curves of some of the trials in `shown`.
+    rung_losses : mapping
+        The losses of the trials in `observed` at the rungs of early stopping.
     """
 
     at: datetime
@@ -207,6 +210,7 @@ class StudyOverview:
     timeline: AttemptTimeline
     annotation: AnnotationRow | None = None
     curves: Sequence[LearningCurve] = ()
+    rung_losses: RungLosses = field(default_factory=dict)
 
 
 def read(connection: Connection, study: StudyRow) -> StudyOverview:
@@ -267,6 +271,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         timeline=_timeline(connection, study.id, count, progress.attempts, at),
         annotation=annotations.of_study(connection, study.id),
         curves=curves.read(connection, study.id, known),
+        rung_losses=verdicts.rung_losses(connection, now, observed),
     )
     if studies.find(connection, now.name) is None:
         raise LedgerError("the study was deleted while it was read")

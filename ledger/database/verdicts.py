@@ -1,16 +1,22 @@
 """Functions that read the cutoffs and the verdicts of early stopping."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from ledger.database import views
-from ledger.database.rows import CutoffRow, VerdictRow
+from ledger.database.rows import CutoffRow, StudyRow, VerdictRow
 from ledger.database.selecting import fetch, rows_of
 
+# The finite losses of trials at the rungs that the trials have reached: the number of a trial, and then the rung.
+RungLosses = dict[int, dict[int, float]]
+
 _cutoffs, _verdicts = views.cutoffs, views.verdicts
+# Maximum number of trials in one statement.
+_PAGE = 1_000
 _REPORTED = text(
     "select verdict.trial, verdict.rung, last.step, last.loss, last.reported_at from ledger.verdicts as verdict"
     " cross join lateral (select report.step, report.loss, report.reported_at from ledger.reports as report"
@@ -39,6 +45,33 @@ class RecordedStopping:
     cutoffs: Sequence[CutoffRow] = ()
     verdicts: Sequence[VerdictRow] = ()
     reports: Mapping[tuple[int, int], RungReport] = field(default_factory=dict)
+
+    @property
+    def rung_losses(self) -> RungLosses:
+        """The finite losses of the trials at their rungs."""
+        return _by_trial((verdict.trial, verdict.rung, verdict.loss) for verdict in self.verdicts)
+
+
+def rung_losses(connection: Connection, study: StudyRow, numbers: Collection[int]) -> RungLosses:
+    """Return the finite losses of some trials at their rungs. Without early stopping, the function reads nothing."""
+    found: RungLosses = {}
+    if "stopping" not in study.spec:
+        return found
+    of_study = select(_verdicts.c.trial, _verdicts.c.rung, _verdicts.c.loss).where(_verdicts.c.study_id == study.id)
+    ordered = sorted(numbers)
+    for first in range(0, len(ordered), _PAGE):
+        with connection.begin():
+            rows = connection.execute(of_study.where(_verdicts.c.trial.in_(ordered[first : first + _PAGE]))).all()
+        found |= _by_trial(rows)
+    return found
+
+
+def _by_trial(rows: Iterable[Any]) -> RungLosses:
+    found: RungLosses = {}
+    for trial, rung, loss in rows:
+        if loss is not None:
+            found.setdefault(trial, {})[rung] = loss
+    return found
 
 
 def read(connection: Connection, study_id: int) -> RecordedStopping:

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ledger.database import managing, studies
+from ledger.database import managing, studies, verdicts
 from ledger.database import trials as recorded_trials
-from ledger.database.rows import IterationRow, TrialRow
+from ledger.database.rows import IterationRow, StudyRow, TrialRow
+from ledger.database.verdicts import RungLosses
 
 
 class StudyHistory:
@@ -24,8 +25,8 @@ class StudyHistory:
     ----------
     connection : Connection
         The manager's connection to the ledger.
-    study_id : int
-        The id of the study in the ledger.
+    study : StudyRow
+        The study.
 
     Attributes
     ----------
@@ -47,13 +48,15 @@ class StudyHistory:
         of these trials that have failed.
     best_loss : float or None
         The smallest loss of all trials.
+    rung_losses : dict
+        The losses of the ended trials at the rungs of early stopping.
     is_proven : bool
         Whether a worker has completed a trial of this study, or has trained a trial until the rule of early stopping
         ended the trial. If only imported trials are complete, `is_proven` is False.
     """
 
-    def __init__(self, connection: Connection, study_id: int) -> None:
-        self._connection, self._study_id = connection, study_id
+    def __init__(self, connection: Connection, study: StudyRow) -> None:
+        self._connection, self._study = connection, study
         self.trials: list[TrialRow] = []
         self.open: set[int] = set()
         self.rounds: dict[int, int] = {}
@@ -62,14 +65,15 @@ class StudyHistory:
         self.seen: list[int] = []
         self.counted = self.counted_ended = self.counted_failed = 0
         self.best_loss: float | None = None
+        self.rung_losses: RungLosses = {}
         self.is_proven = False
         self._surrogates: dict[int, Mapping[str, Any]] = {}
-        for iteration in studies.iterations(connection, study_id):
+        for iteration in studies.iterations(connection, study.id):
             self._note(iteration)
             self.recorded += iteration.seen or ()
             if iteration.surrogate is not None:
                 self._surrogates[iteration.number] = iteration.surrogate
-        self._add(recorded_trials.all_of(connection, study_id), set(self.recorded))
+        self._add(recorded_trials.all_of(connection, study.id), set(self.recorded))
 
     @property
     def next_iteration(self) -> int:
@@ -100,11 +104,11 @@ class StudyHistory:
 
         Return whether the method has read any trial.
         """
-        rows = managing.news(self._connection, self._study_id, self.open, len(self.trials))
+        rows = managing.news(self._connection, self._study.id, self.open, len(self.trials))
         if any(row.iteration not in self.rounds for row in rows):
             # A user's command may have added an iteration. If an import of trials creates an iteration, the column
             # `told_at` of the iteration already has a value.
-            for iteration in studies.iterations(self._connection, self._study_id, first=self.next_iteration):
+            for iteration in studies.iterations(self._connection, self._study.id, first=self.next_iteration):
                 self._note(iteration)
         self._add(rows, set())
         return bool(rows)
@@ -140,6 +144,9 @@ class StudyHistory:
 
     def _add(self, rows: list[TrialRow], recorded: set[int]) -> None:
         ended = []
+        self.rung_losses |= verdicts.rung_losses(
+            self._connection, self._study, [row.number for row in rows if not row.is_open]
+        )
         for row in rows:
             if row.number < len(self.trials):
                 self.trials[row.number] = row

@@ -144,7 +144,7 @@ class StudyManager:
         return row
 
     def _run(self, *, another_round: bool) -> StudyRow:
-        self._history = StudyHistory(self._connection, self._row.id)
+        self._history = StudyHistory(self._connection, self._row)
         policy = self._policy(another_round=another_round)
         pause = SHORTEST_POLL
         while True:
@@ -269,7 +269,8 @@ class StudyManager:
         history, budget = self._history, now.budget
         number, round = request.iteration, request.round
         seen = None if request.seen is None else [*history.recorded, *request.seen]
-        given = proposal_input(history.trials, number, round, history.surrogate_before(number), seen)
+        surrogate = history.surrogate_before(number)
+        given = proposal_input(history.trials, number, round, surrogate, seen, history.rung_losses)
         proposal = propose(self._study, number, round, request.size, given)
         if not proposal.points:
             end = policy.used_up(request)

@@ -1,6 +1,7 @@
 """The observations of a study, and the input of the function `propose`."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -94,6 +95,7 @@ def proposal_input(
     round: int,
     surrogate: Mapping[str, Any] | None,
     seen: Sequence[int] | None = None,
+    rung_losses: Mapping[int, Mapping[int, float]] | None = None,
 ) -> ProposalInput:
     """Return the `ProposalInput` from which `propose` computes the points of one round of an iteration.
 
@@ -106,11 +108,11 @@ def proposal_input(
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
 
-    A pruned trial has no final loss. Its observation has the loss at which the rule of early stopping ended the trial,
-    because this loss says more than a failure. The final loss of a pruned trial would probably be lower than the
-    recorded loss, but higher than the losses of the trials that the rule let go on. A pruned trial is never the best
-    observation: if the recorded loss is lower than all losses of complete trials, the observation has the lowest loss
-    of a complete trial. If the loss at the end was NaN, the observation is that of a failed trial.
+    A pruned trial has no final loss. Its observation has an estimate: the loss at the rung that stopped the trial,
+    minus the median of what the complete trials gained after this rung. The page docs/stopping.md compares four such
+    estimates. A pruned trial is never the best observation: if the estimate is lower than all losses of
+    complete trials, the observation has the lowest loss of a complete trial. If the loss at the rung was NaN, the
+    observation is that of a failed trial.
 
     Parameters
     ----------
@@ -123,6 +125,9 @@ def proposal_input(
     seen : sequence of int, optional
         In steady mode, the numbers of the ended trials. The numbers have the order in which the manager noticed the
         ends of the trials.
+    rung_losses : mapping, optional
+        For a study with early stopping, the losses of the ended trials at the rungs: a mapping from the number of a
+        trial to a mapping from the step of a rung to the loss. The function ignores trials that are not observed.
 
     Returns
     -------
@@ -145,10 +150,10 @@ def proposal_input(
     retried = {trial.retry_of for trial in ended}
     counted = [trial for trial in ended if trial.number not in retried]
     numbers = set() if seen is None else set(seen)
-    best = min((trial.loss for trial in counted if trial.loss is not None), default=-math.inf)
+    estimates = _estimates(counted, rung_losses or {})
     return ProposalInput(
         observations=[
-            Observation(trial.params, _told_loss(trial, best), trial.seconds)
+            Observation(trial.params, estimates.get(trial.number, trial.loss), trial.seconds)
             for trial in counted
             if trial.state != "cancelled"
         ],
@@ -161,8 +166,25 @@ def proposal_input(
     )
 
 
-def _told_loss(trial: TrialLike, best: float) -> float | None:
-    """Return the loss of a trial's observation. `best` is the lowest loss of a complete trial."""
-    if trial.state != "pruned" or trial.pruned_loss is None:
-        return trial.loss
-    return max(trial.pruned_loss, best)
+def _estimates(trials: Sequence[TrialLike], rung_losses: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """Return an estimate of the final loss of each pruned trial with a finite loss, by the number of the trial."""
+    pruned = {
+        trial.number: trial.pruned_loss for trial in trials if trial.state == "pruned" and trial.pruned_loss is not None
+    }
+    if not pruned:
+        return {}
+    complete = {trial.number: trial.loss for trial in trials if trial.loss is not None}
+    best = min(complete.values(), default=-math.inf)
+    gains: dict[int, list[float]] = {}
+    for number, final in complete.items():
+        for rung, loss in rung_losses.get(number, {}).items():
+            gains.setdefault(rung, []).append(loss - final)
+    medians = {rung: statistics.median(gained) for rung, gained in gains.items()}
+    estimates = {}
+    for number, last in pruned.items():
+        # A trial reaches no rung after the rung that stops the trial.
+        rung = max(rung_losses.get(number, ()), default=-1)
+        estimate = last - medians.get(rung, 0.0)
+        # The difference of two very large losses is infinite.
+        estimates[number] = max(estimate if math.isfinite(estimate) else last, best)
+    return estimates

@@ -56,7 +56,9 @@ class ReportContent:
         if recorded is None or self.best is None or self.is_extreme:
             return None
         following = self.ledger.next_iteration
-        return Surrogate(self.study, proposal_input(self.ledger.observed, following, 0, recorded), following)
+        trials, rung_losses = self.ledger.observed, self.ledger.rung_losses
+        given = proposal_input(trials, following, 0, recorded, rung_losses=rung_losses)
+        return Surrogate(self.study, given, following)
 
     @cached_property
     def dependences(self) -> dict[str, PartialDependence]:

@@ -43,6 +43,35 @@ def test_a_pruned_trial_has_the_loss_that_stopped_it_and_is_never_the_best():
     assert seen(trial(1, 0), without, iteration=1) == ([(1, 1.0), (2, None)], [])
 
 
+def test_a_pruned_trial_is_expected_to_gain_as_much_as_the_median_complete_trial():
+    trials = [trial(1, 0), trial(2, 0), trial(3, 0), trial(9, 0, "pruned"), trial(8, 0, "pruned"), trial(4, 0)]
+    rung_losses = {
+        1: {1: 5.0, 3: 3.0},
+        2: {1: 5.0, 3: 4.0},
+        3: {1: 5.0},
+        9: {1: 9.0},
+        8: {1: 9.0, 3: 8.0},
+        4: {1: 99.0},
+    }
+    given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses)
+    assert [one.loss for one in given.observations] == [1.0, 2.0, 3.0, 9.0 - 3.5, 8.0 - 2.0, 4.0]
+    without = proposal_input(trials, 1, 0, None, rung_losses={9: {1: 9.0}})
+    assert without.observations[3].loss == 9.0
+
+
+def test_a_trial_that_is_not_observed_says_nothing_about_the_gain():
+    trials = [trial(1, 0), trial(9, 0, "pruned"), trial(3, 1)]
+    given = proposal_input(trials, 1, 0, None, rung_losses={1: {1: 2.0}, 9: {1: 9.0}, 3: {1: 99.0}})
+    assert [one.loss for one in given.observations] == [1.0, 8.0]
+
+
+def test_the_estimate_of_a_pruned_trial_is_finite():
+    trials = [trial(1, 0), trial(2, 0, "pruned"), trial(3, 0)]
+    trials[0].loss, trials[1].pruned_loss, trials[2].loss = 1e308, 1.5e308, -1e308
+    for rung_losses in ({1: {1: -1e308}, 2: {1: 1.5e308}}, {1: {1: -1e308}, 3: {1: 1e308}, 2: {1: 1.5e308}}):
+        assert proposal_input(trials, 1, 0, None, rung_losses=rung_losses).observations[1].loss == 1.5e308
+
+
 def test_a_cancelled_trial_is_excluded():
     assert seen(trial(0, 0), trial(1, 0, "cancelled"), iteration=1) == ([(0, 0.0)], [1])
 

@@ -1,24 +1,20 @@
-"""Verification of a study. The verification compares the study's records with each other, and recomputes the
-proposals.
-"""
+"""Verification of records: the rows of a study must agree with each other."""
 
 import hashlib
 import math
 from bisect import bisect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, groupby, pairwise
 from typing import Any
 
-from ledger import verdict_verification
-from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, CodeVersionRow, IterationRow, TrialRow
+from ledger.database.rows import OPEN_STATES, TRIAL_STATES, AttemptRow, IterationRow, TrialRow
 from ledger.database.transfer import StudySnapshot
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import UsageError
 from ledger.objectives.fingerprint import digest_parts
-from ledger.proposals import environment, mean_loss, proposal_input, propose
-from ledger.study.choices import as_json
+from ledger.proposals import mean_loss
 from ledger.study.spec import StudySpec
 from ledger.text import show
+from ledger.verification import verdicts
 
 # Each key of _TOTALS is the name of a total. Each value of _TOTALS is a function that returns the amount that one trial
 # adds to the total.
@@ -35,60 +31,6 @@ _TOTALS: Mapping[str, Callable[[TrialRow, IterationRow], int]] = {
 }
 
 
-@dataclass(frozen=True)
-class VerificationResult:
-    """The result of the command `ledger verify` for a study with consistent records.
-
-    Attributes
-    ----------
-    trials, attempts, iterations : int
-        The counts of the verified trials, attempts and iterations.
-    recomputed : int
-        The number of proposals that `verify` has recomputed. The recomputed points equal the recorded points. Each
-        proposal belongs to one round of an iteration.
-    not_comparable : list of tuple of str
-        The proposals that `verify` did not recompute, because their recorded environment differs from the environment
-        of this process. The first item of a tuple is a text that names the iteration and the round of a proposal. The
-        second item describes the differences between the two environments.
-    code_versions : sequence of CodeVersionRow
-        The recorded versions of the objective's code.
-    """
-
-    trials: int
-    attempts: int
-    iterations: int
-    recomputed: int
-    not_comparable: list[tuple[str, str]]
-    code_versions: Sequence[CodeVersionRow]
-
-
-def verify(ledger: StudySnapshot) -> VerificationResult:
-    """Verify the records of a study, and recompute the study's proposals.
-
-    The function recomputes a proposal only if its recorded environment equals the environment of this process.
-
-    Raises
-    ------
-    LedgerError
-        The records contradict each other, a recomputed proposal differs from the recorded proposal, or this version of
-        the program cannot read the study's spec. The error message names the first difference, and the trial or
-        iteration that contains the difference.
-    """
-    study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
-    proposals = list(_proposals(ledger))
-    for difference in chain(disagreements(ledger, study), _recomputed(ledger, study, proposals)):
-        raise LedgerError(f"study {ledger.study.name}, {difference}")
-    other = [(proposal.place, proposal.elsewhere) for proposal in proposals if proposal.elsewhere is not None]
-    return VerificationResult(
-        trials=len(ledger.trials),
-        attempts=len(ledger.attempts),
-        iterations=len(ledger.iterations),
-        recomputed=len(proposals) - len(other),
-        not_comparable=other,
-        code_versions=ledger.code_versions,
-    )
-
-
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     """Yield the contradictions between a study's records. Each yielded text describes one contradiction, and names the
     trial or the iteration that contains the contradiction.
@@ -98,7 +40,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     # `_facts` uses the numbers of iterations and trials as list indices. Therefore `_numbers` checks the numbers of
     # iterations and trials first.
     yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
-    yield from verdict_verification.disagreements(ledger, study)
+    yield from verdicts.disagreements(ledger, study)
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:
@@ -497,104 +439,3 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
     spent = sum(trial.source == "proposed" and trial.state != "failed" for trial in ledger.trials)
     if spent > row.budget:
         yield f"the budget is {row.budget} trials, but the study has {spent} proposed trials that did not fail"
-
-
-@dataclass(frozen=True)
-class _RecordedProposal:
-    """A recorded proposal of the optimizer, for one round of an iteration.
-
-    The attribute `before` is the most recent surrogate that the ledger recorded for an earlier iteration. In steady
-    mode, `seen` contains the numbers of the trials that had ended before the proposal. `elsewhere` describes the
-    differences between the recorded environment and the environment of this process. `elsewhere` is None if the
-    recorded environment equals the environment of this process.
-    """
-
-    place: str
-    iteration: IterationRow
-    round: int
-    trials: Sequence[TrialRow]
-    before: Mapping[str, Any] | None
-    seen: Sequence[int] | None
-    elsewhere: str | None
-
-
-def _proposals(ledger: StudySnapshot) -> Iterator[_RecordedProposal]:
-    here = environment()
-    proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
-    rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
-    # The ledger records the environment only for the last round of an iteration. The verification recomputes an earlier
-    # round only if two recorded environments equal the environment of this process: the last environment before the
-    # round, and the first environment after the round.
-    before: Mapping[str, Any] = ledger.study.versions
-    surrogate = None
-    seen: list[int] = []
-    for iteration in ledger.iterations:
-        seen += iteration.seen or ()
-        for number in range(iteration.round + 1):
-            if trials := rounds.get((iteration.number, number)):
-                is_last = number == iteration.round
-                elsewhere = _unlike(iteration.environment, here)
-                if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
-                    elsewhere = (
-                        "this round has no recorded environment, and the previous recorded environment differs from"
-                        f" the environment of this process: {unlike}"
-                    )
-                place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
-                order = None if iteration.seen is None else tuple(seen)
-                yield _RecordedProposal(place, iteration, number, trials, surrogate, order, elsewhere)
-        before = iteration.environment or before
-        surrogate = iteration.surrogate or surrogate
-
-
-def _recomputed(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[_RecordedProposal]) -> Iterator[str]:
-    """Yield the differences between the recorded proposals and the recomputed proposals."""
-    for proposal in proposals:
-        if proposal.elsewhere is not None:
-            continue
-        number, round = proposal.iteration.number, proposal.round
-        given = proposal_input(ledger.trials, number, round, proposal.before, proposal.seen)
-        computed = propose(study, number, round, len(proposal.trials), given)
-        if len(computed.points) != len(proposal.trials):
-            yield (
-                f"{proposal.place}: {len(proposal.trials)} points are recorded, but {len(computed.points)} points"
-                " were recomputed"
-            )
-        for trial, point in zip(proposal.trials, computed.points, strict=False):
-            for name in dict.fromkeys([*point, *trial.params]):
-                recorded, follows = trial.params.get(name), as_json(point.get(name))
-                if recorded != follows:
-                    yield (
-                        f"trial {trial.number} ({proposal.place}): the recorded value of {name} is {show(recorded)},"
-                        f" but the recomputed value is {show(follows)}"
-                    )
-        # For each iteration, the ledger records only the surrogate of the last round.
-        if round == proposal.iteration.round:
-            yield from _surrogate(proposal.place, proposal.iteration.surrogate or {}, computed.surrogate or {})
-
-
-def _surrogate(place: str, recorded: Mapping[str, Any], computed: Mapping[str, Any]) -> Iterator[str]:
-    for name in dict.fromkeys([*computed, *recorded]):
-        if recorded.get(name) != computed.get(name):
-            yield (
-                f"{place}: the surrogate's recorded {name} is {show(recorded.get(name))}, but the recomputed {name}"
-                f" is {show(computed.get(name))}"
-            )
-
-
-def _unlike(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Return the differences between a recorded environment and this process's environment.
-
-    Return None if the environments are equal.
-    """
-    differences = [
-        f"{name} {_plain(recorded.get(name))} recorded, {_plain(here.get(name))} here"
-        for name in dict.fromkeys([*here, *recorded])
-        if recorded.get(name) != here.get(name)
-    ]
-    return "; ".join(differences) or None
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return " and ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,6 @@
+"""Verification of a study: its records, the verdicts of early stopping, and the proposals."""
+
+from ledger.verification.records import disagreements
+from ledger.verification.snapshot import VerificationResult, verify
+
+__all__ = ["VerificationResult", "disagreements", "verify"]
