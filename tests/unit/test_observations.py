@@ -43,7 +43,7 @@ def test_a_pruned_trial_has_the_loss_that_stopped_it_and_is_never_the_best():
     assert seen(trial(1, 0), without, iteration=1) == ([(1, 1.0), (2, None)], [])
 
 
-def test_a_pruned_trial_is_expected_to_gain_as_much_as_the_median_complete_trial():
+def test_a_pruned_trial_is_told_with_the_median_gain_of_complete_trials():
     trials = [trial(1, 0), trial(2, 0), trial(3, 0), trial(9, 0, "pruned"), trial(8, 0, "pruned"), trial(4, 0)]
     rung_losses = {
         1: {1: 5.0, 3: 3.0},
