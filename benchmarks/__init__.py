@@ -1,4 +1,4 @@
-"""Benchmarks against other tools: `make bench` for speed, `make bench-quality` for the quality of searches."""
+"""Benchmarks against other tools: speed, the quality of searches, and early stopping."""
 
 import os
 

@@ -1,8 +1,8 @@
 """`python -m benchmarks [SECTION ...]`: measure, and write benchmarks/RESULTS.md.
 
 A section is a module of this package with a function `run() -> str`. The function returns Markdown that begins with a
-heading of the second level. Its text is stored in benchmarks/results/, so sections can run one at a time. The section
-`quality` is written by `make bench-quality`.
+heading of the second level. Its text is stored in benchmarks/results/, so sections can run one at a time. `make
+bench-quality` and `make bench-stopping` write the sections of `ELSEWHERE`.
 """
 
 import argparse
@@ -17,7 +17,9 @@ import benchmarks
 from benchmarks import report
 
 # These sections come first; the others follow in the order of their names.
-FIRST = ("proposals", "resume", "quality", "turnaround", "utilisation")
+FIRST = ("proposals", "resume", "quality", "stopping", "turnaround", "utilisation")
+# These sections take hours, and have their own commands.
+ELSEWHERE = ("quality", "stopping")
 
 
 def sections() -> dict[str, ModuleType]:
@@ -29,7 +31,7 @@ def sections() -> dict[str, ModuleType]:
 
 def assemble() -> None:
     """Write RESULTS.md from the stored texts of all sections."""
-    report.assemble(_in_order({*sections(), "quality"}))
+    report.assemble(_in_order({*sections(), *ELSEWHERE}))
 
 
 def _in_order(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import __main__ as sections
-from benchmarks import report
+from benchmarks import records, report
 from benchmarks.quality import analysis, methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 from ledger.objectives import MODELS
@@ -36,10 +36,10 @@ def main() -> None:
     left = runs.missing(asked.output, wanted)
     print(f"{len(wanted) - len(left)} of {len(wanted)} searches are complete; running {len(left)}", flush=True)
     try:
-        wrong = runs.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
+        wrong = records.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command to continue")
-    text = analysis.markdown(runs.read(asked.output))
+    text = analysis.markdown(records.read(asked.output))
     if asked.output == FILE:
         report.keep("quality", text, "make bench-quality")
         sections.assemble()

@@ -1,7 +1,5 @@
 """The search methods: each returns batches of parameters and is told their losses."""
 
-import ast
-import hashlib
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks import report
+from benchmarks.records import fingerprint
 from ledger.study.dimensions import Dimension
 
 Params = dict[str, Any]
@@ -126,8 +125,7 @@ def _fingerprint() -> str:
     import ledger.optimizer
 
     folder = Path(str(ledger.optimizer.__file__)).parent
-    code = "".join(ast.dump(ast.parse(file.read_text())) for file in sorted(folder.glob("*.py")))
-    return f"optimizer {hashlib.sha256(code.encode()).hexdigest()[:12]}"
+    return f"optimizer {fingerprint(sorted(folder.glob('*.py')))}"
 
 
 def _params(dimensions: Sequence[Dimension], point: Sequence[Any]) -> Params:

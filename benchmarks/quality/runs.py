@@ -1,19 +1,17 @@
 """Runs of the searches: each adds a line of JSON to a file, and is not repeated."""
 
-import json
-import signal
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
+from benchmarks import records, report
 from benchmarks.quality import methods, models
 from benchmarks.quality.functions import FUNCTIONS
+from benchmarks.records import Record
 from ledger.study.dimensions import Dimension
 from ledger.study.spec import initial_points
 
@@ -23,8 +21,6 @@ BATCH = 4
 FUNCTION_SEEDS, MODEL_SEEDS = 20, 5
 # More seeds of ours and skopt for functions whose results vary much; fewer would not decide the test.
 MORE_SEEDS = {(name, method): 60 for name in ("rastrigin", "ridge", "ackley") for method in ("ours", "skopt")}
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,30 +38,18 @@ class Task:
         """The values that identify a line of this search by this version of the method."""
         return (self.function, self.seed, self.method, methods.version(self.method), self.evaluations, self.batch)
 
+    def __str__(self) -> str:
+        return f"{self.function}, seed {self.seed}, {self.method}"
+
+    def run(self) -> Record:
+        return run(self)
+
+    def summary(self, record: Record) -> str:
+        return f"loss {record['loss']:.6g} in {record['seconds']:.1f} s"
+
 
 def key(record: Record) -> tuple[object, ...]:
     return tuple(record[name] for name in ("function", "seed", "method", "version", "evaluations", "batch"))
-
-
-def read(file: Path) -> list[Record]:
-    """Return the lines of a file, which may not exist. An incomplete line of a killed run is ignored."""
-    found = []
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
-
-
-def append(file: Path, record: Record) -> None:
-    """Add a line. If a killed run left an incomplete line, begin a new one first."""
-    with file.open("a+b") as lines:
-        if lines.tell():
-            lines.seek(-1, 2)
-            if lines.read(1) != b"\n":
-                lines.write(b"\n")
-        lines.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
 
 def tasks(
@@ -93,31 +77,7 @@ def tasks(
 
 def missing(file: Path, wanted: Sequence[Task]) -> list[Task]:
     """Return the tasks without a line in the file."""
-    there = {key(record) for record in read(file)}
-    return [task for task in wanted if task.key not in there]
-
-
-def run_all(file: Path, wanted: Sequence[Task], jobs: int, say: Callable[[str], None]) -> list[str]:
-    """Run searches and append their lines. Returns the errors of the searches that raised."""
-    wrong = []
-    # only the parent handles Ctrl-C
-    with get_context("spawn").Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        for number, (task, record) in enumerate(pool.imap_unordered(_attempt, wanted), 1):
-            where = f"{number} of {len(wanted)}: {task.function}, seed {task.seed}, {task.method}"
-            if isinstance(record, str):
-                wrong.append(f"{task.function}, seed {task.seed}, {task.method}: {record}")
-                say(f"{where}: {record}")
-                continue
-            append(file, record)
-            say(f"{where}: loss {record['loss']:.6g} in {record['seconds']:.1f} s")
-    return wrong
-
-
-def _attempt(task: Task) -> tuple[Task, Record | str]:
-    try:
-        return task, run(task)
-    except Exception as error:  # any tool may raise; the other searches continue
-        return task, f"{type(error).__name__}: {error}"
+    return records.missing(file, wanted, key)
 
 
 def run(task: Task) -> Record:

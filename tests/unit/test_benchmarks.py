@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from benchmarks import growth, report
+from benchmarks import growth, records, report
 from benchmarks.quality import analysis, methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 from ledger.study.dimensions import Categorical, Integer, Real
@@ -171,8 +171,8 @@ def test_an_interrupted_run_does_only_what_is_missing(tmp_path):
     wanted = runs.tasks(["branin", "stairs"], ["random"], seeds=2, evaluations=8)
     assert len(wanted) == 4
     assert runs.missing(file, wanted) == wanted
-    runs.append(file, runs.run(wanted[0]))
-    runs.append(file, runs.run(wanted[2]))
+    records.append(file, runs.run(wanted[0]))
+    records.append(file, runs.run(wanted[2]))
     assert runs.missing(file, wanted) == [wanted[1], wanted[3]]
 
 
@@ -183,17 +183,17 @@ def test_half_a_line_left_by_a_kill_is_run_again_and_spoils_no_other(tmp_path):
     file.write_text(whole[: len(whole) // 2])
     assert runs.missing(file, wanted) == wanted
     for task in wanted:
-        runs.append(file, runs.run(task))
+        records.append(file, runs.run(task))
     assert runs.missing(file, wanted) == []
-    assert len(runs.read(file)) == 2
+    assert len(records.read(file)) == 2
 
 
 def test_a_line_of_another_version_or_size_is_not_of_this_search(tmp_path):
     file = tmp_path / "quality.jsonl"
     (task,) = runs.tasks(["branin"], ["random"], seeds=1, evaluations=8)
     found = runs.run(task)
-    runs.append(file, found | {"version": "another"})
-    runs.append(file, found | {"evaluations": 60})
+    records.append(file, found | {"version": "another"})
+    records.append(file, found | {"evaluations": 60})
     assert runs.missing(file, [task]) == [task]
 
 

@@ -1,0 +1,182 @@
+"""Tables of the searches: regrets after equal numbers of epochs, false stops, and verdicts that changed.
+
+The regret of a search is the lowest loss of its complete trials minus the lowest known loss of the task, in units of
+the difference between the median of random points and the lowest known loss. The lowest known loss is that of all
+random points and of all trials of all contestants. A regret is at most 1, the regret of a search without a complete
+trial.
+"""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks import report
+from benchmarks.stopping import runs
+from benchmarks.stopping.contestants import AUDIT, CONTESTANTS, ETA, LESSON, MEASURED, MIN_RESOURCE
+
+Record = Mapping[str, Any]
+# (workers, contestant) -> (task, seed) -> the mean regret of both draws at each mark
+Regrets = dict[tuple[int, str], dict[tuple[str, int], list[float]]]
+# Whether ours is at or below a peer is judged at these marks: a quarter of the epochs, and all of them.
+JUDGED = (runs.SHARES.index(0.25), len(runs.SHARES) - 1)
+
+
+def last_lines(records: Sequence[Record]) -> list[Record]:
+    """Return the last line of each search, for any version, of the number of trainings that the last line has."""
+    if not records:
+        return []
+    kept = {
+        (one["task"], one["seed"], one["contestant"], one["workers"]): one
+        for one in records
+        if one["trainings"] == records[-1]["trainings"]
+    }
+    return list(kept.values())
+
+
+def regrets(records: Sequence[Record]) -> Regrets:
+    """Return the regrets of the searches."""
+    lowest: dict[str, float] = defaultdict(lambda: math.inf)
+    for one in records:
+        lowest[one["task"]] = min(lowest[one["task"]], one["lowest"])
+    found: Regrets = defaultdict(dict)
+    for one in records:
+        best = lowest[one["task"]]
+        scale = one["median"] - best
+        draws = [
+            [1.0 if loss is None else min(1.0, (loss - best) / scale) for loss in losses] for losses in one["losses"]
+        ]
+        means = [statistics.fmean(values) for values in zip(*draws, strict=True)]
+        found[one["workers"], one["contestant"]][one["task"], one["seed"]] = means
+    return found
+
+
+def difference(
+    ours: Mapping[tuple[str, int], Sequence[float]], peer: Mapping[tuple[str, int], Sequence[float]], mark: int
+) -> tuple[float, float] | None:
+    """Return the mean of ours minus a peer over the common searches, and its standard error over the tasks.
+
+    Searches of the same task are not independent, so the error is that of the tasks' means. Returns None for fewer than
+    two common tasks.
+    """
+    by_task: dict[str, list[float]] = defaultdict(list)
+    for one in ours:
+        if one in peer:
+            by_task[one[0]].append(ours[one][mark] - peer[one][mark])
+    if len(by_task) < 2:
+        return None
+    means = [statistics.fmean(values) for values in by_task.values()]
+    return statistics.fmean(means), statistics.stdev(means) / math.sqrt(len(means))
+
+
+def markdown(records: Sequence[Record]) -> str:
+    """Return the section of the report for the existing records."""
+    if not records:
+        return "## Early stopping\n\nNot measured yet. Run `make bench-stopping`.\n"
+    records = last_lines(records)
+    found = regrets(records)
+    trainings = records[-1]["trainings"]
+    tasks, seeds = {one["task"] for one in records}, {one["seed"] for one in records}
+    parts = [
+        f"## Early stopping in {trainings} trainings\n\n"
+        f"Each search trains as many epochs as {trainings} whole trainings have, on {len(tasks)} tasks of learning"
+        f" curves with up to {len(seeds)} seeds. The time is simulated. The workers have different speeds, and each"
+        " search runs twice, with two draws of these speeds. The first columns contain the mean regret after a number"
+        " of epochs, in whole trainings. A random point has the median regret 1, and the file"
+        " benchmarks/stopping/analysis.py defines the regret. A false stop is a stop of a trial that would have been"
+        ' among the best tenth. If stops were random, 10% would be false. The column "best lost" counts the searches'
+        " that stopped the trial with the lowest final loss. A verdict has changed if the trial with the same number"
+        " was stopped in only one of both runs, or after another epoch. The time is the simulated time of the search,"
+        " in units of the time of `ours-steady`.\n\n"
+        f"Each halving rule lets the best 1/{ETA} of the trials go on after epoch {MIN_RESOURCE} and its multiples by"
+        f" {ETA}. Each median rule decides after every {MIN_RESOURCE} epochs. Ours never stops {AUDIT:.0%} of the"
+        f' trials. Of a pruned trial, the surrogate of ours learns the loss "{LESSON}" (benchmarks/stopping/ours.py).'
+        ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'
+        f" trials. Versions: {_versions(records)}.{_not_measured()} The searches ran from"
+        f" {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n"
+    ]
+    for workers in sorted({one["workers"] for one in records}):
+        lines = [one for one in records if one["workers"] == workers]
+        parts.append(f"### {workers} workers\n\n{_table(lines, found, trainings)}\n{_peers(found, workers, trainings)}")
+    return "\n".join(parts)
+
+
+def _versions(records: Sequence[Record]) -> str:
+    return "; ".join(sorted({one["version"] for one in records}))
+
+
+def _not_measured() -> str:
+    found = [f"{name} ({why})" for name in MEASURED if (why := CONTESTANTS[name].why_not)]
+    return f" Not measured: {', '.join(found)}." if found else ""
+
+
+def _order(names: Iterable[str]) -> list[str]:
+    wanted = set(names)
+    return [name for name in CONTESTANTS if name in wanted]
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{part / whole:.1%}" if whole else "–"
+
+
+def _table(records: Sequence[Record], found: Regrets, trainings: int) -> str:
+    by_name: dict[str, list[Record]] = defaultdict(list)
+    for one in records:
+        by_name[one["contestant"]].append(one)
+    steady = {
+        (one["task"], one["seed"]): statistics.fmean(one["seconds"][draw][-1] for draw in (0, 1))
+        for one in by_name.get("ours-steady", ())
+    }
+    rows = []
+    for name in _order(by_name):
+        lines = by_name[name]
+        at_marks = zip(*found[lines[0]["workers"], name].values(), strict=True)
+        stopped = sum(sum(one["stopped"]) for one in lines)
+        times = [
+            statistics.fmean(one["seconds"][draw][-1] for draw in (0, 1)) / steady[one["task"], one["seed"]]
+            for one in lines
+            if (one["task"], one["seed"]) in steady
+        ]
+        compared = sum(one["compared"] for one in lines)
+        rows.append(
+            [
+                *(name, str(len(lines))),
+                *(f"{statistics.fmean(values):.4f}" for values in at_marks),
+                f"{statistics.fmean(count for one in lines for count in one['trials']):.0f}",
+                _share(stopped, sum(sum(one["trials"]) for one in lines)),
+                _share(sum(sum(one["false_stops"]) for one in lines), stopped),
+                _share(sum(sum(one["best_is_stopped"]) for one in lines), 2 * len(lines)),
+                f"{sum(one['changed_verdicts'] for one in lines):,} of {compared:,}",
+                _share(sum(one["changed_points"] for one in lines), compared),
+                f"{statistics.fmean(times):.2f}" if times else "–",
+                report.number(statistics.median(one["computing"] / 2 for one in lines)),
+            ]
+        )
+    header = [
+        *("contestant", "searches", *(f"{trainings * share:g}" for share in runs.SHARES)),
+        *("trials", "stopped", "false stops", "best lost", "changed verdicts", "other points", "time", "computing, s"),
+    ]
+    return report.table(header, rows)
+
+
+def _peers(found: Regrets, workers: int, trainings: int) -> str:
+    """Return a table of each halving search of ours minus each search of the other tools."""
+    mine = _order(name for count, name in found if count == workers and name.startswith("ours") and "halving" in name)
+    peers = _order(name for count, name in found if count == workers and not name.startswith(("ours", "random")))
+    rows = []
+    for peer in peers:
+        row = [peer]
+        for name in mine:
+            for mark in JUDGED:
+                one = difference(found[workers, name], found[workers, peer], mark)
+                row.append("–" if one is None else f"{one[0]:+.4f} ± {one[1]:.4f}")
+        rows.append(row)
+    if not rows or not mine:
+        return ""
+    header = [
+        "regret minus that of",
+        *(f"{name}, {trainings * runs.SHARES[mark]:g}" for name in mine for mark in JUDGED),
+    ]
+    note = "A negative difference means that ours is better. The ± is the standard error over the tasks.\n\n"
+    return note + report.table(header, rows)

@@ -1,0 +1,159 @@
+"""The contestants: searches of the ledger and of other tools, with and without rules of early stopping."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import ledger.optimizer
+import ledger.proposals
+from benchmarks import report
+from benchmarks.records import fingerprint
+from benchmarks.stopping import ours
+from benchmarks.stopping.peers import OptunaSearch, SmacSearch, SyneTuneSearch
+from benchmarks.stopping.simulator import Curves, Search
+from ledger.study import early_stopping
+from ledger.study.early_stopping import RULES, EarlyStopping, Rule
+
+# All halving rules let the best third go on, from this epoch on. All median rules decide after every second epoch.
+ETA = 3
+MIN_RESOURCE = 2
+# The share of the trials that ours never stops, which is the default of a study.
+AUDIT = EarlyStopping().audit
+# The key of `ours.LESSONS` with the lowest mean regret on the tasks for tuning.
+LESSON = "last"
+BATCHES = (8, 32)
+
+_RULE = f"eta {ETA} from {MIN_RESOURCE}"
+_HERE = Path(__file__).parent
+_SIMULATOR = [_HERE / "simulator.py", _HERE / "curves.py"]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A search with or without a rule of early stopping.
+
+    Attributes
+    ----------
+    name : str
+    settings : str
+        The settings that the results depend on, beside the version.
+    make : callable
+        Returns a new search from the task, the seed and the number of workers.
+    packages : tuple of str
+        The packages of the other tool. Empty for ours.
+    """
+
+    name: str
+    settings: str
+    make: Callable[[Curves, int, int], Search]
+    packages: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The versions that the results depend on. Another version needs another run."""
+        return _version(self.packages)
+
+    @property
+    def why_not(self) -> str | None:
+        """The reason why the contestant cannot be measured here, or None."""
+        missing = [package for package in self.packages if report.version(package) is None]
+        return f"{missing[0]} is not installed" if missing else None
+
+
+@cache
+def _version(packages: tuple[str, ...]) -> str:
+    if packages:
+        found = ", ".join(f"{package} {report.version(package)}" for package in packages)
+        return f"{found}, simulator {fingerprint([*_SIMULATOR, _HERE / 'peers.py'])}"
+    folders = [Path(str(package.__file__)).parent for package in (ledger.optimizer, ledger.proposals)]
+    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    return f"ours {fingerprint([*_SIMULATOR, _HERE / 'ours.py', *files, Path(early_stopping.__file__)])}"
+
+
+def _ours(
+    name: str,
+    batch_size: int | None,
+    rule: Rule,
+    *,
+    lesson: str = LESSON,
+    audit: float = AUDIT,
+    is_random: bool = False,
+) -> Contestant:
+    """Return a contestant of ours. `batch_size` None stands for steady mode with a trial for each worker."""
+
+    def make(curves: Curves, seed: int, workers: int) -> Search:
+        stopping = EarlyStopping(rule=rule, eta=ETA, min_resource=MIN_RESOURCE, max_resource=curves.epochs, audit=audit)
+        kind, size = (ours.SteadySearch, workers) if batch_size is None else (ours.BatchSearch, batch_size)
+        return kind(curves, seed, size, stopping, ours.LESSONS[lesson], is_random=is_random)
+
+    return Contestant(name, f"{_RULE}, audit {audit}, {lesson}" if rule != "none" else "", make)
+
+
+def _optuna(name: str, sampler: str, rule: str) -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
+        halving = {"min_resource": MIN_RESOURCE, "reduction_factor": ETA}
+        pruner, arguments = {
+            "none": ("NopPruner", {}),
+            "halving": ("SuccessiveHalvingPruner", halving),
+            "hyperband": ("HyperbandPruner", {**halving, "max_resource": curves.epochs}),
+            "median": ("MedianPruner", {"n_warmup_steps": MIN_RESOURCE, "interval_steps": MIN_RESOURCE}),
+        }[rule]
+        return OptunaSearch(curves, seed, sampler, pruner, **arguments)
+
+    packages = ("optuna", "torch") if sampler == "GPSampler" else ("optuna",)
+    return Contestant(name, _RULE if rule != "none" else "", make, packages)
+
+
+def _synetune(searcher: str) -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
+        return SyneTuneSearch(curves, seed, searcher, MIN_RESOURCE, ETA)
+
+    short = searcher.partition("_")[0]
+    return Contestant(f"synetune-{short}-halving", _RULE, make, ("syne-tune",))
+
+
+def _smac() -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
+        return SmacSearch(curves, seed, MIN_RESOURCE)
+
+    return Contestant("smac-hyperband", _RULE, make, ("smac",))
+
+
+def _with_rule(name: str, rule: str) -> str:
+    return name if rule == "none" else f"{name}-{rule}"
+
+
+def _all() -> dict[str, Contestant]:
+    modes = {**{f"batch-{size}": size for size in BATCHES}, "steady": None}
+    found = [
+        *(_ours(_with_rule(f"ours-{mode}", rule), size, rule) for mode, size in modes.items() for rule in RULES),
+        *(
+            _optuna(_with_rule(f"optuna-{short}", rule), sampler, rule)
+            for short, sampler in (("tpe", "TPESampler"), ("gp", "GPSampler"))
+            for rule in ("none", "halving", "hyperband", "median")
+        ),
+        *(_synetune(searcher) for searcher in ("random_search", "kde", "cqr")),
+        _smac(),
+        *(
+            _ours(f"random-{mode}-{rule}", size, rule, is_random=True)
+            for mode, size in modes.items()
+            for rule in ("halving", "median")
+        ),
+        *(_optuna(f"random-optuna-{rule}", "RandomSampler", rule) for rule in ("halving", "hyperband", "median")),
+        *(
+            _ours(f"ours-{mode}-halving-{lesson}", size, "halving", lesson=lesson)
+            for mode, size in modes.items()
+            for lesson in ours.LESSONS
+        ),
+        *(_ours(f"ours-{mode}-halving-unaudited", size, "halving", audit=0.0) for mode, size in modes.items()),
+    ]
+    return {contestant.name: contestant for contestant in found}
+
+
+CONTESTANTS = _all()
+# Variants of ours that only tuning needs.
+VARIANTS = tuple(name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited"))
+# The contestants of the report. All points of those whose names begin with "random" are random, which shows the rules
+# alone.
+MEASURED = tuple(name for name in CONTESTANTS if name not in VARIANTS)

@@ -1,0 +1,208 @@
+"""Searches of the ledger without its database: the proposals of `ledger.proposals`, and the rules of early stopping.
+
+In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. In steady mode, a verdict
+compares a trial with the trials that reached the rung before it. `sql/functions/` does the same.
+"""
+
+import statistics
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmarks.stopping.simulator import Curves, Params, Start
+from ledger.proposals import ProposalInput, proposal_input, propose
+from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+from ledger.study.file import assemble
+from ledger.study.spec import LARGEST_BUDGET, DerivedSettings, StudySpec
+
+
+@dataclass(frozen=True)
+class KnownTrial:
+    """A trial as the search knows it. `proposal_input` reads the attributes.
+
+    Attributes
+    ----------
+    state : str
+        "running", "complete" or "pruned". "cancelled" hides the trial from the surrogate.
+    loss : float or None
+        The loss after the last epoch of an ended trial. None is the worst loss of all observations.
+    at_rungs : dict of int to float
+        The loss at each rung that the trial has reached.
+    """
+
+    number: int
+    iteration: int
+    params: Params
+    state: str = "running"
+    loss: float | None = None
+    at_rungs: Mapping[int, float] = field(default_factory=dict)
+    round: int = 0
+    seconds: float | None = None
+    retry_of: int | None = None
+
+
+def ignore(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # noqa: ARG001
+    """Hide a pruned trial from the surrogate. Its point is not proposed again."""
+    return replace(trial, state="cancelled")
+
+
+def last_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # noqa: ARG001
+    """Take the loss at the last rung of a pruned trial for its final loss."""
+    return trial
+
+
+def worst_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:
+    """Give a pruned trial the worst loss of the complete trials."""
+    return replace(trial, loss=max((each.loss for each in complete if each.loss is not None), default=trial.loss))
+
+
+def extrapolated_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:
+    """Subtract the median improvement of the complete trials after the last rung of a pruned trial."""
+    rung = max(trial.at_rungs)
+    gains = [each.at_rungs[rung] - each.loss for each in complete if each.loss is not None and rung in each.at_rungs]
+    if not gains or trial.loss is None:
+        return trial
+    return replace(trial, loss=trial.loss - statistics.median(gains))
+
+
+# How the surrogate learns of a pruned trial, from the trial and the complete trials.
+Lesson = Callable[[KnownTrial, Sequence[KnownTrial]], KnownTrial]
+LESSONS: dict[str, Lesson] = {
+    "ignored": ignore,
+    "last": last_loss,
+    "worst": worst_loss,
+    "extrapolated": extrapolated_loss,
+}
+
+
+class BatchSearch:
+    """A study in batch mode.
+
+    Parameters
+    ----------
+    curves : Curves
+    seed : int
+    batch_size : int
+    stopping : EarlyStopping
+    lesson : callable
+        One of the functions of `LESSONS`.
+    is_random : bool
+        Whether all points are random.
+    """
+
+    mode = "batch"
+
+    def __init__(
+        self,
+        curves: Curves,
+        seed: int,
+        batch_size: int,
+        stopping: EarlyStopping,
+        lesson: Lesson,
+        *,
+        is_random: bool = False,
+    ) -> None:
+        self._study = study(curves, seed, batch_size, self.mode, stopping, is_random=is_random)
+        self._rungs, self._lesson = frozenset(stopping.rungs), lesson
+        self._trials: list[KnownTrial] = []
+        self._open: set[int] = set()
+        self._waiting: deque[Start] = deque()
+        self._iterations = 0
+        self._surrogate: Mapping[str, Any] | None = None
+        self._cutoffs: dict[int, float | None] = {}
+
+    def ask(self) -> Start | None:
+        if not self._waiting and (size := self._missing()) > 0:
+            self._propose(size)
+        return self._waiting.popleft() if self._waiting else None
+
+    def report(self, number: int, epoch: int, loss: float) -> bool:
+        if epoch not in self._rungs:
+            return False
+        limit = self._cutoff(epoch)
+        trial = self._trials[number]
+        self._trials[number] = replace(trial, at_rungs={**trial.at_rungs, epoch: loss})
+        return stops(loss, limit) and not is_audited(self._study.seed, number, self._study.stopping.audit)
+
+    def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:  # noqa: ARG002
+        self._trials[number] = replace(self._trials[number], state="pruned" if stopped else "complete", loss=loss)
+        self._open.remove(number)
+
+    def _missing(self) -> int:
+        """Return how many trials to propose now."""
+        return 0 if self._open else self._study.batch_size
+
+    def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
+        return proposal_input(trials, self._iterations, 0, self._surrogate)
+
+    def _cutoff(self, rung: int) -> float | None:
+        return self._cutoffs[rung]
+
+    def _propose(self, size: int) -> None:
+        proposal = propose(self._study, self._iterations, 0, size, self._given(self._shown()))
+        if proposal.surrogate is not None:
+            self._surrogate = proposal.surrogate
+        self._cutoffs = {rung: self._cutoff_now(rung) for rung in self._rungs}
+        for params in proposal.points:
+            number = len(self._trials)
+            self._trials.append(KnownTrial(number, self._iterations, params))
+            self._open.add(number)
+            self._waiting.append(Start(number, params))
+        self._iterations += 1
+
+    def _shown(self) -> list[KnownTrial]:
+        complete = [trial for trial in self._trials if trial.state == "complete"]
+        return [self._lesson(trial, complete) if trial.state == "pruned" else trial for trial in self._trials]
+
+    def _cutoff_now(self, rung: int) -> float | None:
+        reached = [trial.at_rungs[rung] for trial in self._trials if rung in trial.at_rungs]
+        return cutoff(self._study.stopping.rule, self._study.stopping.eta, reached)
+
+
+class SteadySearch(BatchSearch):
+    """A study in steady mode, with the same parameters. `batch_size` is the number of trials in flight."""
+
+    mode = "steady"
+
+    def __init__(
+        self,
+        curves: Curves,
+        seed: int,
+        batch_size: int,
+        stopping: EarlyStopping,
+        lesson: Lesson,
+        *,
+        is_random: bool = False,
+    ) -> None:
+        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
+        self._seen: list[int] = []
+
+    def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
+        super().end(number, epoch, loss, stopped)
+        self._seen.append(number)
+
+    def _missing(self) -> int:
+        return self._study.batch_size - len(self._open)
+
+    def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
+        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen)
+
+    def _cutoff(self, rung: int) -> float | None:
+        return self._cutoff_now(rung)
+
+
+def study(
+    curves: Curves, seed: int, batch_size: int, mode: str, stopping: EarlyStopping, *, is_random: bool
+) -> StudySpec:
+    """Return the specification of a study. The number of trials is not limited, because the epochs are."""
+    tables: dict[str, dict[str, Any]] = {
+        "study": {"name": "simulated", "trials": LARGEST_BUDGET, "batch_size": batch_size, "seed": seed, "mode": mode},
+        "objective": {"function": "benchmarks.stopping:train"},
+        "space": {dimension.pop("name"): dimension for dimension in curves.space.to_json()},
+        "stopping": stopping.model_dump(exclude_none=True),
+    }
+    found = assemble({}, tables=tables)
+    if not is_random:
+        return found
+    return found.model_copy(update={"resolved": DerivedSettings(initial_points=LARGEST_BUDGET)})

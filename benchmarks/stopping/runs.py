@@ -1,0 +1,132 @@
+"""Runs of the contestants: each simulates a search twice, with two draws of the workers' speeds."""
+
+import statistics
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.records import Record
+from benchmarks.stopping.contestants import CONTESTANTS
+from benchmarks.stopping.curves import curves
+from benchmarks.stopping.simulator import (
+    Simulation,
+    best_is_stopped,
+    changes,
+    draw_slowness,
+    false_stops,
+    simulate,
+)
+from ledger.proposals.skopt_space import SpaceConverter
+
+SEEDS = 20
+WORKERS = (8, 32)
+# The epochs of a search, in whole trainings.
+TRAININGS = 64
+# The search is measured after these shares of its epochs.
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+# The number of random points that estimate the lowest and the median loss of a task.
+REFERENCE = 2000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search of a contestant. `folder` contains the surrogates, unless the task is synthetic."""
+
+    task: str
+    seed: int
+    contestant: str
+    workers: int
+    trainings: int = TRAININGS
+    folder: Path | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The values that identify a line of this search by this version of the contestant."""
+        found = CONTESTANTS[self.contestant]
+        return (self.task, self.seed, found.name, found.settings, found.version, self.workers, self.trainings)
+
+    def __str__(self) -> str:
+        return f"{self.task}, seed {self.seed}, {self.workers} workers, {self.contestant}"
+
+    def summary(self, record: Record) -> str:
+        return f"loss {record['losses'][0][-1]} in {record['computing']:.1f} s"
+
+    def run(self) -> Record:
+        """Simulate the search twice, and return the line.
+
+        The lists `losses` and `seconds` have an element for each draw of the speeds, with a value for each mark.
+        """
+        task = curves(self.task, self.folder)
+        marks = [round(self.trainings * share * task.epochs) for share in SHARES]
+        started = time.process_time()
+        both = [self._simulate(draw, marks) for draw in (0, 1)]
+        computing = time.process_time() - started
+        changed = changes(both[0].trials, both[1].trials)
+        lowest, median = reference(self.task, self.folder)
+        return {
+            "task": self.task,
+            "seed": self.seed,
+            "contestant": self.contestant,
+            "settings": CONTESTANTS[self.contestant].settings,
+            "version": CONTESTANTS[self.contestant].version,
+            "workers": self.workers,
+            "trainings": self.trainings,
+            "losses": [[mark.loss for mark in one.marks] for one in both],
+            "seconds": [[round(mark.seconds, 3) for mark in one.marks] for one in both],
+            "trials": [len(one.trials) for one in both],
+            "stopped": [sum(trial.is_stopped for trial in one.trials) for one in both],
+            "false_stops": [false_stops(one.trials) for one in both],
+            "best_is_stopped": [best_is_stopped(one.trials) for one in both],
+            "compared": changed.compared,
+            "changed_points": changed.points,
+            "changed_verdicts": changed.verdicts,
+            "lowest": min(lowest, *(trial.final for one in both for trial in one.trials)),
+            "median": median,
+            "computing": round(computing, 3),
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "versions": report.versions(),
+        }
+
+    def _simulate(self, draw: int, marks: Sequence[int]) -> Simulation:
+        task = curves(self.task, self.folder)
+        search = CONTESTANTS[self.contestant].make(task, self.seed, self.workers)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return simulate(search, task, draw_slowness(self.seed, draw, self.workers), marks)
+
+
+def key(record: Record) -> tuple[object, ...]:
+    names = ("task", "seed", "contestant", "settings", "version", "workers", "trainings")
+    return tuple(record[name] for name in names)
+
+
+def runs(
+    tasks: Sequence[str],
+    names: Sequence[str],
+    seeds: int = SEEDS,
+    workers: Sequence[int] = WORKERS,
+    trainings: int = TRAININGS,
+    folder: Path | None = None,
+) -> list[Run]:
+    """Return the searches seed by seed, so that an interrupted command covers all tasks and contestants."""
+    return [
+        Run(task, seed, name, count, trainings, folder)
+        for seed in range(seeds)
+        for task in tasks
+        for count in workers
+        for name in names
+        if CONTESTANTS[name].why_not is None
+    ]
+
+
+@cache
+def reference(task: str, folder: Path | None) -> tuple[float, float]:
+    """Return the lowest and the median loss of random points after whole trainings."""
+    found = curves(task, folder)
+    losses = found.final_losses(SpaceConverter(found.space).random(REFERENCE, seed=0))
+    return min(losses), statistics.median(losses)
