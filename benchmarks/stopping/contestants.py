@@ -133,7 +133,7 @@ def _all() -> dict[str, Contestant]:
             for short, sampler in (("tpe", "TPESampler"), ("gp", "GPSampler"))
             for rule in ("none", "halving", "hyperband", "median")
         ),
-        *(_synetune(searcher) for searcher in ("random_search", "kde", "cqr")),
+        *(_synetune(searcher) for searcher in ("random_search", "kde")),
         _smac(),
         *(
             _ours(f"random-{mode}-{rule}", size, rule, is_random=True)

@@ -1,10 +1,14 @@
 """Searches of other tools, driven by the same loop as ours."""
 
+import shutil
 import tempfile
 import warnings
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks.stopping.simulator import Curves, Start
 
@@ -74,7 +78,7 @@ class SyneTuneSearch:
     curves : Curves
     seed : int
     searcher : str
-        The name of the searcher, such as "random_search" or "cqr".
+        The name of the searcher, such as "random_search" or "kde".
     min_resource, eta : int
         The first rung, and the factor between rungs.
     """
@@ -89,7 +93,7 @@ class SyneTuneSearch:
             ("integer", "uniform"): config_space.randint,
             ("integer", "log-uniform"): config_space.lograndint,
         }
-        self._epochs = curves.epochs
+        np.random.seed(seed)  # the searchers also draw from numpy's global generator
         self._scheduler = AsynchronousSuccessiveHalving(
             {one["name"]: kinds[one["type"], one["prior"]](one["low"], one["high"]) for one in curves.space.to_json()},
             metric="loss",
@@ -151,10 +155,11 @@ class SmacSearch:
         for one in curves.space.to_json():
             is_log = one["prior"] == "log-uniform"
             space.add(kinds[one["type"]](one["name"], one["low"], one["high"], log=is_log))
-        self._folder = tempfile.TemporaryDirectory()  # SMAC3 writes files
+        folder = tempfile.mkdtemp()  # SMAC3 writes files
+        weakref.finalize(self, shutil.rmtree, folder)
         scenario = Scenario(
             space,
-            output_directory=Path(self._folder.name),
+            output_directory=Path(folder),
             deterministic=True,
             n_trials=self.EVALUATIONS,
             min_budget=min_resource,

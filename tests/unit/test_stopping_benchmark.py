@@ -292,6 +292,24 @@ def test_a_search_of_optuna_repeats_and_its_rule_stops_trials(rule):
     assert {trial.epoch for trial in both[0].trials if trial.state == "stopped"} <= rungs
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("synetune-random-halving", "syne_tune"), ("synetune-kde-halving", "syne_tune"), ("smac-hyperband", "smac")],
+)
+@pytest.mark.filterwarnings("ignore")  # of the other tools
+def test_a_search_of_another_tool_repeats_if_it_is_installed(name, module):
+    pytest.importorskip(module)
+    found = contestants.CONTESTANTS[name]
+    both = [
+        simulate(found.make(SyntheticCurves("synthetic/0"), 1, 2), SyntheticCurves("synthetic/0"), (1.0, 2.0), [300])
+        for _ in range(2)
+    ]
+    repeated = changes(both[0].trials, both[1].trials)
+    assert (repeated.points, repeated.verdicts) == (0, 0)
+    assert any(trial.is_stopped for trial in both[0].trials)
+    assert any(trial.state == "complete" for trial in both[0].trials)
+
+
 def test_an_interrupted_run_simulates_only_what_is_missing(tmp_path):
     file = tmp_path / "stopping.jsonl"
     wanted = runs.runs(["synthetic/0"], ["random-batch-8-halving"], seeds=2, workers=(2,), trainings=4)
