@@ -22,7 +22,7 @@ MIN_RESOURCE = 2
 AUDIT = EarlyStopping().audit
 # The key of `ours.LESSONS` with the lowest mean regret on the tasks for tuning. After all epochs of a search, its lead
 # over "last" was within the standard error.
-LESSON = "extrapolated"
+LESSON = "estimated"
 BATCHES = (8, 32)
 
 _RULE = f"eta {ETA} from {MIN_RESOURCE}"

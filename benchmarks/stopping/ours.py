@@ -4,7 +4,6 @@ In batch mode, the cutoffs of an iteration come from the trials of earlier itera
 compares a trial with the trials that reached the rung before it. `sql/functions/` does the same.
 """
 
-import statistics
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,9 @@ class KnownTrial:
     state : str
         "running", "complete" or "pruned". "cancelled" hides the trial from the surrogate.
     loss : float or None
-        The loss after the last epoch of an ended trial. None is the worst loss of all observations.
+        The loss after the last epoch of a complete trial.
+    pruned_loss : float or None
+        The loss at the last rung of a pruned trial.
     at_rungs : dict of int to float
         The loss at each rung that the trial has reached.
     """
@@ -36,6 +37,7 @@ class KnownTrial:
     params: Params
     state: str = "running"
     loss: float | None = None
+    pruned_loss: float | None = None
     at_rungs: Mapping[int, float] = field(default_factory=dict)
     round: int = 0
     seconds: float | None = None
@@ -49,21 +51,18 @@ def ignore(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # 
 
 def last_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # noqa: ARG001
     """Take the loss at the last rung of a pruned trial for its final loss."""
-    return trial
+    return replace(trial, at_rungs={})
 
 
 def worst_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:
     """Give a pruned trial the worst loss of the complete trials."""
-    return replace(trial, loss=max((each.loss for each in complete if each.loss is not None), default=trial.loss))
+    worst = max((each.loss for each in complete if each.loss is not None), default=trial.pruned_loss)
+    return replace(trial, pruned_loss=worst, at_rungs={})
 
 
-def extrapolated_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:
-    """Subtract the median improvement of the complete trials after the last rung of a pruned trial."""
-    rung = max(trial.at_rungs)
-    gains = [each.at_rungs[rung] - each.loss for each in complete if each.loss is not None and rung in each.at_rungs]
-    if not gains or trial.loss is None:
-        return trial
-    return replace(trial, loss=trial.loss - statistics.median(gains))
+def estimated_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # noqa: ARG001
+    """Let `proposal_input` estimate the final loss of a pruned trial, as a study does."""
+    return trial
 
 
 # How the surrogate learns of a pruned trial, from the trial and the complete trials.
@@ -72,7 +71,7 @@ LESSONS: dict[str, Lesson] = {
     "ignored": ignore,
     "last": last_loss,
     "worst": worst_loss,
-    "extrapolated": extrapolated_loss,
+    "estimated": estimated_loss,
 }
 
 
@@ -126,7 +125,10 @@ class BatchSearch:
         return stops(loss, limit) and not is_audited(self._study.seed, number, self._study.stopping.audit)
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:  # noqa: ARG002
-        self._trials[number] = replace(self._trials[number], state="pruned" if stopped else "complete", loss=loss)
+        trial = self._trials[number]
+        self._trials[number] = (
+            replace(trial, state="pruned", pruned_loss=loss) if stopped else replace(trial, state="complete", loss=loss)
+        )
         self._open.remove(number)
 
     def _missing(self) -> int:
@@ -134,7 +136,7 @@ class BatchSearch:
         return 0 if self._open else self._study.batch_size
 
     def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
-        return proposal_input(trials, self._iterations, 0, self._surrogate)
+        return proposal_input(trials, self._iterations, 0, self._surrogate, None, rung_losses(trials))
 
     def _cutoff(self, rung: int) -> float | None:
         return self._cutoffs[rung]
@@ -186,10 +188,15 @@ class SteadySearch(BatchSearch):
         return self._study.batch_size - len(self._open)
 
     def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
-        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen)
+        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen, rung_losses(trials))
 
     def _cutoff(self, rung: int) -> float | None:
         return self._cutoff_now(rung)
+
+
+def rung_losses(trials: Sequence[KnownTrial]) -> dict[int, Mapping[int, float]]:
+    """Return the losses of the trials at their rungs, as `proposal_input` reads them."""
+    return {trial.number: trial.at_rungs for trial in trials}
 
 
 def study(

@@ -23,6 +23,7 @@ from benchmarks.stopping.simulator import (
     false_stops,
     simulate,
 )
+from ledger.proposals import proposal_input
 from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
 from ledger.study.space import Space
 
@@ -249,19 +250,30 @@ def test_steady_mode_keeps_a_trial_on_each_worker():
 
 
 def known(number, loss, at_rungs, state="complete"):
-    return KnownTrial(number, 0, {"x": number}, state, loss, at_rungs)
+    ends = {"loss": loss} if state == "complete" else {"pruned_loss": loss}
+    return KnownTrial(number, 0, {"x": number}, state, at_rungs=at_rungs, **ends)
 
 
-def test_what_the_surrogate_learns_of_a_pruned_trial():
+@pytest.mark.parametrize(
+    ("lesson", "loss", "alone"),
+    [
+        (ours.last_loss, 0.6, 0.6),
+        (ours.worst_loss, 0.3, 0.6),
+        # after rung 6, the complete trials improved by 0.2, 0.1 and 0.3
+        (ours.estimated_loss, 0.4, 0.6),
+    ],
+)
+def test_what_the_surrogate_learns_of_a_pruned_trial(lesson, loss, alone):
     complete = [known(0, 0.3, {2: 0.9, 6: 0.5}), known(1, 0.1, {2: 0.5, 6: 0.2}), known(2, 0.2, {2: 0.7, 6: 0.5})]
     pruned = known(3, 0.6, {2: 0.8, 6: 0.6}, "pruned")
+
+    def learned(trials: list[KnownTrial]) -> float | None:
+        shown = [*trials, lesson(pruned, trials)]
+        return proposal_input(shown, 1, 0, None, None, ours.rung_losses(shown)).observations[-1].loss
+
+    assert learned(complete) == pytest.approx(loss)
+    assert learned([]) == alone
     assert ours.ignore(pruned, complete).state == "cancelled"
-    assert ours.last_loss(pruned, complete).loss == 0.6
-    assert ours.worst_loss(pruned, complete).loss == 0.3
-    # after rung 6, the complete trials improved by 0.2, 0.1 and 0.3
-    assert ours.extrapolated_loss(pruned, complete).loss == pytest.approx(0.4)
-    for lesson in (ours.last_loss, ours.worst_loss, ours.extrapolated_loss):
-        assert lesson(pruned, []).loss == 0.6
 
 
 @pytest.mark.parametrize("lesson", ours.LESSONS)
