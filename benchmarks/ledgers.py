@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,20 @@ class Ledger:
     # Histories
 
     def study(
-        self, name: str, *, iterations: int, batch_size: int, function: str = "valley", mode: str = "batch"
+        self,
+        name: str,
+        *,
+        iterations: int,
+        batch_size: int,
+        function: str = "valley",
+        mode: str = "batch",
+        more: str = "",
     ) -> StudyRow:
-        """Register a study with a GP, EI and three real parameters."""
+        """Register a study with a GP, EI and three real parameters. `more` is added to the study file."""
         file = self.folder / f"{name}.toml"
         space = "\n".join(f'{one} = {{ type = "real", low = 0.0, high = 1.0 }}' for one in NAMES)
         facts = {"iterations": iterations, "batch_size": batch_size, "function": function, "mode": mode}
-        file.write_text(_FILE.format(name=name, space=space, **facts))
+        file.write_text(_FILE.format(name=name, space=space, **facts) + more)
         with self.db() as db:
             return register(db, assemble({}, file))
 
@@ -147,10 +154,11 @@ class Ledger:
                 process.wait()
 
     @contextmanager
-    def workers(self, count: int, study: str, seconds: float = 0.0) -> Iterator[list[int]]:
+    def workers(self, count: int, study: str, seconds: float = 0.0, **variables: str) -> Iterator[list[int]]:
         """Start workers of a study, wait until they are all ready, and yield their process ids."""
         with ExitStack() as stack:
-            processes = [stack.enter_context(self._worker(study, seconds)) for _ in range(count)]
+            variables = {SECONDS: str(seconds), **variables}
+            processes = [stack.enter_context(self._worker(study, variables)) for _ in range(count)]
             self.wait_until(lambda: self._waiting() == count, processes)
             yield [process.pid for process in processes]
             for process in processes:
@@ -158,9 +166,9 @@ class Ledger:
             for process in processes:
                 process.wait(60)
 
-    def _worker(self, study: str, seconds: float) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    def _worker(self, study: str, variables: Mapping[str, str]) -> AbstractContextManager["subprocess.Popen[bytes]"]:
         arguments = ("worker", "--study", study, "--allow", "benchmarks", "--exit-on-eof", "--log-level", "warning")
-        return self.program(*arguments, **{SECONDS: str(seconds)})
+        return self.program(*arguments, **variables)
 
     def _waiting(self) -> int:
         return int(self.query("select count(*) from ledger.workers where stopped_at is null")[0][0])

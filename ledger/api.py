@@ -424,7 +424,7 @@ class Study:
         value : real number or dict, optional
             The value of the trial, or a dict that contains the value and the metrics.
         error : BaseException or str, optional
-            The error of a failed trial. A failed trial has no value.
+            The error of a failed trial, or a `ledger.TrialPruned` for a trial that the rule of early stopping stops.
 
         Raises
         ------

@@ -26,11 +26,12 @@ from ledger.database.protocol import ClaimedTrial
 from ledger.database.retry import RetryPolicy
 from ledger.database.rows import StudyRow
 from ledger.database.session import DatabaseUnavailable, ReconnectingSession, ValuesRefused
-from ledger.errors import LedgerError, UsageError
+from ledger.errors import LedgerError, TrialPruned, UsageError
 from ledger.manager.loop import StudyHeldError, StudyProgress
 from ledger.manager.objective_change import IfChanged
 from ledger.objectives import ValueScale, value_scale
 from ledger.objectives.fingerprint import ObjectiveCode
+from ledger.objectives.reporting import checked_step, checked_value, finite_loss
 from ledger.objectives.result import to_result
 from ledger.seeds import derive
 from ledger.settings import Settings
@@ -75,6 +76,56 @@ class AskedTrial:
     attempt: int
     seed: int
     params: dict[str, Any]
+    _asker: "TrialAsker" = field(repr=False, compare=False)
+
+    def report(self, value: Any, step: int) -> None:
+        """Record the value of the trial at a step of the training. The call returns when the ledger has the value.
+
+        Parameters
+        ----------
+        value : real number
+            The value at the step, in the direction of the study. NaN is allowed.
+        step : int
+            An integer from 0 to 10**15, such as the number of the epoch. The ledger keeps the first value of a step.
+
+        Raises
+        ------
+        TypeError
+            `value` is not a real number, or `step` is not an integer.
+        ValueError
+            `step` is less than 0 or larger than 10**15.
+        UsageError
+            This program no longer holds the trial, or the trial has reported too many values.
+        LedgerError
+            The claim of the trial is no longer valid.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="curves", trials=1)
+        >>> trial = study.ask()
+        >>> for epoch in range(3):
+        ...     trial.report(abs(trial.params["x"]) / (epoch + 1), epoch)
+        >>> study.tell(trial, 0.5)
+        >>> study.close()
+        """
+        self._asker.report(self.number, checked_value(value), checked_step("report", step))
+
+    def should_prune(self) -> bool:
+        """Return whether the study's rule of early stopping has stopped this trial.
+
+        The program then ends the training, and calls ``study.tell(trial, error=ledger.TrialPruned())``. If the program
+        tells a value instead, the trial is complete.
+
+        Examples
+        --------
+        >>> import ledger
+        >>> study = ledger.Study(space={"x": (-5.0, 5.0)}, name="unpruned", trials=1)
+        >>> study.ask().should_prune()
+        False
+        >>> study.close()
+        """
+        return self._asker.is_stopped(self.number)
 
 
 class _ClosedError(LedgerError):
@@ -95,6 +146,7 @@ class _HeldTrial:
     since: float = field(default_factory=time.monotonic)
     heartbeat_at: float = math.inf
     is_lost: bool = False
+    is_stopped: bool = False
 
 
 class TrialAsker:
@@ -216,12 +268,15 @@ class TrialAsker:
                 " first"
             )
         seconds = time.monotonic() - held.since
-        if error is None:
+        arguments: tuple[Any, ...]
+        if isinstance(error, TrialPruned):
+            arguments = (protocol.prune, held.claimed, seconds)
+        elif error is None:
             try:
                 result = to_result(value, self._scale)
             except LedgerError as invalid:
                 raise UsageError(f"tell: trial {number}: {invalid}") from None
-            arguments: tuple[Any, ...] = (protocol.complete, held.claimed, result.loss, result.metrics, seconds)
+            arguments = (protocol.complete, held.claimed, result.loss, result.metrics, seconds)
         else:
             text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
             arguments = (protocol.fail, held.claimed, text, seconds)
@@ -229,13 +284,49 @@ class TrialAsker:
             answer = self._call(*arguments)
         except ValuesRefused as refused:
             raise UsageError(f"tell: trial {number}: {refused}") from None
+        if answer == "continue":
+            raise UsageError(
+                f"tell: no verdict stops trial {number}: tell TrialPruned only after should_prune() has returned True"
+            )
         with self._lock:
             self._held.pop(number, None)
         if answer in ("stale", "unknown"):
-            raise LedgerError(
-                f"tell: the ledger does not use the result of trial {number}, because the trial was cancelled or"
-                f" exceeded its time limit: run `ledger trial show {self._study.name} {number}` to see the reason"
+            raise self._late("tell", number)
+
+    def report(self, number: int, value: float, step: int) -> None:
+        """Record a value of a trial that `ask` has returned.
+
+        Raises
+        ------
+        UsageError
+            This program no longer holds the trial, or the trial has reported too many values.
+        LedgerError
+            The claim of the trial is no longer valid.
+        """
+        held = self._held.get(number)
+        if held is None:
+            raise UsageError(
+                f"report: trial {number} of study {self._study.name} is not a running trial of this program"
             )
+        loss = finite_loss(self._scale, value)
+        try:
+            answer = self._call(protocol.report, held.claimed, [step], [loss])
+        except ValuesRefused as refused:
+            raise UsageError(f"report: trial {number}: {refused}") from None
+        if answer in ("stale", "unknown"):
+            raise self._late("report", number)
+        held.is_stopped |= answer == "stop"
+
+    def is_stopped(self, number: int) -> bool:
+        """Return whether the rule of early stopping has stopped a trial that `ask` has returned."""
+        held = self._held.get(number)
+        return held is not None and held.is_stopped
+
+    def _late(self, call: str, number: int) -> LedgerError:
+        return LedgerError(
+            f"{call}: the ledger does not use the result of trial {number}, because the trial was cancelled or exceeded"
+            f" its time limit: run `ledger trial show {self._study.name} {number}` to see the reason"
+        )
 
     def close(self) -> None:
         """Release the trials that this program has claimed, and stop managing the study. A second call of `close` has
@@ -275,7 +366,7 @@ class TrialAsker:
             self._held[claimed.trial] = held
         seed = derive(claimed.study_seed, "trial", claimed.trial)
         params = ordered_params(claimed.params, self._space)
-        return AskedTrial(claimed.trial, claimed.attempt, seed, params)
+        return AskedTrial(claimed.trial, claimed.attempt, seed, params, self)
 
     def _finish(self) -> None:
         from ledger.database import studies

@@ -75,7 +75,7 @@ def report(context: "Context", value: Any, step: Any) -> None:
 
     The docstring of `Context.report` describes the parameters.
     """
-    number, at = _real("value", value), checked_step("report", step)
+    number, at = checked_value(value), checked_step("report", step)
     receiver = _receiver
     if receiver is None:
         if os.environ.get(INSIDE):
@@ -88,8 +88,7 @@ def report(context: "Context", value: Any, step: Any) -> None:
         raise ValueError(
             f"the objective reports more than {MOST_REPORTS:,} values: report fewer steps, such as every tenth step"
         )
-    loss = receiver.scale.loss(number)
-    receiver.send(at, loss if math.isfinite(loss) else None)
+    receiver.send(at, finite_loss(receiver.scale, number))
 
 
 def should_prune(context: "Context") -> bool:
@@ -98,15 +97,28 @@ def should_prune(context: "Context") -> bool:
     return receiver is not None and receiver.context == context and receiver.is_stopped()
 
 
-def _real(name: str, value: Any) -> float:
+def checked_value(value: Any) -> float:
+    """Return the value of a report as a float. A number outside the range of a float becomes NaN.
+
+    Raises
+    ------
+    TypeError
+        The value is not a real number.
+    """
     # Python treats a bool as a number. However, a reported bool is probably a mistake, such as the result of a
     # comparison.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"the reported {name} is {show(value)}, which is not a number: report a real number")
+        raise TypeError(f"the reported value is {show(value)}, which is not a number: report a real number")
     try:
         return float(value)
     except (ArithmeticError, ValueError):  # An integer or a fraction may be outside the range of a float.
         return math.nan
+
+
+def finite_loss(scale: ValueScale, value: float) -> float | None:
+    """Return the loss of a reported value, or None if the loss is not finite."""
+    loss = scale.loss(value)
+    return loss if math.isfinite(loss) else None
 
 
 def checked_step(of: str, step: Any) -> int:

@@ -165,6 +165,77 @@ def test_asked_trials_are_those_of_workers_and_the_study_verifies(program: Progr
     assert "8 trials" in program.run("verify", "asked")
 
 
+CURVES = """
+RULE = {"rule": "halving", "eta": 2, "max_resource": 8, "audit": 0.0}
+
+def curve(params, context):
+    for step in range(1, 9):
+        context.report(abs(params["x"]) + 1 / step, step)
+        if context.should_prune():
+            raise ledger.TrialPruned
+    return abs(params["x"])
+
+if __name__ == "__main__":
+    name, is_asked = sys.argv[1], sys.argv[1] == "asked"
+    study = ledger.Study(curve, space=SPACE, name=name, trials=12, batch_size=4, seed=3, stopping=RULE)
+    if not is_asked:
+        study.run(workers=2)
+    while is_asked and (trial := study.ask()) is not None:
+        try:
+            value = curve(trial.params, trial)
+        except ledger.TrialPruned as pruned:
+            study.tell(trial, error=pruned)
+        else:
+            study.tell(trial, value)
+"""
+
+
+def test_a_rule_stops_the_trials_that_a_program_asks_for(program: Program) -> None:
+    for name in ("asked", "trained"):
+        assert lines(start(program, CURVES, name)) == []
+    ends = [
+        [
+            (trial["params"], trial["state"], trial["loss"], trial["pruned_step"], trial["pruned_loss"])
+            for trial in found
+        ]
+        for found in (program.document(name)["trials"] for name in ("asked", "trained"))
+    ]
+    assert ends[0] == ends[1]
+    assert {state for _, state, *_ in ends[0]} == {"complete", "pruned"}
+    assert "12 trials" in program.run("verify", "asked")
+
+
+def test_an_asked_trial_says_what_it_cannot_report_or_prune(program: Program) -> None:
+    script = """
+study = ledger.Study(space=SPACE, name="wrong", trials=2, batch_size=2)
+trial = study.ask()
+
+def said(call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except Exception as error:
+        show([type(error).__name__, str(error)])
+
+said(trial.report, "0.5", 1)
+said(trial.report, 0.5, -1)
+said(study.tell, trial, error=ledger.TrialPruned())
+trial.report(float("nan"), 1)
+study.tell(trial, 0.5)
+said(trial.report, 0.5, 2)
+show(trial.should_prune())
+"""
+    assert lines(start(program, script)) == [
+        ["TypeError", "the reported value is '0.5', which is not a number: report a real number"],
+        ["ValueError", "the step of the report is -1: give an integer from 0 to 1000000000000000"],
+        [
+            "UsageError",
+            "tell: no verdict stops trial 0: tell TrialPruned only after should_prune() has returned True",
+        ],
+        ["UsageError", "report: trial 0 of study wrong is not a running trial of this program"],
+        False,
+    ]
+
+
 def test_a_trial_of_a_killed_program_goes_to_another_program(program: Program) -> None:
     killed = start(program, LOOP, "own", "6", "never")
     assert killed.stdout is not None
