@@ -37,7 +37,7 @@ _REPORTS = """
 insert into ledger.report (study_id, trial, attempt, step, loss, reported_at)
 select study_id, number, attempts, step, loss + exp(-step / 30.0), claimed_at + step * interval '10 ms'
 from ledger.trial cross join generate_series(1, %s) as step
-where state = 'complete' and study_id = %s
+where state = 'complete' and source <> 'imported' and study_id = %s
 """
 
 
@@ -83,7 +83,9 @@ def _rates(found: Ledger, row: StudyRow, rounds: int, steps: int) -> list[float]
     rates = []
     with found.workers(WORKERS, row.name, 0.0, **{REPORTS: str(steps)}):
         for iteration in range(rounds + 1):
-            points = [[index / (WORKERS * TRIALS)] * len(NAMES) for index in range(WORKERS * TRIALS)]
+            size = WORKERS * TRIALS
+            # All points of a study differ.
+            points = [[(iteration * size + index) / ((rounds + 1) * size)] * len(NAMES) for index in range(size)]
             found.propose(row, iteration, points)
             of_iteration = (row.id, iteration)
             left = "select count(*) from ledger.trials where study_id = %s and iteration = %s and finished_at is null"

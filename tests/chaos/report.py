@@ -18,7 +18,7 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     return {
         "trials lost": expected - counts["ended"],
         "results recorded twice": counts["doubled"],
-        "complete trials without a complete attempt": counts["without_attempt"],
+        "trials without an attempt of the same outcome": counts["without_attempt"],
         "trials that differ from the undisturbed study": differing + abs(len(soaked.undisturbed) - len(soaked.results)),
         "complete trials without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
         "iterations not told": counts["untold"],

@@ -39,8 +39,8 @@ select
   (select count(*) from (select from ledger.attempt where outcome = 'complete'
                          group by study_id, trial having count(*) > 1) as twice) as doubled,
   (select count(*) from ledger.trial left join ledger.attempt on attempt.claim = trial.claim
-                                                             and attempt.outcome = 'complete'
-                                                             and attempt.loss = trial.loss
+                                                             and attempt.outcome = trial.state
+                                                             and attempt.loss is not distinct from trial.loss
    where attempt.claim is null) as without_attempt,
   (select count(*) from ledger.iteration where told_at is null) as untold,
   (select count(*) from ledger.trial where state = 'complete' and %(steps)s <> (
@@ -78,8 +78,8 @@ class Soaked:
         The budget at the end.
     counts : mapping
         Numbers of rows in the ledger: trials, ended (complete or pruned trials), pruned, failures (trials with a
-        counted failure), doubled (trials with several complete attempts), without_attempt (complete trials without a
-        complete attempt), untold (iterations), without_reports (complete trials of the objective `rugged` without all
+        counted failure), doubled (trials with several complete attempts), without_attempt (trials without an
+        attempt of the same outcome), untold (iterations), without_reports (complete trials of the objective `rugged` without all
         of its reports), continued (attempts that continued after a checkpoint), unsaved (complete attempts without the
         artifact of their objective), damaged (artifacts).
     attempts : Counter

@@ -41,7 +41,7 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
         ("nothing", {}),
         ("trials lost", {"counts": {"ended": 15}}),
         ("results recorded twice", {"counts": {"doubled": 1}}),
-        ("complete trials without a complete attempt", {"counts": {"without_attempt": 1}}),
+        ("trials without an attempt of the same outcome", {"counts": {"without_attempt": 1}}),
         ("complete trials without all reports", {"counts": {"without_reports": 1}}),
         ("trials that differ from the undisturbed study", {"results": [CALM[0], (*CALM[1][:3], 0.6, None, None)]}),
         ("trials that differ from the undisturbed study", {"results": CALM[:1]}),
