@@ -42,7 +42,8 @@ COMMANDS = {
     "worker": ("ledger.cli.worker:worker", "Claim trials, train models, and record the losses."),
     "study": ("ledger.cli.study:study", "Show and control studies."),
     "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),
-    "why": ("ledger.cli.why:why", "Say why the rule of early stopping stopped a trial, or let the trial go on."),
+    "why": ("ledger.cli.why:why", "Say how the point of a trial was chosen, and why a rule stopped the trial."),
+    "stopping": ("ledger.cli.stopping:stopping", "Show what a rule of early stopping would have saved and lost."),
     "artifact": ("ledger.cli.artifact:artifact", "List, download and remove the files that trials have saved."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
@@ -69,7 +70,8 @@ COMMANDS = {
 SECTIONS = {
     "Search": ("run", "manager", "worker", "resume"),
     "Look at studies": (
-        *("status", "best", "compare", "study", "trial", "why", "artifact", "report", "dashboard", "query", "where"),
+        *("status", "best", "compare", "study", "trial", "why", "stopping", "artifact", "report", "dashboard", "query"),
+        "where",
     ),
     "Keep and move studies": ("verify", "export", "import"),
     "Set up": ("db", "access", "optuna", "completion"),

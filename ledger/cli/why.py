@@ -1,7 +1,7 @@
-"""The command `ledger why`, which says why the rule of early stopping stopped a trial, or let it go on."""
+"""The command `ledger why`, which says how the point of a trial was chosen, and why a rule stopped the trial."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,19 @@ from ledger.cli.sections import SectionedCommand
 from ledger.database.rows import StudyRow, TrialRow, VerdictRow, columns
 from ledger.objectives import ValueScale, value_scale
 from ledger.settings import Settings
+from ledger.text import one_line
 
+if TYPE_CHECKING:
+    from ledger.verification.origins import PointOrigin
+
+# Maximum number of characters in the text that names the differences between two environments.
+_LONGEST = 1_000
+# What the value of an acquisition function is.
+_ACQUISITIONS = {
+    "EI": "expected improvement",
+    "PI": "probability of an improvement",
+    "LCB": "confidence bound",
+}
 _VERDICT = tuple(name for name in columns(VerdictRow) if name != "trial")
 
 
@@ -26,24 +38,81 @@ _VERDICT = tuple(name for name in columns(VerdictRow) if name != "trial")
 @document.json_option
 @settings_options
 def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Say why the rule of early stopping stopped a trial, or let the trial go on.
+    """Say how the point of a trial was chosen, and why a rule stopped the trial or let it go on.
 
-    The command prints a sentence for each rung that the trial has reached. At a rung, the rule compares the trial with
-    other trials.
+    For a study with a rule of early stopping, the command prints a sentence for each rung that the trial has reached.
+    At a rung, the rule compares the trial with other trials. If the surrogate has proposed the trial, the command fits
+    the surrogate to the trials that were known then, and prints the value that the surrogate expected.
     """
     from ledger.database import studies, trials, verdicts
+    from ledger.verification.origins import origin
 
     with connected(settings) as connection:
         study = studies.get(connection, name)
         row = trials.get(connection, study, number)
         decided = verdicts.of_trial(connection, study.id, number)
+        found = origin(connection, study, row)
     if as_json:
         facts = {"study": name, **document.pick(row, "number", "state", "pruned_step", "pruned_loss")}
-        document.write({**facts, "verdicts": [document.pick(verdict, *_VERDICT) for verdict in decided]})
+        facts["verdicts"] = [document.pick(verdict, *_VERDICT) for verdict in decided]
+        document.write({**facts, "point": _point(row, found)})
         return
     click.echo(f"trial {number} of study {name} is {row.state}{_end(row, decided)}")
-    for line in _lines(study, decided):
+    for line in (*_lines(study, decided), *_point_lines(row, found)):
         click.echo(line)
+
+
+def _point(row: TrialRow, found: "PointOrigin | None") -> dict[str, Any]:
+    facts: dict[str, Any] = document.pick(row, "source", "retry_of")
+    facts |= {"known_trials": None, "expected": None, "nearest": None, "environment_difference": None}
+    if found is None:
+        return facts
+    facts["known_trials"] = found.known
+    if found.expected is not None and found.nearest is not None:
+        facts["expected"] = {
+            **document.pick(found.expected, "value", "deviation"),
+            "acquisition_function": found.acq_func,
+            "acquisition": found.expected.acquisition,
+        }
+        facts["nearest"] = {
+            "trial": found.nearest.number,
+            "distance": found.expected.distance,
+            "value": found.nearest.value,
+        }
+        facts["environment_difference"] = found.elsewhere
+    return facts
+
+
+def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
+    """Return how the point of the trial was chosen, in words."""
+    if found is None:
+        yield {
+            "enqueued": "point: a user enqueued the point",
+            "imported": "point: a user imported the point together with its result",
+            "retried": f"point: a user retried trial {row.retry_of}, so the trial has the same point",
+        }[row.source]
+        return
+    if found.expected is None or found.nearest is None:
+        reason = "no trial had a value"
+        if found.known < found.initial_points:
+            reason = f"{found.known} trials had ended, and the surrogate needs {found.initial_points}"
+        yield f"point: random, because {reason}"
+        return
+    expected, nearest = found.expected, found.nearest
+    gain = ""
+    if expected.acquisition is not None:
+        gain = f"; {_ACQUISITIONS[found.acq_func]} {expected.acquisition:.6g}"
+    yield (
+        f"point: the surrogate ({found.estimator}, {found.acq_func}) knew {found.known} trials, and expected the value"
+        f" {expected.value:.6g} with the standard deviation {expected.deviation:.6g}{gain}"
+    )
+    value = f"with the value {nearest.value:.6g}" if nearest.value is not None else f"which is {nearest.state}"
+    yield f"nearest known trial: trial {nearest.number} at the distance {expected.distance:.6g}, {value}"
+    if found.elsewhere is not None:
+        yield (
+            "these numbers can differ from those of the proposal, because the environments differ:"
+            f" {one_line(found.elsewhere, _LONGEST)}"
+        )
 
 
 def _end(row: TrialRow, decided: list[VerdictRow]) -> str:

@@ -20,7 +20,7 @@ from ledger.database.curves import LearningCurve
 from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
 from ledger.database.selecting import begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.database.status import Improvement
-from ledger.database.verdicts import RungLosses
+from ledger.database.verdicts import RungCount, RungLosses
 from ledger.errors import LedgerError
 
 # Largest number of trials that the plots and the table of a report show. A browser on a phone is fast enough to draw a
@@ -187,6 +187,8 @@ class StudyOverview:
         The learning curves of some of the trials in `shown`.
     rung_losses : mapping
         The losses of the trials in `observed` at the rungs of early stopping.
+    rungs : sequence of RungCount
+        The counts of the verdicts at each rung.
     """
 
     at: datetime
@@ -211,6 +213,7 @@ class StudyOverview:
     annotation: AnnotationRow | None = None
     curves: Sequence[LearningCurve] = ()
     rung_losses: RungLosses = field(default_factory=dict)
+    rungs: Sequence[RungCount] = ()
 
 
 def read(connection: Connection, study: StudyRow) -> StudyOverview:
@@ -272,6 +275,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         annotation=annotations.of_study(connection, study.id),
         curves=curves.read(connection, study.id, known),
         rung_losses=verdicts.rung_losses(connection, now, observed),
+        rungs=verdicts.rung_counts(connection, now),
     )
     if studies.find(connection, now.name) is None:
         raise LedgerError("the study was deleted while it was read")

@@ -44,6 +44,9 @@ class WorkerStatus:
         Seconds since the worker last announced itself to the ledger.
     complete : int
         Number of the study's trials that the worker has completed.
+    step : int or None
+        Last step that the present attempt of the trial has reported. None if the attempt has reported no step, or if
+        the study has no rule of early stopping.
     """
 
     name: str
@@ -54,6 +57,7 @@ class WorkerStatus:
     seconds: float | None
     seen_seconds: float
     complete: int
+    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,9 @@ class StudyStatus:
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
         At most 3 attempts, which are the latest failed, crashed or lost attempts. The latest failure comes first.
+    saved_steps : int or None
+        Number of steps that the pruned trials did not train: `max_resource` of the rule of early stopping, minus the
+        step of the verdict that stopped the trial, for all pruned trials. None if the study has no rule.
     """
 
     name: str
@@ -162,6 +169,7 @@ class StudyStatus:
     last_complete: int | None
     workers: Sequence[WorkerStatus]
     latest_failures: Sequence[FailedAttempt]
+    saved_steps: int | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -194,6 +202,7 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
         "failures": int(row.failures),
         "crashes": int(row.crashes),
         "lost": int(row.lost),
+        "saved_steps": None if row.saved_steps is None else int(row.saved_steps),
         "trials_a_second": rate,
         "remaining_seconds": min(remaining) if remaining and is_managed else None,
         "improvements": [Improvement(number, float(value), float(loss)) for number, loss, value in row.improvements],

@@ -104,6 +104,29 @@ def pages(
         left = None if left is None else left - len(page)
 
 
+def ended_pages(connection: Connection, study_id: int, size: int = METRICS_PAGE) -> Iterator[Sequence[Any]]:
+    """Yield the number, the iteration, the state, the loss and the value of each ended trial in pages, ordered by
+    number.
+
+    The function reads each page in a separate transaction.
+    """
+    names = ("number", "iteration", "state", "loss", "value")
+    ended = select(*(_trials.c[name] for name in names)).where(
+        _trials.c.study_id == study_id, _trials.c.finished_at.is_not(None)
+    )
+    after = -1
+    while True:
+        with connection.begin():
+            page = connection.execute(
+                ended.where(_trials.c.number > after).order_by(_trials.c.number).limit(size)
+            ).all()
+        if page:
+            yield page
+            after = page[-1].number
+        if len(page) < size:
+            return
+
+
 def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
     """Yield the exported columns of all trials of a study in pages, ordered by number.
 

@@ -23,6 +23,28 @@ _REPORTED = text(
     " where report.study_id = verdict.study_id and report.trial = verdict.trial and report.attempt = verdict.attempt"
     " and report.step <= verdict.rung order by report.step desc limit 1) as last where verdict.study_id = :study"
 )
+_DECIDED = text(
+    "select trial, bool_or(stops) as stops, bool_or(audited) as audited from ledger.verdicts where study_id = :study"
+    " group by trial having bool_or(stops) or bool_or(audited)"
+)
+_RUNGS = text(
+    "select rung, count(*) as trials, count(*) filter (where stops) as stopped,"
+    " count(*) filter (where audited) as audited, count(*) filter (where stops and audited) as continued"
+    " from ledger.verdicts where study_id = :study group by rung order by rung"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RungCount:
+    """The verdicts at one rung: the number of trials that have reached the rung, of trials against which the rung has
+    decided, of audited trials, and of audited trials that continued in spite of the verdict.
+    """
+
+    rung: int
+    trials: int
+    stopped: int
+    audited: int
+    continued: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +121,24 @@ def of_trial(connection: Connection, study_id: int, trial: int) -> list[VerdictR
     chosen = rows_of(VerdictRow).where(_verdicts.c.study_id == study_id, _verdicts.c.trial == trial)
     with connection.begin():
         return fetch(connection, VerdictRow, chosen.order_by(_verdicts.c.rung))
+
+
+def audited_and_stopped(connection: Connection, study_id: int) -> tuple[set[int], set[int]]:
+    """Return the numbers of the audited trials with a verdict, and of the trials with a verdict that stops the trial.
+
+    An audited trial can belong to both sets.
+    """
+    with connection.begin():
+        rows = connection.execute(_DECIDED, {"study": study_id}).all()
+    return {row.trial for row in rows if row.audited}, {row.trial for row in rows if row.stops}
+
+
+def rung_counts(connection: Connection, study: StudyRow) -> tuple[RungCount, ...]:
+    """Return the counts of the verdicts at each rung. Without early stopping, the function reads nothing."""
+    if "stopping" not in study.spec:
+        return ()
+    with connection.begin():
+        return tuple(RungCount(*row) for row in connection.execute(_RUNGS, {"study": study.id}))
 
 
 def _read_cutoffs(connection: Connection, study_id: int) -> list[CutoffRow]:

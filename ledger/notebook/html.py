@@ -10,7 +10,7 @@ from html import escape
 from typing import Any
 
 from ledger.database.status import Improvement, StudyStatus, WorkerStatus
-from ledger.terminal.line import counts, direction, duration, score, unsuccessful_attempts
+from ledger.terminal.line import counts, direction, duration, saved_steps, score, unsuccessful_attempts
 from ledger.text import one_line
 
 _STATES = {
@@ -53,6 +53,8 @@ def running_search(
         if best_params is not None:
             rows.append(("parameters", _params(best_params)))
         rows.append(("convergence", convergence(status.improvements, status.last_complete or 0)))
+    if saved := saved_steps(status):
+        rows.append(("saved", escape(saved)))
     if attempts := unsuccessful_attempts(status):
         failures = "".join(f"<br><small>{escape(_failure(each))}</small>" for each in status.latest_failures)
         rows.append(("failures", f'<span style="color:{_STATES["failed"]}">{escape(attempts)}</span>{failures}'))
@@ -191,7 +193,8 @@ def _workers(workers: Sequence[WorkerStatus]) -> str:
         elif worker.trial is None:
             doing = "idle"
         else:
-            doing = f"trial {worker.trial} for {duration(worker.seconds or 0.0)}"
+            at = "" if worker.step is None else f" at step {worker.step}"
+            doing = f"trial {worker.trial}{at} for {duration(worker.seconds or 0.0)}"
         lines.append(f"{one_line(worker.name)}: {doing}, {worker.complete} completed")
     if len(workers) > _WORKERS:
         lines.append(f"and {len(workers) - _WORKERS} more")

@@ -1,17 +1,21 @@
 """The computation of a study's next points from the trials that the ledger recorded."""
 
 from ledger.proposals.environment import environment
+from ledger.proposals.expectation import Expectation, expectation
 from ledger.proposals.losses import mean_loss
-from ledger.proposals.observations import Observation, ProposalInput, proposal_input
+from ledger.proposals.observations import Observation, ProposalInput, observed_trials, proposal_input
 from ledger.proposals.propose import Proposal, load_optimizer, propose
 
 __all__ = [
+    "Expectation",
     "Observation",
     "Proposal",
     "ProposalInput",
     "environment",
+    "expectation",
     "load_optimizer",
     "mean_loss",
+    "observed_trials",
     "proposal_input",
     "propose",
 ]

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,9 @@ class TrialLike(Protocol):
     def retry_of(self) -> int | None: ...
 
 
+T = TypeVar("T", bound=TrialLike)
+
+
 def proposal_input(
     trials: Sequence[TrialLike],
     iteration: int,
@@ -145,10 +148,7 @@ def proposal_input(
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None, seen=[]).in_flight
     [{'C': 1.0}]
     """
-    earlier = [trial for trial in trials if trial.iteration < iteration]
-    ended = earlier if seen is None else [trials[number] for number in seen]
-    retried = {trial.retry_of for trial in ended}
-    counted = [trial for trial in ended if trial.number not in retried]
+    counted = _counted(trials, iteration, seen)
     numbers = set() if seen is None else set(seen)
     estimates = _estimates(counted, rung_losses or {})
     return ProposalInput(
@@ -161,9 +161,29 @@ def proposal_input(
             *(trial.params for trial in counted if trial.state == "cancelled"),
             *(trial.params for trial in trials if trial.iteration == iteration and trial.round < round),
         ],
-        in_flight=[] if seen is None else [trial.params for trial in earlier if trial.number not in numbers],
+        in_flight=[]
+        if seen is None
+        else [trial.params for trial in trials if trial.iteration < iteration and trial.number not in numbers],
         surrogate=surrogate,
     )
+
+
+def observed_trials(trials: Sequence[T], iteration: int, seen: Sequence[int] | None = None) -> list[T]:
+    """Return the trials of the observations that `proposal_input` returns, in the same order. The parameters are those
+    of `proposal_input`.
+    """
+    return [trial for trial in _counted(trials, iteration, seen) if trial.state != "cancelled"]
+
+
+def _counted(trials: Sequence[T], iteration: int, seen: Sequence[int] | None) -> list[T]:
+    """Return the ended trials that a proposal knows. A retry replaces the first trial."""
+    ended = (
+        [trial for trial in trials if trial.iteration < iteration]
+        if seen is None
+        else [trials[number] for number in seen]
+    )
+    retried = {trial.retry_of for trial in ended}
+    return [trial for trial in ended if trial.number not in retried]
 
 
 def _estimates(trials: Sequence[TrialLike], rung_losses: Mapping[int, Mapping[int, float]]) -> dict[int, float]:

@@ -138,24 +138,54 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     searched = SpaceConverter(space)
     seed = seeds.derive(study.seed, "iteration", iteration, round)
     told, surrogate = started, None
-    losses = [each.loss for each in observations]
-    if len(losses) < study.resolved.initial_points or all(loss is None for loss in losses):
+    if is_random(study, observations):
         candidates = searched.random(size, seed)
     else:
         load_optimizer()
         started = time.perf_counter()
         # `one_thread` limits only libraries that are already loaded, so `load_optimizer` must run before `one_thread`.
         with one_thread():
-            optimizer = _optimizer(study, searched, seed, given.surrogate)
-            scaled = scaled_losses(losses)
-            values = _with_times(scaled, observations) if study.optimizer.acq_func.endswith("ps") else scaled
-            optimizer.tell([searched.point(each.params) for each in observations], values)
+            optimizer = told_optimizer(study, searched, seed, observations, given.surrogate)
             told = time.perf_counter()
             surrogate = _surrogate(study, optimizer.models[-1], len(observations))
             open_points = [searched.point(params) for params in in_flight]
             candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min", open_points)]
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
+
+
+def is_random(study: StudySpec, observations: Sequence[Observation]) -> bool:
+    """Return whether `propose` proposes random points, because the study has too few observations or no loss."""
+    return len(observations) < study.resolved.initial_points or all(each.loss is None for each in observations)
+
+
+def told_optimizer(
+    study: StudySpec,
+    searched: SpaceConverter,
+    seed: int,
+    observations: Sequence[Observation],
+    surrogate: Mapping[str, Any] | None,
+) -> "Optimizer":
+    """Return an optimizer that has received all observations, and has fitted the surrogate. The caller has called
+    `load_optimizer`, and limits the libraries to one thread.
+
+    Parameters
+    ----------
+    study : StudySpec
+    searched : SpaceConverter
+        The search space of the study.
+    seed : int
+        The seed of the round.
+    observations : sequence of Observation
+        Observations with normalised parameters. At least one observation has a loss.
+    surrogate : mapping or None
+        The surrogate that the ledger recorded last.
+    """
+    optimizer = _optimizer(study, searched, seed, surrogate)
+    scaled = scaled_losses([each.loss for each in observations])
+    values = _with_times(scaled, observations) if study.optimizer.acq_func.endswith("ps") else scaled
+    optimizer.tell([searched.point(each.params) for each in observations], values)
+    return optimizer
 
 
 def _optimizer(

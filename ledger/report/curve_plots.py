@@ -9,7 +9,7 @@ from ledger.report import labels
 from ledger.report.axes import LOGARITHMIC_RATIO
 from ledger.report.content import ReportContent
 from ledger.report.section import CaptionedFigure, ReportSection
-from ledger.report.theme import BLUE, GREY, ORANGE, SKY
+from ledger.report.theme import BLUE, GREY, ORANGE, OUTCOMES, SKY
 
 TITLE = "Learning curves"
 
@@ -40,6 +40,8 @@ def curves(content: ReportContent) -> ReportSection:
         " The pale curves belong to some of the other trials. A dotted curve belongs to a trial without a final"
         " value."
     )
+    if any(curve.trial.state == "pruned" for curve in shown):
+        caption += " A cross ends the curve of a pruned trial, which the rule of early stopping has stopped."
     return ReportSection("curves", TITLE, caption, [CaptionedFigure(figure, caption)])
 
 
@@ -48,16 +50,24 @@ def _trace(curve: LearningCurve, best: int | None) -> go.Scatter:
     colour = ORANGE if trial.number == best else BLUE if curve.is_best else SKY
     if trial.loss is None:
         colour = GREY
+    # With many points, a curve has no markers.
+    size = 4 if len(curve.steps) < 30 else 0
+    marker: dict[str, object] = {"size": size}
+    is_pruned = trial.state == "pruned"
+    if is_pruned:
+        colour = OUTCOMES["pruned"]
+        before = len(curve.steps) - 1
+        marker = {"size": [*[size] * before, 9], "symbol": [*["circle"] * before, "x"]}
     return go.Scatter(
         x=curve.steps,
         y=curve.values,
-        mode="lines+markers" if len(curve.steps) < 30 else "lines",
+        mode="lines+markers" if size or is_pruned else "lines",
         line={
             "color": colour,
             "width": 3 if trial.number == best else 2 if curve.is_best else 1,
             "dash": "dot" if trial.loss is None else "solid",
         },
-        marker={"size": 4},
+        marker=marker,
         opacity=1.0 if curve.is_best else 0.6,
         hovertemplate=f"trial {trial.number}, {trial.state}<br>step %{{x}}: %{{y:.6g}}<extra></extra>",
     )

@@ -56,6 +56,7 @@ def render(ledger: StudyOverview) -> str:
             (name, any(row[index][1] is not None for row in rows)) for index, name in enumerate(_columns(content))
         ],
         rows=rows,
+        rungs=_rungs(ledger),
         hidden=ledger.trials - len(content.shown),
         trials=ledger.trials,
         space=[(dimension.name, str(dimension)) for dimension in content.study.space.dimensions],
@@ -247,6 +248,17 @@ def _row(names: Sequence[str], metrics: Sequence[str], trial: TrialRow) -> list[
     cells += [(trial.metrics or {}).get(name) for name in metrics]
     cells += [trial.seconds, trial.attempts, trial.worker, None if trial.error is None else last_line(trial.error)]
     return [_cell(cell) for cell in cells]
+
+
+def _rungs(ledger: StudyOverview) -> list[tuple[str, ...]]:
+    """Return the rows of the table of the rungs. The table is empty if the study has no rule of early stopping."""
+    return [
+        (
+            *(f"{count:,}" for count in (rung.rung, rung.trials, rung.stopped - rung.continued)),
+            *(f"{rung.stopped / rung.trials:.0%}", f"{rung.audited:,}", f"{rung.continued:,}"),
+        )
+        for rung in ledger.rungs
+    ]
 
 
 def _python_dict(content: ReportContent, trial: TrialRow) -> str:

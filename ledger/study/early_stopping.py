@@ -136,12 +136,25 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
     >>> cutoff("halving", 2, [0.4, 0.1, 0.3]), cutoff("median", 2, [0.4, 0.1, 0.3]), cutoff("halving", 4, [0.1])
     (0.3, 0.3, None)
     """
+    return cutoff_of_ordered(rule, eta, sorted(math.inf if loss is None else loss for loss in losses))
+
+
+def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
+    """Return the same as `cutoff`, for losses in increasing order in which infinity stands for NaN.
+
+    A caller that adds one loss after another keeps the losses in order, and does not sort them for each cutoff.
+
+    Examples
+    --------
+    >>> cutoff_of_ordered("median", 2, [0.1, 0.3, 0.4]), cutoff_of_ordered("halving", 4, [0.1])
+    (0.3, None)
+    """
     count = len(losses)
     if count < eta:
         return None
     # The trial itself is one of count + 1 trials, of which the best 1/eta go on.
     place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
-    return sorted(math.inf if loss is None else loss for loss in losses)[place - 1]
+    return losses[place - 1]
 
 
 def stops(loss: float | None, limit: float | None) -> bool:

@@ -21,6 +21,8 @@ def line(status: StudyStatus) -> str:
         parts.append(
             f"best value {status.best['value']:.6g} ({direction(status)}, trial {status.best['trial']}{score(status)})"
         )
+    if saved := saved_steps(status):
+        parts.append(saved)
     if attempts := unsuccessful_attempts(status):
         parts.append(attempts)
     state = status.state + (f" ({one_line(status.reason)})" if status.reason else "")
@@ -52,6 +54,20 @@ def score(status: StudyStatus) -> str:
 def counts(status: StudyStatus) -> str:
     """Return the number of trials in each state as text. The text omits a state without trials."""
     return ", ".join(f"{count} {state}" for state in COUNTED_STATES if (count := getattr(status, state)))
+
+
+def saved_steps(status: StudyStatus) -> str:
+    """Return the steps that the rule of early stopping has saved as text, or an empty text if it has saved no step.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> saved_steps(SimpleNamespace(saved_steps=1234)), saved_steps(SimpleNamespace(saved_steps=None))
+    ('1,234 steps saved by early stopping', '')
+    """
+    if not status.saved_steps:
+        return ""
+    return f"{status.saved_steps:,} step{'s' if status.saved_steps != 1 else ''} saved by early stopping"
 
 
 def unsuccessful_attempts(status: StudyStatus) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ledger.database.status import StudyStatus, WorkerStatus
-from ledger.terminal.line import counts, direction, duration, score, unsuccessful_attempts
+from ledger.terminal.line import counts, direction, duration, saved_steps, score, unsuccessful_attempts
 from ledger.terminal.sparkline import sparkline
 from ledger.text import one_line
 
@@ -93,6 +93,8 @@ class StatusPanel:
             values = [(improvement.trial, improvement.value) for improvement in status.improvements]
             line = sparkline(values, status.last_complete, cells, ascii_only=options.ascii_only)
             facts.add_row("convergence", _cut(Text.assemble((line, "green"), (first, "dim"))))
+        if saved := saved_steps(status):
+            facts.add_row("saved", saved)
         if attempts := unsuccessful_attempts(status):
             facts.add_row("failures", Text(attempts, "red"))
         return facts
@@ -168,7 +170,9 @@ def _trains(worker: WorkerStatus) -> Text:
     if not worker.alive:
         doing = "" if worker.trial is None else f", trial {worker.trial}"
         return Text(f"silent for {duration(worker.seen_seconds)}{doing}", "red")
-    return Text("idle", "dim") if worker.trial is None else Text(f"trial {worker.trial}")
+    if worker.trial is None:
+        return Text("idle", "dim")
+    return Text(f"trial {worker.trial}" + ("" if worker.step is None else f", step {worker.step}"))
 
 
 def _cut(line: Text) -> Text:

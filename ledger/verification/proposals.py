@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from ledger.database.rows import IterationRow, TrialRow
+from ledger.database.rows import IterationRow, StudyRow, TrialRow
 from ledger.database.transfer import StudySnapshot
 from ledger.proposals import environment, proposal_input, propose
 from ledger.study.choices import as_json
@@ -32,21 +32,28 @@ class RecordedProposal:
     elsewhere: str | None
 
 
-def recorded(ledger: StudySnapshot) -> Iterator[RecordedProposal]:
-    """Yield the recorded proposals of a study, in the order in which they were made."""
+def recorded(
+    study: StudyRow, iterations: Sequence[IterationRow], trials: Sequence[TrialRow]
+) -> Iterator[RecordedProposal]:
+    """Yield the recorded proposals of a study, in the order in which they were made.
+
+    The iterations and the trials are ordered by number, and begin with the first one.
+    """
     here = environment()
-    proposed = [trial for trial in ledger.trials if trial.source == "proposed"]
-    rounds = {key: list(trials) for key, trials in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))}
+    proposed = [trial for trial in trials if trial.source == "proposed"]
+    rounds = {
+        key: list(of_round) for key, of_round in groupby(proposed, key=lambda trial: (trial.iteration, trial.round))
+    }
     # The ledger records the environment only for the last round of an iteration. The verification recomputes an earlier
     # round only if two recorded environments equal the environment of this process: the last environment before the
     # round, and the first environment after the round.
-    before: Mapping[str, Any] = ledger.study.versions
+    before: Mapping[str, Any] = study.versions
     surrogate = None
     seen: list[int] = []
-    for iteration in ledger.iterations:
+    for iteration in iterations:
         seen += iteration.seen or ()
         for number in range(iteration.round + 1):
-            if trials := rounds.get((iteration.number, number)):
+            if of_round := rounds.get((iteration.number, number)):
                 is_last = number == iteration.round
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
@@ -56,7 +63,7 @@ def recorded(ledger: StudySnapshot) -> Iterator[RecordedProposal]:
                     )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
                 order = None if iteration.seen is None else tuple(seen)
-                yield RecordedProposal(place, iteration, number, trials, surrogate, order, elsewhere)
+                yield RecordedProposal(place, iteration, number, of_round, surrogate, order, elsewhere)
         before = iteration.environment or before
         surrogate = iteration.surrogate or surrogate
 

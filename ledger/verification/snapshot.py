@@ -51,7 +51,7 @@ def verify(ledger: StudySnapshot) -> VerificationResult:
         iteration that contains the difference.
     """
     study = StudySpec.from_spec(ledger.study.name, ledger.study.budget, ledger.study.spec)
-    recorded = list(proposals.recorded(ledger))
+    recorded = list(proposals.recorded(ledger.study, ledger.iterations, ledger.trials))
     for difference in chain(records.disagreements(ledger, study), proposals.disagreements(ledger, study, recorded)):
         raise LedgerError(f"study {ledger.study.name}, {difference}")
     other = [(proposal.place, proposal.elsewhere) for proposal in recorded if proposal.elsewhere is not None]

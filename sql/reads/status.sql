@@ -77,7 +77,12 @@ select
        'seen_seconds', greatest(extract(epoch from moment.now - here.last_seen_at), 0)::float8,
        'complete', (
          select count(*) from ledger.trials as done
-         where done.study_id = :study and done.worker = here.name and done.state = 'complete')
+         where done.study_id = :study and done.worker = here.name and done.state = 'complete'),
+       'step', case when study.spec ? 'stopping' then (
+         select step from ledger.reports
+         where study_id = :study and reports.trial = here.trial and reports.attempt = trial.attempts
+         order by step desc
+         limit 1) end
      ) order by here.started_at, here.name), '[]')
    from here
    left join ledger.trials as trial on trial.study_id = :study and trial.trial = here.trial) as workers,
@@ -98,5 +103,9 @@ select
      join ledger.attempts as attempt on attempt.study_id = :study and attempt.trial = trial.number
      where attempt.outcome in ('failed', 'crashed', 'timeout', 'lost')
      order by attempt.ended_at desc
-     limit :failures) as attempt) as failures_seen
+     limit :failures) as attempt) as failures_seen,
+  case when study.spec ? 'stopping' then (
+    select coalesce(sum((study.spec -> 'stopping' ->> 'max_resource')::bigint - trials.pruned_step), 0)
+    from ledger.trials
+    where study_id = :study and trials.state = 'pruned') end as saved_steps
 from study cross join moment cross join counted cross join began

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "trial show": ["s", "0"],
     "trial reports": ["s", "0"],
     "why": ["s", "0"],
+    "stopping replay": ["s", "--max-resource", "3"],
     "artifact list": ["s", "--removed"],
     "worker list": [],
     "status": ["s"],

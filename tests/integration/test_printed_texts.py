@@ -235,7 +235,7 @@ def test_no_reading_command_prints_a_raw_escape(url, connection, filled, tmp_pat
         commands += [
             *(["study", "show", name], ["trial", "list", name], ["status", name], ["study", "view", name]),
             *(["trial", "show", name, str(number)] for number in range(6)),
-            ["why", name, "5"],
+            *(["why", name, "5"], ["stopping", "replay", name, "--max-resource", "9"]),
             *(["artifact", "list", name], ["artifact", "get", name, "0", "a.bin"]),
             *(["verify", name], ["report", name, "--output", "report.html"], ["study", "source", name]),
             *(["export", name, "--format", "csv", "--spreadsheet"], ["export", name], ["status", name, "--watch"]),

@@ -1,6 +1,7 @@
 """Pruned trials and verdicts in the commands, in Python, in the report and in Optuna."""
 
 import json
+import re
 from typing import Any
 
 import optuna
@@ -10,10 +11,12 @@ from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool
 
 import ledger
-from ledger.database import protocol, studies
+from ledger.database import overview, protocol, studies
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.optuna.export import write_optuna
+from ledger.report.content import ReportContent
+from ledger.report.curve_plots import curves
 from ledger.study.early_stopping import EarlyStopping
 from tests.integration.ledgers import add_iteration, make_study, spec, take, tell
 from tests.integration.test_commands import Run
@@ -59,9 +62,11 @@ def decided(request, db, connection, url, run: Run, monkeypatch) -> str:
 
 
 def why(run: Run, number: int) -> list[str]:
+    """Return what the command says about the rule, without what it says about the point."""
     code, out, error = run("why", "s", str(number))
     assert (code, error) == (0, "")
-    return out.splitlines()
+    lines = out.splitlines()
+    return lines[: next(place for place, line in enumerate(lines) if line.startswith("point: "))]
 
 
 def test_why_says_in_words_what_the_rule_decided(decided, run: Run):
@@ -109,7 +114,9 @@ def test_why_speaks_of_arrivals_in_steady_mode(decided, run: Run):
 
 
 def test_why_of_a_study_without_a_rule(db, url, run: Run, monkeypatch):
-    make_study(db)
+    row = studies.create(db, "s", {**spec(1), "resolved": {"initial_points": 1}}, "0" * 64, 1, {})
+    assert row is not None
+    add_iteration(db, row, 0, 1)
     monkeypatch.setenv("DATABASE_URL", url)
     assert why(run, 0)[1] == "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
 
@@ -124,6 +131,7 @@ def test_why_prints_one_document(decided, run: Run):
 def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
     for command, said in (
         (("status", "s"), "4 complete, 1 pruned"),
+        (("status", "s"), "5 steps saved by early stopping"),
         (("study", "show", "s"), "4 complete, 1 pruned"),
         (("trial", "show", "s", "2"), "pruned      at step 3; `ledger why s 2` says why"),
         (("trial", "list", "s", "--state", "pruned"), "pruned"),
@@ -132,9 +140,63 @@ def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
         code, out, error = run(*command)
         assert code == 0, error
         assert said in out
-    assert "1 pruned" in (tmp_path / "s.html").read_text()
+    page = (tmp_path / "s.html").read_text()
+    assert "1 pruned" in page
+    cells = re.findall(r'<td class="number">(.*?)</td>', page)
+    assert [cells[place : place + 6] for place in range(0, len(cells), 6)] == [
+        ["2", "4", "0", "0%", "0", "0"],
+        ["4", "4", "1", "25%", "0", "0"],
+    ]
     listed = json.loads(run("study", "list", "--json")[1])
     assert [(study["complete"], study["pruned"], study["ended"]) for study in listed] == [(4, 1, 5)]
+
+
+def test_the_status_shows_the_steps_of_running_trials_and_saved_steps(decided, db, connection, run: Run):
+    row = studies.get(db, "s")
+    assert tell(db, row, 1, 0.28125, 0.0625) == "told"
+    add_iteration(db, row, 2, 2)
+    protocol.announce(connection, "w", "host", 7, {})
+    held = take(connection)
+    protocol.report(connection, held, [0, 1], [0.5, 0.25])
+    shown = json.loads(run("status", "s", "--json")[1])
+    # trial 2 was stopped at step 3 of 8
+    assert shown["saved_steps"] == 5
+    assert [(worker["trial"], worker["step"]) for worker in shown["workers"]] == [(held.trial, 1)]
+    assert f"trial {held.trial}, step 1" in run("status", "s")[1]
+    assert protocol.fail(connection, held, "error", 1.0) == "retry"
+    assert take(connection).trial == held.trial
+    assert json.loads(run("status", "s", "--json")[1])["workers"][0]["step"] is None, "of the present attempt"
+
+
+def test_the_status_of_a_study_without_a_rule_shows_no_steps(db, url, connection, run: Run, monkeypatch):
+    make_study(db)
+    protocol.announce(connection, "w", "host", 7, {})
+    protocol.report(connection, take(connection), [0, 1], [0.5, 0.25])
+    monkeypatch.setenv("DATABASE_URL", url)
+    shown = json.loads(run("status", "s", "--json")[1])
+    assert (shown["saved_steps"], shown["workers"][0]["step"]) == (None, None)
+    assert "step" not in run("status", "s")[1]
+
+
+@pytest.mark.parametrize("decided", [{}, {"rule": {"audit": 1.0}}], ids=["pruned", "audited"], indirect=True)
+def test_the_report_counts_the_rungs_and_marks_pruned_curves(decided, db):
+    shown = overview.read(db, studies.get(db, "s"))
+    audited = [4, 4] if shown.progress.pruned == 0 else [0, 0]
+    assert [rung.rung for rung in shown.rungs] == [2, 4]
+    assert [rung.trials for rung in shown.rungs] == [4, 4]
+    assert [rung.stopped for rung in shown.rungs] == [0, 1]
+    assert [rung.audited for rung in shown.rungs] == audited
+    assert [rung.continued for rung in shown.rungs] == [0, 1 if shown.progress.pruned == 0 else 0]
+    section = curves(ReportContent(shown))
+    crosses = [trace for trace in section.plots[0].figure.data if trace.marker.symbol is not None]
+    assert len(crosses) == shown.progress.pruned
+    assert all(trace.marker.symbol[-1] == "x" and "pruned" in trace.hovertemplate for trace in crosses)
+    assert ("A cross ends the curve" in section.caption) == bool(crosses)
+
+
+def test_the_report_of_a_study_without_a_rule_has_no_rungs(db):
+    shown = overview.read(db, make_study(db))
+    assert shown.rungs == ()
 
 
 def test_python_shows_where_a_trial_was_pruned(decided):

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ledger.database.status import FailedAttempt, Improvement, StudyStatus, WorkerStatus
+from ledger.notebook.html import running_search
 from ledger.terminal.line import line
 from ledger.terminal.panel import StatusPanel
 from ledger.terminal.sparkline import ASCII_BARS, BARS, sparkline
@@ -87,6 +89,25 @@ def test_the_panel_shows_progress_best_value_workers_and_failures():
         ["idle", "idle", "3"],
     ]
     assert rows[13:] == ["", "trial 3 attempt 2 failed 0:00:30 ago: ValueError: [bold]no[/bold]"]
+
+
+def test_a_study_with_a_rule_shows_steps_and_what_the_rule_has_saved():
+    trains = replace(worker("trains", 9, 5.5), step=27)
+    shown = status(pruned=3, saved_steps=1234, workers=[trains])
+    rows = drawn(StatusPanel(shown))
+    assert "saved       1,234 steps saved by early stopping" in rows
+    assert any(row.split()[:5] == ["trains", "trial", "9,", "step", "27"] for row in rows)
+    assert ", 1,234 steps saved by early stopping, 4 failed attempts" in line(shown)
+    page = running_search(shown, None, [])
+    assert "1,234 steps saved by early stopping" in page
+    assert "3 pruned" in page
+    assert "trial 9 at step 27 for 0:00:05" in page
+
+
+def test_a_study_without_a_rule_shows_no_steps():
+    shown = status()
+    assert "saved" not in "\n".join([*drawn(StatusPanel(shown)), line(shown), running_search(shown, None, [])])
+    assert line(status(saved_steps=0)) == line(shown)
 
 
 def test_a_maximised_score_is_shown_with_the_name_of_its_metric():

@@ -1,0 +1,223 @@
+"""The command `ledger stopping replay`, which applies another rule of early stopping to recorded learning curves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby, product
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import click
+from pydantic import ValidationError
+
+from ledger.access import connected
+from ledger.cli import document, table
+from ledger.cli.names import STUDY
+from ledger.cli.options import examples, settings_options
+from ledger.cli.sections import SectionedGroup
+from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError, UsageError, first_fault
+from ledger.settings import Settings
+from ledger.study.early_stopping import LARGEST_STEP, RULES, EarlyStopping
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from ledger.study.replay import Audit, LearningCurves, Replay, ReplayedTrial
+
+_STEP = click.IntRange(1, LARGEST_STEP)
+
+
+@click.group(
+    cls=SectionedGroup,
+    epilog=examples("ledger stopping replay svm-42-341b3e --eta 4 --max-resource 81"),
+)
+def stopping() -> None:
+    """Show what a rule of early stopping would have saved and lost."""
+
+
+@stopping.command(
+    epilog=examples(
+        "ledger stopping replay svm-42-341b3e",
+        "ledger stopping replay svm-42-341b3e --eta 3 --eta 4 --max-resource 81",
+        "ledger stopping replay svm-42-341b3e --rule median --max-resource 81 --json",
+    ),
+)
+@click.argument("name", type=STUDY)
+@click.option(
+    "--rule",
+    "rules",
+    type=click.Choice([rule for rule in RULES if rule != "none"]),
+    multiple=True,
+    help="The rule. To compare several rules, repeat the option. Default: the rule of the study, or halving.",
+)
+@click.option(
+    "--eta",
+    "etas",
+    type=click.IntRange(2, 16),
+    multiple=True,
+    help="As the key eta of the table [stopping]. To compare several values, repeat the option. Default: the value of"
+    " the study, or 3.",
+)
+@click.option("--min-resource", type=_STEP, help="The step of the first rung. Default: that of the study, or 1.")
+@click.option(
+    "--max-resource", type=_STEP, help="The number of steps of a whole training. Default: that of the study's own rule."
+)
+@document.json_option
+@settings_options
+def replay(
+    name: str,
+    rules: Sequence[str],
+    etas: Sequence[int],
+    min_resource: int | None,
+    max_resource: int | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Say what a rule of early stopping would have saved and lost on the learning curves of a study.
+
+    The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
+    a trial with the trials of earlier iterations. In steady mode, a rung compares a trial with the trials that have
+    reported at the rung before. A stopped trial is a false stop if its final value is among the best 10 % of the final
+    values.
+    """
+    from ledger.database import studies, verdicts
+    from ledger.study.replay import audit, replay
+
+    with connected(settings) as connection:
+        study = studies.get(connection, name)
+        asked = list(_rules(study, rules, etas, min_resource, max_resource))
+        trials, values = _trials(connection, study.id)
+        curves = _curves(connection, study.id, {rung for rule in asked for rung in rule.rungs}, trials)
+        audited, against = verdicts.audited_and_stopped(connection, study.id)
+    if not curves.last_steps:
+        raise LedgerError(
+            f"study {name} has no ended trial with reports: let the objective report values by"
+            " context.report(value, step)"
+        )
+    is_steady = study.spec.get("mode") == "steady"
+    replays = [replay(rule, curves, trials, by_arrival=is_steady) for rule in asked]
+    measured = audit(trials, audited, against) if audited else None
+    if as_json:
+        document.write(_document(study, replays, values, measured))
+        return
+    for place, found in enumerate(replays):
+        if place:
+            click.echo()
+        _show(found, values)
+    if measured is not None:
+        click.echo()
+        click.echo(_audit(measured))
+
+
+def _rules(
+    study: StudyRow, rules: Sequence[str], etas: Sequence[int], min_resource: int | None, max_resource: int | None
+) -> Iterator[EarlyStopping]:
+    """Yield each asked rule once. What the user does not choose comes from the study's own rule."""
+    own: Mapping[str, Any] = study.spec.get("stopping") or {"rule": "halving"}
+    chosen = {"min_resource": min_resource, "max_resource": max_resource}
+    given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
+    for rule, eta in product(dict.fromkeys(rules or [own["rule"]]), dict.fromkeys(etas or [own.get("eta", 3)])):
+        try:
+            yield EarlyStopping(**{**given, "rule": rule, "eta": eta})
+        except ValidationError as error:
+            raise UsageError(
+                first_fault(error, lambda field: f"--{field.replace('_', '-')}" if field else "")
+            ) from None
+
+
+def _trials(connection: "Connection", study_id: int) -> tuple[dict[int, "ReplayedTrial"], dict[int, float]]:
+    """Return the ended trials, and the values of the complete trials, by number."""
+    from ledger.database import trials
+    from ledger.study.replay import ReplayedTrial
+
+    ended, values = {}, {}
+    for number, iteration, state, loss, value in chain.from_iterable(trials.ended_pages(connection, study_id)):
+        ended[number] = ReplayedTrial(number, iteration, loss, state == "pruned")
+        if value is not None:
+            values[number] = value
+    return ended, values
+
+
+def _curves(
+    connection: "Connection", study_id: int, rungs: set[int], trials: Mapping[int, "ReplayedTrial"]
+) -> "LearningCurves":
+    """Read the learning curves of the given trials. Only one curve at a time is in memory as a whole."""
+    from ledger.database import reports
+    from ledger.study.replay import AttemptCurve, LearningCurves
+
+    curves = LearningCurves(rungs)
+    points = chain.from_iterable(reports.point_pages(connection, study_id))
+    for trial, of_trial in groupby(points, key=itemgetter(0)):
+        # A trial that has not ended can report further values, and is left out.
+        if trial in trials:
+            attempts = groupby(of_trial, key=itemgetter(1))
+            curves.add(trial, (AttemptCurve(*list(zip(*rows, strict=True))[2:]) for _, rows in attempts))
+    return curves
+
+
+def _document(
+    study: StudyRow, replays: Sequence["Replay"], values: Mapping[int, float], measured: "Audit | None"
+) -> dict[str, Any]:
+    first = replays[0]
+    return {
+        "study": study.name,
+        "mode": study.spec.get("mode", "batch"),
+        "trials": first.trials,
+        "steps": first.steps,
+        "best": _best(first.best, values),
+        "replays": [
+            {
+                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource"),
+                "rungs": found.rungs,
+                "steps_saved": found.saved,
+                "share_saved": _share(found),
+                **document.pick(found, "stopped", "false_stops", "unknown", "unjudged"),
+                "best_survivor": _best(found.best_survivor, values),
+            }
+            for found in replays
+        ],
+        "audit": measured,
+    }
+
+
+def _best(number: int | None, values: Mapping[int, float]) -> dict[str, Any] | None:
+    return None if number is None else {"trial": number, "value": values[number]}
+
+
+def _share(found: "Replay") -> float:
+    return found.saved / found.steps if found.steps else 0.0
+
+
+def _show(found: "Replay", values: Mapping[int, float]) -> None:
+    rule = found.rule
+    click.echo(
+        f"rule {rule.rule}, eta {rule.eta}, min_resource {rule.min_resource}, max_resource {rule.max_resource}:"
+        f" {found.trials} trials with reports"
+    )
+    table.show(("RUNG", "TRIALS", "STOPPED"), [(rung.rung, rung.trials, rung.stopped) for rung in found.rungs])
+    click.echo(f"steps: {found.steps} trained, {found.saved} saved by the rule ({_share(found):.1%})")
+    numbers = ", ".join(map(str, found.false_stops[:10])) + (", ..." if len(found.false_stops) > 10 else "")
+    click.echo(
+        f"stopped: {found.stopped} trials, of which {len(found.false_stops)} ended among the best 10%"
+        + (f" (false stops: {numbers})" if found.false_stops else "")
+    )
+    if found.unknown:
+        click.echo(f"not known: {found.unknown} of the stopped trials ended without a final value")
+    if found.unjudged:
+        others = "1 other trial" if found.unjudged == 1 else f"{found.unjudged} other trials"
+        click.echo(f"not judged: the study's own rule has pruned {others}; what follows after a curve ends is unknown")
+    best, survivor = _value(found.best, values), _value(found.best_survivor, values)
+    click.echo(f"best value: {best} without the rule, {survivor} with the rule")
+
+
+def _value(number: int | None, values: Mapping[int, float]) -> str:
+    return "none" if number is None else f"{values[number]:.6g} (trial {number})"
+
+
+def _audit(measured: "Audit") -> str:
+    said = f"audit of the study's own rule: the rule would have stopped {measured.stopped} of {measured.trials} audited"
+    if not measured.stopped:
+        return f"{said} trials"
+    return (
+        f"{said} trials; of these {measured.stopped}, {measured.better_than_median} ended better than the median"
+        f" survivor, and {measured.better_than_best} ended better than the best survivor"
+    )

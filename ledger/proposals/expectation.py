@@ -1,0 +1,109 @@
+"""The expectation of the surrogate at a point when the optimizer proposed the point."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ledger import seeds
+from ledger.proposals.environment import one_thread
+from ledger.proposals.observations import Observation, ProposalInput
+from ledger.proposals.propose import is_random, load_optimizer, told_optimizer
+from ledger.proposals.skopt_space import SpaceConverter
+from ledger.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What the surrogate expected at a point, in the unit and with the sign of the values of the trials.
+
+    Attributes
+    ----------
+    value, deviation : float
+        The expected value and its standard deviation.
+    acquisition : float or None
+        The value of the acquisition function. "EI" is the expected improvement of the value, "PI" is the probability of
+        an improvement, and "LCB" is the confidence bound of the value. None for the other acquisition functions.
+    nearest : int
+        The index of the nearest observation in `ProposalInput.observations`.
+    distance : float
+        The Euclidean distance to this observation in the transformed search space, in which each number is scaled to
+        [0, 1].
+    """
+
+    value: float
+    deviation: float
+    acquisition: float | None
+    nearest: int
+    distance: float
+
+
+def expectation(
+    study: StudySpec, iteration: int, round: int, given: ProposalInput, params: Mapping[str, Any]
+) -> Expectation | None:
+    """Fit the surrogate as `propose` did, and return what it expected at a point.
+
+    The surrogate knows only the observations. While `propose` chooses several points at once, it also assumes a value
+    for each point that it has already chosen, and for each trial in flight. The expectation ignores these assumed
+    values.
+
+    Parameters
+    ----------
+    study : StudySpec
+    iteration, round : int
+        The numbers of the iteration and of the round that contain the point.
+    given : ProposalInput
+        The input of the proposal.
+    params : mapping
+        The parameters of the point.
+
+    Returns
+    -------
+    Expectation or None
+        None if the points of the proposal were random.
+
+    Raises
+    ------
+    UsageError
+        The point or a trial in `given` has parameters outside the study's search space.
+
+    Examples
+    --------
+    >>> from ledger.proposals import propose
+    >>> from ledger.study.file import assemble
+    >>> study = assemble({"model": "svm", "seed": 7})
+    >>> points = propose(study, iteration=0, round=0, size=12, given=ProposalInput()).points
+    >>> expectation(study, 0, 0, ProposalInput(), points[0]) is None
+    True
+    >>> given = ProposalInput([Observation(point, abs(point["C"] - 1.0), 1.0) for point in points])
+    >>> proposed = propose(study, 1, 0, 1, given).points[0]
+    >>> expected = expectation(study, 1, 0, given, proposed)
+    >>> expected.deviation > 0, 0 <= expected.nearest < 12
+    (True, True)
+    """
+    space = study.space
+    observations = [Observation(space.normalise(each.params), each.loss, each.seconds) for each in given.observations]
+    if is_random(study, observations):
+        return None
+    searched = SpaceConverter(space)
+    point = searched.point(space.normalise(params))
+    load_optimizer()
+    from ledger.optimizer.prediction import prediction_at
+
+    with one_thread():
+        seed = seeds.derive(study.seed, "iteration", iteration, round)
+        found = prediction_at(told_optimizer(study, searched, seed, observations, given.surrogate), point)
+    losses = [each.loss for each in observations if each.loss is not None]
+    scale = study.objective.scale
+    # The optimizer has received losses that were scaled to [0, 1]. The difference of two losses may be too large for a
+    # float, so the code computes with halves.
+    half = (max(losses) / 2 - min(losses) / 2) or 0.5
+
+    def value(scaled: float) -> float:
+        return scale.value(2 * (min(losses) / 2 + half * scaled))
+
+    acquisition = found.acquisition
+    if acquisition is not None and study.optimizer.acq_func == "EI":
+        acquisition = 2 * (half * acquisition)
+    elif acquisition is not None and study.optimizer.acq_func == "LCB":
+        acquisition = value(acquisition)
+    return Expectation(value(found.mean), 2 * (half * found.deviation), acquisition, found.nearest, found.distance)

@@ -1,0 +1,299 @@
+"""The replay of a rule of early stopping: what the rule would have saved and lost on recorded learning curves.
+
+The module computes with plain numbers, and reads nothing from the database.
+"""
+
+import math
+import statistics
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from ledger.study.early_stopping import EarlyStopping, cutoff_of_ordered, stops
+
+# A stopped trial is a false stop if its final loss is among the best `BEST_SHARE` of the final losses.
+BEST_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedTrial:
+    """A trial that has ended, as the replay of a rule needs it.
+
+    `loss` is the final loss, or None if the trial is not complete. A trial with `is_pruned` was stopped by the study's
+    own rule, so its learning curve ends early.
+    """
+
+    number: int
+    iteration: int
+    loss: float | None
+    is_pruned: bool
+
+
+@dataclass(frozen=True)
+class AttemptCurve:
+    """The reports of one attempt, ordered by step.
+
+    `losses` contains infinity for a value that was NaN or an infinity. `times` contains the times of the reports in
+    seconds, from any fixed moment.
+    """
+
+    steps: Sequence[int]
+    losses: Sequence[float]
+    times: Sequence[float]
+
+
+class _Arrivals:
+    """The trials that have reached one rung, in compact arrays with one element for each trial.
+
+    `steps` contains the step of the report that showed that the trial had reached the rung.
+    """
+
+    def __init__(self) -> None:
+        self.trials, self.steps = array("q"), array("q")
+        self.losses, self.times = array("d"), array("d")
+
+    def add(self, trial: int, loss: float, step: int, time: float) -> None:
+        self.trials.append(trial)
+        self.losses.append(loss)
+        self.steps.append(step)
+        self.times.append(time)
+
+
+class LearningCurves:
+    """The learning curves of a study, reduced to what rules need at their rungs.
+
+    The object needs 32 bytes for each trial and rung, and does not grow with the number of reports.
+
+    Parameters
+    ----------
+    rungs : collection of int
+        The steps of the rungs of all rules that will be replayed.
+
+    Attributes
+    ----------
+    last_steps : dict of int to int
+        The highest reported step of each trial with reports, by the number of the trial.
+
+    Examples
+    --------
+    >>> curves = LearningCurves([1, 3])
+    >>> curves.add(0, [AttemptCurve(steps=[1, 2, 4], losses=[0.5, 0.4, 0.3], times=[10.0, 20.0, 40.0])])
+    >>> curves.last_steps
+    {0: 4}
+    """
+
+    def __init__(self, rungs: Collection[int]) -> None:
+        self._arrivals = {rung: _Arrivals() for rung in sorted(rungs)}
+        self.last_steps: dict[int, int] = {}
+
+    def add(self, trial: int, attempts: Iterable[AttemptCurve]) -> None:
+        """Add the learning curve of a trial. The attempts have reports, and come in the order of their numbers.
+
+        As in a study with a rule, the first attempt that reaches a rung decides. A rung takes the last report at or
+        below the rung, of the last attempt that has such a report. The reports of an attempt count as if they had come
+        in the order of their steps.
+        """
+        left = list(self._arrivals)
+        known: dict[int, float] = {}
+        for attempt in attempts:
+            steps = attempt.steps
+            self.last_steps[trial] = max(self.last_steps.get(trial, 0), steps[-1])
+            open_rungs = []
+            for rung in left:
+                first, last = bisect_left(steps, rung), bisect_right(steps, rung) - 1
+                if last >= 0:
+                    known[rung] = attempt.losses[last]
+                if first < len(steps) and rung in known:
+                    self._arrivals[rung].add(trial, known[rung], steps[first], attempt.times[first])
+                else:
+                    open_rungs.append(rung)
+            left = open_rungs
+
+    def at(self, rung: int) -> Iterable[tuple[int, float, int, float]]:
+        """Return the number, the loss, the step and the time of each trial that has reached a rung."""
+        of_rung = self._arrivals[rung]
+        return zip(of_rung.trials, of_rung.losses, of_rung.steps, of_rung.times, strict=True)
+
+
+@dataclass(frozen=True)
+class ReplayedRung:
+    """The numbers of trials that reach a rung in a replay, and of trials that the rule stops at this rung."""
+
+    rung: int
+    trials: int
+    stopped: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a rule would have saved and lost on recorded learning curves.
+
+    Attributes
+    ----------
+    rule : EarlyStopping
+    rungs : sequence of ReplayedRung
+        The rungs of the rule, in increasing order.
+    trials : int
+        The number of trials with reports.
+    steps : int
+        The sum of the highest reported steps of these trials.
+    saved : int
+        The steps that the rule would have saved: for each stopped trial, the steps after the report that reached the
+        rung.
+    stopped : int
+        The number of trials that the rule stops.
+    false_stops : sequence of int
+        The stopped trials whose final loss is among the best tenth of the final losses, by number. The tenth is
+        rounded up, and the better of two equal losses is that of the trial with the lower number.
+    unknown : int
+        The number of stopped trials without a final loss. Whether they are false stops is unknown.
+    unjudged : int
+        The number of trials that the study's own rule has pruned, and that the replayed rule does not stop before the
+        end of their curves. Whether the rule would have stopped them later is unknown.
+    best : int or None
+        The trial with the lowest final loss.
+    best_survivor : int or None
+        The trial with the lowest final loss among the trials that the rule does not stop.
+    """
+
+    rule: EarlyStopping
+    rungs: Sequence[ReplayedRung]
+    trials: int
+    steps: int
+    saved: int
+    stopped: int
+    false_stops: Sequence[int]
+    unknown: int
+    unjudged: int
+    best: int | None
+    best_survivor: int | None
+
+
+def replay(
+    rule: EarlyStopping, curves: LearningCurves, trials: Mapping[int, ReplayedTrial], *, by_arrival: bool
+) -> Replay:
+    """Apply a rule to recorded learning curves.
+
+    A trial that the rule stops reaches no later rung, so it is not compared there. The rule stops every trial, because
+    the replay has no audit. The points of the trials stay the recorded points, although an optimizer could have
+    proposed other points after other results.
+
+    Parameters
+    ----------
+    rule : EarlyStopping
+        A rule with rungs that `curves` contains.
+    curves : LearningCurves
+        The curves of trials in `trials`.
+    trials : mapping of int to ReplayedTrial
+        All ended trials of the study, by number.
+    by_arrival : bool
+        If true, a rung compares a trial with the trials that have arrived at the rung before, as in steady mode. If
+        false, a rung compares a trial with the trials of earlier iterations, as in batch mode.
+
+    Returns
+    -------
+    Replay
+
+    Examples
+    --------
+    >>> curves = LearningCurves([1])
+    >>> for number, loss in enumerate([0.2, 0.3, 0.9]):
+    ...     curves.add(number, [AttemptCurve([1, 2], [loss, loss], [float(number), number + 0.5])])
+    >>> ended = {number: ReplayedTrial(number, number, 0.1, is_pruned=False) for number in range(3)}
+    >>> rule = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=2)
+    >>> found = replay(rule, curves, ended, by_arrival=False)
+    >>> found.rungs, found.steps, found.saved, found.false_stops
+    ([ReplayedRung(rung=1, trials=3, stopped=1)], 6, 1, [])
+    """
+    stopped: dict[int, int] = {}
+    rungs = []
+    for rung in rule.rungs:
+        reached = [
+            ((time, number) if by_arrival else (trials[number].iteration, 0), number, loss, step)
+            for number, loss, step, time in curves.at(rung)
+            if number not in stopped
+        ]
+        before = len(stopped)
+        earlier: list[float] = []
+        for _, together in groupby(sorted(reached), key=lambda arrival: arrival[0]):
+            group = list(together)
+            limit = cutoff_of_ordered(rule.rule, rule.eta, earlier)
+            stopped |= {number: step for _, number, loss, step in group if stops(loss, limit)}
+            for _, _, loss, _ in group:
+                insort(earlier, loss)
+        rungs.append(ReplayedRung(rung, len(reached), len(stopped) - before))
+    ranked = ranking(trials.values())
+    best = ranked[: math.ceil(len(ranked) * BEST_SHARE)]
+    return Replay(
+        rule=rule,
+        rungs=rungs,
+        trials=len(curves.last_steps),
+        steps=sum(curves.last_steps.values()),
+        saved=sum(curves.last_steps[number] - step for number, step in stopped.items()),
+        stopped=len(stopped),
+        false_stops=sorted(number for number in best if number in stopped),
+        unknown=sum(trials[number].loss is None for number in stopped),
+        unjudged=sum(trial.is_pruned and trial.number not in stopped for trial in trials.values()),
+        best=ranked[0] if ranked else None,
+        best_survivor=next((number for number in ranked if number not in stopped), None),
+    )
+
+
+def ranking(trials: Iterable[ReplayedTrial]) -> list[int]:
+    """Return the numbers of the complete trials, the trial with the lowest loss first."""
+    return [number for _, number in sorted((trial.loss, trial.number) for trial in trials if trial.loss is not None)]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the audit of a study says about the study's own rule.
+
+    Attributes
+    ----------
+    trials : int
+        The number of audited trials that have reached a rung.
+    stopped : int
+        The number of these trials that the rule would have stopped.
+    better_than_median, better_than_best : int
+        How many of the `stopped` trials ended with a lower loss than the median survivor, and than the best survivor.
+        The survivors are the complete trials that no verdict stops.
+    """
+
+    trials: int
+    stopped: int
+    better_than_median: int
+    better_than_best: int
+
+
+def audit(trials: Mapping[int, ReplayedTrial], audited: Collection[int], against: Collection[int]) -> Audit:
+    """Return what the audit says about the study's own rule.
+
+    Parameters
+    ----------
+    trials : mapping of int to ReplayedTrial
+        All ended trials of the study, by number.
+    audited : collection of int
+        The audited trials with a verdict, by number.
+    against : collection of int
+        The trials with a verdict that stops the trial, by number, including audited trials.
+
+    Examples
+    --------
+    >>> ended = {number: ReplayedTrial(number, 0, loss, is_pruned=False) for number, loss in enumerate([0.3, 0.5, 0.4])}
+    >>> audit(ended, audited=[2], against=[2])
+    Audit(trials=1, stopped=1, better_than_median=0, better_than_best=0)
+    """
+    ended = [trials[number] for number in audited if number in trials]
+    condemned = {number for number in against if number in trials}
+    survivors = [trial.loss for trial in trials.values() if trial.loss is not None and trial.number not in condemned]
+    losses = [trial.loss for trial in ended if trial.number in condemned and trial.loss is not None]
+    median = statistics.median(survivors) if survivors else -math.inf
+    best = min(survivors, default=-math.inf)
+    return Audit(
+        trials=len(ended),
+        stopped=sum(trial.number in condemned for trial in ended),
+        better_than_median=sum(loss < median for loss in losses),
+        better_than_best=sum(loss < best for loss in losses),
+    )

@@ -1,0 +1,94 @@
+"""The origin of the point of a trial, recomputed from the recorded history."""
+
+from dataclasses import dataclass
+from itertools import chain, takewhile
+
+from sqlalchemy import Connection
+
+from ledger.database import studies, trials, verdicts
+from ledger.database.rows import StudyRow, TrialRow
+from ledger.errors import LedgerError
+from ledger.proposals import Expectation, expectation, observed_trials, proposal_input
+from ledger.study.spec import StudySpec
+from ledger.verification import proposals
+
+
+@dataclass(frozen=True)
+class PointOrigin:
+    """How the optimizer chose the point of a proposed trial.
+
+    Attributes
+    ----------
+    known : int
+        The number of trials that had ended, and that the proposal knew.
+    has_loss : bool
+        Whether at least one of these trials had a loss.
+    initial_points : int
+        The number of trials that a study needs before the surrogate proposes points.
+    estimator, acq_func : str
+        The surrogate and the acquisition function of the study.
+    expected : Expectation or None
+        What the surrogate expected at the point. None if the point was random.
+    nearest : TrialRow or None
+        The known trial that is nearest to the point. None if the point was random.
+    elsewhere : str or None
+        The differences between the recorded environment of the proposal and the environment of this process. With such
+        a difference, the numbers in `expected` can differ from those of the proposal. None without a difference.
+    """
+
+    known: int
+    has_loss: bool
+    initial_points: int
+    estimator: str
+    acq_func: str
+    expected: Expectation | None
+    nearest: TrialRow | None
+    elsewhere: str | None
+
+
+def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOrigin | None:
+    """Return how the optimizer chose the point of a trial. The function fits the surrogate once.
+
+    Parameters
+    ----------
+    connection : Connection
+    study : StudyRow
+    trial : TrialRow
+        A trial of the study. Its result does not matter.
+
+    Returns
+    -------
+    PointOrigin or None
+        None if the optimizer has not proposed the trial.
+
+    Raises
+    ------
+    LedgerError
+        This version of the program cannot read the study's spec, or the study was deleted.
+    """
+    if trial.source != "proposed":
+        return None
+    spec = StudySpec.from_spec(study.name, study.budget, study.spec)
+    # The number of a trial is its place, and later trials have no influence on the proposal.
+    until = list(chain.from_iterable(trials.pages(connection, study.id, limit=trial.number + 1)))
+    pages = chain.from_iterable(studies.iteration_pages(connection, study.id))
+    iterations = list(takewhile(lambda each: each.number <= trial.iteration, pages))
+    of_trial = (trial.iteration, trial.round)
+    recorded = proposals.recorded(study, iterations, until)
+    found = next((each for each in recorded if (each.iteration.number, each.round) == of_trial), None)
+    if found is None:
+        raise LedgerError(f"study {study.name} was deleted while it was read")
+    observed = observed_trials(until, trial.iteration, found.seen)
+    losses = verdicts.rung_losses(connection, study, [each.number for each in observed])
+    given = proposal_input(until, trial.iteration, trial.round, found.before, found.seen, losses)
+    expected = expectation(spec, trial.iteration, trial.round, given, trial.params)
+    return PointOrigin(
+        known=len(observed),
+        has_loss=any(each.loss is not None for each in given.observations),
+        initial_points=spec.resolved.initial_points,
+        estimator=spec.optimizer.base_estimator,
+        acq_func=spec.optimizer.acq_func,
+        expected=expected,
+        nearest=None if expected is None else observed[expected.nearest],
+        elsewhere=None if expected is None else found.elsewhere,
+    )

@@ -1,0 +1,164 @@
+"""The replay of a rule of early stopping on recorded learning curves."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.study.early_stopping import EarlyStopping, cutoff, stops
+from ledger.study.replay import (
+    AttemptCurve,
+    LearningCurves,
+    ReplayedRung,
+    ReplayedTrial,
+    audit,
+    replay,
+)
+
+Point = tuple[int, float, float]
+HALVING = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=4)
+
+
+def curve(losses: Sequence[float], began: float = 0.0) -> AttemptCurve:
+    """One report for each step from 1."""
+    steps = range(1, len(losses) + 1)
+    return AttemptCurve(list(steps), losses, [began + step for step in steps])
+
+
+def complete(number: int, iteration: int, loss: float | None) -> ReplayedTrial:
+    return ReplayedTrial(number, iteration, loss, is_pruned=False)
+
+
+def test_a_rung_compares_with_earlier_iterations_in_batch_mode():
+    curves = LearningCurves(HALVING.rungs)
+    # the first iteration is never stopped, and trial 3 stops at step 2
+    for number, losses in enumerate([[0.5, 0.5, 0.5, 0.5], [0.9, 0.4, 0.3, 0.2], [0.4, 0.1, 0.1, 0.1], [0.6, 0.6]]):
+        curves.add(number, [curve(losses)])
+    trials = {number: complete(number, number // 2, loss) for number, loss in enumerate([0.5, 0.2, 0.1, None])}
+    found = replay(HALVING, curves, trials, by_arrival=False)
+    assert found.rungs == [ReplayedRung(1, 4, 1), ReplayedRung(2, 3, 0)]
+    assert (found.trials, found.steps, found.saved, found.stopped) == (4, 14, 1, 1)
+    assert (found.false_stops, found.unknown, found.unjudged) == ([], 1, 0)
+    assert (found.best, found.best_survivor) == (2, 2)
+
+
+def test_a_stopped_trial_that_would_have_been_best_is_a_false_stop():
+    curves = LearningCurves(HALVING.rungs)
+    for number, losses in enumerate([[0.1, 0.5], [0.2, 0.5], [0.3, 0.0]]):
+        curves.add(number, [curve(losses, began=10.0 * number)])
+    trials = {number: complete(number, 0, loss) for number, loss in enumerate([0.5, 0.6, 0.0])}
+    found = replay(HALVING, curves, trials, by_arrival=True)
+    assert (found.false_stops, found.best, found.best_survivor, found.saved) == ([2], 2, 0, 1)
+    # no trial of one iteration is compared with another one
+    assert replay(HALVING, curves, trials, by_arrival=False).stopped == 0
+
+
+def test_a_trial_that_its_study_pruned_cannot_be_judged_after_its_end():
+    curves = LearningCurves(HALVING.rungs)
+    for number, losses in enumerate([[0.5, 0.4, 0.3, 0.2], [0.6, 0.5, 0.4, 0.3], [0.4], [0.9]]):
+        curves.add(number, [curve(losses)])
+    trials = {
+        **{number: complete(number, 0, loss) for number, loss in enumerate([0.2, 0.3])},
+        **{number: ReplayedTrial(number, 1, None, is_pruned=True) for number in (2, 3)},
+    }
+    found = replay(HALVING, curves, trials, by_arrival=False)
+    assert (found.stopped, found.unknown, found.unjudged) == (1, 1, 1)
+
+
+def test_a_study_without_a_complete_trial_has_no_best_value():
+    curves = LearningCurves(HALVING.rungs)
+    curves.add(0, [curve([math.inf])])
+    found = replay(HALVING, curves, {0: complete(0, 0, None)}, by_arrival=True)
+    assert (found.best, found.best_survivor, found.stopped, found.steps) == (None, None, 0, 1)
+
+
+def test_a_later_attempt_continues_the_curve_of_an_earlier_one():
+    curves = LearningCurves([1, 3, 9])
+    # attempt 2 continues after a checkpoint, and reports no step at or below 3
+    curves.add(0, [curve([0.5, 0.4]), AttemptCurve([4, 9], [0.2, 0.1], [10.0, 11.0])])
+    assert [list(curves.at(rung)) for rung in (1, 3, 9)] == [
+        *([(0, 0.5, 1, 1.0)], [(0, 0.4, 4, 10.0)], [(0, 0.1, 9, 11.0)]),
+    ]
+    assert curves.last_steps == {0: 9}
+
+
+def test_the_audit_counts_what_the_rule_would_have_lost():
+    trials = {number: complete(number, 0, loss) for number, loss in enumerate([0.1, 0.2, 0.3, 0.4, 0.05, None])}
+    trials[6] = ReplayedTrial(6, 0, None, is_pruned=True)
+    found = audit(trials, audited=[1, 3, 4, 5, 77], against=[3, 4, 5, 6])
+    # the survivors are the trials 0, 1 and 2
+    assert (found.trials, found.stopped, found.better_than_median, found.better_than_best) == (4, 3, 1, 1)
+
+
+losses = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.inf])
+rules = st.builds(
+    lambda rule, eta, first, last: EarlyStopping(rule=rule, eta=eta, min_resource=first, max_resource=first + last),
+    st.sampled_from(["halving", "median"]),
+    st.integers(2, 4),
+    st.integers(1, 3),
+    st.integers(1, 9),
+)
+# each trial has reported a loss at some steps, from a time of its own
+studies = st.lists(
+    st.tuples(
+        st.dictionaries(st.integers(0, 12), losses, max_size=8),
+        st.integers(0, 20),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+
+
+def simulated(
+    rule: EarlyStopping, trials: Mapping[int, ReplayedTrial], points: Mapping[int, list[Point]], *, by_arrival: bool
+) -> dict[int, int]:
+    """Train all trials again, one report after another. Return the last step of each stopped trial."""
+    at_rung: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    stopped: dict[int, int] = {}
+    decided: set[tuple[int, int]] = set()
+    reports = sorted((time, number, step) for number, reported in points.items() for step, _, time in reported)
+    if not by_arrival:
+        # one iteration after another
+        reports.sort(key=lambda report: (trials[report[1]].iteration, *report))
+    for time, number, step in reports:
+        for rung in rule.rungs:
+            if number in stopped or rung > step or (number, rung) in decided:
+                continue
+            known = [loss for at, loss, when in points[number] if at <= rung and when <= time]
+            if not known:
+                continue
+            decided.add((number, rung))
+            compared = [
+                loss
+                for other, loss in at_rung[rung]
+                if by_arrival or trials[other].iteration < trials[number].iteration
+            ]
+            if stops(known[-1], cutoff(rule.rule, rule.eta, compared)):
+                stopped[number] = step
+            at_rung[rung].append((number, known[-1]))
+    return stopped
+
+
+@given(rules, studies, st.booleans())
+def test_a_replay_stops_what_the_rule_stops_in_a_new_training(rule, study, by_arrival):
+    curves, trials, points = LearningCurves(rule.rungs), {}, {}
+    for number, (reported, began, ended) in enumerate(study):
+        trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, is_pruned=not ended)
+        points[number] = [
+            (step, loss, began + place / 100 + number / 10_000)
+            for place, (step, loss) in enumerate(sorted(reported.items()))
+        ]
+        if points[number]:
+            curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
+    stopped = simulated(rule, trials, points, by_arrival=by_arrival)
+    found = replay(rule, curves, trials, by_arrival=by_arrival)
+    assert found.stopped == len(stopped) == sum(rung.stopped for rung in found.rungs)
+    assert found.saved == sum(curves.last_steps[number] - step for number, step in stopped.items())
+    assert 0 <= found.saved <= found.steps == sum(curves.last_steps.values())
+    assert found.unknown == sum(trials[number].loss is None for number in stopped)
+    assert found.unknown + found.unjudged >= sum(trial.is_pruned for trial in trials.values())
+    assert set(found.false_stops) <= set(stopped)
+    survivors = [number for number in trials if trials[number].loss is not None and number not in stopped]
+    assert found.best_survivor == min(survivors, default=None)
