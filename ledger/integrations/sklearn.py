@@ -1,6 +1,7 @@
-"""A function that trains an estimator by scikit-learn's method `partial_fit`, and reports a score to the ledger."""
+"""Functions that train an estimator of scikit-learn step by step, and report a score to the ledger after each step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -69,8 +70,84 @@ def fit_in_epochs(
     train: Any = estimator
     for epoch in range(epochs):
         train.partial_fit(X, y, **classes)
-        value = float(score(estimator))
-        context.report(value, epoch)
-        if context.should_prune():
-            raise TrialPruned
+        value = _report(float(score(estimator)), epoch, context)
+    return value
+
+
+def fit_with_warm_start(
+    estimator: Estimator,
+    X: Any,
+    y: Any,
+    context: Context,
+    *,
+    sizes: Sequence[int],
+    score: Callable[[Estimator], float],
+    parameter: str = "n_estimators",
+) -> float:
+    """Train an estimator in growing sizes by `warm_start`, and report a score after each size.
+
+    The estimator keeps what it has trained, and trains only the difference to the next size. For example, a forest
+    keeps its trees. The step of a report is the size. If `context.should_prune` returns True, the function raises
+    `ledger.TrialPruned`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        An estimator with the parameter `warm_start`, such as `RandomForestClassifier` or
+        `HistGradientBoostingRegressor`. The function sets `warm_start` to True, and trains this estimator.
+    X : array of shape (rows, features)
+    y : array of shape (rows,)
+    context : Context
+        The context of the trial.
+    sizes : sequence of int
+        The sizes, at least one. Each size is larger than the size before.
+    score : callable
+        Function that receives the estimator, and returns the score of the estimator.
+    parameter : str
+        The parameter of the estimator that contains the size, such as ``"n_estimators"`` or ``"max_iter"``. With
+        `warm_start`, the parameter must count what the estimator has trained in total. In `MLPClassifier` and
+        `SGDClassifier`, `max_iter` counts the epochs of one call of `fit`, so use `fit_in_epochs` for these estimators.
+
+    Returns
+    -------
+    float
+        The score with the last size.
+
+    Raises
+    ------
+    TrialPruned
+        The rule of early stopping has stopped the trial.
+
+    Examples
+    --------
+    >>> import ledger
+    >>> from ledger.integrations.sklearn import fit_with_warm_start
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn.model_selection import train_test_split
+    >>> def accuracy(params, context):
+    ...     split = train_test_split(*load_iris(return_X_y=True), random_state=context.study_seed)
+    ...     X_train, X_test, y_train, y_test = split
+    ...     forest = RandomForestClassifier(random_state=context.seed, **params)
+    ...     return fit_with_warm_start(
+    ...         forest, X_train, y_train, context, sizes=[5, 10, 20], score=lambda fitted: fitted.score(X_test, y_test)
+    ...     )
+    >>> 0 <= accuracy({"max_depth": 3}, ledger.Context("s", 0, 1, 7, 42)) <= 1
+    True
+    """
+    if not sizes or sizes[0] < 1 or any(later <= earlier for earlier, later in pairwise(sizes)):
+        raise ValueError(f"sizes is {sizes!r}: write integers from 1, and each larger than the one before")
+    train: Any = estimator
+    for size in sizes:
+        train.set_params(warm_start=True, **{parameter: size})
+        train.fit(X, y)
+        value = _report(float(score(estimator)), size, context)
+    return value
+
+
+def _report(value: float, step: int, context: Context) -> float:
+    """Report a score, and return it. Raise TrialPruned if the rule of early stopping has stopped the trial."""
+    context.report(value, step)
+    if context.should_prune():
+        raise TrialPruned
     return value

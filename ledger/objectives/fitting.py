@@ -2,16 +2,18 @@
 
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ledger.errors import LedgerError, UsageError
-from ledger.objectives import estimators, metrics, parameters
+from ledger.errors import LedgerError, TrialPruned, UsageError
+from ledger.objectives import estimators, metrics, parameters, reporting
 from ledger.objectives.context import Context
 from ledger.objectives.estimators import EstimatorBuilder
 from ledger.objectives.form import BALANCED, TrainingForm
-from ledger.objectives.splits import check_splits, splits
+from ledger.objectives.splits import Rows, check_splits, splits
 from ledger.objectives.tabular import DatasetArrays
+from ledger.objectives.training_resource import BOOSTING_MODELS, TrainingResource, subset
+from ledger.seeds import derive
 from ledger.text import nearest, one_line
 
 
@@ -27,6 +29,9 @@ class FittingObjective:
     For the metric "accuracy", the loss is exactly the floating-point result of ``1 - accuracy``. If the accuracy is at
     least 0.5, ``1 - loss`` is exactly equal to the accuracy. The docstring of `ledger.objectives.metrics` describes the
     loss of each metric.
+
+    If the study has a rule of early stopping, the objective also reports scores on the test rows, as
+    `ledger.objectives.training_resource` describes. The returned dict is the same as without the rule.
 
     Parameters
     ----------
@@ -51,20 +56,67 @@ class FittingObjective:
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Train and score the estimator with the parameters of a trial."""
-        form, scores, seconds = self._form, [], 0.0
-        for train, test in splits(self._dataset, context.study_seed, form.folds, form.repeats):
-            estimator = self._builder.build(params, context.seed, self._threads)
-            x_train, x_test = (
-                _imputed(train.features, test.features) if self._imputes else (train.features, test.features)
+        form, resource = self._form, reporting.training_resource(context)
+        by_rounds = resource is not None and resource.kind == "rounds"
+        if by_rounds and (form.model not in BOOSTING_MODELS or form.folds is not None):
+            raise LedgerError(
+                "the resource rounds of [stopping] needs the model xgb or lgbm, and no cross-validation: start a new"
+                " study with the resource rows"
             )
-            seconds += self._fit(estimator, x_train, train.targets, train.weights)
-            scores.append(self._score(estimator, x_test, test.targets, test.weights))
-        mean = sum(scores) / len(scores)
+        if resource is not None and not by_rounds:
+            self._report_parts(params, context, resource)
+        scores, seconds = [], 0.0
+        for train, test in self._splits(context):
+            score, more = self._train(params, context, train, test, by_rounds=by_rounds)
+            scores.append(score)
+            seconds += more
+        mean = _mean(scores)
+        if resource is not None and not by_rounds:
+            context.report(mean, resource.largest)
         result: dict[str, Any] = {"loss": metrics.loss(form.metric, mean), form.metric: mean, "fit_seconds": seconds}
         if form.folds is not None:
             deviation = (sum((value - mean) ** 2 for value in scores) / len(scores)) ** 0.5
             result |= {f"{form.metric}_std": deviation, f"{form.metric}_folds": scores}
         return result
+
+    def _splits(self, context: Context) -> Iterator[tuple[Rows, Rows]]:
+        return splits(self._dataset, context.study_seed, self._form.folds, self._form.repeats)
+
+    def _report_parts(self, params: Mapping[str, Any], context: Context, resource: TrainingResource) -> None:
+        """At each rung, train on a part of the training rows, and report the mean score of all folds."""
+        is_classification = self._dataset.labels is not None
+        for rung in resource.rungs:
+            scores = []
+            for number, (train, test) in enumerate(self._splits(context)):
+                seed = derive(context.study_seed, "rows", number)
+                part = subset(train, rung, resource.largest, seed, is_classification=is_classification)
+                try:
+                    scores.append(self._train(params, context, part, test)[0])
+                except Exception as error:
+                    error.add_note(
+                        f"the training used {len(part.targets)} of {len(train.targets)} rows, because the study stops"
+                        " trials early: if the training needs more rows, set a larger min_resource"
+                    )
+                    raise
+            context.report(_mean(scores), rung)
+            if context.should_prune():
+                raise TrialPruned
+
+    def _train(
+        self, params: Mapping[str, Any], context: Context, train: Rows, test: Rows, *, by_rounds: bool = False
+    ) -> tuple[float, float]:
+        """Train an estimator. Return the score on the test rows, and the training time in seconds."""
+        estimator = self._builder.build(params, context.seed, self._threads)
+        if self._imputes:
+            x_train, x_test = _imputed(train.features, test.features)
+            train, test = train._replace(features=x_train), test._replace(features=x_test)
+        curve = _RoundCurve(context, lambda: self._score(estimator, test.features, test.targets, test.weights))
+        options: dict[str, Any] = {}
+        if by_rounds:
+            assert isinstance(self._builder, ModelBuilder)
+            options = self._builder.follow(estimator, test, curve)
+        seconds = self._fit(estimator, train.features, train.targets, train.weights, options)
+        return curve.score(), seconds - curve.seconds
 
     def refit(self, params: Mapping[str, Any], seed: int) -> Any:
         """Return an estimator that is trained on all rows of the dataset, except the rows of a hold-out file.
@@ -84,7 +136,7 @@ class FittingObjective:
             from sklearn.pipeline import make_pipeline
 
             estimator = make_pipeline(_imputer(), estimator)
-        self._fit(estimator, dataset.features, dataset.targets, dataset.weights)
+        self._fit(estimator, dataset.features, dataset.targets, dataset.weights, {})
         return estimator
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
@@ -120,10 +172,11 @@ class FittingObjective:
             )
         check_splits(self._dataset, seed, form.folds, form.repeats, form.metric)
 
-    def _fit(self, estimator: Any, features: Any, targets: Any, weights: Any) -> float:
-        """Train an estimator, and return the training time in seconds."""
+    def _fit(self, estimator: Any, features: Any, targets: Any, weights: Any, options: Mapping[str, Any]) -> float:
+        """Train an estimator with further arguments of its method `fit`, and return the training time in seconds."""
         weights = self._training_weights(targets, weights)
-        options = {} if weights is None else {str(estimators.weights_argument(estimator)): weights}
+        if weights is not None:
+            options = {**options, str(estimators.weights_argument(estimator)): weights}
         started = time.perf_counter()
         estimator.fit(features, targets, **options)
         return time.perf_counter() - started
@@ -135,6 +188,34 @@ class FittingObjective:
 
         of_class = compute_sample_weight(self._class_weights, targets)
         return of_class if weights is None else of_class * weights
+
+
+class _RoundCurve:
+    """Reports a score after each boosting round.
+
+    Parameters
+    ----------
+    context : Context
+        The context of the trial.
+    score : callable
+        Function that returns the present score of the estimator on the test rows.
+
+    Attributes
+    ----------
+    seconds : float
+        The time that the scores have needed, in seconds.
+    """
+
+    def __init__(self, context: Context, score: Callable[[], float]) -> None:
+        self._context, self.score, self.seconds = context, score, 0.0
+
+    def __call__(self, rounds: int) -> None:
+        """Report the score after the given number of rounds."""
+        started = time.perf_counter()
+        self._context.report(self.score(), rounds)
+        self.seconds += time.perf_counter() - started
+        if self._context.should_prune():
+            raise TrialPruned
 
 
 class ModelBuilder:
@@ -150,7 +231,7 @@ class ModelBuilder:
         # `ModelBuilder` imports only the module for the model with the name `model`. Therefore a worker imports only
         # the library of the model that the worker trains. A manager imports no model library.
         try:
-            self._estimator: Callable[..., Any] = importlib.import_module(f"ledger.objectives.{model}").estimator
+            self._module = importlib.import_module(f"ledger.objectives.{model}")
         except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp
             raise LedgerError(
                 f"model {model} does not work on this machine, because its library cannot be loaded: "
@@ -166,7 +247,12 @@ class ModelBuilder:
         # files.
         every = {**self._fixed, **params}
         parameters.check(self._model, every, self._task)
-        return self._estimator(every, seed, threads, self._task)
+        return self._module.estimator(every, seed, threads, self._task)
+
+    def follow(self, estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
+        """Call a function after each boosting round. `ledger.objectives.xgb.follow` describes the details."""
+        options: dict[str, Any] = self._module.follow(estimator, rows, after_round)
+        return options
 
     def check(self, points: Sequence[Mapping[str, Any]], task: str) -> None:
         """Raise a UsageError if the points contain a parameter that is not a hyper-parameter of the model."""
@@ -196,6 +282,10 @@ def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
 
     tables = [dataset] if dataset.holdout is None else [dataset, dataset.holdout]
     return any(bool(np.isnan(table.features).any()) for table in tables)
+
+
+def _mean(scores: Sequence[float]) -> float:
+    return sum(scores) / len(scores)
 
 
 def _imputer() -> Any:

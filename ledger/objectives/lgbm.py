@@ -1,10 +1,12 @@
 """LightGBM's classifier and regressor, with settings that make the training deterministic."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from lightgbm import LGBMClassifier, LGBMRegressor
+from lightgbm import Booster, LGBMClassifier, LGBMRegressor
+from lightgbm.callback import CallbackEnv
 
+from ledger.objectives.splits import Rows
 from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 
 # Without `force_row_wise`, LightGBM measures the speed of two histogram layouts and selects the faster layout.
@@ -23,3 +25,65 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int, task: str = CL
         settings.setdefault("subsample_freq", 1)
     kind = LGBMRegressor if task == REGRESSION else LGBMClassifier
     return kind(**settings, random_state=seed, n_jobs=threads, **REPRODUCIBLE)
+
+
+def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
+    """Call a function after each boosting round of the training, with the number of rounds.
+
+    `ledger.objectives.xgb.follow` describes the details. With the boosting type "dart", a prediction during the call
+    can differ in the last digit from a prediction of a model that is trained with this number of rounds.
+    """
+    # LightGBM would also compute the default metric of the training on the rows. This metric may refuse a target.
+    estimator.set_params(metric="None")
+
+    booster = _BoosterInTraining(adds_trees=estimator.boosting_type not in ("dart", "rf", "random_forest"))
+
+    def after_iteration(env: CallbackEnv) -> None:
+        rounds = env.iteration - env.begin_iteration + 1
+        if rounds == 1:
+            # LightGBM adds only the trees of the new round to its predictions of a validation set.
+            train = env.model.train_set
+            test = train.create_valid(rows.features, label=rows.targets, params=train.get_params())
+            env.model.add_valid(test, "test")
+            # The methods of the estimator convert the predictions of the booster, for example to classes.
+            estimator._Booster, estimator.fitted_ = booster, True
+
+        def evaluate(predictions: Any, _rows: object) -> tuple[str, float, bool]:
+            booster.update(env.model, rounds, predictions)
+            after_round(rounds)
+            return "", 0.0, True
+
+        env.model.eval_valid(evaluate)
+
+    return {"callbacks": [after_iteration]}
+
+
+class _BoosterInTraining:
+    """Predicts the same rows after each round.
+
+    Parameters
+    ----------
+    adds_trees : bool
+        Whether the raw score of a row is the sum of the trees, and a later round changes no earlier tree.
+    """
+
+    def __init__(self, *, adds_trees: bool) -> None:
+        self._adds_trees = adds_trees
+        self._raw: Any = 0.0
+        self._raw_rounds = 0
+
+    def update(self, booster: Booster, rounds: int, values: Any) -> None:
+        """Set the trained booster, its number of rounds, and its predictions of the rows."""
+        self._booster, self._rounds, self._values = booster, rounds, values
+
+    def predict(self, features: Any, *, raw_score: bool = False, **options: Any) -> Any:
+        # The predictions of a validation set are no raw scores, which a scorer such as "roc_auc" uses.
+        if not raw_score:
+            return self._values
+        if not self._adds_trees:
+            return self._booster.predict(features, **options, raw_score=True)
+        if self._raw_rounds < self._rounds:
+            options |= {"start_iteration": self._raw_rounds, "num_iteration": self._rounds - self._raw_rounds}
+            self._raw = self._raw + self._booster.predict(features, **options, raw_score=True)
+            self._raw_rounds = self._rounds
+        return self._raw

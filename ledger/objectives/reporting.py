@@ -14,6 +14,7 @@ from ledger.text import show
 
 if TYPE_CHECKING:
     from ledger.objectives.context import Context
+    from ledger.objectives.training_resource import TrainingResource
 
 # Environment variable that marks the trainer process. `Study.run` raises an error if the process has the environment
 # variable `LEDGER_INSIDE_TRAINER`. Therefore the trainer cannot run a study by mistake when the trainer imports a
@@ -36,6 +37,7 @@ class _ReportReceiver:
     scale: ValueScale
     send: Send
     is_stopped: IsStopped
+    resource: "TrainingResource | None"
     process_id: int
     count: int = 0
 
@@ -45,7 +47,11 @@ _receiver: _ReportReceiver | None = None
 
 @contextmanager
 def receive_reports(
-    context: "Context", scale: ValueScale, send: Send, is_stopped: IsStopped = lambda: False
+    context: "Context",
+    scale: ValueScale,
+    send: Send,
+    is_stopped: IsStopped = lambda: False,
+    resource: "TrainingResource | None" = None,
 ) -> Iterator[None]:
     """Pass the reports of a trial to `send` while the ``with`` block runs.
 
@@ -61,9 +67,11 @@ def receive_reports(
         Function that receives the step and the loss of each report.
     is_stopped : callable
         Function that returns whether the rule of early stopping has stopped the trial.
+    resource : TrainingResource, optional
+        What a built-in model or an estimator by name reports. By default, it reports nothing.
     """
     global _receiver
-    _receiver = _ReportReceiver(context, scale, send, is_stopped, os.getpid())
+    _receiver = _ReportReceiver(context, scale, send, is_stopped, resource, os.getpid())
     try:
         yield
     finally:
@@ -95,6 +103,12 @@ def should_prune(context: "Context") -> bool:
     """Return whether the rule of early stopping has stopped the trial of a context."""
     receiver = _receiver
     return receiver is not None and receiver.context == context and receiver.is_stopped()
+
+
+def training_resource(context: "Context") -> "TrainingResource | None":
+    """Return what a built-in model or an estimator by name must report in the trial of a context, or None."""
+    receiver = _receiver
+    return receiver.resource if receiver is not None and receiver.context == context else None
 
 
 def checked_value(value: Any) -> float:

@@ -1,10 +1,12 @@
 """XGBoost's classifier and regressor, with settings that make the training deterministic."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from xgboost import XGBClassifier, XGBRegressor
+from xgboost import Booster, DMatrix, XGBClassifier, XGBRegressor
+from xgboost.callback import TrainingCallback
 
+from ledger.objectives.splits import Rows
 from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 
 
@@ -22,3 +24,69 @@ def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
     # The result of the booster `gblinear` with its default updater depends on the order in which threads run. The
     # default updater of `gblinear` also refuses three values of `feature_selector`: "random", "greedy" and "thrifty".
     return {"verbosity": 0, "updater": "coord_descent"}
+
+
+def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
+    """Call a function after each boosting round of the training, with the number of rounds.
+
+    During the call, the estimator predicts the features of `rows` as if it had been trained with this number of rounds.
+    The method `fit` of the estimator trains the same model as without this function.
+
+    Parameters
+    ----------
+    estimator : XGBClassifier or XGBRegressor
+        The unfitted estimator.
+    rows : Rows
+        The rows that the estimator predicts during the calls.
+    after_round : callable
+        The function. If it raises an exception, the training ends.
+
+    Returns
+    -------
+    dict
+        Further arguments of the method `fit`.
+    """
+    estimator.set_params(callbacks=[_AfterRound(estimator, rows.features, after_round)])
+    return {}
+
+
+class _AfterRound(TrainingCallback):  # type: ignore[misc]
+    """A callback that gives the estimator a booster that predicts, and then calls a function."""
+
+    def __init__(self, estimator: Any, features: Any, after_round: Callable[[int], object]) -> None:
+        super().__init__()
+        self._estimator, self._features, self._after_round = estimator, features, after_round
+
+    def before_training(self, model: Booster) -> Booster:
+        estimator = self._estimator
+        rows = DMatrix(
+            self._features,
+            missing=estimator.missing,
+            nthread=estimator.n_jobs,
+            feature_types=estimator.feature_types,
+            enable_categorical=estimator.enable_categorical,
+        )
+        estimator._Booster = _BoosterInTraining(model, rows)
+        return model
+
+    def after_iteration(self, model: Booster, epoch: int, evals_log: object) -> bool:  # noqa: ARG002
+        self._after_round(epoch + 1)
+        return False
+
+
+class _BoosterInTraining:
+    """Predicts the same rows after each round.
+
+    XGBoost keeps the predictions of a `DMatrix` that still exists, and adds only the trees of the new round. Therefore
+    the predictions after all rounds together need about as much time as one prediction with all trees. Only the booster
+    `dart` predicts with all trees after each round.
+    """
+
+    def __init__(self, booster: Booster, rows: DMatrix) -> None:
+        self._booster, self._rows = booster, rows
+
+    def inplace_predict(self, *, predict_type: str, **_: Any) -> Any:
+        return self._booster.predict(self._rows, output_margin=predict_type == "margin")
+
+    def predict(self, *, output_margin: bool, **_: Any) -> Any:
+        return self._booster.predict(self._rows, output_margin=output_margin)

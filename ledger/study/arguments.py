@@ -180,11 +180,17 @@ class StoppingOptions(TypedDict, total=False):
     eta : int
         The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung. The
         default is 3.
+    resource : {"rounds", "rows"}
+        What the steps of a built-in model or an estimator count: boosting rounds, or training rows. The default is
+        "rounds" for "xgb" and "lgbm", and "rows" for each other model and estimator.
     min_resource : int
-        The step of the first rung, at least 1. The default is 1. The next rungs of "halving" are `eta` times as high as
-        the previous rung. The rungs of "median" are the multiples of `min_resource`.
+        The step of the first rung, at least 1. The next rungs of "halving" are `eta` times as high as the previous
+        rung. The rungs of "median" are the multiples of `min_resource`. The default is 1 for a function or a program.
+        For a model or an estimator, the default is `max_resource` / `eta`² for "halving", and `max_resource` / 4 for
+        "median".
     max_resource : int
-        The number of steps of a whole training. All rungs are below this step.
+        The number of steps of a whole training. All rungs are below this step. For a model or an estimator, the default
+        is the largest number of rounds, or 100 (percent of the rows).
     audit : float
         The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
     enforce : bool
@@ -198,6 +204,7 @@ class StoppingOptions(TypedDict, total=False):
 
     rule: Literal["none", "halving", "median"]
     eta: int
+    resource: Literal["rounds", "rows"]
     min_resource: int
     max_resource: int
     audit: float

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ledger.objectives.training_resource import RESOURCES, Resource
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.text import show
 
@@ -30,8 +31,8 @@ LARGEST_STEP = 2**31 - 1
 Step = Annotated[int, Field(ge=1, le=LARGEST_STEP)]
 
 
-class EarlyStopping(SettingsModel):
-    """The settings of the rule that stops trials early.
+class StoppingTable(SettingsModel):
+    """The [stopping] table of a study file: the settings of the rule that stops trials early.
 
     Attributes
     ----------
@@ -40,6 +41,9 @@ class EarlyStopping(SettingsModel):
         than the median at each rung. "none" stops no trial.
     eta : int
         The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung.
+    resource : str or None
+        What the steps of a model or an estimator count: "rounds" are boosting rounds, and "rows" are training rows.
+        None if the objective reports its own steps.
     min_resource : int
         The step of the first rung, from 1.
     max_resource : int or None
@@ -49,6 +53,34 @@ class EarlyStopping(SettingsModel):
         show how often the rule stops a trial that would have been among the best.
     enforce : bool
         Whether the worker ends the training of a stopped trial whose objective does not ask `context.should_prune()`.
+    """
+
+    rule: Annotated[
+        Rule,
+        AllowedTexts(RULES, {"hyperband": "the ledger has no brackets yet", "asha": "use halving in steady mode"}),
+    ] = Field(
+        default="none",
+        description="The rule that stops trials early by the values that they report: halving, median or none.",
+    )
+    eta: Annotated[int, Field(ge=2, le=16)] = 3
+    resource: Annotated[Resource | None, AllowedTexts(RESOURCES)] = Field(
+        default=None,
+        description="What the steps of a model or an estimator count: boosting rounds (rounds), or training rows"
+        " (rows). Default: rounds for xgb and lgbm, rows for each other model and estimator.",
+    )
+    min_resource: Step = 1
+    max_resource: Annotated[int | None, Field(ge=1, le=LARGEST_STEP)] = Field(
+        default=None,
+        description="The number of steps of a whole training, such as the number of epochs. The rule of early stopping"
+        " needs this number. Default for a model or an estimator: the largest number of rounds, or 100 (percent of the"
+        " rows).",
+    )
+    audit: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
+    enforce: bool = False
+
+
+class EarlyStopping(StoppingTable):
+    """The checked settings of the rule that stops trials early.
 
     Examples
     --------
@@ -59,24 +91,6 @@ class EarlyStopping(SettingsModel):
     >>> EarlyStopping().rungs
     ()
     """
-
-    rule: Annotated[
-        Rule,
-        AllowedTexts(RULES, {"hyperband": "the ledger has no brackets yet", "asha": "use halving in steady mode"}),
-    ] = Field(
-        default="none",
-        description="The rule that stops trials early by the values that they report: halving, median or none. A rule"
-        " needs max_resource.",
-    )
-    eta: Annotated[int, Field(ge=2, le=16)] = 3
-    min_resource: Step = 1
-    max_resource: Annotated[int | None, Field(ge=1, le=LARGEST_STEP)] = Field(
-        default=None,
-        description="The number of steps of a whole training, such as the number of epochs. The rule of early stopping"
-        " needs this number.",
-    )
-    audit: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
-    enforce: bool = False
 
     @model_validator(mode="after")
     def _has_rungs(self) -> "EarlyStopping":

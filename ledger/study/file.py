@@ -20,7 +20,7 @@ from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
 from ledger.study.arguments import Mode
 from ledger.study.criteria import StoppingCriteria
-from ledger.study.early_stopping import EarlyStopping
+from ledger.study.early_stopping import EarlyStopping, StoppingTable
 from ledger.study.names import name_fault
 from ledger.study.objective import KINDS, Objective, ObjectiveSettings
 from ledger.study.settings import AllowedTexts, SettingsModel
@@ -37,6 +37,7 @@ from ledger.study.spec import (
     TrialLimits,
     initial_points,
 )
+from ledger.study.stopping_defaults import with_defaults
 from ledger.study.toml_files import read_tables, shown
 from ledger.text import nearest, one_line, show
 
@@ -192,7 +193,7 @@ TABLES: Mapping[str, type[SettingsModel]] = MappingProxyType(
         "study": StudyTable,
         "objective": ObjectiveTable,
         "optimizer": OptimizerSettings,
-        "stopping": EarlyStopping,
+        "stopping": StoppingTable,
         "limits": TrialLimits,
     }
 )
@@ -258,7 +259,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
                 ("iterations", "trials", "timeout", "target", "patience", "batch_size", "mode", "seed", "name"),
             ),
             ("optimizer", ("base_estimator", "acq_func")),
-            ("stopping", ("rule", "max_resource")),
+            ("stopping", ("rule", "resource", "max_resource")),
             ("limits", ("trial_timeout", "keep_artifacts")),
         )
         for key in keys
@@ -343,6 +344,7 @@ def assemble(
     settings = _SettingsReader(options, file, tables)
     table = settings.read(StudyTable, "study")
     objective = settings.objective()
+    space = settings.space(objective)
     study = StudySpec(
         name=table.name or "",
         seed=table.seed,
@@ -350,9 +352,9 @@ def assemble(
         batch_size=table.batch_size,
         mode=table.mode,
         objective=objective,
-        space=settings.space(objective),
+        space=space,
         optimizer=settings.read(OptimizerSettings, "optimizer"),
-        stopping=settings.read(EarlyStopping, "stopping"),
+        stopping=settings.stopping(objective, space),
         limits=settings.read(TrialLimits, "limits"),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
         criteria=table.criteria,
@@ -555,6 +557,13 @@ class _SettingsReader:
                 source = f" (the model is from {OPTIONS['model']})" if chosen or "function" in of_file else ""
                 raise UsageError(f"{place} {error}{source}") from None
         return space
+
+    def stopping(self, objective: Objective, space: Space) -> EarlyStopping:
+        """Return the rule that stops trials early."""
+        table = self.read(StoppingTable, "stopping")
+        with self._at("stopping", "resource"):
+            values = with_defaults(table, objective, space)
+        return self._validated(EarlyStopping, "stopping", values)
 
 
 def _table_of(key: str) -> str:

@@ -231,7 +231,7 @@ class StudySpec(SettingsModel):
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
             # A study without a rule keeps the hash that it had before the rules existed.
-            **({"stopping": self.stopping.model_dump()} if self.stopping.rule != "none" else {}),
+            **({"stopping": self.stopping.model_dump(exclude_none=True)} if self.stopping.rule != "none" else {}),
             # A study without this limit keeps the hash that it had before the limit existed.
             "limits": self.limits.model_dump(
                 exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None

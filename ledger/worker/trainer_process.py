@@ -33,6 +33,7 @@ from ledger.objectives.command import CommandFailedError, CommandPermissions, Re
 from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
 from ledger.objectives.reporting import receive_reports
+from ledger.objectives.training_resource import resource_of_trial
 from ledger.study.early_stopping import TrialStopping
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
@@ -258,7 +259,7 @@ def _train(
     started = perf_counter()
     try:
         params = python_params(job["params"], job.get("tuples", ()))
-        with receive_reports(context, scale, send, is_stopped):
+        with receive_reports(context, scale, send, is_stopped, resource_of_trial(job.get("stopping"))):
             result = evaluate(params, context)
     except TrialPruned:
         return AttemptOutcome("pruned", perf_counter() - started)

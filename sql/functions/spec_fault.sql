@@ -103,6 +103,12 @@ begin
     and (spec -> 'stopping' -> 'eta')::text ~ '^([2-9]|1[0-6])$'
     and jsonb_typeof(spec -> 'stopping' -> 'enforce') = 'boolean'
     and ledger.number(spec -> 'stopping' -> 'audit') between 0 and 1
+    -- Only an objective that trains a model or an estimator has a resource. The rounds of two folds have no mean score.
+    and case spec -> 'stopping' ->> 'resource'
+      when 'rows' then objective ?| array['model', 'estimator', 'steps']
+      when 'rounds' then objective ? 'model' and not objective ? 'cv'
+      else spec -> 'stopping' ->> 'resource' is null
+    end
     and case
       when (spec -> 'stopping' -> 'min_resource')::text ~ '^[1-9][0-9]{0,9}$'
            and (spec -> 'stopping' -> 'max_resource')::text ~ '^[1-9][0-9]{0,9}$'
@@ -115,7 +121,8 @@ begin
       else false
     end, false) then
     return 'the spec: stopping must be an object with the rule halving or median, eta from 2 to 16, min_resource below '
-           'max_resource, audit from 0 to 1, the boolean enforce, and at most 100 rungs';
+           'max_resource, audit from 0 to 1, the boolean enforce, at most 100 rungs, and no resource that the objective '
+           'does not have';
   end if;
   if exists (
     select from jsonb_array_elements(spec -> 'space') as dimension

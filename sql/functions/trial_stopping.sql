@@ -1,6 +1,8 @@
 -- What a worker needs to stop a trial early without waiting for the database. The answer is null if the study has no rule.
 -- The answer is an object with the keys:
 --   eta, enforce: the settings of the study.
+--   resource, max_resource: the settings of the study. A model or an estimator reports at the steps of this resource
+--     (ledger.objectives.training_resource). The resource is null if the objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
 --   rungs: an array with an object for each rung. The keys are the rung's `step`, the `cutoff` and the number of
 --     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
@@ -20,6 +22,7 @@ begin
   end if;
   return jsonb_build_object(
     'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
+    'resource', stopping -> 'resource', 'max_resource', stopping -> 'max_resource',
     'audited', ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8),
     'rungs', (
       select jsonb_agg(

@@ -82,7 +82,8 @@ NOT_BATCH_SIZES: tuple[Any, ...] = (None, "2", 2.5, True, [], {}, -1, 0, bounds.
 NOT_BOOLEANS: tuple[Any, ...] = (None, 5, "no", [], {})
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
-RULE: dict[str, Any] = EarlyStopping(rule="median", min_resource=2, max_resource=9).model_dump()
+RULE: dict[str, Any] = EarlyStopping(rule="median", min_resource=2, max_resource=9).model_dump(exclude_none=True)
+NOT_RESOURCES: tuple[Any, ...] = ("epochs", "none", 5, [], {})
 NOT_RULES: tuple[Any, ...] = (
     *(None, 5, "halving", [], {}),
     *({key: RULE[key] for key in RULE if key != missing} for missing in RULE),
@@ -96,6 +97,7 @@ NOT_RULES: tuple[Any, ...] = (
     *({**RULE, "audit": share} for share in (-0.1, 1.1, "0.5", None)),
     *({**RULE, "enforce": word} for word in (1, "yes", None)),
     *({**RULE, "min_resource": 9}, {**RULE, "min_resource": 1, "max_resource": 102}),
+    *({**RULE, "resource": resource} for resource in NOT_RESOURCES),
 )
 MALFORMED: list[tuple[dict[str, Any], str]] = [
     *(({"objective": {"model": "svm", "data": data}}, "objective, data") for data in MALFORMED_DATA),
@@ -125,6 +127,16 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
         for prior in ({}, {"prior": None}, {"prior": 5}, {"prior": "normal"})
     ),
     *(({"stopping": rule}, "stopping must be an object with the rule") for rule in NOT_RULES),
+    *(
+        (
+            {"objective": objective, "stopping": {**RULE, "resource": resource}},
+            "no resource that the objective does not",
+        )
+        for objective, resource in (
+            *(({"function": "m:f"}, resource) for resource in ("rows", "rounds")),
+            *(({"estimator": "a:B"}, "rounds"), ({"model": "xgb", "cv": 3}, "rounds")),
+        )
+    ),
 ]
 COMMANDS = (
     *(("worker", "list"), ("trial", "list", "s"), ("trial", "show", "s", "0"), ("study", "show", "s")),
@@ -189,6 +201,7 @@ def test_a_spec_that_readers_or_workers_could_not_read_is_refused(db, connection
         {"objective": {"steps": [["a", "b:C"], ["d", "e:F"]], "class_weights": {"no": 0.5}, "repeats": 2}},
         *({"stopping": rule} for rule in (RULE, {**RULE, "min_resource": 1, "max_resource": 101, "audit": 1})),
         {"stopping": {**RULE, "rule": "halving", "min_resource": 1, "max_resource": 2**31 - 1, "audit": 0}},
+        *({"stopping": {**RULE, "resource": resource}} for resource in ("rows", "rounds", None)),
         {"objective": {"data": {**DATA, "holdout": HOLDOUT, "group_column": "g", "weight_column": "w" * 400}}},
         *({"mode": mode} for mode in MODES),
         *({"batch_size": size} for size in (1, bounds.LARGEST_BATCH)),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xgboost
 from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPRegressor
@@ -15,7 +16,7 @@ from xgboost import XGBClassifier
 import ledger
 from ledger.integrations import lightgbm as for_lightgbm
 from ledger.integrations import xgboost as for_xgboost
-from ledger.integrations.sklearn import fit_in_epochs
+from ledger.integrations.sklearn import fit_in_epochs, fit_with_warm_start
 from ledger.objectives import ValueScale
 from ledger.objectives.reporting import receive_reports
 
@@ -125,6 +126,37 @@ def test_partial_fit_of_a_regressor_gets_no_classes(context, reports):
     with ended_early(context):
         fit_in_epochs(model, X_TRAIN, Y_TRAIN, context, epochs=3, score=lambda fitted: fitted.loss_)
     assert len(reports) == rounds(context, 3)
+
+
+@pytest.mark.parametrize(
+    ("make", "parameter"),
+    [
+        (lambda **size: RandomForestClassifier(random_state=3, **size), "n_estimators"),
+        (lambda **size: GradientBoostingClassifier(random_state=3, subsample=0.5, **size), "n_estimators"),
+        (lambda **size: HistGradientBoostingClassifier(random_state=3, early_stopping=False, **size), "max_iter"),
+    ],
+)
+def test_a_warm_start_reports_the_score_of_each_size(make, parameter, context, reports):
+    sizes = [2, 5, 9]
+    undisturbed = [make(**{parameter: size}).fit(X_TRAIN, Y_TRAIN).predict_proba(X_TEST)[:, 1] for size in sizes]
+    model = make()
+
+    def score(fitted):
+        return fitted.predict_proba(X_TEST)[:, 1].sum()
+
+    with ended_early(context):
+        last = fit_with_warm_start(model, X_TRAIN, Y_TRAIN, context, sizes=sizes, score=score, parameter=parameter)
+        assert last == reports[-1][1]
+    count = rounds(context, 3)
+    assert [step for step, _ in reports] == sizes[:count]
+    assert [loss for _, loss in reports] == pytest.approx([each.sum() for each in undisturbed[:count]], rel=1e-9)
+    assert np.allclose(model.predict_proba(X_TEST)[:, 1], undisturbed[count - 1])
+
+
+@pytest.mark.parametrize("sizes", [[], [0, 5], [5, 5], [9, 5]])
+def test_sizes_that_do_not_grow_are_refused(sizes):
+    with pytest.raises(ValueError, match=r"^sizes is .*: write integers from 1, and each larger than the one before$"):
+        fit_with_warm_start(RandomForestClassifier(), X_TRAIN, Y_TRAIN, CONTEXT, sizes=sizes, score=lambda fitted: 0.0)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

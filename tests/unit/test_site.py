@@ -104,6 +104,7 @@ def test_the_reference_of_python_has_every_public_name(root):
     others = [
         "ledger.integrations.lightgbm.ReportCallback",
         "ledger.integrations.sklearn.fit_in_epochs",
+        "ledger.integrations.sklearn.fit_with_warm_start",
         "ledger.integrations.xgboost.ReportCallback",
         "ledger.optimizer.Optimizer",
         "ledger.optuna.storage",

@@ -744,9 +744,10 @@ def test_a_wrong_number_of_kept_trials_is_refused(value):
 def test_a_rule_that_stops_trials_early_is_part_of_the_study(write: Any) -> None:
     text = "[stopping]\nrule = 'Halving'\nmax_resource = 27\n"
     study = assemble({}, write(text))
-    assert study.stopping == EarlyStopping(rule="halving", max_resource=27)
+    assert study.stopping == EarlyStopping(rule="halving", resource="rows", min_resource=3, max_resource=27)
     assert StudySpec.from_spec(study.name, study.budget, json.loads(json.dumps(study.spec()))) == study
     without = assemble({}, write("[stopping]\nrule = 'none'\nmax_resource = 27\n"))
     assert without.spec_hash == assemble({}).spec_hash != study.spec_hash
+    own = "[objective]\nfunction = 'm:f'\n[space]\nx = { type = 'real', low = 0.0, high = 1.0 }\n"
     with pytest.raises(UsageError, match=r"\[stopping\]: max_resource is missing; rule median needs"):
-        assemble({}, write("[stopping]\nrule = 'median'"))
+        assemble({}, write(f"{own}[stopping]\nrule = 'median'"))
