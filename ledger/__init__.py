@@ -5,7 +5,8 @@ decorator `objective` declares that a function is an objective. The function `co
 program, and the function `estimator` returns an objective that trains an estimator. The class `Study` has methods that
 control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
 program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
-returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `compare`
+returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `load_model`
+returns a `KeptModel`, which is the fitted model of a study's best trial. `compare`
 compares studies, and returns a `StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup`
 contains a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `Checkpoint` is
 the state of a training, which `Context.restore` returns. A `LedgerError` is an exception with a message for the user. A
@@ -31,6 +32,7 @@ __all__ = [
     "ComparedStudy",
     "Context",
     "EstimatorObjective",
+    "KeptModel",
     "LedgerError",
     "LimitOptions",
     "OptimizerOptions",
@@ -51,6 +53,7 @@ __all__ = [
     "compare",
     "estimator",
     "list_studies",
+    "load_model",
     "load_study",
     "maximize",
     "minimize",
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     from ledger.background import RunningSearch
     from ledger.comparison import StudyComparison, compare
     from ledger.errors import LedgerError, StudyFailedError, TrialPruned, UsageError
+    from ledger.kept_model import KeptModel, load_model
     from ledger.objectives.checkpointing import Checkpoint
     from ledger.objectives.context import Context
     from ledger.one_call import maximize, minimize
@@ -89,6 +93,7 @@ else:
         "ComparedStudy": "ledger.report.comparison",
         "Context": "ledger.objectives.context",
         "EstimatorObjective": "ledger.study.estimator",
+        "KeptModel": "ledger.kept_model",
         "LedgerError": "ledger.errors",
         "LimitOptions": "ledger.study.arguments",
         "OptimizerOptions": "ledger.study.arguments",
@@ -108,6 +113,7 @@ else:
         "compare": "ledger.comparison",
         "estimator": "ledger.study.estimator",
         "list_studies": "ledger.study_listing",
+        "load_model": "ledger.kept_model",
         "load_study": "ledger.study_result",
         "maximize": "ledger.one_call",
         "minimize": "ledger.one_call",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ledger import search
 from ledger.access import connected
@@ -99,6 +99,9 @@ class Study:
     record_source : bool, optional
         Whether the ledger keeps the source text of the objective (the default), or only hashes of the source text. The
         hashes suffice to detect a change of the code.
+    keep_models : {"none", "best"}, optional
+        With "best", the study keeps the fitted model of its best trial, which `ledger.load_model` reads. Only for a
+        built-in model or an estimator. The default is "none".
     database : str, optional
         The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without this
         variable, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
@@ -150,6 +153,7 @@ class Study:
         stopping: StoppingOptions | None = None,
         limits: LimitOptions | None = None,
         record_source: bool = True,
+        keep_models: Literal["none", "best"] = "none",
         database: str | None = None,
     ) -> None:
         self._has_objective, self._database = objective is not None, database
@@ -182,17 +186,8 @@ class Study:
                 f"the objective {self._label!r} has no space: call Study(..., space={{...}})"
                 f"{decorator if 'function' in table else ''}"
             )
-        settings = {
-            "name": name,
-            "iterations": iterations,
-            "trials": trials,
-            "timeout": timeout,
-            "target": target,
-            "patience": patience,
-            "batch_size": batch_size,
-            "seed": seed,
-            "mode": mode,
-        }
+        settings = {"name": name, "iterations": iterations, "trials": trials, "timeout": timeout, "target": target}
+        settings |= {"patience": patience, "batch_size": batch_size, "seed": seed, "mode": mode}
         self._study = assemble(
             {},
             tables={
@@ -200,6 +195,7 @@ class Study:
                 "objective": {
                     **table,
                     "record_source": record_source,
+                    "keep_models": keep_models,
                     **({} if direction is None else {"direction": direction}),
                 },
                 **({} if searched is None else {"space": {each.pop("name"): each for each in searched.to_json()}}),

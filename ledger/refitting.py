@@ -49,6 +49,29 @@ def stored_contents(connection: Connection, objective: Mapping[str, Any]) -> lis
     return [b"".join(datasets.pieces(connection, file.sha256)) for file in files]
 
 
+def check_permission(request: str, study: str, form: TrainingForm, allowed: Collection[str]) -> None:
+    """Raise a UsageError if an estimator of a study is from a package that is not in `allowed`.
+
+    Parameters
+    ----------
+    request, study : str
+        Two texts for the error message: the name of the user's request, and the name of the study.
+    form : TrainingForm
+        The settings with which the study trains an estimator.
+    allowed : collection of str
+        The packages from which this process may load an estimator.
+    """
+    if isinstance(allowed, str):
+        raise UsageError(f"{request}: `allow` must be a list of packages, such as [{allowed!r}]")
+    for reference in own_references(form.steps):
+        module = reference.partition(":")[0]
+        if not references.is_in(module, allowed):
+            raise UsageError(
+                f"{request}: study {study} trains {reference}, which this call does not permit; pass"
+                f" allow=[{module.partition('.')[0]!r}] if you trust the code"
+            )
+
+
 def refit(
     study: str,
     spec: Mapping[str, Any],
@@ -78,14 +101,6 @@ def refit(
     form = training_form(study, spec["objective"], "refit")
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"refit: `threads` must be an integer from 1 to {MOST_THREADS:,}, but it is {threads!r}")
-    if isinstance(allowed, str):
-        raise UsageError(f"refit: `allow` must be a list of packages, such as [{allowed!r}]")
-    for reference in own_references(form.steps):
-        module = reference.partition(":")[0]
-        if not references.is_in(module, allowed):
-            raise UsageError(
-                f"refit: study {study} trains {reference}, which this call does not permit; pass"
-                f" allow=[{module.partition('.')[0]!r}] if you trust the code"
-            )
+    check_permission("refit", study, form, allowed)
     objective = load(spec["objective"], allowed, threads=threads, contents=contents)
     return objective.refit(params, derive(spec["seed"], "trial", trial))

@@ -18,6 +18,7 @@ _USES_LEDGER = (
     "ledger.minimize(",
     "ledger.maximize(",
     "load_study(",
+    "load_model(",
     "list_studies(",
     "ledger.compare(",
     ".annotate(",

@@ -45,6 +45,7 @@ COMMANDS = {
     "why": ("ledger.cli.why:why", "Say how the point of a trial was chosen, and why a rule stopped the trial."),
     "stopping": ("ledger.cli.stopping:stopping", "Show what a rule of early stopping would have saved and lost."),
     "artifact": ("ledger.cli.artifact:artifact", "List, download and remove the files that trials have saved."),
+    "model": ("ledger.cli.model:model", "Show the kept model of a study, or write it to a file."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
     "export": ("ledger.cli.export:export", "Export the trials of a study, even if the study is running."),
@@ -70,8 +71,8 @@ COMMANDS = {
 SECTIONS = {
     "Search": ("run", "manager", "worker", "resume"),
     "Look at studies": (
-        *("status", "best", "compare", "study", "trial", "why", "stopping", "artifact", "report", "dashboard", "query"),
-        "where",
+        *("status", "best", "compare", "study", "trial", "why", "stopping", "artifact", "model", "report", "dashboard"),
+        *("query", "where"),
     ),
     "Keep and move studies": ("verify", "export", "import"),
     "Set up": ("db", "access", "optuna", "completion"),

@@ -109,7 +109,7 @@ class StudyManager:
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
-        self._artifacts = ArtifactCleaner(connection, self._row, self._study.limits.keep_artifacts, store)
+        self._artifacts = ArtifactCleaner(connection, self._row, self._study.artifact_keepers, store)
         self._is_paused = self._is_locked = False
         # The last result of the SQL function `ledger.stop`, and the time of the function's next call. A monotonic clock
         # measures the time.

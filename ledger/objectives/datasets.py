@@ -13,9 +13,13 @@ from ledger.objectives.tasks import CLASSIFICATION, REGRESSION
 
 
 def _load_bundled(name: str) -> Any:
+    return _loader(name)(return_X_y=True)
+
+
+def _loader(name: str) -> Any:
     from sklearn import datasets  # A manager imports this module only for the names, without scikit-learn.
 
-    return getattr(datasets, f"load_{name}")(return_X_y=True)
+    return getattr(datasets, f"load_{name}")
 
 
 # Number of classes in each dataset. None means a regression.
@@ -49,3 +53,14 @@ def load(dataset: str) -> DatasetArrays:
     for array in (features, targets):
         array.flags.writeable = False
     return DatasetArrays(features, targets, None if classes is None else tuple(range(classes)))
+
+
+def feature_names(dataset: str) -> list[str]:
+    """Return the names of the columns of a bundled dataset.
+
+    Examples
+    --------
+    >>> feature_names("diabetes")[:3]
+    ['age', 'sex', 'bmi']
+    """
+    return [str(name) for name in _loader(dataset)()["feature_names"]]

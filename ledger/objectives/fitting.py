@@ -3,18 +3,22 @@
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import LedgerError, TrialPruned, UsageError
-from ledger.objectives import estimators, metrics, parameters, reporting
+from ledger.objectives import estimators, metrics, model_file, parameters, reporting
 from ledger.objectives.context import Context
 from ledger.objectives.estimators import EstimatorBuilder
 from ledger.objectives.form import BALANCED, TrainingForm
+from ledger.objectives.result import ObjectiveResult
 from ledger.objectives.splits import Rows, check_splits, splits
 from ledger.objectives.tabular import DatasetArrays
 from ledger.objectives.training_resource import BOOSTING_MODELS, TrainingResource, subset
 from ledger.seeds import derive
 from ledger.text import nearest, one_line
+
+if TYPE_CHECKING:
+    from ledger.objectives.model_document import MissingNumbers
 
 
 class FittingObjective:
@@ -53,6 +57,9 @@ class FittingObjective:
         self._score = metrics.scorer(form.metric)
         self._class_weights = class_weights(form, dataset)
         self._imputes = imputes(form, dataset)
+        if form.keeps_models:
+            # The import takes some seconds, which are no part of a trial.
+            model_file.import_skops()
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
         """Train and score the estimator with the parameters of a trial."""
@@ -131,13 +138,33 @@ class FittingObjective:
         seed : int
             The seed of the trial.
         """
-        estimator, dataset = self._builder.build(params, seed, self._threads), self._dataset
-        if self._imputes:
-            from sklearn.pipeline import make_pipeline
-
-            estimator = make_pipeline(_imputer(), estimator)
+        estimator, dataset = whole_estimator(self._builder, params, seed, self._threads, self._imputes), self._dataset
         self._fit(estimator, dataset.features, dataset.targets, dataset.weights, {})
         return estimator
+
+    @property
+    def keeps_models(self) -> bool:
+        """Whether the study keeps the model of its best trial."""
+        return self._form.keeps_models
+
+    def keep_model(self, params: Mapping[str, Any], context: Context, result: ObjectiveResult) -> None:
+        """Train the estimator that `refit` returns, and save it as artifacts of the trial.
+
+        Raises
+        ------
+        LedgerError
+            The model cannot be saved. The estimator may raise any other exception.
+        """
+        from ledger.objectives.model_keeping import keep
+
+        plain = whole_estimator(self._builder, params, context.seed, self._threads, self._imputes)
+        missing_numbers: MissingNumbers = "refused"
+        if self._imputes:
+            missing_numbers = "median"
+        elif len(self._form.steps) > 1:
+            missing_numbers = "estimator"
+        fitted = self.refit(params, context.seed)
+        keep(fitted, plain, self._form, self._dataset, missing_numbers, params, context, result)
 
     def check(self, points: Sequence[Mapping[str, Any]], seed: int) -> None:
         """Check the estimator, the given points of the search space and all splits.
@@ -286,6 +313,18 @@ def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
 
 def _mean(scores: Sequence[float]) -> float:
     return sum(scores) / len(scores)
+
+
+def whole_estimator(
+    builder: "ModelBuilder | EstimatorBuilder", params: Mapping[str, Any], seed: int, threads: int, with_imputer: bool
+) -> Any:
+    """Return the unfitted estimator that receives the features of all rows. It may begin with a `SimpleImputer`."""
+    estimator = builder.build(params, seed, threads)
+    if not with_imputer:
+        return estimator
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(_imputer(), estimator)
 
 
 def _imputer() -> Any:

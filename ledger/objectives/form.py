@@ -27,7 +27,7 @@ _COLUMNS = ("group_column", "time_column", "weight_column")
 _KEYS = frozenset(
     (
         *("model", "estimator", "steps", "params", "dataset", "data", "task", "metric", "cv", "repeats"),
-        *("class_weights", "record_source"),
+        *("class_weights", "record_source", "keep_models"),
     )
 )
 
@@ -102,6 +102,8 @@ class TrainingForm:
         Number of cross-validations in each trial.
     class_weights : str, mapping or None
         The value `BALANCED`, or a mapping from the name of each class to the weight of the class.
+    keeps_models : bool
+        Whether the study keeps the model of its best trial.
     """
 
     model: str | None
@@ -114,6 +116,7 @@ class TrainingForm:
     folds: int | None
     repeats: int
     class_weights: str | Mapping[str, float] | None
+    keeps_models: bool = False
 
 
 def dataset_reference(objective: object) -> DatasetReference | None:
@@ -190,13 +193,15 @@ def read_form(objective: Mapping[str, Any]) -> TrainingForm:
         and 1 <= repeats <= MOST_REPEATS
         and isinstance(params, Mapping)
         and (weights is None or are_class_weights(weights))
+        and objective.get("keep_models", "best") == "best"
     ):
         raise LedgerError(
             f"this version of the ledger has no objective {one_line(repr(dict(objective)))}; use a function, a"
             f" command, an estimator, or one of the models {', '.join(MODELS)} with a file or with one of the datasets"
             f" {', '.join(DATASETS)}"
         )
-    return TrainingForm(model, steps, params, dataset, data, task, metric, folds, repeats, weights)
+    keeps_models = "keep_models" in objective
+    return TrainingForm(model, steps, params, dataset, data, task, metric, folds, repeats, weights, keeps_models)
 
 
 def _file(data: object) -> FileReference | None:

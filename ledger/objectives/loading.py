@@ -76,6 +76,20 @@ class LoadedObjective:
         with _thread_pools(len(sys.modules)).limit(limits=self._threads):
             return self._function.refit(as_floats(params), seed)
 
+    @property
+    def keeps_models(self) -> bool:
+        """Whether the study keeps the model of its best trial."""
+        return isinstance(self._function, FittingObjective) and self._function.keeps_models
+
+    def keep_model(self, params: Mapping[str, Any], context: Context, result: ObjectiveResult) -> None:
+        """Train the estimator on all rows, and save it as artifacts of the trial.
+
+        `FittingObjective.keep_model` describes the details.
+        """
+        assert isinstance(self._function, FittingObjective)
+        with _thread_pools(len(sys.modules)).limit(limits=self._threads):
+            self._function.keep_model(as_floats(params), context, result)
+
 
 def runs_users_code(objective: Mapping[str, Any]) -> bool:
     """Return whether a worker needs permission to run an objective.

@@ -113,7 +113,7 @@ def parquet_rows(content: bytes, name: str, time: str | None = None) -> tuple[li
     for index, column in enumerate(table.columns):
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-            columns.append(["" if value is None else _float_text(float(value)) for value in column.to_pylist()])
+            columns.append(["" if value is None else float_text(float(value)) for value in column.to_pylist()])
         elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
             columns.append(["" if value is None else str(int(value)) for value in column.to_pylist()])
         elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
@@ -134,5 +134,12 @@ def parquet_rows(content: bytes, name: str, time: str | None = None) -> tuple[li
     return names, rows
 
 
-def _float_text(value: float) -> str:
+def float_text(value: float) -> str:
+    """Return the text of a cell that contains a number.
+
+    Examples
+    --------
+    >>> float_text(3.0), float_text(0.5)
+    ('3', '0.5')
+    """
     return str(int(value)) if value.is_integer() and abs(value) < 1e18 else repr(value)

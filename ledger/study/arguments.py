@@ -135,6 +135,7 @@ class StudyOptions(TypedDict, total=False):
     stopping: "StoppingOptions | None"
     limits: "LimitOptions | None"
     record_source: bool
+    keep_models: Literal["none", "best"]
     database: str | None
 
 

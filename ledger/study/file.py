@@ -261,6 +261,7 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
             ("optimizer", ("base_estimator", "acq_func")),
             ("stopping", ("rule", "resource", "max_resource")),
             ("limits", ("trial_timeout", "keep_artifacts")),
+            ("objective", ("keep_models",)),
         )
         for key in keys
     }
@@ -280,7 +281,10 @@ _ALSO_REPLACED = {
     "estimator": (*KINDS, "params", "params_as", "direction"),
     "dataset": ("function", "command", "params_as", "direction", "task", "class_weights", *_OF_FILE),
     "data": ("function", "command", "params_as", "direction", "dataset"),
-    "command": (*KINDS, "params", "dataset", "task", "metric", "cv", "repeats", "class_weights", *_OF_FILE),
+    "command": (
+        *(*KINDS, "params", "dataset", "task", "metric", "cv", "repeats", "class_weights", "keep_models"),
+        *_OF_FILE,
+    ),
     "iterations": ("trials",),
     "trials": ("iterations",),
 }
@@ -355,7 +359,7 @@ def assemble(
         space=space,
         optimizer=settings.read(OptimizerSettings, "optimizer"),
         stopping=settings.stopping(objective, space),
-        limits=settings.read(TrialLimits, "limits"),
+        limits=settings.limits(objective),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
         criteria=table.criteria,
     )
@@ -518,6 +522,16 @@ class _SettingsReader:
                         f"{self._place('objective', 'class_weights')}: the target has no class"
                         f" {show(name)}{nearest(name, known)}"
                     )
+
+    def limits(self, objective: Objective) -> TrialLimits:
+        """Return the limits of the study's trials."""
+        limits = self.read(TrialLimits, "limits")
+        if objective.keep_models is not None and limits.keep_artifacts not in (None, 1):
+            raise UsageError(
+                f"{self._place('limits', 'keep_artifacts')}: {limits.keep_artifacts} trials cannot keep a model,"
+                " because keep_models keeps only the model of the best trial; leave keep_artifacts out"
+            )
+        return limits
 
     def space(self, objective: Objective) -> Space:
         """Return the search space of the study.

@@ -32,7 +32,10 @@ from ledger.text import show
 # `KINDS`.
 KINDS = ("function", "command", "model", "estimator", "steps")
 # If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`.
-_OF_OWN = ("params_as", "direction", "record_source")
+# `keep_models` is among them only for an error message that names the way out.
+_OF_OWN = ("params_as", "direction", "record_source", "keep_models")
+# Which fitted models a study keeps: none, or the model of its best trial.
+KEEP_MODELS = ("none", "best")
 
 
 class HoldoutFile(SettingsModel):
@@ -145,6 +148,8 @@ class ObjectiveSettings(SettingsModel):
         If the value is False, the ledger keeps only the hashes of the user's code, and not the source text. The user's
         code is the code of a function, a command or an estimator. If the value is None, the ledger keeps the hashes and
         the source text of the user's code.
+    keep_models : str or None
+        "best" if the study keeps the fitted model of its best trial. If the value is None, the study keeps no model.
     direction : str or None
         "maximize" if the user's function or command returns a value that the study maximises. If the attribute is None,
         the study minimises the value of a function or a command, but maximises the score of a model or an estimator.
@@ -200,6 +205,11 @@ class ObjectiveSettings(SettingsModel):
         description="Whether the ledger keeps the source text of your own objective, and not only its hashes. Default:"
         " true.",
     )
+    keep_models: Annotated[Literal["none", "best"] | None, AllowedTexts(KEEP_MODELS)] = Field(
+        default=None,
+        description="Whether the study keeps the fitted model of its best trial. A worker trains the model on all rows."
+        f" Default: {KEEP_MODELS[0]}.",
+    )
     direction: Annotated[Direction | None, AllowedTexts(DIRECTIONS)] = Field(
         default=None,
         description="Whether the study searches for the lowest value (minimize) or the highest value (maximize) of your"
@@ -231,6 +241,11 @@ class ObjectiveSettings(SettingsModel):
     @classmethod
     def _default_params_as(cls, value: ParamsAs | None) -> ParamsAs | None:
         return None if value == PARAMS_AS[0] else value
+
+    @field_validator("keep_models")
+    @classmethod
+    def _only_best(cls, value: str | None) -> str | None:
+        return None if value == KEEP_MODELS[0] else value
 
     @field_validator("record_source")
     @classmethod
@@ -358,6 +373,11 @@ class Objective(ObjectiveSettings):
             raise ValueError(
                 "record_source is a setting for your own code, but the study trains an estimator of a library; remove"
                 " record_source"
+            )
+        if self.keep_models is not None and not self.trains:
+            raise ValueError(
+                "keep_models needs a model or an estimator, which the ledger itself trains; remove keep_models, and"
+                " save the model in your own objective by context.save_artifact"
             )
         if self.class_weights is not None and self.task == REGRESSION:
             raise ValueError("class_weights is for a classification, but the task is regression; remove class_weights")

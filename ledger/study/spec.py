@@ -245,6 +245,14 @@ class StudySpec(SettingsModel):
         """
         return {**self.asked(), "resolved": self.resolved.model_dump()}
 
+    @property
+    def artifact_keepers(self) -> int | None:
+        """The number of best trials that keep their artifacts. None means that each trial keeps its artifacts.
+
+        An objective that trains an estimator saves no other artifacts than models.
+        """
+        return 1 if self.objective.keep_models is not None else self.limits.keep_artifacts
+
     @classmethod
     def from_spec(cls, name: str, budget: int, spec: Mapping[str, Any]) -> "StudySpec":
         """Make a `StudySpec` from a JSON object that `spec()` has returned.

@@ -21,6 +21,7 @@ from ledger.logs import log_event
 from ledger.objectives import value_scale
 from ledger.study.early_stopping import TrialStopping, reports_of_call
 from ledger.text import last_line, one_line
+from ledger.worker.best_losses import BestLosses
 from ledger.worker.outcome import AttemptOutcome, Report
 
 _log = logging.getLogger("ledger.worker")
@@ -50,6 +51,8 @@ class ClaimedTrials:
         The claimed trials in the order of their training. The sequence contains at least one trial.
     worker : str
         Name of the worker. The worker's name appears in log lines.
+    best : BestLosses, optional
+        The object that learns the results which the ledger has recorded.
 
     Attributes
     ----------
@@ -59,8 +62,8 @@ class ClaimedTrials:
         The time at which the worker must call `maintain`, as a value of `time.monotonic`.
     """
 
-    def __init__(self, claimed: Sequence[ClaimedTrial], worker: str) -> None:
-        self._worker = worker
+    def __init__(self, claimed: Sequence[ClaimedTrial], worker: str, best: BestLosses | None = None) -> None:
+        self._worker, self._best = worker, best or BestLosses()
         # `_in_trainer` is the number of trials that the trainer has received, or that the worker keeps for the trainer.
         # The trials that `_in_trainer` counts are the first elements of `_unfinished`.
         self._unfinished = deque(claimed)
@@ -332,6 +335,7 @@ class ClaimedTrials:
             answers = call(protocol.complete_together, completed)
             claims = {result.held.claim for result in completed}
             self._undelivered = [held for held in self._undelivered if held[0].claim not in claims]
+            self._best.add(completed, answers)
             self._log_results(completed, answers)
 
     def _replace_refused(self, trial: ClaimedTrial, outcome: AttemptOutcome, refusal: ValuesRefused) -> None:

@@ -31,6 +31,7 @@ from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.worker import cgroup
 from ledger.worker.artifact_saver import ArtifactSaver
+from ledger.worker.best_losses import BestLosses
 from ledger.worker.claim_size import ClaimSizeEstimator
 from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
@@ -83,6 +84,7 @@ class Supervisor:
         self._shutdown = StopRequests(options.grace, exit_on_eof=options.exit_on_eof)
         self._is_delivering = False
         self._claim_size = ClaimSizeEstimator()
+        self._best = BestLosses()
         # A study has at most two data files: the file with the training rows, and the hold-out file.
         self._data_files = (DatasetFile(), DatasetFile())
         self._refusals = RefusedStudies()
@@ -131,7 +133,7 @@ class Supervisor:
                     left_alone = self._refusals.left_alone(time.monotonic())
                     claimed = self._session.call(protocol.claim, self._options.study, claims, self.name, left_alone)
                     if claimed:
-                        attempts += self._process(ClaimedTrials(claimed, self.name))
+                        attempts += self._process(ClaimedTrials(claimed, self.name, self._best))
                     elif self._options.until_complete and self._session.call(protocol.ended, self._options.study):
                         break
                     else:
@@ -304,7 +306,8 @@ class Supervisor:
         jobs = [(trial.params, _context(trial)) for trial in claimed]
         recorded = self._codes.of(first, version)
         stopping = [trial.stopping for trial in claimed]
-        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded, stopping)
+        best = self._best.of(first.study_id)
+        self._trainer.start(first.objective, jobs, self._open_data(first), first.tuples, recorded, stopping, best)
         try:
             self._wait_for_jobs(first, trials)
         finally:

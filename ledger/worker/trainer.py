@@ -167,10 +167,9 @@ class TrainerHandle:
         tuples: Sequence[Mapping[str, Any]] = (),
         recorded: Mapping[str, Any] | None = None,
         stopping: Sequence[Mapping[str, Any] | None] = (),
+        best: tuple[float, int] | None = None,
     ) -> None:
-        """Start attempts of one objective. The trainer runs the attempts one after the other.
-
-        The method `wait` returns the outcomes of the attempts.
+        """Start attempts of one objective, which the trainer runs one after the other. `wait` returns their outcomes.
 
         Parameters
         ----------
@@ -188,9 +187,11 @@ class TrainerHandle:
             on this machine differs from the recorded code, the outcome of the first attempt is a refusal.
         stopping : sequence of mapping or None
             The parameter `given` of `TrialStopping` for each attempt. By default, the study stops no trial early.
+        best : (float, int), optional
+            The loss and the number of a complete trial. The trainer keeps no model of a trial that is worse.
         """
         self._open_data = open_data
-        shared = {"tuples": tuples} if tuples else {}
+        shared = {**({"tuples": tuples} if tuples else {}), **({"best": best} if best else {})}
         sent = [{"params": params, "context": vars(context), **shared} for params, context in jobs]
         for job, rungs in zip(sent, stopping, strict=False):
             job |= {} if rungs is None else {"stopping": rungs}
@@ -221,8 +222,7 @@ class TrainerHandle:
         seed : int
             The study's seed.
         open_data : sequence of callable
-            The functions that open the data files of the objective. The docstring of the method `start` describes
-            `open_data`.
+            The docstring of the method `start` describes `open_data`.
 
         Raises
         ------

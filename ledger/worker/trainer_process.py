@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from math import inf
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,6 +23,7 @@ from ledger.database.bounds import shortened
 from ledger.errors import LedgerError, TrialPruned
 from ledger.objectives import (
     Context,
+    ObjectiveResult,
     ValueScale,
     artifact_saving,
     load,
@@ -261,6 +263,8 @@ def _train(
         params = python_params(job["params"], job.get("tuples", ()))
         with receive_reports(context, scale, send, is_stopped, resource_of_trial(job.get("stopping"))):
             result = evaluate(params, context)
+        if evaluate.keeps_models and (result.loss, context.trial) <= tuple(job.get("best", (inf, 0))):
+            _keep_model(evaluate, params, context, result)
     except TrialPruned:
         return AttemptOutcome("pruned", perf_counter() - started)
     except RemainingProcessesError as error:
@@ -279,6 +283,20 @@ def _train(
         text = str(error) if isinstance(error, LedgerError) else _traceback(error)
         return AttemptOutcome(kind, perf_counter() - started, error=_sendable(text))
     return AttemptOutcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
+
+
+def _keep_model(
+    evaluate: LoadedObjective, params: Mapping[str, Any], context: Context, result: ObjectiveResult
+) -> None:
+    """Save the model of a trial. If the model cannot be saved, the trial keeps its result, and its output says why.
+
+    A failure of the trial would change the study, because other workers do not save a model of the same trial.
+    """
+    try:
+        evaluate.keep_model(params, context, result)
+    except (Exception, SystemExit) as error:
+        reason = str(error) if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
+        sys.stderr.write(f"the model of trial {context.trial} is not kept: {one_line(reason, 1_000)}\n")
 
 
 def _traceback(error: BaseException) -> str:

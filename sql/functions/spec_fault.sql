@@ -69,6 +69,10 @@ begin
      and (objective -> 'class_weights') <> '"balanced"' then
     return 'the spec: in the objective, class_weights must be "balanced" or an object';
   end if;
+  if jsonb_typeof(objective -> 'keep_models') <> 'string' or objective ->> 'keep_models' <> 'best'
+     or objective ? 'keep_models' and objective ?| array['function', 'command'] then
+    return 'the spec: in the objective, keep_models must be "best", and needs a model or an estimator';
+  end if;
   if objective ? 'data' and not coalesce(
     jsonb_typeof(data -> 'name') = 'string' and length(data ->> 'name') <= ledger.longest_name()
     and data ->> 'sha256' ~ '^[0-9a-f]{64}$' and jsonb_typeof(data -> 'target_column') = 'string'

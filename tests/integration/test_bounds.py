@@ -119,6 +119,8 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ),
     *(({"objective": {"model": "svm", "data": {**DATA, "holdout": data}}}, "data: holdout") for data in NOT_HOLDOUTS),
     *(({"objective": {"record_source": value}}, "objective, record_source") for value in NOT_BOOLEANS),
+    *(({"objective": {"model": "svm", "keep_models": value}}, "keep_models") for value in ("none", "all", True, 1)),
+    ({"objective": {"function": "a:b", "keep_models": "best"}}, "keep_models"),
     *(({"mode": mode}, "the mode") for mode in NOT_MODES),
     *(({"batch_size": size}, "batch_size must be an integer from 1 to 10000") for size in NOT_BATCH_SIZES),
     *(

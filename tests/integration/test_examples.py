@@ -29,6 +29,8 @@ def database(servers: Any) -> str:
         )
     url = make_conninfo(server, dbname="examples")
     ledger.Study(parabola, name="parabola", trials=6, batch_size=2, database=url).run(workers=2)
+    flowers = ledger.estimator("xgb", dataset="iris")
+    ledger.Study(flowers, name="flowers", trials=2, keep_models="best", database=url).run(workers=1)
     with engine(url).connect() as connection:
         views.enable(connection)
     return url

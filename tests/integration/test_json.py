@@ -10,8 +10,9 @@ import pytest
 
 from ledger.database import codes, logins, protocol, studies
 from ledger.objectives.fingerprint import CodePart, ObjectiveCode
+from ledger.objectives.model_document import DOCUMENT, MODEL, InputColumn, ModelDocument
 from tests.integration.ledgers import take
-from tests.integration.test_artifacts import save
+from tests.integration.test_artifacts import save, sha256
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
 from tests.roles import make_roles
 from tests.unit.test_commands_help import LISTINGS, commands
@@ -26,6 +27,26 @@ CODE = ObjectiveCode(
     True,
     {"python": "3.11"},
 ).to_json()
+DESCRIPTION = ModelDocument(
+    format=1,
+    study="s",
+    trial=0,
+    attempt=2,
+    params={"C": 1.0},
+    loss=0.25,
+    metric="accuracy",
+    value=0.75,
+    task="classification",
+    dataset="breast_cancer",
+    dataset_sha256=None,
+    rows=569,
+    target=None,
+    columns=[InputColumn(name="area"), InputColumn(name="kind", texts=["a", "b"])],
+    missing_numbers="refused",
+    classes=[0, 1],
+    versions={"python": "3.11"},
+    sha256=sha256(b"model"),
+)
 # Each listing with its arguments.
 ARGUMENTS = {
     "study list": [],
@@ -37,6 +58,7 @@ ARGUMENTS = {
     "why": ["s", "0"],
     "stopping replay": ["s", "--max-resource", "3"],
     "artifact list": ["s", "--removed"],
+    "model": ["s"],
     "worker list": [],
     "status": ["s"],
     "best": ["s"],
@@ -65,6 +87,8 @@ def ledger(run: Run, url, db, connection, monkeypatch) -> Run:  # noqa: F811
     trained = take(connection)
     protocol.report(connection, trained, [0], [0.5])
     save(connection, trained, "model.bin", b"model")
+    save(connection, trained, MODEL, b"model")
+    save(connection, trained, DOCUMENT, DESCRIPTION.model_dump_json().encode())
     protocol.complete(connection, trained, 0.25, {"accuracy": 0.75}, 1.5)
     take(connection)
     return run

@@ -74,6 +74,8 @@ def a_study_has_typed_options_and_a_typed_result() -> None:
     )
     assert_type(study.name, str)
     assert_type(study.run(workers=2), ledger.StudyResult)
+    ledger.Study(ledger.estimator("svm"), keep_models="best")
+    assert_type(ledger.load_model("s", 3, allow=["own"]), ledger.KeptModel)
 
 
 def a_command_is_an_objective() -> None:

@@ -14,7 +14,7 @@ from ledger.cli.sections import TITLE, SettingsOption
 # Commands with these names list something, and have --json. The others do something.
 LISTINGS = {
     *("best", "compare", "where", "list", "show", "source", "check", "current", "verify", "status", "query", "reports"),
-    *("why", "replay"),
+    *("why", "replay", "model"),
 }
 ACTIONS = {
     *("run", "manager", "resume", "worker", "pause", "cancel", "delete", "retry", "export", "upgrade", "url", "psql"),

@@ -29,6 +29,9 @@ CALLABLES: list[Callable[..., Any]] = [
     ledger.RunningSearch.result,
     ledger.minimize,
     ledger.maximize,
+    ledger.load_model,
+    ledger.KeptModel.predict,
+    ledger.KeptModel.predict_proba,
     ledger.load_study,
     ledger.compare,
     ledger.space.from_any,
@@ -44,6 +47,7 @@ CLASSES: list[type] = [
     ledger.ComparedStudy,
     ledger.Context,
     ledger.EstimatorObjective,
+    ledger.KeptModel,
     ledger.LedgerError,
     ledger.LimitOptions,
     ledger.OptimizerOptions,
@@ -113,7 +117,7 @@ def test_types_of_options_are_those_of_the_study_file() -> None:
         assert [*get_type_hints(options)] == [*model.model_fields]
     assert get_args(arguments.Prior) == dimensions.PRIORS
     keys = {*inspect.signature(ledger.estimator).parameters} - {"space"}
-    others = {"function", "model", "steps", "command", "params_as", "direction", "record_source"}
+    others = {"function", "model", "steps", "command", "params_as", "direction", "record_source", "keep_models"}
     assert keys == {*ObjectiveTable.model_fields} - others
 
 

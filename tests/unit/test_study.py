@@ -734,6 +734,33 @@ def test_a_study_that_keeps_all_artifacts_has_the_same_hash_as_before():
     assert StudySpec.from_spec(best.name, best.budget, best.spec()) == best
 
 
+def test_a_study_that_keeps_its_best_model_keeps_one_trials_artifacts():
+    best, none = assemble({"keep_models": "BEST"}), assemble({"keep_models": "none"})
+    assert none.spec_hash == assemble({}).spec_hash
+    assert "keep_models" not in none.spec()["objective"]
+    assert best.spec()["objective"]["keep_models"] == "best"
+    assert best.spec_hash != none.spec_hash
+    assert StudySpec.from_spec(best.name, best.budget, best.spec()) == best
+    assert (best.artifact_keepers, none.artifact_keepers) == (1, None)
+    assert assemble({"keep_artifacts": 3}).artifact_keepers == 3
+    assert assemble({"keep_models": "best", "keep_artifacts": "best"}).artifact_keepers == 1
+    with pytest.raises(UsageError, match="^--keep-artifacts or LEDGER_KEEP_ARTIFACTS: 3 trials cannot keep a model"):
+        assemble({"keep_models": "best", "keep_artifacts": 3})
+
+
+def test_only_an_estimator_has_a_model_to_keep(write: Any) -> None:
+    file = write(
+        "[objective]\nfunction = 'a:b'\nkeep_models = 'best'\n[space]\nx = { type = 'real', low = 0, high = 1 }"
+    )
+    with pytest.raises(UsageError, match="keep_models needs a model or an estimator.*context.save_artifact$"):
+        assemble({}, file)
+    for value in ("all", "", 1, True):
+        with pytest.raises(UsageError, match="^--keep-models or LEDGER_KEEP_MODELS: "):
+            assemble({"keep_models": value})
+    file = write("[objective]\nkeep_models = 'best'\n[space]\nx = { type = 'real', low = 0, high = 1 }")
+    assert assemble({"command": ["train", "{x}"]}, file).objective.keep_models is None
+
+
 @pytest.mark.parametrize("value", ["worst", "", 0, -1, 1_000_001, 1.5, True])
 def test_a_wrong_number_of_kept_trials_is_refused(value):
     with pytest.raises(UsageError, match="--keep-artifacts or LEDGER_KEEP_ARTIFACTS: ") as refused:

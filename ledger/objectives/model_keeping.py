@@ -1,0 +1,83 @@
+"""The step with which a trainer keeps the model of a trial: two artifacts, the model and its document."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ledger.errors import LedgerError
+from ledger.objectives import model_file
+from ledger.objectives.context import Context
+from ledger.objectives.form import TrainingForm
+from ledger.objectives.model_document import DOCUMENT, MODEL, MissingNumbers, ModelDocument, input_columns
+from ledger.objectives.result import ObjectiveResult
+from ledger.objectives.tabular import DatasetArrays, digest
+
+# Number of rows on which the trainer compares the kept model with the trained model.
+_COMPARED_ROWS = 100
+
+
+def keep(
+    estimator: Any,
+    plain: Any,
+    form: TrainingForm,
+    dataset: DatasetArrays,
+    missing_numbers: MissingNumbers,
+    params: Mapping[str, Any],
+    context: Context,
+    result: ObjectiveResult,
+) -> None:
+    """Save a fitted estimator and its document as artifacts of a trial.
+
+    The document is the second artifact, so a trial with a document also has the model.
+
+    Parameters
+    ----------
+    estimator, plain : estimator
+        The estimator that was trained on all rows, and the same estimator before the training.
+    form, dataset : TrainingForm, DatasetArrays
+        The settings and the dataset of the objective.
+    missing_numbers : str
+        The attribute of `ModelDocument`.
+    params, context, result
+        The parameters, the context and the result of the trial.
+
+    Raises
+    ------
+    LedgerError
+        The model cannot be saved. The message is one line.
+    """
+    packages = model_file.packages_of(form)
+    content = model_file.dump(estimator)
+    _check_predictions(estimator, model_file.load(content, plain, packages), dataset)
+    data = form.data
+    document = ModelDocument(
+        format=1,
+        study=context.study,
+        trial=context.trial,
+        attempt=context.attempt,
+        params=dict(params),
+        loss=result.loss,
+        metric=form.metric,
+        value=float(result.metrics[form.metric]),
+        task="regression" if dataset.labels is None else "classification",
+        dataset=str(form.dataset) if data is None else data.file.name,
+        dataset_sha256=None if data is None else data.file.sha256,
+        rows=len(dataset.features),
+        target=None if data is None else data.roles.target,
+        columns=input_columns(form, dataset),
+        missing_numbers=missing_numbers,
+        classes=None if dataset.labels is None else list(dataset.labels),
+        versions=model_file.versions(packages),
+        sha256=digest(content),
+    )
+    context.save_artifact(MODEL, content)
+    context.save_artifact(DOCUMENT, document.model_dump_json(indent=2).encode())
+
+
+def _check_predictions(estimator: Any, kept: Any, dataset: DatasetArrays) -> None:
+    import numpy as np
+
+    rows = dataset.features[:_COMPARED_ROWS]
+    if not np.array_equal(estimator.predict(rows), kept.predict(rows)):
+        raise LedgerError(
+            "the estimator predicts other values after it was written in the format of skops and read again"
+        )
