@@ -251,7 +251,15 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
                 "objective",
                 (
                     *("model", "estimator", "dataset", "data", "target_column", "holdout", "task", "metric", "cv"),
-                    *("repeats", "group_column", "time_column", "weight_column", "params_as", "direction"),
+                    *(
+                        "repeats",
+                        "group_column",
+                        "time_column",
+                        "weight_column",
+                        "params_as",
+                        "direction",
+                        "keep_models",
+                    ),
                 ),
             ),
             (
@@ -261,7 +269,6 @@ OPTIONS: Mapping[str, StudyOption] = MappingProxyType(
             ("optimizer", ("base_estimator", "acq_func")),
             ("stopping", ("rule", "resource", "max_resource")),
             ("limits", ("trial_timeout", "keep_artifacts")),
-            ("objective", ("keep_models",)),
         )
         for key in keys
     }
@@ -276,15 +283,13 @@ SPACE = "space"
 # settings sets a key, the ledger ignores the overridden keys in sources of lower priority. For example, if the command
 # line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 _OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
+_OF_TRAINING = ("params", "dataset", "task", "metric", "cv", "repeats", "class_weights", "keep_models")
 _ALSO_REPLACED = {
     "model": (*KINDS, "params", "params_as", "direction", "record_source"),
     "estimator": (*KINDS, "params", "params_as", "direction"),
     "dataset": ("function", "command", "params_as", "direction", "task", "class_weights", *_OF_FILE),
     "data": ("function", "command", "params_as", "direction", "dataset"),
-    "command": (
-        *(*KINDS, "params", "dataset", "task", "metric", "cv", "repeats", "class_weights", "keep_models"),
-        *_OF_FILE,
-    ),
+    "command": (*KINDS, *_OF_TRAINING, *_OF_FILE),
     "iterations": ("trials",),
     "trials": ("iterations",),
 }
@@ -348,7 +353,6 @@ def assemble(
     settings = _SettingsReader(options, file, tables)
     table = settings.read(StudyTable, "study")
     objective = settings.objective()
-    space = settings.space(objective)
     study = StudySpec(
         name=table.name or "",
         seed=table.seed,
@@ -356,9 +360,9 @@ def assemble(
         batch_size=table.batch_size,
         mode=table.mode,
         objective=objective,
-        space=space,
+        space=settings.space(objective),
         optimizer=settings.read(OptimizerSettings, "optimizer"),
-        stopping=settings.stopping(objective, space),
+        stopping=settings.stopping(objective),
         limits=settings.limits(objective),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
         criteria=table.criteria,
@@ -526,11 +530,8 @@ class _SettingsReader:
     def limits(self, objective: Objective) -> TrialLimits:
         """Return the limits of the study's trials."""
         limits = self.read(TrialLimits, "limits")
-        if objective.keep_models is not None and limits.keep_artifacts not in (None, 1):
-            raise UsageError(
-                f"{self._place('limits', 'keep_artifacts')}: {limits.keep_artifacts} trials cannot keep a model,"
-                " because keep_models keeps only the model of the best trial; leave keep_artifacts out"
-            )
+        with self._at("limits", "keep_artifacts"):
+            limits.check_models(objective.keep_models)
         return limits
 
     def space(self, objective: Objective) -> Space:
@@ -572,11 +573,11 @@ class _SettingsReader:
                 raise UsageError(f"{place} {error}{source}") from None
         return space
 
-    def stopping(self, objective: Objective, space: Space) -> EarlyStopping:
+    def stopping(self, objective: Objective) -> EarlyStopping:
         """Return the rule that stops trials early."""
         table = self.read(StoppingTable, "stopping")
         with self._at("stopping", "resource"):
-            values = with_defaults(table, objective, space)
+            values = with_defaults(table, objective, self.space(objective))
         return self._validated(EarlyStopping, "stopping", values)
 
 

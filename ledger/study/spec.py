@@ -133,6 +133,14 @@ class TrialLimits(SettingsModel):
             )
         return self
 
+    def check_models(self, keep_models: str | None) -> None:
+        """Raise a UsageError if the setting `keep_models` of the objective does not agree with these limits."""
+        if keep_models is not None and self.keep_artifacts not in (None, 1):
+            raise UsageError(
+                f"{self.keep_artifacts} trials cannot keep a model, because keep_models keeps only the model of the"
+                " best trial; leave keep_artifacts out"
+            )
+
 
 class DerivedSettings(SettingsModel):
     """The settings of a study that the ledger computes when the user creates the study.
