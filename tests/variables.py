@@ -1,6 +1,6 @@
 """The environment variables that the program reads. Tests must not inherit them."""
 
-from ledger.study.file import OPTIONS
+from ledger.study.tables import OPTIONS
 
 # Those that define a study.
 STUDY = tuple(option.variable for option in OPTIONS.values())

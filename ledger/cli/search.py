@@ -23,8 +23,9 @@ from ledger.cli.study_options import StudyCommand, study_option, study_options
 from ledger.errors import UsageError
 from ledger.objectives.command_template import pattern_of
 from ledger.settings import Settings
-from ledger.study.file import COMMAND, assemble
+from ledger.study.file import assemble
 from ledger.study.file import workers as workers_of
+from ledger.study.tables import COMMAND
 from ledger.without_pandas import without_pandas
 
 

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from ledger.cli.options import TEXT, SecondsType
 from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
-from ledger.study.file import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
 from ledger.study.settings import AllowedTexts, NamedCounts
+from ledger.study.tables import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
 
 F = TypeVar("F", bound=Callable[..., Any])
 # `_METAVARS` maps the name of a text option to a placeholder. A help text shows the placeholder instead of the option's

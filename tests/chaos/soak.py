@@ -78,8 +78,8 @@ class Soaked:
         The budget at the end.
     counts : mapping
         Numbers of rows in the ledger: trials, ended (complete or pruned trials), pruned, failures (trials with a
-        counted failure), doubled (trials with several complete attempts), without_attempt (trials without an
-        attempt of the same outcome), untold (iterations), without_reports (complete trials of the objective `rugged` without all
+        counted failure), doubled (trials with several complete attempts), without_attempt (trials without an attempt of
+        the same outcome), untold (iterations), without_reports (complete trials of the objective `rugged` without all
         of its reports), continued (attempts that continued after a checkpoint), unsaved (complete attempts without the
         artifact of their objective), damaged (artifacts).
     attempts : Counter

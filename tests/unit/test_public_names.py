@@ -16,7 +16,7 @@ import ledger
 from ledger.optuna import storage
 from ledger.sklearn import LedgerSearchCV
 from ledger.study import arguments, dimensions, spec
-from ledger.study.file import ObjectiveTable
+from ledger.study.tables import ObjectiveTable
 
 CALLABLES: list[Callable[..., Any]] = [
     ledger.command,

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from ledger.cli.study_options import study_options
 from ledger.errors import UsageError
 from ledger.study.criteria import StoppingCriteria
-from ledger.study.file import OPTIONS, assemble
+from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
+from ledger.study.tables import OPTIONS
 from tests import variables
 from tests.fuzz import run
 
