@@ -1,7 +1,7 @@
 """PostgreSQL servers for tests, and the state that each test leaves.
 
 `make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
-`make test-all` repeats the integration tests on a postgres:17 container.
+`make test-all` repeats the tests of `OF_SQL` on a postgres:17 container.
 """
 
 import gc
@@ -25,7 +25,13 @@ from tests.process_state import restored
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
-INTEGRATION = Path(__file__).parent / "integration"
+# The tests of the functions, tables and views in sql/. The other tests send a server the same statements.
+OF_SQL = {
+    *("test_any_history_verifies", "test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back"),
+    *("test_held_locks", "test_holding_a_study", "test_migration", "test_optuna", "test_plans", "test_privileges"),
+    *("test_protocol", "test_pruning", "test_queries", "test_retry", "test_state_machine", "test_statements"),
+    *("test_terminal_rows", "test_totals", "test_verdicts", "test_verification", "test_views"),
+}
 
 # No test fails because of time. `make test` tries the same examples in each run, a campaign tries others, and more.
 for profile, factor in {"ledger": 1, "campaign": 5}.items():
@@ -72,8 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         servers: list[Any] = ["embedded" if GIVEN is None else "given"]
-        # The other folders test processes, which send a server the statements that the integration tests send.
-        if metafunc.definition.path.is_relative_to(INTEGRATION):
+        if metafunc.definition.path.stem in OF_SQL:
             servers.append(pytest.param("container", marks=pytest.mark.container))
         metafunc.parametrize("server", servers, indirect=True, scope="session")
 

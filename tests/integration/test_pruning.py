@@ -121,13 +121,17 @@ def test_a_claim_names_the_cutoffs_and_the_verdicts_of_earlier_attempts(row, con
     held = stopped(connection)
     assert held.stopping is not None
     assert held.stopping["eta"] == 2
-    assert held.stopping["rungs"] == [{"step": step, "cutoff": 0.2, "compared": 4, "stops": None} for step in (1, 2, 4)]
+    assert held.stopping["rungs"] == [
+        {"step": step, "cutoff": 0.2, "compared": 4, "stops": None, "last_step": None, "last_loss": None}
+        for step in (1, 2, 4)
+    ]
     assert protocol.release(connection, held)
     connection.execute("update ledger.trial set available_at = claimed_at where number = %s", (held.trial,))
     again = take(connection)
     assert again.trial == held.trial
     assert again.stopping is not None
     assert [rung["stops"] for rung in again.stopping["rungs"]] == [False, True, None]
+    assert [rung["last_step"] for rung in again.stopping["rungs"]] == [1, 2, 2]
 
 
 def test_a_pruned_trial_counts_for_the_budget_and_for_no_mean(row, db, connection):

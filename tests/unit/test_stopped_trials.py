@@ -42,7 +42,14 @@ def ledger():
 def claimed(count=1, *, enforce=False, knows=True):
     """Claim trials with rungs at the steps 1 and 3. In steady mode, a worker knows no cutoff."""
     rungs = [
-        {"step": step, "cutoff": 0.5 if knows else None, "compared": 4 if knows else 0, "stops": None}
+        {
+            "step": step,
+            "cutoff": 0.5 if knows else None,
+            "compared": 4 if knows else 0,
+            "stops": None,
+            "last_step": None,
+            "last_loss": None,
+        }
         for step in (1, 3)
     ]
     stopping = {"eta": 2, "enforce": enforce, "audited": False, "rungs": rungs}
