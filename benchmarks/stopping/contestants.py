@@ -12,8 +12,9 @@ from benchmarks.records import fingerprint
 from benchmarks.stopping import ours
 from benchmarks.stopping.peers import OptunaSearch, SmacSearch, SyneTuneSearch
 from benchmarks.stopping.simulator import Curves, Search
-from ledger.study import early_stopping
-from ledger.study.early_stopping import RULES, EarlyStopping, Rule
+from ledger.study import early_stopping, verdicts
+from ledger.study.early_stopping import EarlyStopping
+from ledger.study.verdicts import RULES, Rule
 
 # All halving rules let the best third go on, from this epoch on. All median rules decide after every second epoch.
 ETA = 3
@@ -69,7 +70,8 @@ def _version(packages: tuple[str, ...]) -> str:
         return f"{found}, simulator {fingerprint([*_SIMULATOR, _HERE / 'peers.py'])}"
     folders = [Path(str(package.__file__)).parent for package in (ledger.optimizer, ledger.proposals)]
     files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
-    return f"ours {fingerprint([*_SIMULATOR, _HERE / 'ours.py', *files, Path(early_stopping.__file__)])}"
+    modules = [Path(str(module.__file__)) for module in (early_stopping, verdicts)]
+    return f"ours {fingerprint([*_SIMULATOR, _HERE / 'ours.py', *files, *modules])}"
 
 
 def _ours(

@@ -11,9 +11,10 @@ from typing import Any
 
 from benchmarks.stopping.simulator import Curves, Params, Start
 from ledger.proposals import ProposalInput, proposal_input, propose
-from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.spec import LARGEST_BUDGET, DerivedSettings, StudySpec
+from ledger.study.verdicts import cutoff, is_audited, stops
 
 
 @dataclass(frozen=True)

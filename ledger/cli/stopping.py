@@ -16,7 +16,8 @@ from ledger.cli.sections import SectionedGroup
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.settings import Settings
-from ledger.study.early_stopping import LARGEST_STEP, RULES, EarlyStopping
+from ledger.study.early_stopping import LARGEST_STEP, EarlyStopping
+from ledger.study.verdicts import RULES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

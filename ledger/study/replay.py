@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ledger.study.early_stopping import EarlyStopping, cutoff_of_ordered, stops
+from ledger.study.early_stopping import EarlyStopping
+from ledger.study.verdicts import cutoff_of_ordered, stops
 
 # A stopped trial is a false stop if its final loss is among the best `BEST_SHARE` of the final losses.
 BEST_SHARE = 0.1

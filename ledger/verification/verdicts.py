@@ -8,8 +8,9 @@ from itertools import groupby
 
 from ledger.database.rows import TrialRow, VerdictRow
 from ledger.database.transfer import StudySnapshot
-from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
+from ledger.study.verdicts import cutoff, is_audited, stops
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:

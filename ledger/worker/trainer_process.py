@@ -36,9 +36,9 @@ from ledger.objectives.loading import LoadedObjective
 from ledger.objectives.objective_code import code_of, title_of, worker_changes
 from ledger.objectives.reporting import receive_reports
 from ledger.objectives.training_resource import resource_of_trial
-from ledger.study.early_stopping import TrialStopping
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
+from ledger.study.verdicts import TrialStopping
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.artifact_messages import ArtifactSender

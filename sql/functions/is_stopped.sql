@@ -1,4 +1,4 @@
--- Whether a rung stops a trial with the given loss. ledger.study.early_stopping.stops computes the same.
+-- Whether a rung stops a trial with the given loss. ledger.study.verdicts.stops computes the same.
 --   compared: the number of other trials with which the rung compares the trial. With fewer than `eta` other trials, the
 --     rung stops no trial.
 --   loss: the loss at the rung. Null is a NaN, and is the worst loss.

@@ -1,6 +1,6 @@
 -- The loss below which a trial goes on at a rung, from the losses of the other trials at the rung. A loss that is null
 -- is a NaN, and is the worst loss. The answer is infinity if every trial with a loss goes on, and null if fewer than
--- `eta` trials have reached the rung. ledger.study.early_stopping.cutoff computes the same.
+-- `eta` trials have reached the rung. ledger.study.verdicts.cutoff computes the same.
 create or replace function ledger.rung_cutoff(rule text, eta int, losses float8[]) returns float8
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$

@@ -20,8 +20,8 @@ from ledger.database.rows import TrialRow
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.manager.registration import register
-from ledger.study.early_stopping import TrialStopping
 from ledger.study.file import assemble
+from ledger.study.verdicts import TrialStopping
 from ledger.verification import verify
 from tests.databases import new_database
 from tests.integration.ledgers import managed

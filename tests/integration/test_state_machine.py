@@ -23,7 +23,8 @@ from ledger.database.connection import driver, engine
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
-from ledger.study.early_stopping import EarlyStopping, cutoff, stops
+from ledger.study.early_stopping import EarlyStopping
+from ledger.study.verdicts import cutoff, stops
 from tests.fuzz import cases
 from tests.integration.ledgers import add_iteration, spec, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker

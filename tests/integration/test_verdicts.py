@@ -11,7 +11,8 @@ from psycopg.types.json import Jsonb
 
 from ledger.database import protocol, studies, trials
 from ledger.database.rows import StudyRow
-from ledger.study.early_stopping import EarlyStopping, TrialStopping, cutoff, is_audited, reports_of_call, stops
+from ledger.study.early_stopping import EarlyStopping
+from ledger.study.verdicts import TrialStopping, cutoff, is_audited, reports_of_call, stops
 from tests.integration.ledgers import add_iteration, spec, take, tell
 from tests.system.programs import wait_until
 

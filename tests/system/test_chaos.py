@@ -32,7 +32,6 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
     assert len(soaked.faults) == len(kinds)
     assert sum(fault.hit for fault in soaked.faults) > len(kinds) / 2
     assert soaked.counts["pruned"] > 0
-    assert soaked.counts["continued"] > 0
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ said(trial.report, 0.5, 2)
 show(trial.should_prune())
 """
     assert lines(start(program, script)) == [
-        ["TypeError", "the reported value is '0.5', which is not a number: report a real number"],
+        ["TypeError", 'the reported value is "0.5", which is not a number: report a real number'],
         ["ValueError", "the step of the report is -1: give an integer from 0 to 1000000000000000"],
         [
             "UsageError",

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+from ledger.study.early_stopping import EarlyStopping
+from ledger.study.verdicts import cutoff, is_audited, stops
 
 losses = st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5]), st.floats(-1e9, 1e9)), max_size=40)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.study.early_stopping import EarlyStopping, cutoff, stops
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.replay import (
     AttemptCurve,
     LearningCurves,
@@ -16,6 +16,7 @@ from ledger.study.replay import (
     audit,
     replay,
 )
+from ledger.study.verdicts import cutoff, stops
 
 Point = tuple[int, float, float]
 HALVING = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=4)

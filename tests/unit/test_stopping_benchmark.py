@@ -24,8 +24,9 @@ from benchmarks.stopping.simulator import (
     simulate,
 )
 from ledger.proposals import proposal_input
-from ledger.study.early_stopping import EarlyStopping, cutoff, is_audited, stops
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.space import Space
+from ledger.study.verdicts import cutoff, is_audited, stops
 
 FAST_AND_SLOW = (1.0, 3.0)
 SLOW_AND_FAST = (3.0, 1.0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.study.early_stopping import TrialStopping, reports_of_call
+from ledger.study.verdicts import TrialStopping, reports_of_call
 
 
 def stopping(*rungs: dict[str, Any], **facts: Any) -> TrialStopping:

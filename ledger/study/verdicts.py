@@ -1,0 +1,228 @@
+"""The verdict of a rule of early stopping on one trial.
+
+The verdict is a pure function of the reported losses, so the database, a worker without a connection and `ledger
+verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.is_audited and ledger.decide
+compute the same. A worker imports this module, so it imports no large package.
+
+References
+----------
+- K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+- D. Golovin et al., "Google Vizier: a service for black-box optimization", KDD 2017 (the median rule).
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Rule = Literal["none", "halving", "median"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+
+def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None:
+    """Return the loss below which a trial goes on at a rung.
+
+    Parameters
+    ----------
+    rule : str
+        "halving" or "median".
+    eta : int
+        As in `EarlyStopping`.
+    losses : sequence of float or None
+        The losses of the other trials at the rung, in any order. None stands for NaN, and is the worst loss.
+
+    Returns
+    -------
+    float or None
+        The cutoff. Infinity means that every trial with a loss goes on. None means that too few trials have reached
+        the rung, so the rung stops no trial.
+
+    Examples
+    --------
+    >>> cutoff("halving", 2, [0.4, 0.1, 0.3]), cutoff("median", 2, [0.4, 0.1, 0.3]), cutoff("halving", 4, [0.1])
+    (0.3, 0.3, None)
+    """
+    return cutoff_of_ordered(rule, eta, sorted(math.inf if loss is None else loss for loss in losses))
+
+
+def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
+    """Return the same as `cutoff`, for losses in increasing order in which infinity stands for NaN.
+
+    A caller that adds one loss after another keeps the losses in order, and does not sort them for each cutoff.
+
+    Examples
+    --------
+    >>> cutoff_of_ordered("median", 2, [0.1, 0.3, 0.4]), cutoff_of_ordered("halving", 4, [0.1])
+    (0.3, None)
+    """
+    count = len(losses)
+    if count < eta:
+        return None
+    # The trial itself is one of count + 1 trials, of which the best 1/eta go on.
+    place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
+    return losses[place - 1]
+
+
+def stops(loss: float | None, limit: float | None) -> bool:
+    """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
+
+    A trial whose loss is equal to the cutoff stops, because the other trial has the lower number.
+
+    Examples
+    --------
+    >>> stops(0.3, 0.3), stops(0.2, 0.3), stops(None, float("inf")), stops(None, None)
+    (True, False, True, False)
+    """
+    return limit is not None and (loss is None or loss >= limit)
+
+
+def is_audited(seed: int, trial: int, share: float) -> bool:
+    """Return whether a trial belongs to the share of trials that are never stopped.
+
+    Examples
+    --------
+    >>> sum(is_audited(7, trial, 0.05) for trial in range(1000))
+    49
+    """
+    digest = hashlib.sha256(f"audit {seed} {trial}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") < share * 2**32
+
+
+@dataclass
+class _Rung:
+    """A rung that a trial has not passed yet.
+
+    Attributes
+    ----------
+    loss : float or None
+        The loss at the last reported step at or below the rung. The loss of an earlier attempt counts until the present
+        attempt has reported such a step.
+    last_step : int
+        The step of `loss` in the present attempt, or -1.
+    has_loss : bool
+        Whether `loss` comes from a report. A report without a finite loss has the loss None.
+    """
+
+    step: int
+    limit: float | None
+    stops: bool | None
+    loss: float | None
+    has_loss: bool
+    last_step: int = -1
+
+    @property
+    def is_decidable(self) -> bool:
+        """Whether the reports suffice for a verdict."""
+        return self.has_loss or self.stops is not None
+
+    def add(self, step: int, loss: float | None) -> None:
+        """Add a report of the present attempt."""
+        if self.last_step < step <= self.step:
+            self.last_step, self.loss, self.has_loss = step, loss, True
+
+    def verdict(self) -> bool:
+        """Return whether the rung stops the trial."""
+        return stops(self.loss, self.limit) if self.stops is None else self.stops
+
+
+class TrialStopping:
+    """The verdicts on one trial, which a worker computes from the trial's reports without the database.
+
+    In batch mode, the verdicts are those of the database. In steady mode, only the database knows the verdicts, because
+    they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+
+    Parameters
+    ----------
+    given : mapping or None
+        The column `stopping` of the trial's claim (sql/functions/trial_stopping.sql). None if the study has no rule.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether a verdict has stopped the trial.
+    must_end : bool
+        Whether the worker must end the training, because the study enforces its rule, and the training has reported
+        another value after the verdict.
+
+    Examples
+    --------
+    >>> rung = {"step": 2, "cutoff": 0.5, "compared": 8, "stops": None, "last_step": None, "last_loss": None}
+    >>> trial = TrialStopping({"eta": 3, "enforce": False, "audited": False, "rungs": [rung]})
+    >>> trial.observe(1, 0.9), trial.observe(2, 0.7), trial.is_stopped
+    (False, True, True)
+    """
+
+    def __init__(self, given: Mapping[str, Any] | None) -> None:
+        given = given or {"eta": 0, "enforce": False, "audited": False, "rungs": []}
+        self._enforces, self._is_audited = given["enforce"], given["audited"]
+        self._rungs = [
+            _Rung(
+                rung["step"],
+                _limit(given["eta"], rung),
+                rung["stops"],
+                rung["last_loss"],
+                has_loss=rung["last_step"] is not None,
+            )
+            for rung in given["rungs"] or ()
+        ]
+        self._seen: set[int] = set()
+        self._highest = -1
+        self.is_stopped = self.must_end = False
+
+    def stop(self) -> None:
+        """Record that the database has stopped the trial."""
+        self.is_stopped = True
+
+    def observe(self, step: int, loss: float | None) -> bool:
+        """Add a report of the trial. Return whether the report has reached a rung."""
+        if self.is_stopped:
+            self.must_end = self._enforces
+            return False
+        # The ledger keeps the first report of a step.
+        if not self._rungs or step in self._seen:
+            return False
+        self._seen.add(step)
+        self._highest = max(self._highest, step)
+        for rung in self._rungs:
+            rung.add(step, loss)
+        reached = [rung for rung in self._rungs if rung.step <= self._highest and rung.is_decidable]
+        self._rungs = [rung for rung in self._rungs if rung not in reached]
+        self.is_stopped = not self._is_audited and any(rung.verdict() for rung in reached)
+        return bool(reached)
+
+
+def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
+    """Return the cutoff of a rung in the form of the function `cutoff`."""
+    if rung["compared"] < eta:
+        return None
+    return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
+
+
+def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
+    """Return how many reports a worker sends in its next call of ledger.report.
+
+    The database takes the steps of one call as if they had arrived in increasing order. Therefore a worker sends a step
+    that is lower than an earlier step in a call of its own. Without this rule, a verdict could depend on the number of
+    reports that the worker sends together.
+
+    Parameters
+    ----------
+    highest : int
+        The highest step that the worker has sent, or -1.
+    steps : sequence of int
+        The steps to send, at least one, in the order of the reports.
+    most : int
+        The largest number of reports in a call.
+
+    Examples
+    --------
+    >>> reports_of_call(-1, [0, 1, 5, 3, 6], 1000), reports_of_call(5, [3, 6], 1000), reports_of_call(5, [6], 1000)
+    (3, 1, 1)
+    """
+    count = 0
+    for step in steps[:most]:
+        if step <= highest:
+            return max(count, 1)
+        highest, count = step, count + 1
+    return count
