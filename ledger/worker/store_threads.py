@@ -2,6 +2,7 @@
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import IO
 
@@ -10,7 +11,7 @@ from ledger.store import Content, Store, checked
 from ledger.text import one_line
 
 
-class StoreThread:
+class StoreThread(ABC):
     """A thread that uses a content of a store. The thread starts at once.
 
     Parameters
@@ -70,11 +71,13 @@ class StoreThread:
         """Remove, in another thread, what the thread has written."""
         threading.Thread(target=self._remove, daemon=True).start()
 
+    @abstractmethod
     def _work(self) -> None:
-        raise NotImplementedError
+        """Write or read the content."""
 
+    @abstractmethod
     def _remove(self) -> None:
-        raise NotImplementedError
+        """Remove what `_work` has written."""
 
     def _run(self) -> None:
         try:
