@@ -26,7 +26,7 @@ begin
   select max(step) into reached from ledger.report
   where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt;
   foreach each in array ledger.rungs(parent.spec -> 'stopping', place) loop
-    exit when each > reached;
+    exit when each > coalesce(reached, -1);
     select * into own from ledger.verdict
     where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung = each;
     if not found then
