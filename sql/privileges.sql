@@ -86,6 +86,7 @@ begin
       ledger.leave_study,
       ledger.number,
       ledger.pause,
+      ledger.promote,
       ledger.propose,
       ledger.reap,
       ledger.record_code,

@@ -58,7 +58,7 @@ def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
         document.write({**facts, "point": _point(row, found)})
         return
     click.echo(f"trial {number} of study {name} is {row.state}{_end(row, decided)}")
-    for line in (*_lines(study, decided), *_point_lines(row, found)):
+    for line in (*_lines(study, row, decided), *_point_lines(row, found)):
         click.echo(line)
 
 
@@ -118,17 +118,21 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
 def _end(row: TrialRow, decided: list[VerdictRow]) -> str:
     if row.state == "pruned":
         return f": the training ended early, after the verdict on step {row.pruned_step}"
+    if row.state == "paused":
+        return ": it waits at a rung until no trial of its iteration is pending or running"
     if row.state == "complete" and any(verdict.stops and not verdict.audited for verdict in decided):
         return ": the objective returned a value in spite of the verdict"
     return ""
 
 
-def _lines(study: StudyRow, decided: list[VerdictRow]) -> Iterator[str]:
+def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterator[str]:
     rule = study.spec.get("stopping")
     if rule is None:
         yield "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
         return
-    if not decided:
+    if rule["rule"] == "promotion" and not decided and row.is_open:
+        yield "the rule promotion has not compared the trial yet"
+    elif not decided:
         yield f"the trial has reached no rung of the rule {rule['rule']}: its reports end below the first rung"
     scale = value_scale(study.spec["objective"])
     for verdict in decided:
@@ -142,11 +146,20 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
     """Return the reason for a verdict in words. A value is better if its loss is lower."""
     value = "no finite value" if verdict.loss is None else f"the value {scale.value(verdict.loss):.6g}"
     trial = f"at step {verdict.step}, the trial had {value}"
+    decision = "the rule stops the trial" if verdict.stops else "the trial goes on"
+    if rule["rule"] == "promotion":
+        limit = "each trial with a finite value goes on"
+        if verdict.cutoff is not None:
+            cutoff = scale.value(verdict.cutoff)
+            limit = f"a trial goes on with a better value than {cutoff:.6g}, or with this value and a lower number"
+        return (
+            f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"
+            f" the iteration, and {limit}; {decision}"
+        )
     others = "trials of earlier iterations" if verdict.arrival is None else "trials that arrived at the rung before"
     if verdict.compared < rule["eta"]:
         return f"{trial}, and goes on, because the rung knows only {verdict.compared} {others} (eta is {rule['eta']})"
     best = f"the best 1/{rule['eta']}" if rule["rule"] == "halving" else "the better half"
-    decision = "the rule stops the trial" if verdict.stops else "the trial goes on"
     if verdict.cutoff is None:
         limit = "each trial with a finite value goes on"
     else:

@@ -74,6 +74,17 @@ class StudyState:
 
 
 @dataclass(frozen=True)
+class DecidedRung:
+    """A rung of the rule "promotion" at which the ledger has decided: the step of the rung, the number of trials with a
+    new verdict, and the number of those that go on.
+    """
+
+    rung: int
+    judged: int
+    promoted: int
+
+
+@dataclass(frozen=True)
 class TrialLease:
     """The lease of a running trial, with the number of the trial, the name of the worker, and the end of the lease."""
 
@@ -90,6 +101,7 @@ _PROPOSE = text(
     " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]), :batch_size)"
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
+_PROMOTE = text("select rung, judged, promoted from ledger.promote(:study, :claim, :iteration) order by rung")
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
 _STOP = text("select ledger.stop(:study, :claim)")
 _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
@@ -117,7 +129,7 @@ def claim_study(connection: Connection, held: ClaimedStudy, name: str, lease_sec
 
 
 def listen(connection: Connection) -> None:
-    """Subscribe to the notifications of ended iterations.
+    """Subscribe to the notifications of iterations whose trials have ended or paused.
 
     Behind a transaction pooler, the function does nothing, because a transaction pooler forwards no notifications.
     """
@@ -168,6 +180,32 @@ def tell(
     """
     parameters = {"number": number, "size": size, "mean_loss": mean_loss, "best_loss": best_loss}
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
+
+
+def promote(connection: Connection, held: ClaimedStudy, iteration: int) -> list[DecidedRung]:
+    """Let the best paused trials of an iteration go on, and prune the others. Return the rungs at which the ledger has
+    decided.
+
+    The list is empty if the ledger changed nothing, for example because a trial of the iteration is running.
+    """
+    with connection.begin():
+        rows = connection.execute(_PROMOTE, {"study": held.study_id, "claim": held.claim, "iteration": iteration})
+        return [DecidedRung(*row) for row in rows]
+
+
+def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:
+    """Return the state of each trial of an iteration that has not ended, by the number of the trial."""
+    with connection.begin():
+        rows = connection.execute(
+            select(_trials.c.number, _trials.c.state).where(
+                _trials.c.study_id == study_id,
+                _trials.c.iteration == iteration,
+                # The query contains the states as literals, so that a generic plan can use the partial index of open
+                # trials.
+                text("state in ('pending', 'running', 'paused')"),
+            )
+        )
+        return {row.number: row.state for row in rows}
 
 
 def finish(connection: Connection, held: ClaimedStudy, state: str, reason: str | None, budget: int) -> str:

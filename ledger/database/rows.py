@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-OPEN_STATES = ("pending", "running")
+OPEN_STATES = ("pending", "running", "paused")
 TRIAL_STATES = (*OPEN_STATES, "complete", "pruned", "failed", "cancelled")
 # The states of trials in the order in which messages list the number of trials in each state.
 COUNTED_STATES = ("complete", "pruned", "running", "pending", "failed", "cancelled")
@@ -163,7 +163,7 @@ class TrialRow:
 
     @property
     def is_open(self) -> bool:
-        """True if the trial is pending or running."""
+        """True if the trial is pending, running or paused."""
         return self.state in OPEN_STATES
 
     @property
@@ -254,13 +254,15 @@ class CutoffRow:
     """One row of the view `ledger.cutoffs`: the loss below which a trial of an iteration goes on at a rung.
 
     `compared` is the number of earlier trials that have reached the rung. `loss` is None if the rung stops no trial
-    that has a loss.
+    that has a loss. With the rule "promotion", `compared` is the number of trials of the iteration that the rung has
+    compared, and `trial` is the trial with the loss. A trial with an equal loss goes on if its number is lower.
     """
 
     iteration: int
     rung: int
     loss: float | None
     compared: int
+    trial: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,8 @@ class VerdictRow:
 
     `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
     reported value was NaN. `cutoff` is the loss below which the trial goes on, and `compared` is the number of other
-    trials that decide. In steady mode, `arrival` is the position of the trial in the order of the arrivals at the rung.
+    trials that decide. With the rule "promotion", `compared` is that of the cutoff. In steady mode, `arrival` is the
+    position of the trial in the order of the arrivals at the rung.
     A trial with `audited` goes on even if `stops` is true.
     """
 

@@ -254,13 +254,14 @@ def _without_trial(annotation: Mapping[str, Any]) -> dict[str, Any]:
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
     """Convert an imported trial to a row for the insert.
 
-    An open trial becomes pending, and an ended trial stays unchanged.
+    A running trial becomes pending, and an ended trial stays unchanged.
     """
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
+    state = "pending" if trial["state"] == "running" else trial["state"]
     # The clock of the ledger that exported the study may be ahead of the clock of this ledger.
     available_at = min(trial["available_at"], moment)
-    return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
+    return {**trial, "state": state, "available_at": available_at, "lease_until": None, "deadline_at": None}
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:

@@ -23,10 +23,23 @@ cutoff = Table(
         Double,
         comment="Loss below which a trial of the iteration goes on; null if the rung stops no trial with a loss.",
     ),
-    Column("compared", Integer, nullable=False, comment="Number of earlier trials that have reached the rung."),
+    Column(
+        "compared",
+        Integer,
+        nullable=False,
+        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
+        "iteration that the rung has compared.",
+    ),
+    Column(
+        "trial",
+        Integer,
+        comment="With the rule promotion, number of the trial with this loss; a trial with an equal loss goes on if "
+        "its number is lower. Null with another rule, and if the rung stops no trial with a loss.",
+    ),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
-    comment="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung. A cutoff "
-    "never changes.",
+    CheckConstraint("trial is null or loss is not null", name="trial_with_a_loss"),
+    comment="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung, or with "
+    "the rule promotion, the trials of the iteration. A cutoff never changes.",
 )
 
 verdict = Table(
@@ -41,7 +54,13 @@ verdict = Table(
     Column(
         "cutoff", Double, comment="Loss below which the trial goes on; null if the rung stops no trial with a loss."
     ),
-    Column("compared", Integer, nullable=False, comment="Number of other trials with which the trial was compared."),
+    Column(
+        "compared",
+        Integer,
+        nullable=False,
+        comment="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
+        "that the rung has compared, as in the cutoff.",
+    ),
     Column(
         "arrival",
         Integer,

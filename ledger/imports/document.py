@@ -139,6 +139,11 @@ def _with_pruned(read: Any) -> Any:
     return {"pruned_step": None, "pruned_loss": None, **read} if isinstance(read, dict) else read
 
 
+def _with_trial(read: Any) -> Any:
+    """Add the trial to an exported cutoff, because an earlier version did not know the rule "promotion"."""
+    return {"trial": None, **read} if isinstance(read, dict) else read
+
+
 class DatasetRecord(_ExportModel):
     """The record of a study's data file in an exported study.
 
@@ -164,7 +169,7 @@ class StudyDocument(_ExportModel):
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
     reports: list[Annotated[ReportRow, _RowSchema({"seconds": None}, step=Step, metrics=ReportMetrics | None)]] = []
-    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step)]] = []
+    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step), BeforeValidator(_with_trial)]] = []
     verdicts: list[Annotated[VerdictRow, _RowSchema(rung=Step, step=Step)]] = []
     annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
     sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]

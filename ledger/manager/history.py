@@ -134,6 +134,16 @@ class StudyHistory:
             self.seen = self.seen[len(batch.seen) :]
         self.poll()
 
+    def tell(self, iteration: int) -> None:
+        """Record that the optimizer has received the results of an iteration.
+
+        With the rule "promotion", the ledger records the last verdicts of an iteration at this moment (ledger.tell).
+        """
+        self.untold.discard(iteration)
+        if self._study.spec.get("stopping", {}).get("rule") == "promotion":
+            numbers = [trial.number for trial in self.of(iteration)]
+            self.rung_losses |= verdicts.rung_losses(self._connection, self._study, numbers)
+
     def _note(self, iteration: IterationRow) -> None:
         self.rounds[iteration.number] = iteration.round
         if iteration.told_at is None:

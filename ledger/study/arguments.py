@@ -175,23 +175,27 @@ class StoppingOptions(TypedDict, total=False):
 
     Attributes
     ----------
-    rule : {"none", "halving", "median"}
-        "halving" lets the best 1/eta of the trials go on at each rung. "median" lets the trials go on that are better
-        than the median at each rung. The default is "none", which stops no trial.
+    rule : {"none", "halving", "promotion", "median"}
+        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
+        each rung, and then lets the best 1/eta of them go on. "median" lets the trials go on that are better than the
+        median at each rung. The default is "none", which stops no trial.
     eta : int
-        The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung. The
-        default is 3.
+        The share of "halving" and "promotion", from 2 to 16. A rung of "halving" stops no trial before `eta` other
+        trials have reached the rung. The default is 3.
     resource : {"rounds", "rows"}
         What the steps of a built-in model or an estimator count: boosting rounds, or training rows. The default is
         "rounds" for "xgb" and "lgbm", and "rows" for each other model and estimator.
     min_resource : int
-        The step of the first rung, at least 1. The next rungs of "halving" are `eta` times as high as the previous
-        rung. The rungs of "median" are the multiples of `min_resource`. The default is 1 for a function or a program.
-        For a model or an estimator, the default is `max_resource` / `eta`² for "halving", and `max_resource` / 4 for
-        "median".
+        The step of the first rung, at least 1. The next rungs of "halving" and "promotion" are `eta` times as high as
+        the previous rung. The rungs of "median" are the multiples of `min_resource`. The default is 1 for a function or
+        a program. For a model or an estimator, the default is `max_resource` / 4 for "median", and `max_resource` /
+        `eta`² for the other rules.
     max_resource : int
         The number of steps of a whole training. All rungs are below this step. For a model or an estimator, the default
         is the largest number of rounds, or 100 (percent of the rows).
+    brackets : int
+        The number of brackets of "promotion", at most the number of rungs. The trials of the iteration i skip the first
+        i modulo `brackets` rungs. The default is 1.
     audit : float
         The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
     enforce : bool
@@ -203,11 +207,12 @@ class StoppingOptions(TypedDict, total=False):
     >>> stopping: ledger.StoppingOptions = {"rule": "halving", "eta": 3, "max_resource": 81}
     """
 
-    rule: Literal["none", "halving", "median"]
+    rule: Literal["none", "halving", "promotion", "median"]
     eta: int
     resource: Literal["rounds", "rows"]
     min_resource: int
     max_resource: int
+    brackets: int
     audit: float
     enforce: bool
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import cutoff_of_ordered, stops
+from ledger.study.verdicts import cutoff_of_ordered, goes_on, promotion_cutoff, stops
 
 # A stopped trial is a false stop if its final loss is among the best `BEST_SHARE` of the final losses.
 BEST_SHARE = 0.1
@@ -191,7 +191,8 @@ def replay(
         All ended trials of the study, by number.
     by_arrival : bool
         If true, a rung compares a trial with the trials that have arrived at the rung before, as in steady mode. If
-        false, a rung compares a trial with the trials of earlier iterations, as in batch mode.
+        false, a rung compares a trial with the trials of earlier iterations, as in batch mode. The rule "promotion"
+        compares the trials of the same iteration, and needs false.
 
     Returns
     -------
@@ -217,9 +218,18 @@ def replay(
             if number not in stopped
         ]
         before = len(stopped)
+        if rule.rule == "promotion":
+            reached = [arrival for arrival in reached if rung in rule.rungs_of(trials[arrival[1]].iteration)]
         earlier: list[float] = []
         for _, together in groupby(sorted(reached), key=lambda arrival: arrival[0]):
             group = list(together)
+            if rule.rule == "promotion":
+                arrivals = {number: None if loss == math.inf else loss for _, number, loss, _ in group}
+                first_out = promotion_cutoff(rule.eta, arrivals.items())
+                stopped |= {
+                    number: step for _, number, loss, step in group if not goes_on(arrivals[number], number, first_out)
+                }
+                continue
             limit = cutoff_of_ordered(rule.rule, rule.eta, earlier)
             stopped |= {number: step for _, number, loss, step in group if stops(loss, limit)}
             for _, _, loss, _ in group:

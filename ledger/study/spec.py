@@ -239,12 +239,17 @@ class StudySpec(SettingsModel):
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
             # A study without a rule keeps the hash that it had before the rules existed.
-            **({"stopping": self.stopping.model_dump(exclude_none=True)} if self.stopping.rule != "none" else {}),
+            **({"stopping": self._stopping()} if self.stopping.rule != "none" else {}),
             # A study without this limit keeps the hash that it had before the limit existed.
             "limits": self.limits.model_dump(
                 exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None
             ),
         }
+
+    def _stopping(self) -> dict[str, Any]:
+        # A study without brackets keeps the hash that it had before the rule "promotion" existed.
+        without = None if self.stopping.rule == "promotion" else {"brackets"}
+        return self.stopping.model_dump(exclude_none=True, exclude=without)
 
     def spec(self) -> dict[str, Any]:
         """Return the specification as a JSON object.

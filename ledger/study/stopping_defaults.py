@@ -59,8 +59,8 @@ def with_defaults(table: StoppingTable, objective: Objective, space: Space) -> d
         _check_rounds(objective, boosts=boosts, rounds=_rounds(objective, space))
     largest = table.max_resource or (_rounds(objective, space) if resource == "rounds" else _WHOLE_ROWS)
     # Scores after few rounds, or with few rows, say little. With the resource "rows", each rung costs a training. With
-    # these defaults, the rule "halving" has two rungs, and the rule "median" has three.
-    parts = table.eta**2 if table.rule == "halving" else 4
+    # these defaults, the rules "halving" and "promotion" have two rungs, and the rule "median" has three.
+    parts = 4 if table.rule == "median" else table.eta**2
     return {"min_resource": -(-largest // parts), **given, "resource": resource, "max_resource": largest}
 
 

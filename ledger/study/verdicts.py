@@ -1,8 +1,8 @@
 """The verdict of a rule of early stopping on one trial.
 
 The verdict is a pure function of the reported losses, so the database, a worker without a connection and `ledger
-verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.is_audited and ledger.decide
-compute the same. A worker imports this module, so it imports no large package.
+verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.promotion_cutoff, ledger.goes_on,
+ledger.is_audited and ledger.decide compute the same. A worker imports this module, so it imports no large package.
 
 References
 ----------
@@ -12,11 +12,11 @@ References
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Rule = Literal["none", "halving", "median"]
+Rule = Literal["none", "halving", "promotion", "median"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 
@@ -77,6 +77,49 @@ def stops(loss: float | None, limit: float | None) -> bool:
     return limit is not None and (loss is None or loss >= limit)
 
 
+def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> tuple[float, int] | None:
+    """Return the trial below which a trial goes on at a rung of the rule "promotion".
+
+    The best 1/`eta` of the trials go on, and at least one. With fewer than `eta` trials, each trial with a loss goes
+    on.
+
+    Parameters
+    ----------
+    eta : int
+        As in `EarlyStopping`.
+    arrivals : iterable of (int, float or None)
+        The number and the loss of each trial of the iteration that has reached the rung. None stands for NaN. A trial
+        with NaN never goes on.
+
+    Returns
+    -------
+    tuple of (float, int) or None
+        The loss and the number of the best trial that does not go on. A trial with a lower loss goes on, and a trial
+        with the same loss and a lower number. None means that each trial with a loss goes on.
+
+    Examples
+    --------
+    >>> promotion_cutoff(2, [(0, 0.3), (1, 0.1), (2, 0.3), (3, None)])
+    (0.3, 2)
+    >>> promotion_cutoff(3, [(0, 0.3), (1, 0.1)])
+    """
+    known = list(arrivals)
+    ranked = sorted((loss, number) for number, loss in known if loss is not None)
+    best = max(1, len(known) // eta)
+    return ranked[best] if len(known) >= eta and best < len(ranked) else None
+
+
+def goes_on(loss: float | None, trial: int, limit: tuple[float, int] | None) -> bool:
+    """Return whether a trial goes on at a rung of the rule "promotion" with the cutoff `limit`. None stands for NaN.
+
+    Examples
+    --------
+    >>> goes_on(0.3, 1, (0.3, 2)), goes_on(0.3, 2, (0.3, 2)), goes_on(None, 1, None)
+    (True, False, False)
+    """
+    return loss is not None and (limit is None or (loss, trial) < limit)
+
+
 def is_audited(seed: int, trial: int, share: float) -> bool:
     """Return whether a trial belongs to the share of trials that are never stopped.
 
@@ -114,7 +157,7 @@ class _Rung:
     @property
     def is_decidable(self) -> bool:
         """Whether the reports suffice for a verdict."""
-        return self.has_loss or self.stops is not None
+        return self.has_loss
 
     def add(self, step: int, loss: float | None) -> None:
         """Add a report of the present attempt."""
@@ -129,7 +172,8 @@ class _Rung:
 class TrialStopping:
     """The verdicts on one trial, which a worker computes from the trial's reports without the database.
 
-    In batch mode, the verdicts are those of the database. In steady mode, only the database knows the verdicts, because
+    In batch mode, the verdicts are those of the database. With the rule "promotion", a rung without a verdict stops the
+    attempt, so that the trial can pause. In steady mode, only the database knows the verdicts, because
     they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
 
     Parameters

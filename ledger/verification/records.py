@@ -189,6 +189,8 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         )
     if trial.state == "running" and outcomes[-1:] not in ([None], ["lost"]):
         yield f"the state is running, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
+    if trial.state == "paused" and outcomes[-1:] != ["paused"]:
+        yield f"the state is paused, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
 
 
 def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
@@ -202,7 +204,9 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         return
     for outcome in ("complete", "pruned"):
         count = sum(attempt.outcome == outcome for attempt in attempts)
-        if count != (trial.state == outcome):
+        # A trial can be pruned while it is paused. Its last attempt has then ended earlier.
+        was_paused = outcome == "pruned" and attempts[-1:] and attempts[-1].outcome == "paused"
+        if count != (trial.state == outcome and not was_paused):
             yield f"the state is {trial.state}, but {count} attempts are {outcome}"
     complete = [attempt for attempt in attempts if attempt.outcome == "complete"]
     for attempt in complete:

@@ -256,8 +256,8 @@ class ClaimedTrials:
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
     def _prune(self, trial: ClaimedTrial, outcome: AttemptOutcome, call: Call) -> None:
-        """Write the early end of the first undelivered trial to the ledger. If no verdict stops the trial, the attempt
-        fails.
+        """Write the early end of the first undelivered trial to the ledger. The trial is pruned or pauses. If no
+        verdict stops the trial, the attempt fails.
         """
         try:
             answer = call(protocol.prune, trial, outcome.seconds, outcome.output)
@@ -273,8 +273,12 @@ class ClaimedTrials:
             return
         del self._undelivered[0]
         late = "; the end is too late, because the trial was claimed again, has ended or was deleted"
-        message = f" pruned after {outcome.seconds:.2f} s{late if answer in ('stale', 'unknown') else ''}"
-        self._log("pruned", [trial], message, seconds=outcome.seconds, answer=answer)
+        is_promotion = trial.stopping is not None and trial.stopping.get("rule") == "promotion"
+        event, end = "pruned", "pruned"
+        if answer == "paused" or (is_promotion and answer == "already"):
+            event, end = "paused", f"paused at step {self._highest_step(trial)}"
+        message = f" {end} after {outcome.seconds:.2f} s{late if answer in ('stale', 'unknown') else ''}"
+        self._log(event, [trial], message, seconds=outcome.seconds, answer=answer)
 
     def _add_reports(self, reports: Sequence[Report]) -> bool:
         """Keep reports of the first unfinished trial in memory. Return whether a report has reached a rung."""

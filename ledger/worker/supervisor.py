@@ -37,6 +37,7 @@ from ledger.worker.claimed_trials import ClaimedTrials
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.options import WorkerOptions
 from ledger.worker.outcome import AttemptOutcome
+from ledger.worker.promoted_trials import say_restarts
 from ledger.worker.recorded_code import RecordedCodes
 from ledger.worker.refusals import ObjectiveLoadError, RefusedStudies
 from ledger.worker.registration import WorkerRegistration
@@ -133,6 +134,9 @@ class Supervisor:
                     left_alone = self._refusals.left_alone(time.monotonic())
                     claimed = self._session.call(protocol.claim, self._options.study, claims, self.name, left_alone)
                     if claimed:
+                        # The line is not important enough to wait for the database.
+                        with suppress(DatabaseUnavailable):
+                            say_restarts(claimed, self.name, self._session.try_call)
                         attempts += self._process(ClaimedTrials(claimed, self.name, self._best))
                     elif self._options.until_complete and self._session.call(protocol.ended, self._options.study):
                         break

@@ -4,6 +4,8 @@
 -- takes the report of the last earlier attempt that has such a report. Without such a report, the rung gives no verdict.
 -- A verdict is final: an attempt that repeats a trial gets the verdicts of the first attempt. After the rung that stops
 -- a trial, the trial reaches no further rung.
+-- With the rule `promotion`, only ledger.promote and ledger.tell record verdicts. An attempt stops at a rung without a
+-- verdict, so that its trial can pause (ledger.prune). An audited trial goes on.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -23,8 +25,8 @@ begin
   select iteration into place from ledger.trial where trial.study_id = parent.id and trial.number = decide.trial;
   select max(step) into reached from ledger.report
   where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt;
-  foreach each in array ledger.rungs(parent.spec -> 'stopping') loop
-    exit when each > reached;
+  foreach each in array ledger.rungs(parent.spec -> 'stopping', place) loop
+    exit when each > coalesce(reached, -1);
     select * into own from ledger.verdict
     where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung = each;
     if not found then
@@ -37,7 +39,9 @@ begin
       continue when own.step is null;
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
-      if parent.spec ->> 'mode' = 'steady' then
+      if parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
+        own.stops := true;
+      elsif parent.spec ->> 'mode' = 'steady' then
         own := ledger.arrive(parent.spec -> 'stopping', own);
         -- Another transaction decides at this rung, and has not ended. A later report gets the verdict.
         exit when own.stops is null;

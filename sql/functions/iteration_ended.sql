@@ -1,5 +1,5 @@
--- Notify the manager when the last open trial of an iteration has ended, so that the manager does not wait for its
--- next poll. The manager also polls, because a notification can be lost. If two transactions end the last two trials of
+-- Notify the manager when the last pending or running trial of an iteration has ended or paused, so that the manager does
+-- not wait for its next poll. The manager also polls, because a notification can be lost. If two transactions end the last two trials of
 -- an iteration at the same moment, neither transaction sees the change of the other transaction. Therefore neither
 -- transaction sends a notification. In steady mode, the function sends no notification, because every end of a trial
 -- would cause a notification.
@@ -20,8 +20,9 @@ end
 $$;
 
 comment on function ledger.iteration_ended is
-  'Trigger: notify the manager when the last open trial of an iteration has ended.';
+  'Trigger: notify the manager when the last pending or running trial of an iteration has ended or paused.';
 
 create or replace trigger iterations_end_aloud after update on ledger.trial
-  for each row when (old.finished_at is null and new.finished_at is not null)
+  for each row
+  when (old.finished_at is null and new.finished_at is not null or old.state <> 'paused' and new.state = 'paused')
   execute function ledger.iteration_ended();

@@ -7,7 +7,8 @@ select
   cutoff.rung,
   cutoff.loss,
   ledger.value(cutoff.loss, study.direction, study.loss_of_zero) as value,
-  cutoff.compared
+  cutoff.compared,
+  cutoff.trial
 from ledger.cutoff
 join ledger.study on study.id = cutoff.study_id;
 

@@ -82,7 +82,9 @@ NOT_BATCH_SIZES: tuple[Any, ...] = (None, "2", 2.5, True, [], {}, -1, 0, bounds.
 NOT_BOOLEANS: tuple[Any, ...] = (None, 5, "no", [], {})
 NOT_TEXTS: tuple[Any, ...] = (None, 5, True, [1], {}, "x" * 301)
 # A part of a spec that readers or workers could not read, and the words of the message that name this part.
-RULE: dict[str, Any] = EarlyStopping(rule="median", min_resource=2, max_resource=9).model_dump(exclude_none=True)
+RULE: dict[str, Any] = EarlyStopping(rule="median", min_resource=2, max_resource=9).model_dump(
+    exclude_none=True, exclude={"brackets"}
+)
 NOT_RESOURCES: tuple[Any, ...] = ("epochs", "none", 5, [], {})
 NOT_RULES: tuple[Any, ...] = (
     *(None, 5, "halving", [], {}),

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ledger.database import connection as connections
-from ledger.database import migration, protocol, reads, revision, studies
+from ledger.database import migration, protocol, reads, revision, studies, trials
 from ledger.database.connection import connect, engine
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import LedgerError, UsageError
@@ -188,6 +188,8 @@ def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, 
         assert pending is not None
         assert protocol.complete(connection, pending, 0.125, {}, 1.0) == "recorded"
         assert claim_one(connection, "under-way", uuid.uuid4(), "w") is None
+    paused = [row.number for row in trials.all_of(db, study.id) if row.state == "paused"]
+    assert trials.cancel(db, study.id, paused, "not wanted") == []
     assert tell(db, study, 1, 0.25, 0.125) == "told"
     assert [row.state for row in reads.progress(db)] == ["running", "complete"]
 

@@ -75,6 +75,23 @@ def test_a_trial_of_the_audit_and_a_trial_without_a_rule_are_never_stopped():
     assert not without.is_stopped
 
 
+def test_a_trial_pauses_at_the_first_rung_without_a_verdict():
+    decided = {"step": 1, "stops": False, "last_step": 1, "last_loss": 9.0}
+    trial = stopping(decided, {"step": 2, "stops": True, "last_step": 1, "last_loss": 9.0})
+    assert trial.observe(1, 9.0), "a training that begins again passes the decided rung"
+    assert not trial.is_stopped
+    assert trial.observe(2, 0.0)
+    assert trial.is_stopped
+
+
+def test_a_trial_does_not_pause_at_a_rung_without_a_report():
+    trial = stopping({"step": 1, "stops": True}, {"step": 4, "stops": True})
+    assert not trial.observe(3, 0.5), "the rung 1 gets no verdict"
+    assert not trial.is_stopped
+    assert trial.observe(4, 0.5)
+    assert trial.is_stopped
+
+
 def test_an_enforced_rule_ends_a_training_that_goes_on_to_report():
     asked, enforced = stopping({"step": 1}), stopping({"step": 1}, enforce=True)
     for trial in (asked, enforced):
