@@ -264,7 +264,7 @@ def test_rungs_are_decided_together_if_no_trial_could_still_reach_them(db, conne
 
 
 def test_an_audited_trial_never_pauses_and_is_not_compared(db, connection):
-    share, count = 0.2, 12
+    share, count = 0.3, 12
     row = start(db, trials=count, audit=share)
     audited = {number for number in range(count) if is_audited(42, number, share)}
     others = sorted(set(range(count)) - audited)
