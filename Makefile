@@ -53,7 +53,7 @@ site: .venv/site  ## Build the documentation site in build/site, and look at eve
 	$(bin)/python docs/site/build.py
 	$(bin)/pytest --quiet tests/site.py
 
-bench: .venv/bench  ## Measure speed beside other tools, in half an hour: SECTIONS="turnaround resume"
+bench: .venv/bench  ## Measure speed beside other tools, in 40 minutes: SECTIONS="turnaround resume"
 	$(bin)/python -m benchmarks $(SECTIONS)
 
 bench-quality: .venv/bench  ## Measure what searches find beside other tools, in hours; can be interrupted: JOBS=2
