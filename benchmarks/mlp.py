@@ -23,7 +23,7 @@ WORKERS = 8
 BATCH = 16
 SEEDS = 5
 # Seconds of a study.
-SECONDS = 40
+SECONDS = 35
 RULES = ("none", "halving")
 
 _FILE = """
