@@ -47,7 +47,7 @@ trials = _view("trials", tables.trial, *_of_values("value", "seconds"), number="
 attempts = _view("attempts", tables.attempt, *_of_values("value"), number="attempt")
 cutoffs = _view("cutoffs", verdict_tables.cutoff)
 verdicts = _view("verdicts", verdict_tables.verdict)
-reports = _view("reports", report_tables.report, *_of_values("value", "seconds"))
+reports = _view("reports", report_tables.report, *_of_values("value", "seconds"), Column("is_replaced", Boolean))
 workers = _view(
     "workers",
     tables.worker,

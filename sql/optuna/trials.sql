@@ -144,7 +144,8 @@ begin
 end
 $$;
 
--- The reports of each trial's last attempt. The view computes the same value as the function ledger.value.
+-- The learning curve of each trial: the reports that no later attempt has replaced, as in the view ledger.reports. The
+-- view computes the same value as the function ledger.value.
 create or replace view optuna.trial_intermediate_values as
 select
   trial.trial_id * 1048576::bigint + reported.place as trial_intermediate_value_id,
@@ -159,7 +160,13 @@ join ledger.study on study.id = trial.study_id
 cross join lateral (
   select report.step, report.loss, row_number() over (order by report.step) as place
   from ledger.report
-  where report.study_id = trial.study_id and report.trial = trial.number and report.attempt = trial.attempts) as reported
+  where report.study_id = trial.study_id and report.trial = trial.number and not exists (
+    select from ledger.attempt as later
+    where later.study_id = report.study_id and later.trial = report.trial and later.number > report.attempt
+      and exists (
+        select from ledger.report as again
+        where again.study_id = report.study_id and again.trial = report.trial and again.attempt = later.number
+          and again.step <= report.step))) as reported
 where trial.trial_id is not null;
 
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the
