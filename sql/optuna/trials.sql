@@ -41,7 +41,9 @@ create index if not exists trial_optuna_id on ledger.trial ((
   end));
 
 -- Like Optuna 5, the view shows times in UTC without a time zone. If a trial ended but no worker ever claimed the
--- trial, the view shows the end time as the start time.
+-- trial, the view shows the end time as the start time. Optuna has no state for a trial that is paused at a rung. The
+-- view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of a running trial, and draws
+-- none of a waiting trial.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -50,6 +52,7 @@ select
   case state
     when 'pending' then 'WAITING'
     when 'running' then 'RUNNING'
+    when 'paused' then 'RUNNING'
     when 'complete' then 'COMPLETE'
     when 'pruned' then 'PRUNED'
     else 'FAIL'
