@@ -76,9 +76,9 @@ def replay(
     """Say what a rule of early stopping would have saved and lost on the learning curves of a study.
 
     The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
-    a trial with the trials of earlier iterations. In steady mode, a rung compares a trial with the trials that have
-    reported at the rung before. A stopped trial is a false stop if its final value is among the best 10 % of the final
-    values.
+    a trial with the trials of earlier iterations, or of the same iteration for the rule promotion. In steady mode, a
+    rung compares a trial with the trials that have reported at the rung before. A stopped trial is a false stop if its
+    final value is among the best 10 % of the final values.
     """
     from ledger.database import studies, verdicts
     from ledger.study.replay import audit, replay
@@ -117,8 +117,15 @@ def _rules(
     chosen = {"min_resource": min_resource, "max_resource": max_resource}
     given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
     for rule, eta in product(dict.fromkeys(rules or [own["rule"]]), dict.fromkeys(etas or [own.get("eta", 3)])):
+        if rule == "promotion" and study.spec.get("mode") == "steady":
+            raise UsageError(
+                f"--rule: the rule promotion compares the trials of an iteration, but study {study.name} is in steady"
+                " mode: choose halving or median"
+            )
         try:
-            yield EarlyStopping(**{**given, "rule": rule, "eta": eta})
+            # Only the rule "promotion" has brackets.
+            brackets = given.get("brackets", 1) if rule == "promotion" else 1
+            yield EarlyStopping(**{**given, "rule": rule, "eta": eta, "brackets": brackets})
         except ValidationError as error:
             raise UsageError(
                 first_fault(error, lambda field: f"--{field.replace('_', '-')}" if field else "")
@@ -167,7 +174,7 @@ def _document(
         "best": _best(first.best, values),
         "replays": [
             {
-                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource"),
+                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource", "brackets"),
                 "rungs": found.rungs,
                 "steps_saved": found.saved,
                 "share_saved": _share(found),
@@ -191,8 +198,8 @@ def _share(found: "Replay") -> float:
 def _show(found: "Replay", values: Mapping[int, float]) -> None:
     rule = found.rule
     click.echo(
-        f"rule {rule.rule}, eta {rule.eta}, min_resource {rule.min_resource}, max_resource {rule.max_resource}:"
-        f" {found.trials} trials with reports"
+        f"rule {rule.rule}, eta {rule.eta}, min_resource {rule.min_resource}, max_resource {rule.max_resource}"
+        f"{f', brackets {rule.brackets}' if rule.brackets > 1 else ''}: {found.trials} trials with reports"
     )
     table.show(("RUNG", "TRIALS", "STOPPED"), [(rung.rung, rung.trials, rung.stopped) for rung in found.rungs])
     click.echo(f"steps: {found.steps} trained, {found.saved} saved by the rule ({_share(found):.1%})")

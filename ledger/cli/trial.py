@@ -305,7 +305,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(0, LARGEST_INTEGER), metavar="NUMBER...")
 @settings_options
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
-    """Cancel pending or running trials.
+    """Cancel pending, running or paused trials.
 
     A worker stops the training of a cancelled trial at the worker's next heartbeat, and then claims another trial. If
     the command cannot cancel one of the trials, the command cancels none.

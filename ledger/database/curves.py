@@ -39,7 +39,7 @@ class LearningCurve:
     values : sequence of float or None
         The value at each step; None for a value that was NaN or an infinity.
     reports : int
-        Number of values that the trial's last attempt has reported.
+        Number of reports of the curve. The curve contains no report that a later attempt has replaced.
     """
 
     trial: TrialRow

@@ -35,7 +35,7 @@ _Cursor = psycopg.Cursor[Any]
 _FIXED = {
     "trial": ("trial.number", "Number of the trial within the study, from 0."),
     "iteration": ("trial.iteration", "Number of the trial's iteration, from 0."),
-    "state": ("trial.state", "State of the trial (pending, running, complete, pruned, failed or cancelled)."),
+    "state": ("trial.state", "State of the trial (pending, running, paused, complete, pruned, failed or cancelled)."),
     "value": (
         "ledger.trial_value(trial.loss, study.direction, study.loss_of_zero, trial.metrics, study.metric)",
         "Value that the objective returned; null unless the trial is complete.",

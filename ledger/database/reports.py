@@ -81,15 +81,11 @@ def point_pages(connection: Connection, study_id: int) -> Iterator[Sequence[Any]
 
 
 def of_trials(connection: Connection, study_id: int, first: int, last: int) -> dict[int, list[ReportRow]]:
-    """Return the reports of the trials with the numbers `first` to `last`. For each trial, the function returns only
-    the reports of the last attempt.
+    """Return the learning curves of the trials with the numbers `first` to `last`. If an attempt has continued from a
+    checkpoint, the curve also contains the reports of earlier attempts before this checkpoint.
     """
-    trials = views.trials
-    chosen = (
-        rows_of(ReportRow)
-        .join(trials, (trials.c.study_id == _reports.c.study_id) & (trials.c.number == _reports.c.trial))
-        .where(_reports.c.study_id == study_id, _reports.c.trial.between(first, last))
-        .where(_reports.c.attempt == trials.c.attempts)
+    chosen = rows_of(ReportRow).where(
+        _reports.c.study_id == study_id, _reports.c.trial.between(first, last), ~_reports.c.is_replaced
     )
     reports: dict[int, list[ReportRow]] = {}
     for page in _pages(connection, chosen):

@@ -13,7 +13,7 @@ from uuid import UUID
 OPEN_STATES = ("pending", "running", "paused")
 TRIAL_STATES = (*OPEN_STATES, "complete", "pruned", "failed", "cancelled")
 # The states of trials in the order in which messages list the number of trials in each state.
-COUNTED_STATES = ("complete", "pruned", "running", "pending", "failed", "cancelled")
+COUNTED_STATES = ("complete", "pruned", "running", "paused", "pending", "failed", "cancelled")
 STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that an export omits. For example, an export omits a column that a view computes from other rows.
@@ -339,6 +339,7 @@ class ProgressRow:
     iterations_told: int
     complete: int
     running: int
+    paused: int
     pending: int
     pruned: int
     failed: int

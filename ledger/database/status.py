@@ -100,7 +100,7 @@ class StudyStatus:
         round failed, `ended` does not count the trials of this round, because the next round replaces these trials.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
-    complete, pruned, running, pending, failed, cancelled : int
+    complete, pruned, running, paused, pending, failed, cancelled : int
         Number of trials in each state.
     failures, crashes, lost : int
         Number of failed attempts, number of crashed attempts, and number of lost attempts.
@@ -154,6 +154,7 @@ class StudyStatus:
     iterations_told: int
     complete: int
     running: int
+    paused: int
     pending: int
     pruned: int
     failed: int

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _STATES = {
     "pending": "WAITING",
     "running": "RUNNING",
+    # As in the views: Optuna draws the intermediate values of a running trial, and none of a waiting trial.
+    "paused": "RUNNING",
     "complete": "COMPLETE",
     "pruned": "PRUNED",
     "failed": "FAIL",

@@ -50,8 +50,8 @@ select
       select sum(greatest(extract(epoch from moment.now - claimed_at), 0)) from ledger.managers
       where study_id = :study and alive), 0), 0)::float8 end as timeout_left,
   study.budget, study.created_at, study.finished_at, moment.now,
-  counted.iterations_told, counted.ended, counted.complete, counted.running, counted.pending, counted.pruned, counted.failed,
-  counted.cancelled, counted.failures, counted.crashes, counted.lost, counted.last_complete,
+  counted.iterations_told, counted.ended, counted.complete, counted.running, counted.paused, counted.pending, counted.pruned,
+  counted.failed, counted.cancelled, counted.failures, counted.crashes, counted.lost, counted.last_complete,
   exists (select from ledger.managers where study_id = :study and alive) as managed,
   (select count(*) from latest where finished_at > began.at) as rated,
   extract(epoch from moment.now - began.at)::float8 as rated_seconds,

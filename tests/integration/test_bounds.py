@@ -612,7 +612,8 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             cutoff = {"iteration": 0, "rung": draw(steps), "loss": draw(floats), "compared": draw(naturals)}
             add("cutoff", {**of_study, **cutoff})
             for number in range(3):
-                state = draw(st.sampled_from(["complete", "complete", "pruned", "failed", "pending", "running"]))
+                states = ["complete", "complete", "pruned", "failed", "pending", "paused", "running"]
+                state = draw(st.sampled_from(states))
                 row = {
                     "number": number,
                     "iteration": 0,
@@ -641,7 +642,8 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 if add("trial", {**of_study, **row}):
                     add("trial_annotation", {**of_study, "trial": number, **annotation(draw)})
                     for place in (1, 2):
-                        outcome = draw(st.sampled_from(["complete", "failed", "crashed", "stale", "released", None]))
+                        outcomes = ["complete", "failed", "crashed", "stale", "released", "paused", None]
+                        outcome = draw(st.sampled_from(outcomes))
                         of_trial = {
                             "claim": uuid.uuid4(),
                             "trial": number,

@@ -43,6 +43,7 @@ def status(**changed: Any) -> StudyStatus:
         "budget": 20,
         "complete": 8,
         "running": 2,
+        "paused": 0,
         "pending": 1,
         "failed": 1,
         "pruned": 0,
@@ -102,6 +103,14 @@ def test_a_study_with_a_rule_shows_steps_and_what_the_rule_has_saved():
     assert "1,234 steps saved by early stopping" in page
     assert "3 pruned" in page
     assert "trial 9 at step 27 for 0:00:05" in page
+
+
+def test_paused_trials_are_counted_apart_from_pending_ones():
+    shown = status(paused=3)
+    counted = "8 complete, 2 running, 3 paused, 1 pending, 1 failed"
+    assert any(counted in row for row in drawn(StatusPanel(shown)))
+    assert counted in line(shown)
+    assert counted in running_search(shown, None, [])
 
 
 def test_a_study_without_a_rule_shows_no_steps():
