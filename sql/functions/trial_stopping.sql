@@ -8,8 +8,8 @@
 --     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
 --     has reached the rung. If `stops` is not null, it is the verdict. The keys `last_step` and `last_loss` are the
 --     last report of the earlier attempts at or below the rung (ledger.last_report).
--- In steady mode, the cutoffs are unknown before the trial reaches a rung. Therefore only the answer to ledger.report
--- stops a trial.
+-- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
+-- Therefore only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -26,7 +26,7 @@ begin
     'audited', ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8),
     'rungs', (
       select jsonb_agg(
-        jsonb_build_object('step', at.step, 'cutoff', cutoff.loss, 'compared', coalesce(cutoff.compared, 0),
+        jsonb_build_object('step', at.step, 'cutoff', cutoff.loss, 'compared', cutoff.compared,
                            'stops', verdict.stops, 'last_step', last.step, 'last_loss', last.loss)
         order by at.step)
       from unnest(ledger.rungs(stopping)) as at (step)
