@@ -104,7 +104,7 @@ def test_a_study_with_a_rule_shows_steps_and_what_the_rule_has_saved():
     assert "trial 9 at step 27 for 0:00:05" in page
 
 
-def test_a_study_without_a_rule_shows_no_steps():
+def test_a_study_without_a_rule_shows_no_saved_steps():
     shown = status()
     assert "saved" not in "\n".join([*drawn(StatusPanel(shown)), line(shown), running_search(shown, None, [])])
     assert line(status(saved_steps=0)) == line(shown)
