@@ -2,13 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from ledger.access import connected
 from ledger.database import artifacts, studies
@@ -131,15 +130,9 @@ class Artifact:
         ...     artifact.remove()
         """
         with self._found() as (connection, study_id, row):
-            artifacts.remove(connection, study_id, row)
-            left = []
-            if row.store is not None and row.content is not None:
-                # The contents are ordered by id.
-                before = UUID(int=row.content.int - 1)
-                contents = artifacts.some_discarded(connection, row.store, before)
-                left = _delete(connection, self._settings, [each for each in contents if each.id == row.content])
-        if left:
-            raise LedgerError(waiting(left))
+            removal = remove(connection, self._settings, study_id, [row])
+        if removal.left:
+            raise LedgerError(waiting(removal.left))
 
     @contextmanager
     def _found(self) -> "Iterator[tuple[Connection, int, ArtifactRow]]":
@@ -290,7 +283,7 @@ def download(
 
 @dataclass(frozen=True)
 class RemainingContent:
-    """A discarded content that `sweep` could not delete.
+    """A discarded content that this machine could not delete.
 
     Attributes
     ----------
@@ -301,6 +294,51 @@ class RemainingContent:
 
     content: DiscardedContent
     reason: str | None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a removal of artifacts has done.
+
+    Attributes
+    ----------
+    removed : int
+        The number of removed artifacts.
+    left : sequence of RemainingContent
+        The contents of the removed artifacts that this machine could not delete.
+    """
+
+    removed: int
+    left: Sequence[RemainingContent]
+
+
+def remove(connection: "Connection", settings: Settings, study_id: int, rows: Iterable[ArtifactRow]) -> Removal:
+    """Remove artifacts of a study, and delete their contents from the store that the settings choose.
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked one of the artifacts.
+    """
+    return _removal(
+        connection, settings, lambda: sum(artifacts.remove(connection, study_id, row) == "removed" for row in rows)
+    )
+
+
+def remove_beaten(connection: "Connection", settings: Settings, study_id: int, kept: int) -> Removal:
+    """Remove the artifacts of the ended trials that are not among the `kept` best trials with artifacts.
+
+    The function deletes their contents from the store that the settings choose.
+    """
+    return _removal(connection, settings, lambda: artifacts.remove_beaten(connection, study_id, kept))
+
+
+def _removal(connection: "Connection", settings: Settings, remove_rows: Callable[[], int]) -> Removal:
+    """Remove artifacts by a function that returns their number, and delete the contents that this has discarded."""
+    earlier = {content.id for content in artifacts.discarded(connection)}
+    removed = remove_rows()
+    discarded = (content for content in artifacts.discarded(connection) if content.id not in earlier)
+    return Removal(removed, _delete(connection, settings, discarded))
 
 
 def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent]:
@@ -352,7 +390,7 @@ def forget_store(connection: "Connection", url: str) -> int:
 
 
 def waiting(left: Sequence[RemainingContent]) -> str:
-    """Return a message about contents that `sweep` could not delete."""
+    """Return a message about contents that this machine could not delete."""
     stores = ", ".join(sorted({one_line(each.content.store) for each in left}))
     reason = next((each.reason for each in left if each.reason is not None), None)
     what = "1 content of a removed artifact is" if len(left) == 1 else f"{len(left)} contents of removed artifacts are"

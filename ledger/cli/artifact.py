@@ -1,9 +1,8 @@
 """The commands list, get, rm and sweep of the group `ledger artifact`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
@@ -17,7 +16,7 @@ from ledger.settings import Settings
 from ledger.text import one_line
 
 if TYPE_CHECKING:
-    from ledger.artifacts import RemainingContent
+    from ledger.artifacts import Removal
 
 _NUMBER = click.IntRange(0, LARGEST_INTEGER)
 _attempt = click.option(
@@ -154,10 +153,8 @@ def rm(
         raise UsageError("--keep chooses the trials by their values: leave out the trial, --attempt and --yes")
     with connected(settings) as connection:
         study = studies.get(connection, name)
-        earlier = {content.id for content in artifacts.discarded(connection)}
         if keep is not None:
-            _say_removed(artifacts.remove_beaten(connection, study.id, keep))
-            _say_left(use_cases.sweep(connection, settings), earlier)
+            _say(use_cases.remove_beaten(connection, settings, study.id, keep))
             return
         if names:
             assert trial is not None
@@ -171,9 +168,7 @@ def rm(
                 )
         if trial is None and not yes:
             raise UsageError(f"the command would remove {len(rows)} artifacts: name a trial, or add --yes")
-        removed = sum(artifacts.remove(connection, study.id, row) == "removed" for row in rows)
-        _say_removed(removed)
-        _say_left(use_cases.sweep(connection, settings), earlier)
+        _say(use_cases.remove(connection, settings, study.id, rows))
 
 
 @artifact.command(
@@ -194,9 +189,9 @@ def rm(
 def sweep(forget: str | None, settings: Settings) -> None:
     """Delete the contents to which no artifact refers.
 
-    Such contents are left by removed artifacts, deleted studies and killed workers. The commands `ledger artifact rm`
-    and `ledger study delete` do the same. Run `sweep` after an error of the store, or for a store that only another
-    machine can reach.
+    Such contents are left by removed artifacts, deleted studies and killed workers. The command `ledger study delete`
+    does the same, and `ledger artifact rm` deletes the contents of the artifacts that it removes. Run `sweep` after an
+    error of the store, or for a store that only another machine can reach.
     """
     from ledger import artifacts
 
@@ -210,13 +205,9 @@ def sweep(forget: str | None, settings: Settings) -> None:
     click.echo("no content without an artifact is left")
 
 
-def _say_removed(number: int) -> None:
-    click.echo(f"{number} {'artifact' if number == 1 else 'artifacts'} removed")
-
-
-def _say_left(left: "Sequence[RemainingContent]", earlier: Collection[UUID]) -> None:
-    """Say which contents of the removed artifacts are still in their stores."""
+def _say(removal: "Removal") -> None:
     from ledger import artifacts
 
-    if left := [each for each in left if each.content.id not in earlier]:
-        click.echo(f"ledger: {artifacts.waiting(left)}", err=True)
+    click.echo(f"{removal.removed} {'artifact' if removal.removed == 1 else 'artifacts'} removed")
+    if removal.left:
+        click.echo(f"ledger: {artifacts.waiting(removal.left)}", err=True)

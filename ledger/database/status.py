@@ -45,8 +45,7 @@ class WorkerStatus:
     complete : int
         Number of the study's trials that the worker has completed.
     step : int or None
-        Last step that the present attempt of the trial has reported. None if the attempt has reported no step, or if
-        the study has no rule of early stopping.
+        Last step that the present attempt of the trial has reported. None if the attempt has reported no step.
     """
 
     name: str

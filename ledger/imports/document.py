@@ -12,7 +12,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -129,21 +128,6 @@ class _RowSchema:
         )
 
 
-def _with_totals(read: Any) -> Any:
-    """Add the number of pruned trials to an exported iteration, because an earlier version knew no pruned trials."""
-    return {"total_pruned": None if read.get("told") is None else 0, **read} if isinstance(read, dict) else read
-
-
-def _with_pruned(read: Any) -> Any:
-    """Add the columns of pruned trials to an exported trial, because an earlier version knew no pruned trials."""
-    return {"pruned_step": None, "pruned_loss": None, **read} if isinstance(read, dict) else read
-
-
-def _with_trial(read: Any) -> Any:
-    """Add the trial to an exported cutoff, because an earlier version did not know the rule "promotion"."""
-    return {"trial": None, **read} if isinstance(read, dict) else read
-
-
 class DatasetRecord(_ExportModel):
     """The record of a study's data file in an exported study.
 
@@ -161,15 +145,13 @@ class StudyDocument(_ExportModel):
     format: Literal["trial-ledger study"]
     version: Literal[1]
     study: Annotated[StudyRow, _RowSchema({"id": 0, "archived_at": None})]
-    iterations: list[Annotated[IterationRow, _RowSchema(), BeforeValidator(_with_totals)]]
-    trials: list[
-        Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES]), BeforeValidator(_with_pruned)]
-    ]
+    iterations: list[Annotated[IterationRow, _RowSchema()]]
+    trials: list[Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES])]]
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
     reports: list[Annotated[ReportRow, _RowSchema({"seconds": None}, step=Step, metrics=ReportMetrics | None)]] = []
-    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step), BeforeValidator(_with_trial)]] = []
+    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step)]] = []
     verdicts: list[Annotated[VerdictRow, _RowSchema(rung=Step, step=Step)]] = []
     annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
     sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]

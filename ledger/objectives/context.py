@@ -101,8 +101,10 @@ class Context:
 
         The objective calls the method after `report`, and raises `ledger.TrialPruned` if the method returns True. If
         the objective returns a value instead, the trial is complete. In batch mode, the answer depends only on the
-        reported values. In steady mode, the answer comes from the database some milliseconds after the report. If the
-        study has no rule, or if no worker runs the objective, the method returns False.
+        reported values. In steady mode, the answer comes from the database, so the first call after a report at a rung
+        waits for the answer, at most one second. If the database is unavailable, the method does not wait, and a later
+        call returns the verdict. If the study has no rule, or if no worker runs the objective, the method returns
+        False.
 
         Examples
         --------

@@ -9,7 +9,7 @@ from ledger.errors import LedgerError, TrialPruned, UsageError
 from ledger.objectives import estimators, metrics, model_file, parameters, reporting
 from ledger.objectives.context import Context
 from ledger.objectives.estimators import EstimatorBuilder
-from ledger.objectives.form import BALANCED, TrainingForm
+from ledger.objectives.form import BALANCED, TrainingSettings
 from ledger.objectives.result import ObjectiveResult
 from ledger.objectives.splits import Rows, check_splits, splits
 from ledger.objectives.tabular import DatasetArrays
@@ -39,7 +39,7 @@ class FittingObjective:
 
     Parameters
     ----------
-    form : TrainingForm
+    form : TrainingSettings
         The settings of the objective.
     dataset : DatasetArrays
         The dataset. A pipeline receives the missing numbers as NaN. For any other estimator, the objective replaces
@@ -51,7 +51,7 @@ class FittingObjective:
     """
 
     def __init__(
-        self, form: TrainingForm, dataset: DatasetArrays, builder: "ModelBuilder | EstimatorBuilder", threads: int
+        self, form: TrainingSettings, dataset: DatasetArrays, builder: "ModelBuilder | EstimatorBuilder", threads: int
     ) -> None:
         self._form, self._dataset, self._builder, self._threads = form, dataset, builder, threads
         self._score = metrics.scorer(form.metric)
@@ -286,7 +286,7 @@ class ModelBuilder:
         parameters.check(self._model, points[0] if points else (), task)
 
 
-def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
+def class_weights(form: TrainingSettings, dataset: DatasetArrays) -> Any:
     """Return the argument `class_weight` of `compute_sample_weight`, or None if the study has no class weights."""
     weights: Any = form.class_weights
     if weights is None or weights == BALANCED:
@@ -298,7 +298,7 @@ def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
     return {code_of[name]: float(weight) for name, weight in weights.items()}
 
 
-def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
+def imputes(form: TrainingSettings, dataset: DatasetArrays) -> bool:
     """Return whether the objective replaces missing numbers in a dataset or in the dataset's hold-out file.
 
     If the estimator is a pipeline of the user, the objective does not replace missing numbers.

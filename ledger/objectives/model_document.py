@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ledger.errors import LedgerError, first_fault
 from ledger.objectives.datasets import feature_names
-from ledger.objectives.form import TrainingForm
+from ledger.objectives.form import TrainingSettings
 from ledger.objectives.tabular import DatasetArrays
 
 # Names of the two artifacts of a trial whose model is kept.
@@ -123,7 +123,7 @@ def parse(content: bytes) -> ModelDocument:
         ) from None
 
 
-def input_columns(form: TrainingForm, dataset: DatasetArrays) -> list[InputColumn]:
+def input_columns(form: TrainingSettings, dataset: DatasetArrays) -> list[InputColumn]:
     """Return the columns of the features of a dataset, before texts become several features.
 
     Examples

@@ -16,7 +16,7 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import references
 from ledger.objectives.estimators import PACKAGES, own_references
-from ledger.objectives.form import TrainingForm
+from ledger.objectives.form import TrainingSettings
 from ledger.text import one_line, show
 
 # Types outside of the packages of the estimators that fitted estimators contain. They only hold data.
@@ -44,7 +44,7 @@ def import_skops() -> Any:
         ) from error
 
 
-def packages_of(form: TrainingForm) -> frozenset[str]:
+def packages_of(form: TrainingSettings) -> frozenset[str]:
     """Return the packages whose types a fitted estimator of an objective can contain.
 
     Examples

@@ -6,7 +6,7 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import model_file
 from ledger.objectives.context import Context
-from ledger.objectives.form import TrainingForm
+from ledger.objectives.form import TrainingSettings
 from ledger.objectives.model_document import DOCUMENT, MODEL, MissingNumbers, ModelDocument, input_columns
 from ledger.objectives.result import ObjectiveResult
 from ledger.objectives.tabular import DatasetArrays, digest
@@ -18,7 +18,7 @@ _COMPARED_ROWS = 100
 def keep(
     estimator: Any,
     plain: Any,
-    form: TrainingForm,
+    form: TrainingSettings,
     dataset: DatasetArrays,
     missing_numbers: MissingNumbers,
     params: Mapping[str, Any],
@@ -33,7 +33,7 @@ def keep(
     ----------
     estimator, plain : estimator
         The estimator that was trained on all rows, and the same estimator before the training.
-    form, dataset : TrainingForm, DatasetArrays
+    form, dataset : TrainingSettings, DatasetArrays
         The settings and the dataset of the objective.
     missing_numbers : str
         The attribute of `ModelDocument`.

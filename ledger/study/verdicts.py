@@ -183,6 +183,8 @@ class TrialStopping:
 
     Attributes
     ----------
+    asks_database : bool
+        Whether only the database knows the verdicts, as in steady mode. False for a trial that is never stopped.
     is_stopped : bool
         Whether a verdict has stopped the trial.
     must_end : bool
@@ -210,6 +212,7 @@ class TrialStopping:
             )
             for rung in given["rungs"] or ()
         ]
+        self.asks_database = not self._is_audited and any(rung["compared"] is None for rung in given["rungs"] or ())
         self._seen: set[int] = set()
         self._highest = -1
         self.is_stopped = self.must_end = False
@@ -238,7 +241,7 @@ class TrialStopping:
 
 def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
     """Return the cutoff of a rung in the form of the function `cutoff`."""
-    if rung["compared"] < eta:
+    if rung["compared"] is None or rung["compared"] < eta:
         return None
     return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
 

@@ -50,8 +50,11 @@ _READS = 16
 REPORT_SECONDS = 0.2
 # Key of the message that the worker has received a request to stop.
 _LEAVE = "leave"
-# Key of the message that the rule of early stopping has stopped a job. The value is the number of the job.
-STOPPED = "stopped"
+# Key of the message about the verdict of the database on a job. The value is an object with the keys:
+#   job: the number of the job.
+#   step: null, or the step of a report at a rung. The trainer must not wait any longer for the verdict on this report.
+#   is_stopped: whether the rule of early stopping has stopped the trial.
+VERDICT = "verdict"
 # Largest number of unsent bytes before another message.
 _MOST_UNSENT = 1 << 20
 
@@ -136,7 +139,7 @@ class SupervisorChannel:
     def tell(self, key: str, content: Any) -> None:
         """Send a message with one key to the trainer while a job is in training.
 
-        The key is `REPLY` for a reply to a message of the job, or `STOPPED`.
+        The key is `REPLY` for a reply to a message of the job, or `VERDICT`.
 
         Raises
         ------
@@ -270,6 +273,8 @@ class TrainerChannel:
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.should_leave = threading.Event()
         self.stopped_job: int | None = None
+        # The job and the step of the expected verdict, and an event that is set when the trainer must not wait for it.
+        self._expected = (-1, -1), threading.Event()
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
         # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
@@ -332,6 +337,22 @@ class TrainerChannel:
                 self._woken_at = now
                 self._wake_supervisor()
 
+    def expect_verdict(self, job: int, step: int) -> threading.Event:
+        """Return an event that is set when the database has decided about a report, or does not answer now.
+
+        Call the method before the report at the step is sent.
+        """
+        event = threading.Event()
+        self._expected = (job, step), event
+        return event
+
+    def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
+        if verdict["is_stopped"]:
+            self.stopped_job = verdict["job"]
+        expected, event = self._expected
+        if expected == (verdict["job"], verdict["step"]):
+            event.set()
+
     def _write_reports(self) -> None:
         """Write the unwritten reports to the pipe of answers. Stop when the pipe of answers is full."""
         # If poll() reports that the pipe is writable, the pipe accepts `_PIPE_ROOM` bytes without blocking.
@@ -370,8 +391,8 @@ class TrainerChannel:
                     self.replies.put(received[REPLY])
                 elif _LEAVE in received:
                     self.should_leave.set()
-                elif STOPPED in received:
-                    self.stopped_job = received[STOPPED]
+                elif VERDICT in received:
+                    self._take_verdict(received[VERDICT])
                 else:
                     self._batches.put(received)
         # The supervisor has ended, so no process needs the results of the jobs.

@@ -83,6 +83,8 @@ class ClaimedTrials:
         self._highest_steps: dict[UUID, int] = {}
         # True if the trainer does not know yet that the ledger has stopped the running trial.
         self._has_news = False
+        # The step of the report for whose verdict the trainer may wait.
+        self._awaited: int | None = None
         self.attempts = 0
         now = time.monotonic()
         self._heartbeat_at = now + claimed[0].heartbeat_seconds
@@ -121,10 +123,22 @@ class ClaimedTrials:
         stopping = self._stopping.get(self.first.claim) if self._unfinished else None
         return stopping is not None and stopping.must_end
 
-    def take_stop(self) -> bool:
-        """Return whether the trainer must learn that the ledger has stopped the running trial."""
-        has_news, self._has_news = self._has_news, False
-        return has_news
+    def take_verdict(self) -> tuple[int | None, bool] | None:
+        """Return what the trainer must learn about the verdicts on the running trial, or None.
+
+        Returns
+        -------
+        (int or None, bool)
+            The step of a report, if the trainer must not wait any longer for the verdict on this report; and whether
+            the ledger has stopped the trial. The trainer must not wait if the ledger has answered, if the database is
+            unavailable, or if the worker writes the report only together with the outcomes of several short trials.
+        """
+        is_open = self._reports and len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until
+        if not self._has_news and (self._awaited is None or is_open):
+            return None
+        verdict = self._awaited, self._has_news
+        self._awaited, self._has_news = None, False
+        return verdict
 
     def keep_reports(self, reports: Sequence[Report]) -> None:
         """Keep reports of the running trial in memory. `deliver` or `maintain` writes the reports to the ledger later.
@@ -283,12 +297,14 @@ class ClaimedTrials:
     def _add_reports(self, reports: Sequence[Report]) -> bool:
         """Keep reports of the first unfinished trial in memory. Return whether a report has reached a rung."""
         stopping = self._stopping.get(self._unfinished[0].claim)
-        reached = [] if stopping is None else [stopping.observe(each.step, each.loss) for each in reports]
+        reached = [] if stopping is None else [each.step for each in reports if stopping.observe(each.step, each.loss)]
+        if stopping is not None and stopping.asks_database and reached:
+            self._awaited = reached[-1]
         if self._reports and self._reports[-1][0] is self._unfinished[0]:
             self._reports[-1][1].extend(reports)
         elif reports:
             self._reports.append((self._unfinished[0], list(reports)))
-        return any(reached)
+        return bool(reached)
 
     def write_reports(self, call: Call) -> None:
         """Write the reports to the ledger, from the oldest to the newest."""
@@ -376,6 +392,7 @@ class ClaimedTrials:
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
     def _end_first(self) -> ClaimedTrial:
+        self._awaited = None
         self.attempts += 1
         self._in_trainer -= 1
         return self._unfinished.popleft()

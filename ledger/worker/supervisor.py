@@ -381,8 +381,9 @@ class Supervisor:
             if now >= trials.due_at and not self._maintain(trials):
                 self._trainer.kill()
                 return
-            if trials.take_stop():
-                self._trainer.stop_job()
+            if (verdict := trials.take_verdict()) is not None:
+                step, is_stopped = verdict
+                self._trainer.tell_verdict(step, is_stopped=is_stopped)
 
     def _warn_of_values(self, first: ClaimedTrial, differing: str) -> None:
         way_out = (

@@ -31,7 +31,7 @@ from ledger.text import last_line, signal_name
 from ledger.worker import credentials, interpreter
 from ledger.worker.artifact_messages import REPLY, ArtifactMessage
 from ledger.worker.cgroup import TrainerCgroup
-from ledger.worker.channel import STOPPED, SupervisorChannel
+from ledger.worker.channel import VERDICT, SupervisorChannel
 from ledger.worker.outcome import (
     AttemptOutcome,
     LoadedCode,
@@ -317,9 +317,9 @@ class TrainerHandle:
         """Send a reply to a message of the job in training."""
         self._tell(REPLY, content)
 
-    def stop_job(self) -> None:
-        """Tell the job in training that the rule of early stopping has stopped its trial."""
-        self._tell(STOPPED, self._first)
+    def tell_verdict(self, step: int | None, *, is_stopped: bool) -> None:
+        """Tell the job in training the verdict of the database. `channel.VERDICT` describes the parameters."""
+        self._tell(VERDICT, {"job": self._first, "step": step, "is_stopped": is_stopped})
 
     def _tell(self, key: str, content: object) -> None:
         if self._channel is not None:

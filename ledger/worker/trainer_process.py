@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Collection, Mapping, Sequence
@@ -55,6 +56,9 @@ _PACKAGE = Path(__file__).parents[1]
 # grace time. If the supervisor has not ended this process after `_INTERRUPTION_SECONDS` seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
+# Longest time in seconds for which the objective waits for the verdict of the database on a report at a rung. The
+# supervisor usually answers within some milliseconds.
+_VERDICT_SECONDS = 1.0
 
 
 def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
@@ -248,12 +252,20 @@ def _train(
     channel: TrainerChannel,
 ) -> AttemptOutcome:
     context, stopping = Context(**job["context"]), TrialStopping(job.get("stopping"))
+    awaited: threading.Event | None = None
 
     def send(step: int, loss: float | None) -> None:
+        nonlocal awaited
         has_reached_rung = stopping.observe(step, loss)
+        if has_reached_rung and stopping.asks_database:
+            awaited = channel.expect_verdict(job["job"], step)
         channel.report({"job": job["job"], "step": step, "loss": loss}, urgent=has_reached_rung)
 
     def is_stopped() -> bool:
+        nonlocal awaited
+        if awaited is not None:
+            awaited.wait(_VERDICT_SECONDS)
+            awaited = None
         return stopping.is_stopped or channel.stopped_job == job["job"]
 
     # The code does not call `time.perf_counter`, because a library for tests may replace the attribute

@@ -9,8 +9,8 @@
 --     has reached the rung. If `stops` is not null, it is the verdict. The keys `last_step` and `last_loss` are the
 --     last report of the earlier attempts at or below the rung (ledger.last_report). With the rule `promotion`, `stops`
 --     is true at a rung without a verdict, unless the trial is audited. The trial then pauses at the rung.
--- In steady mode, the cutoffs are unknown before the trial reaches a rung. Therefore only the answer to ledger.report
--- stops a trial.
+-- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
+-- Therefore only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -31,7 +31,9 @@ begin
     'rungs', (
       select jsonb_agg(
         jsonb_build_object(
-          'step', at.step, 'cutoff', cutoff.loss, 'compared', coalesce(cutoff.compared, 0),
+          'step', at.step, 'cutoff', cutoff.loss,
+          'compared', case when stopping ->> 'rule' = 'promotion' then coalesce(cutoff.compared, 0)
+                           else cutoff.compared end,
           'stops', case when verdict.stops is null and stopping ->> 'rule' = 'promotion' and not audited then true
                         else verdict.stops end,
           'last_step', last.step, 'last_loss', last.loss)

@@ -78,11 +78,12 @@ select
        'complete', (
          select count(*) from ledger.trials as done
          where done.study_id = :study and done.worker = here.name and done.state = 'complete'),
-       'step', case when study.spec ? 'stopping' then (
+       -- The query reads at most one report of each worker's trial, in the order of the primary key.
+       'step', (
          select step from ledger.reports
          where study_id = :study and reports.trial = here.trial and reports.attempt = trial.attempts
          order by step desc
-         limit 1) end
+         limit 1)
      ) order by here.started_at, here.name), '[]')
    from here
    left join ledger.trials as trial on trial.study_id = :study and trial.trial = here.trial) as workers,

@@ -24,6 +24,8 @@ from tests.integration.ledgers import claim_one, make_study, tell
 from tests.roles import make_roles
 
 REVISIONS = revision.known()
+# The file of a revision adds rows to the rows of the earlier revisions.
+ROWS = Path(__file__).parent / "revisions"
 
 
 def objects(connection: Connection) -> set[tuple[str, ...]]:
@@ -165,11 +167,16 @@ def test_the_revisions_are_alembics():
     assert [script.revision for script in scripts.walk_revisions()] == REVISIONS[::-1]
 
 
+def test_each_revision_has_a_file_with_rows():
+    assert [path.stem for path in sorted(ROWS.iterdir())] == REVISIONS
+
+
 @pytest.mark.parametrize("older", REVISIONS)
 def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, empty_url, older):
     migration.upgrade(empty, older)
     with psycopg.connect(empty_url) as connection:
-        connection.execute((Path(__file__).parent / "revisions" / f"{older}.sql").read_text())
+        for each in REVISIONS[: REVISIONS.index(older) + 1]:
+            connection.execute((ROWS / f"{each}.sql").read_text())
     migration.upgrade(empty)
     migration.check(empty)
 

@@ -168,14 +168,17 @@ def test_the_status_shows_the_steps_of_running_trials_and_saved_steps(decided, d
     assert json.loads(run("status", "s", "--json")[1])["workers"][0]["step"] is None, "of the present attempt"
 
 
-def test_the_status_of_a_study_without_a_rule_shows_no_steps(db, url, connection, run: Run, monkeypatch):
+def test_the_status_of_a_study_without_a_rule_shows_the_steps_too(db, url, connection, run: Run, monkeypatch):
     make_study(db)
     protocol.announce(connection, "w", "host", 7, {})
-    protocol.report(connection, take(connection), [0, 1], [0.5, 0.25])
+    held = take(connection)
     monkeypatch.setenv("DATABASE_URL", url)
-    shown = json.loads(run("status", "s", "--json")[1])
-    assert (shown["saved_steps"], shown["workers"][0]["step"]) == (None, None)
+    assert json.loads(run("status", "s", "--json")[1])["workers"][0]["step"] is None
     assert "step" not in run("status", "s")[1]
+    protocol.report(connection, held, [0, 1], [0.5, 0.25])
+    shown = json.loads(run("status", "s", "--json")[1])
+    assert (shown["saved_steps"], shown["workers"][0]["step"]) == (None, 1)
+    assert f"trial {held.trial}, step 1" in run("status", "s")[1]
 
 
 @pytest.mark.parametrize("decided", [{}, {"rule": {"audit": 1.0}}], ids=["pruned", "audited"], indirect=True)

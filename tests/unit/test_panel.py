@@ -113,7 +113,7 @@ def test_paused_trials_are_counted_apart_from_pending_ones():
     assert counted in running_search(shown, None, [])
 
 
-def test_a_study_without_a_rule_shows_no_steps():
+def test_a_study_without_a_rule_shows_no_saved_steps():
     shown = status()
     assert "saved" not in "\n".join([*drawn(StatusPanel(shown)), line(shown), running_search(shown, None, [])])
     assert line(status(saved_steps=0)) == line(shown)
