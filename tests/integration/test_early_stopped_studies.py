@@ -113,7 +113,9 @@ class Workers:
             assert answer == ("stop" if training.verdicts.is_stopped else "continue")
         if answer == "stop":
             answer = protocol.prune(self.connection, training.held, 0.5 * training.step)
-            assert answer == ("paused" if training.held.stopping["rule"] == "promotion" else "pruned")
+            stopping = training.held.stopping
+            assert stopping is not None
+            assert answer == ("paused" if stopping["rule"] == "promotion" else "pruned")
             return True
         if training.step == STEPS:
             assert protocol.complete(self.connection, training.held, loss, {}, 4.0) == "recorded"

@@ -210,7 +210,7 @@ def test_a_study_with_paused_trials_can_be_cancelled(db, connection):
     assert states(db, row) == ["cancelled", "cancelled"]
 
 
-def test_a_trial_that_joins_later_gets_its_verdict_from_the_recorded_cutoff(db, connection):
+def test_a_trial_that_joins_later_is_judged_by_the_recorded_cutoff(db, connection):
     row = start(db, trials=3)
     for loss in (0.4, 0.2, 0.1):
         pause(connection, [0.9, loss])
