@@ -29,7 +29,12 @@ def say_restarts(claimed: Sequence[ClaimedTrial], worker: str, call: Callable[..
                 f"{trial.study_name} trial {trial.trial} goes on without a checkpoint, so its training begins again"
                 " from the start"
             )
-            fields: dict[str, Any] = {"worker": worker, "study": trial.study_name, "trial": trial.trial, "attempt": trial.attempt}
+            fields: dict[str, Any] = {
+                "worker": worker,
+                "study": trial.study_name,
+                "trial": trial.trial,
+                "attempt": trial.attempt,
+            }
             log_event(_log, "restarted", message, **fields)
 
 
