@@ -151,6 +151,7 @@ def versions(packages: Collection[str]) -> dict[str, str]:
 
     Examples
     --------
+    >>> import numpy, skops, sklearn
     >>> sorted(versions({"sklearn"}))
     ['numpy', 'python', 'sklearn', 'skops']
     """
