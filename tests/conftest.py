@@ -1,7 +1,8 @@
 """PostgreSQL servers for tests, and the state that each test leaves.
 
 `make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
-`make test-all` repeats the tests of `OF_SQL` on a postgres:17 container.
+`make test-all` repeats the tests of `OF_SQL` on a postgres:17 container. The workflow of the forge runs all tests on
+each supported version of PostgreSQL.
 """
 
 import gc
@@ -25,12 +26,18 @@ from tests.process_state import restored
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
-# The tests of the functions, tables and views in sql/. The other tests send a server the same statements.
-OF_SQL = {
-    *("test_any_history_verifies", "test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back"),
-    *("test_held_locks", "test_holding_a_study", "test_migration", "test_optuna", "test_plans", "test_privileges"),
-    *("test_protocol", "test_pruning", "test_queries", "test_retry", "test_state_machine", "test_statements"),
-    *("test_terminal_rows", "test_totals", "test_verdicts", "test_verification", "test_views"),
+# The tests whose cases are different functions, statements, plans and privileges, which a version of PostgreSQL can
+# change.
+OF_EACH_STATEMENT = {
+    *("test_held_locks", "test_migration", "test_plans", "test_privileges", "test_queries", "test_state_machine"),
+    *("test_statements", "test_verdicts", "test_views"),
+}
+# The other tests of the functions, tables and views in sql/. Their cases are different values for the same statements,
+# so the container gets the first case of each test. The remaining tests send a server the same statements as these.
+OF_SQL = OF_EACH_STATEMENT | {
+    *("test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back", "test_holding_a_study"),
+    *("test_optuna", "test_protocol", "test_pruning", "test_retry", "test_terminal_rows", "test_totals"),
+    "test_verification",
 }
 
 # No test fails because of time. `make test` tries the same examples in each run, a campaign tries others, and more.
@@ -70,9 +77,24 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the folders in the order of `testpaths`, because pytest begins with the tests that use a server."""
+    """Run the folders in the order of `testpaths`, because pytest begins with the tests that use a server.
+
+    The container gets only the first case of a test whose cases are values.
+    """
+    repeated = [item for item in items if _is_on_container(item) and item.path.stem not in OF_EACH_STATEMENT]
+    first = {item.nodeid.partition("[")[0]: item for item in reversed(repeated)}
+    left_out = [item for item in repeated if first[item.nodeid.partition("[")[0]] is not item]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     folders = config.getini("testpaths")
     items.sort(key=lambda item: next((n for n, folder in enumerate(folders) if item.nodeid.startswith(folder)), 0))
+
+
+def _is_on_container(item: pytest.Item) -> bool:
+    """Whether the test is the repetition of a test on the container."""
+    case = getattr(item, "callspec", None)
+    return case is not None and case.params.get("server") == "container"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
