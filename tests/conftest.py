@@ -1,7 +1,8 @@
 """PostgreSQL servers for tests, and the state that each test leaves.
 
 `make test` uses an embedded server for each test process, or the server that LEDGER_TEST_SERVER names, as a superuser.
-`make test-all` repeats the tests of `OF_SQL` on a postgres:17 container.
+`make test-all` repeats the tests of `OF_SQL` on a postgres:17 container. The workflow of the forge runs all tests on
+each supported version of PostgreSQL.
 """
 
 import gc
@@ -22,15 +23,22 @@ from ledger import embedded
 from ledger.database.connection import engine
 from tests.databases import migrated_template, new_database
 from tests.process_state import restored
+from tests.system import preloaded
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
-# The tests of the functions, tables and views in sql/. The other tests send a server the same statements.
-OF_SQL = {
-    *("test_any_history_verifies", "test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back"),
-    *("test_held_locks", "test_holding_a_study", "test_migration", "test_optuna", "test_plans", "test_privileges"),
-    *("test_protocol", "test_pruning", "test_queries", "test_retry", "test_state_machine", "test_statements"),
-    *("test_terminal_rows", "test_totals", "test_verdicts", "test_verification", "test_views"),
+# The tests whose cases are different functions, statements, plans and privileges, which a version of PostgreSQL can
+# change.
+OF_EACH_STATEMENT = {
+    *("test_held_locks", "test_migration", "test_plans", "test_privileges", "test_queries", "test_state_machine"),
+    *("test_statements", "test_verdicts", "test_views"),
+}
+# The other tests of the functions, tables and views in sql/. Their cases are different values for the same statements,
+# so the container gets the first case of each test. The remaining tests send a server the same statements as these.
+OF_SQL = OF_EACH_STATEMENT | {
+    *("test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back", "test_holding_a_study"),
+    *("test_optuna", "test_protocol", "test_pruning", "test_retry", "test_terminal_rows", "test_totals"),
+    "test_verification",
 }
 
 # No test fails because of time. `make test` tries the same examples in each run, a campaign tries others, and more.
@@ -49,8 +57,9 @@ hypothesis.settings.load_profile("ledger")
 # Most objects of a test process are those of modules, which the garbage collector would look through again and again.
 gc.set_threshold(20_000)
 
-# The tests use every core already, and NumPy is not loaded yet.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The tests use every core already, and NumPy is not loaded yet. A worker sets the same variables for its trainer.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A script's background job ignores SIGINT, and its child processes, such as programs under test, inherit this.
@@ -64,15 +73,42 @@ def process_state() -> Iterator[None]:
         yield
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.nodeid.startswith(("tests/system/", "tests/integration/")):
+        preloaded.install()
+
+
+@pytest.fixture
+def new_processes() -> Iterator[None]:
+    """Start each process of the test as a new one, without modules that a process of another test has in memory."""
+    with preloaded.without_template():
+        yield
+
+
 def pytest_report_header() -> str:
     return f"server: {'embedded PostgreSQL' if GIVEN is None else 'the one that LEDGER_TEST_SERVER names'}"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run the folders in the order of `testpaths`, because pytest begins with the tests that use a server."""
+    """Run the folders in the order of `testpaths`, because pytest begins with the tests that use a server.
+
+    The container gets only the first case of a test whose cases are values.
+    """
+    repeated = [item for item in items if _is_on_container(item) and item.path.stem not in OF_EACH_STATEMENT]
+    first = {item.nodeid.partition("[")[0]: item for item in reversed(repeated)}
+    left_out = [item for item in repeated if first[item.nodeid.partition("[")[0]] is not item]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     folders = config.getini("testpaths")
     items.sort(key=lambda item: next((n for n, folder in enumerate(folders) if item.nodeid.startswith(folder)), 0))
+
+
+def _is_on_container(item: pytest.Item) -> bool:
+    """Whether the test is the repetition of a test on the container."""
+    case = getattr(item, "callspec", None)
+    return case is not None and case.params.get("server") == "container"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

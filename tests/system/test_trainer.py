@@ -71,6 +71,7 @@ def test_every_answer_comes_once_and_in_order_however_long_it_is(trainer, tmp_pa
         assert [len(trained.metrics["long"]) for trained in ended] == LENGTHS
 
 
+@pytest.mark.usefixtures("new_processes")
 def test_the_trainer_of_a_model_loads_no_pandas(trainer):
     trainer.start({"model": "svm"}, [({"C": 1.0}, Context("s", 0, 1, 0, 0))])
     (ended,) = ends(trainer)
