@@ -29,8 +29,8 @@ def say_restarts(claimed: Sequence[ClaimedTrial], worker: str, call: Callable[..
                 f"{trial.study_name} trial {trial.trial} goes on without a checkpoint, so its training begins again"
                 " from the start"
             )
-            fields = {"worker": worker, "study": trial.study_name, "trial": trial.trial, "attempt": trial.attempt}
-            log_event(_log, "restarted", message, **fields)
+            fields: dict[str, Any] = {"trial": trial.trial, "attempt": trial.attempt}
+            log_event(_log, "restarted", message, worker=worker, study=trial.study_name, **fields)
 
 
 def _was_promoted(stopping: dict[str, Any] | None) -> bool:

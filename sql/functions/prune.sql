@@ -36,8 +36,9 @@ begin
           finished_at = moment
       where trial.study_id = prune.study_id and trial.number = prune.trial;
       reached := 'pruned';
-    elsif case when (select spec -> 'stopping' ->> 'rule' from ledger.study where id = prune.study_id) = 'promotion'
-               then ledger.decide(prune.study_id, prune.trial, held, moment) else false end then
+    elsif exists (
+            select from ledger.study where id = prune.study_id and spec -> 'stopping' ->> 'rule' = 'promotion')
+          and ledger.decide(prune.study_id, prune.trial, held, moment) then
       -- No verdict stops the trial, so the trial has reached a rung without a verdict.
       update ledger.trial
       set state = 'paused', claim = null, lease_until = null, deadline_at = null

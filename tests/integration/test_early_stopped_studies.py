@@ -100,7 +100,8 @@ class Workers:
 
     def first_step(self, held: ClaimedTrial) -> int:
         """Return the step of a checkpoint, or 0 if the training begins again."""
-        if held.stopping is None or held.stopping["rule"] != "promotion":
+        assert held.stopping is not None
+        if held.stopping["rule"] != "promotion":
             return 0
         return self.random.choice([0, max(rung["last_step"] or 0 for rung in held.stopping["rungs"])])
 
@@ -113,6 +114,7 @@ class Workers:
             assert answer == ("stop" if training.verdicts.is_stopped else "continue")
         if answer == "stop":
             answer = protocol.prune(self.connection, training.held, 0.5 * training.step)
+            assert training.held.stopping is not None
             assert answer == ("paused" if training.held.stopping["rule"] == "promotion" else "pruned")
             return True
         if training.step == STEPS:

@@ -210,7 +210,7 @@ def test_a_study_with_paused_trials_can_be_cancelled(db, connection):
     assert states(db, row) == ["cancelled", "cancelled"]
 
 
-def test_a_trial_that_joins_later_gets_its_verdict_from_the_recorded_cutoff(db, connection):
+def test_a_trial_that_joins_later_is_judged_by_the_recorded_cutoff(db, connection):
     row = start(db, trials=3)
     for loss in (0.4, 0.2, 0.1):
         pause(connection, [0.9, loss])
@@ -264,7 +264,7 @@ def test_rungs_are_decided_together_if_no_trial_could_still_reach_them(db, conne
 
 
 def test_an_audited_trial_never_pauses_and_is_not_compared(db, connection):
-    share, count = 0.2, 12
+    share, count = 0.4, 12
     row = start(db, trials=count, audit=share)
     audited = {number for number in range(count) if is_audited(42, number, share)}
     others = sorted(set(range(count)) - audited)

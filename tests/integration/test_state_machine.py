@@ -685,9 +685,9 @@ class Histories(RuleBasedStateMachine):
                 decided.append(DecidedRung(rung, len(judged), judged.count(False)))
             for each in waiting:
                 trial = trials[each]
-                stopped, *of_verdict = trial.verdicts.get(rung, (False,))
+                stopped, step, loss = trial.verdicts.get(rung, (False, -1, None))
                 if stopped:
-                    trial.state, trial.pruned_at = "pruned", (of_verdict[0], of_verdict[1])
+                    trial.state, trial.pruned_at = "pruned", (step, loss)
                 elif all(self.arrival(each, later) is None for later in self.rungs_of(number)):
                     trial.state, trial.available_at = "pending", self.now
         assert answer == decided
