@@ -100,7 +100,8 @@ class Workers:
 
     def first_step(self, held: ClaimedTrial) -> int:
         """Return the step of a checkpoint, or 0 if the training begins again."""
-        if held.stopping is None or held.stopping["rule"] != "promotion":
+        assert held.stopping is not None
+        if held.stopping["rule"] != "promotion":
             return 0
         return self.random.choice([0, max(rung["last_step"] or 0 for rung in held.stopping["rungs"])])
 
