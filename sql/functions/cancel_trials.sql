@@ -1,8 +1,8 @@
--- Cancel one pending, running or paused trial. If the argument `trial` is null, cancel all open trials of the study. The worker
--- of a running trial learns of the cancellation from the answer to the worker's next heartbeat. The running attempt of
--- a cancelled trial gets the outcome `lost`. If the worker of a cancelled trial still sends a result, the ledger stores
--- the result in the attempt, and the outcome of the attempt becomes `stale`. The function never waits for a lock of
--- another session. If another session has locked the row of a trial, the function records the cancellation in
+-- Cancel one pending, running or paused trial. If the argument `trial` is null, cancel all open trials of the study.
+-- The worker of a running trial learns of the cancellation from the answer to the worker's next heartbeat. The running
+-- attempt of a cancelled trial gets the outcome `lost`. If the worker of a cancelled trial still sends a result, the
+-- ledger stores the result in the attempt, and the outcome of the attempt becomes `stale`. The function never waits for
+-- a lock of another session. If another session has locked the row of a trial, the function records the cancellation in
 -- ledger.cancellation. If a cancellation is recorded, the worker's next call for the trial, such as a heartbeat,
 -- cancels the trial. If the worker makes no more calls, ledger.end_cancelled cancels the trial as soon as no other
 -- session locks the row of the trial. The answer is the number of trials that this call itself has cancelled. If the

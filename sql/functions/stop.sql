@@ -5,8 +5,9 @@
 -- is recorded, workers claim no more trials of the study. When no trial is running, a later call completes the study.
 -- If the criterion is the timeout, a call that the manager makes after ledger.timeout_grace() also releases the running
 -- trials. A released trial becomes pending, and the attempt of the released trial gets the outcome `released`. A
--- pending or paused trial of a completed study stays as it is. If the study runs again, for example with a larger timeout, workers
--- claim the pending trials. Therefore a study that runs again continues in the same way as a study that never stopped.
+-- pending or paused trial of a completed study stays as it is. If the study runs again, for example with a larger
+-- timeout, workers claim the pending trials. Therefore a study that runs again continues in the same way as a study
+-- that never stopped.
 -- Answers:
 --   none: the study meets no criterion, and the function wrote nothing.
 --   stopping: the study meets a criterion, but is not complete yet. The manager must not propose more trials.
