@@ -23,7 +23,7 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     """Record a study, but do not start it.
 
     Before the study starts, the user can enqueue points and import finished trials. `ledger resume NAME` starts the
-    study. `ledger run` or `ledger manager` with the settings of `ledger study create` starts the study, too.
+    study. The commands `ledger run` and `ledger manager` also start the study, if they get the same settings.
     """
     from ledger.manager.registration import record
     from ledger.search import check_known_objective

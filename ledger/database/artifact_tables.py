@@ -101,7 +101,7 @@ artifact = Table(
         BigInteger,
         Computed("(case when left(name, 12) = '.checkpoint-' then substr(name, 13)::bigint end)", persisted=True),
         comment="Step of the training at which the trial kept this checkpoint; null if the artifact is no checkpoint; "
-        "part of the column name.",
+        "taken from the text in name.",
     ),
     ForeignKeyConstraint(
         ["study_id", "trial", "attempt"],

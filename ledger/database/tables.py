@@ -127,7 +127,7 @@ study = Table(
         "seed",
         BigInteger,
         "((spec ->> 'seed')::bigint)",
-        comment="Seed of all random numbers of the study, from 0 to 2147483647; part of the column spec.",
+        comment="Seed of all random numbers of the study, from 0 to 2147483647; taken from the JSON in spec.",
     ),
     Column(
         "changed_batch_size",
@@ -155,7 +155,7 @@ study = Table(
         "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] then 'maximize'"
         " else coalesce(spec -> 'objective' ->> 'direction', 'minimize') end)",
         comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). The "
-        "score of a model or an estimator is maximised; part of the column spec.",
+        "score of a model or an estimator is maximised; taken from the JSON in spec.",
     ),
     of_spec(
         "loss_of_zero",
@@ -163,7 +163,7 @@ study = Table(
         "(case when spec -> 'objective' ?| array['model', 'estimator', 'steps'] and "
         "left(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'), 4) <> 'neg_' then 1 else 0 end)",
         comment="Loss for the value 0. If the direction is maximize, the loss for a value is loss_of_zero - value. "
-        "If the direction is minimize, the loss is the value itself; part of the column spec.",
+        "If the direction is minimize, the loss is the value itself; taken from the JSON in spec.",
     ),
     of_spec(
         "tuples",
@@ -176,45 +176,45 @@ study = Table(
         "metric",
         Text,
         "(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))",
-        comment="Name of the metric that is the score of a trial; part of the column spec. A user's own objective "
+        comment="Name of the metric that is the score of a trial; taken from the JSON in spec. A user's own objective "
         "may omit this metric.",
     ),
     of_spec(
         "max_failures",
         Integer,
         "((spec -> 'limits' ->> 'max_failures')::integer)",
-        comment="Number of failed attempts after which a trial fails, at least 1; part of the column spec.",
+        comment="Number of failed attempts after which a trial fails, at least 1; taken from the JSON in spec.",
     ),
     of_spec(
         "max_crashes",
         Integer,
         "((spec -> 'limits' ->> 'max_crashes')::integer)",
-        comment="Number of crashed attempts after which a trial fails, at least 1; part of the column spec.",
+        comment="Number of crashed attempts after which a trial fails, at least 1; taken from the JSON in spec.",
     ),
     of_spec(
         "max_lost",
         Integer,
         "((spec -> 'limits' ->> 'max_lost')::integer)",
-        comment="Number of lost attempts after which a trial fails, at least 1; part of the column spec.",
+        comment="Number of lost attempts after which a trial fails, at least 1; taken from the JSON in spec.",
     ),
     of_spec(
         "lease",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))",
-        comment="Time for which a claim is valid without a heartbeat; part of the column spec.",
+        comment="Time for which a claim is valid without a heartbeat; taken from the JSON in spec.",
     ),
     of_spec(
         "heartbeat",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))",
-        comment="Interval at which a worker renews its claim, shorter than the lease; part of the column spec.",
+        comment="Interval at which a worker renews its claim, shorter than the lease; taken from the JSON in spec.",
     ),
     of_spec(
         "trial_timeout",
         Interval,
         "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))",
         nullable=True,
-        comment="Maximum training time of an attempt, or null for no limit; part of the column spec.",
+        comment="Maximum training time of an attempt, or null for no limit; taken from the JSON in spec.",
     ),
     CheckConstraint("name ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'", name="name_is_plain"),
     CheckConstraint("budget >= 1", name="budget_is_positive"),

@@ -83,7 +83,7 @@ class ProposalPolicy(Protocol):
         """Return, in ascending order, the numbers of the iterations whose results the optimizer must receive now."""
 
     def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
-        """Return the next request or the end of the study.
+        """Return what the manager must propose next, or a `StudyEnd` if the study must end now.
 
         Return None if the manager must wait until a trial has ended.
         """

@@ -255,8 +255,8 @@ class ModelBuilder:
     """
 
     def __init__(self, model: str, task: str, fixed: Mapping[str, Any]) -> None:
-        # `ModelBuilder` imports only the module for the model with the name `model`. Therefore a worker imports only
-        # the library of the model that the worker trains. A manager imports no model library.
+        # Each model has its own module. Therefore a worker imports only the library of the model that the worker
+        # trains. A manager imports no model library.
         try:
             self._module = importlib.import_module(f"ledger.objectives.{model}")
         except (ImportError, OSError) as error:  # OSError: the library needs a shared library, such as libgomp

@@ -63,7 +63,7 @@ class _Arrivals:
 
 
 class LearningCurves:
-    """The learning curves of a study, reduced to what rules need at their rungs.
+    """The learning curves of a study. The object keeps only the losses at the rungs of the rules.
 
     The object needs 32 bytes for each trial and rung, and does not grow with the number of reports.
 

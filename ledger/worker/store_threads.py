@@ -12,7 +12,7 @@ from ledger.text import one_line
 
 
 class StoreThread(ABC):
-    """A thread that uses a content of a store. The thread starts at once.
+    """A thread that writes a content into a store, or reads a content from a store. The thread starts at once.
 
     Parameters
     ----------
