@@ -86,7 +86,7 @@ def _acquisition(optimizer: Optimizer, losses: Any, mean: float, deviation: floa
         return None if kappa == "inf" else mean - float(kappa) * deviation
     if optimizer.acq_func not in ("EI", "PI"):
         return None
-    # As in a proposal, the losses are standardised, so that a very large or very small loss loses no digit.
+    # A proposal also standardises the losses. Otherwise a very large or very small loss would lose precision.
     standardised, centre, scale = standardise(losses)
     logarithm = acquisition.utility(
         optimizer.acq_func,
