@@ -161,7 +161,7 @@ def upgrade() -> None:
             sa.BigInteger(),
             sa.Computed("((spec ->> 'seed')::bigint)", persisted=True),
             nullable=False,
-            comment="Seed of all random numbers of the study, from 0 to 2147483647; part of the column spec.",
+            comment="Seed of all random numbers of the study, from 0 to 2147483647; taken from the JSON in spec.",
         ),
         sa.Column(
             "changed_batch_size",
@@ -204,7 +204,7 @@ def upgrade() -> None:
             ),
             nullable=False,
             comment="Whether the study searches for the lowest value (minimize) or for the highest value (maximize). "
-            "The score of a model or an estimator is maximised; part of the column spec.",
+            "The score of a model or an estimator is maximised; taken from the JSON in spec.",
         ),
         sa.Column(
             "loss_of_zero",
@@ -216,14 +216,14 @@ def upgrade() -> None:
             ),
             nullable=False,
             comment="Loss for the value 0. If the direction is maximize, the loss for a value is loss_of_zero - "
-            "value. If the direction is minimize, the loss is the value itself; part of the column spec.",
+            "value. If the direction is minimize, the loss is the value itself; taken from the JSON in spec.",
         ),
         sa.Column(
             "metric",
             sa.Text(),
             sa.Computed("(coalesce(spec -> 'objective' ->> 'metric', 'accuracy'))", persisted=True),
             nullable=False,
-            comment="Name of the metric that is the score of a trial; part of the column spec. A user's own "
+            comment="Name of the metric that is the score of a trial; taken from the JSON in spec. A user's own "
             "objective may omit this metric.",
         ),
         sa.Column(
@@ -231,28 +231,28 @@ def upgrade() -> None:
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_failures')::integer)", persisted=True),
             nullable=False,
-            comment="Number of failed attempts after which a trial fails, at least 1; part of the column spec.",
+            comment="Number of failed attempts after which a trial fails, at least 1; taken from the JSON in spec.",
         ),
         sa.Column(
             "max_crashes",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_crashes')::integer)", persisted=True),
             nullable=False,
-            comment="Number of crashed attempts after which a trial fails, at least 1; part of the column spec.",
+            comment="Number of crashed attempts after which a trial fails, at least 1; taken from the JSON in spec.",
         ),
         sa.Column(
             "max_lost",
             sa.Integer(),
             sa.Computed("((spec -> 'limits' ->> 'max_lost')::integer)", persisted=True),
             nullable=False,
-            comment="Number of lost attempts after which a trial fails, at least 1; part of the column spec.",
+            comment="Number of lost attempts after which a trial fails, at least 1; taken from the JSON in spec.",
         ),
         sa.Column(
             "lease",
             sa.Interval(),
             sa.Computed("(make_interval(secs => (spec -> 'limits' ->> 'lease')::double precision))", persisted=True),
             nullable=False,
-            comment="Time for which a claim is valid without a heartbeat; part of the column spec.",
+            comment="Time for which a claim is valid without a heartbeat; taken from the JSON in spec.",
         ),
         sa.Column(
             "heartbeat",
@@ -261,7 +261,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'heartbeat')::double precision))", persisted=True
             ),
             nullable=False,
-            comment="Interval at which a worker renews its claim, shorter than the lease; part of the column spec.",
+            comment="Interval at which a worker renews its claim, shorter than the lease; taken from the JSON in spec.",
         ),
         sa.Column(
             "trial_timeout",
@@ -270,7 +270,7 @@ def upgrade() -> None:
                 "(make_interval(secs => (spec -> 'limits' ->> 'trial_timeout')::double precision))", persisted=True
             ),
             nullable=True,
-            comment="Maximum training time of an attempt, or null for no limit; part of the column spec.",
+            comment="Maximum training time of an attempt, or null for no limit; taken from the JSON in spec.",
         ),
         sa.CheckConstraint(
             "(state in ('complete', 'failed', 'cancelled')) = (finished_at is not null)",

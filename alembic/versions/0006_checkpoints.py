@@ -31,7 +31,7 @@ def upgrade() -> None:
             ),
             nullable=True,
             comment="Step of the training at which the trial kept this checkpoint; null if the artifact is no "
-            "checkpoint; part of the column name.",
+            "checkpoint; taken from the text in name.",
         ),
         schema="ledger",
     )
