@@ -28,7 +28,7 @@ class StudyRow:
 
     `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time, in seconds, for
     which earlier managers have run the study. The time of the current manager is not part of `managed_seconds`.
-    `stopped_by` is the criterion that ended the study before the trials had used the budget.
+    `stopped_by` is the stopping criterion that ended the study before its budget was used.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -93,8 +93,8 @@ class IterationRow:
     order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields describe the
     trials of the iteration and of all iterations with a lower `told`. In batch mode, `improvements` contains the trials
     of the iteration that are better than all trials with a lower number. In steady mode, `improvements` can also
-    contain trials of the iteration that are no improvements. The fields `told`, `last_complete`, `improvements` and the
-    ``total_`` fields are None until the optimizer receives the losses.
+    contain other trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields
+    are None until the optimizer receives the losses.
     """
 
     number: int
@@ -168,7 +168,9 @@ class TrialRow:
 
     @property
     def is_proof(self) -> bool:
-        """True if a worker of this study has trained the trial without a failure, so the objective works."""
+        """True if a worker of this study has trained the trial without a failure. Such a trial proves that the
+        objective works.
+        """
         return self.state in ("complete", "pruned") and self.source != "imported"
 
     @property

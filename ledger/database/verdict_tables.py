@@ -1,6 +1,6 @@
 """The tables of early stopping: the cutoffs of each iteration, and the verdicts on trials.
 
-The module also contains the columns of the table `trial` that say where a trial was pruned.
+The module also contains the columns of the table `trial` for the step and the loss at which a trial was pruned.
 
 Like the table of reports, the tables have no foreign keys. A trigger deletes the rows of a deleted study
 (sql/functions/unchanging_verdicts.sql).
@@ -21,7 +21,7 @@ cutoff = Table(
     Column(
         "loss",
         Double,
-        comment="Loss below which a trial of the iteration goes on; null if the rung stops no trial with a loss.",
+        comment="Loss below which a trial of the iteration goes on; null if each trial with a loss goes on.",
     ),
     Column("compared", Integer, nullable=False, comment="Number of earlier trials that have reached the rung."),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
@@ -72,7 +72,7 @@ verdict = Table(
 
 
 def trial_columns() -> list[Column[Any]]:
-    """Return new columns for the table `trial`, which copy the verdict that stopped a pruned trial."""
+    """Return new columns of the table `trial` for the step and the loss at which a trial was pruned."""
     return [
         Column(
             "pruned_step",
@@ -82,8 +82,8 @@ def trial_columns() -> list[Column[Any]]:
         Column(
             "pruned_loss",
             Double,
-            comment="Finite loss at pruned_step; null if the reported value was NaN or an infinity, and unless the "
-            "trial is pruned.",
+            comment="Finite loss at pruned_step; null if the trial is not pruned, or if the reported value was NaN or "
+            "an infinity.",
         ),
     ]
 
