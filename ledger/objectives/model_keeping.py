@@ -1,4 +1,4 @@
-"""The step with which a trainer keeps the model of a trial: two artifacts, the model and its document."""
+"""A function that saves the model of a trial and the model's document as two artifacts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def keep(
 ) -> None:
     """Save a fitted estimator and its document as artifacts of a trial.
 
-    The document is the second artifact, so a trial with a document also has the model.
+    The function saves the model before the document. Therefore each trial that has a document also has a model.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def keep(
     form, dataset : TrainingForm, DatasetArrays
         The settings and the dataset of the objective.
     missing_numbers : str
-        The attribute of `ModelDocument`.
+        The value of the attribute `ModelDocument.missing_numbers`.
     params, context, result
         The parameters, the context and the result of the trial.
 

@@ -42,7 +42,7 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     connection : Connection
     study : StudyRow
     path : Path
-        Path of the new file. No file with this path may exist.
+        Path of the new file. The file must not exist before the call.
 
     Raises
     ------
