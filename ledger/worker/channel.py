@@ -46,9 +46,9 @@ _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without the limit `_READS`, an
 # objective with endless output could prevent the heartbeats of the supervisor.
 _READS = 16
-# If reports wake the supervisor, at least `REPORT_SECONDS` seconds lie between two wake-ups.
+# Minimum time in seconds between two wake-ups of the supervisor for reports.
 REPORT_SECONDS = 0.2
-# Key of the message that the worker has received a request to stop.
+# Key of the message which says that the worker has received a request to stop.
 _LEAVE = "leave"
 # Key of the message that the rule of early stopping has stopped a job. The value is the number of the job.
 STOPPED = "stopped"
@@ -79,12 +79,12 @@ class SupervisorChannel:
         # shutdown() prevents the trainer from sending data to the sockets `_socket` and `_token_input`.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
-        # The part of the last batch of jobs that the socket has not accepted yet, as bytes.
+        # The bytes of jobs and messages that the socket has not accepted yet.
         self._unsent = bytearray()
         # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
         # pair.
         self._is_broken = False
-        # Whether the supervisor has asked the trainer to leave.
+        # Whether the supervisor has told the trainer that the worker has received a request to stop.
         self._has_asked = False
         # The received bytes of an answer whose end has not arrived yet.
         self._partial = bytearray()
@@ -186,8 +186,7 @@ class SupervisorChannel:
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Return a pair: all complete lines in the pipe of answers, and whether the trainer's end of the channel is
-        closed.
+        """Return all complete lines in the pipe of answers, and whether the trainer's end of the channel is closed.
 
         Raises
         ------

@@ -52,7 +52,7 @@ class ClaimedTrials:
     worker : str
         Name of the worker. The worker's name appears in log lines.
     best : BestLosses, optional
-        The object that learns the results which the ledger has recorded.
+        The object that receives the results which the ledger has recorded.
 
     Attributes
     ----------
@@ -77,8 +77,8 @@ class ClaimedTrials:
         self._refused: set[UUID] = set()
         # The claims that were already invalid when the worker wrote reports.
         self._gone: set[UUID] = set()
-        # The verdicts on the trials of a study that stops trials early, and the highest step that the worker has
-        # written to the ledger for each of these trials.
+        # If the study stops trials early, `_stopping` contains the verdicts on each trial. For each trial,
+        # `_highest_steps` contains the highest step that the worker has written to the ledger.
         self._stopping = {trial.claim: TrialStopping(trial.stopping) for trial in claimed if trial.stopping is not None}
         self._highest_steps: dict[UUID, int] = {}
         # True if the trainer does not know yet that the ledger has stopped the running trial.
@@ -318,7 +318,9 @@ class ClaimedTrials:
         return reports_of_call(self._highest_step(trial), steps, MOST_REPORTS_OF_CALL)
 
     def _stop(self, trial: ClaimedTrial) -> None:
-        """Record that the ledger has stopped a trial. In batch mode, this worker and the trainer know it already."""
+        """Record that the ledger has stopped a trial. In batch mode, the worker and the trainer already know the
+        verdict.
+        """
         stopping = self._stopping.get(trial.claim)
         if stopping is not None and not stopping.is_stopped:
             stopping.stop()
@@ -377,7 +379,7 @@ class ClaimedTrials:
         return self._unfinished.popleft()
 
     def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
-        """Log all accepted results in one line. Log each result that was too late in a separate line.
+        """Log all accepted results in one line. Log each late result in a separate line.
 
         The worker may need more time to write a line than to train a short trial. Therefore the worker writes one line
         for all accepted results.
