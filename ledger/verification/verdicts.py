@@ -94,8 +94,8 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
                 yield f"{place} is missing"
             elif found != expected:
                 yield (
-                    f"{place} is {found[1]} from {found[0]} trials, but the earlier iterations result in {expected[1]}"
-                    f" from {expected[0]} trials"
+                    f"{place} is {found[1]} (from {found[0]} trials), but the earlier iterations result in"
+                    f" {expected[1]} (from {expected[0]} trials)"
                 )
     for number, rung in recorded:
         # In a snapshot of a running study, a cutoff can belong to an iteration that the snapshot does not contain.

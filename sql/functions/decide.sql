@@ -39,7 +39,8 @@ begin
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
       if parent.spec ->> 'mode' = 'steady' then
         own := ledger.arrive(parent.spec -> 'stopping', own);
-        -- Another transaction decides at this rung, and has not ended. A later report gets the verdict.
+        -- Another transaction is still recording a verdict at this rung. A later call of ledger.report returns the
+        -- verdict.
         exit when own.stops is null;
       else
         select * into given from ledger.cutoff

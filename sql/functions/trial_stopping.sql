@@ -16,7 +16,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 begin
-  -- Most studies have no rule, and then the function must cost nothing.
+  -- Most studies have no rule. For these studies, the function must take almost no time.
   if stopping is null then
     return null;
   end if;
