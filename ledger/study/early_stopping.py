@@ -9,7 +9,7 @@ from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.verdicts import RULES, Rule
 from ledger.text import show
 
-# A rung costs a row for each trial that reaches it, and a number in each answer to a claim.
+# The database stores a row for each rung that a trial reaches. Each answer to a claim contains a number for each rung.
 MOST_RUNGS = 100
 LARGEST_STEP = 2**31 - 1
 Step = Annotated[int, Field(ge=1, le=LARGEST_STEP)]
@@ -33,10 +33,10 @@ class StoppingTable(SettingsModel):
     max_resource : int or None
         The step of a whole training. No rung is at this step or after it. "halving" and "median" need it.
     audit : float
-        The share of the trials that are never stopped, from 0 to 1. The verdicts on these trials are recorded, so they
-        show how often the rule stops a trial that would have been among the best.
+        The share of the trials that are never stopped, from 0 to 1. The ledger records the verdicts on these trials.
+        These verdicts show how often the rule would have stopped one of the best trials.
     enforce : bool
-        Whether the worker ends the training of a stopped trial whose objective does not ask `context.should_prune()`.
+        Whether the worker ends the training if the objective reports a value after the rule has stopped the trial.
     """
 
     rule: Annotated[
@@ -92,7 +92,7 @@ class EarlyStopping(StoppingTable):
             )
         if self.rule == "median" and (count := -(-self.max_resource // self.min_resource) - 1) > MOST_RUNGS:
             raise ValueError(
-                f"min_resource {show(self.min_resource)} gives {count} rungs, at most {MOST_RUNGS} are possible;"
+                f"min_resource {show(self.min_resource)} gives {count} rungs, but at most {MOST_RUNGS} are possible;"
                 f" set min_resource to at least {-(-self.max_resource // (MOST_RUNGS + 1))}"
             )
         return self

@@ -10,9 +10,9 @@ from ledger.study.early_stopping import StoppingTable
 from ledger.study.objective import Objective
 from ledger.study.space import Space
 
-# The value of `max_resource` for the resource "rows", so that the steps are percents of the rows.
+# The value of `max_resource` for the resource "rows". One step is one percent of the rows.
 _WHOLE_ROWS = 100
-# The hyper-parameter with the number of rounds, and its default value in XGBoost and LightGBM.
+# The name of the hyper-parameter that sets the number of rounds, and its default value in XGBoost and LightGBM.
 _ROUNDS, _DEFAULT_ROUNDS = "n_estimators", 100
 
 
@@ -89,5 +89,5 @@ def _rounds(objective: Objective, space: Space) -> int:
             elif isinstance(dimension, Integer | Real):
                 values = [dimension.high]
     numbers = [int(value) for value in values if isinstance(value, int | float)]
-    # XGBoost takes None as its default.
+    # If the number of rounds is None, XGBoost uses its default.
     return max(numbers) if numbers and None not in values else max([_DEFAULT_ROUNDS, *numbers])

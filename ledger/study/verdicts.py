@@ -28,7 +28,7 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
     rule : str
         "halving" or "median".
     eta : int
-        As in `EarlyStopping`.
+        The attribute `eta` of `EarlyStopping`.
     losses : sequence of float or None
         The losses of the other trials at the rung, in any order. None stands for NaN, and is the worst loss.
 
@@ -47,9 +47,9 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
 
 
 def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
-    """Return the same as `cutoff`, for losses in increasing order in which infinity stands for NaN.
+    """Return the cutoff for losses in increasing order. Infinity stands for NaN.
 
-    A caller that adds one loss after another keeps the losses in order, and does not sort them for each cutoff.
+    If a caller adds losses one by one, the function `cutoff` would sort the losses again for each added loss.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
     count = len(losses)
     if count < eta:
         return None
-    # The trial itself is one of count + 1 trials, of which the best 1/eta go on.
+    # Together with the trial itself, the rung has count + 1 trials. The best 1/eta of these trials go on.
     place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
     return losses[place - 1]
 
@@ -67,7 +67,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
 def stops(loss: float | None, limit: float | None) -> bool:
     """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
 
-    A trial whose loss is equal to the cutoff stops, because the other trial has the lower number.
+    The rung also stops a trial whose loss is equal to the cutoff, because the trial that defines the cutoff has a lower
+    number.
 
     Examples
     --------
@@ -96,10 +97,10 @@ class _Rung:
     Attributes
     ----------
     loss : float or None
-        The loss at the last reported step at or below the rung. The loss of an earlier attempt counts until the present
-        attempt has reported such a step.
+        The loss at the last reported step at or below the rung. Until the present attempt has reported a step at or
+        below the rung, `loss` is from an earlier attempt.
     last_step : int
-        The step of `loss` in the present attempt, or -1.
+        The step at which the present attempt reported `loss`, or -1 if no report of the present attempt set `loss`.
     has_loss : bool
         Whether `loss` comes from a report. A report without a finite loss has the loss None.
     """
@@ -142,8 +143,8 @@ class TrialStopping:
     is_stopped : bool
         Whether a verdict has stopped the trial.
     must_end : bool
-        Whether the worker must end the training, because the study enforces its rule, and the training has reported
-        another value after the verdict.
+        Whether the worker must end the training. The value is true if the study enforces its rule, and if the training
+        has reported another value after the verdict.
 
     Examples
     --------
@@ -202,9 +203,9 @@ def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
 def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
     """Return how many reports a worker sends in its next call of ledger.report.
 
-    The database takes the steps of one call as if they had arrived in increasing order. Therefore a worker sends a step
-    that is lower than an earlier step in a call of its own. Without this rule, a verdict could depend on the number of
-    reports that the worker sends together.
+    The database treats the steps of one call as if they had arrived in increasing order. Therefore, if a step is lower
+    than an earlier step, the worker sends the lower step in a separate call. Otherwise, a verdict could depend on the
+    number of reports that the worker sends together.
 
     Parameters
     ----------
