@@ -114,7 +114,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study has found until now: its trials and its best trial. `load_study` reads the study from the ledger.
+    """The state of a study at one moment, with its trials and its best trial. `load_study` reads the study.
 
     A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
 
@@ -418,7 +418,7 @@ class StudyResult:
     def artifacts(self, trial: int | None = None) -> list[Artifact]:
         """Return the artifacts of the study, ordered by trial, attempt and name.
 
-        The method reads the present artifacts from the ledger. Removed artifacts are left out.
+        The method reads the present artifacts from the ledger. The list contains no removed artifacts.
 
         Parameters
         ----------
@@ -428,7 +428,8 @@ class StudyResult:
         Returns
         -------
         list of Artifact
-            The artifacts. The variable LEDGER_STORE names the place of their contents, as the option --store does.
+            The artifacts. Like the option --store, the variable LEDGER_STORE names the place of the artifacts'
+            contents.
 
         Raises
         ------

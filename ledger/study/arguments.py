@@ -169,7 +169,7 @@ class OptimizerOptions(TypedDict, total=False):
 
 
 class StoppingOptions(TypedDict, total=False):
-    """The rule that stops trials early, by the values that the trials report.
+    """The rule that stops trials early. The rule compares the values that the trials report.
 
     The dict has the same keys as the [stopping] table of a study file.
 
@@ -195,7 +195,8 @@ class StoppingOptions(TypedDict, total=False):
     audit : float
         The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
     enforce : bool
-        Whether the worker ends the training of a stopped trial that goes on to report values. The default is false.
+        Whether the worker ends the training if the objective reports a value after the rule has stopped the trial. The
+        default is false.
 
     Examples
     --------
@@ -236,9 +237,9 @@ class LimitOptions(TypedDict, total=False):
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. The default is None, which means no limit.
     keep_artifacts : int, "best", "all" or None
-        The number of trials that keep their artifacts, from 1 to 1,000,000. The best trials with artifacts keep them,
-        and the manager removes the artifacts of the other ended trials. "best" stands for 1. The default is None, which
-        means "all".
+        The number of trials that keep their artifacts, from 1 to 1,000,000. Of the trials with artifacts, the best keep
+        their artifacts. The manager removes the artifacts of the other ended trials. "best" stands for 1. The default
+        is None, which means "all".
 
     Examples
     --------

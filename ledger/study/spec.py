@@ -101,9 +101,9 @@ class TrialLimits(SettingsModel):
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. None means no limit.
     keep_artifacts : int or None
-        The number of trials that keep their artifacts, from 1 to 1,000,000. The best trials with artifacts keep them,
-        and the manager removes the artifacts of the other ended trials. "best" stands for 1, and "all" for None. None
-        means that each trial keeps its artifacts.
+        The number of trials that keep their artifacts, from 1 to 1,000,000. Of the trials with artifacts, the best keep
+        their artifacts. The manager removes the artifacts of the other ended trials. "best" stands for 1, and "all" for
+        None. None means that each trial keeps its artifacts.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -257,7 +257,7 @@ class StudySpec(SettingsModel):
     def artifact_keepers(self) -> int | None:
         """The number of best trials that keep their artifacts. None means that each trial keeps its artifacts.
 
-        An objective that trains an estimator saves no other artifacts than models.
+        The artifacts of an objective that trains an estimator are always models.
         """
         return 1 if self.objective.keep_models is not None else self.limits.keep_artifacts
 
