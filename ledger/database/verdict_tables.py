@@ -25,8 +25,8 @@ cutoff = Table(
     ),
     Column("compared", Integer, nullable=False, comment="Number of earlier trials that have reached the rung."),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
-    comment="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung. A cutoff "
-    "never changes.",
+    comment="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
+    "follows from trials of earlier iterations. A cutoff never changes.",
 )
 
 verdict = Table(
@@ -38,9 +38,7 @@ verdict = Table(
     Column("attempt", Integer, nullable=False, comment="Number of the attempt that reported the step, from 1."),
     Column("step", BigInteger, nullable=False, comment="Last reported step at or below the rung."),
     Column("loss", Double, comment="Loss at this step; null if the reported value was NaN or an infinity."),
-    Column(
-        "cutoff", Double, comment="Loss below which the trial goes on; null if the rung stops no trial with a loss."
-    ),
+    Column("cutoff", Double, comment="Loss below which the trial goes on; null if each trial with a loss goes on."),
     Column("compared", Integer, nullable=False, comment="Number of other trials with which the trial was compared."),
     Column(
         "arrival",
