@@ -30,15 +30,15 @@ GIVEN = os.environ.get("LEDGER_TEST_SERVER")
 # The tests whose cases are different functions, statements, plans and privileges, which a version of PostgreSQL can
 # change.
 OF_EACH_STATEMENT = {
-    *("test_held_locks", "test_migration", "test_plans", "test_privileges", "test_queries", "test_state_machine"),
-    *("test_statements", "test_verdicts", "test_views"),
+    *("test_held_locks", "test_holding_a_study", "test_migration", "test_optuna", "test_plans", "test_privileges"),
+    *("test_protocol", "test_queries", "test_state_machine", "test_statements", "test_terminal_rows", "test_verdicts"),
+    "test_views",
 }
 # The other tests of the functions, tables and views in sql/. Their cases are different values for the same statements,
 # so the container gets the first case of each test. The remaining tests send a server the same statements as these.
 OF_SQL = OF_EACH_STATEMENT | {
-    *("test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back", "test_holding_a_study"),
-    *("test_optuna", "test_protocol", "test_pruning", "test_retry", "test_terminal_rows", "test_totals"),
-    "test_verification",
+    *("test_artifacts", "test_bounds", "test_checkpoints", "test_clock_set_back", "test_pruning", "test_retry"),
+    *("test_totals", "test_verification"),
 }
 
 # No test fails because of time. `make test` tries the same examples in each run, a campaign tries others, and more.
