@@ -22,8 +22,9 @@ unit: .venv/ready  ## Run the tests that need no server, in under a minute
 test: .venv/ready  ## Run the tests on an embedded server, or on the one of LEDGER_TEST_SERVER
 	$(pytest)
 
-test-all: .venv/frameworks  ## Run the tests that `make test` leaves out: containers, Compose, Keras, Lightning and slow ones
+test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers, Compose, Keras, Lightning and slow ones
 	@docker info >/dev/null 2>&1 || { echo "make test-all needs a Docker engine; make test does not" >&2; exit 1; }
+	@$(MAKE) --no-print-directory .venv/frameworks
 	$(pytest) -m "container or compose or slow"
 	$(bin)/pytest tests/frameworks -m frameworks --numprocesses 2 --dist worksteal
 
