@@ -60,7 +60,7 @@ class UsageError(LedgerError):
 
 
 class StudyFailedError(LedgerError):
-    """An exception that reports that a study has failed because its trials failed.
+    """An exception that the ledger raises if a study has failed because its trials failed.
 
     The exception contains the traceback of the objective as a note (see `BaseException.add_note`). Therefore Python
     shows the objective's traceback below the message.
@@ -128,10 +128,10 @@ class StudyFailedError(LedgerError):
 
 
 class TrialPruned(Exception):
-    """An exception that an objective raises to end a trial that the rule of early stopping has stopped.
+    """An exception that an objective raises after the rule of early stopping has stopped the trial.
 
-    Raise the exception only after `context.should_prune()` has returned True. If no verdict stops the trial, the
-    attempt fails.
+    Raise the exception only after `context.should_prune()` has returned True. If an objective raises the exception
+    although no verdict stops the trial, the attempt fails.
 
     Examples
     --------

@@ -445,8 +445,8 @@ def upgrade() -> None:
             "seen",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="In steady mode, numbers of the trials whose end the manager read between the previous proposal "
-            "and this proposal, in the order of the ends. The proposals depend on this list and the lists of "
+            comment="In steady mode, numbers of the ended trials that the manager has found since the previous "
+            "proposal, in the order in which the trials ended. The proposals depend on this list and the lists of "
             "earlier iterations. Null in batch mode.",
         ),
         sa.Column(

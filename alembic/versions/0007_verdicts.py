@@ -25,7 +25,7 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss below which a trial of the iteration goes on; null if the rung stops no trial with a loss.",
+            comment="Loss below which a trial of the iteration goes on; null if each trial with a loss goes on.",
         ),
         sa.Column(
             "compared",
@@ -36,8 +36,8 @@ def upgrade() -> None:
         sa.CheckConstraint("compared >= 0", name=op.f("cutoff_compared_is_natural")),
         sa.PrimaryKeyConstraint("study_id", "iteration", "rung", name=op.f("cutoff_pkey")),
         schema="ledger",
-        comment="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung. A "
-        "cutoff never changes.",
+        comment="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
+        "loss follows from trials of earlier iterations. A cutoff never changes.",
     )
     op.create_table(
         "verdict",
@@ -61,7 +61,7 @@ def upgrade() -> None:
             "cutoff",
             sa.Double(),
             nullable=True,
-            comment="Loss below which the trial goes on; null if the rung stops no trial with a loss.",
+            comment="Loss below which the trial goes on; null if each trial with a loss goes on.",
         ),
         sa.Column(
             "compared",
@@ -139,8 +139,8 @@ def _add_pruned_trials() -> None:
             "pruned_loss",
             sa.Double(),
             nullable=True,
-            comment="Finite loss at pruned_step; null if the reported value was NaN or an infinity, and unless the "
-            "trial is pruned.",
+            comment="Finite loss at pruned_step; null if the trial is not pruned, or if the reported value was NaN or "
+            "an infinity.",
         ),
         schema="ledger",
     )

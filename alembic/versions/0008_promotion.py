@@ -27,8 +27,8 @@ def upgrade() -> None:
             "trial",
             sa.Integer(),
             nullable=True,
-            comment="With the rule promotion, number of the trial with this loss; a trial with an equal loss goes on if "
-            "its number is lower. Null with another rule, and if the rung stops no trial with a loss.",
+            comment="With the rule promotion, number of the trial with this loss. Another trial with the same loss goes "
+            "on if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
         ),
         schema="ledger",
     )
@@ -37,12 +37,13 @@ def upgrade() -> None:
     )
     _describe_states(_OPEN, _STATES, _OUTCOMES)
     _comment(
-        cutoff="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung, or with "
-        "the rule promotion, the trials of the iteration. A cutoff never changes.",
+        cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
+        "loss follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the "
+        "same iteration. A cutoff never changes.",
         of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
-        "iteration that the rung has compared.",
+        "iteration that the rule has compared at the rung.",
         of_verdict="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
-        "that the rung has compared, as in the cutoff.",
+        "that the rule has compared at the rung, as in the cutoff.",
         state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "
         "failed or cancelled.",
         claim="Secret of the current or last worker of the trial; null before the first claim, and after a release, a "
@@ -98,8 +99,8 @@ def downgrade() -> None:
     op.execute("drop function if exists ledger.rungs(jsonb, int)")
     _describe_states(_OPEN_BEFORE, _STATES_BEFORE, _OUTCOMES_BEFORE)
     _comment(
-        cutoff="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung. A "
-        "cutoff never changes.",
+        cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
+        "loss follows from trials of earlier iterations. A cutoff never changes.",
         of_cutoff="Number of earlier trials that have reached the rung.",
         of_verdict="Number of other trials with which the trial was compared.",
         state="State of the trial. An open trial is pending or running, and an ended trial is complete, pruned, failed "

@@ -12,7 +12,7 @@ from uuid import UUID
 
 OPEN_STATES = ("pending", "running", "paused")
 TRIAL_STATES = (*OPEN_STATES, "complete", "pruned", "failed", "cancelled")
-# The states of trials in the order in which messages list the number of trials in each state.
+# The states of trials. A message lists the number of trials in each state in this order.
 COUNTED_STATES = ("complete", "pruned", "running", "paused", "pending", "failed", "cancelled")
 STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
@@ -28,7 +28,7 @@ class StudyRow:
 
     `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time, in seconds, for
     which earlier managers have run the study. The time of the current manager is not part of `managed_seconds`.
-    `stopped_by` is the criterion that ended the study before the trials had used the budget.
+    `stopped_by` is the stopping criterion that ended the study before its budget was used.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -93,8 +93,8 @@ class IterationRow:
     order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields describe the
     trials of the iteration and of all iterations with a lower `told`. In batch mode, `improvements` contains the trials
     of the iteration that are better than all trials with a lower number. In steady mode, `improvements` can also
-    contain trials of the iteration that are no improvements. The fields `told`, `last_complete`, `improvements` and the
-    ``total_`` fields are None until the optimizer receives the losses.
+    contain other trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields
+    are None until the optimizer receives the losses.
     """
 
     number: int
@@ -168,7 +168,9 @@ class TrialRow:
 
     @property
     def is_proof(self) -> bool:
-        """True if a worker of this study has trained the trial without a failure, so the objective works."""
+        """True if a worker of this study has trained the trial without a failure. Such a trial proves that the
+        objective works.
+        """
         return self.state in ("complete", "pruned") and self.source != "imported"
 
     @property
@@ -253,9 +255,10 @@ class ReportRow:
 class CutoffRow:
     """One row of the view `ledger.cutoffs`: the loss below which a trial of an iteration goes on at a rung.
 
-    `compared` is the number of earlier trials that have reached the rung. `loss` is None if the rung stops no trial
-    that has a loss. With the rule "promotion", `compared` is the number of trials of the iteration that the rung has
-    compared, and `trial` is the trial with the loss. A trial with an equal loss goes on if its number is lower.
+    `compared` is the number of earlier trials that have reached the rung. `loss` is None if each trial with a loss goes
+    on. With the rule "promotion", `compared` is the number of trials of the iteration that the rule has compared at the
+    rung. `trial` is the number of the trial that has the loss `loss`. Another trial with the same loss goes on if its
+    own number is lower.
     """
 
     iteration: int
@@ -270,10 +273,10 @@ class VerdictRow:
     """One row of the view `ledger.verdicts`: the verdict of the rule of early stopping on a trial at a rung.
 
     `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
-    reported value was NaN. `cutoff` is the loss below which the trial goes on, and `compared` is the number of other
-    trials that decide. With the rule "promotion", `compared` is that of the cutoff. In steady mode, `arrival` is the
-    position of the trial in the order of the arrivals at the rung.
-    A trial with `audited` goes on even if `stops` is true.
+    reported value was NaN. `cutoff` is the loss below which the trial goes on. `compared` is the number of other trials
+    with which the rule compared the trial. With the rule "promotion", `compared` has the same value as `compared` of
+    the cutoff. In steady mode, `arrival` is the position of the trial in the order of the arrivals at the rung. If
+    `audited` is true, the trial goes on even if `stops` is true.
     """
 
     trial: int

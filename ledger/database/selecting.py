@@ -83,7 +83,9 @@ def last_number(connection: Connection, view: TableClause, study_id: int) -> int
 
 @cache
 def query(name: str) -> TextClause:
-    """Return the query `name` of sql/reads. In a query, ``:parameter`` is the placeholder of a parameter."""
+    """Return the query in the file `name`.sql of the folder sql/reads. In a query, ``:parameter`` is the placeholder of
+    a parameter.
+    """
     return text((folder("sql") / "reads" / f"{name}.sql").read_text())
 
 

@@ -24,8 +24,8 @@ _REFUSALS = ("22", "23", "54")
 
 
 class DatabaseUnavailable(LedgerError):
-    """An exception that reports that the database cannot answer now. The exception contains the time to wait before the
-    next try.
+    """An exception that the session raises if the database cannot answer now. The exception contains the time to wait
+    before the next try.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class DatabaseUnavailable(LedgerError):
 
 
 class ValuesRefused(LedgerError):
-    """An exception that reports that the database has refused the values of a statement.
+    """An exception that the session raises if the database has refused the values of a statement.
 
     The message of the exception is the error message of the database.
     """

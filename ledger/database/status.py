@@ -29,8 +29,8 @@ LIMITS: Mapping[str, int] = {
 class WorkerStatus:
     """The status of one worker, as a part of the status of a study.
 
-    The status of a study contains each worker that has claimed a trial of the study. It also contains each live worker
-    that is idle.
+    The status of a study contains each worker that has claimed a trial of the study. The status of a study also
+    contains each live worker that is idle.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True)
 class Improvement:
-    """A complete trial that improved the best value: its value is better than those of all earlier complete trials."""
+    """A complete trial that improved the best value: all earlier complete trials have a worse value."""
 
     trial: int
     value: float
@@ -126,14 +126,14 @@ class StudyStatus:
         The complete trials that improved the best value, in the order of their numbers. If a study has more
         than 1,000 improvements, the sequence contains a selection that includes the first and the last improvement.
     last_complete : int or None
-        The highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
+        Number of the complete trial with the highest number. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
         At most 3 attempts, which are the latest failed, crashed or lost attempts. The latest failure comes first.
     saved_steps : int or None
-        Number of steps that the pruned trials did not train: `max_resource` of the rule of early stopping, minus the
-        step of the verdict that stopped the trial, for all pruned trials. None if the study has no rule.
+        Total number of steps that the rule of early stopping has saved. For one pruned trial, the saved steps are
+        `max_resource` of the rule minus the step of the verdict that stopped the trial. None if the study has no rule.
     """
 
     name: str
@@ -218,7 +218,7 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
 
 
 def _moment(value: str | None) -> Any:
-    """Convert the text of a time from a JSON document into a datetime.
+    """Convert a text that contains a time into a datetime.
 
     The datetime is in UTC, because the time zone of the connection is UTC.
     """

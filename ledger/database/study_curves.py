@@ -23,7 +23,7 @@ _LATEST_CODE = text("select sha256 from ledger.code_versions where study_id = :s
 
 @dataclass(frozen=True)
 class TimedImprovement:
-    """A complete trial with a better value than all trials that ended earlier, and the time of the trial's end.
+    """A complete trial whose value is better than the values of all trials that ended earlier.
 
     `seconds` is the time from the creation of the study to the end of the trial.
     """
@@ -40,7 +40,7 @@ class StudyCurve:
     Attributes
     ----------
     at : datetime
-        The time of the call of the function `read`, by the database's clock.
+        The time when the function `read` was called, by the database's clock.
     study : StudyRow
     progress : ProgressRow
     code : str or None
@@ -51,10 +51,11 @@ class StudyCurve:
         The complete trials that improved the best value, in the order of their numbers. If a study has many
         improvements, the sequence contains only a selection of the improvements.
     by_time : sequence of TimedImprovement
-        The complete trials that have a better value than all trials that ended earlier. If the study has more than
-        `overview.SHOWN` trials, the function `read` looks for improvements only in a selection of the study's trials.
+        The complete trials whose value is better than the values of all trials that ended earlier. If the study has
+        more than `overview.SHOWN` trials, the function `read` looks for improvements only in a selection of the study's
+        trials.
     last_trial : int
-        The highest number of a complete trial. If no trial is complete, the number is 0.
+        The number of the complete trial with the highest number. If no trial is complete, `last_trial` is 0.
     is_sampled : bool
         Whether the function `read` computed `by_time` from only a selection of the trials.
     """
@@ -122,7 +123,7 @@ def _by_time(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
     for finished_at, number, loss, value in sorted(found):
         if best is None or loss < best:
             best = loss
-            # The end of an imported trial can be before the creation of the study.
+            # An imported trial can have ended before the study was created.
             seconds = max(0.0, (finished_at - study.created_at).total_seconds())
             improvements.append(TimedImprovement(seconds, number, value))
     return improvements

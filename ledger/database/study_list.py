@@ -132,7 +132,7 @@ def read(
     """
     studies = select(_studies.c.name, _studies.c.id).where(*chosen.conditions())
     if limit is not None and order in ("created", "name"):
-        # With the clause "limit", the database computes only the progress of the studies that the list shows.
+        # With the clause "limit", the database computes the progress only for the studies that the list shows.
         first = {"created": _studies.c.created_at, "name": _by_bytes(_studies.c.name)}[order]
         studies = studies.order_by(*_directed([first, _studies.c.id], reverse)).limit(limit)
     of = studies.subquery("chosen")

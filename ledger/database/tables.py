@@ -321,8 +321,8 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, numbers of the trials whose end the manager read between the previous proposal and "
-        "this proposal, in the order of the ends. The proposals depend on this list and the lists of earlier "
+        comment="In steady mode, numbers of the ended trials that the manager has found since the previous proposal, "
+        "in the order in which the trials ended. The proposals depend on this list and the lists of earlier "
         "iterations. Null in batch mode.",
     ),
     *iteration_totals.columns(),
@@ -500,7 +500,8 @@ trial = Table(
     ),
     Index("trial_best", "study_id", "loss", "number", postgresql_where=text("state = 'complete'")),
     # The query for the list of workers counts the complete trials of each live worker. The query for the list of
-    # failures reads the latest failures. A list of failed or cancelled trials reads the index `trial_no_success`.
+    # failures reads the latest failures. The query for a list of failed or cancelled trials uses the index
+    # `trial_no_success`.
     Index("trial_no_success", "study_id", "state", "number", postgresql_where=text("state in ('failed', 'cancelled')")),
     Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
     Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),

@@ -89,7 +89,7 @@ def pages(
     """
     chosen = rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number)
     if state is not None:
-        # With a parameter, a generic plan could not use an index of trials in one state.
+        # If the state were a parameter of the query, a generic plan could not use an index of trials in one state.
         chosen = chosen.where(_trials.c.state == bindparam("state", state, literal_execute=True))
     left = limit
     while left is None or left > 0:
@@ -105,8 +105,8 @@ def pages(
 
 
 def ended_pages(connection: Connection, study_id: int, size: int = METRICS_PAGE) -> Iterator[Sequence[Any]]:
-    """Yield the number, the iteration, the state, the loss and the value of each ended trial in pages, ordered by
-    number.
+    """Yield pages of the ended trials, ordered by number. A row has the number, iteration, state, loss and value of a
+    trial.
 
     The function reads each page in a separate transaction.
     """
@@ -312,8 +312,8 @@ def best(connection: Connection, study_id: int) -> TrialRow | None:
             connection,
             TrialRow,
             rows_of(TrialRow)
-            # The query contains the state as a literal. With a parameter, a generic plan could not use the index of
-            # complete trials.
+            # The query contains the state as a literal. If the state were a parameter, a generic plan could not use the
+            # index of complete trials.
             .where(_trials.c.study_id == study_id, text("state = 'complete'"))
             .order_by(_trials.c.loss, _trials.c.number)
             .limit(1),
@@ -327,7 +327,8 @@ def last_failed(connection: Connection, study_id: int) -> TrialRow | None:
             connection,
             TrialRow,
             rows_of(TrialRow)
-            # With a parameter instead of the literal, a generic plan could not use the index of failed trials.
+            # The query contains the state as a literal. If the state were a parameter, a generic plan could not use the
+            # index of failed trials.
             .where(_trials.c.study_id == study_id, text("state = 'failed'"))
             .order_by(_trials.c.number.desc())
             .limit(1),
@@ -443,7 +444,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 
 
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
-    """Wait until a study's cancelled trials have ended, but at most CANCEL_SECONDS seconds.
+    """Wait until a study's cancelled trials have ended, but wait at most CANCEL_SECONDS seconds.
 
     Return the numbers of the study's trials that have not ended.
     """

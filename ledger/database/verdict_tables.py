@@ -1,6 +1,6 @@
 """The tables of early stopping: the cutoffs of each iteration, and the verdicts on trials.
 
-The module also contains the columns of the table `trial` that say where a trial was pruned.
+The module also contains the columns of the table `trial` for the step and the loss at which a trial was pruned.
 
 Like the table of reports, the tables have no foreign keys. A trigger deletes the rows of a deleted study
 (sql/functions/unchanging_verdicts.sql).
@@ -21,25 +21,26 @@ cutoff = Table(
     Column(
         "loss",
         Double,
-        comment="Loss below which a trial of the iteration goes on; null if the rung stops no trial with a loss.",
+        comment="Loss below which a trial of the iteration goes on; null if each trial with a loss goes on.",
     ),
     Column(
         "compared",
         Integer,
         nullable=False,
         comment="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
-        "iteration that the rung has compared.",
+        "iteration that the rule has compared at the rung.",
     ),
     Column(
         "trial",
         Integer,
-        comment="With the rule promotion, number of the trial with this loss; a trial with an equal loss goes on if "
-        "its number is lower. Null with another rule, and if the rung stops no trial with a loss.",
+        comment="With the rule promotion, number of the trial with this loss. Another trial with the same loss goes on "
+        "if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
     ),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
     CheckConstraint("trial is null or loss is not null", name="trial_with_a_loss"),
-    comment="One row for each rung of an iteration in batch mode: what earlier iterations say about the rung, or with "
-    "the rule promotion, the trials of the iteration. A cutoff never changes.",
+    comment="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
+    "follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the same "
+    "iteration. A cutoff never changes.",
 )
 
 verdict = Table(
@@ -51,15 +52,13 @@ verdict = Table(
     Column("attempt", Integer, nullable=False, comment="Number of the attempt that reported the step, from 1."),
     Column("step", BigInteger, nullable=False, comment="Last reported step at or below the rung."),
     Column("loss", Double, comment="Loss at this step; null if the reported value was NaN or an infinity."),
-    Column(
-        "cutoff", Double, comment="Loss below which the trial goes on; null if the rung stops no trial with a loss."
-    ),
+    Column("cutoff", Double, comment="Loss below which the trial goes on; null if each trial with a loss goes on."),
     Column(
         "compared",
         Integer,
         nullable=False,
         comment="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
-        "that the rung has compared, as in the cutoff.",
+        "that the rule has compared at the rung, as in the cutoff.",
     ),
     Column(
         "arrival",
@@ -91,7 +90,7 @@ verdict = Table(
 
 
 def trial_columns() -> list[Column[Any]]:
-    """Return new columns for the table `trial`, which copy the verdict that stopped a pruned trial."""
+    """Return new columns of the table `trial` for the step and the loss at which a trial was pruned."""
     return [
         Column(
             "pruned_step",
@@ -101,8 +100,8 @@ def trial_columns() -> list[Column[Any]]:
         Column(
             "pruned_loss",
             Double,
-            comment="Finite loss at pruned_step; null if the reported value was NaN or an infinity, and unless the "
-            "trial is pruned.",
+            comment="Finite loss at pruned_step; null if the trial is not pruned, or if the reported value was NaN or "
+            "an infinity.",
         ),
     ]
 

@@ -11,7 +11,8 @@ from ledger.database import views
 from ledger.database.rows import CutoffRow, StudyRow, VerdictRow
 from ledger.database.selecting import fetch, rows_of
 
-# The finite losses of trials at the rungs that the trials have reached: the number of a trial, and then the rung.
+# The finite losses of trials at rungs. The first key is the number of a trial, and the second key is a rung that the
+# trial has reached.
 RungLosses = dict[int, dict[int, float]]
 
 _cutoffs, _verdicts = views.cutoffs, views.verdicts
@@ -36,8 +37,9 @@ _RUNGS = text(
 
 @dataclass(frozen=True, slots=True)
 class RungCount:
-    """The verdicts at one rung: the number of trials that have reached the rung, of trials against which the rung has
-    decided, of audited trials, and of audited trials that continued in spite of the verdict.
+    """The counts of the verdicts at one rung. `trials` counts the trials that have reached the rung. `stopped` counts
+    the trials with a verdict that stops the trial. `audited` counts the audited trials. `continued` counts the audited
+    trials in `stopped`, which continued despite the verdict.
     """
 
     rung: int
@@ -49,7 +51,7 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class RungReport:
-    """The last report at or below a rung, of the attempt that has reached the rung."""
+    """The last report at or below a rung. The report belongs to the attempt that has reached the rung."""
 
     step: int
     loss: float | None
@@ -60,8 +62,8 @@ class RungReport:
 class RecordedStopping:
     """Everything that the ledger has recorded about the early stopping of a study.
 
-    `cutoffs` is ordered by iteration and rung, and `verdicts` by trial and rung. `reports` maps the trial and the rung
-    of a verdict to the last report at or below the rung.
+    `cutoffs` is ordered by iteration and rung, and `verdicts` by trial and rung. A key of `reports` is the trial and
+    the rung of a verdict. The value is the last report at or below the rung.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
@@ -75,7 +77,10 @@ class RecordedStopping:
 
 
 def rung_losses(connection: Connection, study: StudyRow, numbers: Collection[int]) -> RungLosses:
-    """Return the finite losses of some trials at their rungs. Without early stopping, the function reads nothing."""
+    """Return the finite losses of some trials at their rungs.
+
+    If the study has no early stopping, the result is empty.
+    """
     found: RungLosses = {}
     if "stopping" not in study.spec:
         return found
@@ -111,7 +116,9 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
 
 
 def all_of(connection: Connection, study_id: int) -> tuple[list[CutoffRow], list[VerdictRow]]:
-    """Return the cutoffs of a study, ordered by iteration and rung, and the verdicts, ordered by trial and rung."""
+    """Return the cutoffs and the verdicts of a study. The cutoffs are ordered by iteration and rung, and the verdicts
+    are ordered by trial and rung.
+    """
     with connection.begin():
         return _read_cutoffs(connection, study_id), _read_verdicts(connection, study_id)
 
@@ -124,7 +131,8 @@ def of_trial(connection: Connection, study_id: int, trial: int) -> list[VerdictR
 
 
 def audited_and_stopped(connection: Connection, study_id: int) -> tuple[set[int], set[int]]:
-    """Return the numbers of the audited trials with a verdict, and of the trials with a verdict that stops the trial.
+    """Return two sets of trial numbers. The first set contains the audited trials that have a verdict. The second set
+    contains the trials that a verdict stops.
 
     An audited trial can belong to both sets.
     """
@@ -134,7 +142,7 @@ def audited_and_stopped(connection: Connection, study_id: int) -> tuple[set[int]
 
 
 def rung_counts(connection: Connection, study: StudyRow) -> tuple[RungCount, ...]:
-    """Return the counts of the verdicts at each rung. Without early stopping, the function reads nothing."""
+    """Return the counts of the verdicts at each rung. If the study has no early stopping, the result is empty."""
     if "stopping" not in study.spec:
         return ()
     with connection.begin():

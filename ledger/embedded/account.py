@@ -32,11 +32,11 @@ def server_account() -> tuple[int, int] | None:
     if account is not None:
         return account
     # The ledger creates a system user that runs only the embedded server. The server does not run as an existing system
-    # user such as postgres. Other processes of an existing system user could enter the socket's folder. The flock lock
-    # on /etc/passwd allows only one process of the ledger at a time to run useradd. The program useradd first checks
-    # whether the user exists, and takes its own lock only after this check. Therefore the flock lock is necessary.
-    # Without the flock lock, a second useradd process could overwrite the entry that the first useradd process has
-    # written.
+    # user such as postgres. Other processes of an existing system user could enter the socket's folder. While a process
+    # of the ledger holds the flock lock on /etc/passwd, no other process of the ledger runs useradd. The program
+    # useradd first checks whether the user exists, and takes its own lock only after this check. Therefore the flock
+    # lock is necessary. Without the flock lock, a second useradd process could overwrite the entry that the first
+    # useradd process has written.
     with Path("/etc/passwd").open() as accounts:
         fcntl.flock(accounts, fcntl.LOCK_EX)
         account = system_user()

@@ -134,7 +134,7 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
 
 
 def _start(home: Path) -> None:
-    """Start the server if no server process exists, and wait until the server accepts connections."""
+    """Wait until the server accepts connections. If no server process exists, start the server first."""
     log = log_file(home)
     log_start = _size(log)
     deadline = time.monotonic() + LONGEST_WAIT
@@ -162,7 +162,7 @@ def _start(home: Path) -> None:
 
 
 def _launch(home: Path, log: Path) -> None:
-    """Start the server. Before the call, the caller must ensure that no server process exists."""
+    """Start the server. The caller has checked that no server process exists."""
     account = server_account()
     sockets = make_private(socket_folder(home), account)
     if not exists(home):
@@ -319,7 +319,7 @@ def _way_out() -> str:
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Return the last error message in the log after the byte `start`, as one line."""
+    """Return the last error message that follows the byte `start` of the log, as one line."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

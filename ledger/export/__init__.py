@@ -1,4 +1,5 @@
 """Exports of a study as a document or as files.
 
-An export reads and writes a study in small parts. Therefore a large study does not need more memory than a small study.
+An export reads and writes a study in small parts. Therefore the export of a large study needs no more memory than the
+export of a small study.
 """

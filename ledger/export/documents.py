@@ -134,7 +134,8 @@ def spreadsheet_text(text: str) -> str:
 def _read_ahead(pages: Iterator[_Page]) -> Iterator[_Page]:
     """Yield the same pages. While the caller uses a page, a thread reads the next page.
 
-    The database and this process then work at the same time. Until the last page, only the thread uses the connection.
+    The database and this process then work at the same time. Until the thread has read the last page, no other code
+    uses the connection.
     """
     with ThreadPoolExecutor(1) as reader:
         reading = reader.submit(next, pages, None)

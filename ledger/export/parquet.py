@@ -23,8 +23,9 @@ from ledger.study.space import Space
 # Number of trials in one row group of the parquet file.
 GROUP = 10_000
 _MOMENT = pa.timestamp("us", tz="UTC")
-# The name and the type of each column that all parquet files have. The columns of a parquet file have a fixed order:
-# the columns of `_FIRST`, the columns of the parameters, the columns of the metrics, and the columns of `_LAST`.
+# The columns that each parquet file has, with the name and the type of each column. The columns of a parquet file have
+# a fixed order: the columns of `_FIRST`, the columns of the parameters, the columns of the metrics, and the columns of
+# `_LAST`.
 _FIRST = {
     "number": pa.int64(),
     "iteration": pa.int64(),
@@ -57,13 +58,13 @@ def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> 
 
     The type of a parameter's column is float64, int64, bool or string. The type of the column depends on the values of
     the parameter. If the choices of a parameter are integers and floats, the parameter's column is float64. If the
-    choices have several types and not all choices are numbers, the parameter's column contains each value as JSON. The
-    same applies if any choice is a list or an object. If the value of the parameter is null, the column contains a
-    missing value. The type of a metric's column is float64 if all values of the metric are numbers, bool if all values
-    are booleans, and string if all values are strings. If the values of a metric have different types, or if a value is
-    an array or an object, the metric's column contains each value as JSON. The metadata of the file's schema contain
-    the key `trial_ledger`. The value of `trial_ledger` is a JSON object with the version of trial-ledger, and with the
-    name, the state, the budget, the spec and the versions of the study.
+    choices have several types and not all choices are numbers, the parameter's column contains each value as JSON. If
+    any choice is a list or an object, the parameter's column contains each value as JSON. If the value of the parameter
+    is null, the column contains a missing value. The type of a metric's column is float64 if all values of the metric
+    are numbers, bool if all values are booleans, and string if all values are strings. If the values of a metric have
+    different types, or if a value is an array or an object, the metric's column contains each value as JSON. The
+    metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object with the
+    version of trial-ledger, and with the name, the state, the budget, the spec and the versions of the study.
 
     Raises
     ------
