@@ -36,19 +36,19 @@ _MOST_TRIALS = 5
 
 @dataclass(frozen=True, eq=False)
 class KeptModel:
-    """The fitted model that a study has kept of its best trial. `load_model` reads it.
+    """The fitted model of a study's best trial, which the study has kept. The function `load_model` reads the model.
 
     Attributes
     ----------
     study : str
         The name of the study.
     trial : int
-        The number of the trial whose parameters the model has.
+        The number of the trial. The model has the parameters of this trial.
     params : dict
         The parameters of the trial.
     value : float
-        The value of the trial: the mean score of its test rows. The kept model was trained on all rows, so this value
-        estimates the score of the model on new rows.
+        The value of the trial: the mean score of its test rows. The value is an estimate of the kept model's score on
+        new rows. The kept model itself was trained on all rows.
     loss : float
         The loss of the trial.
     metric : str
@@ -60,8 +60,8 @@ class KeptModel:
     versions : dict
         The versions of Python and of the packages that trained the model.
     estimator : scikit-learn estimator
-        The fitted estimator. It predicts from features, and its classes are the integers 0, 1, 2 and so on, as those of
-        the estimator that `StudyResult.refit` returns.
+        The fitted estimator. The estimator predicts from features. Its classes are the integers 0, 1, 2 and so on, as
+        in the estimator that `StudyResult.refit` returns.
 
     Examples
     --------
@@ -90,19 +90,20 @@ class KeptModel:
         ----------
         table : pandas.DataFrame or array of shape (rows, columns)
             The rows. A data frame must have exactly the columns `columns`, in their order. An array must have a column
-            for each of these names, in the same order. A column of text contains the texts of the data file. A missing
-            text is allowed.
+            for each of these names, in the same order. A column of texts must contain texts that occur in the data
+            file. A missing text is allowed.
 
         Returns
         -------
         array of shape (rows,)
-            The predictions. The classes of a classification are those of the target, such as "yes" and "no".
+            The predictions. If the model is a classifier, each prediction is a class of the target, such as "yes" or
+            "no".
 
         Raises
         ------
         UsageError
-            The table has other columns, or a cell that the model cannot read, such as a text that no training row
-            contains. The message names the first fault.
+            The table has other columns, or the model cannot read a cell of the table. For example, the model cannot
+            read a text that no training row contains. The message names the first fault.
 
         Examples
         --------
@@ -180,7 +181,8 @@ class FoundModel:
 
 
 def find(connection: "Connection", settings: Settings, name: str, trial: int | None) -> FoundModel:
-    """Find the kept model of a trial, or of the best trial if `trial` is None. Read and check its document.
+    """Find the kept model of a trial, or of the best trial if `trial` is None. Read and check the document of the
+    model.
 
     Raises
     ------
@@ -238,9 +240,9 @@ def _without_model(connection: "Connection", study: StudyRow, row: TrialRow) -> 
     numbers = {each.trial for each in artifacts.of_study(connection, study.id) if each.removed_at is None}
     others = f"; trials with a model: {', '.join(map(str, sorted(numbers)[:_MOST_TRIALS]))}" if numbers else ""
     return (
-        f"trial {row.number} of study {name} has no kept model, because a better trial was known, its model could not"
-        f" be saved or was removed, or no worker trained it (`ledger trial show {name} {row.number}` shows the output"
-        f" of its worker){others}; {again}"
+        f"trial {row.number} of study {name} has no kept model: a better trial was known, the model could not be saved,"
+        " the model was removed, or no worker trained the trial"
+        f" (`ledger trial show {name} {row.number}` shows the worker's output){others}; {again}"
     )
 
 
@@ -250,15 +252,15 @@ def load_model(
 ) -> KeptModel:
     """Read the fitted model that a study with ``keep_models = "best"`` has kept.
 
-    The function checks the SHA-256 of the model, and creates only types that the estimator of the study needs. If the
-    packages of this machine have other versions than those that trained the model, the function warns.
+    The function checks the SHA-256 of the model. The function creates only objects of the types that the estimator of
+    the study needs. If the model was trained with other versions of the packages, the function warns.
 
     Parameters
     ----------
     name : str
         The study's name.
     trial : int, optional
-        The number of a trial that has a kept model. By default, the best trial.
+        The number of a trial that has a kept model. By default, the function reads the model of the best trial.
     allow : collection of str
         The packages from which the function may load an estimator, in addition to scikit-learn, XGBoost and LightGBM.
     database : str, optional
@@ -275,8 +277,8 @@ def load_model(
     UsageError
         The objective is a function or a command, or the study trains an estimator that `allow` does not permit.
     LedgerError
-        The study or the trial has no kept model, the model is damaged or contains foreign types, or the database or the
-        store is unavailable.
+        The study or the trial has no kept model, or the model is damaged or contains foreign types. The function also
+        raises a LedgerError if the database or the store is unavailable.
 
     Examples
     --------
@@ -318,7 +320,7 @@ def open_model(
     allow : collection of str
         The packages from which this process may load an estimator.
     stacklevel : int
-        The parameter of `warnings.warn` for a warning that the versions of packages differ.
+        The argument `stacklevel` of `warnings.warn`. The function warns if the versions of packages differ.
 
     Raises
     ------

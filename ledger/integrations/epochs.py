@@ -1,4 +1,4 @@
-"""The checkpoints and the seeds of trainings in epochs, which the callbacks for Keras and Lightning have in common."""
+"""Functions for the checkpoints and the seeds of a training in epochs, for the callbacks of Keras and Lightning."""
 
 import numbers
 from typing import Any
@@ -14,7 +14,7 @@ def checked_period(checkpoint_every: Any) -> int | None:
     Raises
     ------
     ValueError
-        The number is not an integer from 1.
+        The number is not an integer, or is less than 1.
 
     Examples
     --------
@@ -26,13 +26,14 @@ def checked_period(checkpoint_every: Any) -> int | None:
     is_integer = isinstance(checkpoint_every, numbers.Integral) and not isinstance(checkpoint_every, bool)
     if not is_integer or checkpoint_every < 1:
         raise ValueError(
-            f"checkpoint_every is {show(checkpoint_every)}: give a number of epochs from 1, or None for no checkpoints"
+            f"checkpoint_every is {show(checkpoint_every)}: give at least 1 epoch, or None for no checkpoints"
         )
     return int(checkpoint_every)
 
 
 def is_checkpoint_due(context: Context, epoch: int, period: int | None) -> bool:
-    """Return whether to keep a checkpoint after an epoch, because of the period or because the worker must stop.
+    """Return whether a callback must keep a checkpoint after an epoch. The last epoch of each period needs a
+    checkpoint. If the worker must stop, any epoch needs a checkpoint.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def is_checkpoint_due(context: Context, epoch: int, period: int | None) -> bool:
     epoch : int
         The number of the epoch, counted from 0.
     period : int, optional
-        What `checked_period` returns.
+        The number that `checked_period` has returned.
 
     Examples
     --------
@@ -55,7 +56,8 @@ def is_checkpoint_due(context: Context, epoch: int, period: int | None) -> bool:
 def epoch_seed(context: Context, epoch: int) -> int:
     """Return the seed of an epoch, which depends only on the seed of the trial and on the number of the epoch.
 
-    A training that continues from a checkpoint therefore draws the same random numbers as an undisturbed training.
+    Therefore a training that continues from a checkpoint draws the same random numbers as a training without an
+    interruption.
 
     Examples
     --------

@@ -19,8 +19,8 @@ except ModuleNotFoundError as error:
         "ledger.integrations.keras needs Keras, which is not installed: pip install keras", name="keras"
     ) from None
 
-# The files of a checkpoint: the weights with the state of the optimizer, and the states of the random generators of the
-# layers, which the weights of Keras do not contain.
+# The two files of a checkpoint. The first file contains the weights and the state of the optimizer. The second file
+# contains the states of the layers' random generators, because Keras does not save these states with the weights.
 _WEIGHTS = "model.weights.h5"
 _GENERATORS = "generators.json"
 
@@ -41,17 +41,17 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         high value of the metric is better, the study must maximise the metric. In an epoch without validation
         (``validation_freq``), a metric of the validation has no value, and the callback reports nothing.
     checkpoint_every : int, optional
-        If set, the callback keeps a checkpoint after each `checkpoint_every` epochs, and also after an epoch in which
-        the worker has received a request to stop. The checkpoint contains the weights, the state of the optimizer and
-        the states of the random generators of the layers. The callback keeps no checkpoint after the last epoch. Before
-        each epoch, the callback sets the seed of Keras (`keras.utils.set_random_seed`) to a seed that depends on the
-        seed of the trial and on the number of the epoch. Use the method `restore` to continue from a checkpoint. By
+        The number of epochs from one checkpoint to the next. The callback also keeps a checkpoint after an epoch in
+        which the worker has received a request to stop. The checkpoint contains the weights, the state of the optimizer
+        and the states of the random generators of the layers. The callback keeps no checkpoint after the last epoch.
+        Before each epoch, the callback sets the seed of Keras (`keras.utils.set_random_seed`) to a seed that depends on
+        the seed of the trial and on the number of the epoch. Use the method `restore` to continue from a checkpoint. By
         default, the callback keeps no checkpoints.
 
     Raises
     ------
     ValueError
-        `checkpoint_every` is not an integer from 1.
+        `checkpoint_every` is not an integer, or is less than 1.
 
     Examples
     --------
@@ -89,14 +89,14 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def restore(self, model: Any) -> int:
         """Load the last checkpoint of the trial into a model, and return the number of the next epoch.
 
-        Pass the number to the argument ``initial_epoch`` of ``fit``. The number is 0 if the trial has no checkpoint
-        that can be read, as in the first attempt of a trial.
+        Pass the number to the argument ``initial_epoch`` of ``fit``. If the trial has no readable checkpoint, the
+        number is 0. For example, the first attempt of a trial has no checkpoint.
 
         Parameters
         ----------
         model : keras.Model
-            A compiled model whose layers have their weights. A model has its weights if it begins with `keras.Input`,
-            or after a call of `build`.
+            A compiled model whose layers have their weights. A model has its weights if the model begins with
+            `keras.Input`, or if its method `build` was called.
 
         Returns
         -------
@@ -109,7 +109,8 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         LedgerError
             The disk of the worker is full.
         """
-        # The checks precede the restoration, so that already the first attempt of a trial fails.
+        # The method checks the model even if the trial has no checkpoint. Therefore an unsuitable model fails in the
+        # first attempt of a trial.
         if not model.compiled:
             raise ValueError("restore: the model is not compiled: call model.compile before restore")
         if not model.built:
@@ -126,7 +127,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         states = json.loads((last.folder / _GENERATORS).read_text())
         for variable, state in zip(_generators(model), states, strict=True):
             variable.assign(state)
-        # An earlier attempt has checked the name of the metric.
+        # An earlier attempt of the trial has already checked the name of the metric.
         self._has_metric = True
         return last.step + 1
 
@@ -137,7 +138,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
             keras.utils.set_random_seed(epoch_seed(self._context, epoch))
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Note that the epoch has a validation. Keras calls this method."""
+        """Record that the current epoch has a validation. Keras calls this method."""
         self._has_validated = True
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -166,7 +167,8 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
             raise TrialPruned
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Refuse a metric of the validation in a training without validation. Keras calls this method.
+        """Raise a ValueError if the training had no validation, but the metric is a metric of the validation. Keras
+        calls this method.
 
         Raises
         ------
@@ -178,5 +180,5 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _generators(model: Any) -> list[Any]:
-    """Return the variables with the states of the random generators of a model, such as those of its dropout layers."""
+    """Return the model's variables for random generators. For example, each dropout layer has such a variable."""
     return [variable for variable in model.variables if variable.name == "seed_generator_state"]

@@ -34,8 +34,8 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
 
     If `context.should_prune` returns True, the callback raises `ledger.TrialPruned`. The step of a report is the number
     of the epoch, counted from 0. If the training has a validation, the callback reports nothing after an epoch without
-    validation (``check_val_every_n_epoch``). The callback does not report the validation before the training, with
-    which Lightning checks the code.
+    validation (``check_val_every_n_epoch``). Before the training, Lightning runs a short validation to check the code.
+    The callback does not report this validation.
 
     The training must run in the process of the objective, on one device.
 
@@ -45,21 +45,21 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         The context of the trial.
     metric : str
         The name of a metric that the module logs in `training_step` or in `validation_step`, such as ``"val_loss"``.
-        The value at the end of the epoch counts, so a metric of `training_step` needs ``on_epoch=True``. The ledger
-        records the value of the metric unchanged. If a low value of the metric is better, the study must minimise the
-        metric. If a high value of the metric is better, the study must maximise the metric.
+        The callback reports the metric's value at the end of the epoch. Therefore a metric of `training_step` needs
+        ``on_epoch=True``. The ledger records the value of the metric unchanged. If a low value of the metric is better,
+        the study must minimise the metric. If a high value of the metric is better, the study must maximise the metric.
     checkpoint_every : int, optional
-        If set, the callback keeps a checkpoint after each `checkpoint_every` epochs, and also after an epoch in which
-        the worker has received a request to stop. The checkpoint is the one of `Trainer.save_checkpoint`, which
-        contains the states of the module, the optimizers, the schedulers and the other callbacks. The callback keeps no
-        checkpoint after the last epoch. Before each epoch, the callback sets the seeds of Python, NumPy and PyTorch to
-        a seed that depends on the seed of the trial and on the number of the epoch. Use the method `restore` to
-        continue from a checkpoint. By default, the callback keeps no checkpoints.
+        The number of epochs from one checkpoint to the next. The callback also keeps a checkpoint after an epoch in
+        which the worker has received a request to stop. The method `Trainer.save_checkpoint` writes the checkpoint,
+        which contains the states of the module, the optimizers, the schedulers and the other callbacks. The callback
+        keeps no checkpoint after the last epoch. Before each epoch, the callback sets the seeds of Python, NumPy and
+        PyTorch to a seed that depends on the seed of the trial and on the number of the epoch. Use the method `restore`
+        to continue from a checkpoint. By default, the callback keeps no checkpoints.
 
     Raises
     ------
     ValueError
-        `checkpoint_every` is not an integer from 1.
+        `checkpoint_every` is not an integer, or is less than 1.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         Returns
         -------
         Path or None
-            None if the trial has no checkpoint that can be read, as in the first attempt of a trial.
+            None if the trial has no readable checkpoint. For example, the first attempt of a trial has no checkpoint.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         if last is None:
             return None
         self._first_epoch = last.step + 1
-        # An earlier attempt has checked the name of the metric.
+        # An earlier attempt of the trial has already checked the name of the metric.
         self._has_metric = True
         return last.folder / _FILE
 
@@ -136,7 +136,8 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         ValueError
             The training runs on several devices.
         """
-        # Only the process of the objective can report, and it would report the same step once for each device.
+        # Only the process of the objective can report values. With several devices, the process would report the same
+        # step several times.
         if trainer.world_size > 1:
             raise ValueError(
                 f"the training runs on {trainer.world_size} devices, but only the process of the objective can report:"
@@ -157,11 +158,11 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         self._restore_handler()
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Note that the epoch has no validation yet. Lightning calls this method."""
+        """Record that the new epoch has had no validation. Lightning calls this method."""
         self._has_validated = False
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Note that the epoch has a validation. Lightning calls this method."""
+        """Record that the current epoch has a validation. Lightning calls this method."""
         self._has_validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
@@ -190,7 +191,8 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         self._set_seed(epoch + 1)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Refuse a metric of the validation in a training without validation. Lightning calls this method.
+        """Raise a ValueError if the training had no validation, but the metric is a metric of the validation. Lightning
+        calls this method.
 
         Raises
         ------

@@ -84,11 +84,11 @@ def fit_with_warm_start(
     score: Callable[[Estimator], float],
     parameter: str = "n_estimators",
 ) -> float:
-    """Train an estimator in growing sizes by `warm_start`, and report a score after each size.
+    """Enlarge an estimator step by step with `warm_start`, and report a score after each step.
 
-    The estimator keeps what it has trained, and trains only the difference to the next size. For example, a forest
-    keeps its trees. The step of a report is the size. If `context.should_prune` returns True, the function raises
-    `ledger.TrialPruned`.
+    In each step, the estimator keeps its trained parts, and trains only the new parts. For example, a forest keeps its
+    trees, and trains only the new trees. The step of a report is the size of the estimator. If `context.should_prune`
+    returns True, the function raises `ledger.TrialPruned`.
 
     Parameters
     ----------
@@ -100,18 +100,19 @@ def fit_with_warm_start(
     context : Context
         The context of the trial.
     sizes : sequence of int
-        The sizes, at least one. Each size is larger than the size before.
+        The sizes of the estimator, at least one size. Each size is larger than the previous size.
     score : callable
         Function that receives the estimator, and returns the score of the estimator.
     parameter : str
         The parameter of the estimator that contains the size, such as ``"n_estimators"`` or ``"max_iter"``. With
-        `warm_start`, the parameter must count what the estimator has trained in total. In `MLPClassifier` and
-        `SGDClassifier`, `max_iter` counts the epochs of one call of `fit`, so use `fit_in_epochs` for these estimators.
+        `warm_start`, the parameter must be the total size of the estimator after the call of `fit`. In `MLPClassifier`
+        and `SGDClassifier`, `max_iter` counts the epochs of one call of `fit`, so use `fit_in_epochs` for these
+        estimators.
 
     Returns
     -------
     float
-        The score with the last size.
+        The score after the training with the last size.
 
     Raises
     ------
@@ -136,7 +137,7 @@ def fit_with_warm_start(
     True
     """
     if not sizes or sizes[0] < 1 or any(later <= earlier for earlier, later in pairwise(sizes)):
-        raise ValueError(f"sizes is {sizes!r}: write integers from 1, and each larger than the one before")
+        raise ValueError(f"sizes is {sizes!r}: write integers of at least 1, each larger than the previous integer")
     train: Any = estimator
     for size in sizes:
         train.set_params(warm_start=True, **{parameter: size})

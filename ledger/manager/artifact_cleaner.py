@@ -1,4 +1,4 @@
-"""Removal by a manager: artifacts of beaten trials, checkpoints of ended trials, and contents that nothing needs."""
+"""Removal by a manager: artifacts of beaten trials, checkpoints of ended trials, and contents without an artifact."""
 
 import logging
 import queue
@@ -18,10 +18,10 @@ from ledger.store import Content, Store, opened
 
 _log = logging.getLogger("ledger.manager")
 
-# Seconds between two looks while no trial ends. An objective that replaces its artifact after each epoch leaves the
-# earlier contents.
+# While no trial ends, the manager looks for removable artifacts at intervals of LOOK_SECONDS. For example, an objective
+# can replace its artifact after each epoch, and the store then still has the earlier contents.
 LOOK_SECONDS = 10.0
-# Longest time in seconds for which a manager waits at its end for a slow store.
+# Longest time in seconds for which a manager waits for a slow store before the manager ends.
 END_SECONDS = 10.0
 
 
@@ -29,8 +29,8 @@ class ArtifactCleaner:
     """Removes the artifacts of a study's beaten trials and the checkpoints of ended trials, and deletes discarded
     contents from the manager's store.
 
-    A thread deletes the contents, so that a slow store delays no proposal. If the store fails, the contents wait for
-    another manager or for the command `ledger artifact sweep`.
+    A thread deletes the contents, so that a slow store delays no proposal. If the store fails, another manager or the
+    command `ledger artifact sweep` deletes the contents later.
 
     Parameters
     ----------
@@ -48,7 +48,8 @@ class ArtifactCleaner:
     def __init__(self, connection: Connection, study: StudyRow, kept: int | None, store: str | None) -> None:
         self._connection, self._study, self._kept, self._url = connection, study, kept, store
         self._due_at = self._checkpoints_due_at = 0.0
-        # Contents that the thread must delete, with None at the end, and contents that the thread has deleted.
+        # `_waiting` contains the contents that the thread must delete. The element None ends the thread. `_deleted`
+        # contains the contents that the thread has deleted.
         self._waiting: queue.SimpleQueue[DiscardedContent | None] = queue.SimpleQueue()
         self._deleted: queue.SimpleQueue[UUID] = queue.SimpleQueue()
         self._passed: set[UUID] = set()
@@ -56,14 +57,15 @@ class ArtifactCleaner:
         self._thread: threading.Thread | None = None
 
     def look(self, *, trials_ended: bool) -> None:
-        """Remove what no trial needs. If no trial has ended, the method does nothing for LOOK_SECONDS.
+        """Remove the artifacts, checkpoints and contents that no trial needs. If no trial has ended, the method looks
+        for artifacts and contents at most once in LOOK_SECONDS.
 
-        The method looks for checkpoints at most once in LOOK_SECONDS, because most studies have none.
+        The method looks for checkpoints at most once in LOOK_SECONDS, because most studies have no checkpoints.
         """
         if time.monotonic() >= self._checkpoints_due_at:
             self._checkpoints_due_at = time.monotonic() + LOOK_SECONDS
             if artifacts.remove_some_checkpoints(self._connection, self._study.id):
-                # One call removes a limited number, so that the manager renews its lease between two calls.
+                # One call removes only some of the checkpoints, because the manager must renew its lease between calls.
                 self._checkpoints_due_at = self._due_at = 0.0
         if not trials_ended and time.monotonic() < self._due_at:
             return
@@ -80,7 +82,7 @@ class ArtifactCleaner:
         self._forget()
         page = artifacts.some_discarded(self._connection, self._url, self._after)
         new = [content for content in page if content.id not in self._passed]
-        # If the store deletes none of these contents, the next look begins after them.
+        # If the thread has already received all contents of this page, the next call reads the next page.
         self._after = page[-1].id if page and not new else None
         for content in new:
             self._passed.add(content.id)
@@ -90,7 +92,9 @@ class ArtifactCleaner:
             self._thread.start()
 
     def finish(self) -> None:
-        """Remove the rest, and wait for the store, but each for at most END_SECONDS."""
+        """Remove the remaining artifacts and checkpoints for at most END_SECONDS. Then wait at most END_SECONDS for the
+        store.
+        """
         ends_at = time.monotonic() + END_SECONDS
         self._checkpoints_due_at = 0.0
         self.look(trials_ended=True)
@@ -112,7 +116,7 @@ class ArtifactCleaner:
             self._forget()
 
     def stop(self) -> None:
-        """Let the thread end after the contents that it has received."""
+        """Let the thread end after it has processed the contents that it has received."""
         self._waiting.put(None)
 
     def _forget(self) -> None:
@@ -122,7 +126,8 @@ class ArtifactCleaner:
                 content = self._deleted.get_nowait()
             except queue.Empty:
                 return
-            # Another session has locked the row, and forgets the content itself, or leaves it to the next command.
+            # If another session has locked the row, this session does not delete the row. The other session or a later
+            # command deletes the row.
             with suppress(LedgerError):
                 artifacts.forget(self._connection, content)
             self._passed.discard(content)

@@ -48,7 +48,7 @@ TIMEOUT_POLL = 0.25
 
 
 class StudyHeldError(LedgerError):
-    """An exception that reports that another manager has a valid claim of the study."""
+    """An exception that a manager raises if another manager has a valid claim of the study."""
 
 
 @dataclass(frozen=True)

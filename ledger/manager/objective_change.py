@@ -23,7 +23,7 @@ contains a part of the code's hash.
 
 
 class CodeLockedError(LedgerError):
-    """An exception that reports that another session is recording a code version of the same study."""
+    """An exception that the ledger raises if another session is recording a code version of the same study."""
 
 
 def check_if_changed(value: str) -> None:

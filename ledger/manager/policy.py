@@ -14,7 +14,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class ProposalRequest:
-    """A policy's request that the manager proposes points for one round of an iteration.
+    """A policy's request to the manager: propose points for one round of an iteration.
 
     Attributes
     ----------

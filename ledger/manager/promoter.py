@@ -1,4 +1,4 @@
-"""The part of the manager that lets paused trials go on, for a study with the rule "promotion"."""
+"""The part of the manager that promotes paused trials in a study with the rule "promotion"."""
 
 import logging
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _log = logging.getLogger("ledger.manager")
 
 
 class TrialPromoter:
-    """An object that decides which paused trials of a study go on.
+    """An object that decides which paused trials of a study are promoted.
 
     Parameters
     ----------
@@ -24,14 +24,15 @@ class TrialPromoter:
     held : ClaimedStudy
         The id of the study and the manager's claim of the study.
     study : StudySpec
-        The settings of the study. Without the rule "promotion", the object does nothing.
+        The settings of the study. If the study does not have the rule "promotion", the object does nothing.
     """
 
     def __init__(self, connection: Connection, held: ClaimedStudy, study: StudySpec) -> None:
         self._connection, self._held, self._study = connection, held, study
 
     def look(self, iterations: Iterable[int]) -> bool:
-        """Decide at the rungs of iterations whose trials all wait. Return whether a trial got a verdict.
+        """Promote or prune the paused trials of each iteration in which all open trials wait at a rung. Return whether
+        a trial got a verdict.
 
         Parameters
         ----------
@@ -42,7 +43,7 @@ class TrialPromoter:
             return False
         has_decided = False
         for iteration in sorted(iterations):
-            # The read is cheap, but a call of `promote` locks the study.
+            # The query of `_is_due` is cheap, but a call of `promote` locks the study.
             if self._is_due(iteration):
                 for decided in managing.promote(self._connection, self._held, iteration):
                     self._say(iteration, decided)

@@ -16,7 +16,7 @@ from ledger.text import one_line
 if TYPE_CHECKING:
     from ledger.objectives.context import Context
 
-# Size of one piece of an artifact on its way to the worker, in bytes.
+# Number of bytes in one piece of an artifact. This process sends an artifact to the worker in pieces.
 PIECE = 1 << 19
 
 
@@ -26,7 +26,7 @@ class Saver(Protocol):
     Attributes
     ----------
     until_end : ExitStack
-        The context managers that end with the trial.
+        The context managers that the worker closes when the attempt ends.
     """
 
     until_end: ExitStack
@@ -46,18 +46,18 @@ class Saver(Protocol):
     def restore(self, context: "Context", archive: IO[bytes], unusable: str | None) -> int | None:
         """Write the archive of the last checkpoint into an empty file, and return the step of the checkpoint.
 
-        Return None if the trial has no checkpoint that can be read.
+        Return None if the trial has no readable checkpoint.
 
         Parameters
         ----------
         unusable : str or None
-            If the checkpoint of the previous call could not be unpacked, the reason in one line of at most 300
-            characters. The method then leaves out this checkpoint.
+            If the previous call has returned a checkpoint that cannot be unpacked, `unusable` is the reason, as one
+            line of at most 300 characters. In this case, the method skips this checkpoint.
 
         Raises
         ------
         LedgerError
-            The worker has no room for the archive.
+            The worker's disk has no space for the archive.
         """
 
     def trial_folder(self) -> AbstractContextManager[str]:
@@ -71,7 +71,7 @@ _saver: tuple[int, Saver] | None = None
 
 
 def use(saver: Saver) -> None:
-    """Let `saver_of` return a saver, in this process but not in the processes that this process forks."""
+    """Set the saver that `saver_of` returns in this process. A process that this process forks has no saver."""
     global _saver
     _saver = os.getpid(), saver
 
@@ -87,7 +87,7 @@ def saver_of(method: str) -> Saver | None:
     Raises
     ------
     LedgerError
-        The objective has started this process.
+        This process is a child process of the objective's process.
     """
     if _saver is not None and _saver[0] == os.getpid():
         return _saver[1]
@@ -107,7 +107,7 @@ def pieces_of(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
     EOFError
         The file has become shorter.
     """
-    # The size bounds the number of bytes, because another process may still append to the file.
+    # The loop reads only `size` bytes, because another process may still append to the file.
     while size:
         if not (piece := read(min(PIECE, size))):
             raise EOFError

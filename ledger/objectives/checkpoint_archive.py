@@ -1,7 +1,7 @@
-"""The archive of a checkpoint: a zip file without compression, which contains the files and folders of a folder.
+"""The archive of a checkpoint: an uncompressed zip file with the files and folders of one folder.
 
 A worker with the credentials of the database can keep any bytes as a checkpoint. Therefore `unpack` writes only regular
-files and folders, only below its folder, and not more bytes than the archive has.
+files and folders below the given folder. `unpack` writes at most as many bytes as the archive contains.
 """
 
 import errno
@@ -21,10 +21,10 @@ from ledger.text import one_line
 
 # Largest number of files and folders in a checkpoint.
 MOST_ENTRIES = 10_000
-# Errors that a name in an archive can cause, for example a file that is also the folder of another file.
+# Errors that a name in an archive can cause. For example, an archive can use the same name for a file and for a folder.
 _ERRORS_OF_NAMES = (errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR)
-# Errors of zipfile for bytes that are no archive. An objective can leave `unpack` by an exception of its own, such as a
-# timeout, which must not look like a damaged archive.
+# Errors that zipfile raises if the bytes are not an archive. Code of the objective can also raise an exception during
+# `unpack`, such as a TimeoutError. Such an exception does not mean that the archive is damaged.
 _ERRORS_OF_BYTES = (
     *(BadZipFile, EOFError, IndexError, NotImplementedError, OverflowError, RuntimeError, ValueError),
     *(struct.error, zlib.error),
@@ -36,7 +36,7 @@ class ArchiveError(LedgerError):
 
 
 def pack(folder: Path, archive: IO[bytes]) -> None:
-    """Write the files and folders in a folder to an archive. Equal contents make equal archives.
+    """Write the files and folders in a folder to an archive. For the same content, the archive is always the same.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def pack(folder: Path, archive: IO[bytes]) -> None:
     Raises
     ------
     LedgerError
-        The folder contains a link, a pipe or another special file, has more than `MOST_ENTRIES` files and folders, or a
-        name is not valid UTF-8. The message names the file.
+        The folder contains a link, a pipe or another special file, or more than `MOST_ENTRIES` files and folders. The
+        function also raises a LedgerError if a name is not valid UTF-8. The message names the file.
     OSError
         A file cannot be read, or the archive cannot be written.
 
@@ -92,7 +92,7 @@ def unpack(archive: IO[bytes], folder: Path) -> None:
     Raises
     ------
     ArchiveError
-        The bytes are no archive of `pack`, or the archive could write outside of the folder.
+        The bytes are not an archive that `pack` has written, or an entry of the archive lies outside of the folder.
     OSError
         The folder cannot be written, for example because the disk is full.
     """
@@ -135,7 +135,7 @@ def _entry(name: str) -> ZipInfo:
 
 
 def _safe(entry: ZipInfo) -> str:
-    """Return the relative path of an entry, if `pack` can have written the entry."""
+    """Return the relative path of an entry. Raise an ArchiveError if `pack` cannot have written the entry."""
     name = entry.filename.removesuffix("/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if any(part in ("", ".", "..") for part in name.split("/")) or kind not in (stat.S_IFDIR, stat.S_IFREG):

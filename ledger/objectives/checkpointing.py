@@ -24,7 +24,7 @@ class Checkpoint:
     Attributes
     ----------
     step : int
-        The step with which the objective kept the checkpoint.
+        The step at which the objective kept the checkpoint.
     folder : Path
         A folder with the files of the checkpoint. The worker removes the folder when the attempt ends.
 
@@ -66,7 +66,8 @@ def keep_folder(context: "Context", step: int, folder: Path) -> None:
             if saver is not None:
                 saver.keep(context, step, size, pieces_of(archive.read, size))
     except OSError as error:
-        # An error without a number comes from the objective itself, such as a TimeoutError of the handler of a signal.
+        # If an OSError has no error number, the objective itself has raised the error. For example, a signal handler of
+        # the objective can raise a TimeoutError.
         if error.errno is None:
             raise
         raise LedgerError(f"checkpoint: the folder cannot be read or copied: {error}") from error
@@ -92,7 +93,7 @@ def restore(context: "Context") -> Checkpoint | None:
 
 
 def _unpack(archive: IO[bytes], folder: Path) -> str | None:
-    """Unpack an archive. If the bytes are no archive, return the reason."""
+    """Unpack an archive. If the bytes are not an archive, return the reason."""
     try:
         checkpoint_archive.unpack(archive, folder)
     except checkpoint_archive.ArchiveError as error:

@@ -43,7 +43,7 @@ _STEP = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
 class CommandFailedError(LedgerError):
-    """An exception that reports that a command did not start, failed, was killed, or wrote no valid result.
+    """An exception for a command that did not start, failed, was killed, or wrote no valid result.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class CommandFailedError(LedgerError):
 
 
 class RemainingProcessesError(LedgerError):
-    """An exception that reports that this process could not end all processes of a command."""
+    """An exception that this process raises if it could not end all processes of a command."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ class CommandObjective:
         TrialPruned
             The rule of early stopping has stopped the trial, so this process has ended the command.
         """
-        # The first attempt of a trial has no checkpoint, so most trials need no question for it.
+        # The first attempt of a trial has no checkpoint, so this process asks the worker for a checkpoint only in later
+        # attempts.
         last = context.restore() if context.attempt > 1 else None
         with self._permissions.trial_folder() as folder, self._permissions.trial_folder() as checkpoint_folder:
             facts = {
@@ -324,7 +325,7 @@ class _ReportReader:
         self.is_stopped = False
 
     def read(self, data: bytes) -> None:
-        """Read the next part of the output. If a report ends in `data`, pass the report to the context."""
+        """Read the next part of the output. If `data` contains the end of a report, pass the report to the context."""
         for step, value in self._lines.read(data):
             if self.check():
                 return
@@ -335,7 +336,7 @@ class _ReportReader:
         self.check()
 
     def check(self) -> bool:
-        """Return whether the command must end, because of a fault or because the trial is stopped."""
+        """Return whether this process must end the command because of a fault, or because the trial is stopped."""
         self.is_stopped = self.is_stopped or self._context.should_prune()
         return self.is_stopped or self.fault is not None
 
@@ -344,7 +345,7 @@ class _CheckpointKeeper:
     """Keeps the checkpoints that a command writes into a folder.
 
     The command writes a checkpoint into a new folder, and then renames this folder to the number of the step. Therefore
-    a folder whose name is a number is complete.
+    each folder whose name is a number contains a complete checkpoint.
 
     Attributes
     ----------
@@ -357,7 +358,9 @@ class _CheckpointKeeper:
         self.fault: str | None = None
 
     def look(self) -> None:
-        """Keep the checkpoint with the largest step, and remove the checkpoints."""
+        """Save the checkpoint with the largest step in the ledger, and then remove all complete checkpoints from the
+        folder.
+        """
         try:
             complete = [path for path in self._folder.iterdir() if _STEP.fullmatch(path.name) and not path.is_symlink()]
         except OSError:  # The command may remove the folder.

@@ -52,7 +52,7 @@ class ReportParser:
         self._partial = b""
 
     def read(self, data: bytes) -> list[tuple[int, float]]:
-        """Return the step and the value of each report that ends in `data`. `data` is the next part of the output."""
+        """Return the step and value of each report whose end is in `data`. `data` is the next part of the output."""
         first, *others = _LINE_END.split(data)
         lines = [self._partial + first, *others]
         self._partial = lines.pop()[: LONGEST_REPORT + 1]

@@ -79,7 +79,7 @@ class Context:
         ValueError
             `step` is less than 0 or larger than 10**15, or the attempt has reported too many values.
         RuntimeError
-            The caller of the method is in a process other than the objective's process, or the trial has ended.
+            Another process than the objective's process calls the method, or the trial has ended.
 
         Examples
         --------
@@ -101,10 +101,10 @@ class Context:
 
         The objective calls the method after `report`, and raises `ledger.TrialPruned` if the method returns True. If
         the objective returns a value instead, the trial is complete. In batch mode, the answer depends only on the
-        reported values. In steady mode, the answer comes from the database, so the first call after a report at a rung
-        waits for the answer, at most one second. If the database is unavailable, the method does not wait, and a later
-        call returns the verdict. If the study has no rule, or if no worker runs the objective, the method returns
-        False.
+        reported values. In steady mode, the answer comes from the database. Therefore the first call after a report at
+        a rung waits for the answer. The call waits at most one second. If the database is unavailable, the method does
+        not wait, and a later call returns the verdict. If the study has no rule, or if no worker runs the objective,
+        the method returns False.
 
         Examples
         --------
@@ -117,7 +117,8 @@ class Context:
         return reporting.should_prune(self)
 
     def save_artifact(self, name: str, content: "bytes | bytearray | memoryview | str | os.PathLike[str]") -> None:
-        """Save a file of the trial, such as a model or a plot. The method returns when the ledger has the artifact.
+        """Save a file of the trial, such as a model or a plot. The method returns when the ledger has recorded the
+        artifact.
 
         The ledger keeps the artifact even if the trial fails later. If the objective saves another artifact with the
         same name, the new artifact replaces the earlier one. Each attempt of a trial has its own artifacts.
@@ -127,8 +128,8 @@ class Context:
         Parameters
         ----------
         name : str
-            Name of the artifact within the attempt: 1 to 100 letters (A-Z, a-z), digits, dots, underscores and hyphens.
-            The first character is a letter, a digit or an underscore.
+            Name of the artifact within the attempt. The name has 1 to 100 characters, which are letters (A-Z, a-z),
+            digits, dots, underscores and hyphens. The first character is a letter, a digit or an underscore.
         content : bytes, str or path
             The content of the artifact, or the path of a file. A text is a path.
 
@@ -155,12 +156,12 @@ class Context:
         """Keep the state of the training, so that another attempt of the trial can continue from this step.
 
         The method returns a context manager. The ``with`` block receives an empty folder, and writes files into it. At
-        the end of the block, the worker copies the files into the store. When the block has ended, the ledger has the
-        checkpoint. If the block raises an exception, nothing is kept. The ledger keeps the last two checkpoints of a
-        trial until the trial ends.
+        the end of the block, the worker copies the files into the store. When the block has ended, the ledger has
+        recorded the checkpoint. If the block raises an exception, the ledger keeps no checkpoint of this step. The
+        ledger keeps the last two checkpoints of a trial until the trial ends.
 
-        If the worker has received a request to stop, the worker ends the attempt when it has kept the checkpoint. The
-        trial then continues in another attempt.
+        If the worker has received a request to stop, the worker ends the attempt after the worker has saved the
+        checkpoint. The trial then continues in another attempt.
 
         If no worker runs the objective, as in a test, the method only checks its argument and the files.
 
@@ -168,7 +169,7 @@ class Context:
         ----------
         step : int
             An integer from 0 to 10**15 that identifies the step of the training, such as the number of the epoch.
-            Within an attempt, the step must not become smaller.
+            Within an attempt, the step must not be smaller than the step of the previous checkpoint.
 
         Returns
         -------
@@ -204,16 +205,16 @@ class Context:
         return checkpointing.keep(self, step)
 
     def restore(self) -> Checkpoint | None:
-        """Write the last checkpoint of this trial into a folder, also if another machine has kept the checkpoint.
+        """Write the last checkpoint of this trial into a folder. The checkpoint may come from another machine.
 
-        The worker checks the SHA-256 of the checkpoint. If the content is damaged or missing, the worker logs a warning
-        and takes the checkpoint before.
+        The worker checks the SHA-256 of the checkpoint. If the content is damaged or missing, the worker logs a
+        warning, and takes the previous checkpoint instead.
 
         Returns
         -------
         Checkpoint or None
-            The step and the folder of the checkpoint. None if the trial has no checkpoint that can be read: the
-            objective must start the training from its beginning. If no worker runs the objective, as in a test, the
+            The step and the folder of the checkpoint. If the trial has no readable checkpoint, the result is None, and
+            the objective must start the training from the beginning. If no worker runs the objective, as in a test, the
             method returns None.
 
         Raises
@@ -237,7 +238,7 @@ class Context:
         Raises
         ------
         LedgerError
-            The objective has started this process.
+            A child process of the objective's process calls the method.
 
         Examples
         --------

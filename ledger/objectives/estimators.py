@@ -259,7 +259,7 @@ def weights_argument(estimator: Any) -> str | None:
 
 
 def find_estimator(reference: str, allowed: Collection[str], folder: str | None = None) -> Any:
-    """Return the estimator class, or the function that returns an estimator, to which `reference` refers.
+    """Return the object to which `reference` refers: an estimator class, or a function that returns an estimator.
 
     `EstimatorBuilder` describes the parameters `allowed` and `folder`.
 

@@ -171,7 +171,7 @@ def test_a_training_continues_after_an_epoch_without_validation(train, begin):
 @pytest.mark.parametrize("callback", [KerasCallback, LightningCallback])
 @pytest.mark.parametrize("period", [0, -1, 1.5, True, "2"])
 def test_a_wrong_period_of_checkpoints_is_refused(callback, period, begin):
-    with pytest.raises(ValueError, match=r"^checkpoint_every is .*: give a number of epochs from 1, or None"):
+    with pytest.raises(ValueError, match=r"^checkpoint_every is .*: give at least 1 epoch, or None"):
         callback(begin(), "val_loss", checkpoint_every=period)
 
 

@@ -160,7 +160,9 @@ def test_a_warm_start_reports_the_score_of_each_size(make, parameter, context, r
 
 @pytest.mark.parametrize("sizes", [[], [0, 5], [5, 5], [9, 5]])
 def test_sizes_that_do_not_grow_are_refused(sizes):
-    with pytest.raises(ValueError, match=r"^sizes is .*: write integers from 1, and each larger than the one before$"):
+    with pytest.raises(
+        ValueError, match=r"^sizes is .*: write integers of at least 1, each larger than the previous integer$"
+    ):
         fit_with_warm_start(RandomForestClassifier(), X_TRAIN, Y_TRAIN, CONTEXT, sizes=sizes, score=lambda fitted: 0.0)
 
 
