@@ -18,7 +18,8 @@ STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
 # Metadata of a column that an export omits. For example, an export omits a column that a view computes from other rows.
 _COMPUTED = {"computed": True}
-# Metadata of an exported column that the ledger can compute from other exported columns of the study.
+# Metadata of a column that an export contains, but an import does not insert. The ledger can compute the column from
+# other exported columns of the study.
 _DERIVED = {"derived": True}
 
 
@@ -84,17 +85,17 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the ended trials that the manager has found since the previous iteration, as trial
-    numbers. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
+    In steady mode, `seen` contains the numbers of the ended trials that the manager has found since the previous
+    iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
     `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
     had when the optimizer proposed the iteration.
 
-    The optimizer receives the losses of one iteration after another. `told` is the position of the iteration in the
-    order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields describe the
-    trials of the iteration and of all iterations with a lower `told`. In batch mode, `improvements` contains the trials
-    of the iteration that are better than all trials with a lower number. In steady mode, `improvements` can also
-    contain other trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields
-    are None until the optimizer receives the losses.
+    The optimizer receives the losses iteration by iteration. `told` numbers the iterations in the order in which the
+    optimizer receives their losses. The field `last_complete` and the ``total_`` fields describe the trials of the
+    iteration and of all iterations with a lower `told`. In batch mode, `improvements` contains the trials of the
+    iteration that are better than all trials with a lower number. In steady mode, `improvements` can also contain other
+    trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields are None until
+    the optimizer receives the losses.
     """
 
     number: int

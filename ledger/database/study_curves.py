@@ -35,7 +35,8 @@ class TimedImprovement:
 
 @dataclass(frozen=True)
 class StudyCurve:
-    """The trials that improved the best value of a study: one sequence by trial number, and one by time.
+    """Two sequences of the trials that improved the best value of a study. `by_trial` is in the order of the trial
+    numbers, and `by_time` is in the order of the trials' end times.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """Functions that read, enqueue, retry, cancel and import trials.
 
-Each function runs one transaction on the given connection. A function that yields pages runs one transaction for each
-page.
+Each function runs one transaction on the given connection. If a function yields pages, the function runs one
+transaction for each page.
 """
 
 import time
@@ -128,7 +128,7 @@ def ended_pages(connection: Connection, study_id: int, size: int = METRICS_PAGE)
 
 
 def recorded_pages(connection: Connection, study_id: int, size: int = PAGE) -> Iterator[Sequence[Sequence[Any]]]:
-    """Yield the exported columns of all trials of a study in pages, ordered by number.
+    """Yield pages with the exported columns of all trials of a study, ordered by number.
 
     A row contains the columns that ``export_columns(TrialRow)`` returns, in the same order. The function does not read
     a `TrialRow`. For a `TrialRow`, the database would have to compute the column `seconds` from the attempts. The

@@ -39,7 +39,9 @@ class UncheckedTrial:
 
 @dataclass
 class CheckedTrials:
-    """The result of the check of imported trials: the valid trials, and the reason for each trial that is not valid."""
+    """The result of the check of imported trials: the valid trials, and for each other trial the reason why the trial
+    is not valid.
+    """
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)

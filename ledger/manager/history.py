@@ -39,8 +39,8 @@ class StudyHistory:
     untold : set of int
         The numbers of the iterations whose results the optimizer has not yet received.
     recorded : list of int
-        In steady mode, the trial numbers that the column `seen` contains for all iterations. The list has the order in
-        which the ledger recorded the numbers. The list is empty in batch mode.
+        In steady mode, the trial numbers in the column `seen` of all iterations. The list has the order in which the
+        ledger recorded the numbers. The list is empty in batch mode.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended.
     counted, counted_ended, counted_failed : int

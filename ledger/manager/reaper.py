@@ -14,7 +14,7 @@ from ledger.logs import log_event
 _log = logging.getLogger("ledger.manager")
 
 LOOK_SECONDS = 1.0
-# The manager treats a gap between two reads of the leases as an outage of the database only if the gap is longer than
+# The manager treats a gap between two queries of the leases as an outage of the database only if the gap is longer than
 # `CONTACT_SECONDS`. If a lease is short, a poll of the manager may last longer than half the length of the lease.
 # Without `CONTACT_SECONDS`, the manager would treat a poll that is longer than half a lease as an outage of the
 # database.
@@ -82,7 +82,7 @@ class TrialReaper:
     def __init__(self, connection: Connection, held: ClaimedStudy, name: str, lease: float) -> None:
         self._connection, self._held, self._name = connection, held, name
         self._watch = LeaseMonitor(lease)
-        # The pause between two reads of the leases is at most an eighth of the length of a lease. If the pause were
+        # The pause between two queries of the leases is at most an eighth of the length of a lease. If the pause were
         # longer than half the length of a lease, the manager could treat the pause as an outage of the database.
         self._pause = min(LOOK_SECONDS, lease / 8)
         self._looked = 0.0
@@ -96,8 +96,8 @@ class TrialReaper:
         The cancellation of a trial waits if another session has locked the trial's row.
 
         If another session has locked the row of a trial with an expired lease, the method skips this trial. A later
-        call of the method takes the skipped trial back. The method does nothing if the previous read of the leases was
-        less than min(`LOOK_SECONDS`, `lease` / 8) seconds ago.
+        call of the method takes the skipped trial back. The method does nothing if it has read the leases less than
+        min(`LOOK_SECONDS`, `lease` / 8) seconds ago.
         """
         now = time.monotonic()
         if now - self._looked < self._pause:

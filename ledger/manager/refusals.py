@@ -11,7 +11,7 @@ from ledger.logs import log_event
 
 _log = logging.getLogger("ledger.manager")
 
-# Shortest time in seconds between two reads of the refusals.
+# Shortest time in seconds between two queries of the refusals.
 LOOK_SECONDS = 2.0
 # The manager's log line about refusals contains at most `_SHOWN` different reasons.
 _SHOWN = 3
@@ -62,7 +62,7 @@ class RefusalMonitor:
     def look(self) -> None:
         """Read the refusals of the study, and log the reasons if every live worker refuses the study.
 
-        If the previous read of the refusals was less than `LOOK_SECONDS` seconds ago, the method does nothing.
+        If the method has read the refusals less than `LOOK_SECONDS` seconds ago, the method does nothing.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:

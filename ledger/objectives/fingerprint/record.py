@@ -35,8 +35,8 @@ class CodePart:
     kind : str
         One of `KINDS`.
     name : str
-        The name of the function, the variable or the file. In the code of an objective, no two parts have both the same
-        kind and the same name.
+        The name of the function, the variable or the file. In the code of an objective, each pair of a kind and a name
+        is unique.
     code : str or None
         The SHA-256 of the source, in hexadecimal. `code` is None for a value that no statement of the user's modules
         defines.
@@ -318,7 +318,7 @@ def _changed(before: CodePart, now: CodePart) -> str:
 
 
 def _is_optional(part: CodePart) -> bool:
-    """Return whether the ledger accepts that the recorded code or the present code does not contain the part.
+    """Return whether the ledger accepts that the part is missing from the recorded code or from the present code.
 
     The code can lack a file of a command for two reasons: the program of the command creates the file later, or a
     worker's pattern of allowed commands omits the file.
