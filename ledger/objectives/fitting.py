@@ -35,7 +35,7 @@ class FittingObjective:
     loss of each metric.
 
     If the study has a rule of early stopping, the objective also reports scores on the test rows, as
-    `ledger.objectives.training_resource` describes. The returned dict is the same as without the rule.
+    `ledger.objectives.training_resource` describes. The rule does not change the returned dict.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class FittingObjective:
         self._class_weights = class_weights(form, dataset)
         self._imputes = imputes(form, dataset)
         if form.keeps_models:
-            # The import takes some seconds, which are no part of a trial.
+            # The import takes some seconds. The import runs here, so that no trial has to wait for it.
             model_file.import_skops()
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -67,8 +67,8 @@ class FittingObjective:
         by_rounds = resource is not None and resource.kind == "rounds"
         if by_rounds and (form.model not in BOOSTING_MODELS or form.folds is not None):
             raise LedgerError(
-                "the resource rounds of [stopping] needs the model xgb or lgbm, and no cross-validation: start a new"
-                " study with the resource rows"
+                'the resource "rounds" in the table [stopping] needs the model xgb or lgbm without cross-validation:'
+                ' start a new study with the resource "rows"'
             )
         if resource is not None and not by_rounds:
             self._report_parts(params, context, resource)
@@ -148,7 +148,7 @@ class FittingObjective:
         return self._form.keeps_models
 
     def keep_model(self, params: Mapping[str, Any], context: Context, result: ObjectiveResult) -> None:
-        """Train the estimator that `refit` returns, and save it as artifacts of the trial.
+        """Train an estimator in the same way as `refit`, and save the estimator as artifacts of the trial.
 
         Raises
         ------
@@ -200,7 +200,9 @@ class FittingObjective:
         check_splits(self._dataset, seed, form.folds, form.repeats, form.metric)
 
     def _fit(self, estimator: Any, features: Any, targets: Any, weights: Any, options: Mapping[str, Any]) -> float:
-        """Train an estimator with further arguments of its method `fit`, and return the training time in seconds."""
+        """Train an estimator, and return the training time in seconds. `options` contains additional arguments for the
+        estimator's method `fit`.
+        """
         weights = self._training_weights(targets, weights)
         if weights is not None:
             options = {**options, str(estimators.weights_argument(estimator)): weights}
@@ -225,12 +227,12 @@ class _RoundCurve:
     context : Context
         The context of the trial.
     score : callable
-        Function that returns the present score of the estimator on the test rows.
+        Function that returns the current score of the estimator on the test rows.
 
     Attributes
     ----------
     seconds : float
-        The time that the scores have needed, in seconds.
+        The time in seconds that the computation of all scores has taken.
     """
 
     def __init__(self, context: Context, score: Callable[[], float]) -> None:
@@ -270,7 +272,7 @@ class ModelBuilder:
     def build(self, params: Mapping[str, Any], seed: int, threads: int) -> Any:
         """Return an unfitted estimator with the fixed parameters and `params`."""
         # Another program may have inserted the trial into the database without a check of the hyper-parameters' names.
-        # XGBoost and LightGBM accept any hyper-parameter name, even the name of an option with which the library writes
+        # XGBoost and LightGBM accept any hyper-parameter name, even the name of an option that makes the library write
         # files.
         every = {**self._fixed, **params}
         parameters.check(self._model, every, self._task)
@@ -318,7 +320,9 @@ def _mean(scores: Sequence[float]) -> float:
 def whole_estimator(
     builder: "ModelBuilder | EstimatorBuilder", params: Mapping[str, Any], seed: int, threads: int, with_imputer: bool
 ) -> Any:
-    """Return the unfitted estimator that receives the features of all rows. It may begin with a `SimpleImputer`."""
+    """Return the unfitted estimator that receives the features of all rows. If `with_imputer` is true, the estimator is
+    a pipeline whose first step is a `SimpleImputer`.
+    """
     estimator = builder.build(params, seed, threads)
     if not with_imputer:
         return estimator

@@ -28,12 +28,14 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int, task: str = CL
 
 
 def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
-    """Call a function after each boosting round of the training, with the number of rounds.
+    """After each boosting round of the training, call a function with the number of completed rounds.
 
-    `ledger.objectives.xgb.follow` describes the details. With the boosting type "dart", a prediction during the call
-    can differ in the last digit from a prediction of a model that is trained with this number of rounds.
+    `ledger.objectives.xgb.follow` describes the details. With the boosting type "dart", the predictions during the call
+    may be slightly inexact: the last digit may differ from the prediction of a model that was trained with only the
+    completed rounds.
     """
-    # LightGBM would also compute the default metric of the training on the rows. This metric may refuse a target.
+    # By default, LightGBM would also compute its own metric on `rows`. For some targets, the computation of this metric
+    # would raise an error.
     estimator.set_params(metric="None")
 
     booster = _BoosterInTraining(adds_trees=estimator.boosting_type not in ("dart", "rf", "random_forest"))
@@ -41,7 +43,8 @@ def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> 
     def after_iteration(env: CallbackEnv) -> None:
         rounds = env.iteration - env.begin_iteration + 1
         if rounds == 1:
-            # LightGBM adds only the trees of the new round to its predictions of a validation set.
+            # LightGBM stores its predictions for a validation set. After each round, LightGBM only adds the predictions
+            # of the new trees.
             train = env.model.train_set
             test = train.create_valid(rows.features, label=rows.targets, params=train.get_params())
             env.model.add_valid(test, "test")
@@ -59,12 +62,13 @@ def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> 
 
 
 class _BoosterInTraining:
-    """Predicts the same rows after each round.
+    """A booster that predicts a fixed set of rows after each boosting round.
 
     Parameters
     ----------
     adds_trees : bool
-        Whether the raw score of a row is the sum of the trees, and a later round changes no earlier tree.
+        Whether each round only adds trees and leaves earlier trees unchanged, so that the raw score of a row is the sum
+        of the trees' outputs.
     """
 
     def __init__(self, *, adds_trees: bool) -> None:
@@ -73,11 +77,12 @@ class _BoosterInTraining:
         self._raw_rounds = 0
 
     def update(self, booster: Booster, rounds: int, values: Any) -> None:
-        """Set the trained booster, its number of rounds, and its predictions of the rows."""
+        """Set the booster, the number of completed rounds, and the booster's predictions for the rows."""
         self._booster, self._rounds, self._values = booster, rounds, values
 
     def predict(self, features: Any, *, raw_score: bool = False, **options: Any) -> Any:
-        # The predictions of a validation set are no raw scores, which a scorer such as "roc_auc" uses.
+        # A scorer such as "roc_auc" needs raw scores, but LightGBM's predictions for a validation set are not raw
+        # scores.
         if not raw_score:
             return self._values
         if not self._adds_trees:

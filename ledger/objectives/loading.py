@@ -149,8 +149,8 @@ def load(
     Raises
     ------
     LedgerError
-        The objective is unknown, is not allowed or cannot be imported, or `contents` differs from the study's files.
-        The message is one line.
+        The objective is unknown, is not allowed or cannot be imported. The function also raises LedgerError if
+        `contents` differs from the study's files. The message is one line.
 
     Examples
     --------

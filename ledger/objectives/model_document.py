@@ -1,6 +1,7 @@
-"""The document beside a kept model. It describes the model, and the tables from which the model predicts.
+"""The document that describes a kept model, and the tables that the model accepts.
 
-A worker writes the document, so a reader checks each value.
+A worker writes the document. A program that reads the document does not trust the worker, and therefore checks each
+value.
 """
 
 from typing import Any, Literal
@@ -12,7 +13,8 @@ from ledger.objectives.datasets import feature_names
 from ledger.objectives.form import TrainingSettings
 from ledger.objectives.tabular import DatasetArrays
 
-# Names of the two artifacts of a trial whose model is kept.
+# Names of the two artifacts of a kept model. The first artifact is the model, and the second artifact is the model's
+# document.
 MODEL, DOCUMENT = "model.skops", "model.json"
 
 MissingNumbers = Literal["median", "estimator", "refused"]
@@ -23,13 +25,13 @@ class _Part(BaseModel):
 
 
 class InputColumn(_Part):
-    """A column of the table from which a model predicts.
+    """A column of a table that a kept model accepts.
 
     Attributes
     ----------
     name : str
     texts : list of str or None
-        The sorted texts that a column of text can contain. None for a column of numbers.
+        The sorted texts that a column of text can contain. For a column of numbers, `texts` is None.
     """
 
     name: str
@@ -42,10 +44,10 @@ class ModelDocument(_Part):
     Attributes
     ----------
     format : int
-        The version of this form.
+        The version of the document's format.
     study : str
     trial, attempt : int
-        The trial whose parameters the model has, and the attempt that saved the model.
+        The number of the trial, and the number of the attempt that saved the model.
     params : dict
     loss : float
     metric : str
@@ -56,18 +58,20 @@ class ModelDocument(_Part):
     dataset : str
         The name of the dataset or of the data file.
     dataset_sha256 : str or None
-        The SHA-256 of the data file. None for a dataset of scikit-learn.
+        The SHA-256 of the data file. For a dataset of scikit-learn, `dataset_sha256` is None.
     rows : int
         The number of rows on which the model was trained.
     target : str or None
-        The name of the column that the model predicts. None for a dataset of scikit-learn.
+        The name of the column that the model predicts. For a dataset of scikit-learn, `target` is None.
     columns : list of InputColumn
-        The columns of a table from which the model predicts, in their order.
+        The columns of a table that the model accepts, in the required order.
     missing_numbers : str
-        What happens to a missing number. With "median", the model replaces it by the median of the column. With
-        "estimator", the user's pipeline receives NaN. With "refused", the training rows had no missing number.
+        How the model treats a missing number. With "median", the model replaces the missing number by the median of the
+        column. With "estimator", the user's pipeline receives NaN. With "refused", a missing number is an error,
+        because the training rows contained no missing numbers.
     classes : list of str, list of int or None
-        The classes of the target in the order of the columns of `predict_proba`. None for a regression.
+        The classes of the target. The columns of `predict_proba` have the same order. For a regression, `classes` is
+        None.
     versions : dict
         The versions of Python and of the packages that trained the model.
     sha256 : str
@@ -101,12 +105,12 @@ class ModelDocument(_Part):
 
 
 def parse(content: bytes) -> ModelDocument:
-    """Return the document with the content of its file.
+    """Read a document from the content of its file.
 
     Raises
     ------
     LedgerError
-        The content is not a document of this version. The message is one line.
+        The content is not a valid document of this version of the format. The message is one line.
 
     Examples
     --------
@@ -124,7 +128,8 @@ def parse(content: bytes) -> ModelDocument:
 
 
 def input_columns(form: TrainingSettings, dataset: DatasetArrays) -> list[InputColumn]:
-    """Return the columns of the features of a dataset, before texts become several features.
+    """Return the columns of a dataset that contain features. A column of text is one element of the list, although the
+    column becomes several features.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The file of a kept model, in the format of skops.
 
-A file in this format contains names of types and their data, but no code. The loader creates only types that the
-estimator of the study needs, so a worker cannot make a reader run other code.
+A file in this format contains names of types and their data, but no code. The loader creates only objects of types that
+the study's estimator needs. Therefore a worker cannot write a file that runs other code when a program loads the file.
 """
 
 import importlib
@@ -19,16 +19,18 @@ from ledger.objectives.estimators import PACKAGES, own_references
 from ledger.objectives.form import TrainingSettings
 from ledger.text import one_line, show
 
-# Types outside of the packages of the estimators that fitted estimators contain. They only hold data.
+# Types that fitted estimators contain, but that do not belong to the estimators' packages. Objects of these types
+# contain only data.
 _CONTAINERS = frozenset({"builtins.bytearray", "collections.OrderedDict", "collections.defaultdict", "numpy.dtype"})
-# The type of a trained model in XGBoost and LightGBM. These packages also have types that read files.
+# The class of a trained model in XGBoost and in LightGBM. Both packages also contain classes that read files, and the
+# loader does not permit these classes.
 _BOOSTER = "Booster"
-# The package of each built-in model whose estimator is not only of scikit-learn.
+# For each built-in model that needs a package in addition to scikit-learn, the name of this package.
 _OF_MODELS = {"xgb": "xgboost", "lgbm": "lightgbm"}
 
 
 def import_skops() -> Any:
-    """Import `skops.io`, which imports all of scikit-learn, and so needs some seconds.
+    """Import `skops.io`. The import takes some seconds, because `skops.io` imports all of scikit-learn.
 
     Raises
     ------
@@ -39,13 +41,13 @@ def import_skops() -> Any:
         return importlib.import_module("skops.io")
     except Exception as error:
         raise LedgerError(
-            f"the package skops cannot be imported ({type(error).__name__}: {one_line(str(error))}), but a model is"
-            " kept in its format; install skops"
+            f"the package skops cannot be imported ({type(error).__name__}: {one_line(str(error))}), but a kept"
+            " model has the format of skops; install skops"
         ) from error
 
 
 def packages_of(form: TrainingSettings) -> frozenset[str]:
-    """Return the packages whose types a fitted estimator of an objective can contain.
+    """Return the names of the packages that define the types inside a fitted estimator of an objective.
 
     Examples
     --------
@@ -57,13 +59,13 @@ def packages_of(form: TrainingSettings) -> frozenset[str]:
     """
     if form.model is not None:
         return frozenset({"sklearn", _OF_MODELS.get(form.model, "sklearn")})
-    # An estimator of a user can contain any estimator.
+    # A user's own estimator can contain other estimators of any package in `PACKAGES`.
     known = PACKAGES if own_references(form.steps) else ("sklearn",)
     return frozenset({*known, *(reference.partition(":")[0].partition(".")[0] for _, reference in form.steps)})
 
 
 def dump(estimator: Any) -> bytes:
-    """Return the content of the file with a fitted estimator.
+    """Convert a fitted estimator to the content of a file.
 
     Raises
     ------
@@ -81,22 +83,23 @@ def dump(estimator: Any) -> bytes:
 
 
 def load(content: bytes, plain: Any, packages: Collection[str]) -> Any:
-    """Return the estimator in a file. The function creates no object of an unexpected type.
+    """Load the estimator from the content of a file. The function creates no object of an unexpected type.
 
     Parameters
     ----------
     content : bytes
         The content of the file.
     plain : estimator
-        The unfitted estimator of the study with the parameters of the trial. The file may contain all its types and
-        functions.
+        The unfitted estimator of the study with the parameters of the trial. The file may contain each type and each
+        function that this unfitted estimator contains.
     packages : collection of str
-        The packages whose types the file may contain, such as the types of fitted attributes.
+        The names of packages. The file may contain types of these packages, such as the types of fitted attributes.
 
     Raises
     ------
     LedgerError
-        The file is damaged or foreign. The message is one line.
+        The file is damaged, contains a type that is not permitted, or cannot be read with the packages of this machine.
+        The message is one line.
     """
     skops = import_skops()
     try:
@@ -110,7 +113,8 @@ def load(content: bytes, plain: Any, packages: Collection[str]) -> Any:
                 " if you trust this type, permit its package by allow=[...]"
             )
         with warnings.catch_warnings():
-            # scikit-learn warns of another version for each part of the estimator.
+            # If the file was written with another version of scikit-learn, scikit-learn would warn once for each part
+            # of the estimator.
             warnings.simplefilter("ignore")
             return skops.loads(content, trusted=trusted)
     except LedgerError:
@@ -118,19 +122,21 @@ def load(content: bytes, plain: Any, packages: Collection[str]) -> Any:
     except Exception as error:  # A foreign file can cause any exception in skops and in the estimator.
         raise LedgerError(
             f"the file of the model cannot be read ({type(error).__name__}: {one_line(str(error))}): the file is"
-            " damaged or foreign, or the packages of this machine do not fit"
+            " damaged or foreign, or the packages of this machine have other versions"
         ) from error
 
 
 def _check_archive(content: bytes) -> None:
-    """Raise a LedgerError if a part of a zip archive is compressed. A small archive could become very large."""
+    """Raise a LedgerError if a part of a zip archive is compressed. A small compressed archive could need much memory
+    after the decompression.
+    """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
             raise LedgerError("the file of the model is compressed, so the ledger has not written it")
 
 
 def _is_type_of(name: str, packages: Collection[str]) -> bool:
-    """Return whether a name such as "sklearn.tree._tree.Tree" is a class that one of the packages defines."""
+    """Return whether `name`, such as "sklearn.tree._tree.Tree", is the name of a class in one of the packages."""
     module, _, attribute = name.rpartition(".")
     if not references.is_in(module, packages):
         return False
@@ -147,7 +153,8 @@ def _is_type_of(name: str, packages: Collection[str]) -> bool:
 
 
 def versions(packages: Collection[str]) -> dict[str, str]:
-    """Return the versions of Python, of NumPy, and of the packages of an estimator that have a version.
+    """Return the versions of Python, NumPy, skops and the packages of an estimator. The function omits a package
+    without a version.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The step with which a trainer keeps the model of a trial: two artifacts, the model and its document."""
+"""A function that saves the model of a trial and the model's document as two artifacts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,16 +27,16 @@ def keep(
 ) -> None:
     """Save a fitted estimator and its document as artifacts of a trial.
 
-    The document is the second artifact, so a trial with a document also has the model.
+    The function saves the model before the document. Therefore each trial that has a document also has a model.
 
     Parameters
     ----------
     estimator, plain : estimator
-        The estimator that was trained on all rows, and the same estimator before the training.
+        `estimator` was trained on all rows. `plain` is an unfitted estimator with the same parameters.
     form, dataset : TrainingSettings, DatasetArrays
         The settings and the dataset of the objective.
     missing_numbers : str
-        The attribute of `ModelDocument`.
+        The value of the attribute `ModelDocument.missing_numbers`.
     params, context, result
         The parameters, the context and the result of the trial.
 

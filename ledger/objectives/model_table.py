@@ -1,8 +1,8 @@
-"""Conversion of a user's table to the features with which a kept model was trained.
+"""Conversion of a user's table to the features that a kept model needs.
 
-A table is a pandas data frame or a two-dimensional array. The conversion is the same as that of a data file
-(`ledger.objectives.tabular`), but a text that the training rows do not contain is an error. This module does not import
-pandas, because only a user's program needs it.
+A table is a pandas data frame or a two-dimensional array. The module `ledger.objectives.tabular` converts a data file
+by the same rules, with one difference: here, a text that the training rows do not contain is an error. This module does
+not import pandas. Only a user's program that passes a data frame needs pandas.
 """
 
 import math
@@ -30,16 +30,18 @@ def features(table: Any, columns: Sequence[InputColumn], missing_numbers: Missin
     Parameters
     ----------
     table : pandas.DataFrame or array of shape (rows, columns)
-        A data frame must have exactly the columns `columns`, in their order. An array must have as many columns.
+        A data frame must have exactly the columns in `columns`, in the same order. An array must have one column for
+        each element of `columns`.
     columns : sequence of InputColumn
     missing_numbers : str
-        The attribute of `ModelDocument`.
+        The value of the attribute `ModelDocument.missing_numbers`.
 
     Raises
     ------
     UsageError
-        The table has other columns, a cell is not a number, a text is unknown, or a number is missing but the model
-        cannot replace it. The message is one line. Its rows are counted from 0.
+        The columns of the table do not match `columns`, or a cell contains an invalid number or an unknown text. The
+        function also raises UsageError if a number is missing and the model cannot replace missing numbers. The message
+        is one line. In the message, the first row has the number 0.
 
     Examples
     --------
@@ -64,7 +66,9 @@ def features(table: Any, columns: Sequence[InputColumn], missing_numbers: Missin
 
 
 def _cells(table: Any, columns: Sequence[InputColumn]) -> Iterator[Any]:
-    """Yield the cells of each column as an array. A missing cell of a data frame is None, or NaN among floats."""
+    """Yield the cells of each column as an array. For a data frame, a missing cell is NaN in a float column, and None
+    in any other column.
+    """
     import numpy as np
 
     names = [column.name for column in columns]
@@ -79,7 +83,8 @@ def _cells(table: Any, columns: Sequence[InputColumn]) -> Iterator[Any]:
                 yield cells.astype(object).where(cells.notna().to_numpy(), None).to_numpy(dtype=object)
         return
     if not isinstance(table, np.ndarray):
-        # Without the type, NumPy would convert all cells of a list to texts if the list contains one text.
+        # With `dtype=object`, NumPy does not change the cells. Without `dtype=object`, a single text in the list would
+        # make NumPy convert all cells to texts.
         table = np.array(table, dtype=object) if isinstance(table, list | tuple) else np.asarray(table)
     if table.ndim != 2 or table.shape[1] != len(names):
         shape = " x ".join(map(str, table.shape)) or "a single value"
@@ -97,7 +102,7 @@ def _check_rows(rows: int) -> None:
 
 
 def _check_names(given: Sequence[str], known: Sequence[str]) -> None:
-    """Raise a UsageError if a data frame has other columns than the model, or has them in another order."""
+    """Raise a UsageError if the columns of a data frame differ from the model's columns, or have another order."""
     if list(given) == list(known):
         return
     way_out = "; pass `frame[list(model.columns)]`, which has the columns of the model in their order"
@@ -174,7 +179,7 @@ def _indicators(name: str, texts: Sequence[str], cells: Iterable[Any]) -> "Array
 
 
 def _code(name: str, row: int, cell: Any, code_of: dict[str, int]) -> int:
-    """Return the code of the text in a cell, and -1 for a missing cell."""
+    """Return the code of the text in a cell. For a missing cell, return -1."""
     if _is_missing(cell):
         return -1
     for text in _texts_of(cell):

@@ -21,14 +21,15 @@ from pathlib import Path
 _PR_SET_CHILD_SUBREAPER = 36
 # On most kernels, the file /proc/thread-self/children exists and lists the children of the current thread.
 _LIST = Path("/proc/thread-self/children")
-# Maximum time in seconds for which the supervisor waits until killed processes have ended. A killed process that waits
-# for a disk may need more time to end.
+# Maximum time in seconds that the supervisor waits for the end of killed processes. A killed process that waits for a
+# disk may need more time to end.
 LONGEST_WAIT = 5.0
 _POLL_SECONDS = 0.002
 
 
 class OrphanReaper:
-    """An object that kills the detached processes that a child process of this process leaves behind.
+    """An object that kills detached processes. A child of this process has started the detached processes, directly or
+    indirectly.
 
     The child is a trainer or a command.
 
@@ -43,7 +44,7 @@ class OrphanReaper:
         self._others: set[int] | None = None
 
     def begin(self) -> None:
-        """Make this process the new parent of each process that a descendant of this process detaches.
+        """Make this process the new parent of each descendant that becomes detached.
 
         Call this method before the child starts.
         """

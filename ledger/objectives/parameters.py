@@ -175,9 +175,9 @@ def check(model: str, wanted: Iterable[str], task: str = CLASSIFICATION) -> None
     Raises
     ------
     UsageError
-        The model or a name is unknown, a name is an alias, or a name belongs to a hyper-parameter that only the ledger
-        may set. The message is one line about the first invalid name. The message suggests the nearest known name for
-        an unknown name, and the main name for an alias.
+        The model or a name is unknown, or a name is an alias. The function also raises UsageError if `wanted` contains
+        a hyper-parameter that only the ledger may set. The message is one line about the first invalid name. The
+        message suggests the nearest known name for an unknown name, and the main name for an alias.
     """
     if model not in NAMES:
         raise UsageError(f"unknown model {model!r}{nearest(model, MODELS)}")

@@ -68,7 +68,8 @@ def receive_reports(
     is_stopped : callable
         Function that returns whether the rule of early stopping has stopped the trial.
     resource : TrainingResource, optional
-        What a built-in model or an estimator by name reports. By default, it reports nothing.
+        The description of the scores that a built-in model or an estimator by name must report. By default, a built-in
+        model or an estimator by name reports no scores.
     """
     global _receiver
     _receiver = _ReportReceiver(context, scale, send, is_stopped, resource, os.getpid())
@@ -100,13 +101,15 @@ def report(context: "Context", value: Any, step: Any) -> None:
 
 
 def should_prune(context: "Context") -> bool:
-    """Return whether the rule of early stopping has stopped the trial of a context."""
+    """Return whether the rule of early stopping has stopped the trial to which the context belongs."""
     receiver = _receiver
     return receiver is not None and receiver.context == context and receiver.is_stopped()
 
 
 def training_resource(context: "Context") -> "TrainingResource | None":
-    """Return what a built-in model or an estimator by name must report in the trial of a context, or None."""
+    """Return the description of the scores that a built-in model or an estimator by name must report in a trial. Return
+    None if the objective need not report scores, or if the context does not belong to the running trial.
+    """
     receiver = _receiver
     return receiver.resource if receiver is not None and receiver.context == context else None
 
@@ -136,7 +139,7 @@ def finite_loss(scale: ValueScale, value: float) -> float | None:
 
 
 def checked_step(of: str, step: Any) -> int:
-    """Return the step of a report or of a checkpoint as an integer. `of` names what has the step.
+    """Return the step of a report or of a checkpoint as an integer. The argument `of` is "report" or "checkpoint".
 
     Raises
     ------

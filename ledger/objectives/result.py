@@ -14,7 +14,7 @@ from ledger.text import one_line
 
 
 class InvalidResultError(LedgerError):
-    """An exception that reports that the return value of the objective is not a valid result, so the attempt fails."""
+    """An exception for an objective whose return value is not a valid result. The exception makes the attempt fail."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ def to_result(returned: Any, scale: ValueScale = _MINIMISED) -> ObjectiveResult:
     Raises
     ------
     InvalidResultError
-        `returned` is neither a real number nor a dict, the value is missing or not finite, or a metric cannot be stored
-        as JSON. The message is one line.
+        `returned` is neither a real number nor a dict, or the value is missing or not finite. The function also raises
+        InvalidResultError if a metric cannot be stored as JSON. The message is one line.
 
     Examples
     --------

@@ -59,7 +59,8 @@ def without_current(path: Sequence[str]) -> tuple[list[str], str | None]:
     >>> without_current(["/opt/python/lib"])
     (['/opt/python/lib'], None)
     """
-    # The function does not resolve symbolic links in the paths, because a module may read the path of its own file.
+    # The function does not resolve symbolic links in the paths. A module may use the path of its own file, and a
+    # resolved link would change this path.
     folders = list(dict.fromkeys(os.path.abspath(folder) for folder in path))  # noqa: PTH100
     current = os.path.realpath(os.curdir)
     named = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]

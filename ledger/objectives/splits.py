@@ -5,8 +5,8 @@ same training rows and the same test rows.
 
 - If the dataset has neither groups nor times, a split is random. In a classification, the proportion of each class in
   the test rows is about the same as in the whole dataset.
-- With groups, a split puts all rows of a group into the training rows, or all rows of the group into the test rows. A
-  split never divides a group.
+- With groups, either all rows of a group are training rows, or all rows of the group are test rows. A split never
+  divides a group.
 - With times, no test row is earlier than a training row.
 - With a hold-out file, all rows of the dataset are training rows, and the rows of the hold-out file are test rows.
 """

@@ -1,7 +1,7 @@
 """Functions that read the rows of csv and parquet files.
 
-A pair represents each row. The first element of each pair is the place of a row, such as "line 2". The second element
-of each pair is the sequence of the row's cells. Each cell is a text.
+The functions return each row as a pair. The first element of the pair is the place of the row, such as "line 2". The
+second element is the sequence of the row's cells. Each cell is a text.
 """
 
 import csv

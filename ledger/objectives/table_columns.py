@@ -117,8 +117,8 @@ def check_names(names: Sequence[str], roles: ColumnRoles, file: str, line: str) 
     Raises
     ------
     UsageError
-        A name is empty or occurs twice, a column of `roles` is missing from the file, a column has two roles, or no
-        column is a feature.
+        A name is empty or occurs twice, or a column has two roles. The function also raises UsageError if a column of
+        `roles` is missing from the file, or if no column is a feature.
     """
     earlier: set[str] = set()
     for place, column in enumerate(names, 1):
@@ -188,8 +188,9 @@ def inspect(names: Sequence[str], rows: Rows, roles: ColumnRoles, file: str) -> 
 
 def parse_number(cell: str) -> float | None:
     """Return the number in a cell. The result is NaN for a missing cell and None for a cell with text."""
-    # An exception for each text would take too long in a file with a hundred thousand columns. In ASCII, ":" comes
-    # after the digits and the signs. Therefore the comparison with ":" quickly finds most cells that contain a number.
+    # A file may have a hundred thousand columns. Therefore the code avoids the slow ValueError of `float` for most
+    # texts. In ASCII, ":" comes after the digits and the signs. Therefore the comparison with ":" quickly finds most
+    # cells that contain a number.
     if cell > ":" and cell[0].isalpha() and cell[0] not in _LETTERS_OF_NUMBERS:
         return None
     try:

@@ -1,7 +1,7 @@
-"""The resource of a training: the boosting rounds or the training rows that the rungs of early stopping count.
+"""The resource of a training, which is either the boosting rounds or the training rows.
 
 A rule of early stopping compares trials at rungs. A built-in model or an estimator by name does not call
-`Context.report` itself, so its objective reports a score after each boosting round, or after a training on a share of
+`Context.report`. Instead, the ledger reports a score after each boosting round, or after each training on a share of
 the rows.
 """
 
@@ -24,7 +24,7 @@ BOOSTING_MODELS = ("xgb", "lgbm")
 
 @dataclass(frozen=True)
 class TrainingResource:
-    """What the objective of a study with a rule of early stopping reports.
+    """The scores that an objective reports if the study has a rule of early stopping.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class TrainingResource:
         "rounds": the objective reports the score after each boosting round. "rows": the objective trains on a share of
         the training rows at each rung, and reports the score.
     largest : int
-        With "rows", the number that stands for all training rows.
+        With "rows", the step at which the training uses all training rows.
     rungs : tuple of int
         The steps at which the rule decides, in increasing order.
     """
@@ -43,7 +43,8 @@ class TrainingResource:
 
 
 def resource_of_trial(stopping: Mapping[str, Any] | None) -> TrainingResource | None:
-    """Return the resource of a trial, or None if the objective of the trial reports nothing, or reports its own steps.
+    """Return the resource of a trial. Return None if the study has no rule of early stopping, or if the user's
+    objective itself calls `Context.report`.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def resource_of_trial(stopping: Mapping[str, Any] | None) -> TrainingResource | 
 def subset(rows: Rows, part: int, whole: int, seed: int, *, is_classification: bool) -> Rows:
     """Return about `part` / `whole` of the rows, in their original order.
 
-    With the same `whole` and `seed`, the rows of a smaller part belong to each larger part.
+    For equal values of `whole` and `seed`, a larger part contains all rows of each smaller part.
 
     In a classification, the share of each class is about the same in each part. Each part has at least one row of each
     class.
@@ -79,7 +80,7 @@ def subset(rows: Rows, part: int, whole: int, seed: int, *, is_classification: b
     part, whole : int
         `part` is at least 1, and below `whole`.
     seed : int
-        Seed in [0, 2**31) of the random order of the rows.
+        The seed of the rows' random order, in [0, 2**31).
     is_classification : bool
         Whether the targets are the codes of classes.
 
@@ -99,19 +100,23 @@ def subset(rows: Rows, part: int, whole: int, seed: int, *, is_classification: b
 
 
 def _order(rows: Rows, seed: int, *, is_classification: bool) -> "tuple[Array, int]":
-    """Return the order in which rows join the parts, and the smallest number of rows in a part."""
+    """Return the indices of the rows in a random order, and the smallest number of rows in a part. Each part consists
+    of the first rows in this order.
+    """
     import numpy as np
 
     random = np.random.default_rng(seed)
     groups = rows.targets if is_classification else np.zeros(len(rows.targets), int)
     classes = np.unique(groups)
-    # The row at the place j of a class with n rows has the rank j / n, so each class joins at the same speed. The first
-    # row of each class has the rank 0, so each class is in the smallest part.
+    # In a class of n rows, the row at the place j has the rank j / n. Therefore each part contains about the same share
+    # of each class. The first row of each class has the rank 0. Therefore even the smallest part contains a row of each
+    # class.
     ranks = np.empty(len(groups))
     for each in classes:
         members = random.permutation(np.flatnonzero(groups == each))
         if rows.weights is not None:
-            # A row with the weight 0 trains nothing, so the first row of a class has a weight.
+            # A row with the weight 0 has no effect on the training. Therefore the first row of each class must have a
+            # positive weight.
             first = int(np.argmax(rows.weights[members] > 0))
             members = np.concatenate((members[first : first + 1], np.delete(members, first)))
         ranks[members] = np.arange(len(members)) / len(members)

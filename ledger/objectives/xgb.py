@@ -27,31 +27,34 @@ def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
-    """Call a function after each boosting round of the training, with the number of rounds.
+    """After each boosting round of the training, call a function with the number of completed rounds.
 
-    During the call, the estimator predicts the features of `rows` as if it had been trained with this number of rounds.
-    The method `fit` of the estimator trains the same model as without this function.
+    During the call, the estimator can predict only `rows`. Its predictions are equal to the predictions of an estimator
+    that was trained with only the completed rounds. The function `follow` does not change the model that the method
+    `fit` trains.
 
     Parameters
     ----------
     estimator : XGBClassifier or XGBRegressor
         The unfitted estimator.
     rows : Rows
-        The rows that the estimator predicts during the calls.
+        The rows for which the estimator makes predictions during the calls.
     after_round : callable
-        The function. If it raises an exception, the training ends.
+        The function to call. If the function raises an exception, the training ends.
 
     Returns
     -------
     dict
-        Further arguments of the method `fit`.
+        Additional arguments for the estimator's method `fit`.
     """
     estimator.set_params(callbacks=[_AfterRound(estimator, rows.features, after_round)])
     return {}
 
 
 class _AfterRound(TrainingCallback):  # type: ignore[misc]
-    """A callback that gives the estimator a booster that predicts, and then calls a function."""
+    """A callback that lets the estimator make predictions during its training. After each round, the callback calls a
+    function.
+    """
 
     def __init__(self, estimator: Any, features: Any, after_round: Callable[[int], object]) -> None:
         super().__init__()
@@ -75,11 +78,11 @@ class _AfterRound(TrainingCallback):  # type: ignore[misc]
 
 
 class _BoosterInTraining:
-    """Predicts the same rows after each round.
+    """A booster that predicts a fixed set of rows after each boosting round.
 
-    XGBoost keeps the predictions of a `DMatrix` that still exists, and adds only the trees of the new round. Therefore
-    the predictions after all rounds together need about as much time as one prediction with all trees. Only the booster
-    `dart` predicts with all trees after each round.
+    XGBoost stores its predictions for a `DMatrix` while the `DMatrix` exists. After each round, XGBoost only adds the
+    predictions of the new trees. Therefore all predictions together take about as long as a single prediction with all
+    trees. The booster `dart` is an exception: `dart` uses all trees for each prediction.
     """
 
     def __init__(self, booster: Booster, rows: DMatrix) -> None:

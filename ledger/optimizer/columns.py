@@ -249,7 +249,7 @@ class TransformedSpace:
 
 
 def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.bool_]:
-    """Return whether each row of `rows` is near at least one row of `others`.
+    """For each row of `rows`, return whether at least one row of `others` is near this row.
 
     Two rows are near each other if the rows differ by at most `apart` in every column.
 

@@ -1,5 +1,5 @@
-"""Forests with a faster fit than the forests of skopt, and the predictions of the forests. Each added observation
-updates the predictions.
+"""Forests whose fit is faster than the fit of skopt's forests, and the predictions of these forests. Each added
+observation updates the predictions.
 
 In a random forest, each added observation changes only the leaves. A model of extra trees is fitted again after each
 added observation.

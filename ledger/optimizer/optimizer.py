@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 
 # By default, `ask` samples `CANDIDATES` candidates for "lbfgs", and 10,000 candidates for "sampling".
 CANDIDATES = 2_000
-# Around the best points, `ask` samples the share `AROUND_BEST` of all candidates. `BEST` is the number of best points.
-# The best points have the lowest losses. `SPREAD` is the standard deviation of the random steps from the best points.
+# `ask` samples the share `AROUND_BEST` of the candidates near the `BEST` points with the lowest losses. `SPREAD` is the
+# standard deviation of the random steps from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the kernel tries all start values.
 ALWAYS_RESTARTED = 32
@@ -120,16 +120,16 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     `Optimizer` differs from `skopt.Optimizer` in the following ways.
 
     - The fit of a GP's kernel starts from the kernel of the previous fit. If the GP has at most 32 points, the fit of
-      the kernel also tries skopt's three start values. If the GP has more than 32 points, the fit of the kernel tries
-      skopt's start values only if the number of points has passed a power of sqrt(2) since the previous fit.
+      the kernel also tries skopt's three start values. With more than 32 points, the fit tries skopt's start values
+      only after the number of points has passed the next power of sqrt(2).
     - If a GP has more than 500 points, the GP's kernel is fitted to 500 random points. If a GP has more than 1,500
       points, the GP uses a subset of 1,500 points. A quarter of the subset consists of the best points, and another
       quarter consists of the latest points. The rest of the subset is random. `tell` warns if the GP uses a subset. The
       model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
       [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
-      optimizer fits an extra-trees model again for each point of a batch. In searches on the 6-dimensional Hartmann
-      function, only one fit of the extra trees for each batch of 4 points doubled the final distance from the optimum.
+      optimizer fits an extra-trees model again for each point of a batch. With one fit for each batch of 4 points,
+      searches on the 6-dimensional Hartmann function ended twice as far from the optimum.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
       the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
@@ -149,7 +149,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
     - If a value is not finite, `tell` raises an error. A call of `tell` that raises an error records nothing.
 
-    skopt's own code runs for custom GP kernels, for regressors except GPs and forests, and if `acq_func` is "PVRS".
+    skopt's own code runs for custom GP kernels, for regressors other than GPs and forests, and for `acq_func` "PVRS".
 
     References
     ----------
@@ -427,7 +427,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return initial points. If the initial points do not fill the batch, a copied optimizer adds other points."""
+        """Return initial points. If the batch needs more points, a copy of the optimizer proposes the other points."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):

@@ -16,7 +16,7 @@ from ledger.optimizer.optimizer import Optimizer
 
 @dataclass(frozen=True)
 class PointPrediction:
-    """What a fitted optimizer predicts at a point.
+    """The prediction of a fitted optimizer at one point.
 
     Attributes
     ----------
@@ -24,13 +24,15 @@ class PointPrediction:
         The predicted loss and its standard deviation, in the unit of the losses that the optimizer has received.
     acquisition : float or None
         The value of the acquisition function. "EI" is the expected improvement, in the unit of the losses. "PI" is the
-        probability of an improvement. "LCB" is the lower confidence bound of the loss. None for the other acquisition
-        functions: "MES" depends on all candidates, and "EIps" and "PIps" have no unit that people know.
+        probability of an improvement. "LCB" is the lower confidence bound of the loss. For the other acquisition
+        functions, `acquisition` is None. The value of "MES" depends on all candidates. The values of "EIps" and "PIps"
+        have no common unit.
     nearest : int
         The index of the nearest observed point, in the order of the points that the optimizer has received.
     distance : float
-        The Euclidean distance to this point in the transformed space. Each number has a column from 0 to 1, and each
-        choice of a categorical dimension with more than two choices has a column that is 0 or 1.
+        The Euclidean distance to this point in the transformed space. In the transformed space, a number is one column,
+        with values in [0, 1]. A categorical dimension with more than two choices has one column for each choice, with
+        the value 0 or 1.
     """
 
     mean: float
@@ -41,7 +43,7 @@ class PointPrediction:
 
 
 def prediction_at(optimizer: Optimizer, point: list[Any]) -> PointPrediction:
-    """Return what an optimizer with a fitted model predicts at a point.
+    """Return the prediction of a fitted optimizer at one point.
 
     Parameters
     ----------
@@ -86,7 +88,8 @@ def _acquisition(optimizer: Optimizer, losses: Any, mean: float, deviation: floa
         return None if kappa == "inf" else mean - float(kappa) * deviation
     if optimizer.acq_func not in ("EI", "PI"):
         return None
-    # A proposal also standardises the losses. Otherwise a very large or very small loss would lose precision.
+    # The losses are standardised here, as in a proposal. Without this step, rounding errors could be large for very
+    # large or very small losses.
     standardised, centre, scale = standardise(losses)
     logarithm = acquisition.utility(
         optimizer.acq_func,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _STATES = {
     "pending": "WAITING",
     "running": "RUNNING",
-    # As in the views: Optuna draws the intermediate values of a running trial, and none of a waiting trial.
+    # The views show a paused trial as running, too. Optuna draws the intermediate values of a running trial, but it
+    # does not draw intermediate values of a waiting trial.
     "paused": "RUNNING",
     "complete": "COMPLETE",
     "pruned": "PRUNED",
@@ -44,7 +45,7 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
     connection : Connection
     study : StudyRow
     path : Path
-        Path of the new file. No file with this path may exist.
+        Path of the new file. The file must not exist before the call.
 
     Raises
     ------

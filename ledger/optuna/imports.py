@@ -127,8 +127,8 @@ def load(url: str, name: str) -> OptunaStudy:
             if not isinstance(trial.value, float | int):
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
-        # Optuna's error message mentions a commit even if the failed operation is a read. Therefore the ledger's error
-        # message quotes the exception that caused Optuna's error.
+        # Optuna's error message mentions a commit even if the failed operation only reads data. Therefore the ledger's
+        # error message quotes the exception that caused Optuna's error.
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         message = one_line(str(getattr(cause, "orig", None) or cause))
         raise LedgerError(f"{place} cannot be read as an Optuna storage: {message}") from None

@@ -1,4 +1,6 @@
-"""The expectation of the surrogate at a point when the optimizer proposed the point."""
+"""The surrogate's prediction at a proposed point, from the observations that the optimizer had when it proposed the
+point.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from ledger.study.spec import StudySpec
 
 @dataclass(frozen=True)
 class Expectation:
-    """What the surrogate expected at a point, in the unit and with the sign of the values of the trials.
+    """The surrogate's prediction at a proposed point. All predicted values have the unit and the sign of the trials'
+    values.
 
     Attributes
     ----------
@@ -22,7 +25,8 @@ class Expectation:
         The expected value and its standard deviation.
     acquisition : float or None
         The value of the acquisition function. "EI" is the expected improvement of the value, "PI" is the probability of
-        an improvement, and "LCB" is the confidence bound of the value. None for the other acquisition functions.
+        an improvement, and "LCB" is the confidence bound of the value. For the other acquisition functions,
+        `acquisition` is None.
     nearest : int
         The index of the nearest observation in `ProposalInput.observations`.
     distance : float
@@ -40,11 +44,11 @@ class Expectation:
 def expectation(
     study: StudySpec, iteration: int, round: int, given: ProposalInput, params: Mapping[str, Any]
 ) -> Expectation | None:
-    """Fit the surrogate as `propose` did, and return what it expected at a point.
+    """Fit the surrogate in the same way as `propose`, and return the surrogate's prediction at a point.
 
-    The surrogate knows only the observations. While `propose` chooses several points at once, it also assumes a value
-    for each point that it has already chosen, and for each trial in flight. The expectation ignores these assumed
-    values.
+    The function fits the surrogate only to the observations. In contrast, `propose` also uses the constant liar's value
+    for each trial in flight, and for each point that `propose` has already chosen for the batch. The expectation
+    ignores these assumed values.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ def expectation(
     Returns
     -------
     Expectation or None
-        None if the points of the proposal were random.
+        The prediction. The result is None if the points of the proposal were random.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def expectation(
     losses = [each.loss for each in observations if each.loss is not None]
     scale = study.objective.scale
     # The optimizer has received losses that were scaled to [0, 1]. The difference of two losses may be too large for a
-    # float, so the code computes with halves.
+    # float, so the code subtracts halves of losses.
     half = (max(losses) / 2 - min(losses) / 2) or 0.5
 
     def value(scaled: float) -> float:

@@ -41,8 +41,8 @@ class ProposalInput:
     ----------
     observations : sequence of Observation
         The trials that have ended with the state "complete", "pruned" or "failed". In batch mode, the trials are
-        ordered by number. In steady mode, the trials have the order in which the manager noticed that the trials had
-        ended.
+        ordered by number. In steady mode, the trials have the order in which the manager noticed the ends of the
+        trials.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
@@ -111,11 +111,11 @@ def proposal_input(
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
 
-    A pruned trial has no final loss. Its observation has an estimate: the loss at the rung that stopped the trial,
-    minus the median of what the complete trials gained after this rung. The page docs/stopping.md compares four such
-    estimates. A pruned trial is never the best observation: if the estimate is lower than all losses of
-    complete trials, the observation has the lowest loss of a complete trial. If the loss at the rung was NaN, the
-    observation is that of a failed trial.
+    A pruned trial has no final loss. Therefore the observation of a pruned trial contains an estimate of the loss. The
+    gain of a complete trial is the trial's loss at a rung, minus the trial's final loss. The estimate is the pruned
+    trial's loss at its last rung, minus the median of the gains at this rung. The page docs/stopping.md compares four
+    such estimates. The estimate of a pruned trial is at least the lowest loss of a complete trial. If the loss of a
+    pruned trial at the rung was NaN, the function treats the trial as a failed trial.
 
     Parameters
     ----------
@@ -129,8 +129,9 @@ def proposal_input(
         In steady mode, the numbers of the ended trials. The numbers have the order in which the manager noticed the
         ends of the trials.
     rung_losses : mapping, optional
-        For a study with early stopping, the losses of the ended trials at the rungs: a mapping from the number of a
-        trial to a mapping from the step of a rung to the loss. The function ignores trials that are not observed.
+        For a study with early stopping, the losses of the ended trials at the rungs. Each key is the number of a trial.
+        Each value is a mapping from the step of a rung to the trial's loss at this rung. The function ignores the
+        losses of all trials that are not in the observations.
 
     Returns
     -------
@@ -169,14 +170,14 @@ def proposal_input(
 
 
 def observed_trials(trials: Sequence[T], iteration: int, seen: Sequence[int] | None = None) -> list[T]:
-    """Return the trials of the observations that `proposal_input` returns, in the same order. The parameters are those
-    of `proposal_input`.
+    """Return the observed trials, in the order of the observations that `proposal_input` returns. The docstring of
+    `proposal_input` describes the parameters.
     """
     return [trial for trial in _counted(trials, iteration, seen) if trial.state != "cancelled"]
 
 
 def _counted(trials: Sequence[T], iteration: int, seen: Sequence[int] | None) -> list[T]:
-    """Return the ended trials that a proposal knows. A retry replaces the first trial."""
+    """Return the ended trials that a proposal uses. An ended retry replaces the first trial."""
     ended = (
         [trial for trial in trials if trial.iteration < iteration]
         if seen is None
@@ -187,7 +188,9 @@ def _counted(trials: Sequence[T], iteration: int, seen: Sequence[int] | None) ->
 
 
 def _estimates(trials: Sequence[TrialLike], rung_losses: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-    """Return an estimate of the final loss of each pruned trial with a finite loss, by the number of the trial."""
+    """Return a mapping from the number of each pruned trial to an estimate of the trial's final loss. The mapping omits
+    a trial without a finite loss.
+    """
     pruned = {
         trial.number: trial.pruned_loss for trial in trials if trial.state == "pruned" and trial.pruned_loss is not None
     }
@@ -202,7 +205,7 @@ def _estimates(trials: Sequence[TrialLike], rung_losses: Mapping[int, Mapping[in
     medians = {rung: statistics.median(gained) for rung, gained in gains.items()}
     estimates = {}
     for number, last in pruned.items():
-        # A trial reaches no rung after the rung that stops the trial.
+        # The highest rung of a pruned trial is the rung that stopped the trial.
         rung = max(rung_losses.get(number, ()), default=-1)
         estimate = last - medians.get(rung, 0.0)
         # The difference of two very large losses is infinite.

@@ -155,7 +155,9 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 
 def is_random(study: StudySpec, observations: Sequence[Observation]) -> bool:
-    """Return whether `propose` proposes random points, because the study has too few observations or no loss."""
+    """Return whether `propose` proposes random points. The points are random if the study has too few observations or
+    no loss.
+    """
     return len(observations) < study.resolved.initial_points or all(each.loss is None for each in observations)
 
 
@@ -166,8 +168,8 @@ def told_optimizer(
     observations: Sequence[Observation],
     surrogate: Mapping[str, Any] | None,
 ) -> "Optimizer":
-    """Return an optimizer that has received all observations, and has fitted the surrogate. The caller has called
-    `load_optimizer`, and limits the libraries to one thread.
+    """Return an optimizer that has received all observations, and has fitted the surrogate. Before this call, the
+    caller must call `load_optimizer`, and must limit the libraries to one thread.
 
     Parameters
     ----------

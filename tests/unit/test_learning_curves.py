@@ -176,7 +176,7 @@ def test_a_training_that_fails_on_few_rows_names_the_setting():
 
 @pytest.mark.parametrize("objective", [{"model": "svm"}, FOREST, {"model": "xgb", "cv": 3}])
 def test_rounds_that_do_not_exist_are_refused_in_one_line(objective):
-    with pytest.raises(LedgerError, match=r"^the resource rounds of \[stopping\] needs the model xgb or lgbm"):
+    with pytest.raises(LedgerError, match=r'^the resource "rounds" in the table \[stopping\] needs the model xgb'):
         train(objective, {}, ROUNDS)
 
 

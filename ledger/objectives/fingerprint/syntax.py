@@ -148,7 +148,7 @@ def of_module(name: str) -> ModuleSyntax | None:
 
 
 def of_code(code: CodeType, variables: dict[str, Any]) -> tuple[ModuleSyntax, FunctionNode] | None:
-    """Return the `ModuleSyntax` of the file that contains a function, and the function's node in the syntax tree.
+    """Return the `ModuleSyntax` of a function's file, and the node of the function in the syntax tree.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def segment(syntax: ModuleSyntax, node: FunctionNode) -> str:
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield a code object and all code objects that the code object contains."""
+    """Yield a code object, and the code objects of all functions inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

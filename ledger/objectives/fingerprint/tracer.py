@@ -63,8 +63,9 @@ class CodeTracer:
         self._own = OwnModules(module)
         self.folder = self._own.folder or os.path.realpath(os.curdir)
         self._hasher = ValueHasher(self._refer, lambda kind: _module_of(kind) in self._own, self._own.folder)
-        # A mapping from the id of each found function or class to the object and the object's name. The mapping keeps a
-        # reference to each object, so that Python does not reuse the id of the object.
+        # The functions and classes that the tracer has found. Each key is the id of an object, and each value is a pair
+        # of the object and its name. The mapping keeps a reference to each object, so that Python does not reuse the id
+        # of the object.
         self._found: dict[int, tuple[object, str]] = {}
         self._names: set[tuple[int, str]] = set()
         self._modules: set[str] = set()

@@ -41,8 +41,8 @@ class ValueHasher:
     Parameters
     ----------
     refer : callable
-        Function that converts a function, a class or a module to a text. The class computes the hash of the function,
-        class or module from the text.
+        Function that converts a function, a class or a module to a text. The hasher computes the hash of the function,
+        class or module from this text.
     is_own : callable
         Function that receives the class of an object, and returns whether the class belongs to the user's code. If the
         class belongs to the user's code, the hash of the object is computed from the object's attributes.
@@ -53,8 +53,8 @@ class ValueHasher:
 
     def __init__(self, refer: Callable[[Any], str], is_own: Callable[[type], bool], folder: str | None) -> None:
         self._refer, self._is_own, self._folder = refer, is_own, folder
-        # A mapping from the id of each value to the value and the value's hash. The mapping keeps a reference to each
-        # value, so that Python does not reuse the id of the value.
+        # The hashed Python values. Each key is the id of a Python value, and each entry is a pair of this Python value
+        # and its hash. The mapping keeps a reference to each Python value, so that Python does not reuse the id.
         self._known: dict[int, tuple[object, bytes]] = {}
 
     def digest(self, value: object) -> str:
