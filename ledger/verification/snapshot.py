@@ -1,4 +1,4 @@
-"""Verification of a study as a snapshot contains it: the records, the verdicts and the proposals."""
+"""Verification of a study in a snapshot: the records, the verdicts and the proposals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

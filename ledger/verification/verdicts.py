@@ -43,7 +43,7 @@ def _place(verdict: VerdictRow) -> str:
 
 def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
     """Compare the step and the loss of a verdict with the reports."""
-    # A snapshot of a running study can contain the verdict on a trial that is newer than the snapshot.
+    # In a snapshot of a running study, a verdict can belong to a trial that the snapshot does not contain.
     if verdict.trial < len(ledger.trials) and not 1 <= verdict.attempt <= ledger.trials[verdict.trial].attempts:
         yield f"the verdict belongs to attempt {verdict.attempt}, which does not exist"
         return
@@ -100,7 +100,7 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
                     f" from {expected[0]} trials"
                 )
     for number, rung in recorded:
-        # A snapshot of a running study can contain the cutoffs of an iteration that is newer than the snapshot.
+        # In a snapshot of a running study, a cutoff can belong to an iteration that the snapshot does not contain.
         if number < len(ledger.iterations):
             yield f"iteration {number}: the cutoff at rung {rung} belongs to no iteration"
 
@@ -119,11 +119,11 @@ def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Compute the cutoffs and the verdicts of the rule "promotion", from the losses of the trials of each iteration."""
+    """Compute the cutoffs and the verdicts of the rule "promotion" from the losses of each iteration's trials."""
     cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
     at_rung: dict[tuple[int, int], list[VerdictRow]] = defaultdict(list)
     stopped: set[int] = set()
-    # A snapshot of a running study can contain the verdicts on trials that are newer than the snapshot.
+    # In a snapshot of a running study, verdicts can belong to trials that the snapshot does not contain.
     newer = {verdict.rung for verdict in ledger.stopping.verdicts if verdict.trial >= len(ledger.trials)}
     for verdict in ledger.stopping.verdicts:
         if verdict.trial < len(ledger.trials):
@@ -166,7 +166,9 @@ def _limit(limit: tuple[float, int] | None) -> str:
 
 
 def _arrivals(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Compute the verdicts of a study in steady mode, at each rung in the order of the recorded arrivals."""
+    """Compute the verdicts of a study in steady mode. At each rung, the function follows the recorded order of the
+    arrivals.
+    """
     rule = study.stopping
     if ledger.stopping.cutoffs:
         yield f"iteration {ledger.stopping.cutoffs[0].iteration}: a study in steady mode has no cutoffs"
@@ -210,5 +212,5 @@ def _differences(
 
 
 def _finite(limit: float | None) -> float | None:
-    """Return the cutoff as the ledger records it: None if each trial with a loss goes on."""
+    """Return the cutoff in the form in which the ledger records it. The ledger records None instead of infinity."""
     return None if limit == math.inf else limit

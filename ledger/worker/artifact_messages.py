@@ -1,11 +1,12 @@
-"""The messages by which a trainer passes artifacts and checkpoints to its supervisor, and gets back a checkpoint.
+"""The messages with which a trainer sends artifacts and checkpoints to its supervisor, and restores a checkpoint.
 
 The trainer first announces an artifact or a checkpoint with its size. If the supervisor accepts the announcement, the
 trainer sends the content in pieces. The supervisor replies to the announcement, and replies again when the content is
 saved. To restore a checkpoint, the trainer asks for the last checkpoint of the trial. The supervisor reads and checks
 the content, and replies with the step and the size. Then the trainer asks for each piece.
 
-Each reply names the number of the request, because an objective can leave a call early by an exception.
+Each reply contains the number of its request, because an exception can end the objective's call before the reply
+arrives.
 """
 
 import base64
@@ -30,7 +31,7 @@ _ENDED = "the trial has ended: the objective must make this call before it retur
 
 @dataclass(frozen=True)
 class ArtifactAnnouncement:
-    """The message that the objective saves an artifact with a name and a size in bytes."""
+    """A message that announces an artifact. `size` is the size of the artifact in bytes."""
 
     request: int
     name: str
@@ -38,13 +39,13 @@ class ArtifactAnnouncement:
 
     @property
     def title(self) -> str:
-        """The words for the artifact in an error message."""
+        """The description of the artifact in an error message."""
         return f"artifact {self.name}"
 
 
 @dataclass(frozen=True)
 class CheckpointAnnouncement:
-    """The message that the objective keeps a checkpoint of a step. `size` is the size of its archive in bytes."""
+    """A message that announces the checkpoint of a step. `size` is the size of the checkpoint's archive in bytes."""
 
     request: int
     step: int
@@ -52,18 +53,18 @@ class CheckpointAnnouncement:
 
     @property
     def name(self) -> str:
-        """The name of the artifact that is the checkpoint (sql/functions/begin_artifact.sql)."""
+        """The name under which the ledger keeps the checkpoint as an artifact (sql/functions/begin_artifact.sql)."""
         return f".checkpoint-{self.step}"
 
     @property
     def title(self) -> str:
-        """The words for the checkpoint in an error message."""
+        """The description of the checkpoint in an error message."""
         return f"the checkpoint of step {self.step}"
 
 
 @dataclass(frozen=True)
 class ArtifactPiece:
-    """The message with the next piece of the announced artifact or checkpoint."""
+    """A message with the next piece of the announced artifact or checkpoint."""
 
     request: int
     piece: bytes
@@ -71,9 +72,9 @@ class ArtifactPiece:
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """The question for the last checkpoint of the trial.
+    """A message that asks for the last checkpoint of the trial.
 
-    If the trainer could not unpack the checkpoint that it has received last, `unusable` is the reason in one line.
+    If the trainer could not unpack the last received checkpoint, `unusable` is the reason in one line.
     """
 
     request: int
@@ -82,7 +83,7 @@ class RestoreRequest:
 
 @dataclass(frozen=True)
 class PieceRequest:
-    """The question for the next piece of the checkpoint that the supervisor has found."""
+    """A message that asks for the next piece of the checkpoint that the supervisor has found."""
 
     request: int
 
@@ -156,7 +157,8 @@ class ArtifactSender:
     replies : queue.SimpleQueue
         Queue of the replies of the supervisor.
     trial_folder : callable
-        Function that returns a context manager, which creates a folder and removes it at its end.
+        Function that returns a context manager. The context manager creates a folder, and removes the folder at the
+        end.
     should_leave : callable
         Function that returns whether the worker has received a request to stop.
 
@@ -179,12 +181,13 @@ class ArtifactSender:
         self._numbers = itertools.count()
         # Several threads of an objective may make requests, but the supervisor answers one request at a time.
         self._lock = threading.Lock()
-        # The job that runs now with its context, and the request whose reply a thread awaits.
+        # `_job` is the running job with its context. `_open` is the number of the request whose reply has not arrived
+        # yet.
         self._job: tuple[int, Context] | None = None
         self._open: int | None = None
 
     def begin(self, job: int, context: Context) -> None:
-        """Allow the objective to make requests for a job, by calls with the context of the job."""
+        """Allow the objective to make requests with the context of a job."""
         self._job = job, context
 
     def end(self) -> None:
@@ -233,7 +236,7 @@ class ArtifactSender:
         self._send(request, announcement)
         self._wait(request)
         for piece in pieces:
-            # If the supervisor cannot take the rest, it has already replied.
+            # If the supervisor cannot receive the remaining pieces, the supervisor has already replied with an error.
             while not self._replies.empty():
                 self._is_reply(request, self._replies.get())
             self._send(request, {"piece": base64.b64encode(piece).decode()})
@@ -260,7 +263,7 @@ class ArtifactSender:
 
 @dataclass(frozen=True)
 class _Request:
-    """A request of the objective, with its number and the job that runs at its beginning."""
+    """A request of the objective, with the request's number and the job that was running when the request began."""
 
     title: str
     number: int

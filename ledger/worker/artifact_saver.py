@@ -1,9 +1,9 @@
-"""Saves artifacts and checkpoints of the trial in training, without keeping the supervisor from its other work.
+"""Saves artifacts and checkpoints of the trial in training without blocking the supervisor's other work.
 
-The supervisor receives a content into an unnamed temporary file, and computes its SHA-256. The supervisor then saves
-the content in steps. Each step sends at most one statement to the database, and each statement can be repeated. While
-the database is unavailable, the content waits, and the objective waits in its call. A thread writes the content into a
-store, because a store can be slow. The supervisor reads a checkpoint in the same way.
+The supervisor writes a received content into an unnamed temporary file, and computes the content's SHA-256. The
+supervisor then saves the content in steps. Each step sends at most one statement to the database, and each statement
+can be repeated. While the database is unavailable, the supervisor keeps the content, and the objective's call waits. A
+thread writes the content into a store, because a store can be slow. The supervisor reads a checkpoint in the same way.
 """
 
 import hashlib
@@ -41,23 +41,24 @@ _log = logging.getLogger("ledger.worker")
 
 # Seconds between two reads of a checkpoint from a store that fails.
 STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-# Largest number of threads that still use a slow store for an interrupted call.
+# Maximum number of threads that still use a slow store after the objective's call was interrupted.
 MOST_ABANDONED = 4
 
-# A function of `artifact_protocol` with its arguments, except the connection.
+# A function of `artifact_protocol`, and the function's arguments without the connection.
 _Statement = tuple[Any, ...]
 # A step of a request. The caller executes the statement, awaits the thread, or waits for the number of seconds.
 _Step = _Statement | StoreThread | float
-# The steps of a request. The caller sends the result of each step. The value at the end is the content of the reply.
+# The steps of a request. The caller sends the result of each step. The return value of the generator is the content of
+# the reply.
 _Steps = Generator[_Step, Any, dict[str, Any]]
 
 
 class _RequestFailedError(Exception):
-    """The request of the objective cannot be done. The message is the reason, which the objective receives."""
+    """An exception that reports that a request of the objective has failed. The objective receives the message."""
 
 
 class ArtifactSaver:
-    """Saves artifacts and checkpoints of the trial in training, and reads its last checkpoint.
+    """Saves artifacts and checkpoints of the trial in training, and reads the trial's last checkpoint.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class ArtifactSaver:
     def __init__(self, store: str | None, send: Callable[[dict[str, Any]], object]) -> None:
         self._store = None if store is None else opened(store)
         self._send = send
-        # The number of the present request, and the file with its content.
+        # The number of the present request, and the file with the content of the artifact or checkpoint.
         self._request: int | None = None
         self._file: IO[bytes] | None = None
         self._is_checkpoint = False
@@ -84,12 +85,13 @@ class ArtifactSaver:
         self._steps: _Steps | None = None
         # The present step.
         self._next: _Step | None = None
-        # Whether the database may have executed the statement before, because its answer was lost.
+        # True if an answer of the database was lost. Then the database may already have executed the present statement.
         self._is_repeated = False
         # Threads that still run after the saver has stopped waiting for them.
         self._abandoned: list[StoreThread] = []
-        # The checkpoint that the trainer receives or has received last, the contents that no trainer can unpack, and
-        # the number of bytes for which the trainer has not asked yet.
+        # `_restored` is the last checkpoint that the supervisor has found for the trainer. `_unusable` contains the
+        # contents that a trainer could not unpack. `_unread` is the number of bytes for which the trainer has not asked
+        # yet.
         self._restored: LastCheckpoint | None = None
         self._unusable: set[UUID] = set()
         self._unread = 0
@@ -109,7 +111,7 @@ class ArtifactSaver:
     def accept(self, held: ClaimedTrial, message: ArtifactMessage) -> None:
         """Take a message of the trainer about an artifact or a checkpoint of the trial `held`."""
         if isinstance(message, ArtifactAnnouncement | CheckpointAnnouncement | RestoreRequest):
-            # The objective may have left the previous call by an exception.
+            # An exception may have ended the previous call of the objective.
             self.abandon()
             self._request = message.request
             self._is_checkpoint = not isinstance(message, ArtifactAnnouncement)
@@ -146,7 +148,7 @@ class ArtifactSaver:
         self.due_at = math.inf
 
     def _try(self, work: Callable[[], object]) -> None:
-        """Do some work for the present request. If the work fails, end the request with the reason."""
+        """Call `work` for the present request. If the call fails, end the request with the reason."""
         try:
             work()
         except _RequestFailedError as error:
@@ -175,8 +177,8 @@ class ArtifactSaver:
         if len(self._abandoned) >= MOST_ABANDONED:
             assert self._store is not None
             raise _RequestFailedError(
-                f"the store {self._store.url} still works for {MOST_ABANDONED} interrupted calls: wait until the store"
-                " answers"
+                f"the store {self._store.url} is still busy with {MOST_ABANDONED} interrupted calls: wait until the"
+                " store answers"
             )
         if isinstance(message, RestoreRequest):
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
@@ -297,7 +299,7 @@ class ArtifactSaver:
     def _restore(self, held: ClaimedTrial, unusable: str | None, file: IO[bytes]) -> _Steps:
         """Read the last checkpoint that is not damaged into a file.
 
-        `unusable` is the reason why the trainer could not unpack the checkpoint that it has received last.
+        If the trainer could not unpack the last received checkpoint, `unusable` is the reason.
         """
         if unusable is not None and self._restored is not None:
             self._unusable.add(self._restored.content)
@@ -322,7 +324,7 @@ class ArtifactSaver:
     def _read(
         self, held: ClaimedTrial, checkpoint: LastCheckpoint, file: IO[bytes]
     ) -> Generator[_Step, Any, str | None]:
-        """Read a checkpoint into a file, and check it. If the checkpoint cannot be read, return the reason."""
+        """Read a checkpoint into a file, and check the checkpoint. If the read or the check fails, return the reason."""
         content = Content(checkpoint.sha256, checkpoint.size, checkpoint.content)
         # A worker can write any URL into the database, so the supervisor opens only its own store.
         if checkpoint.store is not None and self._store is None:
@@ -344,7 +346,7 @@ class ArtifactSaver:
     def _download(
         self, held: ClaimedTrial, store: Store, content: Content, file: IO[bytes]
     ) -> Generator[_Step, Any, str | None]:
-        """Read a content of a store into a file. If the store fails, try again, because a failure can be short."""
+        """Copy a content from a store into a file. If the store fails, try again, because a store may recover."""
         for pause in (*STORE_PAUSES, None):
             _empty(file)
             error = yield _started(Download, store, content, file)
@@ -401,7 +403,7 @@ def _check(word: str) -> None:
     if word in ("stale", "unknown"):
         raise _RequestFailedError("the trial was claimed again, has ended or was deleted")
     if word == "unbegun":
-        raise _RequestFailedError("the ledger has forgotten the begun artifact: save the artifact again")
+        raise _RequestFailedError("the ledger has discarded the unfinished artifact: save the artifact again")
 
 
 def _log_unusable(held: ClaimedTrial, checkpoint: LastCheckpoint, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""The best losses that a worker knows to be complete in the ledger."""
+"""The best losses among the results that a worker has recorded in the ledger."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from ledger.database.protocol import CompletedTrial
 
 
 class BestLosses:
-    """The best complete trial of each study among the trials that this worker has completed.
+    """The best trial of each study, among the trials that this worker has completed.
 
-    A study with `keep_models` keeps only the model of its best trial. Therefore a worker trains no model for a trial
-    that another trial of the study has already beaten. Only a result that the ledger has accepted counts, because a
+    A study with `keep_models` keeps only the model of its best trial. Therefore a worker trains no model for a trial if
+    an earlier result of the study is better. The class ignores each result that the ledger has not accepted, because a
     cancelled trial keeps no model.
     """
 
@@ -17,12 +17,14 @@ class BestLosses:
         self._best: dict[int, tuple[float, int]] = {}
 
     def add(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
-        """Take the results that the ledger has recorded, with its answers."""
+        """Add results that the worker has sent to the ledger. `answers` contains the ledger's answer to each result."""
         for result, answer in zip(results, answers, strict=True):
             if "keep_models" in result.held.objective and answer not in ("stale", "unknown"):
                 found, study = (result.loss, result.held.trial), result.held.study_id
                 self._best[study] = min(self._best.get(study, found), found)
 
     def of(self, study_id: int) -> tuple[float, int] | None:
-        """Return the loss and the number of the best trial. If two losses are equal, the lower number is better."""
+        """Return the loss and the number of the best trial. If two trials have the same loss, the trial with the lower
+        number is better.
+        """
         return self._best.get(study_id)

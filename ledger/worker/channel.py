@@ -46,16 +46,16 @@ _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without the limit `_READS`, an
 # objective with endless output could prevent the heartbeats of the supervisor.
 _READS = 16
-# If reports wake the supervisor, at least `REPORT_SECONDS` seconds lie between two wake-ups.
+# Minimum time in seconds between two wake-ups of the supervisor for reports.
 REPORT_SECONDS = 0.2
-# Key of the message that the worker has received a request to stop.
+# Key of the message which says that the worker has received a request to stop.
 _LEAVE = "leave"
 # Key of the message about the verdict of the database on a job. The value is an object with the keys:
 #   job: the number of the job.
 #   step: null, or the step of a report at a rung. The trainer must not wait any longer for the verdict on this report.
 #   is_stopped: whether the rule of early stopping has stopped the trial.
 VERDICT = "verdict"
-# Largest number of unsent bytes before another message.
+# If more than `_MOST_UNSENT` bytes are unsent, the supervisor refuses to send another message.
 _MOST_UNSENT = 1 << 20
 
 
@@ -82,12 +82,12 @@ class SupervisorChannel:
         # shutdown() prevents the trainer from sending data to the sockets `_socket` and `_token_input`.
         for end in (self._socket, self._token_input):
             end.shutdown(socket.SHUT_RD)
-        # The part of the last batch of jobs that the socket has not accepted yet, as bytes.
+        # The bytes of jobs and messages that the socket has not accepted yet.
         self._unsent = bytearray()
         # True if the supervisor can no longer send jobs, because the trainer has closed the trainer's end of the socket
         # pair.
         self._is_broken = False
-        # Whether the supervisor has asked the trainer to leave.
+        # Whether the supervisor has told the trainer that the worker has received a request to stop.
         self._has_asked = False
         # The received bytes of an answer whose end has not arrived yet.
         self._partial = bytearray()
@@ -189,8 +189,7 @@ class SupervisorChannel:
         return [number for (number,) in _TOKEN.iter_unpack(data)]
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Return a pair: all complete lines in the pipe of answers, and whether the trainer's end of the channel is
-        closed.
+        """Return all complete lines in the pipe of answers, and whether the trainer's end of the channel is closed.
 
         Raises
         ------
@@ -273,7 +272,8 @@ class TrainerChannel:
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.should_leave = threading.Event()
         self.stopped_job: int | None = None
-        # The job and the step of the expected verdict, and an event that is set when the trainer must not wait for it.
+        # The job and the step of the expected verdict, and an event. When the event is set, the trainer must no longer
+        # wait for the verdict.
         self._expected = (-1, -1), threading.Event()
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
@@ -338,9 +338,9 @@ class TrainerChannel:
                 self._wake_supervisor()
 
     def expect_verdict(self, job: int, step: int) -> threading.Event:
-        """Return an event that is set when the database has decided about a report, or does not answer now.
+        """Return an event that is set when the trainer must no longer wait for the verdict on a report.
 
-        Call the method before the report at the step is sent.
+        The caller must call this method before the method `report` sends the report of the step.
         """
         event = threading.Event()
         self._expected = (job, step), event

@@ -52,7 +52,7 @@ class ClaimedTrials:
     worker : str
         Name of the worker. The worker's name appears in log lines.
     best : BestLosses, optional
-        The object that learns the results which the ledger has recorded.
+        The object that receives the results which the ledger has recorded.
 
     Attributes
     ----------
@@ -77,13 +77,13 @@ class ClaimedTrials:
         self._refused: set[UUID] = set()
         # The claims that were already invalid when the worker wrote reports.
         self._gone: set[UUID] = set()
-        # The verdicts on the trials of a study that stops trials early, and the highest step that the worker has
-        # written to the ledger for each of these trials.
+        # If the study stops trials early, `_stopping` contains the verdicts on each trial. For each trial,
+        # `_highest_steps` contains the highest step that the worker has written to the ledger.
         self._stopping = {trial.claim: TrialStopping(trial.stopping) for trial in claimed if trial.stopping is not None}
         self._highest_steps: dict[UUID, int] = {}
         # True if the trainer does not know yet that the ledger has stopped the running trial.
         self._has_news = False
-        # The step of the report for whose verdict the trainer may wait.
+        # The step of a report. The trainer may be waiting for the verdict on this report.
         self._awaited: int | None = None
         self.attempts = 0
         now = time.monotonic()
@@ -124,14 +124,15 @@ class ClaimedTrials:
         return stopping is not None and stopping.must_end
 
     def take_verdict(self) -> tuple[int | None, bool] | None:
-        """Return what the trainer must learn about the verdicts on the running trial, or None.
+        """Return the news for the trainer about the verdicts on the running trial, or None if no news exists.
 
         Returns
         -------
         (int or None, bool)
-            The step of a report, if the trainer must not wait any longer for the verdict on this report; and whether
-            the ledger has stopped the trial. The trainer must not wait if the ledger has answered, if the database is
-            unavailable, or if the worker writes the report only together with the outcomes of several short trials.
+            The first item is None, or the step of a report. The trainer must no longer wait for the verdict on this
+            report. The second item is True if the ledger has stopped the trial. The trainer must not wait in three
+            cases: the ledger has answered, the database is unavailable, or the worker writes the report later, together
+            with the outcomes of several short trials.
         """
         is_open = self._reports and len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until
         if not self._has_news and (self._awaited is None or is_open):
@@ -270,8 +271,8 @@ class ClaimedTrials:
             self._log_failure(trial, outcome.error, outcome.seconds, answer)
 
     def _prune(self, trial: ClaimedTrial, outcome: AttemptOutcome, call: Call) -> None:
-        """Write the early end of the first undelivered trial to the ledger. The trial is pruned or pauses. If no
-        verdict stops the trial, the attempt fails.
+        """Record in the ledger that the first undelivered trial has ended early. The trial becomes pruned or paused. If
+        no verdict stops the trial, the attempt fails.
         """
         try:
             answer = call(protocol.prune, trial, outcome.seconds, outcome.output)
@@ -286,7 +287,7 @@ class ClaimedTrials:
             self._undelivered[0] = trial, replace(outcome, kind="failed", error=error)
             return
         del self._undelivered[0]
-        late = "; the end is too late, because the trial was claimed again, has ended or was deleted"
+        late = "; the outcome is too late, because the trial was claimed again, has ended or was deleted"
         is_promotion = trial.stopping is not None and trial.stopping.get("rule") == "promotion"
         event, end = "pruned", "pruned"
         if answer == "paused" or (is_promotion and answer == "already"):
@@ -338,7 +339,9 @@ class ClaimedTrials:
         return reports_of_call(self._highest_step(trial), steps, MOST_REPORTS_OF_CALL)
 
     def _stop(self, trial: ClaimedTrial) -> None:
-        """Record that the ledger has stopped a trial. In batch mode, this worker and the trainer know it already."""
+        """Record that the ledger has stopped a trial. In batch mode, the worker and the trainer already know the
+        verdict.
+        """
         stopping = self._stopping.get(trial.claim)
         if stopping is not None and not stopping.is_stopped:
             stopping.stop()
@@ -398,7 +401,7 @@ class ClaimedTrials:
         return self._unfinished.popleft()
 
     def _log_results(self, results: Sequence[CompletedTrial], answers: Sequence[str]) -> None:
-        """Log all accepted results in one line. Log each result that was too late in a separate line.
+        """Log all accepted results in one line. Log each late result in a separate line.
 
         The worker may need more time to write a line than to train a short trial. Therefore the worker writes one line
         for all accepted results.

@@ -23,7 +23,7 @@ PIECE = 1024 * 1024
 
 
 class DatasetFile:
-    """An unnamed file that contains the dataset that a worker fetched last.
+    """An unnamed file with the dataset that a worker fetched last.
 
     The kernel deletes the file when no process has the file open.
 

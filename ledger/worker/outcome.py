@@ -114,7 +114,7 @@ class LoadedCode:
 
 
 class MalformedAnswerError(Exception):
-    """An exception that reports that the trainer process has written data that are not a valid answer.
+    """An exception that reports an invalid answer of the trainer process.
 
     The message is one line.
     """

@@ -156,8 +156,8 @@ class TrainerOutputReader:
             Numbers of the ended jobs. The sequence contains at least one number. The caller must already have read the
             outputs of all earlier jobs.
         rest : bool
-            True if no job after the last job of `jobs` is running. If `rest` is True, all output after the last mark
-            belongs to the last job of `jobs`.
+            True if no later job is running. If `rest` is True, all output after the last mark belongs to the last job
+            of `jobs`.
         """
         with self._lock:
             for index, pipe in enumerate(self._pipes):

@@ -1,4 +1,4 @@
-"""Log lines about claimed trials that the rule "promotion" let go on."""
+"""Log lines about claimed trials that the rule "promotion" has promoted."""
 
 import logging
 from collections.abc import Callable, Sequence

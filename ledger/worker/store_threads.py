@@ -1,4 +1,4 @@
-"""Threads that write a content into a store, or read a content from a store, because a store can be slow."""
+"""Threads that write contents into a store, or read contents from a store. A store can be slow."""
 
 import os
 import threading
@@ -33,7 +33,7 @@ class StoreThread(ABC):
         self._store, self._content, self._file = store, content, file
         self._error: LedgerError | OSError | None = None
         self._is_abandoned, self._has_ended = threading.Event(), threading.Event()
-        # The pipe becomes readable when the thread closes its end.
+        # The pipe becomes readable when the thread closes the thread's end of the pipe.
         self._ended, self._end = os.pipe()
         try:
             threading.Thread(target=self._run, daemon=True).start()
@@ -60,15 +60,16 @@ class StoreThread(ABC):
         return self._error
 
     def abandon(self) -> None:
-        """Do not wait for the thread any more. The thread then leaves nothing behind."""
+        """Stop waiting for the thread. Later, the thread removes the content that it has written."""
         self._is_abandoned.set()
         os.close(self._ended)
-        # `_run` sets `_has_ended` before it reads `_is_abandoned`, so this method or `_run` removes the content.
+        # `_run` sets `_has_ended` before `_run` reads `_is_abandoned`. Therefore either `_run` or this method removes
+        # the content.
         if self.has_ended:
             self.remove()
 
     def remove(self) -> None:
-        """Remove, in another thread, what the thread has written."""
+        """Start another thread that removes the content which this thread has written."""
         threading.Thread(target=self._remove, daemon=True).start()
 
     @abstractmethod
@@ -77,7 +78,7 @@ class StoreThread(ABC):
 
     @abstractmethod
     def _remove(self) -> None:
-        """Remove what `_work` has written."""
+        """Remove the content that `_work` has written."""
 
     def _run(self) -> None:
         try:

@@ -134,7 +134,7 @@ class Supervisor:
                     left_alone = self._refusals.left_alone(time.monotonic())
                     claimed = self._session.call(protocol.claim, self._options.study, claims, self.name, left_alone)
                     if claimed:
-                        # The line is not important enough to wait for the database.
+                        # The supervisor does not wait for the database, because these log lines are not important.
                         with suppress(DatabaseUnavailable):
                             say_restarts(claimed, self.name, self._session.try_call)
                         attempts += self._process(ClaimedTrials(claimed, self.name, self._best))
@@ -269,7 +269,7 @@ class Supervisor:
     def _may_fetch(self, trials: ClaimedTrials) -> bool:
         """During the fetch of a dataset, renew the claim of the first trial if a heartbeat is due.
 
-        Return False if the claim is no longer valid, or if the grace time has ended. After the return value False, the
+        Return False if the claim is no longer valid, or if the grace time has ended. If the method returns False, the
         worker must stop the fetch of the dataset.
         """
         if self._shutdown.is_overdue:
@@ -354,7 +354,8 @@ class Supervisor:
                 self._warn_of_values(first, differing)
             if not self._trainer.jobs:
                 return
-            # After a checkpoint, the attempt has nothing to lose, so the worker leaves before its grace time ends.
+            # After a new checkpoint, a stop loses no progress of the attempt. Therefore the worker does not wait for
+            # the end of the grace time.
             if (self._artifacts.take_kept() and self._shutdown.is_requested) or self._shutdown.is_overdue:
                 self._trainer.kill()
                 trials.stop(killed=True)

@@ -188,7 +188,7 @@ class TrainerHandle:
         stopping : sequence of mapping or None
             The parameter `given` of `TrialStopping` for each attempt. By default, the study stops no trial early.
         best : (float, int), optional
-            The loss and the number of a complete trial. The trainer keeps no model of a trial that is worse.
+            The loss and the number of a complete trial. The trainer keeps no model of a worse trial.
         """
         self._open_data = open_data
         shared = {**({"tuples": tuples} if tuples else {}), **({"best": best} if best else {})}
@@ -318,7 +318,7 @@ class TrainerHandle:
         self._tell(REPLY, content)
 
     def tell_verdict(self, step: int | None, *, is_stopped: bool) -> None:
-        """Tell the job in training the verdict of the database. `channel.VERDICT` describes the parameters."""
+        """Send the verdict of the database to the job in training. `channel.VERDICT` describes the parameters."""
         self._tell(VERDICT, {"job": self._first, "step": step, "is_stopped": is_stopped})
 
     def _tell(self, key: str, content: object) -> None:
@@ -454,7 +454,7 @@ class TrainerHandle:
             self._messages.append(outcome)
             return []
         # A second `LoadedCode` message would extend the trial's time limit, and a refusal after the loading could end
-        # the worker. Therefore the supervisor accepts neither.
+        # the worker. Therefore the supervisor refuses both messages.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
         if is_loading and self.training_since is not None:
             raise MalformedAnswerError(

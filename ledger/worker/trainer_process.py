@@ -51,9 +51,9 @@ _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
 # A service manager may send a signal to all processes of a service. After a signal to the whole service, the running
-# command may receive the signal first. This process usually receives the signal less than `_SIGNAL_SECONDS` seconds
-# after the command. The supervisor also receives the signal of the service manager, and ends this process after the
-# grace time. If the supervisor has not ended this process after `_INTERRUPTION_SECONDS` seconds, the attempt fails.
+# command may receive the signal first. Then this process usually receives the signal less than `_SIGNAL_SECONDS`
+# seconds later. The supervisor also receives the signal of the service manager, and ends this process after the grace
+# time. If the supervisor has not ended this process after `_INTERRUPTION_SECONDS` seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
 # Longest time in seconds for which the objective waits for the verdict of the database on a report at a rung. The
@@ -300,9 +300,11 @@ def _train(
 def _keep_model(
     evaluate: LoadedObjective, params: Mapping[str, Any], context: Context, result: ObjectiveResult
 ) -> None:
-    """Save the model of a trial. If the model cannot be saved, the trial keeps its result, and its output says why.
+    """Save the model of a trial. If the model cannot be saved, the trial keeps its result, and the output contains the
+    reason.
 
-    A failure of the trial would change the study, because other workers do not save a model of the same trial.
+    The trial must not fail, because another worker may save no model of the same trial. The result of a study must not
+    depend on the worker.
     """
     try:
         evaluate.keep_model(params, context, result)

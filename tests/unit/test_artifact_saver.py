@@ -287,7 +287,7 @@ def test_a_store_that_hangs_gets_few_threads(replies, tmp_path, monkeypatch):
             saver.advance(database.call)
             saver.abandon()
         assert replies[-1]["error"].startswith(
-            f"the store {(tmp_path / 'artifacts').as_uri()} still works for 4 interrupted calls"
+            f"the store {(tmp_path / 'artifacts').as_uri()} is still busy with 4 interrupted calls"
         )
         assert database.calls == ["begin"] * MOST_ABANDONED
     finally:
