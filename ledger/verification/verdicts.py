@@ -96,8 +96,8 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
                 yield f"{place} is missing"
             elif found != expected:
                 yield (
-                    f"{place} is {found[1]} from {found[0]} trials, but the earlier iterations result in {expected[1]}"
-                    f" from {expected[0]} trials"
+                    f"{place} is {found[1]} (from {found[0]} trials), but the earlier iterations result in"
+                    f" {expected[1]} (from {expected[0]} trials)"
                 )
     for number, rung in recorded:
         # In a snapshot of a running study, a cutoff can belong to an iteration that the snapshot does not contain.
@@ -150,7 +150,7 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
                 yield f"{place} compares {given.compared} trials, but only {len(compared)} of them have a verdict"
         elif limit != expected:
             yield (
-                f"{place} is {_limit(limit)} from {given.compared} trials, but their losses result in"
+                f"{place} is {_limit(limit)}, but the losses of the {given.compared} compared trials result in"
                 f" {_limit(expected)}"
             )
         for verdict in found:

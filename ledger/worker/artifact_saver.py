@@ -324,7 +324,7 @@ class ArtifactSaver:
     def _read(
         self, held: ClaimedTrial, checkpoint: LastCheckpoint, file: IO[bytes]
     ) -> Generator[_Step, Any, str | None]:
-        """Read a checkpoint into a file, and check the checkpoint. If the read or the check fails, return the reason."""
+        """Read a checkpoint into a file, and check the checkpoint. If the checkpoint is unusable, return the reason."""
         content = Content(checkpoint.sha256, checkpoint.size, checkpoint.content)
         # A worker can write any URL into the database, so the supervisor opens only its own store.
         if checkpoint.store is not None and self._store is None:

@@ -1,10 +1,10 @@
--- Add a piece to the content of an artifact that the ledger itself keeps. The worker has called ledger.begin_artifact
--- before, and numbers the pieces from 0. Each piece has ledger.artifact_piece_size() bytes, and the last piece has the
--- rest. Answers:
+-- Add a piece to the content of an artifact, if the ledger itself keeps the content. The worker has called
+-- ledger.begin_artifact before, and numbers the pieces from 0. Each piece except the last piece has
+-- ledger.artifact_piece_size() bytes. The last piece has the remaining bytes. Answers:
 --   recorded: the function added the piece.
 --   already: an earlier call added the piece.
 --   unbegun: the worker is not writing this artifact into the ledger.
---   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
+--   stale, unknown: the claim is not valid. Both answers have the same meaning as in ledger.complete.
 create or replace function ledger.add_artifact_piece(
   study_id int, trial int, claim uuid, name text, number int, bytes bytea)
 returns text

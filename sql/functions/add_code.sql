@@ -8,8 +8,8 @@
 --   code: an object with the keys `sha256`, `parts`, `sources`, `git_commit`, `git_clean` and `versions`. Each key has
 --     the same meaning as the column with the same name in the table ledger.code_version.
 --   texts: the source texts. The function stores a text only if the key `sources` of the argument `code` contains the
---     hash of the text. The function does not store a text with a character that the encoding of the database cannot
---     represent, because the stored text would have another hash. If the texts together have more than
+--     hash of the text. If the encoding of the database cannot represent a character of a text, the function does not
+--     store the text, because the stored text would have another hash. If the texts together have more than
 --     ledger.largest_texts() bytes, the function raises an error.
 create or replace function ledger.add_code(study_id int, number int, first_trial int, code jsonb, texts text[])
 returns boolean

@@ -1,4 +1,4 @@
--- Return a piece of a content that the ledger itself keeps. If the content has no such piece, or a store keeps the
+-- Return a piece of a content that the ledger itself keeps. If the piece does not exist, or if a store keeps the
 -- content, the answer is null. The caller joins the pieces, and checks the SHA-256.
 create or replace function ledger.artifact_bytes(content uuid, number int) returns bytea
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp

@@ -1,17 +1,19 @@
--- Begin to save an artifact of the attempt that holds a claim. An artifact has a name within its attempt. A worker can
--- save an artifact with the same name again, which replaces the artifact. Readers see the artifact after the call of
--- ledger.save_artifact. Answers:
+-- Begin to save an artifact of the attempt that holds a claim. Within an attempt, the name of an artifact is unique. If
+-- a worker saves another artifact with the same name, the new artifact replaces the old artifact. Readers see the
+-- artifact after the call of ledger.save_artifact. Answers:
 --   wanted: the worker must now write the content. If the argument store is null, the worker calls
 --     ledger.add_artifact_piece for each piece. If the argument names a store, the worker writes the content into this
 --     store.
 --   stored: the ledger itself already keeps a complete content with the same SHA-256 and size, so the worker writes
---     nothing. The function shares no content in a store, because the ledger cannot check that the store has the content.
---   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
+--     nothing. The function never reuses a content in a store, because the ledger cannot check that the store has the
+--     content.
+--   stale, unknown: the claim is not valid. Both answers have the same meaning as in ledger.complete.
 -- If the answer is "wanted" or "stored", the column `content` is the id of the content.
--- A checkpoint is an artifact with the name .checkpoint-STEP. Within an attempt, the steps of the checkpoints never become
--- smaller. A trial has at most one checkpoint that is begun and not saved, and the function deletes the others.
--- The function locks no content that another session has locked, and shares no content that another worker is still
--- writing. So a worker that leaves a transaction open keeps no other worker waiting.
+-- A checkpoint is an artifact with the name .checkpoint-STEP. Within an attempt, the step of a new checkpoint must not
+-- be lower than the step of a saved checkpoint. A trial has at most one checkpoint that a worker has begun but not
+-- saved. The function deletes all other unsaved checkpoints of the trial. The function skips a content that another
+-- session has locked, and does not reuse a content that another worker is still writing. Therefore no worker has to
+-- wait for another worker that leaves a transaction open.
 create or replace function ledger.begin_artifact(
   study_id int, trial int, claim uuid, name text, sha256 text, size bigint, store text default null)
 returns table (answer text, content uuid)
@@ -75,8 +77,9 @@ begin
       returning known.uploading)
     select array_agg(uploading) into unneeded from deleted;
   end if;
-  -- If the worker did not receive the answer to an earlier call, the worker goes on with the same content. A content in
-  -- a store is different: an earlier call of the objective may still be writing the earlier content.
+  -- If the worker did not receive the answer to an earlier call, the worker continues with the same content. In a
+  -- store, the worker uses a new content, because an earlier call of the objective may still be writing the earlier
+  -- content.
   select artifact.uploading into earlier
   from ledger.artifact
   where artifact.study_id = begin_artifact.study_id and artifact.trial = begin_artifact.trial

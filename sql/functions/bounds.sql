@@ -2,8 +2,8 @@
 -- the bounds. The module ledger/database/bounds.py reads the bounds from this file, so every client checks the same
 -- bounds.
 
--- The maximum length of a name in characters. The maximum length is for the names of workers, hosts, managers, files
--- and metrics. A listing shows several names in one line, so a name must be short.
+-- The maximum length of a name in characters. The maximum length applies to the names of workers, hosts, managers,
+-- files and metrics. A listing shows several names in one line, so a name must be short.
 create or replace function ledger.longest_name() returns int
 language sql immutable parallel safe
 return 300;
@@ -150,8 +150,8 @@ return 1048576;
 comment on function ledger.artifact_piece_size is
   'The size of each piece of an artifact that the ledger itself keeps, except the last piece, in bytes.';
 
--- The number of checkpoints that a trial keeps until it ends. If the content of the last one is damaged, the next attempt
--- continues from the one before.
+-- The number of checkpoints that a trial keeps until it ends. If the content of the last checkpoint is damaged, the
+-- next attempt continues from the checkpoint before the last.
 create or replace function ledger.kept_checkpoints() returns int
 language sql immutable parallel safe
 return 2;
@@ -183,8 +183,8 @@ return 1000000000;
 comment on function ledger.largest_count is
   'The maximum number of a trial or iteration, and the maximum count of attempts.';
 
--- The largest batch size. A listing counts the trials of the last iteration, and reads totals for the iterations before
--- it (sql/views/counts.sql). Because of the maximum, a listing is fast even while a large iteration runs.
+-- The largest batch size. A listing counts the trials of the last iteration, and reads the totals of all earlier
+-- iterations (sql/views/counts.sql). Because of the maximum, a listing is fast even while a large iteration runs.
 create or replace function ledger.largest_batch() returns int
 language sql immutable parallel safe
 return 10000;

@@ -9,7 +9,7 @@
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in `leave_out`.
 -- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
--- The column `stopping` of the answer is null unless the study stops trials early (ledger.trial_stopping).
+-- If the study stops no trials early, the column `stopping` of the answer is null (ledger.trial_stopping).
 -- The column `code` of the answer contains the number of the code version that is valid for the study
 -- (ledger.objective_code). The column `code` is null if the ledger has no version of the study's code. A worker sends
 -- several claims at once if the training of a trial takes less time than a call of this function. If a worker sends
@@ -94,8 +94,8 @@ begin
     -- numbers of the trials in an array. The query compares the state with a literal instead of a parameter, because a
     -- generic plan with a parameter could not use the index of pending trials. After the release of a trial, no worker
     -- can claim the trial until the pause ends. If the remaining time until `available_at` is longer than the whole
-    -- pause, the database's clock was set back after the release. If the remaining time is longer than the pause, a
-    -- worker can claim the trial at once.
+    -- pause, the database's clock was set back after the release. If the clock was set back after the release, a worker
+    -- can claim the trial at once.
     numbers := array(
       select trial.number
       from ledger.trial

@@ -1,6 +1,6 @@
--- Return a piece of a file that a study trains on. If `first` is beyond the end of the file, the piece is empty. If the
--- ledger does not have the file, the answer is null. The caller joins all pieces of the file, and checks the SHA-256 of
--- the result.
+-- Return a piece of a data file of a study. If `first` is beyond the end of the file, the piece is empty. If the ledger
+-- does not have the file, the answer is null. The caller joins all pieces of the file, and checks the SHA-256 of the
+-- result.
 --   sha256: the SHA-256 of the file in hexadecimal. The study's objective contains the SHA-256 under the key
 --     `data.sha256`.
 --   first: the number of bytes of the file that come before the piece.

@@ -1,10 +1,11 @@
--- Discard the contents to which no artifact refers. The function deletes a content that the ledger itself keeps. A
--- content in a store gets the time discarded_at: from this time, no artifact can refer to the content, and a command
--- deletes the content from its store (ledger.discarded_contents, ledger.forget_content).
---   contents: the ids of the contents to look at. Null stands for all contents. In this case, the function also deletes
---     the rows of artifacts that no worker can save any more, because the claim of the attempt is not valid. One call
---     discards at most 1000 contents, and deletes at most about 256 MB of the ledger itself, because a call must end
---     within the time limit of a statement. A caller repeats the call until the answer is 0.
+-- Discard the contents to which no artifact refers. The function deletes a content that the ledger itself keeps. If a
+-- store keeps the content, the function sets the column `discarded_at`. From this time, no artifact can refer to the
+-- content, and a command deletes the content from the store (ledger.discarded_contents, ledger.forget_content).
+--   contents: the ids of the contents to check. If the argument is null, the function checks all contents. Then the
+--     function also deletes the rows of unsaved artifacts whose attempts have no valid claim, because no worker can
+--     save these artifacts any more. One call discards at most 1000 contents, and deletes at most about 256 MB from the
+--     ledger itself, because a call must end within the time limit of a statement. A caller repeats the call until the
+--     answer is 0.
 -- The answer is the number of discarded contents. The function never waits for a lock of another session, and leaves
 -- locked contents to the next call. The function does nothing with the isolation level repeatable read or serializable,
 -- because an old snapshot could hide an artifact.
@@ -58,7 +59,7 @@ begin
     where contents is not null or summed.earlier is null or summed.earlier < 256 * 1024 * 1024
     for update of known skip locked);
   -- After the query above took its snapshot, another transaction may have referred to one of the contents. This
-  -- transaction now holds the locks of the contents, so the statements below see each such reference.
+  -- transaction now holds the locks of the contents, so the statements below see each new reference.
   delete from ledger.artifact_content as known
   where known.id = any (spare) and known.store is null
     and not exists (select from ledger.artifact where content = known.id)

@@ -136,8 +136,8 @@ comment on function ledger.attributes_fault is
   'Internal.';
 
 -- The name of an artifact becomes the name of a file on the machine of a reader. Therefore a name contains no separator
--- of paths and no control character, and does not begin with a dot or a hyphen. Windows opens a device instead of a file
--- with the name of a device, also with an extension and in lower case, and removes a dot at the end of a name. The name
+-- of paths and no control character, and does not begin with a dot or a hyphen. On Windows, some names open a device
+-- instead of a file, even in lower case or with an extension. Windows also removes a dot at the end of a name. The name
 -- of a checkpoint begins with a dot, so no other artifact has the name of a checkpoint.
 create or replace function ledger.artifact_name_fault(name text) returns text
 language sql stable parallel safe

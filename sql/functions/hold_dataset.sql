@@ -1,6 +1,6 @@
 -- Return whether the ledger has the file with the given SHA-256. If the file exists, no other transaction can delete
--- the file before the caller's transaction ends. The transaction that calls the function also records a study that
--- trains on the file.
+-- the file before the caller's transaction ends. The transaction that calls the function also records a study that uses
+-- the file.
 create or replace function ledger.hold_dataset(sha256 text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,5 @@
--- Whether a trial belongs to the share of trials that are never stopped early. ledger.study.verdicts.is_audited
--- computes the same.
+-- Whether a trial belongs to the share of trials that are never stopped early. The Python function
+-- ledger.study.verdicts.is_audited computes the same result.
 create or replace function ledger.is_audited(seed bigint, trial int, share float8) returns boolean
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$

@@ -1,7 +1,8 @@
--- The trials of an iteration that have reached a rung of the rule `promotion`, and have no verdict there. A trial has
--- reached the rung if the last attempt with reports has reported the rung's step or a later step. The rung takes the loss
--- of ledger.last_report. A trial without a report at or below the rung gets no verdict. After the rung that stops a
--- trial, the trial reaches no further rung, unless the trial is audited.
+-- Return the trials of an iteration that have reached a rung of the rule `promotion`, and that have no verdict at this
+-- rung. A trial has reached the rung if the last attempt with reports has reported the rung's step or a later step. The
+-- loss of a trial at the rung is the loss that ledger.last_report returns. A trial without a report at or below the
+-- rung gets no verdict. When a rung has stopped a trial, the trial gets no verdicts at higher rungs. Only an audited
+-- trial gets all verdicts.
 create or replace function ledger.undecided(study_id int, iteration int, rung bigint)
 returns table (trial int, state text, attempt int, step bigint, loss float8, audited boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -32,10 +33,11 @@ $$;
 comment on function ledger.undecided is
   'The trials of an iteration that have reached a rung of the rule promotion, and have no verdict there. Internal.';
 
--- Record the verdicts of the rule `promotion` on the trials of an iteration that have reached a rung, and have no verdict
--- there. The iteration must have a cutoff at the rung. The caller has locked the study.
---   audited: whether audited trials get verdicts too. ledger.tell gives them, because an audited trial does not pause.
---   judged, promoted: the number of verdicts, and the number of these trials that the rung lets go on.
+-- Record the verdicts at a rung of the rule `promotion` on the trials that ledger.undecided returns. The iteration must
+-- have a cutoff at the rung. The caller has locked the study.
+--   audited: whether audited trials also get verdicts. An audited trial does not pause, so ledger.tell records its
+--     verdicts.
+--   judged, promoted: the number of trials that got a verdict, and the number of these trials that go on.
 create or replace function ledger.judge(
   study_id int, iteration int, rung bigint, audited boolean, moment timestamptz, out judged int, out promoted int)
 language plpgsql set search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
--- Return the last checkpoints of the trial that a claim holds, the last one first. The worker restores the first checkpoint
--- whose content is not damaged. The checkpoints of the last attempt come first, because an attempt may have started the
--- training again. If the claim is not valid, or the trial has no checkpoint, the answer has no rows.
+-- Return the last checkpoints of the trial that a claim holds. The last checkpoint comes first. The worker restores the
+-- first checkpoint whose content is not damaged. The checkpoints of the last attempt come first, because an attempt may
+-- have started the training again. If the claim is not valid, or the trial has no checkpoint, the answer has no rows.
 create or replace function ledger.last_checkpoints(study_id int, trial int, claim uuid)
 returns table (attempt int, step bigint, content uuid, sha256 text, size bigint, store text)
 language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
@@ -18,8 +18,8 @@ $$;
 comment on function ledger.last_checkpoints is
   'The last checkpoints of the trial that a claim holds, the last one first.';
 
--- Return a piece of a checkpoint of the trial that a claim holds, if the ledger itself keeps the content. If the claim is
--- not valid, or the content has no such piece, the answer is null. A worker can read no other contents.
+-- Return a piece of a checkpoint of the trial that a claim holds, if the ledger itself keeps the content. If the claim
+-- is not valid, or if the piece does not exist, the answer is null. A worker cannot read any other content.
 create or replace function ledger.checkpoint_bytes(study_id int, trial int, claim uuid, content uuid, number int)
 returns bytea
 language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

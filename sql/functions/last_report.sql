@@ -1,5 +1,6 @@
--- The report of a trial from which a rung takes the loss: the last step at or below the rung, of the last attempt that
--- has reported such a step. Without such a report, the answer has no rows.
+-- Return the report that contains the loss of a trial at a rung. The function chooses the last attempt that has a
+-- report at or below the rung. From the reports of this attempt, the function returns the report with the highest step
+-- at or below the rung. If no attempt has a report at or below the rung, the answer has no rows.
 create or replace function ledger.last_report(study_id int, trial int, rung bigint)
 returns table (attempt int, step bigint, loss float8)
 language sql stable set search_path = pg_catalog, pg_temp

@@ -7,10 +7,10 @@
 -- manager may mark the iterations as told in any order.
 -- The array `improvements` contains a trial of the iteration if the trial meets two conditions. The loss of the trial
 -- must be lower than the losses of the iteration's earlier trials. The loss of the trial must also be lower than the
--- best loss of the latest iteration with improvements before this iteration. If a trial is better than all trials with
--- a lower number, the array `improvements` contains the trial. In batch mode, the array contains only trials that are
--- better than all trials with a lower number. In steady mode, the array can also contain trials that are no
--- improvements, because the manager may mark a later iteration as told first.
+-- best loss of the last earlier iteration with improvements. If a trial is better than all trials with a lower number,
+-- the array `improvements` contains the trial. In batch mode, the array contains only trials that are better than all
+-- trials with a lower number. In steady mode, the array can also contain trials that are no improvements, because the
+-- manager may mark a later iteration as told first.
 --   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
 --     complete.
 create or replace function ledger.mark_told(

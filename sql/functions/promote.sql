@@ -1,17 +1,17 @@
--- Decide at the rungs of the rule `promotion`, for the manager that holds the study. A trial pauses at a rung
--- (ledger.prune). When no trial of the iteration is pending or running, the function compares the trials that have
--- reached the lowest rung without a verdict. The best 1/eta of the trials go on (ledger.promotion_cutoff): a paused trial
--- becomes pending again. The other paused trials are pruned. The trials that failed, ended or were cancelled after the
--- rung are compared too. Therefore the verdicts depend neither on the number of workers nor on their speed.
--- An audited trial never pauses. The function does not wait for audited trials, and compares no audited trial. Their
--- verdicts are recorded by ledger.tell.
+-- Record the verdicts at the rungs of the rule `promotion`, for the manager that holds the study. A trial pauses at a
+-- rung (ledger.prune). When no trial of the iteration is pending or running, the function compares the trials at the
+-- lowest rung without verdicts. The best 1/eta of the trials go on (ledger.promotion_cutoff): a paused trial becomes
+-- pending again. The other paused trials are pruned. The function also compares trials that failed, ended or were
+-- cancelled after they had reached the rung. Therefore the verdicts do not depend on the number or the speed of the
+-- workers. An audited trial never pauses. The function does not wait for audited trials, and does not compare audited
+-- trials. ledger.tell records the verdicts on audited trials.
 -- If a trial joined the iteration after the rung was decided, the trial gets its verdict from the recorded cutoff.
--- A paused trial can have reached several rungs, because its objective does not ask at each rung. At the next rung, the
--- trial waits for the trials that this call lets go on. Therefore the function decides at the next rung only if no trial
--- of the iteration is pending.
--- The answer has a row for each rung at which the function has decided:
+-- A paused trial can have reached several rungs, because its objective may not ask for the verdict at each rung. At the
+-- next rung, the trial waits for the trials that this call promotes. Therefore the function compares the trials at the
+-- next rung only if no trial of the iteration is pending.
+-- The answer has a row for each rung at which the function has recorded verdicts:
 --   rung: the step of the rung.
---   judged, promoted: the number of trials that got a verdict, and the number of those that go on.
+--   judged, promoted: the number of trials that got a verdict, and the number of these trials that go on.
 -- The answer has no rows if the function changed nothing: the manager does not hold the study, a trial of the iteration
 -- is pending or running, no trial is paused, or another session has locked a paused trial. The manager then calls the
 -- function again later.
@@ -33,8 +33,8 @@ begin
   if parent.id is null or stopping ->> 'rule' is distinct from 'promotion' then
     return;
   end if;
-  -- A person may have cancelled a paused trial in a transaction that has not ended. A verdict on some of the trials would
-  -- depend on the moment, so the function then changes nothing.
+  -- A user may have cancelled a paused trial in a transaction that has not ended. If the function compared only the
+  -- other trials, the verdicts would depend on the moment of the call. Therefore the function changes nothing.
   waiting := array(
     select trial.number
     from ledger.trial
@@ -64,7 +64,7 @@ begin
       into arrived
       from ledger.undecided(parent.id, promote.iteration, rung) as undecided
       where not undecided.audited;
-      -- If no paused trial waits at this rung, none waits at a later rung.
+      -- If no paused trial waits at this rung, no paused trial waits at a higher rung.
       exit when not arrived.is_waiting;
       insert into ledger.cutoff (study_id, iteration, rung, loss, trial, compared)
       select parent.id, promote.iteration, rung, best.loss, best.trial, cardinality(arrived.trials)

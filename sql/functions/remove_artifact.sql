@@ -1,5 +1,5 @@
--- Remove an artifact. The row stays, with its SHA-256 and the time of the removal. If no other artifact has the same
--- content, the ledger also discards the content. Answers:
+-- Remove an artifact. The ledger keeps the artifact's row, with the SHA-256 and the time of the removal. If no other
+-- artifact has the same content, the ledger also discards the content. Answers:
 --   removed: the function removed the artifact.
 --   already: the artifact was removed before.
 --   unknown: no such artifact exists.

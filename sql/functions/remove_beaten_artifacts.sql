@@ -3,9 +3,10 @@
 -- lower number is better. A trial that has not ended keeps its artifacts, so the function disturbs no worker. The function
 -- removes no checkpoints.
 --   kept: the number of trials that keep their artifacts, at least 1.
--- One call removes at most 50 artifacts, and deletes at most about 256 MB of the ledger itself, because a call must end
--- within the time limit of a statement. The answer is the number of removed artifacts. A caller repeats the call until the answer is
--- 0. The function never waits for a lock of another session, and leaves locked artifacts to the next call.
+-- One call removes at most 50 artifacts, and deletes at most about 256 MB from the ledger itself, because a call must
+-- end within the time limit of a statement. The answer is the number of removed artifacts. A caller repeats the call
+-- until the answer is 0. The function never waits for a lock of another session, and leaves locked artifacts to the
+-- next call.
 create or replace function ledger.remove_beaten_artifacts(study_id int, kept int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

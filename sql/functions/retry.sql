@@ -3,8 +3,8 @@
 -- function ledger.join_iteration chooses the iteration of the new trial. The function sets the state of a complete or
 -- failed study to `running`, but a paused study stays paused.
 -- The function accepts only failed and cancelled trials, and refuses all trials of a cancelled study. The function also
--- refuses a trial that a user has already retried. If a user has already retried a trial, the user must retry the trial
--- that the earlier retry has inserted.
+-- refuses a trial that a user has already retried. To retry a trial a second time, a user must retry the new trial that
+-- the first retry inserted.
 create or replace function ledger.retry(study_id int, trial int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$

@@ -1,8 +1,8 @@
--- The steps at which a study's rule decides about the trials of an iteration, in increasing order. The argument
+-- Return the steps at which a study's rule decides about the trials of an iteration, in increasing order. The argument
 -- `stopping` is the object `stopping` of the study's spec. The answer is null if the study has no rule. With the rule
--- `promotion`, the iterations take turns in the brackets: the trials of the iteration i skip the first i modulo
--- `brackets` rungs. With the other rules, all iterations have the same rungs.
--- ledger.study.early_stopping.EarlyStopping.rungs_of computes the same.
+-- `promotion`, each iteration uses the next bracket: the trials of iteration i skip the first (i modulo `brackets`)
+-- rungs. With the other rules, all iterations have the same rungs. The Python method
+-- ledger.study.early_stopping.EarlyStopping.rungs_of computes the same result.
 create or replace function ledger.rungs(stopping jsonb, iteration int default 0) returns bigint[]
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$

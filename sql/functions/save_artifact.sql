@@ -3,9 +3,10 @@
 --   saved: the function saved the artifact.
 --   already: an earlier call saved this artifact with the same SHA-256.
 --   unbegun: the worker is not writing an artifact with this name and this SHA-256.
---   stale, unknown: the claim is not valid. ledger.complete gives the same answers.
+--   stale, unknown: the claim is not valid. Both answers have the same meaning as in ledger.complete.
 -- After the function has saved a checkpoint, the trial keeps only its last ledger.kept_checkpoints() checkpoints. The
--- function deletes the earlier ones, also those of earlier attempts, except those that another session has locked.
+-- function deletes the older checkpoints, including the checkpoints of earlier attempts. The function skips a
+-- checkpoint that another session has locked.
 create or replace function ledger.save_artifact(study_id int, trial int, claim uuid, name text, sha256 text)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

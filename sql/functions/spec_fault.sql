@@ -109,7 +109,8 @@ begin
     and (spec -> 'stopping' -> 'eta')::text ~ '^([2-9]|1[0-6])$'
     and jsonb_typeof(spec -> 'stopping' -> 'enforce') = 'boolean'
     and ledger.number(spec -> 'stopping' -> 'audit') between 0 and 1
-    -- Only an objective that trains a model or an estimator has a resource. The rounds of two folds have no mean score.
+    -- Only an objective that trains a model or an estimator has a resource. With cross-validation, a boosting round has
+    -- no mean score over the folds.
     and case spec -> 'stopping' ->> 'resource'
       when 'rows' then objective ?| array['model', 'estimator', 'steps']
       when 'rounds' then objective ? 'model' and not objective ? 'cv'

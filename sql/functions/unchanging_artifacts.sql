@@ -1,6 +1,6 @@
--- Triggers that refuse each change of an artifact after its attempt. While the claim of the attempt is valid, the worker
--- can save the artifact again. Later, a user can only remove the artifact. The ledger deletes a checkpoint that the trial
--- does not need any more. A content and its pieces never change.
+-- Triggers that refuse each change of an artifact after the end of its attempt. While the claim of the attempt is
+-- valid, the worker can save the artifact again. Later, a user can only remove the artifact. The ledger deletes a
+-- checkpoint that the trial does not need any more. A content and its pieces never change.
 create or replace function ledger.refuse_change_of_artifact() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -42,8 +42,8 @@ create index if not exists trial_optuna_id on ledger.trial ((
 
 -- Like Optuna 5, the view shows times in UTC without a time zone. If a trial ended but no worker ever claimed the
 -- trial, the view shows the end time as the start time. Optuna has no state for a trial that is paused at a rung. The
--- view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of a running trial, and draws
--- none of a waiting trial.
+-- view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of a running trial, but not
+-- the intermediate values of a waiting trial.
 create or replace view optuna.trials as
 select
   trial_id,

@@ -11,8 +11,8 @@
 with ranked as materialized (
   select study, parameter, kind,
     case kind when 'categorical' then text else least(floor(5 * position), 4)::text end as part,
-    -- If several trials have the same value, each of the trials gets the mean of the trials' ranks. Trials that have
-    -- the same position in the parameter's range also get the mean of their ranks.
+    -- If several trials have the same value, each of these trials gets the mean of their ranks. Trials that have the
+    -- same position in the parameter's range also get the mean of their ranks.
     rank() over (partition by study, parameter order by value)
       + (count(*) over (partition by study, parameter, value) - 1) / 2::float8 as value_rank,
     case when position is not null then rank() over (partition by study, parameter order by position)

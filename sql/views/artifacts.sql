@@ -1,4 +1,5 @@
--- All artifacts that were saved, also removed artifacts, without their contents. Checkpoints are in ledger.checkpoints.
+-- All saved artifacts, including removed artifacts. The view does not show the contents. Checkpoints are in
+-- ledger.checkpoints.
 create or replace view ledger.artifacts as
 select
   artifact.study_id,

@@ -1,4 +1,4 @@
--- The saved checkpoints of the trials that have not ended, and of ended trials until a manager deletes them.
+-- The saved checkpoints of all trials. After the end of a trial, a manager deletes the trial's checkpoints.
 create or replace view ledger.checkpoints as
 select
   artifact.study_id,

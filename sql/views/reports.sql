@@ -1,6 +1,7 @@
--- The intermediate values that the attempts of all trials reported during the training. An attempt that continues from a
--- checkpoint begins with a later step than the attempt before, so the learning curve of a trial consists of the reports
--- of several attempts. An attempt without a checkpoint reports the steps of the attempt before again, and replaces them.
+-- The intermediate values that the attempts of all trials reported during the training. An attempt that continues from
+-- a checkpoint begins with a later step than the previous attempt. Therefore the learning curve of a trial can consist
+-- of the reports of several attempts. An attempt without a checkpoint reports the earlier steps again, and the new
+-- reports replace the earlier reports.
 create or replace view ledger.reports as
 select
   report.study_id,
@@ -13,7 +14,7 @@ select
   report.metrics,
   extract(epoch from report.reported_at - attempt.claimed_at)::double precision as seconds,
   report.reported_at,
-  -- The subquery reads one report of each later attempt. PostgreSQL runs it only if a query uses this column.
+  -- The subquery reads one report of each later attempt. PostgreSQL runs the subquery only if a query uses this column.
   exists (
     select from ledger.attempt as later
     where later.study_id = report.study_id and later.trial = report.trial and later.number > report.attempt
