@@ -17,7 +17,7 @@ class _PandasBlocker(MetaPathFinder):
 
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """Make `import pandas` fail inside the `with` block, unless pandas is already imported.
+    """Make `import pandas` fail inside the `with` block. If pandas is already imported, the import succeeds.
 
     scikit-learn imports pandas if pandas is installed, but managers and built-in models use no data frames. The import
     of pandas costs each process 50 MB of memory and 0.3 s. Call `without_pandas` only in processes of the program

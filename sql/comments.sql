@@ -1,4 +1,4 @@
--- Comments on those objects of the schema `ledger` that have no separate file in sql/. A column of a view such as
+-- Comments on the objects of the schema `ledger` that have no file of their own in sql/. A column of a view such as
 -- ledger.trials gets the comment of the column that has the same name in the table ledger.trial.
 comment on schema ledger is
   'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';

@@ -146,7 +146,7 @@ class TrainerHandle:
         # sent.
         self._loaded: str | None = None
         self._sent = ""
-        # SHA-256 of the recorded code with which the trainer process has compared the code of the loaded objective.
+        # SHA-256 of the recorded code. The trainer process has compared the loaded code with this recorded code.
         self._compared: str | None = None
         # One line that lists the differences between the values of the loaded objective and the recorded values.
         self._differing: str | None = None

@@ -7,8 +7,8 @@
 --     ledger itself, because a call must end within the time limit of a statement. A caller repeats the call until the
 --     answer is 0.
 -- The answer is the number of discarded contents. The function never waits for a lock of another session, and leaves
--- locked contents to the next call. The function does nothing with the isolation level repeatable read or serializable,
--- because an old snapshot could hide an artifact.
+-- locked contents to the next call. At the isolation levels repeatable read and serializable, the function does
+-- nothing, because an old snapshot could hide an artifact.
 create or replace function ledger.discard_contents(contents uuid[] default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -79,7 +79,8 @@ comment on function ledger.discard_contents is
   'Delete, or mark as discarded, contents of artifacts to which no artifact refers. Null: look at all. Answers their '
   'number.';
 
--- Return discarded contents that a command or a manager must still delete from their stores, ordered by id.
+-- Return the discarded contents that a command or a manager must still delete from the stores. The function returns the
+-- contents in the order of their ids.
 --   store: the URL of a store. Null stands for all stores.
 --   after: the function returns only contents with a greater id. Null stands for all contents.
 -- One call returns at most 1000 contents.

@@ -27,7 +27,8 @@ $$;
 comment on function ledger.held_attempt is
   'Lock the trial of a claim, and return the number of its attempt; null if the claim is not valid. Internal.';
 
--- Return the answer to a call whose claim is not valid: stale if an attempt of the trial has the claim, else unknown.
+-- Return the answer to a call whose claim is not valid. The answer is `stale` if an attempt of the trial has the claim,
+-- and `unknown` otherwise.
 create or replace function ledger.invalid_claim(study_id int, trial int, claim uuid) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 return case when exists (

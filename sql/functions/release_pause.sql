@@ -1,7 +1,6 @@
 -- Return the length of the pause after a release of a trial. During the pause, no worker can claim the trial. The first
--- ledger.free_releases() releases of a trial cause no pause. After the releases without a pause, each further release
--- of the trial doubles the pause. Without the pause, a worker that claims and releases a trial in a loop would quickly
--- add many attempts to the ledger.
+-- ledger.free_releases() releases of a trial cause no pause. Each further release of the trial doubles the pause.
+-- Without the pause, a worker that claims and releases a trial in a loop would quickly add many attempts to the ledger.
 create or replace function ledger.release_pause(releases int) returns interval
 language sql immutable parallel safe
 return case

@@ -147,8 +147,8 @@ begin
 end
 $$;
 
--- The learning curve of each trial: the reports that no later attempt has replaced, as in the view ledger.reports. The
--- view computes the same value as the function ledger.value.
+-- The learning curve of each trial: the view shows the reports that no later attempt has replaced, as the view
+-- ledger.reports does. The view computes the same value as the function ledger.value.
 create or replace view optuna.trial_intermediate_values as
 select
   trial.trial_id * 1048576::bigint + reported.place as trial_intermediate_value_id,

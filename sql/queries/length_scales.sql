@@ -3,16 +3,16 @@
 -- is as long as the parameter's whole range, measured on the scale of the parameter's prior. If the distance between
 -- two values is much shorter than the length scale, the surrogate predicts almost the same loss for the two values. A
 -- large length scale means that the surrogate found no influence of the parameter on the loss. The maximum length scale
--- is 100. A categorical parameter with more than two choices has one length scale for each choice, unless the choices
--- are ordered. If a parameter has several length scales, the query shows the shortest length scale. Only Gaussian
--- processes with a Matern kernel have length scales.
+-- is 100. A categorical parameter with more than two unordered choices has one length scale for each choice. If a
+-- parameter has several length scales, the query shows the shortest length scale. Only Gaussian processes with a Matern
+-- kernel have length scales.
 -- psql -f sql/queries/length_scales.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (
   select study, place, dimension ->> 'name' as parameter,
     -- The number of columns that the parameter has in the input of the surrogate. A categorical parameter with more
-    -- than two choices has one input column for each choice. A categorical parameter with two choices, or with ordered
-    -- choices, has one input column. A categorical parameter with one choice has no input column.
+    -- than two unordered choices has one input column for each choice. A categorical parameter with two choices, or
+    -- with ordered choices, has one input column. A categorical parameter with one choice has no input column.
     case when dimension ->> 'type' <> 'categorical' or jsonb_typeof(dimension -> 'choices') <> 'array' then 1
          when dimension -> 'ordered' = 'true' and jsonb_array_length(dimension -> 'choices') > 1 then 1
          when jsonb_array_length(dimension -> 'choices') <= 2 then jsonb_array_length(dimension -> 'choices') - 1
