@@ -1,4 +1,4 @@
-"""The contents of a store, and the interface that all stores have."""
+"""The contents of a store, and the interface of all stores."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -21,12 +21,12 @@ class ContentMissingError(StoreError):
 
 
 class ContentDamagedError(StoreError):
-    """The bytes that were read do not have the recorded SHA-256."""
+    """The bytes from the store do not have the recorded size or the recorded SHA-256."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """The content of artifacts, as a row of the database describes it.
+    """The size, the SHA-256 and the id of a content. The database has a row with these values.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Content:
 
 
 class Store(Protocol):
-    """A place outside the database that keeps contents.
+    """A place for contents outside the database.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class Store(Protocol):
         Parameters
         ----------
         file : file object
-            A file with the bytes of the content, at its beginning.
+            A file with the bytes of the content. The position in the file must be the beginning of the file.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Store(Protocol):
         """
 
     def remove(self, content: Content) -> bool:
-        """Remove a content, and what a killed writer left of it. Return whether the store had any of it.
+        """Remove the file of a content, and the incomplete file of a killed writer. Return whether a file existed.
 
         Raises
         ------
@@ -107,7 +107,7 @@ def checked(content: Content, pieces: Iterable[bytes]) -> Iterator[bytes]:
     Raises
     ------
     ContentDamagedError
-        The size or the SHA-256 differs from the recorded one.
+        The size or the SHA-256 differs from the recorded value.
 
     Examples
     --------

@@ -15,8 +15,8 @@ from ledger.store.content import PIECE, Content, ContentMissingError, StoreError
 class FolderStore:
     """A store in a folder.
 
-    If the folder does not exist, the first `put` creates the folder, and only its owner can then enter the folder.
-    Several users can share a folder that exists, if the permissions of the folder allow this.
+    If the folder does not exist, the first `put` creates the folder. Then only the owner can enter the folder. Several
+    users can share an existing folder if the permissions of the folder allow it.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ class FolderStore:
                 _sync(self._folder.parent)
             if not target.parent.exists():
                 target.parent.mkdir(exist_ok=True)
-                # All users of a shared folder write into its subfolders. The umask of the first writer must not
-                # prevent this.
+                # All users of a shared folder must be able to write into its subfolders, even if the umask of the first
+                # writer is strict.
                 with suppress(PermissionError):
                     target.parent.chmod(stat.S_IMODE(self._folder.stat().st_mode))
                 _sync(self._folder)
@@ -95,7 +95,7 @@ class FolderStore:
         target = self._folder / content.path
         is_found = False
         try:
-            # Otherwise, a file system that is not mounted would look like a folder without the content.
+            # Without this check, a file system that is not mounted would look like a folder without the content.
             self._folder.stat()
             for path in (target, _temporary(target)):
                 with suppress(FileNotFoundError):
@@ -115,7 +115,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _temporary(target: Path) -> Path:
-    # Only one worker writes a content with this id, so the name needs no random part. `remove` finds the name.
+    # Only one worker writes a content with this id, so the name needs no random part. `remove` also removes this file.
     return target.with_name(f".{target.name}")
 
 

@@ -22,12 +22,13 @@ _FOLDER = "artifacts"
 def chosen(settings: Settings) -> str | None:
     """Return the URL of the store that the settings choose, or None if the database itself keeps the contents.
 
-    By default, an embedded server has a folder beside its data, and any other database keeps the contents itself.
+    By default, the store of an embedded server is a folder beside the server's data. Any other database keeps the
+    contents itself.
 
     Raises
     ------
     UsageError
-        The setting is neither a folder, a URL nor the word ``ledger``.
+        The setting is not a folder, a URL or the word ``ledger``.
 
     Examples
     --------
@@ -55,7 +56,7 @@ def normalized(store: str) -> str | None:
     Raises
     ------
     UsageError
-        The text is no URL and no path, is too long, or contains a password.
+        The text is neither a URL nor a path, is too long, or contains a password.
 
     Examples
     --------
@@ -70,7 +71,7 @@ ledger sees the URL: put the credentials into the environment
         return None
     if not store or "::" in store or not store.isprintable():
         raise UsageError(
-            f"--store {show(store)} is no folder and no URL: give a folder such as /data/artifacts, a URL such as"
+            f"--store {show(store)} is neither a folder nor a URL: give a folder such as /data/artifacts, a URL such as"
             " s3://bucket/folder, or the word ledger"
         )
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", store)
@@ -90,7 +91,8 @@ ledger sees the URL: put the credentials into the environment
             raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
         if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
             raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
-        # One folder has one URL: without `localhost`, empty parts and characters that a URL must quote.
+        # Each folder gets exactly one URL. The URL has no `localhost` and no empty parts, and quotes special
+        # characters.
         url = Path(unquote(parts.path)).as_uri() if parts.scheme == "file" else store.rstrip("/")
     if fault := text_fault(url, LONGEST_NAME):
         raise UsageError(f"--store: {fault}")
@@ -98,7 +100,7 @@ ledger sees the URL: put the credentials into the environment
 
 
 def opened(url: str) -> Store:
-    """Return the store with a URL of `normalized`. The function writes nothing.
+    """Return the store with the given URL, which must be a result of `normalized`. The function writes nothing.
 
     Raises
     ------

@@ -36,21 +36,21 @@ class RemoteStore:
         try:
             self._files: Any
             self._files, self._folder = fsspec.core.url_to_fs(url)
-        # fsspec passes on any exception of the package that it needs for the URL.
+        # fsspec does not catch the exceptions of the package that it uses for the URL.
         except Exception as error:
             raise UsageError(f"the store {url} cannot be opened: {one_line(str(error))}") from None
 
     def put(self, content: Content, file: IO[bytes]) -> None:
         path = self._path(content)
         try:
-            # Without `create_parents=False`, a missing bucket would be created, for example after a typing error.
+            # Without `create_parents=False`, fsspec would create a missing bucket, for example after a typing error.
             with suppress(FileExistsError):
                 self._files.mkdir(path.rpartition("/")[0], create_parents=False)
             with self._files.open(path, "wb") as written:
                 while piece := file.read(PIECE):
                     written.write(piece)
         except Exception as error:
-            # The end of the `with` block may have written a part of the content. No artifact refers to the part.
+            # When the `with` block closes the file, fsspec may write an incomplete content. No artifact refers to it.
             with suppress(Exception):
                 self._files.rm_file(path)
             raise self._failed("keep the content", error) from error
@@ -68,7 +68,7 @@ class RemoteStore:
     def remove(self, content: Content) -> bool:
         path = self._path(content)
         try:
-            # Some object stores remove a missing object without an error.
+            # Some object stores report no error if the object to remove does not exist.
             if is_found := bool(self._files.exists(path)):
                 self._files.rm_file(path)
         except FileNotFoundError:

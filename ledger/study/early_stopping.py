@@ -1,7 +1,7 @@
-"""The settings of the rule that stops trials early, and its rungs. `ledger.study.verdicts` has the verdicts.
+"""The settings and the rungs of the rule that stops trials early. `ledger.study.verdicts` computes the verdicts.
 
-The rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several brackets, it is
-Hyperband with batches of equal size.
+The rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several brackets, the rule
+is Hyperband with batches of equal size.
 
 References
 ----------
@@ -18,7 +18,7 @@ from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.verdicts import RULES, Rule
 from ledger.text import show
 
-# A rung costs a row for each trial that reaches it, and a number in each answer to a claim.
+# The database stores a row for each rung that a trial reaches. Each answer to a claim contains a number for each rung.
 MOST_RUNGS = 100
 LARGEST_STEP = 2**31 - 1
 Step = Annotated[int, Field(ge=1, le=LARGEST_STEP)]
@@ -31,26 +31,27 @@ class StoppingTable(SettingsModel):
     ----------
     rule : str
         "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
-        each rung, and then lets the best 1/eta of them go on. "median" lets the trials go on that are better than the
-        median at each rung. "none" stops no trial.
+        each rung, and then lets the best 1/eta of them go on. At each rung, "median" lets a trial go on if the trial is
+        better than the median. "none" stops no trial.
     eta : int
-        The share of "halving" and "promotion", from 2 to 16. A rung of "halving" stops no trial before `eta` other
-        trials have reached the rung.
+        An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
+        stops no trial before `eta` other trials have reached the rung.
     resource : str or None
         What the steps of a model or an estimator count: "rounds" are boosting rounds, and "rows" are training rows.
         None if the objective reports its own steps.
     min_resource : int
         The step of the first rung, from 1.
     max_resource : int or None
-        The step of a whole training. No rung is at this step or after it. Each rule except "none" needs it.
+        The number of steps of a whole training. All rungs are below this step. Each rule except "none" needs
+        `max_resource`.
     brackets : int
-        The number of brackets of "promotion", at most the number of rungs. The trials of the iteration i skip the first
-        i modulo `brackets` rungs.
+        The number of brackets of "promotion", at most the number of rungs. The trials of the iteration ``i`` skip the
+        first ``i % brackets`` rungs.
     audit : float
-        The share of the trials that are never stopped, from 0 to 1. The verdicts on these trials are recorded, so they
-        show how often the rule stops a trial that would have been among the best.
+        The share of the trials that are never stopped, from 0 to 1. The ledger records the verdicts on these trials.
+        These verdicts show how often the rule would have stopped one of the best trials.
     enforce : bool
-        Whether the worker ends the training of a stopped trial whose objective does not ask `context.should_prune()`.
+        Whether the worker ends the training if the objective reports a value after the rule has stopped the trial.
     """
 
     rule: Annotated[
@@ -115,7 +116,7 @@ class EarlyStopping(StoppingTable):
             )
         if self.rule == "median" and (count := -(-self.max_resource // self.min_resource) - 1) > MOST_RUNGS:
             raise ValueError(
-                f"min_resource {show(self.min_resource)} gives {count} rungs, at most {MOST_RUNGS} are possible;"
+                f"min_resource {show(self.min_resource)} gives {count} rungs, but at most {MOST_RUNGS} are possible;"
                 f" set min_resource to at least {-(-self.max_resource // (MOST_RUNGS + 1))}"
             )
         if self.brackets > len(self.rungs):
@@ -139,8 +140,8 @@ class EarlyStopping(StoppingTable):
         return tuple(rungs)
 
     def rungs_of(self, iteration: int) -> tuple[int, ...]:
-        """Return the rungs of the trials of an iteration. With several brackets, the iterations take turns.
+        """Return the rungs of the trials of an iteration. `iteration` modulo `brackets` is the number of the bracket.
 
-        The SQL function ledger.rungs computes the same.
+        The SQL function ledger.rungs returns the same rungs.
         """
         return self.rungs[iteration % self.brackets :]

@@ -20,10 +20,10 @@ BEST_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ReplayedTrial:
-    """A trial that has ended, as the replay of a rule needs it.
+    """A trial that has ended, with the data that the replay of a rule needs.
 
-    `loss` is the final loss, or None if the trial is not complete. A trial with `is_pruned` was stopped by the study's
-    own rule, so its learning curve ends early.
+    `loss` is the final loss, or None if the trial is not complete. If `is_pruned` is true, the study's own rule stopped
+    the trial, so the learning curve of the trial ends early.
     """
 
     number: int
@@ -36,8 +36,8 @@ class ReplayedTrial:
 class AttemptCurve:
     """The reports of one attempt, ordered by step.
 
-    `losses` contains infinity for a value that was NaN or an infinity. `times` contains the times of the reports in
-    seconds, from any fixed moment.
+    `losses` contains infinity for each reported value that was NaN or infinite. `times` contains the time of each
+    report, in seconds after a fixed moment.
     """
 
     steps: Sequence[int]
@@ -48,7 +48,7 @@ class AttemptCurve:
 class _Arrivals:
     """The trials that have reached one rung, in compact arrays with one element for each trial.
 
-    `steps` contains the step of the report that showed that the trial had reached the rung.
+    For each trial, `steps` contains the step of the report with which the trial reached the rung.
     """
 
     def __init__(self) -> None:
@@ -70,12 +70,12 @@ class LearningCurves:
     Parameters
     ----------
     rungs : collection of int
-        The steps of the rungs of all rules that will be replayed.
+        The rungs of all rules to replay. Each rung is a step.
 
     Attributes
     ----------
     last_steps : dict of int to int
-        The highest reported step of each trial with reports, by the number of the trial.
+        The highest reported step of each trial with reports. Each key is the number of a trial.
 
     Examples
     --------
@@ -90,11 +90,11 @@ class LearningCurves:
         self.last_steps: dict[int, int] = {}
 
     def add(self, trial: int, attempts: Iterable[AttemptCurve]) -> None:
-        """Add the learning curve of a trial. The attempts have reports, and come in the order of their numbers.
+        """Add the learning curve of a trial. Each attempt has reports. The attempts are in the order of their numbers.
 
-        As in a study with a rule, the first attempt that reaches a rung decides. A rung takes the last report at or
-        below the rung, of the last attempt that has such a report. The reports of an attempt count as if they had come
-        in the order of their steps.
+        The function considers the attempts up to the first attempt that reaches a rung. Of these attempts, the function
+        selects the last attempt with a report at or below the rung. The rung uses the report with the highest of these
+        steps. The function treats the reports of an attempt as if they had arrived in the order of their steps.
         """
         left = list(self._arrivals)
         known: dict[int, float] = {}
@@ -120,7 +120,7 @@ class LearningCurves:
 
 @dataclass(frozen=True)
 class ReplayedRung:
-    """The numbers of trials that reach a rung in a replay, and of trials that the rule stops at this rung."""
+    """A rung of a replay, with the number of trials that reach the rung, and the number of trials that stop there."""
 
     rung: int
     trials: int
@@ -139,20 +139,20 @@ class Replay:
     trials : int
         The number of trials with reports.
     steps : int
-        The sum of the highest reported steps of these trials.
+        The sum of the highest reported steps of the trials with reports.
     saved : int
-        The steps that the rule would have saved: for each stopped trial, the steps after the report that reached the
-        rung.
+        The number of steps that the rule would have saved. In each stopped trial, the rule saves the steps after the
+        report that reached the rung.
     stopped : int
         The number of trials that the rule stops.
     false_stops : sequence of int
-        The stopped trials whose final loss is among the best tenth of the final losses, by number. The tenth is
-        rounded up, and the better of two equal losses is that of the trial with the lower number.
+        The numbers of the stopped trials whose final loss is among the best tenth of the final losses. The size of the
+        tenth is rounded up. If two trials have equal losses, the trial with the lower number is better.
     unknown : int
-        The number of stopped trials without a final loss. Whether they are false stops is unknown.
+        The number of stopped trials without a final loss. These trials may be false stops.
     unjudged : int
-        The number of trials that the study's own rule has pruned, and that the replayed rule does not stop before the
-        end of their curves. Whether the rule would have stopped them later is unknown.
+        The number of pruned trials that the replayed rule does not stop. The study's own rule ended the learning curves
+        of these trials early. Therefore the replayed rule might have stopped the trials at a later step.
     best : int or None
         The trial with the lowest final loss.
     best_survivor : int or None
@@ -177,22 +177,22 @@ def replay(
 ) -> Replay:
     """Apply a rule to recorded learning curves.
 
-    A trial that the rule stops reaches no later rung, so it is not compared there. The rule stops every trial, because
-    the replay has no audit. The points of the trials stay the recorded points, although an optimizer could have
-    proposed other points after other results.
+    When the rule has stopped a trial, the later rungs ignore the trial. The replay has no audit, so the rule can stop
+    any trial. The replay uses the recorded points. In a study with the replayed rule, the results would have been
+    different, and the optimizer could have proposed other points.
 
     Parameters
     ----------
     rule : EarlyStopping
-        A rule with rungs that `curves` contains.
+        The rule. `curves` must contain the rungs of the rule.
     curves : LearningCurves
-        The curves of trials in `trials`.
+        The learning curves. `trials` must contain each trial that has a learning curve.
     trials : mapping of int to ReplayedTrial
         All ended trials of the study, by number.
     by_arrival : bool
-        If true, a rung compares a trial with the trials that have arrived at the rung before, as in steady mode. If
-        false, a rung compares a trial with the trials of earlier iterations, as in batch mode. The rule "promotion"
-        compares the trials of the same iteration, and needs false.
+        If true, a rung compares a trial with the trials that reached the rung earlier, as in steady mode. If false, a
+        rung compares a trial with the trials of earlier iterations, as in batch mode. For the rule "promotion", the
+        value must be false, because the rule compares the trials of one iteration.
 
     Returns
     -------
@@ -259,17 +259,18 @@ def ranking(trials: Iterable[ReplayedTrial]) -> list[int]:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of a study says about the study's own rule.
+    """The result of a study's audit, which shows the errors of the study's own rule.
 
     Attributes
     ----------
     trials : int
         The number of audited trials that have reached a rung.
     stopped : int
-        The number of these trials that the rule would have stopped.
+        The number of audited trials that the rule would have stopped.
     better_than_median, better_than_best : int
-        How many of the `stopped` trials ended with a lower loss than the median survivor, and than the best survivor.
-        The survivors are the complete trials that no verdict stops.
+        The number of `stopped` trials with a lower final loss than the median survivor, and the number of `stopped`
+        trials with a lower final loss than the best survivor. The survivors are the complete trials without a verdict
+        that stops the trial.
     """
 
     trials: int
@@ -279,16 +280,16 @@ class Audit:
 
 
 def audit(trials: Mapping[int, ReplayedTrial], audited: Collection[int], against: Collection[int]) -> Audit:
-    """Return what the audit says about the study's own rule.
+    """Return the result of a study's audit.
 
     Parameters
     ----------
     trials : mapping of int to ReplayedTrial
         All ended trials of the study, by number.
     audited : collection of int
-        The audited trials with a verdict, by number.
+        The numbers of the audited trials with a verdict.
     against : collection of int
-        The trials with a verdict that stops the trial, by number, including audited trials.
+        The numbers of the trials with a verdict that stops the trial. The collection includes audited trials.
 
     Examples
     --------

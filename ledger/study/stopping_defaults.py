@@ -10,9 +10,9 @@ from ledger.study.early_stopping import StoppingTable
 from ledger.study.objective import Objective
 from ledger.study.space import Space
 
-# The value of `max_resource` for the resource "rows", so that the steps are percents of the rows.
+# The value of `max_resource` for the resource "rows". One step is one percent of the rows.
 _WHOLE_ROWS = 100
-# The hyper-parameter with the number of rounds, and its default value in XGBoost and LightGBM.
+# The name of the hyper-parameter that sets the number of rounds, and its default value in XGBoost and LightGBM.
 _ROUNDS, _DEFAULT_ROUNDS = "n_estimators", 100
 
 
@@ -58,8 +58,9 @@ def with_defaults(table: StoppingTable, objective: Objective, space: Space) -> d
     if resource == "rounds":
         _check_rounds(objective, boosts=boosts, rounds=_rounds(objective, space))
     largest = table.max_resource or (_rounds(objective, space) if resource == "rounds" else _WHOLE_ROWS)
-    # Scores after few rounds, or with few rows, say little. With the resource "rows", each rung costs a training. With
-    # these defaults, the rules "halving" and "promotion" have two rungs, and the rule "median" has three.
+    # A score after few rounds, or with few rows, is not a good basis for a verdict. With the resource "rows", each rung
+    # needs a separate training. Therefore the defaults give two rungs to the rules "halving" and "promotion", and three
+    # rungs to the rule "median".
     parts = 4 if table.rule == "median" else table.eta**2
     return {"min_resource": -(-largest // parts), **given, "resource": resource, "max_resource": largest}
 
@@ -89,5 +90,5 @@ def _rounds(objective: Objective, space: Space) -> int:
             elif isinstance(dimension, Integer | Real):
                 values = [dimension.high]
     numbers = [int(value) for value in values if isinstance(value, int | float)]
-    # XGBoost takes None as its default.
+    # If the number of rounds is None, XGBoost uses its default.
     return max(numbers) if numbers and None not in values else max([_DEFAULT_ROUNDS, *numbers])

@@ -1,8 +1,9 @@
 """The verdict of a rule of early stopping on one trial.
 
-The verdict is a pure function of the reported losses, so the database, a worker without a connection and `ledger
-verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.promotion_cutoff, ledger.goes_on,
-ledger.is_audited and ledger.decide compute the same. A worker imports this module, so it imports no large package.
+The verdict is a pure function of the reported losses. Therefore the database, a worker without a connection and
+`ledger verify` reach the same verdict. The database computes the verdicts with the SQL functions ledger.rung_cutoff,
+ledger.is_stopped, ledger.promotion_cutoff, ledger.goes_on, ledger.is_audited and ledger.decide. A worker imports this
+module, so the module imports no large package.
 
 References
 ----------
@@ -28,7 +29,7 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
     rule : str
         "halving" or "median".
     eta : int
-        As in `EarlyStopping`.
+        The attribute `eta` of `EarlyStopping`.
     losses : sequence of float or None
         The losses of the other trials at the rung, in any order. None stands for NaN, and is the worst loss.
 
@@ -47,9 +48,9 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
 
 
 def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
-    """Return the same as `cutoff`, for losses in increasing order in which infinity stands for NaN.
+    """Return the cutoff for losses in increasing order. Infinity stands for NaN.
 
-    A caller that adds one loss after another keeps the losses in order, and does not sort them for each cutoff.
+    If a caller adds losses one by one, the function `cutoff` would sort the losses again for each added loss.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
     count = len(losses)
     if count < eta:
         return None
-    # The trial itself is one of count + 1 trials, of which the best 1/eta go on.
+    # Together with the trial itself, the rung has count + 1 trials. The best 1/eta of these trials go on.
     place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
     return losses[place - 1]
 
@@ -67,7 +68,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
 def stops(loss: float | None, limit: float | None) -> bool:
     """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
 
-    A trial whose loss is equal to the cutoff stops, because the other trial has the lower number.
+    The rung also stops a trial whose loss is equal to the cutoff, because the trial that defines the cutoff has a lower
+    number.
 
     Examples
     --------
@@ -78,15 +80,15 @@ def stops(loss: float | None, limit: float | None) -> bool:
 
 
 def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> tuple[float, int] | None:
-    """Return the trial below which a trial goes on at a rung of the rule "promotion".
+    """Return the best trial that does not go on at a rung of the rule "promotion".
 
-    The best 1/`eta` of the trials go on, and at least one. With fewer than `eta` trials, each trial with a loss goes
-    on.
+    The best 1/`eta` of the trials go on, but at least one trial. If the iteration has fewer than `eta` trials at the
+    rung, each trial with a loss goes on.
 
     Parameters
     ----------
     eta : int
-        As in `EarlyStopping`.
+        The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
         The number and the loss of each trial of the iteration that has reached the rung. None stands for NaN. A trial
         with NaN never goes on.
@@ -94,8 +96,8 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     Returns
     -------
     tuple of (float, int) or None
-        The loss and the number of the best trial that does not go on. A trial with a lower loss goes on, and a trial
-        with the same loss and a lower number. None means that each trial with a loss goes on.
+        The loss and the number of the best trial that does not go on. A trial goes on if its loss is lower. A trial
+        with the same loss goes on if its number is lower. None means that each trial with a loss goes on.
 
     Examples
     --------
@@ -139,10 +141,10 @@ class _Rung:
     Attributes
     ----------
     loss : float or None
-        The loss at the last reported step at or below the rung. The loss of an earlier attempt counts until the present
-        attempt has reported such a step.
+        The loss at the last reported step at or below the rung. Until the present attempt has reported a step at or
+        below the rung, `loss` is from an earlier attempt.
     last_step : int
-        The step of `loss` in the present attempt, or -1.
+        The step at which the present attempt reported `loss`, or -1 if no report of the present attempt set `loss`.
     has_loss : bool
         Whether `loss` comes from a report. A report without a finite loss has the loss None.
     """
@@ -172,9 +174,10 @@ class _Rung:
 class TrialStopping:
     """The verdicts on one trial, which a worker computes from the trial's reports without the database.
 
-    In batch mode, the verdicts are those of the database. With the rule "promotion", a rung without a verdict stops the
-    attempt, so that the trial can pause. In steady mode, only the database knows the verdicts, because
-    they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+    In batch mode, the worker and the database compute the same verdicts. With the rule "promotion", a rung without a
+    verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
+    because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker calls
+    `stop`.
 
     Parameters
     ----------
@@ -188,8 +191,8 @@ class TrialStopping:
     is_stopped : bool
         Whether a verdict has stopped the trial.
     must_end : bool
-        Whether the worker must end the training, because the study enforces its rule, and the training has reported
-        another value after the verdict.
+        Whether the worker must end the training. The value is true if the study enforces its rule, and if the training
+        has reported another value after the verdict.
 
     Examples
     --------
@@ -240,7 +243,7 @@ class TrialStopping:
 
 
 def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
-    """Return the cutoff of a rung in the form of the function `cutoff`."""
+    """Return the cutoff of a rung. None and infinity have the same meaning as in the result of `cutoff`."""
     if rung["compared"] is None or rung["compared"] < eta:
         return None
     return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
@@ -249,9 +252,9 @@ def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
 def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
     """Return how many reports a worker sends in its next call of ledger.report.
 
-    The database takes the steps of one call as if they had arrived in increasing order. Therefore a worker sends a step
-    that is lower than an earlier step in a call of its own. Without this rule, a verdict could depend on the number of
-    reports that the worker sends together.
+    The database treats the steps of one call as if they had arrived in increasing order. Therefore, if a step is lower
+    than an earlier step, the worker sends the lower step in a separate call. Otherwise, a verdict could depend on the
+    number of reports that the worker sends together.
 
     Parameters
     ----------

@@ -20,9 +20,9 @@ class PointOrigin:
     Attributes
     ----------
     known : int
-        The number of trials that had ended, and that the proposal knew.
+        The number of ended trials that the optimizer knew when it proposed the point.
     has_loss : bool
-        Whether at least one of these trials had a loss.
+        Whether at least one of the known trials had a loss.
     initial_points : int
         The number of trials that a study needs before the surrogate proposes points.
     estimator, acq_func : str
@@ -32,8 +32,9 @@ class PointOrigin:
     nearest : TrialRow or None
         The known trial that is nearest to the point. None if the point was random.
     elsewhere : str or None
-        The differences between the recorded environment of the proposal and the environment of this process. With such
-        a difference, the numbers in `expected` can differ from those of the proposal. None without a difference.
+        The differences between the recorded environment of the proposal and the environment of this process. If the
+        environments differ, the numbers in `expected` can differ from the numbers that the optimizer computed for the
+        proposal. None if the environments are equal.
     """
 
     known: int
@@ -54,7 +55,7 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
     connection : Connection
     study : StudyRow
     trial : TrialRow
-        A trial of the study. Its result does not matter.
+        A trial of the study. The trial may be in any state.
 
     Returns
     -------
@@ -69,7 +70,8 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
     if trial.source != "proposed":
         return None
     spec = StudySpec.from_spec(study.name, study.budget, study.spec)
-    # The number of a trial is its place, and later trials have no influence on the proposal.
+    # The numbers of the trials have no gaps, so `until` ends with the given trial. Later trials have no influence on
+    # the proposal.
     until = list(chain.from_iterable(trials.pages(connection, study.id, limit=trial.number + 1)))
     pages = chain.from_iterable(studies.iteration_pages(connection, study.id))
     iterations = list(takewhile(lambda each: each.number <= trial.iteration, pages))

@@ -102,7 +102,7 @@ def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, l
         ),
         (
             {"rule": "median", "max_resource": 1000},
-            "min_resource 1 gives 999 rungs, at most 100 are possible; set min_resource to at least 10",
+            "min_resource 1 gives 999 rungs, but at most 100 are possible; set min_resource to at least 10",
         ),
         (
             {"rule": "asha"},
