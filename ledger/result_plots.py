@@ -1,4 +1,4 @@
-"""The plots of a study for Python programs. The command ``ledger report`` draws the same plots."""
+"""Plots of a study, for Python programs. The command ``ledger report`` draws the same plots."""
 
 from dataclasses import replace
 from functools import cached_property

@@ -68,7 +68,7 @@ class SearchStopped(Exception):
 class SearchObserver:
     """Base class of the objects that a search notifies about its progress. The methods of `SearchObserver` do nothing.
 
-    A subclass overrides the methods for those events that the subclass needs.
+    A subclass overrides only the methods that it needs.
     """
 
     def started(self, url: str, study: StudyRow) -> None:
@@ -349,7 +349,7 @@ def _carry_on(
             return manager.run(another_round=another_round)
 
     store = chosen(settings)
-    # The workers receive the URL of the embedded server, and cannot find its folder of artifacts.
+    # The workers receive only the URL of the embedded server, so they cannot find the server's folder of artifacts.
     environment = {**(workers.environment or {}), STORE_VARIABLE: store or LEDGER}
     listener.started(url, row)
     try:

@@ -28,8 +28,8 @@ class FoundHome:
     origin : {"variable", "current", "parent", "new"}
         "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the server's
         folder is in the current folder. "parent" means that the server's folder is in a folder above the current
-        folder. If several folders above the current folder contain a server's folder, `folder` is the server's folder
-        that is nearest to the current folder. "new" means that no server's folder exists yet.
+        folder. If several server's folders are above the current folder, `folder` is the nearest of them. "new" means
+        that no server's folder exists yet.
     """
 
     folder: Path
@@ -39,9 +39,9 @@ class FoundHome:
 def find_home() -> FoundHome:
     """Find the folder of the embedded server in the current folder, or in a folder above the current folder.
 
-    The function accepts a server's folder above the current folder only if the user of this process owns the server's
-    folder, and if no other user may write to the server's folder. Without the check of the owner, this process could
-    use a ledger that belongs to another user.
+    If the server's folder is above the current folder, the user of this process must own the server's folder, and no
+    other user may have permission to write to it. Otherwise, the function ignores the server's folder. Without the
+    check of the owner, this process could use a ledger that belongs to another user.
     """
     if named := os.environ.get("LEDGER_HOME"):
         return FoundHome(Path(named), "variable")

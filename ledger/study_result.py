@@ -46,8 +46,8 @@ class Trial:
     iteration : int
         The number of the trial's iteration, counted from 0.
     state : {"pending", "running", "paused", "complete", "pruned", "failed", "cancelled"}
-        The trial's state. The rule of early stopping has ended a pruned trial. A paused trial waits until the rule lets
-        it go on or ends it.
+        The trial's state. The rule of early stopping has ended a pruned trial. The rule has paused a paused trial, and
+        later decides whether the trial goes on.
     source : {"proposed", "retried", "enqueued", "imported"}
         The origin of the trial's parameters.
     params : dict
@@ -115,7 +115,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study has found until now: its trials and its best trial. `load_study` reads the study from the ledger.
+    """The state of a study at one moment, with its trials and its best trial. `load_study` reads the study.
 
     A `StudyResult` never changes. To see later changes of the study, call `load_study` again.
 
@@ -419,7 +419,7 @@ class StudyResult:
     def artifacts(self, trial: int | None = None) -> list[Artifact]:
         """Return the artifacts of the study, ordered by trial, attempt and name.
 
-        The method reads the present artifacts from the ledger. Removed artifacts are left out.
+        The method reads the present artifacts from the ledger. The list contains no removed artifacts.
 
         Parameters
         ----------
@@ -429,7 +429,8 @@ class StudyResult:
         Returns
         -------
         list of Artifact
-            The artifacts. The variable LEDGER_STORE names the place of their contents, as the option --store does.
+            The artifacts. Like the option --store, the variable LEDGER_STORE names the place of the artifacts'
+            contents.
 
         Raises
         ------

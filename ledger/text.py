@@ -117,7 +117,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal, or its number if the signal has no name, such as a real-time signal.
+    """Return the name of a signal. If the signal has no name (a real-time signal), return the number as text.
 
     Examples
     --------

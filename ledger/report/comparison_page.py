@@ -16,7 +16,7 @@ from ledger.text import one_line
 
 @dataclass(frozen=True)
 class _ColumnHeader:
-    """The header of one column of a table on the page of a comparison: the text and the colour of the header."""
+    """The header of a table column on the comparison page. The header has a text and a colour."""
 
     text: str
     colour: str = ""
@@ -24,7 +24,7 @@ class _ColumnHeader:
 
 @dataclass(frozen=True)
 class _TableRow:
-    """One row of a table on the page of a comparison: a name and one cell for each further column."""
+    """A table row on the comparison page. The row has a name in the first column, and a cell in each other column."""
 
     name: str
     cells: Sequence[str]
@@ -34,7 +34,7 @@ class _TableRow:
 
 @dataclass(frozen=True)
 class _HtmlTable:
-    """A table on the page of a comparison: the headers of the columns, and the rows."""
+    """A table on the comparison page, with the headers of the columns and with the rows."""
 
     columns: Sequence[_ColumnHeader]
     rows: Sequence[_TableRow]

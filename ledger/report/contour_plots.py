@@ -96,7 +96,7 @@ def _contour(
                 x=joint.first,
                 y=joint.second,
                 z=joint.mean,
-                # If `coloring` were not "heatmap", each plot would have its own colour scale.
+                # With the value "heatmap" of `coloring`, all plots have the same colour scale.
                 contours={"coloring": "heatmap", **_levels(*value_range)},
                 line={"width": 0.5},
                 coloraxis="coloraxis",

@@ -232,7 +232,7 @@ def _columns(content: ReportContent) -> list[str]:
 def _metrics(content: ReportContent) -> list[str]:
     """Return the names of the metrics that get a column in the table of trials.
 
-    A metric that occurs earlier in the shown trials comes earlier in the list.
+    The metrics are in the order in which they first occur in the shown trials.
     """
     names = dict.fromkeys(name for trial in content.shown for name in trial.metrics or {})
     return list(names)[:METRICS]

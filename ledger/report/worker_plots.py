@@ -105,8 +105,8 @@ def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Timelin
 def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_TimelineBar]:
     """Return a bar for each outcome of the attempts in one part of the timeline.
 
-    If the part has several outcomes, the bars are adjacent. The length of a bar is the total time of the attempts that
-    have the outcome of the bar. A worker can claim several trials together, so the sum of the attempts' times can
+    If the part has several outcomes, the bars are adjacent. The length of a bar is the total time of all attempts with
+    the outcome of the bar. A worker can claim several trials together, so the sum of the attempts' times can
     exceed the length of the part. If the sum exceeds the length of the part, the function shortens all bars of the part
     by the same factor.
     """

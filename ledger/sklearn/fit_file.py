@@ -1,4 +1,4 @@
-"""A file that contains the fits and the data of a search for all workers on one machine.
+"""A file with the fits and the data of a search. All workers on one machine read this file.
 
 The file contains a pickle of protocol 5. The file stores the buffers of arrays before the pickle, and each process maps
 the file into memory. Therefore all processes of a machine share one copy of the data. A process reads the data only
@@ -18,8 +18,8 @@ _ALIGNMENT = 64
 
 
 class SharedContent:
-    """A wrapper that contains the place of an object in a file, but not the object. A worker's process reads the object
-    from the file when the process loads the objective.
+    """A wrapper that contains only the place of an object in a file. A worker's process reads the object from the file
+    when the process loads the objective.
 
     The pickle of a `SharedContent` contains only the path of the file and the position of the pickle in the file.
 

@@ -29,17 +29,15 @@ _RECORDED = re.compile(r"^cv_results (\{.*\})$", re.MULTILINE)
 
 
 class FailedCandidateError(Exception):
-    """An exception that reports that a candidate has no finite mean test score. The message contains the metrics of the
-    candidate.
-    """
+    """The exception for a candidate without a finite mean test score. The message contains the candidate's metrics."""
 
 
 class FatalFitError(Exception):
-    """An exception that reports that a fit has raised a fatal exception, so the search must end.
+    """The exception for a fit that has raised a fatal exception. The search must end.
 
-    The exception of the fit would also end a search by scikit-learn's `RandomizedSearchCV`.
+    The fatal exception would also end a search by scikit-learn's `RandomizedSearchCV`.
 
-    The attribute `__cause__` is the exception of the fit.
+    The attribute `__cause__` is the fatal exception.
     """
 
 
@@ -55,7 +53,7 @@ class CandidateFits:
         The search space.
     scorer : str or None
         The name of the scorer whose mean score the search maximizes. If `scorer` is None, the search maximizes the mean
-        score of the only scorer or of the first scorer.
+        score of the first scorer.
     """
 
     fits: Sequence[Fit]

@@ -246,7 +246,7 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
             )
         backend = FitBackend(self)
         with ExitStack() as until_search:
-            # `BaseSearchCV.fit` creates its `joblib.Parallel` before `BaseSearchCV.fit` calls `_run_search`. The method
+            # `BaseSearchCV.fit` first creates its `joblib.Parallel`, and then calls `_run_search`. The method
             # `_run_search` restores joblib's configuration, so that the refit uses the configuration of the user.
             until_search.enter_context(parallel_config(backend=backend))
             self._backend, self._until_search = backend, until_search

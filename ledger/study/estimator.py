@@ -16,7 +16,7 @@ from ledger.text import show
 
 @dataclass(frozen=True)
 class EstimatorObjective:
-    """The settings of an objective that trains an estimator, as `ledger.estimator` returns them.
+    """The settings of an objective that trains an estimator. The function `ledger.estimator` returns the settings.
 
     The worker that trains the estimator creates a `FittingObjective` from these settings.
 

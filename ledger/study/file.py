@@ -305,7 +305,7 @@ class _SettingsReader:
         with self._at("stopping", "rule"):
             if table.rule == "promotion" and mode == "steady":
                 raise UsageError(
-                    "the rule promotion compares the trials of an iteration, and steady mode has no such iterations;"
+                    "the rule promotion compares the trials of an iteration, so the rule needs batch mode;"
                     " use the rule halving in steady mode"
                 )
         with self._at("stopping", "resource"):

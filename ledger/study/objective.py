@@ -31,8 +31,8 @@ from ledger.text import show
 # Each key of `KINDS` defines one kind of objective, such as a function or a model. An objective has exactly one key of
 # `KINDS`.
 KINDS = ("function", "command", "model", "estimator", "steps")
-# If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`.
-# `keep_models` is among them only for an error message that names the way out.
+# If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`. The key
+# `keep_models` is not valid for these objectives, but a later check has a better error message.
 _OF_OWN = ("params_as", "direction", "record_source", "keep_models")
 # Which fitted models a study keeps: none, or the model of its best trial.
 KEEP_MODELS = ("none", "best")
@@ -46,7 +46,7 @@ class HoldoutFile(SettingsModel):
     Attributes
     ----------
     name, sha256, format, rows, content
-        The same attributes as in `FileDataset`, but for the hold-out file.
+        The attributes have the same meaning as in `FileDataset`, and describe the hold-out file.
     """
 
     name: str

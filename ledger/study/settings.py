@@ -54,7 +54,7 @@ class AllowedTexts:
 
 @dataclass(frozen=True)
 class NamedCounts:
-    """The constraint of a setting that is a count or one of several words. A word can mean None, which is no limit.
+    """The constraint of a setting that is a count or one of several words. A word can stand for None (no limit).
 
     Attributes
     ----------

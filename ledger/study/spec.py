@@ -101,9 +101,9 @@ class TrialLimits(SettingsModel):
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. None means no limit.
     keep_artifacts : int or None
-        The number of trials that keep their artifacts, from 1 to 1,000,000. The best trials with artifacts keep them,
-        and the manager removes the artifacts of the other ended trials. "best" stands for 1, and "all" for None. None
-        means that each trial keeps its artifacts.
+        The number of trials that keep their artifacts, from 1 to 1,000,000. Of the trials with artifacts, the best keep
+        their artifacts. The manager removes the artifacts of the other ended trials. "best" stands for 1, and "all" for
+        None. None means that each trial keeps its artifacts.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -238,16 +238,17 @@ class StudySpec(SettingsModel):
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
-            # A study without a rule keeps the hash that it had before the rules existed.
+            # Older versions of the program had no rules. If a study has no rule, its hash must not change.
             **({"stopping": self._stopping()} if self.stopping.rule != "none" else {}),
-            # A study without this limit keeps the hash that it had before the limit existed.
+            # Older versions of the program did not have this limit. If a study does not use it, the hash must not
+            # change.
             "limits": self.limits.model_dump(
                 exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None
             ),
         }
 
     def _stopping(self) -> dict[str, Any]:
-        # A study without brackets keeps the hash that it had before the rule "promotion" existed.
+        # Older versions of the program had no brackets. If a study has another rule, its hash must not change.
         without = None if self.stopping.rule == "promotion" else {"brackets"}
         return self.stopping.model_dump(exclude_none=True, exclude=without)
 
@@ -262,7 +263,7 @@ class StudySpec(SettingsModel):
     def artifact_keepers(self) -> int | None:
         """The number of best trials that keep their artifacts. None means that each trial keeps its artifacts.
 
-        An objective that trains an estimator saves no other artifacts than models.
+        The artifacts of an objective that trains an estimator are always models.
         """
         return 1 if self.objective.keep_models is not None else self.limits.keep_artifacts
 

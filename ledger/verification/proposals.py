@@ -37,7 +37,7 @@ def recorded(
 ) -> Iterator[RecordedProposal]:
     """Yield the recorded proposals of a study, in the order in which they were made.
 
-    The iterations and the trials are ordered by number, and begin with the first one.
+    The iterations and the trials must be in the order of their numbers, and must begin with number 0.
     """
     here = environment()
     proposed = [trial for trial in trials if trial.source == "proposed"]

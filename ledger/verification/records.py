@@ -204,7 +204,7 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         return
     for outcome in ("complete", "pruned"):
         count = sum(attempt.outcome == outcome for attempt in attempts)
-        # A trial can be pruned while it is paused. Its last attempt has then ended earlier.
+        # If the rule prunes a paused trial, the trial's last attempt has the outcome "paused".
         was_paused = outcome == "pruned" and attempts[-1:] and attempts[-1].outcome == "paused"
         if count != (trial.state == outcome and not was_paused):
             yield f"the state is {trial.state}, but {count} attempts are {outcome}"
@@ -269,8 +269,8 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Compare the recorded totals of the iterations with the iterations' trials, and yield the contradictions.
 
-    The totals of an iteration also include the trials of all iterations whose losses the optimizer received earlier.
-    The file sql/functions/mark_told.sql describes the totals and the improvements.
+    The totals of an iteration include the trials of the iteration, and the trials of all iterations that the ledger
+    marked as told earlier. The file sql/functions/mark_told.sql describes the totals and the improvements.
     """
     for iteration in ledger.iterations:
         own = trials[iteration.number]
@@ -321,7 +321,8 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         yield f"`spec_hash` is {row.spec_hash[:8]}, but the hash of the settings is {study.spec_hash[:8]}"
     if row.has_ended != (row.finished_at is not None):
         yield f"the state is {row.state}, but `finished_at` is {row.finished_at}"
-    # A criterion can end a study that has pending trials. In batch mode, only the timeout ends a study in an iteration.
+    # A criterion can end a study that has pending trials. In batch mode, the timeout is the only criterion that can end
+    # a study during an iteration.
     is_stopped = row.stopped_by is not None and (study.mode == "steady" or row.stopped_by == "timeout")
     if row.has_ended and not is_stopped:
         for trial in ledger.trials:
@@ -344,8 +345,8 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
             return
         if not lowest <= version.first_trial <= len(ledger.trials):
             yield (
-                f"{place} is valid from trial {version.first_trial}, but the number of this trial must be from"
-                f" {lowest} (the first trial of the previous version) to {len(ledger.trials)} (the number of trials)"
+                f"{place} is valid from trial {version.first_trial}, but this number must be at least {lowest} (the"
+                f" first trial of the previous version) and at most {len(ledger.trials)} (the number of trials)"
             )
         lowest = version.first_trial
         if version.sha256 != digest_parts(version.parts):
@@ -415,8 +416,8 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    The record of an iteration contains the numbers of the trials that the manager has found ended since the previous
-    iteration. The function compares these numbers, the budget and the study's state with the study's trials.
+    For each iteration, the manager records the numbers of the trials that have ended since the previous iteration. The
+    function compares these numbers, the budget and the study's state with the study's trials.
     """
     row = ledger.study
     seen: set[int] = set()
