@@ -30,7 +30,7 @@ def pandas_for(method: str) -> Any:
 def trials_frame(
     trials: Sequence[Any], attributes: Sequence[str], space: Sequence[Mapping[str, Any]], expanded: Sequence[str]
 ) -> "pd.DataFrame":
-    """Return trials as a data frame. `StudyResult.trials_dataframe` describes the data frame.
+    """Return trials as a data frame. The docstring of `StudyResult.trials_dataframe` describes the data frame.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def trials_frame(
     attributes : sequence of str
         The attributes of a trial.
     space : sequence of dict
-        The dimensions of the search space, in the form of the study's spec.
+        The dimensions of the search space, as in the study's spec.
     expanded : sequence of str
         The attributes that are a dict. The data frame has a column for each key of each dict.
     """

@@ -20,7 +20,7 @@ from ledger.objectives.fingerprint.values import cell_contents, joined
 from ledger.text import one_line
 
 _BY_REPR = (type(None), bool, int, float, complex, str, bytes, range, slice, type(Ellipsis), type(NotImplemented))
-# Attributes of a class that have no effect on the results of the class's methods.
+# Class attributes without effect on the results of the class's methods.
 _IGNORED = frozenset(
     {"__annotate__", "__annotations__", "__dict__", "__doc__", "__firstlineno__", "__module__", "__weakref__"}
     | {"__static_attributes__", "__abstractmethods__", "_abc_impl"}

@@ -66,8 +66,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
         space is a candidate.
     cv : int, cross-validation generator or iterable, optional
         The splits of the data. The parameter has the same meaning as the parameter `cv` of `RandomizedSearchCV`. The
-        default is 5 folds. If a cross-validation generator shuffles the data, an interrupted search can continue only
-        if the generator's `random_state` is an integer.
+        default is 5 folds. If a cross-validation generator shuffles the data, its `random_state` must be an integer.
+        Otherwise, an interrupted search cannot continue.
     scoring : str, callable, list, tuple or dict, optional
         The scorers. The parameter has the same meaning as the parameter `scoring` of `RandomizedSearchCV`. By default,
         the search uses the estimator's method `score`.

@@ -45,9 +45,9 @@ def name_of(objective: Any, study: str | None) -> CallableName:
         A function, a lambda, a `functools.partial`, a bound method or a callable object.
     study : str or None
         The name that the user has given to the study. A partial, a lambda or a callable object has no name of its own.
-        If the module that defines the object has a variable with the object, the ledger uses the variable's name. If no
-        variable contains the object, the user must give the study a name. Without a name, the ledger could not
-        distinguish two lambdas.
+        If a variable of the object's module contains the object, the ledger uses the variable's name. If no variable
+        contains the object, the user must give the study a name. Without a name, the ledger could not distinguish two
+        lambdas.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The default values of early stopping for a built-in model or an estimator by name."""
+"""The default values of early stopping for an objective that trains a built-in model or an estimator."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _ROUNDS, _DEFAULT_ROUNDS = "n_estimators", 100
 
 
 def with_defaults(table: StoppingTable, objective: Objective, space: Space) -> dict[str, Any]:
-    """Return the given values of the table [stopping], and the values that depend on the objective.
+    """Return the given values of the table [stopping], and the default values that depend on the objective.
 
     The steps of a function or a program are unknown. Therefore the result for a function or a program contains only the
     given values.

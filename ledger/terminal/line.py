@@ -57,7 +57,7 @@ def counts(status: StudyStatus) -> str:
 
 
 def saved_steps(status: StudyStatus) -> str:
-    """Return the steps that the rule of early stopping has saved as text, or an empty text if it has saved no step.
+    """Return a text with the number of steps that early stopping has saved. The text is empty if the number is 0.
 
     Examples
     --------
