@@ -59,7 +59,7 @@ def moment(time: datetime) -> str:
 
 
 def _script(text: str) -> markupsafe.Markup:
-    """Escape the characters of the JSON text `text` that could end the surrounding script element."""
+    """Escape the JSON text `text`, so that the text cannot end the surrounding script element."""
     return _script_text(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
