@@ -20,7 +20,7 @@ from ledger.cli.options import (
 )
 from ledger.cli.sections import SectionedCommand
 from ledger.cli.study_options import StudyCommand, study_option, study_options
-from ledger.errors import UsageError
+from ledger.errors import LedgerError, UsageError
 from ledger.objectives.command_template import pattern_of
 from ledger.settings import Settings
 from ledger.study.file import assemble
@@ -81,7 +81,7 @@ def run(
     from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
-    from ledger.manager.objective_change import IfChanged
+    from ledger.manager.objective_change import IfChanged, ObjectiveChangedError
     from ledger.worker.system_user import find_system_user
 
     account = None if trainer_user is None else find_system_user(trainer_user)
@@ -95,8 +95,16 @@ def run(
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
         if_changed: IfChanged = "accept" if accept_change else "refuse"
-        with best_so_far(url, settings, study.name):
-            row = search.run(url, settings, study, started, code=code, if_changed=if_changed, wait=wait, listener=shown)
+        try:
+            with best_so_far(url, settings, study.name):
+                row = search.run(
+                    url, settings, study, started, code=code, if_changed=if_changed, wait=wait, listener=shown
+                )
+        except ObjectiveChangedError as error:
+            raise LedgerError(
+                f"{error.difference}: use --accept-change to run the next trials with the new code, or choose another"
+                " --name"
+            ) from None
         end(url, settings, row)
 
 
