@@ -71,6 +71,13 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["report", "s"], "Missing option '--output'"),
         (["report", "s", "--output", "r.png", "--format", "png"], "--format png and --plot belong together"),
         (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
+        (["best"], "Missing argument 'NAME'. `ledger study list` shows the names of the studies"),
+        (["resume", "--trials", "9"], "`ledger study list` shows the names of the studies"),
+        (["study", "archive"], "`ledger study list` shows the names of the studies"),
+        (["run", "--objective", "loss.py"], 'there is no option --objective: write function = "package.module:funct'),
+        (["run", "--objective=train.py:loss"], 'write function = "train:loss" into the table [objective] of a study'),
+        (["manager", "--objective", "train.loss"], "`ledger manager study.toml`"),
+        (["run", "--function", "my.train:loss"], "`ledger run study.toml --allow my`"),
         (["nonsense"], 'there is no command "nonsense"'),
     ],
 )
