@@ -81,7 +81,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
         elif format_ == "files":
             assert output is not None
             written = write_files(connection, study, output)
-            click.echo(f"{written} files written to {output}", err=True)
+            click.echo(f"{written} files written to {one_line(str(output))}", err=True)
         elif format_ == "optuna":
             from ledger.optuna.export import write_optuna
 
@@ -100,6 +100,8 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
         else:
             with whole_file(output) as file:
                 write(connection, study, file)
+        if output is not None and format_ != "files":
+            click.echo(f"trials written to {one_line(str(output))}", err=True)
         # Only the format json is made for an import, and a user who moves a study must not lose its artifacts.
         if format_ == "json" and (left := artifacts.count(connection, study.id)):
             click.echo(

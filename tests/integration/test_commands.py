@@ -184,6 +184,12 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+def test_a_command_names_the_file_that_it_has_written(there):
+    assert there("report", "svm-1", "--output", "r.html") == (0, "", "report written to r.html\n")
+    for form in ("csv", "json", "jsonl", "parquet"):
+        assert there("export", "svm-1", "--format", form, "--output", "t") == (0, "", "trials written to t\n")
+
+
 def test_a_smaller_budget_is_refused(there, db):
     studies.extend(db, studies.get(db, "svm-1").id, 9)
     code, _, error = there("resume", "svm-1", "--iterations", "2")
@@ -425,7 +431,11 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
 def test_a_study_is_exported_for_optuna(there, tmp_path):
     code, _, error = there("export", "svm-1", "--format", "optuna")
     assert (code, "name the file with --output, as in --output study.db" in error) == (2, True)
-    assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
+    assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (
+        0,
+        "",
+        "trials written to study.db\n",
+    )
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)
     assert "study.db exists, and may contain other studies: name a new file" in error

@@ -215,7 +215,10 @@ def test_an_export_says_that_it_contains_no_artifacts(program):
     process = program.start("export", "own", "--output", "own.json")
     _, error = process.communicate()
     assert process.returncode == 0
-    assert error == "study own has 4 artifacts, which no export contains: download them by `ledger artifact get`\n"
+    assert error == (
+        "trials written to own.json\n"
+        "study own has 4 artifacts, which no export contains: download them by `ledger artifact get`\n"
+    )
     program.run("import", "own.json", "--name", "copy")
     assert program.run("artifact", "list", "copy") == "study copy has no artifacts\n"
     program.run("study", "delete", "copy", "--yes")
