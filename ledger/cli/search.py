@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,6 +27,9 @@ from ledger.study.file import assemble
 from ledger.study.file import workers as workers_of
 from ledger.study.tables import COMMAND
 from ledger.without_pandas import without_pandas
+
+if TYPE_CHECKING:
+    from ledger.database.rows import StudyRow
 
 
 @click.command(
@@ -153,8 +156,13 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     ),
 )
 @click.argument("name", type=STUDY)
-@study_option("iterations", "Extend the budget to this many iterations.")
-@study_option("trials", "Extend the budget to this many trials.")
+@study_option(
+    "iterations",
+    "Extend the budget to a total of this many iterations. The total includes the iterations of earlier runs.",
+)
+@study_option(
+    "trials", "Extend the budget to a total of this many trials. The total includes the trials of earlier runs."
+)
 @study_option("batch_size", "Change the batch size from the next proposal on.")
 @study_option(
     "timeout", "Change the timeout. The timeout is the total number of seconds for which managers work on the study."
@@ -193,7 +201,11 @@ def resume(
     If the target, the patience or the timeout has ended the study, change this criterion with an option of the command.
     The study then runs again, unless the study still meets a criterion.
 
-    The command needs no files of an earlier run, because the ledger contains the whole state of the study.
+    The ledger contains the whole state of the study, so the command needs no files of an earlier run. To start workers
+    for your own objective, the command needs the module or the program of the objective, and the option --allow or
+    --allow-command. Only the script or the notebook itself can start workers for a function of a script or a notebook.
+    To continue the study of such a function, run the script or the notebook again. To extend the study, set a larger
+    number of trials or iterations there.
     """
     from ledger import search
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
@@ -224,3 +236,17 @@ def resume(
                 listener=shown,
             )
         end(url, settings, row)
+        if not shown.has_started:
+            click.echo(f"ledger: study {row.name} is already complete: {_way_to_extend(row)}", err=True)
+
+
+def _way_to_extend(row: "StudyRow") -> str:
+    """Return the text that tells the user how to continue a complete study."""
+    from ledger.objectives.pickled import MODULE
+
+    if str(row.spec["objective"].get("function")).startswith(f"{MODULE}:"):
+        change = f"change `{row.stopped_by}`" if row.stopped_by else "set a larger `trials` or `iterations`"
+        return f"to continue the study, {change} in its script or notebook, and run the script or notebook again"
+    if row.stopped_by:
+        return f"to continue the study, add --{row.stopped_by} with another value"
+    return f"to extend the study, add --trials with a total of more than {row.budget} trials"

@@ -95,8 +95,8 @@ def read(name: str) -> PickledFunction:
     if not path:
         raise LedgerError(
             f"objective {name!r} is defined in a script or notebook, so only the workers that the script or notebook"
-            " starts by run() can load the objective: run the script or notebook again, or move the function into a"
-            " module"
+            " starts by run() can load the objective: run the script or notebook again (to extend a complete study,"
+            " with a larger `trials` or `iterations`), or move the function into a module"
         )
     try:
         file = Path(path)
