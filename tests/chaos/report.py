@@ -61,9 +61,9 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
         "|---|---:|",
         *(f"| {what} | {count} |" for what, count in broken(plan, soaked).items()),
         "",
-        f"{soaked.counts['continued']} attempts continued after a checkpoint, and the rule of early stopping ended"
+        f"{soaked.counts['continued']} attempts continued from a checkpoint, and the rule of early stopping ended"
         f" {soaked.counts['pruned']} trials.",
         "",
-        f"{len(soaked.left)} processes exited, but no injected fault was the cause.",
+        f"{len(soaked.left)} processes exited for a reason other than an injected fault.",
     ]
     return "\n".join(lines) + "\n"
