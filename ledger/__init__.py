@@ -11,8 +11,8 @@ compares studies, and returns a `StudyComparison`. A `StudyComparison` consists 
 contains a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `Checkpoint` is
 the state of a training, which `Context.restore` returns. A `LedgerError` is an exception with a message for the user. A
 `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
-that reports an invalid request, such as an invalid argument. An objective raises `TrialPruned` to end a trial that the
-rule of early stopping has stopped. A type checker can use the types `SearchSpace`, `OptimizerOptions`,
+that reports an invalid request, such as an invalid argument. If the rule of early stopping decides against a trial,
+the objective raises `TrialPruned` to end the trial. A type checker can use the types `SearchSpace`, `OptimizerOptions`,
 `StoppingOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
 other packages to a search space.
 

@@ -76,7 +76,7 @@ def downgrade(connection: Connection, to: str) -> None:
 
 
 def lock_schema(connection: Connection, *, create: bool = False) -> None:
-    """Lock the schema as the schema's owner, as soon as no other transaction changes the schema.
+    """Switch to the role of the schema's owner, wait for other changes of the schema, and lock the schema.
 
     The schema stays locked until the end of the transaction. Only the owner of the schema can lock the schema, so the
     function switches to the role of the owner. An advisory lock would not be safe, because any role could acquire the

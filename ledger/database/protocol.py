@@ -140,8 +140,9 @@ def report(
 
 
 def prune(connection: Connection[Any], held: ClaimedTrial, seconds: float, output: str = "") -> str:
-    """End a trial that the rule of early stopping has stopped, or pause it at a rung. Return "pruned", "paused",
-    "continue", "already", "stale" or "unknown".
+    """End a trial early after a verdict of the rule of early stopping, or pause the trial at a rung.
+
+    Return "pruned", "paused", "continue", "already", "stale" or "unknown".
     """
     statement = "select ledger.prune(%s, %s, %s, %s, %s)"
     arguments = (held.study_id, held.trial, held.claim, seconds, storable(connection, output))

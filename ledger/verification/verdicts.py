@@ -54,8 +54,8 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
         return  # The objective has reported a lower step after a higher step, and after the verdict.
     elif (report.step, report.loss) != (verdict.step, verdict.loss):
         yield (
-            f"the verdict is about step {verdict.step} with the loss {verdict.loss}, but the last report of attempt"
-            f" {verdict.attempt} at or below the rung is about step {report.step} with the loss {report.loss}"
+            f"the verdict has step {verdict.step} and loss {verdict.loss}, but the reports of attempt {verdict.attempt}"
+            f" result in step {report.step} and loss {report.loss}"
         )
 
 

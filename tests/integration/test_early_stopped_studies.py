@@ -212,7 +212,7 @@ AT = f"where trial = {STOPPED} and stops and not audited"
     ("change", "said"),
     [
         (f"update ledger.verdict set loss = loss / 2 {AT}", r"trial \d+: the verdict at rung \d: .* loss"),
-        (f"update ledger.verdict set step = step - 1, rung = rung {AT}", r"the verdict is about step"),
+        (f"update ledger.verdict set step = step - 1, rung = rung {AT}", r"the verdict has step"),
         (f"update ledger.verdict set stops = false {AT}", r"trial \d+: the (state is pruned, but no|verdict at rung)"),
         (f"update ledger.verdict set compared = compared + 1 {AT}", r"trial \d+: the verdict at rung \d: `compared`"),
         (f"update ledger.verdict set cutoff = cutoff - 0.001 {AT}", r"trial \d+: the verdict at rung \d: `cutoff`"),
