@@ -4,8 +4,9 @@
 -- takes the report of the last earlier attempt that has such a report. Without such a report, the rung gives no verdict.
 -- A verdict is final: an attempt that repeats a trial gets the verdicts of the first attempt. After the rung that stops
 -- a trial, the trial reaches no further rung.
--- With the rule `promotion`, only ledger.promote and ledger.tell record verdicts. An attempt stops at a rung without a
--- verdict, so that its trial can pause (ledger.prune). An audited trial goes on.
+-- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. An attempt stops at a rung
+-- without a verdict, so that its trial can pause (ledger.prune). In steady mode, a verdict that stops a trial does not
+-- stop the trial any more when the table ledger.promotion has a row for the trial and the rung. An audited trial goes on.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -39,12 +40,12 @@ begin
       continue when own.step is null;
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
-      if parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
-        own.stops := true;
-      elsif parent.spec ->> 'mode' = 'steady' then
+      if parent.spec ->> 'mode' = 'steady' then
         own := ledger.arrive(parent.spec -> 'stopping', own);
         -- Another transaction decides at this rung, and has not ended. A later report gets the verdict.
         exit when own.stops is null;
+      elsif parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
+        own.stops := true;
       else
         select * into given from ledger.cutoff
         where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each;
@@ -55,7 +56,9 @@ begin
         insert into ledger.verdict values (own.*);
       end if;
     end if;
-    if own.stops and not own.audited then
+    if own.stops and not own.audited and not exists (
+      select from ledger.promotion
+      where promotion.study_id = parent.id and promotion.trial = decide.trial and promotion.rung = each) then
       return true;
     end if;
   end loop;
