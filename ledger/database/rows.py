@@ -84,8 +84,9 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the ended trials that the manager has found since the previous iteration, as trial
-    numbers. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
+    In steady mode, `seen` contains the trials whose end or pause the manager has found since the previous iteration, as
+    trial numbers. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains the
+    rung at which each trial of `seen` waited, or None if the trial had ended. `mean_value` is `mean_loss`, converted to a value of the objective.
     `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
     had when the optimizer proposed the iteration.
 
@@ -125,6 +126,7 @@ class IterationRow:
     last_complete: int | None
     improvements: list[int] | None
     total_pruned: int | None
+    seen_rungs: list[int | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +273,9 @@ class VerdictRow:
 
     `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
     reported value was NaN. `cutoff` is the loss below which the trial goes on, and `compared` is the number of other
-    trials that decide. With the rule "promotion", `compared` is that of the cutoff. In steady mode, `arrival` is the
-    position of the trial in the order of the arrivals at the rung.
-    A trial with `audited` goes on even if `stops` is true.
+    trials that decide. With the rule "promotion" in batch mode, `compared` is that of the cutoff. In steady mode,
+    `arrival` is the position of the trial in the order of the arrivals at the rung. A trial with `audited` goes on even
+    if `stops` is true. A trial that was promoted later goes on from `promoted_at`.
     """
 
     trial: int
@@ -287,6 +289,25 @@ class VerdictRow:
     stops: bool
     audited: bool
     decided_at: datetime
+    promoted_at: datetime | None = field(metadata=_COMPUTED)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the trial does not go on after the rung, unless its training does not ask."""
+        return self.stops and not self.audited and self.promoted_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRow:
+    """One row of the view `ledger.promotions`: a rung at which a trial waited in steady mode, and after which it went on.
+
+    The trial was among the best of the first `arrivals` arrivals at the rung.
+    """
+
+    trial: int
+    rung: int
+    arrivals: int
+    promoted_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +388,7 @@ Row = (
     | ReportRow
     | CutoffRow
     | VerdictRow
+    | PromotionRow
 )
 
 

@@ -1,12 +1,13 @@
 """The settings of the rule that stops trials early, and its rungs. `ledger.study.verdicts` has the verdicts.
 
-The rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several brackets, it is
-Hyperband with batches of equal size.
+In batch mode, the rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several
+brackets, it is Hyperband with batches of equal size. In steady mode, it is asynchronous successive halving (ASHA).
 
 References
 ----------
 - K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
 - L. Li et al., "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR 18, 2018.
+- L. Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020.
 """
 
 from typing import Annotated
@@ -30,8 +31,9 @@ class StoppingTable(SettingsModel):
     Attributes
     ----------
     rule : str
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
-        each rung, and then lets the best 1/eta of them go on. "median" lets the trials go on that are better than the
+        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials at each rung, and
+        then lets the best 1/eta of them go on: those of an iteration, or in steady mode those of all trials. "median"
+        lets the trials go on that are better than the
         median at each rung. "none" stops no trial.
     eta : int
         The share of "halving" and "promotion", from 2 to 16. A rung of "halving" stops no trial before `eta` other
@@ -44,8 +46,8 @@ class StoppingTable(SettingsModel):
     max_resource : int or None
         The step of a whole training. No rung is at this step or after it. Each rule except "none" needs it.
     brackets : int
-        The number of brackets of "promotion", at most the number of rungs. The trials of the iteration i skip the first
-        i modulo `brackets` rungs.
+        The number of brackets of "promotion" in batch mode, at most the number of rungs. The trials of the iteration i
+        skip the first i modulo `brackets` rungs.
     audit : float
         The share of the trials that are never stopped, from 0 to 1. The verdicts on these trials are recorded, so they
         show how often the rule stops a trial that would have been among the best.
@@ -55,7 +57,7 @@ class StoppingTable(SettingsModel):
 
     rule: Annotated[
         Rule,
-        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use halving in steady mode"}),
+        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use promotion in steady mode"}),
     ] = Field(
         default="none",
         description="The rule that stops trials early by the values that they report: halving, promotion, median or"

@@ -106,7 +106,7 @@ def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, l
         ),
         (
             {"rule": "asha"},
-            '"asha" cannot be used: use halving in steady mode; choose none, halving, promotion, median',
+            '"asha" cannot be used: use promotion in steady mode; choose none, halving, promotion, median',
         ),
         ({"rule": "hyperband"}, '"hyperband" cannot be used: use promotion with brackets; choose none, halving'),
         (
