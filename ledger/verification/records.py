@@ -419,7 +419,6 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
     previous iteration. The function compares these numbers, the budget and the study's state with the study's trials.
     """
     row = ledger.study
-    waited = {(verdict.trial, verdict.rung) for verdict in ledger.stopping.verdicts if verdict.stops}
     seen: dict[int, set[int | None]] = {}
     for iteration in ledger.iterations:
         numbers = iteration.seen or []
@@ -445,8 +444,6 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
             # back the database's clock.
             if rung is None and trial.finished_at is None:
                 yield f"{place}, but the trial has not ended"
-            if rung is not None and (number, rung) not in waited:
-                yield f"{place}, but no verdict stops the trial at this rung"
             known.add(rung)
     proof = next((trial for trial in ledger.trials if trial.is_proof), None)
     if row.state == "failed" and proof is not None:

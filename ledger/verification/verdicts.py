@@ -256,6 +256,14 @@ def _steady_promotions(
         if before.trial == verdict.trial and is_stopped:
             yield f"{_place(verdict)}: the trial was stopped at rung {before.rung}, and no promotion is recorded there"
     yield from _pauses(ledger)
+    waited = {(verdict.trial, verdict.rung) for verdict in ledger.stopping.verdicts if verdict.stops}
+    for iteration in ledger.iterations:
+        for number, rung in zip(iteration.seen or (), iteration.seen_rungs or (), strict=False):
+            if rung is not None and (number, rung) not in waited:
+                yield (
+                    f"iteration {iteration.number} records the pause at rung {rung} of trial {number}, but no verdict"
+                    " stops the trial at this rung"
+                )
 
 
 def _promoted(
@@ -291,8 +299,8 @@ def _pauses(ledger: StudySnapshot) -> Iterator[str]:
             agrees = pauses == promotions + waits
         if not agrees:
             yield (
-                f"trial {trial.number}: the state is {trial.state} after {pauses} pauses, but {promotions} promotions are"
-                " recorded"
+                f"trial {trial.number}: the state is {trial.state}, but the number of paused attempts is {pauses}, and the"
+                f" number of promotions is {promotions}"
             )
         if trial.state == "paused" and trial.number not in stopped:
             yield f"trial {trial.number}: the state is paused, but no verdict stops the trial"
