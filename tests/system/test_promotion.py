@@ -174,3 +174,34 @@ def test_a_program_pauses_at_its_report_and_begins_again(url, tmp_path):
     assert {state for _, state, *_ in trials} == {"complete", "pruned"}
     assert any(stops for *_, stops, _ in verdicts)
     assert "18 trials" in program.run("verify", "own")
+
+
+def test_steady_mode_promotes_after_a_manager_was_killed(url, tmp_path):
+    program = made(tmp_path / "steady", url)
+    steady = FILE.replace("batch_size = 9", 'batch_size = 4\nmode = "steady"').replace("brackets = 2\n", "")
+    (program.folder / "own.toml").write_text(steady.replace("eta = 3", "eta = 2").format(objective=FUNCTION))
+    manager = program.start("manager", "own.toml")
+    workers = [program.start("worker", *ALLOWED, "--until-complete") for _ in range(3)]
+    with psycopg.connect(url, autocommit=True) as connection:
+        wait_until(lambda: connection.execute("select from ledger.promotion").fetchall())
+        os.killpg(manager.pid, signal.SIGKILL)
+        manager.communicate()
+        successor = program.start("manager", "own.toml")
+        said = ""
+        for process in (successor, *workers):
+            _, error = process.communicate()
+            assert process.returncode == 0, error
+            said += error
+        states = dict(connection.execute("select state, count(*) from ledger.trial group by state").fetchall())
+        assert set(states) == {"complete", "pruned"}
+        assert sum(states.values()) == 18
+        waited = connection.execute("select count(*) from ledger.attempt where outcome = 'paused'").fetchone()
+        promoted = connection.execute("select count(*) from ledger.promotion").fetchone()
+        assert waited is not None
+        assert promoted is not None
+        assert waited[0] == promoted[0] + states["pruned"]
+    assert "paused at step" in said
+    assert "18 trials" in program.run("verify", "own")
+    for number in range(18):
+        steps = (program.folder / f"steps{number}").read_text().split()
+        assert sorted(set(steps)) == steps, "after its checkpoint, no step is trained again"
