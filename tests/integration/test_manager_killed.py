@@ -169,7 +169,7 @@ def steady_study(tmp_path, name: str) -> StudySpec:
     file = tmp_path / "steady.toml"
     file.write_text(
         f'[study]\nname = "{name}"\ntrials = 10\nbatch_size = 2\nseed = 1\nmode = "steady"\n'
-        '[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\ninitial_points = 6\n'
+        '[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'
         '[stopping]\nrule = "promotion"\neta = 2\nmax_resource = 8\naudit = 0\n'
         '[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
     )
