@@ -116,6 +116,7 @@ _WAITING = text(
     " join ledger.verdicts on verdicts.study_id = trials.study_id and verdicts.trial = trials.trial"
     " where trials.study_id = :study and trials.state = 'paused'"
     " and verdicts.stops and not verdicts.audited and verdicts.promoted_at is null"
+    " and (cast(:numbers as int[]) is null or trials.trial = any (cast(:numbers as int[])))"
 )
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
 _STOP = text("select ledger.stop(:study, :claim)")
@@ -217,10 +218,14 @@ def prune_paused(connection: Connection, held: ClaimedStudy, budget: int) -> str
     return str(answer(connection, _PRUNE_PAUSED, study=held.study_id, claim=held.claim, budget=budget))
 
 
-def waiting(connection: Connection, study_id: int) -> dict[int, int]:
-    """Return the rung at which each paused trial of a study in steady mode waits, by the number of the trial."""
+def waiting(connection: Connection, study_id: int, numbers: Collection[int] | None = None) -> dict[int, int]:
+    """Return the rung at which each paused trial of a study in steady mode waits, by the number of the trial.
+
+    If `numbers` is not None, the result contains only trials with these numbers.
+    """
+    parameters = {"study": study_id, "numbers": None if numbers is None else sorted(numbers)}
     with connection.begin():
-        return {row.trial: row.rung for row in connection.execute(_WAITING, {"study": study_id})}
+        return {row.trial: row.rung for row in connection.execute(_WAITING, parameters)}
 
 
 def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:

@@ -211,7 +211,7 @@ class StudyHistory:
                 self.best_loss = row.loss if self.best_loss is None else min(self.best_loss, row.loss)
         self.waiting |= paused
         self.is_proven |= bool(paused)
-        news = [pause for pause in paused.items() if pause not in recorded]
+        news = [pause for pause in sorted(paused.items()) if pause not in recorded]
         self.seen += [number for number, _ in news]
         self.seen_rungs += [rung for _, rung in news]
         self.seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]
@@ -222,6 +222,5 @@ class StudyHistory:
         numbers = [row.number for row in rows if row.state == "paused"] if self.pauses else []
         if not numbers:
             return {}
-        waiting = managing.waiting(self._connection, self._study.id)
-        # A user may have cancelled a trial since the rows were read.
-        return {number: waiting[number] for number in numbers if number in waiting}
+        # The result lacks a trial that a user has cancelled since the rows were read.
+        return managing.waiting(self._connection, self._study.id, numbers)

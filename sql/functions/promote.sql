@@ -39,7 +39,7 @@ declare
   going int[];
   arrived record;
   candidate record;
-  left_over int := coalesce(promote.free, 0);
+  slots int := coalesce(promote.free, 0);
 begin
   if parent.id is null or stopping ->> 'rule' is distinct from 'promotion' then
     return;
@@ -47,7 +47,7 @@ begin
   if parent.spec ->> 'mode' = 'steady' then
     promoted := 0;
     for candidate in select * from ledger.promotable(parent.id, stopping) loop
-      exit when left_over <= 0;
+      exit when slots <= 0;
       perform from ledger.trial
       where trial.study_id = parent.id and trial.number = candidate.trial and trial.state = 'paused'
       for no key update skip locked;
@@ -59,7 +59,7 @@ begin
       rung := candidate.rung;
       judged := candidate.arrivals;
       promoted := promoted + 1;
-      left_over := left_over - 1;
+      slots := slots - 1;
       insert into ledger.promotion (study_id, trial, rung, arrivals, promoted_at)
       values (parent.id, candidate.trial, candidate.rung, candidate.arrivals, moment);
       update ledger.trial

@@ -38,7 +38,7 @@ begin
     limit 1;
     select * into parent from ledger.study where id = prune.study_id;
     is_promotion := coalesce(parent.spec -> 'stopping' ->> 'rule' = 'promotion', false);
-    if last.trial is not null and not (is_promotion and parent.spec ->> 'mode' = 'steady') then
+    if last.trial is not null and not (is_promotion and coalesce(parent.spec ->> 'mode', 'batch') = 'steady') then
       update ledger.trial
       set state = 'pruned', pruned_step = last.step, pruned_loss = last.loss, error = null, lease_until = null,
           finished_at = moment
