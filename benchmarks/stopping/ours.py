@@ -2,8 +2,8 @@
 
 In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. With the rule "promotion", they
 come from the trials of the same iteration. In steady mode, a verdict compares a trial with the trials that reached the
-rung before it. With the rule "promotion", a stopped trial goes on when it has become one of the best trials at its rung.
-`sql/functions/` does the same.
+rung before it. With the rule "promotion", a stopped trial goes on when it has become one of the best trials at its
+rung. `sql/functions/` does the same.
 """
 
 from collections import deque

@@ -298,8 +298,8 @@ def state(connection: Connection, study_id: int) -> StudyState:
 def news(
     connection: Connection, study_id: int, open_trials: Collection[int], known: int, *, not_paused: Collection[int] = ()
 ) -> list[TrialRow]:
-    """Return those trials of `open_trials` that have ended, those of `not_paused` that have paused, and all trials whose
-    number is at least `known`.
+    """Return those trials of `open_trials` that have ended, those of `not_paused` that have paused, and all trials
+    whose number is at least `known`.
 
     The returned list is ordered by the number of the trial.
     """

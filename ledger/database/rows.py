@@ -86,9 +86,9 @@ class IterationRow:
 
     In steady mode, `seen` contains the trials whose end or pause the manager has found since the previous iteration, as
     trial numbers. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains the
-    rung at which each trial of `seen` waited, or None if the trial had ended. `mean_value` is `mean_loss`, converted to a value of the objective.
-    `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
-    had when the optimizer proposed the iteration.
+    rung at which each trial of `seen` waited, or None if the trial had ended. `mean_value` is `mean_loss`, converted
+    to a value of the objective. `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the
+    batch size that the study had when the optimizer proposed the iteration.
 
     The optimizer receives the losses of one iteration after another. `told` is the position of the iteration in the
     order in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields describe the
@@ -299,7 +299,8 @@ class VerdictRow:
 
 @dataclass(frozen=True, slots=True)
 class PromotionRow:
-    """One row of the view `ledger.promotions`: a rung at which a trial waited in steady mode, and after which it went on.
+    """One row of the view `ledger.promotions`: a rung at which a trial waited in steady mode, and after which the trial
+    went on.
 
     The trial was among the best of the first `arrivals` arrivals at the rung.
     """

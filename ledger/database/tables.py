@@ -321,15 +321,15 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, numbers of the trials whose end or pause the manager read between the previous proposal "
-        "and this proposal, in this order. The proposals depend on this list and the lists of earlier iterations. Null "
-        "in batch mode.",
+        comment="In steady mode, numbers of the trials whose end or pause the manager read between the previous "
+        "proposal and this proposal, in this order. The proposals depend on this list and the lists of earlier "
+        "iterations. Null in batch mode.",
     ),
     Column(
         "seen_rungs",
         ARRAY(BigInteger),
-        comment="In steady mode with the rule promotion, rung at which each trial of seen waited; the element is null if "
-        "the trial had ended. Null with another rule, and in batch mode.",
+        comment="In steady mode with the rule promotion, rung at which each trial of seen waited; the element is null "
+        "if the trial had ended. Null with another rule, and in batch mode.",
     ),
     *iteration_totals.columns(),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),

@@ -58,8 +58,8 @@ verdict = Table(
         "compared",
         Integer,
         nullable=False,
-        comment="Number of other trials with which the trial was compared. With the rule promotion in batch mode, number "
-        "of trials that the rung has compared, as in the cutoff.",
+        comment="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
+        "number of trials that the rung has compared, as in the cutoff.",
     ),
     Column(
         "arrival",
@@ -106,8 +106,8 @@ promotion = Table(
     ),
     moment("promoted_at", nullable=False, comment="Time of the promotion, by the database's clock."),
     CheckConstraint("arrivals >= 1", name="arrivals_are_positive"),
-    comment="One row for each rung at which a trial waited in steady mode with the rule promotion, and after which it went "
-    "on. A promotion never changes.",
+    comment="One row for each rung at which a trial waited in steady mode with the rule promotion, and after which it "
+    "went on. A promotion never changes.",
 )
 
 

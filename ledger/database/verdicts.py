@@ -114,8 +114,8 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
 
 
 def all_of(connection: Connection, study_id: int) -> tuple[list[CutoffRow], list[VerdictRow], list[PromotionRow]]:
-    """Return the cutoffs of a study, ordered by iteration and rung, and the verdicts and the promotions, ordered by trial
-    and rung.
+    """Return the cutoffs of a study, ordered by iteration and rung, and the verdicts and the promotions, ordered by
+    trial and rung.
     """
     with connection.begin():
         return (

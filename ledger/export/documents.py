@@ -38,10 +38,11 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
     of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
     versions of the objective's code. The object "sources" maps the SHA-256 of each source text to the source text. The
-    list "reports" contains the reports of all attempts. The lists "cutoffs", "verdicts" and "promotions"
-    contain the cutoffs, the verdicts and the promotions of early stopping. The list "annotations" contains the
-    annotation of the study, and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole data
-    file in base64. If the study has a hold-out file, the key "holdout" contains the whole hold-out file in base64.
+    list "reports" contains the reports of all attempts. The lists "cutoffs", "verdicts" and "promotions" contain
+    the cutoffs, the verdicts and the promotions of early stopping. The list "annotations" contains the annotation of
+    the study, and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the
+    whole data file in base64. If the study has a hold-out file, the key "holdout" contains the whole hold-out file in
+    base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)

@@ -41,7 +41,8 @@ class StudyHistory:
     pauses : bool
         Whether the study is in steady mode and has the rule "promotion".
     waiting : dict of int to int
-        The rung at which each paused trial waits, by the number of the trial. The dict is empty unless `pauses` is True.
+        The rung at which each paused trial waits, by the number of the trial. The dict is empty unless `pauses` is
+        True.
     recorded : list of int
         In steady mode, the trial numbers that the column `seen` contains for all iterations. The list has the order in
         which the ledger recorded the numbers. The list is empty in batch mode.
@@ -61,7 +62,8 @@ class StudyHistory:
         The losses of the ended trials at the rungs of early stopping.
     is_proven : bool
         Whether a worker has completed a trial of this study, or has trained a trial until the rule of early stopping
-        ended the trial, or let the trial wait in steady mode. If only imported trials are complete, `is_proven` is False.
+        ended the trial, or let the trial wait in steady mode. If only imported trials are complete, `is_proven` is
+        False.
     """
 
     def __init__(self, connection: Connection, study: StudyRow) -> None:
@@ -121,8 +123,8 @@ class StudyHistory:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read the trials that were added or have ended since the previous poll. If `pauses` is True, also read the trials
-        that have paused.
+        """Read the trials that were added or have ended since the previous poll. If `pauses` is True, also read the
+        trials that have paused.
 
         Return whether the method has read any trial.
         """

@@ -14,8 +14,8 @@ from ledger.study.verdicts import is_audited
 
 _log = logging.getLogger("ledger.manager")
 
-# Longest time in seconds between two calls of `fill` while no trial ends or pauses. A trial that goes on can arrive at a
-# rung, so that another trial may go on there. A call of `fill` locks the study.
+# Longest time in seconds between two calls of `fill` while no trial ends or pauses. A trial that goes on can arrive at
+# a rung, so that another trial may go on there. A call of `fill` locks the study.
 PROMOTION_POLL = 0.25
 
 
@@ -51,11 +51,8 @@ class TrialPromoter:
             # The read is cheap, but a call of `promote` locks the study.
             if self._is_due(iteration):
                 for decided in managing.promote(self._connection, self._held, iteration):
-                    self._say(
-                        f"iteration {iteration}: rung {decided.rung}: {decided.promoted} of {decided.judged} trials go on",
-                        decided,
-                        iteration,
-                    )
+                    trials = f"{decided.promoted} of {decided.judged} trials go on"
+                    self._say(f"iteration {iteration}: rung {decided.rung}: {trials}", decided, iteration)
                     has_decided = True
         return has_decided
 

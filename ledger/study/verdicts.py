@@ -190,8 +190,8 @@ class TrialStopping:
     """The verdicts on one trial, which a worker computes from the trial's reports without the database.
 
     In batch mode, the verdicts are those of the database. With the rule "promotion" in batch mode, a rung without a
-    verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts, because
-    they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+    verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
+    because they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
 
     Parameters
     ----------

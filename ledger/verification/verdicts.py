@@ -199,7 +199,8 @@ def _steady(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         for expected, verdict in enumerate(at_rung[rung], start=1):
             if verdict.arrival != expected:
                 yield (
-                    f"{_place(verdict)}: `arrival` is {verdict.arrival}, but the arrivals at a rung are 1, 2, 3 and so on"
+                    f"{_place(verdict)}: `arrival` is {verdict.arrival}, but the arrivals at a rung are 1, 2, 3 and so"
+                    " on"
                 )
                 return
     if study.stopping.rule == "promotion":
@@ -299,8 +300,8 @@ def _pauses(ledger: StudySnapshot) -> Iterator[str]:
             agrees = pauses == promotions + waits
         if not agrees:
             yield (
-                f"trial {trial.number}: the state is {trial.state}, but the number of paused attempts is {pauses}, and the"
-                f" number of promotions is {promotions}"
+                f"trial {trial.number}: the state is {trial.state}, but the number of paused attempts is {pauses}, and"
+                f" the number of promotions is {promotions}"
             )
         if trial.state == "paused" and trial.number not in stopped:
             yield f"trial {trial.number}: the state is paused, but no verdict stops the trial"

@@ -292,7 +292,7 @@ PROMOTED = "(select trial from ledger.promotion where rung = 1 order by trial li
         ),
         (
             f"delete from ledger.promotion where trial = {PROMOTED} and rung = 1",
-            r"trial \d+: (the verdict at rung \d: the trial was stopped at rung 1, and no promotion|the state is|`pruned)",
+            r"trial \d+: (the verdict at rung \d: the trial was stopped at rung 1, and no|the state is|`pruned_step`)",
         ),
         (
             "insert into ledger.promotion select study_id, trial, rung, arrival, now() from ledger.verdict"
