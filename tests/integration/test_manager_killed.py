@@ -170,7 +170,7 @@ def steady_study(tmp_path, name: str) -> StudySpec:
     file.write_text(
         f'[study]\nname = "{name}"\ntrials = 10\nbatch_size = 2\nseed = 1\nmode = "steady"\n'
         '[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'
-        '[stopping]\nrule = "promotion"\neta = 2\nmax_resource = 8\naudit = 0\n'
+        '[stopping]\nrule = "promotion"\neta = 2\nmax_resource = 8\naudit = 0.0\n'
         '[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
     )
     return assemble({}, file)
@@ -183,8 +183,8 @@ def train(workers: psycopg.Connection[Any]) -> None:
         last = max(rung["last_step"] or 0 for rung in held.stopping["rungs"])
         loss = 0.0
         for step in range(last + 1, 9):
-            # The first trials are the worst, so that later arrivals let paused trials go on.
-            loss = float(held.params["x"]) ** 2 + 1 / (1 + held.trial % 7) + 1 / step
+            # The first trials are the best, so that later arrivals let paused trials go on.
+            loss = held.trial % 7 + float(held.params["x"]) ** 2 / 2 + 1 / step
             if protocol.report(workers, held, [step], [loss]) == "stop":
                 assert protocol.prune(workers, held, 0.0) == "paused"
                 break
