@@ -12,7 +12,8 @@ from tests.databases import new_database
 from tests.system.programs import Program, wait_until
 
 # The weight is carried through the checkpoints. A part of the loss is an offset that no surrogate can learn. If the
-# file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed.
+# file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed. If the file `slow` exists,
+# an attempt is so long that a worker claims one trial at a time.
 OBJECTIVE = """
 import pathlib, random, time
 
@@ -20,6 +21,8 @@ import ledger
 
 def curve(params, context):
     weight, first = 1.0, 1
+    if pathlib.Path("slow").exists():
+        time.sleep(0.25)
     if (last := context.restore()) is not None:
         weight, first = float((last.folder / "weight").read_text()), last.step + 1
     for step in range(first, 10):
@@ -180,6 +183,7 @@ def test_steady_mode_promotes_after_a_manager_was_killed(url, tmp_path):
     program = made(tmp_path / "steady", url)
     steady = FILE.replace("batch_size = 9", 'batch_size = 4\nmode = "steady"').replace("brackets = 2\n", "")
     (program.folder / "own.toml").write_text(steady.replace("eta = 3", "eta = 2").format(objective=FUNCTION))
+    (program.folder / "slow").touch()
     manager = program.start("manager", "own.toml")
     workers = [program.start("worker", *ALLOWED, "--until-complete") for _ in range(3)]
     with psycopg.connect(url, autocommit=True) as connection:
