@@ -12,8 +12,8 @@ from tests.databases import new_database
 from tests.system.programs import Program, wait_until
 
 # The weight is carried through the checkpoints. A part of the loss is an offset that no surrogate can learn. If the
-# file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed. If the file `slow` exists,
-# an attempt is so long that a worker claims one trial at a time.
+# file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed. If the file `slow`
+# exists, an attempt is so long that a worker claims one trial at a time.
 OBJECTIVE = """
 import pathlib, random, time
 
