@@ -119,8 +119,8 @@ def _rules(
     for rule, eta in product(dict.fromkeys(rules or [own["rule"]]), dict.fromkeys(etas or [own.get("eta", 3)])):
         if rule == "promotion" and study.spec.get("mode") == "steady":
             raise UsageError(
-                f"--rule: the rule promotion compares the trials of an iteration, but study {study.name} is in steady"
-                " mode: choose halving or median"
+                f"--rule: the command replays the rule promotion only for batch mode, but study {study.name} is in"
+                " steady mode: choose halving or median"
             )
         try:
             # Only the rule "promotion" has brackets.

@@ -85,10 +85,11 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the numbers of the ended trials that the manager has found since the previous
-    iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
-    `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
-    had when the optimizer proposed the iteration.
+    In steady mode, `seen` contains the trials whose end or pause the manager has found since the previous iteration, as
+    trial numbers. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains the
+    rung at which each trial of `seen` waited, or None if the trial had ended. `mean_value` is `mean_loss`, converted
+    to a value of the objective. `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the
+    batch size that the study had when the optimizer proposed the iteration.
 
     The optimizer receives the losses iteration by iteration. `told` numbers the iterations in the order in which the
     optimizer receives their losses. The field `last_complete` and the ``total_`` fields describe the trials of the
@@ -126,6 +127,7 @@ class IterationRow:
     last_complete: int | None
     improvements: list[int] | None
     total_pruned: int | None
+    seen_rungs: list[int | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +276,10 @@ class VerdictRow:
     """One row of the view `ledger.verdicts`: the verdict of the rule of early stopping on a trial at a rung.
 
     `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
-    reported value was NaN. `cutoff` is the loss below which the trial goes on. `compared` is the number of other trials
-    with which the rule compared the trial. With the rule "promotion", `compared` has the same value as `compared` of
-    the cutoff. In steady mode, `arrival` is the position of the trial in the order of the arrivals at the rung. If
-    `audited` is true, the trial goes on even if `stops` is true.
+    reported value was NaN. `cutoff` is the loss below which the trial goes on, and `compared` is the number of other
+    trials that decide. With the rule "promotion" in batch mode, `compared` is that of the cutoff. In steady mode,
+    `arrival` is the position of the trial in the order of the arrivals at the rung. A trial with `audited` goes on even
+    if `stops` is true. A trial that was promoted later goes on from `promoted_at`.
     """
 
     trial: int
@@ -291,6 +293,26 @@ class VerdictRow:
     stops: bool
     audited: bool
     decided_at: datetime
+    promoted_at: datetime | None = field(metadata=_COMPUTED)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the trial does not go on after the rung, unless its training does not ask."""
+        return self.stops and not self.audited and self.promoted_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRow:
+    """One row of the view `ledger.promotions`: a rung at which a trial waited in steady mode, and after which the trial
+    went on.
+
+    The trial was among the best of the first `arrivals` arrivals at the rung.
+    """
+
+    trial: int
+    rung: int
+    arrivals: int
+    promoted_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +393,7 @@ Row = (
     | ReportRow
     | CutoffRow
     | VerdictRow
+    | PromotionRow
 )
 
 

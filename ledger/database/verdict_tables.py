@@ -1,4 +1,4 @@
-"""The tables of early stopping: the cutoffs of each iteration, and the verdicts on trials.
+"""The tables of early stopping: the cutoffs of each iteration, the verdicts on trials, and the promotions of trials.
 
 The module also contains the columns of the table `trial` for the step and the loss at which a trial was pruned.
 
@@ -57,8 +57,8 @@ verdict = Table(
         "compared",
         Integer,
         nullable=False,
-        comment="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
-        "that the rule has compared at the rung, as in the cutoff.",
+        comment="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
+        "number of trials that the rung has compared, as in the cutoff.",
     ),
     Column(
         "arrival",
@@ -86,6 +86,27 @@ verdict = Table(
     ),
     comment="One row for each rung that a trial has reached, with the verdict of the study's rule. A verdict never "
     "changes.",
+)
+
+
+promotion = Table(
+    "promotion",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
+    Column("trial", Integer, primary_key=True, autoincrement=False, comment="The number of the trial."),
+    Column(
+        "rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung at which it waited."
+    ),
+    Column(
+        "arrivals",
+        Integer,
+        nullable=False,
+        comment="Number of arrivals at the rung. The trial was among the best of the first arrivals.",
+    ),
+    moment("promoted_at", nullable=False, comment="Time of the promotion, by the database's clock."),
+    CheckConstraint("arrivals >= 1", name="arrivals_are_positive"),
+    comment="One row for each rung at which a trial waited in steady mode with the rule promotion, and after which it "
+    "went on. A promotion never changes.",
 )
 
 

@@ -3,7 +3,7 @@
 Each call of `StudyHistory.poll` reads new data from the ledger into the manager's copy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -38,11 +38,21 @@ class StudyHistory:
         A mapping from the number of each iteration to the number of the iteration's latest round.
     untold : set of int
         The numbers of the iterations whose results the optimizer has not yet received.
+    pauses : bool
+        Whether the study is in steady mode and has the rule "promotion".
+    waiting : dict of int to int
+        The rung at which each paused trial waits, by the number of the trial. The dict is empty unless `pauses` is
+        True.
     recorded : list of int
-        In steady mode, the trial numbers in the column `seen` of all iterations. The list has the order in which the
-        ledger recorded the numbers. The list is empty in batch mode.
+        In steady mode, the trial numbers that the column `seen` contains for all iterations. The list has the order in
+        which the ledger recorded the numbers. The list is empty in batch mode.
+    recorded_rungs : list of int or None
+        The rung at which each trial of `recorded` waited. The element is None if the trial had ended.
     seen : list of int
-        The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended.
+        The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended. If `pauses`
+        is True, a trial is also in the list once for each pause that is not recorded.
+    seen_rungs : list of int or None
+        The rung at which each trial of `seen` waited. The element is None if the trial had ended.
     counted, counted_ended, counted_failed : int
         The number of trials that count against the budget, the number of these trials that have ended, and the number
         of these trials that have failed.
@@ -52,7 +62,8 @@ class StudyHistory:
         The losses of the ended trials at the rungs of early stopping.
     is_proven : bool
         Whether a worker has completed a trial of this study, or has trained a trial until the rule of early stopping
-        ended the trial. If only imported trials are complete, `is_proven` is False.
+        ended the trial, or let the trial wait in steady mode. If only imported trials are complete, `is_proven` is
+        False.
     """
 
     def __init__(self, connection: Connection, study: StudyRow) -> None:
@@ -61,8 +72,14 @@ class StudyHistory:
         self.open: set[int] = set()
         self.rounds: dict[int, int] = {}
         self.untold: set[int] = set()
+        self.pauses = (
+            study.spec.get("mode") == "steady" and study.spec.get("stopping", {}).get("rule") == "promotion"
+        )
+        self.waiting: dict[int, int] = {}
         self.recorded: list[int] = []
+        self.recorded_rungs: list[int | None] = []
         self.seen: list[int] = []
+        self.seen_rungs: list[int | None] = []
         self.counted = self.counted_ended = self.counted_failed = 0
         self.best_loss: float | None = None
         self.rung_losses: RungLosses = {}
@@ -70,15 +87,21 @@ class StudyHistory:
         self._surrogates: dict[int, Mapping[str, Any]] = {}
         for iteration in studies.iterations(connection, study.id):
             self._note(iteration)
-            self.recorded += iteration.seen or ()
+            self._record(iteration.seen or (), iteration.seen_rungs)
             if iteration.surrogate is not None:
                 self._surrogates[iteration.number] = iteration.surrogate
-        self._add(recorded_trials.all_of(connection, study.id), set(self.recorded))
+        recorded = set(zip(self.recorded, self.recorded_rungs, strict=True))
+        self._add(recorded_trials.all_of(connection, study.id), recorded)
 
     @property
     def next_iteration(self) -> int:
         """The number of the next iteration."""
         return max(self.rounds, default=-1) + 1
+
+    @property
+    def in_flight(self) -> int:
+        """The number of trials that have not ended and do not wait."""
+        return len(self.open) - len(self.waiting)
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
         """Return the latest surrogate that the ledger recorded for an iteration before `iteration`.
@@ -100,11 +123,13 @@ class StudyHistory:
         return chosen[::-1]
 
     def poll(self) -> bool:
-        """Read the trials that were added or have ended since the previous poll.
+        """Read the trials that were added or have ended since the previous poll. If `pauses` is True, also read the
+        trials that have paused.
 
         Return whether the method has read any trial.
         """
-        rows = managing.news(self._connection, self._study.id, self.open, len(self.trials))
+        not_paused = self.open - self.waiting.keys() if self.pauses else set()
+        rows = managing.news(self._connection, self._study.id, self.open, len(self.trials), not_paused=not_paused)
         if any(row.iteration not in self.rounds for row in rows):
             # A user's command may have added an iteration. If an import of trials creates an iteration, the column
             # `told_at` of the iteration already has a value.
@@ -130,9 +155,14 @@ class StudyHistory:
         if batch.surrogate is not None:
             self._surrogates[batch.number] = batch.surrogate
         if batch.seen is not None:
-            self.recorded += batch.seen
-            self.seen = self.seen[len(batch.seen) :]
+            self._record(batch.seen, batch.seen_rungs)
+            self.seen, self.seen_rungs = self.seen[len(batch.seen) :], self.seen_rungs[len(batch.seen) :]
         self.poll()
+
+    def forget_promoted(self) -> None:
+        """Remove the trials that the ledger has let go on from `waiting`."""
+        left = managing.waiting(self._connection, self._study.id)
+        self.waiting = {number: rung for number, rung in self.waiting.items() if left.get(number) == rung}
 
     def tell(self, iteration: int) -> None:
         """Record that the optimizer has received the results of an iteration.
@@ -149,13 +179,18 @@ class StudyHistory:
         if iteration.told_at is None:
             self.untold.add(iteration.number)
 
+    def _record(self, seen: Sequence[int], rungs: Sequence[int | None] | None) -> None:
+        self.recorded += seen
+        self.recorded_rungs += [None] * len(seen) if rungs is None else rungs
+
     def _counts(self, trial: TrialRow) -> bool:
         return trial.source == "proposed" and trial.round == self.rounds[trial.iteration]
 
-    def _add(self, rows: list[TrialRow], recorded: set[int]) -> None:
+    def _add(self, rows: list[TrialRow], recorded: set[tuple[int, int | None]]) -> None:
         ended = []
+        paused = self._paused(rows)
         self.rung_losses |= verdicts.rung_losses(
-            self._connection, self._study, [row.number for row in rows if not row.is_open]
+            self._connection, self._study, [row.number for row in rows if not row.is_open or row.number in paused]
         )
         for row in rows:
             if row.number < len(self.trials):
@@ -167,12 +202,27 @@ class StudyHistory:
                 self.open.add(row.number)
                 continue
             self.open.discard(row.number)
+            self.waiting.pop(row.number, None)
             if self._counts(row):
                 self.counted_ended += 1
                 self.counted_failed += row.state == "failed"
-            if row.number not in recorded:
+            if (row.number, None) not in recorded:
                 ended.append(row)
             self.is_proven |= row.is_proof
             if row.loss is not None:
                 self.best_loss = row.loss if self.best_loss is None else min(self.best_loss, row.loss)
+        self.waiting |= paused
+        self.is_proven |= bool(paused)
+        news = [pause for pause in sorted(paused.items()) if pause not in recorded]
+        self.seen += [number for number, _ in news]
+        self.seen_rungs += [rung for _, rung in news]
         self.seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]
+        self.seen_rungs += [None] * len(ended)
+
+    def _paused(self, rows: list[TrialRow]) -> dict[int, int]:
+        """Return the rung at which each paused trial of `rows` waits, by the number of the trial."""
+        numbers = [row.number for row in rows if row.state == "paused"] if self.pauses else []
+        if not numbers:
+            return {}
+        # The result lacks a trial that a user has cancelled since the rows were read.
+        return managing.waiting(self._connection, self._study.id, numbers)

@@ -4,19 +4,23 @@ In steady mode, a worker gets a new trial without waiting until the slowest tria
 """
 
 from ledger.manager.history import StudyHistory
-from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd, failed_study, objective_failed
+from ledger.manager.policy import ROUNDS, PromotionRequest, ProposalRequest, StudyEnd, failed_study, objective_failed
 from ledger.study.spec import StudySpec
 
 
 class SteadyPolicy:
     """The policy that decides what a manager proposes in steady mode. The policy proposes a new trial for each trial
-    that has ended.
+    that has ended or paused.
 
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
     proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
     the order in which the trials ended. Therefore each recorded iteration contains the numbers of the newly ended
     trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
     value as its loss.
+
+    With the rule "promotion", a paused trial is not in flight. The paused trials that can go on come before new trials.
+    When the policy proposes no more trials, and no paused trial can go on, the study ends, and the manager prunes the
+    paused trials.
 
     If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points.
     Therefore the study fails when the trials in flight have ended.
@@ -54,16 +58,23 @@ class SteadyPolicy:
         history = self._history
         return sorted(history.untold - {history.trials[number].iteration for number in history.open})
 
-    def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
-        """Return a `ProposalRequest` for new trials, a `StudyEnd`, or None.
+    def next(self, budget: int, batch_size: int) -> ProposalRequest | PromotionRequest | StudyEnd | None:
+        """Return a `ProposalRequest` for new trials, a `PromotionRequest`, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
-        trials. The result is None if the manager must wait until a trial has ended.
+        trials. If a trial is paused, the manager first lets paused trials go on. The result is None if the manager must
+        wait until a trial has ended.
         """
+        history = self._history
         size = self._missing(budget, batch_size)
+        step: ProposalRequest | StudyEnd | None = None
         if size > 0:
-            return ProposalRequest(self._history.next_iteration, 0, size, list(self._history.seen))
-        return None if self._history.open else self._end()
+            rungs = list(history.seen_rungs) if history.pauses else None
+            step = ProposalRequest(history.next_iteration, 0, size, list(history.seen), rungs)
+        elif not history.in_flight:
+            step = self._end()
+        free = batch_size - history.in_flight
+        return PromotionRequest(free, step) if history.waiting and free > 0 else step
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:  # noqa: ARG002
         """Stop all further proposals, and return None so that the manager waits for the trials in flight."""
@@ -79,8 +90,8 @@ class SteadyPolicy:
             # Until a trial completes, the policy proposes a new trial for each failed trial. The policy does not
             # replace a cancelled trial.
             left += history.counted_failed
-            left = min(left, self._most_failures(batch_size) - history.counted_failed - len(history.open))
-        return min(batch_size - len(history.open), left)
+            left = min(left, self._most_failures(batch_size) - history.counted_failed - history.in_flight)
+        return min(batch_size - history.in_flight, left)
 
     def _most_failures(self, batch_size: int) -> int:
         """Return the number of failed trials after which the study fails if no trial is complete."""

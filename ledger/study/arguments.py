@@ -176,9 +176,9 @@ class StoppingOptions(TypedDict, total=False):
     Attributes
     ----------
     rule : {"none", "halving", "promotion", "median"}
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
-        each rung, and then lets the best 1/eta of them go on. At each rung, "median" lets a trial go on if the trial is
-        better than the median. The default is "none", which stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials at each rung, and
+        then lets the best 1/eta of them go on: those of an iteration, or in steady mode those of all trials. "median"
+        lets the trials go on that are better than the median at each rung. The default is "none", which stops no trial.
     eta : int
         An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
         stops no trial before `eta` other trials have reached the rung. The default is 3.
@@ -194,8 +194,8 @@ class StoppingOptions(TypedDict, total=False):
         The number of steps of a whole training. All rungs are below this step. For a model or an estimator, the default
         is the largest number of rounds, or 100 (percent of the rows).
     brackets : int
-        The number of brackets of "promotion", at most the number of rungs. The trials of the iteration ``i`` skip the
-        first ``i % brackets`` rungs. The default is 1.
+        The number of brackets of "promotion" in batch mode, at most the number of rungs. The trials of the iteration i
+        skip the first i modulo `brackets` rungs. The default is 1.
     audit : float
         The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
     enforce : bool

@@ -1,12 +1,13 @@
 """The settings and the rungs of the rule that stops trials early. `ledger.study.verdicts` computes the verdicts.
 
-The rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several brackets, the rule
-is Hyperband with batches of equal size.
+In batch mode, the rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several
+brackets, it is Hyperband with batches of equal size. In steady mode, it is asynchronous successive halving (ASHA).
 
 References
 ----------
 - K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
 - L. Li et al., "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR 18, 2018.
+- L. Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020.
 """
 
 from typing import Annotated
@@ -30,9 +31,10 @@ class StoppingTable(SettingsModel):
     Attributes
     ----------
     rule : str
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
-        each rung, and then lets the best 1/eta of them go on. At each rung, "median" lets a trial go on if the trial is
-        better than the median. "none" stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials at each rung, and
+        then lets the best 1/eta of them go on: those of an iteration, or in steady mode those of all trials. "median"
+        lets the trials go on that are better than the
+        median at each rung. "none" stops no trial.
     eta : int
         An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
         stops no trial before `eta` other trials have reached the rung.
@@ -45,8 +47,8 @@ class StoppingTable(SettingsModel):
         The number of steps of a whole training. All rungs are below this step. Each rule except "none" needs
         `max_resource`.
     brackets : int
-        The number of brackets of "promotion", at most the number of rungs. The trials of the iteration ``i`` skip the
-        first ``i % brackets`` rungs.
+        The number of brackets of "promotion" in batch mode, at most the number of rungs. The trials of the iteration i
+        skip the first i modulo `brackets` rungs.
     audit : float
         The share of the trials that are never stopped, from 0 to 1. The ledger records the verdicts on these trials.
         These verdicts show how often the rule would have stopped one of the best trials.
@@ -56,7 +58,7 @@ class StoppingTable(SettingsModel):
 
     rule: Annotated[
         Rule,
-        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use halving in steady mode"}),
+        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use promotion in steady mode"}),
     ] = Field(
         default="none",
         description="The rule that stops trials early by the values that they report: halving, promotion, median or"

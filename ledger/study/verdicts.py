@@ -8,6 +8,7 @@ module, so the module imports no large package.
 References
 ----------
 - K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+- L. Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020 (promotion in steady mode).
 - D. Golovin et al., "Google Vizier: a service for black-box optimization", KDD 2017 (the median rule).
 """
 
@@ -90,8 +91,9 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     eta : int
         The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
-        The number and the loss of each trial of the iteration that has reached the rung. None stands for NaN. A trial
-        with NaN never goes on.
+        The number and the loss of each compared trial that has reached the rung. In batch mode, these are the trials of
+        the iteration. In steady mode, these are the first arrivals. None stands for NaN. A trial with NaN never goes
+        on.
 
     Returns
     -------
@@ -107,8 +109,23 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     """
     known = list(arrivals)
     ranked = sorted((loss, number) for number, loss in known if loss is not None)
-    best = max(1, len(known) // eta)
-    return ranked[best] if len(known) >= eta and best < len(ranked) else None
+    return promotion_cutoff_of_ordered(eta, len(known), ranked)
+
+
+def promotion_cutoff_of_ordered(
+    eta: int, count: int, ranked: Sequence[tuple[float, int]]
+) -> tuple[float, int] | None:
+    """Return the same as `promotion_cutoff`, for `count` trials of which those with a loss are given in order.
+
+    A caller that adds one arrival after another keeps the arrivals in order, and does not sort them for each cutoff.
+
+    Examples
+    --------
+    >>> promotion_cutoff_of_ordered(2, 4, [(0.1, 1), (0.3, 0), (0.3, 2)])
+    (0.3, 2)
+    """
+    best = max(1, count // eta)
+    return ranked[best] if count >= eta and best < len(ranked) else None
 
 
 def goes_on(loss: float | None, trial: int, limit: tuple[float, int] | None) -> bool:
@@ -174,10 +191,9 @@ class _Rung:
 class TrialStopping:
     """The verdicts on one trial, which a worker computes from the trial's reports without the database.
 
-    In batch mode, the worker and the database compute the same verdicts. With the rule "promotion", a rung without a
+    In batch mode, the verdicts are those of the database. With the rule "promotion" in batch mode, a rung without a
     verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
-    because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker calls
-    `stop`.
+    because they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
 
     Parameters
     ----------

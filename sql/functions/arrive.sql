@@ -1,26 +1,36 @@
--- In steady mode, assign a number to the arrival of a trial at a rung, compare the trial with the earlier arrivals, and
--- record the verdict. The answer is the recorded verdict. Each arrival gets its own number, because two transactions
--- cannot insert the same number. If another transaction is inserting the same number, the transaction waits for the
--- other transaction, and then tries the next number. A worker can leave its transaction open. Therefore the wait ends
--- after half a second. After this time, the function records nothing, and the column `stops` of the answer is null.
+-- In steady mode, number the arrival of a trial at a rung, compare the trial with the earlier arrivals, and record the
+-- verdict. With the rule `promotion`, the trial goes on if it is among the best 1/eta of all arrivals, which include the
+-- trial itself (ledger.promotion_cutoff). The answer is the recorded verdict. Each arrival has one number, because two
+-- transactions cannot insert the same number. A transaction that finds its number taken waits for the other transaction,
+-- and tries the next number. A worker can leave its transaction open. Therefore the wait ends after half a second. After
+-- this time, the function records nothing, and the column `stops` of the answer is null.
 --   stopping: the object `stopping` of the study's spec.
 --   arriving: the verdict without the columns that this function computes.
 create or replace function ledger.arrive(stopping jsonb, arriving ledger.verdict) returns ledger.verdict
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms'
 as $$
 declare
+  eta int := (stopping ->> 'eta')::int;
   losses float8[];
+  numbers int[];
+  limiting record;
 begin
   loop
-    losses := array(
-      select verdict.loss from ledger.verdict
-      where verdict.study_id = arriving.study_id and verdict.rung = arriving.rung);
+    select coalesce(array_agg(verdict.loss), '{}'), coalesce(array_agg(verdict.trial), '{}') into losses, numbers
+    from ledger.verdict
+    where verdict.study_id = arriving.study_id and verdict.rung = arriving.rung;
     arriving.compared := cardinality(losses);
     arriving.arrival := arriving.compared + 1;
-    arriving.cutoff := nullif(
-      ledger.rung_cutoff(stopping ->> 'rule', (stopping ->> 'eta')::int, losses), 'infinity');
-    arriving.stops := ledger.is_stopped(
-      (stopping ->> 'eta')::int, arriving.compared, arriving.loss, arriving.cutoff);
+    if stopping ->> 'rule' = 'promotion' then
+      select best.loss, best.trial into limiting
+      from ledger.promotion_cutoff(
+        eta, array_append(losses, arriving.loss), array_append(numbers, arriving.trial)) as best;
+      arriving.cutoff := limiting.loss;
+      arriving.stops := not ledger.goes_on(arriving.loss, arriving.trial, limiting.loss, limiting.trial);
+    else
+      arriving.cutoff := nullif(ledger.rung_cutoff(stopping ->> 'rule', eta, losses), 'infinity');
+      arriving.stops := ledger.is_stopped(eta, arriving.compared, arriving.loss, arriving.cutoff);
+    end if;
     insert into ledger.verdict values (arriving.*) on conflict do nothing;
     exit when found;
   end loop;

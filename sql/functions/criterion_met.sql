@@ -7,7 +7,8 @@
 --   patience: at least `patience` trials have ended without a better value. The criterion counts only the trials that
 --     the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer knows the
 --     results of all earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer
---     knows. The criterion does not count cancelled and imported trials.
+--     knows. A trial that had paused has a rung in the column `seen_rungs`, and its value was not known. The criterion
+--     does not count cancelled and imported trials.
 --   timeout: managers have held the study for `timeout_seconds` in total. The criterion ignores the time without a
 --     manager.
 -- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks `target` and
@@ -46,7 +47,10 @@ begin
       informed := case when is_steady then (
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration
-          and best.number = any (iteration.seen)) else best.iteration + 1 end;
+          and best.number = any (iteration.seen)
+          and exists (
+            select from unnest(iteration.seen, iteration.seen_rungs) as known (trial, rung)
+            where known.trial = best.number and known.rung is null)) else best.iteration + 1 end;
       -- A trial of a later iteration has a higher number than each trial of an earlier iteration. The query compares
       -- trial numbers instead of iterations, so that PostgreSQL can use the primary key.
       select count(*) into ended

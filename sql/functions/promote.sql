@@ -1,21 +1,30 @@
--- Record the verdicts at the rungs of the rule `promotion`, for the manager that holds the study. A trial pauses at a
--- rung (ledger.prune). When no trial of the iteration is pending or running, the function compares the trials at the
--- lowest rung without verdicts. The best 1/eta of the trials go on (ledger.promotion_cutoff): a paused trial becomes
--- pending again. The other paused trials are pruned. The function also compares trials that failed, ended or were
--- cancelled after they had reached the rung. Therefore the verdicts do not depend on the number or the speed of the
--- workers. An audited trial never pauses. The function does not wait for audited trials, and does not compare audited
--- trials. ledger.tell records the verdicts on audited trials.
--- If a trial joined the iteration after the rung was decided, the trial gets its verdict from the recorded cutoff.
--- A paused trial can have reached several rungs, because its objective may not ask for the verdict at each rung. At the
--- next rung, the trial waits for the trials that this call promotes. Therefore the function compares the trials at the
--- next rung only if no trial of the iteration is pending.
--- The answer has a row for each rung at which the function has recorded verdicts:
+-- Decide at the rungs of the rule `promotion`, for the manager that holds the study. A trial pauses at a rung
+-- (ledger.prune).
+--
+-- In batch mode, the argument `iteration` is the number of the iteration. When no trial of the iteration is pending or
+-- running, the function compares the trials that have reached the lowest rung without a verdict. The best 1/eta of the
+-- trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials are pruned. The
+-- trials that failed, ended or were cancelled after the rung are compared too. Therefore the verdicts depend neither on
+-- the number of workers nor on their speed. An audited trial never pauses. The function does not wait for audited
+-- trials, and compares no audited trial. Their verdicts are recorded by ledger.tell. If a trial joined the iteration
+-- after the rung was decided, the trial gets its verdict from the recorded cutoff. A paused trial can have reached
+-- several rungs, because its objective does not ask at each rung. At the next rung, the trial waits for the trials that
+-- this call lets go on. Therefore the function decides at the next rung only if no trial of the iteration is pending.
+--
+-- In steady mode, the argument `iteration` is null. The function lets paused trials go on that are now among the best
+-- 1/eta of all arrivals at the rung at which they wait (ledger.promotable). It begins with the highest rung, and with the
+-- best trial of a rung. The argument `free` is the number of trials that may go on, because only a fixed number of trials
+-- is in flight. The function records a row in ledger.promotion for each of these trials. It skips a trial whose row
+-- another session has locked. It never ends a trial (ledger.prune_paused).
+--
+-- The answer has a row for each rung at which the function has decided:
 --   rung: the step of the rung.
---   judged, promoted: the number of trials that got a verdict, and the number of these trials that go on.
+--   judged, promoted: the number of trials that got a verdict, and the number of those that go on. In steady mode,
+--     `judged` is the number of arrivals at the rung.
 -- The answer has no rows if the function changed nothing: the manager does not hold the study, a trial of the iteration
 -- is pending or running, no trial is paused, or another session has locked a paused trial. The manager then calls the
 -- function again later.
-create or replace function ledger.promote(study_id int, claim uuid, iteration int)
+create or replace function ledger.promote(study_id int, claim uuid, iteration int, free int default null)
 returns table (rung bigint, judged int, promoted int)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -29,12 +38,42 @@ declare
   waiting int[];
   going int[];
   arrived record;
+  candidate record;
+  slots int := coalesce(promote.free, 0);
 begin
   if parent.id is null or stopping ->> 'rule' is distinct from 'promotion' then
     return;
   end if;
-  -- A user may have cancelled a paused trial in a transaction that has not ended. If the function compared only the
-  -- other trials, the verdicts would depend on the moment of the call. Therefore the function changes nothing.
+  if parent.spec ->> 'mode' = 'steady' then
+    promoted := 0;
+    for candidate in select * from ledger.promotable(parent.id, stopping) loop
+      exit when slots <= 0;
+      perform from ledger.trial
+      where trial.study_id = parent.id and trial.number = candidate.trial and trial.state = 'paused'
+      for no key update skip locked;
+      continue when not found;
+      if promoted > 0 and candidate.rung <> rung then
+        return next;
+        promoted := 0;
+      end if;
+      rung := candidate.rung;
+      judged := candidate.arrivals;
+      promoted := promoted + 1;
+      slots := slots - 1;
+      insert into ledger.promotion (study_id, trial, rung, arrivals, promoted_at)
+      values (parent.id, candidate.trial, candidate.rung, candidate.arrivals, moment);
+      update ledger.trial
+      set state = 'pending', available_at = moment
+      where trial.study_id = parent.id and trial.number = candidate.trial;
+    end loop;
+    if promoted > 0 then
+      perform ledger.notify('ledger');
+      return next;
+    end if;
+    return;
+  end if;
+  -- A person may have cancelled a paused trial in a transaction that has not ended. A verdict on some of the trials would
+  -- depend on the moment, so the function then changes nothing.
   waiting := array(
     select trial.number
     from ledger.trial
@@ -102,5 +141,5 @@ end
 $$;
 
 comment on function ledger.promote is
-  'Decide which paused trials of an iteration go on, for the manager that holds the study. Answers a row for each rung '
-  'at which the rule decided.';
+  'Decide which paused trials go on, for the manager that holds the study: in batch mode those of an iteration, in steady '
+  'mode at most as many as are free. Answers a row for each rung at which the rule decided.';

@@ -4,11 +4,12 @@
 --   resource, max_resource: the settings of the study. A model or an estimator reports at the steps of this resource
 --     (ledger.objectives.training_resource). The resource is null if the objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
---   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
---     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
---     the trial has reached the rung. Otherwise, `stops` is null. The rule `promotion` is an exception: at a rung
---     without a verdict, `stops` is true if the trial is not audited, so that the trial pauses at the rung. The keys
---     `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
+--   rungs: an array with an object for each rung. The keys are the rung's `step`, the `cutoff` and the number of
+--     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
+--     has reached the rung. If `stops` is not null, it is the verdict. The keys `last_step` and `last_loss` are the
+--     last report of the earlier attempts at or below the rung (ledger.last_report). With the rule `promotion` in batch
+--     mode, `stops` is true at a rung without a verdict, unless the trial is audited. The trial then pauses at the rung.
+--     In steady mode, `stops` is false at a rung after which the trial was promoted.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
 -- Therefore only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
@@ -18,12 +19,15 @@ as $$
 #variable_conflict use_variable
 declare
   audited boolean;
+  pauses boolean;
 begin
   -- Most studies have no rule. For these studies, the function must take almost no time.
   if stopping is null then
     return null;
   end if;
   audited := ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8);
+  pauses := stopping ->> 'rule' = 'promotion' and not exists (
+    select from ledger.study as parent where parent.id = trial_stopping.study_id and parent.spec ->> 'mode' = 'steady');
   return jsonb_build_object(
     'rule', stopping -> 'rule', 'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
     'resource', stopping -> 'resource', 'max_resource', stopping -> 'max_resource',
@@ -32,10 +36,9 @@ begin
       select jsonb_agg(
         jsonb_build_object(
           'step', at.step, 'cutoff', cutoff.loss,
-          'compared', case when stopping ->> 'rule' = 'promotion' then coalesce(cutoff.compared, 0)
-                           else cutoff.compared end,
-          'stops', case when verdict.stops is null and stopping ->> 'rule' = 'promotion' and not audited then true
-                        else verdict.stops end,
+          'compared', case when pauses then coalesce(cutoff.compared, 0) else cutoff.compared end,
+          'stops', case when verdict.stops is null and pauses and not audited then true
+                        else verdict.stops and promotion.trial is null end,
           'last_step', last.step, 'last_loss', last.loss)
         order by at.step)
       from unnest(ledger.rungs(stopping, trial_stopping.iteration)) as at (step)
@@ -45,6 +48,9 @@ begin
       left join ledger.verdict
         on verdict.study_id = trial_stopping.study_id and verdict.trial = trial_stopping.trial
         and verdict.rung = at.step
+      left join ledger.promotion
+        on promotion.study_id = trial_stopping.study_id and promotion.trial = trial_stopping.trial
+        and promotion.rung = at.step
       left join lateral ledger.last_report(trial_stopping.study_id, trial_stopping.trial, at.step) as last on true));
 end
 $$;
