@@ -133,9 +133,7 @@ def _describe_states(open_states: str, states: str, outcomes: str) -> None:
     )
 
 
-def _comment(
-    *, cutoff: str, of_cutoff: str, of_verdict: str, state: str, claim: str, outcome: str, seen: str
-) -> None:
+def _comment(*, cutoff: str, of_cutoff: str, of_verdict: str, state: str, claim: str, outcome: str, seen: str) -> None:
     op.create_table_comment("cutoff", cutoff, schema="ledger")
     for table, column, kind, comment in (
         ("cutoff", "compared", sa.Integer(), of_cutoff),

@@ -142,11 +142,7 @@ def _all() -> dict[str, Contestant]:
     batches: dict[str, int | None] = {f"batch-{size}": size for size in BATCHES}
     modes = {**batches, "steady": None}
     found = [
-        *(
-            _ours(_with_rule(f"ours-{mode}", rule), size, rule)
-            for mode, size in modes.items()
-            for rule in RULES
-        ),
+        *(_ours(_with_rule(f"ours-{mode}", rule), size, rule) for mode, size in modes.items() for rule in RULES),
         *(
             _ours(f"ours-{mode}-promotion-brackets", size, "promotion", brackets=BRACKETS)
             for mode, size in batches.items()

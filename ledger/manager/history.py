@@ -72,9 +72,7 @@ class StudyHistory:
         self.open: set[int] = set()
         self.rounds: dict[int, int] = {}
         self.untold: set[int] = set()
-        self.pauses = (
-            study.spec.get("mode") == "steady" and study.spec.get("stopping", {}).get("rule") == "promotion"
-        )
+        self.pauses = study.spec.get("mode") == "steady" and study.spec.get("stopping", {}).get("rule") == "promotion"
         self.waiting: dict[int, int] = {}
         self.recorded: list[int] = []
         self.recorded_rungs: list[int | None] = []

@@ -112,9 +112,7 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     return promotion_cutoff_of_ordered(eta, len(known), ranked)
 
 
-def promotion_cutoff_of_ordered(
-    eta: int, count: int, ranked: Sequence[tuple[float, int]]
-) -> tuple[float, int] | None:
+def promotion_cutoff_of_ordered(eta: int, count: int, ranked: Sequence[tuple[float, int]]) -> tuple[float, int] | None:
     """Return the same as `promotion_cutoff`, for `count` trials of which those with a loss are given in order.
 
     A caller that adds one arrival after another keeps the arrivals in order, and does not sort them for each cutoff.

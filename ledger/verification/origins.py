@@ -85,9 +85,7 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
         raise LedgerError(f"study {study.name} was deleted while it was read")
     observed = observed_trials(until, trial.iteration, found.seen, found.seen_rungs)
     losses = verdicts.rung_losses(connection, study, [each.number for each, _ in observed])
-    given = proposal_input(
-        until, trial.iteration, trial.round, found.before, found.seen, losses, found.seen_rungs
-    )
+    given = proposal_input(until, trial.iteration, trial.round, found.before, found.seen, losses, found.seen_rungs)
     expected = expectation(spec, trial.iteration, trial.round, given, trial.params)
     nearest, nearest_rung = (None, None) if expected is None else observed[expected.nearest]
     return PointOrigin(

@@ -1,4 +1,4 @@
-"""What the policy of steady mode requests next, with the rule promotion."""
+"""Tests of the requests of the policy for steady mode, with the rule promotion."""
 
 from types import SimpleNamespace
 from typing import Any
