@@ -79,7 +79,8 @@ class AskedTrial:
     _asker: "TrialAsker" = field(repr=False, compare=False)
 
     def report(self, value: Any, step: int) -> None:
-        """Record the value of the trial at a step of the training. The call returns when the ledger has the value.
+        """Record the value of the trial at a step of the training. The call returns when the ledger has recorded the
+        value.
 
         Parameters
         ----------
@@ -163,7 +164,7 @@ class TrialAsker:
     settings : Settings
         The settings that contain the location of the database.
     code : ObjectiveCode, optional
-        The code of the objective. None if the objective has no code that the user has written.
+        The code of the objective. None if the objective contains no code of the user.
     if_changed : {"refuse", "accept", "new"}
         What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     """
@@ -286,7 +287,8 @@ class TrialAsker:
             raise UsageError(f"tell: trial {number}: {refused}") from None
         if answer == "continue":
             raise UsageError(
-                f"tell: no verdict stops trial {number}: tell TrialPruned only after should_prune() has returned True"
+                f"tell: the rule of early stopping has not stopped trial {number}: tell TrialPruned only after"
+                " should_prune() has returned True"
             )
         with self._lock:
             self._held.pop(number, None)
