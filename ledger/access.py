@@ -31,7 +31,7 @@ MIGRATION_SECONDS = 3600.0
 
 
 class MissingPrivilegeError(LedgerError):
-    """An exception that reports that the database role lacks a privilege for an operation.
+    """The database role lacks a privilege for an operation.
 
     Attributes
     ----------

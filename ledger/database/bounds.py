@@ -39,7 +39,8 @@ MOST_ARTIFACTS = int(_BOUNDS["most_artifacts"])
 LARGEST_KEPT_ARTIFACT = int(_BOUNDS["largest_kept_artifact"])
 LARGEST_ARTIFACT = int(_BOUNDS["largest_artifact"])
 ARTIFACT_PIECE = int(_BOUNDS["artifact_piece_size"])
-# Maximum sizes of a JSON document in bytes. The size of a document is the size of PostgreSQL's text of the document.
+# Maximum sizes of a JSON document in bytes. PostgreSQL converts a document to text, and the size of the document is the
+# size of this text.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
 # Limits for the reports of trials. The limits are the maximum number of steps in one call, the maximum number of steps

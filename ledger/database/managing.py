@@ -40,8 +40,8 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the ended trials that the manager has found since the previous iteration, as trial numbers.
-        In batch mode, None.
+        In steady mode, the numbers of the ended trials that the manager has found since the previous iteration. In
+        batch mode, None.
     batch_size : int or None
         The study's batch size at the time when the manager chose the number of points. If the study's current batch
         size differs from `batch_size`, the ledger refuses the batch. None disables the check of the batch size.
@@ -75,8 +75,8 @@ class StudyState:
 
 @dataclass(frozen=True)
 class DecidedRung:
-    """A rung of the rule "promotion" at which the ledger has decided: the step of the rung, the number of trials with a
-    new verdict, and the number of those that go on.
+    """A rung with new verdicts of the rule "promotion": the step of the rung, the number of trials with a new verdict,
+    and the number of these trials that go on.
     """
 
     rung: int
@@ -183,8 +183,8 @@ def tell(
 
 
 def promote(connection: Connection, held: ClaimedStudy, iteration: int) -> list[DecidedRung]:
-    """Let the best paused trials of an iteration go on, and prune the others. Return the rungs at which the ledger has
-    decided.
+    """Promote the best paused trials of an iteration, and prune the other paused trials. Return the rungs at which the
+    ledger has recorded new verdicts.
 
     The list is empty if the ledger changed nothing, for example because a trial of the iteration is running.
     """
@@ -194,7 +194,9 @@ def promote(connection: Connection, held: ClaimedStudy, iteration: int) -> list[
 
 
 def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:
-    """Return the state of each trial of an iteration that has not ended, by the number of the trial."""
+    """Return the states of the trials of an iteration, without the ended trials. The key of each state is the number of
+    the trial.
+    """
     with connection.begin():
         rows = connection.execute(
             select(_trials.c.number, _trials.c.state).where(
