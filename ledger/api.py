@@ -85,11 +85,12 @@ class Study:
         Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is
         "minimize". The study always maximises the score of an estimator.
     seed : int, optional
-        The study's seed, in [0, 2**31), from which the seeds of proposals and trials are derived. The default is 42.
+        The study's seed, in [0, 2**31). The seeds of the proposals and of the trials follow from this seed. The default
+        is 42.
     mode : {"batch", "steady"}, optional
-        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended, so the
-        proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a new
-        trial when a trial ends, so no worker waits for the slowest trial.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. Therefore
+        the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a
+        new trial when a trial ends, so no worker waits for the slowest trial.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, such as ``{"base_estimator": "RF"}``.
     stopping : StoppingOptions, optional

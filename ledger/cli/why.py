@@ -129,7 +129,7 @@ def _end(row: TrialRow, decided: list[VerdictRow]) -> str:
 def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterator[str]:
     rule = study.spec.get("stopping")
     if rule is None:
-        yield "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+        yield "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
         return
     if rule["rule"] == "promotion" and not decided and row.is_open:
         yield "the rule promotion has not compared the trial yet"

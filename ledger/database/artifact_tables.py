@@ -74,7 +74,7 @@ artifact = Table(
         Text,
         primary_key=True,
         comment="Name within the attempt, of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen). The name "
-        "of a checkpoint is .checkpoint- and its step.",
+        "of a checkpoint consists of .checkpoint- and its step.",
     ),
     Column("sha256", Text, comment="SHA-256 of the artifact, in hexadecimal; null until the artifact is saved."),
     Column("size", BigInteger, comment="Number of bytes; null until the artifact is saved."),

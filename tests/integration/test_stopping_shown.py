@@ -119,7 +119,9 @@ def test_why_of_a_study_without_a_rule(db, url, run: Run, monkeypatch):
     assert row is not None
     add_iteration(db, row, 0, 1)
     monkeypatch.setenv("DATABASE_URL", url)
-    assert why(run, 0)[1] == "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+    assert why(run, 0)[1] == (
+        "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
+    )
 
 
 def test_why_prints_one_document(decided, run: Run):
