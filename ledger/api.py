@@ -85,11 +85,12 @@ class Study:
         Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is
         "minimize". The study always maximises the score of an estimator.
     seed : int, optional
-        The study's seed, in [0, 2**31), from which the seeds of proposals and trials are derived. The default is 42.
+        The study's seed, in [0, 2**31). The seeds of the proposals and of the trials follow from this seed. The default
+        is 42.
     mode : {"batch", "steady"}, optional
-        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended, so the
-        proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a new
-        trial when a trial ends, so no worker waits for the slowest trial.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. Therefore
+        the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a
+        new trial when a trial ends, so no worker waits for the slowest trial.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, such as ``{"base_estimator": "RF"}``.
     stopping : StoppingOptions, optional
@@ -100,8 +101,8 @@ class Study:
         Whether the ledger keeps the source text of the objective (the default), or only hashes of the source text. The
         hashes suffice to detect a change of the code.
     keep_models : {"none", "best"}, optional
-        With "best", the study keeps the fitted model of its best trial, which `ledger.load_model` reads. Only for a
-        built-in model or an estimator. The default is "none".
+        With "best", the study keeps the fitted model of its best trial. `ledger.load_model` reads the kept model. Only
+        for a built-in model or an estimator. The default is "none".
     database : str, optional
         The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without this
         variable, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
@@ -246,9 +247,9 @@ class Study:
             The number of worker processes, at least 1. By default, the method starts one worker for each core, but at
             most `batch_size` workers.
         callbacks : iterable of callable, optional
-            The functions that this process calls with each `Trial` that has ended. A callback can call the method
-            `stop` to stop the search. If a callback raises an exception, the search ends, and `run` raises the
-            exception.
+            Functions with one parameter. When a trial has ended, this process calls each function with the `Trial`. A
+            callback can call the method `stop` to stop the search. If a callback raises an exception, the search ends,
+            and `run` raises the exception.
         show : bool, optional
             Whether to show the progress of the search. In a notebook or on a terminal, the method updates a status
             display. On any other output, the method prints one line for each iteration. By default, the method shows
@@ -273,9 +274,9 @@ class Study:
         StudyFailedError
             The study failed. The exception contains the traceback of the objective.
         LedgerError
-            A user cancelled the study, another manager runs the study, or a recorded study has the same name but
-            different settings or different code. A LedgerError also occurs if the database is unavailable, or if the
-            objective's module calls `run` while a worker imports the module.
+            A user cancelled the study, or another manager runs the study. A LedgerError also occurs if the recorded
+            study has different settings or different code, if the database is unavailable, or if the objective's module
+            calls `run` while a worker imports the module.
 
         Examples
         --------
@@ -383,8 +384,8 @@ class Study:
         StudyFailedError
             The study has failed. The exception contains the error of the last failed trial.
         LedgerError
-            A user cancelled the study, the recorded study has different settings or different code, the database is
-            unavailable, or the calling thread must first call `tell` for its claimed trials.
+            A user cancelled the study, the recorded study has different settings or different code, or the database is
+            unavailable. A LedgerError also occurs if the calling thread must first call `tell` for its claimed trials.
 
         Examples
         --------
@@ -484,7 +485,7 @@ class Study:
         annotate(self.name, settings_of(self._database), trial, change)
 
     def close(self) -> None:
-        """Release each trial that the program has claimed, but not yet reported with `tell`. Stop managing the study.
+        """Release each claimed trial for which the program has not yet called `tell`. Stop managing the study.
 
         The program also releases the trials when the program ends. A later call of `ask` continues the study.
 
@@ -508,7 +509,7 @@ class Study:
         return self._observer
 
     def _own_code(self) -> ObjectiveCode | None:
-        """Return the code of the objective, or None if the objective has no code that the user has written."""
+        """Return the code of the objective, or None if the objective contains no code of the user."""
         if not self._has_objective or not runs_users_code(self._study.spec()["objective"]):
             return None
         self._refuse_inside("ask")

@@ -65,8 +65,8 @@ class Artifact:
     _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The settings can contain a password. A pickled artifact therefore belongs to the ledger that the environment
-        # names.
+        # The settings can contain a password. Therefore the pickle does not contain the settings. A process that loads
+        # the pickle reads the settings from its environment.
         return {name: value for name, value in vars(self).items() if name != "_settings"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -102,9 +102,9 @@ class Artifact:
         Raises
         ------
         LedgerError
-            The file exists and `overwrite` is false, the file cannot be written, the artifact was removed or
-            replaced, its store cannot be read, or its bytes are damaged. The method then leaves no part of the
-            artifact.
+            The file cannot be written, or the file exists and `overwrite` is false. A LedgerError also occurs if the
+            artifact was removed or replaced, if its store cannot be read, or if its bytes are damaged. After an error,
+            the method leaves no part of the artifact in the file.
 
         Examples
         --------
@@ -136,7 +136,7 @@ class Artifact:
 
     @contextmanager
     def _found(self) -> "Iterator[tuple[Connection, int, ArtifactRow]]":
-        """Yield a connection, the id of the study, and the present row of the artifact."""
+        """Yield a connection, the id of the study, and the current row of the artifact."""
         with connected(self._settings) as connection:
             study = studies.get(connection, self.study)
             row = find(connection, study.id, self.study, self.trial, self.name, self.attempt)
@@ -146,7 +146,8 @@ class Artifact:
 
 
 def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Artifact]:
-    """Return the artifacts of a study or of one trial that are not removed, ordered by trial, attempt and name.
+    """Return the artifacts of a study or of one trial, ordered by trial, attempt and name. The list does not contain
+    removed artifacts.
 
     Raises
     ------
@@ -165,12 +166,13 @@ def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Ar
 def find(
     connection: "Connection", study_id: int, study: str, trial: int, name: str, attempt: int | None = None
 ) -> ArtifactRow:
-    """Return an artifact of a trial. If `attempt` is None, the last attempt that has the artifact counts.
+    """Return an artifact of a trial. If `attempt` is None, return the artifact of the last attempt that has saved the
+    artifact.
 
     Raises
     ------
     LedgerError
-        The trial has no such artifact, or the artifact was removed.
+        The trial has no artifact with the name, or the artifact was removed.
     """
     rows = list(artifacts.of_study(connection, study_id, trial))
     named = [row for row in rows if row.name == name and attempt in (None, row.attempt)]
@@ -186,10 +188,10 @@ def find(
 
 
 def contents(connection: "Connection", settings: Settings, study_id: int, row: ArtifactRow) -> Iterator[bytes]:
-    """Yield the bytes of an artifact in pieces, and check them after the last piece.
+    """Yield the bytes of an artifact in pieces. After the last piece, check the SHA-256 of the bytes.
 
-    The function opens only the store that the settings choose, and never the URL that the database contains. A worker
-    can write any URL.
+    The function opens only the store that the settings choose. The function never opens a URL from the database,
+    because a worker can write any URL into the database.
 
     Raises
     ------
@@ -218,14 +220,14 @@ def contents(connection: "Connection", settings: Settings, study_id: int, row: A
 
 
 def checked_pieces(connection: "Connection", settings: Settings, stored: StoredContent) -> Iterator[bytes]:
-    """Yield the bytes of an artifact or a checkpoint in pieces, and check them after the last piece.
+    """Yield the bytes of an artifact or a checkpoint in pieces. After the last piece, check the SHA-256 of the bytes.
 
     Raises
     ------
     StoreError
         The store does not have the content or cannot be read, or the bytes are damaged.
     LedgerError
-        The settings choose no store, but a store has the content.
+        The content is in a store, but the settings choose no store.
     """
     content = Content(stored.sha256, stored.size, stored.id)
     if stored.store is None:
@@ -251,7 +253,7 @@ def download(
     LedgerError
         The docstring of `Artifact.download` lists the causes.
     """
-    # The triggers of the ledger refuse such a name, but a reader need not trust the owner of the database.
+    # The triggers of the ledger refuse such a name. However, the owner of the database can disable the triggers.
     if fault := artifact_name_fault(row.name):
         raise LedgerError(f"trial {row.trial}: {fault}: the database is damaged, so no file is written")
     target = path / row.name if path.is_dir() else path
@@ -298,7 +300,7 @@ class RemainingContent:
 
 @dataclass(frozen=True)
 class Removal:
-    """What a removal of artifacts has done.
+    """The result of a removal of artifacts.
 
     Attributes
     ----------
@@ -326,15 +328,17 @@ def remove(connection: "Connection", settings: Settings, study_id: int, rows: It
 
 
 def remove_beaten(connection: "Connection", settings: Settings, study_id: int, kept: int) -> Removal:
-    """Remove the artifacts of the ended trials that are not among the `kept` best trials with artifacts.
+    """Remove the artifacts of ended trials, except the artifacts of the `kept` best trials that have artifacts.
 
-    The function deletes their contents from the store that the settings choose.
+    The function deletes the contents of the removed artifacts from the store that the settings choose.
     """
     return _removal(connection, settings, lambda: artifacts.remove_beaten(connection, study_id, kept))
 
 
 def _removal(connection: "Connection", settings: Settings, remove_rows: Callable[[], int]) -> Removal:
-    """Remove artifacts by a function that returns their number, and delete the contents that this has discarded."""
+    """Call `remove_rows`, which removes artifacts and returns the number of removed artifacts. Delete the contents that
+    the call has discarded.
+    """
     earlier = {content.id for content in artifacts.discarded(connection)}
     removed = remove_rows()
     discarded = (content for content in artifacts.discarded(connection) if content.id not in earlier)
@@ -344,8 +348,8 @@ def _removal(connection: "Connection", settings: Settings, remove_rows: Callable
 def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent]:
     """Delete all contents to which no artifact refers. Return the contents that this machine cannot delete.
 
-    The function deletes contents from the store that the settings choose, also if the store was moved. A content has a
-    random id, so no other file has its path.
+    The function deletes contents from the store that the settings choose. The store may have had another URL when a
+    worker saved the contents. A content has a random id, so no other file has its path.
     """
     artifacts.discard(connection)
     return _delete(connection, settings, artifacts.discarded(connection))
@@ -354,7 +358,9 @@ def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent
 def _delete(
     connection: "Connection", settings: Settings, contents: Iterable[DiscardedContent]
 ) -> list[RemainingContent]:
-    """Delete discarded contents from the store that the settings choose, and return the others."""
+    """Delete discarded contents from the store that the settings choose. Return the contents that the function could
+    not delete.
+    """
     url, store, reason = chosen(settings), None, None
     if url is not None:
         try:

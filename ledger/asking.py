@@ -41,7 +41,8 @@ from ledger.worker.registration import WorkerRegistration
 
 # The shortest and the longest pause, in seconds, between two requests for a trial.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
-# Pause, in seconds, between two attempts of this program to manage a study that another program manages.
+# If another program manages the study, this program waits for this number of seconds, and then tries to manage the
+# study again.
 _MANAGER_PAUSE = 1.0
 # Interval, in seconds, at which the heartbeat thread checks whether a claim needs a heartbeat.
 _HEARTBEAT_POLL = 0.2
@@ -79,7 +80,8 @@ class AskedTrial:
     _asker: "TrialAsker" = field(repr=False, compare=False)
 
     def report(self, value: Any, step: int) -> None:
-        """Record the value of the trial at a step of the training. The call returns when the ledger has the value.
+        """Record the value of the trial at a step of the training. The call returns when the ledger has recorded the
+        value.
 
         Parameters
         ----------
@@ -163,7 +165,7 @@ class TrialAsker:
     settings : Settings
         The settings that contain the location of the database.
     code : ObjectiveCode, optional
-        The code of the objective. None if the objective has no code that the user has written.
+        The code of the objective. None if the objective contains no code of the user.
     if_changed : {"refuse", "accept", "new"}
         What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     """
@@ -286,7 +288,8 @@ class TrialAsker:
             raise UsageError(f"tell: trial {number}: {refused}") from None
         if answer == "continue":
             raise UsageError(
-                f"tell: no verdict stops trial {number}: tell TrialPruned only after should_prune() has returned True"
+                f"tell: the rule of early stopping has not stopped trial {number}: tell TrialPruned only after"
+                " should_prune() has returned True"
             )
         with self._lock:
             self._held.pop(number, None)

@@ -31,7 +31,7 @@ class StudyComparison:
         Groups of studies. The studies of a group have the same objective, dataset, metric and direction. The comparison
         has several groups only if the caller of `compare` has passed ``set_apart=True``.
     at : datetime
-        The time at which `compare` read the studies, by the database's clock, as a datetime with a time zone.
+        The time when `compare` read the studies. The time comes from the database's clock, and has a time zone.
 
     Examples
     --------

@@ -23,7 +23,7 @@ _attempt = click.option(
     "--attempt",
     type=click.IntRange(1, LARGEST_INTEGER),
     metavar="N",
-    help="Number of the attempt. Default: the last attempt of the trial that has the artifact.",
+    help="Number of the attempt. Default: the last attempt with the artifact.",
 )
 
 
@@ -125,7 +125,7 @@ def get(
     "--keep",
     type=click.IntRange(1, LARGEST_INTEGER),
     metavar="NUMBER",
-    help="Keep the artifacts of this number of best trials and of the trials that have not ended, and remove the"
+    help="Keep the artifacts of the NUMBER best trials, and the artifacts of the trials that have not ended. Remove the"
     " artifacts of the other trials.",
 )
 @click.option("--yes", is_flag=True, help="Confirm the removal of the artifacts of all trials.")
@@ -140,11 +140,11 @@ def rm(
     yes: bool,
     settings: Settings,
 ) -> None:
-    """Remove artifacts of one trial, of all trials, or of all trials but the best.
+    """Remove artifacts of one trial, of all trials, or of all trials except the best trials.
 
     The ledger keeps the names, sizes and hashes of removed artifacts. Without ARTIFACT, the command removes all
     artifacts of the trial. The command deletes a content only if no other artifact has the same content. Workers can
-    save artifacts at the same time.
+    save artifacts while the command runs.
     """
     from ledger import artifacts as use_cases
     from ledger.database import artifacts, studies
@@ -164,7 +164,8 @@ def rm(
             rows = [row for row in found if row.removed_at is None and attempt in (None, row.attempt)]
             if trial is not None and not rows:
                 raise LedgerError(
-                    f"trial {trial} of study {name} has no such artifacts: `ledger artifact list {name}` shows all"
+                    f"trial {trial} of study {name} has no artifacts that the command can remove: `ledger artifact list"
+                    f" {name}` shows all artifacts"
                 )
         if trial is None and not yes:
             raise UsageError(f"the command would remove {len(rows)} artifacts: name a trial, or add --yes")
@@ -189,9 +190,10 @@ def rm(
 def sweep(forget: str | None, settings: Settings) -> None:
     """Delete the contents to which no artifact refers.
 
-    Such contents are left by removed artifacts, deleted studies and killed workers. The command `ledger study delete`
-    does the same, and `ledger artifact rm` deletes the contents of the artifacts that it removes. Run `sweep` after an
-    error of the store, or for a store that only another machine can reach.
+    Removed artifacts, deleted studies and killed workers can leave such contents. The command `ledger study delete`
+    also deletes all such contents. The command `ledger artifact rm` deletes only the contents of the artifacts that the
+    command removes. Run `sweep` after an error of the store. If only another machine can reach the store, run `sweep`
+    on that machine.
     """
     from ledger import artifacts
 
@@ -202,7 +204,7 @@ def sweep(forget: str | None, settings: Settings) -> None:
             return
         if left := artifacts.sweep(connection, settings):
             raise LedgerError(artifacts.waiting(left))
-    click.echo("no content without an artifact is left")
+    click.echo("all contents without an artifact are deleted")
 
 
 def _say(removal: "Removal") -> None:

@@ -76,8 +76,8 @@ _into = click.option("--into", required=True, type=STUDY, metavar="NAME", help="
 _skip = click.option(
     "--skip-unusable",
     is_flag=True,
-    help="Skip each trial that the study cannot use, such as a trial with a point outside the space, and print the"
-    " number of skipped trials. Without this option, one unusable trial makes the import fail.",
+    help="Skip unusable trials, such as a trial with a point outside the space, and print the number of skipped trials."
+    " Without this option, one unusable trial makes the import fail.",
 )
 
 

@@ -40,7 +40,7 @@ _MOST_NAMES, _LONGEST = 8, 1_000
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Write the model to this file, and its description to a file beside it that ends in .json. If the path is a"
+    help="Write the model to this file, and write its description to a .json file in the same folder. If the path is a"
     " folder, the files are model.skops and model.json.",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")

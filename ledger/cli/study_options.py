@@ -132,7 +132,7 @@ class StudyCommand(SectionedCommand):
             # If the word `--` follows an option that needs a value, the option's value is `--`.
             if word == "--" and (place == 0 or args[place - 1] not in with_value):
                 if not args[place + 1 :]:
-                    raise UsageError("no command is after --; write the program and its arguments after --")
+                    raise UsageError("the command after -- is missing; write the program and its arguments after --")
                 ctx.meta[__name__] = args[place + 1 :]
                 args = args[:place]
                 break

@@ -254,7 +254,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     study's space. If the last iteration has not ended, the new trials join the last iteration. If the last iteration
     has ended, the new trials form a new iteration. If the study is complete or failed, the command sets the state of
     the study to running again. Enqueued trials use no budget. If the command cannot enqueue one of the trials, the
-    command enqueues none.
+    command enqueues no trial.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -284,7 +284,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     A trial that has ended never changes. To retry a trial, the command creates a new trial with the same parameters. If
     the last iteration has not ended, the new trials join the last iteration. If the last iteration has ended, the new
     trials form a new iteration. If the study is complete or failed, the command sets the state of the study to running
-    again. If the command cannot retry one of the trials, the command retries none.
+    again. If the command cannot retry one of the trials, the command retries no trial.
     """
     from ledger.database import studies, trials
 
@@ -308,7 +308,7 @@ def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     """Cancel pending, running or paused trials.
 
     A worker stops the training of a cancelled trial at the worker's next heartbeat, and then claims another trial. If
-    the command cannot cancel one of the trials, the command cancels none.
+    the command cannot cancel one of the trials, the command cancels no trial.
     """
     from ledger.database import studies, trials
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Maximum number of characters in the text that names the differences between two environments.
 _LONGEST = 1_000
-# What the value of an acquisition function is.
+# Meaning of the value of each acquisition function.
 _ACQUISITIONS = {
     "EI": "expected improvement",
     "PI": "probability of an improvement",
@@ -43,7 +43,8 @@ def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
 
     For a study with a rule of early stopping, the command prints a sentence for each rung that the trial has reached.
     At a rung, the rule compares the trial with other trials. If the surrogate has proposed the trial, the command fits
-    the surrogate to the trials that were known then, and prints the value that the surrogate expected.
+    the surrogate again to the trials that were known at that time. The command then prints the value that the surrogate
+    expected.
     """
     from ledger.database import studies, trials, verdicts
     from ledger.verification.origins import origin
@@ -133,7 +134,7 @@ def _end(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> str:
 def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterator[str]:
     rule = study.spec.get("stopping")
     if rule is None:
-        yield "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+        yield "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
         return
     if rule["rule"] == "promotion" and not decided and row.is_open and not _is_steady(study):
         yield "the rule promotion has not compared the trial yet"
@@ -147,7 +148,7 @@ def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterato
             yield f"rung {verdict.rung}: the trial was promoted later, at {at:%Y-%m-%d %H:%M:%S} UTC"
     if any(verdict.audited and verdict.stops for verdict in decided):
         share = f"{rule['audit']:.0%}"
-        yield f"the trial belongs to the {share} of the trials that are never stopped (audit), so the trial went on"
+        yield f"the rule never stops {share} of the trials (audit), and this trial is one of them, so the trial went on"
 
 
 def _is_steady(study: StudyRow) -> bool:
@@ -173,12 +174,12 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
             f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"
             f" the iteration, and {limit}; {decision}"
         )
-    others = "trials of earlier iterations" if verdict.arrival is None else "trials that arrived at the rung before"
+    others = "trials of earlier iterations" if verdict.arrival is None else "trials that reached the rung earlier"
     if verdict.compared < rule["eta"]:
         return f"{trial}, and goes on, because the rung knows only {verdict.compared} {others} (eta is {rule['eta']})"
     best = f"the best 1/{rule['eta']}" if rule["rule"] == "halving" else "the better half"
     if verdict.cutoff is None:
         limit = "each trial with a finite value goes on"
     else:
-        limit = f"a trial goes on with a better value than {scale.value(verdict.cutoff):.6g}"
-    return f"{trial}; {best} of the trials go on; compared with {verdict.compared} {others}, {limit}; {decision}"
+        limit = f"a trial with a better value than {scale.value(verdict.cutoff):.6g} goes on"
+    return f"{trial}; {best} of the trials go on; the rung knows {verdict.compared} {others}, and {limit}; {decision}"

@@ -1,7 +1,7 @@
 """Functions by which a worker saves artifacts and reads checkpoints (sql/functions/).
 
 Each function sends one statement in autocommit mode. If the answer of the database is lost, the worker can safely send
-the same statement with the same claim again.
+the statement again with the same claim.
 """
 
 from dataclasses import dataclass
@@ -52,8 +52,8 @@ def begin(
     Returns
     -------
     (str, UUID or None)
-        The answer "wanted" or "stored" with the id of the content, or the answer "stale" or "unknown". The worker must
-        write the content only after the answer "wanted".
+        The answer, and the id of the content. The answer is "wanted", "stored", "stale" or "unknown". The id is None
+        for the answers "stale" and "unknown". The worker must write the content only after the answer "wanted".
     """
     statement = "select answer, content from ledger.begin_artifact(%s, %s, %s, %s, %s, %s, %s)"
     row = connection.execute(statement, (*_claim(held), name, sha256, size, store)).fetchone()
@@ -85,7 +85,9 @@ def save(connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str
 
 
 def last_checkpoints(connection: Connection[Any], held: ClaimedTrial) -> list[LastCheckpoint]:
-    """Return the last checkpoints of a trial, the last one first. The list is empty if the claim is not valid."""
+    """Return the last checkpoints of a trial, beginning with the last checkpoint. The list is empty if the claim is not
+    valid.
+    """
     with connection.cursor(row_factory=class_row(LastCheckpoint)) as cursor:
         statement = "select attempt, step, content, sha256, size, store from ledger.last_checkpoints(%s, %s, %s)"
         return cursor.execute(statement, _claim(held)).fetchall()

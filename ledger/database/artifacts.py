@@ -71,7 +71,7 @@ def of_study(connection: Connection, study_id: int, trial: int | None = None) ->
 def contents(connection: Connection, study_id: int, trial: int | None = None) -> Iterator[StoredContent]:
     """Yield the contents of the artifacts and of the checkpoints of a study or of one trial.
 
-    The function reads in several transactions, and none of them is open while the caller uses a content.
+    The function reads the contents in several transactions. While the caller uses a content, no transaction is open.
     """
     for row in of_study(connection, study_id, trial):
         if row.content is not None:
@@ -111,7 +111,7 @@ def remove(connection: Connection, study_id: int, row: ArtifactRow) -> str:
 
 
 def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
-    """Remove the artifacts of the ended trials that are not among the best trials with artifacts.
+    """Remove the artifacts of ended trials, except the artifacts of the `kept` best trials that have artifacts.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
 
 
 def remove_some_beaten(connection: Connection, study_id: int, kept: int) -> int:
-    """Remove a limited number of artifacts, as `remove_beaten` does, and return their number."""
+    """Remove a limited number of the artifacts that `remove_beaten` removes. Return the number of removed artifacts."""
     call = text("select ledger.remove_beaten_artifacts(:study, :kept)")
     return int(answer(connection, call, study=study_id, kept=kept))
 

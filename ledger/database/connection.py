@@ -114,7 +114,7 @@ WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is ru
 
 
 class ServerUnreachable(LedgerError):
-    """An exception that reports that the client could not open a connection to the database server.
+    """The client could not open a connection to the database server.
 
     Attributes
     ----------

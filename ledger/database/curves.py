@@ -1,7 +1,8 @@
 """The learning curves in the report of a study. A learning curve contains the values that the objective reported during
 one trial.
 
-A large number of trials or reported values does not increase the size of the learning curves.
+The size of the learning curves in the report has a limit. The limit does not depend on the number of trials or reported
+values.
 """
 
 from collections.abc import Sequence

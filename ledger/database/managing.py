@@ -229,7 +229,9 @@ def waiting(connection: Connection, study_id: int, numbers: Collection[int] | No
 
 
 def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:
-    """Return the state of each trial of an iteration that has not ended, by the number of the trial."""
+    """Return the states of the trials of an iteration, without the ended trials. The key of each state is the number of
+    the trial.
+    """
     with connection.begin():
         rows = connection.execute(
             select(_trials.c.number, _trials.c.state).where(

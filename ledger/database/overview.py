@@ -143,7 +143,7 @@ class AttemptTimeline:
 
 @dataclass(frozen=True)
 class StudyOverview:
-    """What a report shows of one study: counts, the best trial, and selections of its trials and iterations.
+    """The data of one study in a report: counts, the best trial, and selections of the study's trials and iterations.
 
     Attributes
     ----------

@@ -49,7 +49,7 @@ _WAYS_OUT = {
 
 
 class OutageTooLong(LedgerError):
-    """An exception that reports that the database was unavailable for longer than the retry policy permits."""
+    """The database was unavailable for longer than the retry policy permits."""
 
 
 class RetryPolicy:

@@ -148,7 +148,7 @@ class Context:
         >>> context.save_artifact("weights.bin", b"0.25 0.5")
         >>> context.save_artifact("../weights.bin", b"0.25 0.5")
         Traceback (most recent call last):
-        ledger.errors.UsageError: save_artifact: the name "../weights.bin" is not 1 to 100 letters ...
+        ledger.errors.UsageError: save_artifact: the name "../weights.bin" is not valid; use 1 to 100 ...
         """
         artifact_saving.save(self, name, content)
 

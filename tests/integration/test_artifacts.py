@@ -175,7 +175,7 @@ def test_a_cancelled_trial_saves_nothing(db, connection):
 )
 def test_a_hostile_name_is_refused(db, connection, name):
     make_study(db)
-    said = "the name: (it is not 1 to 100 letters|Windows allows no file with this name)"
+    said = "the name: (use 1 to 100 letters|Windows allows no file with this name)"
     with pytest.raises(InvalidParameterValue, match=said) as refused:
         begin(connection, take(connection), name, b"x")
     assert len(str(refused.value.diag.message_primary)) < 400

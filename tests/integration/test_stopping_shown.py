@@ -79,10 +79,10 @@ def test_why_says_in_words_what_the_rule_decided(decided, run: Run):
     ]
     assert why(run, 2) == [
         "trial 2 of study s is pruned: the training ended early, after the verdict on step 3",
-        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; compared with 2 trials of"
-        " earlier iterations, a trial goes on with a better value than 0.5; the trial goes on",
-        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; compared with 2 trials of"
-        " earlier iterations, a trial goes on with a better value than 0.5; the rule stops the trial",
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rung knows 2 trials of"
+        " earlier iterations, and a trial with a better value than 0.5 goes on; the trial goes on",
+        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; the rung knows 2 trials of"
+        " earlier iterations, and a trial with a better value than 0.5 goes on; the rule stops the trial",
     ]
     assert why(run, 3) == [
         "trial 3 of study s is complete",
@@ -97,19 +97,20 @@ def test_why_speaks_of_values_and_of_the_audit(decided, run: Run):
     lines = why(run, 2)
     assert lines[0] == "trial 2 of study s is complete"
     assert lines[2] == (
-        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; compared with 2 trials"
-        " of earlier iterations, a trial goes on with a better value than -0.75; the rule stops the trial"
+        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; the rung knows 2"
+        " trials of earlier iterations, and a trial with a better value than -0.75 goes on; the rule stops the trial"
     )
     assert (
-        lines[-1] == "the trial belongs to the 100% of the trials that are never stopped (audit), so the trial went on"
+        lines[-1]
+        == "the rule never stops 100% of the trials (audit), and this trial is one of them, so the trial went on"
     )
 
 
 @pytest.mark.parametrize("decided", [{"mode": "steady"}], indirect=True)
 def test_why_speaks_of_arrivals_in_steady_mode(decided, run: Run):
     assert why(run, 4)[1] == (
-        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; compared with 3 trials that"
-        " arrived at the rung before, a trial goes on with a better value than 0.5; the trial goes on"
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rung knows 3 trials"
+        " that reached the rung earlier, and a trial with a better value than 0.5 goes on; the trial goes on"
     )
 
 
@@ -118,7 +119,9 @@ def test_why_of_a_study_without_a_rule(db, url, run: Run, monkeypatch):
     assert row is not None
     add_iteration(db, row, 0, 1)
     monkeypatch.setenv("DATABASE_URL", url)
-    assert why(run, 0)[1] == "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+    assert why(run, 0)[1] == (
+        "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
+    )
 
 
 def test_why_prints_one_document(decided, run: Run):
