@@ -195,7 +195,7 @@ def train(workers: psycopg.Connection[Any]) -> None:
 def test_a_manager_killed_at_a_promotion_leaves_records_that_verify(
     url, connection, faults, remembered_proposals, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(verified_proposals, "propose", loop.propose)
+    monkeypatch.setattr(verified_proposals, "propose", vars(loop)["propose"])
     monkeypatch.setattr(faults, "work", lambda: train(connection))
     carry_on(url, steady_study(tmp_path, "calm"))
     words = ("ledger.promote(", "ledger.prune_paused(", "ledger.propose(")

@@ -196,7 +196,9 @@ def test_steady_mode_promotes_after_a_manager_was_killed(url, tmp_path):
             _, error = process.communicate()
             assert process.returncode == 0, error
             said += error
-        states = dict(connection.execute("select state, count(*) from ledger.trial group by state").fetchall())
+        states: dict[str, int] = dict(
+            connection.execute("select state, count(*) from ledger.trial group by state").fetchall()
+        )
         assert set(states) == {"complete", "pruned"}
         assert sum(states.values()) == 18
         waited = connection.execute("select count(*) from ledger.attempt where outcome = 'paused'").fetchone()
