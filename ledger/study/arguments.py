@@ -15,7 +15,7 @@ class RealDimension(TypedDict):
     """A dict that defines a dimension whose values are real numbers in [low, high].
 
     If the dict has the key `step`, the values are `low`, `low + step` and so on. If the dict has the key `powers_of`,
-    the values are powers of an integer, which is the value of the key.
+    the values are powers of the integer that this key contains.
     """
 
     type: Literal["real"]
@@ -30,7 +30,7 @@ class IntegerDimension(TypedDict):
     """A dict that defines a dimension whose values are integers in [low, high].
 
     If the dict has the key `step`, the values are `low`, `low + step` and so on. If the dict has the key `powers_of`,
-    the values are powers of an integer, which is the value of the key.
+    the values are powers of the integer that this key contains.
     """
 
     type: Literal["integer"]
