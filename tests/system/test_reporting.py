@@ -96,7 +96,9 @@ class Search:
     def worker(self, attempt=None):
         worker = self.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
         if attempt is not None:
-            wait_until((self.folder / f"begun{attempt}").exists)
+            begun = self.folder / f"begun{attempt}"
+            # The objective creates the file before it writes the number of its process.
+            wait_until(lambda: begun.exists() and begun.read_text())
         return worker
 
     def touch(self, *names):
