@@ -18,7 +18,7 @@ from ledger.errors import LedgerError
 
 @dataclass(frozen=True)
 class LastCheckpoint:
-    """A checkpoint of a trial. `store` is None if the ledger itself keeps the content."""
+    """A checkpoint for the next attempt of a trial. `store` is None if the ledger itself keeps the content."""
 
     attempt: int
     step: int
