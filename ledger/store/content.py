@@ -19,7 +19,7 @@ class StoreError(LedgerError):
 
 
 class ContentMissingError(StoreError):
-    """An exception that reports a content that is not in its store."""
+    """An exception that reports a missing content."""
 
 
 class ContentDamagedError(StoreError):

@@ -20,10 +20,10 @@ _FOLDER = "artifacts"
 
 
 def chosen(settings: Settings) -> str | None:
-    """Return the URL of the store that the settings choose, or None if the settings choose the database.
+    """Return the URL of the store that the settings choose, or None if the database stores the contents.
 
-    By default, the store of an embedded server is a folder beside the server's data. With any other server, the
-    database stores the contents by default.
+    By default, the store of an embedded server is a folder beside the server's data. A database on any other server
+    stores the contents itself by default.
 
     Raises
     ------
@@ -91,8 +91,8 @@ ledger sees the URL: put the credentials into the environment
             raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
         if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
             raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
-        # All URLs of a folder become the same URL. The new URL has no `localhost` and no empty parts, and quotes
-        # special characters.
+        # The code converts different URLs of a folder into one URL. The resulting URL has no `localhost` and no empty
+        # parts, and quotes special characters.
         url = Path(unquote(parts.path)).as_uri() if parts.scheme == "file" else store.rstrip("/")
     if fault := text_fault(url, LONGEST_NAME):
         raise UsageError(f"--store: {fault}")
