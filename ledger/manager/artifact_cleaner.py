@@ -26,8 +26,8 @@ END_SECONDS = 10.0
 
 
 class ArtifactCleaner:
-    """Removes the artifacts of a study's beaten trials, and the checkpoints of ended trials. Also deletes discarded
-    contents from the manager's store.
+    """Removes the artifacts of a study's beaten trials, and the checkpoints of ended trials. The class also deletes
+    discarded contents from the manager's store.
 
     A thread deletes the contents, so that a slow store delays no proposal. If the store fails, another manager or the
     command `ledger artifact sweep` deletes the contents later.

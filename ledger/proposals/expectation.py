@@ -30,8 +30,8 @@ class Expectation:
     nearest : int
         The index of the nearest observation in `ProposalInput.observations`.
     distance : float
-        The Euclidean distance to the nearest observation in the transformed search space. In this space, each number is
-        scaled to [0, 1].
+        The Euclidean distance to the nearest observation in the transformed search space. In the transformed search
+        space, each number is scaled to [0, 1].
     """
 
     value: float
