@@ -31,7 +31,7 @@ class TrialPromoter:
         self._connection, self._held, self._study = connection, held, study
 
     def look(self, iterations: Iterable[int]) -> bool:
-        """Promote or prune the paused trials of each iteration in which all open trials wait at a rung. Return whether
+        """If all open trials of an iteration are paused or audited, promote or prune the paused trials. Return whether
         a trial got a verdict.
 
         Parameters

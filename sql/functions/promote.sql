@@ -5,16 +5,17 @@
 -- cancelled after they had reached the rung. Therefore the verdicts do not depend on the number or the speed of the
 -- workers. An audited trial never pauses. The function does not wait for audited trials, and does not compare audited
 -- trials. ledger.tell records the verdicts on audited trials.
--- If a trial joined the iteration after the rung was decided, the trial gets its verdict from the recorded cutoff.
--- A paused trial can have reached several rungs, because its objective may not ask for the verdict at each rung. At the
--- next rung, the trial waits for the trials that this call promotes. Therefore the function compares the trials at the
--- next rung only if no trial of the iteration is pending.
+-- If a trial joins the iteration after the ledger has recorded the cutoff at a rung, the trial gets its verdict from
+-- the recorded cutoff.
+-- A paused trial can have reached several rungs, because an objective does not have to ask for the verdict at each
+-- rung. At a higher rung, the paused trial waits for the trials that the function promotes at the lower rung. Therefore
+-- the function compares the trials at the next rung only if no trial of the iteration is pending.
 -- The answer has a row for each rung at which the function has recorded verdicts:
 --   rung: the step of the rung.
 --   judged, promoted: the number of trials that got a verdict, and the number of these trials that go on.
--- The answer has no rows if the function changed nothing: the manager does not hold the study, a trial of the iteration
--- is pending or running, no trial is paused, or another session has locked a paused trial. The manager then calls the
--- function again later.
+-- The answer has no rows if the function changed nothing. The possible reasons are: the manager does not hold the
+-- study, a trial of the iteration is pending or running, no trial is paused, or another session has locked a paused
+-- trial. The manager then calls the function again later.
 create or replace function ledger.promote(study_id int, claim uuid, iteration int)
 returns table (rung bigint, judged int, promoted int)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

@@ -1,10 +1,11 @@
--- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the trials go on, but
--- always at least one trial. If fewer than `eta` trials have reached the rung, every trial with a loss goes on. The
--- Python function ledger.study.verdicts.promotion_cutoff computes the same result.
+-- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the trials go on. Even
+-- if 1/eta of the trials is less than one trial, the best trial goes on. If fewer than `eta` trials have reached the
+-- rung, every trial with a loss goes on. The Python function ledger.study.verdicts.promotion_cutoff computes the same
+-- result.
 --   losses, trials: the loss and the number of each trial of the iteration that has reached the rung. A null loss
 --     stands for NaN. A trial with the loss NaN never goes on.
---   loss, trial: the loss and the number of the best trial that does not go on. Both are null if every trial with a
---     loss goes on.
+--   loss, trial: the loss and the number of the best trial that does not go on. The loss and the number are null if
+--     every trial with a loss goes on.
 create or replace function ledger.promotion_cutoff(
   eta int, losses float8[], trials int[], out loss float8, out trial int)
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp

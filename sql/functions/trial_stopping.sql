@@ -1,16 +1,18 @@
 -- Return the data that a worker needs to stop a trial early without waiting for the database. The answer is null if the
 -- study has no rule. The answer is an object with the keys:
 --   rule, eta, enforce: the settings of the study.
---   resource, max_resource: the settings of the study. A model or an estimator reports at the steps of this resource
---     (ledger.objectives.training_resource). The resource is null if the objective reports its own steps.
+--   resource, max_resource: the settings of the study. For a model or an estimator, the resource is the kind of the
+--     steps at which the ledger reports a score (ledger.objectives.training_resource). The resource is null if the
+--     objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
 --   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
 --     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
---     the trial has reached the rung. Otherwise, `stops` is null. The rule `promotion` is an exception: at a rung
---     without a verdict, `stops` is true if the trial is not audited, so that the trial pauses at the rung. The keys
---     `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
+--     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
+--     is an exception: at a rung without a verdict, `stops` is true if the trial is not audited, so that the trial
+--     pauses at the rung. The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report
+--     returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
--- Therefore only the answer to ledger.report stops a trial.
+-- Therefore, in steady mode, only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -19,7 +21,7 @@ as $$
 declare
   audited boolean;
 begin
-  -- Most studies have no rule. For these studies, the function must take almost no time.
+  -- Most studies have no rule. For a study without a rule, the function must take almost no time.
   if stopping is null then
     return null;
   end if;
