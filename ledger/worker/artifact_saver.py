@@ -46,8 +46,8 @@ STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 # maximum number of threads of interrupted calls.
 MOST_ABANDONED = 4
 
-# A tuple of a function of the module `artifact_protocol`, and of the function's arguments. The tuple does not contain
-# the argument `connection`.
+# A tuple that contains a function of the module `artifact_protocol`, and the function's arguments. The tuple does not
+# contain the argument `connection`.
 _Statement = tuple[Any, ...]
 # A step of a request is a statement to execute, a thread to wait for, or a number of seconds to wait.
 _Step = _Statement | StoreThread | float
@@ -108,7 +108,7 @@ class ArtifactSaver:
         return [self._next.fileno()] if isinstance(self._next, StoreThread) else []
 
     def take_kept(self) -> bool:
-        """Return whether the ledger has recorded a checkpoint since the last call."""
+        """Return whether the ledger has recorded a checkpoint since the last call of `take_kept`."""
         has_kept, self._has_kept = self._has_kept, False
         return has_kept
 
@@ -153,7 +153,7 @@ class ArtifactSaver:
         self.due_at = math.inf
 
     def _try(self, work: Callable[[], object]) -> None:
-        """Call `work` for the present request. If the call fails, end the request with the reason."""
+        """Call `work` for the present request. If the call fails, send the trainer the reason, and end the request."""
         try:
             work()
         except _RequestFailedError as error:

@@ -15,8 +15,8 @@ must not block the supervisor:
 
 - The flag O_NONBLOCK belongs to an open file description. Several processes can share an open file description. The
   supervisor and the trainer share only one open file description, which is the socket of the tokens. The supervisor
-  passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. Of the
-  supervisor's descriptors, the trainer inherits only the socket of the tokens.
+  passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The trainer
+  inherits only one descriptor of the supervisor, which is the socket of the tokens.
 - A message through a Unix socket can contain open files. The process that receives the message must close the received
   files. If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore
   the supervisor receives nothing from a socket to which the trainer can send.

@@ -162,7 +162,7 @@ class Supervisor:
         With each UUID of the list, the worker can claim one trial.
 
         `attempts` is the number of attempts that the worker has already made. The worker's limit `max_trials` also
-        counts these earlier attempts.
+        counts the earlier attempts.
         """
         size = self._claim_size.trials
         if self._options.max_trials is not None:

@@ -126,8 +126,8 @@ class TrainerHandle:
         # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel may stay
         # open after the child has exited, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
-        # `_reports` contains the unread reports of the first unfinished job. `_reported` is the number of read and
-        # unread reports of the first unfinished job.
+        # `_reports` contains the unread reports of the first unfinished job. `_reported` is the total number of reports
+        # of the first unfinished job.
         self._reports: list[Report] = []
         self._reported = 0
         # The unfinished jobs have numbers from `_first` to `_end` - 1, and the next new job gets the number `_next`.
@@ -140,7 +140,7 @@ class TrainerHandle:
         self._sent_at = self._seconds = 0.0
         # True if the jobs train trials. False if the jobs only load or check the objective.
         self._trains = True
-        # Reason for which the supervisor no longer trusts this trainer's answers, or None.
+        # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
         # `_loaded` is the objective that the child has loaded. `_sent` is the last objective that the supervisor has
         # sent.
@@ -304,7 +304,7 @@ class TrainerHandle:
         return outcome.output
 
     def take_reports(self) -> list[Report]:
-        """Return the new reports of the running job: the reports that have arrived since the last call."""
+        """Return the reports of the running job that have arrived since the last call of `take_reports`."""
         reports, self._reports = self._reports, []
         return reports
 
@@ -398,9 +398,9 @@ class TrainerHandle:
         ):
             # Each objective gets its own process. If two objectives shared a process, one objective could change a
             # module that the other objective also uses. If the supervisor has unsent data after the end of all jobs,
-            # the child has answered a job that the child has not received. The supervisor ends such a child, so that
-            # the unsent data do not grow without limit. If the recorded code has changed after the child's comparison,
-            # a new child must import the modules of the objective again.
+            # the child has answered a job that the child has not received. The supervisor ends the child, so that the
+            # unsent data do not grow without limit. If the recorded code has changed after the child's comparison, a
+            # new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
