@@ -39,7 +39,7 @@ class PickledFunction:
 def write(function: Callable[..., Any], name: str, file: Path, folder: str | None, code: ObjectiveCode) -> None:
     """Pickle a function, and write the pickle to a file.
 
-    The pickle also contains each object that the function uses and that Python cannot import from a module.
+    If the function uses an object that Python cannot import from a module, the pickle also contains the object.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def read(name: str) -> PickledFunction:
     if not path:
         raise LedgerError(
             f"objective {name!r} is defined in a script or notebook, so only the workers that the script or notebook"
-            " starts by run() can load the objective: run the script or notebook again (to extend a complete study,"
-            " with a larger `trials` or `iterations`), or move the function into a module"
+            " starts by run() can load the objective: run the script or notebook again, or move the function into a"
+            " module; to extend a complete study, first set a larger `trials` or `iterations`"
         )
     try:
         file = Path(path)
