@@ -88,7 +88,8 @@ class AskedTrial:
         value : real number
             The value at the step, in the direction of the study. NaN is allowed.
         step : int
-            An integer from 0 to 10**15, such as the number of the epoch. The ledger keeps the first value of a step.
+            An integer from 0 to 10**15, such as the number of the epoch. If a trial reports a step several times, the
+            ledger records only the first value.
 
         Raises
         ------
@@ -117,7 +118,7 @@ class AskedTrial:
         """Return whether the study's rule of early stopping has stopped this trial.
 
         The program then ends the training, and calls ``study.tell(trial, error=ledger.TrialPruned())``. If the program
-        tells a value instead, the trial is complete.
+        calls `study.tell` with a value instead, the trial is complete.
 
         Examples
         --------
