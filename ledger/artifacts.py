@@ -339,7 +339,7 @@ def remove_beaten(connection: "Connection", settings: Settings, study_id: int, k
 
 def _removal(connection: "Connection", settings: Settings, remove_rows: Callable[[], int]) -> Removal:
     """Call `remove_rows`, which removes artifacts and returns the number of removed artifacts. Delete the contents that
-    the call has discarded.
+    `remove_rows` has discarded.
     """
     earlier = {content.id for content in artifacts.discarded(connection)}
     removed = remove_rows()

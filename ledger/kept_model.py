@@ -265,8 +265,8 @@ def load_model(
     allow : collection of str
         The packages from which the function may load an estimator, in addition to scikit-learn, XGBoost and LightGBM.
     database : str, optional
-        The URL of the ledger's PostgreSQL database. By default, the function uses the same database as `Study`. The
-        variable LEDGER_STORE names the store of the model, as the option --store does.
+        The URL of the ledger's PostgreSQL database. By default, the function uses the same database as `Study`. Like
+        the option --store, the variable LEDGER_STORE names the store of the model.
 
     Returns
     -------

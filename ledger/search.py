@@ -349,7 +349,8 @@ def _carry_on(
             return manager.run(another_round=another_round)
 
     store = chosen(settings)
-    # The workers receive only the URL of the embedded server, so they cannot find the server's folder of artifacts.
+    # The workers receive only the URL of the embedded server, and cannot find the server's folder of artifacts.
+    # Therefore an environment variable names the place of the artifacts.
     environment = {**(workers.environment or {}), STORE_VARIABLE: store or LEDGER}
     listener.started(url, row)
     try:
