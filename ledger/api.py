@@ -75,9 +75,9 @@ class Study:
     target : float, optional
         The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
-        The study ends after `patience` successive trials without a new best value. The range is 1 to 1,000,000. By
-        default, the number of trials without a new best value has no limit. If `run` continues a recorded study,
-        `timeout`, `target` and `patience` may differ from the recorded values.
+        The study ends after `patience` successive trials without a new best value. The range of `patience` is 1 to
+        1,000,000. By default, the number of trials without a new best value has no limit. If `run` continues a recorded
+        study, `timeout`, `target` and `patience` may differ from the recorded values.
     batch_size : int, optional
         The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, `batch_size` is the
         total number of pending and running trials. The default is 2.

@@ -330,7 +330,7 @@ def remove(connection: "Connection", settings: Settings, study_id: int, rows: It
 
 
 def remove_beaten(connection: "Connection", settings: Settings, study_id: int, kept: int) -> Removal:
-    """Remove the artifacts of ended trials. Of the trials with artifacts, the `kept` best trials keep their artifacts.
+    """Remove the artifacts of ended trials. The `kept` best trials with artifacts keep their artifacts.
 
     The function deletes the contents of the removed artifacts from the store that the settings choose.
     """
