@@ -288,7 +288,7 @@ class TrialAsker:
             raise UsageError(f"tell: trial {number}: {refused}") from None
         if answer == "continue":
             raise UsageError(
-                f"tell: the rule of early stopping has not stopped trial {number}: tell TrialPruned only after"
+                f"tell: the rule of early stopping has not stopped trial {number}: call tell with TrialPruned only if"
                 " should_prune() has returned True"
             )
         with self._lock:

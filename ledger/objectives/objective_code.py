@@ -82,7 +82,7 @@ def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
 
 
 def title_of(objective: Mapping[str, Any]) -> str:
-    """Return a text that names the user's function, estimators or command in a message."""
+    """Return the name of the user's function, estimators or command, for use in a message."""
     if "command" in objective:
         return pattern_of(objective["command"])
     if "function" in objective:

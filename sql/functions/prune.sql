@@ -2,8 +2,8 @@
 -- stops the trial. The function copies the step and the loss of the verdict into the trial's row. A pruned trial has no
 -- final loss. With the rule `promotion`, a trial at a rung without a verdict pauses. ledger.promote then lets the trial
 -- go on, or ends the trial. Answers:
---   pruned: the function ended the trial. The function also ends the trial if the manager has taken the trial back, but
---     no other worker has claimed the trial.
+--   pruned: the function ended the trial. The worker may have lost its claim before. The function then ends the trial
+--     only if no other worker has claimed the trial since.
 --   paused: the rule is `promotion`, and the trial has reached a rung without a verdict. The attempt has ended, and
 --     does not count as a failed, crashed or lost attempt.
 --   continue: no verdict stops the trial, so the function changed nothing. The worker continues the training, or reports

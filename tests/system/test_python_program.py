@@ -229,8 +229,8 @@ show(trial.should_prune())
         ["ValueError", "the step of the report is -1: give an integer from 0 to 1000000000000000"],
         [
             "UsageError",
-            "tell: the rule of early stopping has not stopped trial 0: tell TrialPruned only after should_prune() has"
-            " returned True",
+            "tell: the rule of early stopping has not stopped trial 0: call tell with TrialPruned only if"
+            " should_prune() has returned True",
         ],
         ["UsageError", "report: trial 0 of study wrong is not a running trial of this program"],
         False,
