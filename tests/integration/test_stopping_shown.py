@@ -197,7 +197,7 @@ def test_the_report_counts_the_rungs_and_marks_pruned_curves(decided, db):
     crosses = [trace for trace in section.plots[0].figure.data if trace.marker.symbol is not None]
     assert len(crosses) == shown.progress.pruned
     assert all(trace.marker.symbol[-1] == "x" and "pruned" in trace.hovertemplate for trace in crosses)
-    assert ("A cross ends the curve" in section.caption) == bool(crosses)
+    assert ("A curve ends with a cross" in section.caption) == bool(crosses)
 
 
 def test_the_report_of_a_study_without_a_rule_has_no_rungs(db):
