@@ -49,7 +49,7 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
     If a trial was running during the export, the command imports the trial as pending. The command imports the trial's
-    running attempt as released. A released attempt counts neither as a failure nor as lost. A paused trial stays
+    running attempt as released. A released attempt is neither a failed attempt nor a lost attempt. A paused trial stays
     paused. The command imports the whole study or nothing.
     """
 
