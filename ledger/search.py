@@ -143,7 +143,12 @@ def run(
         if another_round:
             studies.resume(connection, row.id)
             row = studies.get(connection, row.name)
-    return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
+    try:
+        return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
+    except KeyboardInterrupt as interrupt:
+        # Python prints the note after the traceback of a script. The commands print no traceback.
+        interrupt.add_note(f"Study {row.name} is in the ledger. To continue the search, run the program again.")
+        raise
 
 
 def resume(

@@ -242,9 +242,9 @@ def resume(
 
 def _way_to_extend(row: "StudyRow") -> str:
     """Return the text that tells the user how to continue a complete study."""
-    from ledger.objectives.pickled import MODULE
+    from ledger.objectives.pickled import is_in_script
 
-    if str(row.spec["objective"].get("function")).startswith(f"{MODULE}:"):
+    if is_in_script(row.spec["objective"]):
         change = f"change `{row.stopped_by}`" if row.stopped_by else "set a larger `trials` or `iterations`"
         return f"to continue the study, {change} in its script or notebook, and run the script or notebook again"
     if row.stopped_by:

@@ -118,7 +118,7 @@ def worker_changes(
         changes.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
-    if str(objective.get("function")).startswith(f"{pickled.MODULE}:"):
+    if pickled.is_in_script(objective):
         return changes(parts, code.parts), []
     refused = changes(parts, code.parts, values=False)
     return refused, [] if refused else changes(parts, code.parts)

@@ -9,7 +9,7 @@ the worker's system user owns the file.
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,17 @@ from ledger.text import one_line
 VARIABLE = "LEDGER_PICKLED_FUNCTION"
 # In a reference to a pickled function, such as "__main__:loss", `MODULE` replaces the module's name.
 MODULE = "__main__"
+
+
+def is_in_script(objective: Mapping[str, Any]) -> bool:
+    """Whether the objective is a function of a script or a notebook. Only the script can start workers for it.
+
+    Examples
+    --------
+    >>> is_in_script({"function": "__main__:loss"}), is_in_script({"model": "svm"})
+    (True, False)
+    """
+    return str(objective.get("function")).startswith(f"{MODULE}:")
 
 
 @dataclass(frozen=True)
