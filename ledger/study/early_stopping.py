@@ -100,7 +100,7 @@ class EarlyStopping(StoppingTable):
     def _has_rungs(self) -> "EarlyStopping":
         if self.brackets > 1 and self.rule != "promotion":
             raise ValueError(
-                f"brackets {show(self.brackets)} needs the rule promotion; set rule to promotion, or leave brackets out"
+                f"brackets {show(self.brackets)} needs the rule `promotion`; set rule to promotion, or remove brackets"
             )
         if self.rule == "none":
             return self

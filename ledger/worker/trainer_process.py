@@ -196,7 +196,7 @@ def _checked_code(
 
 
 def _die_with_parent(parent: int) -> None:
-    """On Linux, make the kernel end this process when the supervisor ends.
+    """Ask the Linux kernel to kill this process when the supervisor dies.
 
     The kernel can end this process even if C code holds the GIL in an endless loop.
 
