@@ -22,9 +22,11 @@ unit: .venv/ready  ## Run the tests that need no server, in under a minute
 test: .venv/ready  ## Run the tests on an embedded server, or on the one of LEDGER_TEST_SERVER
 	$(pytest)
 
-test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers, Compose and slow ones
+test-all: .venv/ready  ## Run the tests that `make test` leaves out: containers, Compose, Keras, Lightning and slow ones
 	@docker info >/dev/null 2>&1 || { echo "make test-all needs a Docker engine; make test does not" >&2; exit 1; }
+	@$(MAKE) --no-print-directory .venv/frameworks
 	$(pytest) -m "container or compose or slow"
+	$(bin)/pytest tests/frameworks -m frameworks --numprocesses 2 --dist worksteal
 
 campaigns: .venv/ready  ## Run the soak, the attack, and the same seed under faults for each model
 	$(bin)/pytest -m campaign --numprocesses 2 --dist worksteal
@@ -53,7 +55,7 @@ site: .venv/site  ## Build the documentation site in build/site, and look at eve
 	$(bin)/python docs/site/build.py
 	$(bin)/pytest --quiet tests/site.py
 
-bench: .venv/bench  ## Measure speed beside other tools, in half an hour: SECTIONS="turnaround resume"
+bench: .venv/bench  ## Measure speed beside other tools, in 40 minutes: SECTIONS="turnaround resume"
 	$(bin)/python -m benchmarks $(SECTIONS)
 
 bench-quality: .venv/bench  ## Measure what searches find beside other tools, in hours; can be interrupted: JOBS=2
@@ -89,6 +91,10 @@ clean:  ## Remove what this Makefile made, except the ledger's data
 
 .venv/bench: .venv/ready
 	$(call install,.[dev$(comma)bench],what the benchmarks need)
+	@touch $@
+
+.venv/frameworks: .venv/ready
+	$(call install,.[dev$(comma)frameworks],what trainings with Keras and Lightning need)
 	@touch $@
 
 .venv/fuzz: .venv/ready

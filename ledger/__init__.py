@@ -6,13 +6,13 @@ program, and the function `estimator` returns an objective that trains an estima
 control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
 program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
 returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `load_model`
-returns a `KeptModel`, which is the fitted model of a study's best trial. `compare`
-compares studies, and returns a `StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup`
-contains a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. A `Checkpoint` is
-the state of a training, which `Context.restore` returns. A `LedgerError` is an exception with a message for the user. A
+returns a `KeptModel`, which is the fitted model of a study's best trial. `compare` compares studies, and returns a
+`StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for
+each study. An objective can have a second parameter, which receives a `Context`. `Context.restore` returns a
+`Checkpoint`, which is the saved state of a training. A `LedgerError` is an exception with a message for the user. A
 `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
-that reports an invalid request, such as an invalid argument. If the rule of early stopping decides against a trial,
-the objective raises `TrialPruned` to end the trial. A type checker can use the types `SearchSpace`, `OptimizerOptions`,
+that reports an invalid request, such as an invalid argument. If the rule of early stopping has stopped a trial, the
+objective raises `TrialPruned` to end the training. A type checker can use the types `SearchSpace`, `OptimizerOptions`,
 `StoppingOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
 other packages to a search space.
 
@@ -121,8 +121,8 @@ else:
         "space": "ledger.space",
     }
 
-    # A type checker ignores the `else` branch of `if TYPE_CHECKING`. If a type checker read the function `__getattr__`,
-    # the type checker would accept every name as an attribute of the package.
+    # A type checker ignores the `else` branch of `if TYPE_CHECKING`. With the function `__getattr__`, a type checker
+    # would accept every name as an attribute of the package.
     def __getattr__(name):
         if name not in _MODULES:
             raise AttributeError(f"module 'ledger' has no attribute {name!r}")

@@ -31,7 +31,7 @@ MIGRATION_SECONDS = 3600.0
 
 
 class MissingPrivilegeError(LedgerError):
-    """An exception that reports that the database role lacks a privilege for an operation.
+    """The database role lacks a privilege for an operation.
 
     Attributes
     ----------
@@ -126,8 +126,8 @@ def read_url(path: Path) -> str:
     Raises
     ------
     UsageError
-        The path is neither a file nor a pipe, the file is unreadable or empty, or the file belongs to another user. A
-        UsageError also occurs if other users have access to the file.
+        The path names neither a file nor a pipe, or the function cannot read a URL from the file. A UsageError also
+        occurs if the file belongs to another user, or if other users have access to the file.
     """
     shown = one_line(str(path))
     try:

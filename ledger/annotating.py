@@ -13,11 +13,11 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
     Raises
     ------
     UsageError
-        The change changes nothing, or a value exceeds its bound.
+        The change is empty, or a value exceeds its bound.
     LedgerError
         The study or the trial does not exist, or the database is unavailable.
     """
     if change.is_empty:
-        raise UsageError("annotate: say what to change: give tags, untag, note, attributes or remove")
+        raise UsageError("annotate: say what to change: pass tags, untag, note, attributes or remove")
     with connected(settings) as connection:
         annotations.annotate(connection, studies.get(connection, name), trial, change)

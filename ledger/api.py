@@ -75,21 +75,22 @@ class Study:
     target : float, optional
         The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
-        The study ends if `patience` successive trials, from 1 to 1,000,000, have not improved the best value. By
-        default, the study has no limit. If `run` continues a recorded study, `timeout`, `target` and `patience` may
-        differ from the recorded values.
+        The study ends after `patience` successive trials without a new best value. The range of `patience` is 1 to
+        1,000,000. By default, the number of trials without a new best value has no limit. If `run` continues a recorded
+        study, `timeout`, `target` and `patience` may differ from the recorded values.
     batch_size : int, optional
-        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, the total number of
-        pending and running trials. The default is 2.
+        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, `batch_size` is the
+        total number of pending and running trials. The default is 2.
     direction : {"minimize", "maximize"}, optional
         Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is
         "minimize". The study always maximises the score of an estimator.
     seed : int, optional
-        The study's seed, in [0, 2**31), from which the seeds of proposals and trials are derived. The default is 42.
+        The study's seed, in [0, 2**31). The ledger derives the seed of each proposal and of each trial from the study's
+        seed. The default is 42.
     mode : {"batch", "steady"}, optional
-        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended, so the
-        proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a new
-        trial when a trial ends, so no worker waits for the slowest trial.
+        In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. Therefore
+        the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a
+        new trial when a trial ends, so no worker waits for the slowest trial.
     optimizer : OptimizerOptions, optional
         Options of the optimizer, such as ``{"base_estimator": "RF"}``.
     stopping : StoppingOptions, optional
@@ -97,14 +98,14 @@ class Study:
     limits : LimitOptions, optional
         Limits for the attempts and the trials, such as ``{"trial_timeout": 60.0}`` for 60 seconds in each attempt.
     record_source : bool, optional
-        Whether the ledger keeps the source text of the objective (the default), or only hashes of the source text. The
+        Whether the ledger stores the source text of the objective (the default), or only hashes of the source text. The
         hashes suffice to detect a change of the code.
     keep_models : {"none", "best"}, optional
-        With "best", the study keeps the fitted model of its best trial, which `ledger.load_model` reads. Only for a
-        built-in model or an estimator. The default is "none".
+        With "best", the study keeps the fitted model of its best trial. `ledger.load_model` reads the kept model. The
+        value "best" needs a built-in model or an estimator. The default is "none".
     database : str, optional
-        The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without this
-        variable, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
+        The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without
+        DATABASE_URL, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
 
     Raises
     ------
@@ -246,9 +247,9 @@ class Study:
             The number of worker processes, at least 1. By default, the method starts one worker for each core, but at
             most `batch_size` workers.
         callbacks : iterable of callable, optional
-            The functions that this process calls with each `Trial` that has ended. A callback can call the method
-            `stop` to stop the search. If a callback raises an exception, the search ends, and `run` raises the
-            exception.
+            Functions with one parameter. When a trial has ended, this process calls each function with the `Trial`. A
+            callback can call the method `stop` to stop the search. If a callback raises an exception, the search ends,
+            and `run` raises the exception.
         show : bool, optional
             Whether to show the progress of the search. In a notebook or on a terminal, the method updates a status
             display. On any other output, the method prints one line for each iteration. By default, the method shows
@@ -273,9 +274,9 @@ class Study:
         StudyFailedError
             The study failed. The exception contains the traceback of the objective.
         LedgerError
-            A user cancelled the study, another manager runs the study, or a recorded study has the same name but
-            different settings or different code. A LedgerError also occurs if the database is unavailable, or if the
-            objective's module calls `run` while a worker imports the module.
+            A user cancelled the study, or another manager runs the study. A LedgerError also occurs if the recorded
+            study has different settings or different code, or if the database is unavailable. The method also raises a
+            LedgerError if the objective's module calls `run` while a worker imports the module.
 
         Examples
         --------
@@ -383,8 +384,8 @@ class Study:
         StudyFailedError
             The study has failed. The exception contains the error of the last failed trial.
         LedgerError
-            A user cancelled the study, the recorded study has different settings or different code, the database is
-            unavailable, or the calling thread must first call `tell` for its claimed trials.
+            A user cancelled the study, the recorded study has different settings or different code, or the database is
+            unavailable. A LedgerError also occurs if the calling thread must first call `tell` for its claimed trials.
 
         Examples
         --------
@@ -420,7 +421,8 @@ class Study:
         value : real number or dict, optional
             The value of the trial, or a dict that contains the value and the metrics.
         error : BaseException or str, optional
-            The error of a failed trial, or a `ledger.TrialPruned` for a trial that the rule of early stopping stops.
+            The error of a failed trial, or a `ledger.TrialPruned` for a trial that the rule of early stopping has
+            stopped.
 
         Raises
         ------
@@ -484,7 +486,7 @@ class Study:
         annotate(self.name, settings_of(self._database), trial, change)
 
     def close(self) -> None:
-        """Release each trial that the program has claimed, but not yet reported with `tell`. Stop managing the study.
+        """Release each claimed trial for which the program has not yet called `tell`. Stop managing the study.
 
         The program also releases the trials when the program ends. A later call of `ask` continues the study.
 
@@ -508,7 +510,7 @@ class Study:
         return self._observer
 
     def _own_code(self) -> ObjectiveCode | None:
-        """Return the code of the objective, or None if the objective has no code that the user has written."""
+        """Return the code of the objective, or None if the objective contains no code of the user."""
         if not self._has_objective or not runs_users_code(self._study.spec()["objective"]):
             return None
         self._refuse_inside("ask")

@@ -2,13 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from ledger.access import connected
 from ledger.database import artifacts, studies
@@ -43,7 +42,7 @@ class Artifact:
     sha256 : str
         The SHA-256 of the bytes, in hexadecimal.
     store : str or None
-        The URL of the store that keeps the bytes. None if the ledger itself keeps the bytes.
+        The URL of the store that contains the bytes. None if the ledger itself contains the bytes.
     saved_at : datetime
         The time at which the artifact was saved, by the database's clock.
 
@@ -66,8 +65,8 @@ class Artifact:
     _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The settings can contain a password. A pickled artifact therefore belongs to the ledger that the environment
-        # names.
+        # The settings can contain a password. Therefore the pickle does not contain the settings. A process that loads
+        # the pickle reads the settings from its environment.
         return {name: value for name, value in vars(self).items() if name != "_settings"}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -103,9 +102,9 @@ class Artifact:
         Raises
         ------
         LedgerError
-            The file exists and `overwrite` is false, the file cannot be written, the artifact was removed or
-            replaced, its store cannot be read, or its bytes are damaged. The method then leaves no part of the
-            artifact.
+            The file cannot be written, or the file exists and `overwrite` is false. A LedgerError also occurs if the
+            artifact was removed or replaced, if its store cannot be read, or if its bytes are damaged. After an error,
+            the method leaves no part of the artifact in the file.
 
         Examples
         --------
@@ -131,19 +130,13 @@ class Artifact:
         ...     artifact.remove()
         """
         with self._found() as (connection, study_id, row):
-            artifacts.remove(connection, study_id, row)
-            left = []
-            if row.store is not None and row.content is not None:
-                # The contents are ordered by id.
-                before = UUID(int=row.content.int - 1)
-                contents = artifacts.some_discarded(connection, row.store, before)
-                left = _delete(connection, self._settings, [each for each in contents if each.id == row.content])
-        if left:
-            raise LedgerError(waiting(left))
+            removal = remove(connection, self._settings, study_id, [row])
+        if removal.left:
+            raise LedgerError(waiting(removal.left))
 
     @contextmanager
     def _found(self) -> "Iterator[tuple[Connection, int, ArtifactRow]]":
-        """Yield a connection, the id of the study, and the present row of the artifact."""
+        """Yield a connection, the id of the study, and the current row of the artifact."""
         with connected(self._settings) as connection:
             study = studies.get(connection, self.study)
             row = find(connection, study.id, self.study, self.trial, self.name, self.attempt)
@@ -153,7 +146,8 @@ class Artifact:
 
 
 def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Artifact]:
-    """Return the artifacts of a study or of one trial that are not removed, ordered by trial, attempt and name.
+    """Return the artifacts of a study or of one trial, ordered by trial, attempt and name. The list does not contain
+    removed artifacts.
 
     Raises
     ------
@@ -172,12 +166,13 @@ def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Ar
 def find(
     connection: "Connection", study_id: int, study: str, trial: int, name: str, attempt: int | None = None
 ) -> ArtifactRow:
-    """Return an artifact of a trial. If `attempt` is None, the last attempt that has the artifact counts.
+    """Return an artifact of a trial. If `attempt` is None, return the artifact of the last attempt that has saved the
+    artifact.
 
     Raises
     ------
     LedgerError
-        The trial has no such artifact, or the artifact was removed.
+        The trial has no artifact with the name, or the artifact was removed.
     """
     rows = list(artifacts.of_study(connection, study_id, trial))
     named = [row for row in rows if row.name == name and attempt in (None, row.attempt)]
@@ -193,10 +188,10 @@ def find(
 
 
 def contents(connection: "Connection", settings: Settings, study_id: int, row: ArtifactRow) -> Iterator[bytes]:
-    """Yield the bytes of an artifact in pieces, and check them after the last piece.
+    """Yield the bytes of an artifact in pieces. After the last piece, check the SHA-256 of the bytes.
 
-    The function opens only the store that the settings choose, and never the URL that the database contains. A worker
-    can write any URL.
+    The function opens only the store that the settings choose. The function never opens a URL from the database,
+    because a worker can write any URL into the database.
 
     Raises
     ------
@@ -225,14 +220,14 @@ def contents(connection: "Connection", settings: Settings, study_id: int, row: A
 
 
 def checked_pieces(connection: "Connection", settings: Settings, stored: StoredContent) -> Iterator[bytes]:
-    """Yield the bytes of an artifact or a checkpoint in pieces, and check them after the last piece.
+    """Yield the bytes of an artifact or a checkpoint in pieces. After the last piece, check the SHA-256 of the bytes.
 
     Raises
     ------
     StoreError
         The store does not have the content or cannot be read, or the bytes are damaged.
     LedgerError
-        The settings choose no store, but a store has the content.
+        The content is in a store, but the settings choose no store.
     """
     content = Content(stored.sha256, stored.size, stored.id)
     if stored.store is None:
@@ -258,7 +253,8 @@ def download(
     LedgerError
         The docstring of `Artifact.download` lists the causes.
     """
-    # The triggers of the ledger refuse such a name, but a reader need not trust the owner of the database.
+    # The triggers of the ledger refuse an invalid artifact name. However, the owner of the database can disable the
+    # triggers.
     if fault := artifact_name_fault(row.name):
         raise LedgerError(f"trial {row.trial}: {fault}: the database is damaged, so no file is written")
     target = path / row.name if path.is_dir() else path
@@ -290,24 +286,72 @@ def download(
 
 @dataclass(frozen=True)
 class RemainingContent:
-    """A discarded content that `sweep` could not delete.
+    """A discarded content that this machine could not delete.
 
     Attributes
     ----------
     content : DiscardedContent
     reason : str or None
-        The reason, or None if the content is in a store that the settings do not choose.
+        The reason why this machine could not delete the content. None if the settings do not choose the content's
+        store.
     """
 
     content: DiscardedContent
     reason: str | None
 
 
+@dataclass(frozen=True)
+class Removal:
+    """The result of a removal of artifacts.
+
+    Attributes
+    ----------
+    removed : int
+        The number of removed artifacts.
+    left : sequence of RemainingContent
+        The contents that this machine could not delete. Each of these contents belongs to a removed artifact.
+    """
+
+    removed: int
+    left: Sequence[RemainingContent]
+
+
+def remove(connection: "Connection", settings: Settings, study_id: int, rows: Iterable[ArtifactRow]) -> Removal:
+    """Remove artifacts of a study, and delete their contents from the store that the settings choose.
+
+    Raises
+    ------
+    LedgerError
+        Another session has locked one of the artifacts.
+    """
+    return _removal(
+        connection, settings, lambda: sum(artifacts.remove(connection, study_id, row) == "removed" for row in rows)
+    )
+
+
+def remove_beaten(connection: "Connection", settings: Settings, study_id: int, kept: int) -> Removal:
+    """Remove the artifacts of ended trials. The `kept` best trials with artifacts keep their artifacts.
+
+    The function deletes the contents of the removed artifacts from the store that the settings choose.
+    """
+    return _removal(connection, settings, lambda: artifacts.remove_beaten(connection, study_id, kept))
+
+
+def _removal(connection: "Connection", settings: Settings, remove_rows: Callable[[], int]) -> Removal:
+    """Call `remove_rows`, which removes artifacts and returns the number of removed artifacts. Delete the contents that
+    `remove_rows` has discarded.
+    """
+    earlier = {content.id for content in artifacts.discarded(connection)}
+    removed = remove_rows()
+    discarded = (content for content in artifacts.discarded(connection) if content.id not in earlier)
+    return Removal(removed, _delete(connection, settings, discarded))
+
+
 def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent]:
     """Delete all contents to which no artifact refers. Return the contents that this machine cannot delete.
 
-    The function deletes contents from the store that the settings choose, also if the store was moved. A content has a
-    random id, so no other file has its path.
+    The function deletes contents from the store that the settings choose. The store may have had another URL when a
+    worker saved the contents. The path of a content contains a random id, so no other file has the same path.
     """
     artifacts.discard(connection)
     return _delete(connection, settings, artifacts.discarded(connection))
@@ -316,7 +360,9 @@ def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent
 def _delete(
     connection: "Connection", settings: Settings, contents: Iterable[DiscardedContent]
 ) -> list[RemainingContent]:
-    """Delete discarded contents from the store that the settings choose, and return the others."""
+    """Delete discarded contents from the store that the settings choose. Return the contents that the function could
+    not delete.
+    """
     url, store, reason = chosen(settings), None, None
     if url is not None:
         try:
@@ -342,7 +388,7 @@ def _delete(
 
 
 def forget_store(connection: "Connection", url: str) -> int:
-    """Forget the discarded contents of a store that no longer exists. Return their number."""
+    """Delete the records of the discarded contents in a store that no longer exists. Return the number of records."""
     forgotten = 0
     while page := artifacts.some_discarded(connection, url):
         for content in page:
@@ -352,7 +398,7 @@ def forget_store(connection: "Connection", url: str) -> int:
 
 
 def waiting(left: Sequence[RemainingContent]) -> str:
-    """Return a message about contents that `sweep` could not delete."""
+    """Return a message about contents that this machine could not delete."""
     stores = ", ".join(sorted({one_line(each.content.store) for each in left}))
     reason = next((each.reason for each in left if each.reason is not None), None)
     what = "1 content of a removed artifact is" if len(left) == 1 else f"{len(left)} contents of removed artifacts are"

@@ -79,14 +79,16 @@ class AskedTrial:
     _asker: "TrialAsker" = field(repr=False, compare=False)
 
     def report(self, value: Any, step: int) -> None:
-        """Record the value of the trial at a step of the training. The call returns when the ledger has the value.
+        """Record the value of the trial at a step of the training. The call returns when the ledger has recorded the
+        value.
 
         Parameters
         ----------
         value : real number
             The value at the step, in the direction of the study. NaN is allowed.
         step : int
-            An integer from 0 to 10**15, such as the number of the epoch. The ledger keeps the first value of a step.
+            An integer from 0 to 10**15, such as the number of the epoch. If a trial reports a step several times, the
+            ledger records only the first value.
 
         Raises
         ------
@@ -115,7 +117,7 @@ class AskedTrial:
         """Return whether the study's rule of early stopping has stopped this trial.
 
         The program then ends the training, and calls ``study.tell(trial, error=ledger.TrialPruned())``. If the program
-        tells a value instead, the trial is complete.
+        calls `study.tell` with a value instead, the trial is complete.
 
         Examples
         --------
@@ -163,7 +165,7 @@ class TrialAsker:
     settings : Settings
         The settings that contain the location of the database.
     code : ObjectiveCode, optional
-        The code of the objective. None if the objective has no code that the user has written.
+        The code of the objective. None if the objective contains no code of the user.
     if_changed : {"refuse", "accept", "new"}
         What to do if the code of the objective differs from the code that the ledger has recorded for the study.
     """
@@ -286,7 +288,8 @@ class TrialAsker:
             raise UsageError(f"tell: trial {number}: {refused}") from None
         if answer == "continue":
             raise UsageError(
-                f"tell: no verdict stops trial {number}: tell TrialPruned only after should_prune() has returned True"
+                f"tell: the rule of early stopping has not stopped trial {number}: call tell with TrialPruned only if"
+                " should_prune() has returned True"
             )
         with self._lock:
             self._held.pop(number, None)

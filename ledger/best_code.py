@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from ledger.objectives.estimators import own_references, weights_argument
 from ledger.objectives.fitting import class_weights, imputes
-from ledger.objectives.form import TrainingForm
+from ledger.objectives.form import TrainingSettings
 from ledger.objectives.loading import as_floats, load_builder, load_dataset
 from ledger.objectives.table_cells import csv_rows, parquet_rows
 from ledger.objectives.table_columns import MISSING, parse_number
@@ -90,8 +90,8 @@ class _GeneratedCode:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._modules: list[str] = []
-        # Each key of `_imported` is a name that the code imports. Each value of `_imported` contains the module of the
-        # imported object, and the object's name in the module.
+        # Each key of `_imported` is a name that the generated code imports. Each value of `_imported` contains the
+        # module of the imported object, and the object's name in the module.
         self._imported: dict[str, tuple[str, str]] = {}
 
     def imports(self) -> list[str]:
@@ -139,7 +139,9 @@ class _GeneratedCode:
         return f"{start}\n{''.join(lines)}{' ' * indent}{end}"
 
 
-def _data(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, contents: Sequence[bytes]) -> str | None:
+def _data(
+    code: _GeneratedCode, form: TrainingSettings, dataset: DatasetArrays, contents: Sequence[bytes]
+) -> str | None:
     """Add the lines of code that read the data. Return the expression for the weights of the rows, or None if the rows
     have no weights.
     """
@@ -156,7 +158,7 @@ def _data(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, cont
     return weights
 
 
-def _read_file(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, content: bytes) -> str | None:
+def _read_file(code: _GeneratedCode, form: TrainingSettings, dataset: DatasetArrays, content: bytes) -> str | None:
     assert form.data is not None
     assert dataset.encoding is not None
     encoding, roles, file = dataset.encoding, form.data.roles, form.data.file
@@ -199,7 +201,7 @@ def _are_numbers(content: bytes, file_format: str, column: str) -> bool:
     return all(parse_number(cells[index]) is not None for _, cells in rows())
 
 
-def _preprocess(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays, argument: str) -> str:
+def _preprocess(code: _GeneratedCode, form: TrainingSettings, dataset: DatasetArrays, argument: str) -> str:
     """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model
     runs.
 
@@ -233,7 +235,7 @@ def _preprocess(code: _GeneratedCode, form: TrainingForm, dataset: DatasetArrays
     return f"model__{argument}"
 
 
-def _own_estimator(code: _GeneratedCode, form: TrainingForm, params: dict[str, Any], seed: int) -> str:
+def _own_estimator(code: _GeneratedCode, form: TrainingSettings, params: dict[str, Any], seed: int) -> str:
     """Add the lines that create an estimator whose code the user has written. This process does not import the user's
     code.
     """

@@ -31,7 +31,7 @@ class StudyComparison:
         Groups of studies. The studies of a group have the same objective, dataset, metric and direction. The comparison
         has several groups only if the caller of `compare` has passed ``set_apart=True``.
     at : datetime
-        The time at which `compare` read the studies, by the database's clock, as a datetime with a time zone.
+        The time when `compare` read the studies. The time comes from the database's clock, and has a time zone.
 
     Examples
     --------
@@ -172,9 +172,7 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise a UsageError if a name is not a string, if a name occurs twice, or if the caller passes no name or more
-    than 12 names.
-    """
+    """Raise a UsageError if a name is not a string, or occurs twice, or if the number of names is not from 1 to 12."""
     for name in names:
         if not isinstance(name, str):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""Verification of contents: each artifact and each checkpoint of a study must have its recorded SHA-256."""
+"""Verification of the SHA-256 of the artifacts and checkpoints of a study."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VerifiedContents:
-    """The contents of a study whose bytes have the recorded SHA-256.
+    """The result of a verification of the artifacts and checkpoints of a study.
 
     Attributes
     ----------
     checked : int
-        The number of artifacts and checkpoints whose bytes were read.
+        The number of artifacts and checkpoints whose bytes have the recorded SHA-256.
     elsewhere : mapping of str to int
-        The number of artifacts and checkpoints in each store that the settings do not choose, by the URL of the store.
-        Their bytes were not read.
+        Each key is the URL of a store that the settings do not choose. The value is the number of artifacts and
+        checkpoints in this store. The verification did not read these artifacts and checkpoints.
     """
 
     checked: int = 0

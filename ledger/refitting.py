@@ -9,14 +9,14 @@ from ledger.database import datasets
 from ledger.errors import UsageError
 from ledger.objectives import load, references
 from ledger.objectives.estimators import own_references
-from ledger.objectives.form import TrainingForm, dataset_reference, read_form
+from ledger.objectives.form import TrainingSettings, dataset_reference, read_form
 from ledger.seeds import derive
 
 # Largest number of threads that train an estimator.
 MOST_THREADS = 1_024
 
 
-def training_form(study: str, objective: Mapping[str, Any], request: str) -> TrainingForm:
+def training_form(study: str, objective: Mapping[str, Any], request: str) -> TrainingSettings:
     """Return the settings with which an objective trains an estimator.
 
     Parameters
@@ -49,14 +49,14 @@ def stored_contents(connection: Connection, objective: Mapping[str, Any]) -> lis
     return [b"".join(datasets.pieces(connection, file.sha256)) for file in files]
 
 
-def check_permission(request: str, study: str, form: TrainingForm, allowed: Collection[str]) -> None:
+def check_permission(request: str, study: str, form: TrainingSettings, allowed: Collection[str]) -> None:
     """Raise a UsageError if an estimator of a study is from a package that is not in `allowed`.
 
     Parameters
     ----------
     request, study : str
         Two texts for the error message: the name of the user's request, and the name of the study.
-    form : TrainingForm
+    form : TrainingSettings
         The settings with which the study trains an estimator.
     allowed : collection of str
         The packages from which this process may load an estimator.

@@ -35,7 +35,7 @@ class StudySummary:
         The best value of the study. None if no trial is complete.
     budget : int
         The number of trials that the optimizer may propose.
-    complete, running, pending, failed, cancelled : int
+    complete, pruned, running, paused, pending, failed, cancelled : int
         The number of the study's trials in each state.
     created_at : datetime
         The time of the study's creation, by the database's clock, as a datetime with a time zone.
@@ -60,7 +60,9 @@ class StudySummary:
     best_value: float | None
     budget: int
     complete: int
+    pruned: int
     running: int
+    paused: int
     pending: int
     failed: int
     cancelled: int
@@ -101,8 +103,8 @@ def list_studies(
         The largest age (`newer`) or the smallest age (`older`) of the listed studies. An age is a number of seconds, or
         a text that consists of a number and a unit, such as "36h" or "7d".
     archived : bool or None
-        True lists only the archived studies. False lists only the studies that are not archived. None lists all
-        studies.
+        With True, the function lists only the archived studies. With False, the function lists only the studies that
+        are not archived. With None, the function lists all studies.
     sort : {"created", "name", "best", "trials", "seconds"}
         The order of the studies. "created" lists the oldest study first. "name" sorts the studies by name. "best" lists
         the study with the lowest loss first. "trials" lists the study with the fewest ended trials first. "seconds"
@@ -159,7 +161,9 @@ def list_studies(
             best_value=row.best_value,
             budget=row.budget,
             complete=row.complete,
+            pruned=row.pruned,
             running=row.running,
+            paused=row.paused,
             pending=row.pending,
             failed=row.failed,
             cancelled=row.cancelled,

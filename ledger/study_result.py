@@ -45,8 +45,9 @@ class Trial:
         The trial's number within the study, counted from 0.
     iteration : int
         The number of the trial's iteration, counted from 0.
-    state : {"pending", "running", "complete", "pruned", "failed", "cancelled"}
-        The trial's state. The rule of early stopping has ended a pruned trial.
+    state : {"pending", "running", "paused", "complete", "pruned", "failed", "cancelled"}
+        The trial's state. The rule of early stopping has ended a pruned trial. The rule has paused a paused trial, and
+        later decides whether the trial goes on.
     source : {"proposed", "retried", "enqueued", "imported"}
         The origin of the trial's parameters.
     params : dict

@@ -23,6 +23,7 @@ from ledger import embedded
 from ledger.database.connection import engine
 from tests.databases import migrated_template, new_database
 from tests.process_state import restored
+from tests.system import preloaded
 
 # The URL of a server for tests, of a superuser's: for a CI that tests each version of PostgreSQL.
 GIVEN = os.environ.get("LEDGER_TEST_SERVER")
@@ -56,8 +57,9 @@ hypothesis.settings.load_profile("ledger")
 # Most objects of a test process are those of modules, which the garbage collector would look through again and again.
 gc.set_threshold(20_000)
 
-# The tests use every core already, and NumPy is not loaded yet.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The tests use every core already, and NumPy is not loaded yet. A worker sets the same variables for its trainer.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A script's background job ignores SIGINT, and its child processes, such as programs under test, inherit this.
@@ -68,6 +70,18 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 def process_state() -> Iterator[None]:
     """No test sees the signal handler or the log handlers that another one has set."""
     with restored():
+        yield
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.nodeid.startswith(("tests/system/", "tests/integration/")):
+        preloaded.install()
+
+
+@pytest.fixture
+def new_processes() -> Iterator[None]:
+    """Start each process of the test as a new one, without modules that a process of another test has in memory."""
+    with preloaded.without_template():
         yield
 
 

@@ -9,6 +9,9 @@ from typing import Any
 
 import ledger
 
+# These modules need the packages of the extra `frameworks`, so tests/frameworks runs their examples.
+FRAMEWORKS = ("ledger.integrations.keras", "ledger.integrations.lightning")
+
 _OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # calls that reach a database
 _USES_LEDGER = (
@@ -29,13 +32,22 @@ _USES_LEDGER = (
 
 def collect(*, uses_ledger: bool) -> list[doctest.DocTest]:
     """The examples of each docstring, of those that reach a database or of the others."""
+    return [
+        test
+        for test in collect_of(*(module for module in _modules() if module not in FRAMEWORKS))
+        if uses_ledger == any(call in step.source for step in test.examples for call in _USES_LEDGER)
+    ]
+
+
+def collect_of(*modules: str) -> list[doctest.DocTest]:
+    """The examples of each docstring of some modules."""
     finder = doctest.DocTestFinder()
     return [
         test
-        for module in _modules()
+        for module in modules
         # named __main__, as the module of a user's script is
         for test in finder.find(import_module(module), extraglobs={"__name__": "__main__"})
-        if test.examples and uses_ledger == any(call in step.source for step in test.examples for call in _USES_LEDGER)
+        if test.examples
     ]
 
 

@@ -529,9 +529,9 @@ def upgrade() -> None:
             "improvements",
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
-            comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            "iteration was marked as told; null while this iteration is not marked as told, or if no trial "
-            "was better.",
+            comment="Numbers of the iteration's improving trials; null while this iteration is not marked as told, or "
+            "if no trial improved. An improving trial was better than all trials with a lower number when the "
+            "iteration was marked as told.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",

@@ -40,8 +40,8 @@ def upgrade() -> None:
             "discarded_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time from which no artifact can refer to the content, and a command deletes it from its store; "
-            "null before.",
+            comment="Time when the content was discarded; null before. No artifact can refer to a discarded content, "
+            "and a command deletes the content from its store.",
         ),
         sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("artifact_content_sha256_is_hexadecimal")),
         sa.CheckConstraint("size >= 0", name=op.f("artifact_content_size_is_natural")),
@@ -68,7 +68,7 @@ def upgrade() -> None:
             "bytes",
             sa.LargeBinary(),
             nullable=False,
-            comment="The bytes of the piece: 1,048,576 bytes, or the rest in the last piece.",
+            comment="The bytes of the piece. Every piece except the last piece has 1,048,576 bytes.",
         ),
         sa.CheckConstraint("number >= 0", name=op.f("artifact_piece_number_is_natural")),
         sa.CheckConstraint("octet_length(bytes) <= 1048576", name=op.f("artifact_piece_piece_is_not_too_large")),
@@ -118,7 +118,8 @@ def upgrade() -> None:
             "uploading",
             postgresql.UUID(),
             nullable=True,
-            comment="Id of the content that the worker is writing for this artifact; null if it is writing none.",
+            comment="Id of the content that the worker is writing for this artifact; null if the worker is writing no "
+            "content.",
         ),
         sa.Column(
             "saved_at",

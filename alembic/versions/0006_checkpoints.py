@@ -16,7 +16,7 @@ _TABLE = (
 )
 _NAME = (
     "Name within the attempt, of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen). The name of a "
-    "checkpoint is .checkpoint- and its step."
+    "checkpoint consists of .checkpoint- and its step."
 )
 
 

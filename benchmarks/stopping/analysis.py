@@ -90,7 +90,9 @@ def markdown(records: Sequence[Record]) -> str:
         " was stopped in only one of both runs, or after another epoch. The time is the simulated time of the search,"
         " in units of the time of `ours-steady`.\n\n"
         f"Each halving rule lets the best 1/{ETA} of the trials go on after epoch {MIN_RESOURCE} and its multiples by"
-        f" {ETA}. Each median rule decides after every {MIN_RESOURCE} epochs. Ours never stops {AUDIT:.0%} of the"
+        f" {ETA}. Each median rule decides after every {MIN_RESOURCE} epochs. With the rule promotion, the trials of a"
+        " batch pause after these epochs, and the best third goes on; with brackets, some batches begin with a later"
+        f" epoch. Ours never stops {AUDIT:.0%} of the"
         f' trials. Of a pruned trial, the surrogate of ours learns the loss "{LESSON}" (benchmarks/stopping/ours.py).'
         ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'
         f" trials. Versions: {_versions(records)}.{_not_measured()} The searches ran from"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ledger.optimizer
 import ledger.proposals
@@ -19,6 +20,8 @@ from ledger.study.verdicts import RULES, Rule
 # All halving rules let the best third go on, from this epoch on. All median rules decide after every second epoch.
 ETA = 3
 MIN_RESOURCE = 2
+# All rungs of LCBench (epochs 2, 6 and 18) and of the synthetic curves.
+BRACKETS = 3
 # The share of the trials that ours never stops, which is the default of a study.
 AUDIT = EarlyStopping().audit
 # The key of `ours.LESSONS` with the lowest mean regret on the tasks for tuning. After all epochs of a search, its lead
@@ -82,15 +85,19 @@ def _ours(
     lesson: str = LESSON,
     audit: float = AUDIT,
     is_random: bool = False,
+    brackets: int = 1,
 ) -> Contestant:
     """Return a contestant of ours. `batch_size` None stands for steady mode with a trial for each worker."""
 
     def make(curves: Curves, seed: int, workers: int) -> Search:
-        stopping = EarlyStopping(rule=rule, eta=ETA, min_resource=MIN_RESOURCE, max_resource=curves.epochs, audit=audit)
-        kind, size = (ours.SteadySearch, workers) if batch_size is None else (ours.BatchSearch, batch_size)
+        settings: dict[str, Any] = {"rule": rule, "eta": ETA, "audit": audit, "brackets": brackets}
+        stopping = EarlyStopping(**settings, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
+        batch = ours.PromotionSearch if rule == "promotion" else ours.BatchSearch
+        kind, size = (ours.SteadySearch, workers) if batch_size is None else (batch, batch_size)
         return kind(curves, seed, size, stopping, ours.LESSONS[lesson], is_random=is_random)
 
-    return Contestant(name, f"{_RULE}, audit {audit}, {lesson}" if rule != "none" else "", make)
+    settings = f"{_RULE}, audit {audit}, {lesson}" + (f", {brackets} brackets" if brackets > 1 else "")
+    return Contestant(name, settings if rule != "none" else "", make)
 
 
 def _optuna(name: str, sampler: str, rule: str) -> Contestant:
@@ -128,9 +135,19 @@ def _with_rule(name: str, rule: str) -> str:
 
 
 def _all() -> dict[str, Contestant]:
-    modes = {**{f"batch-{size}": size for size in BATCHES}, "steady": None}
+    batches: dict[str, int | None] = {f"batch-{size}": size for size in BATCHES}
+    modes = {**batches, "steady": None}
     found = [
-        *(_ours(_with_rule(f"ours-{mode}", rule), size, rule) for mode, size in modes.items() for rule in RULES),
+        *(
+            _ours(_with_rule(f"ours-{mode}", rule), size, rule)
+            for mode, size in modes.items()
+            for rule in RULES
+            if size is not None or rule != "promotion"
+        ),
+        *(
+            _ours(f"ours-{mode}-promotion-brackets", size, "promotion", brackets=BRACKETS)
+            for mode, size in batches.items()
+        ),
         *(
             _optuna(_with_rule(f"optuna-{short}", rule), sampler, rule)
             for short, sampler in (("tpe", "TPESampler"), ("gp", "GPSampler"))
@@ -143,6 +160,7 @@ def _all() -> dict[str, Contestant]:
             for mode, size in modes.items()
             for rule in ("halving", "median")
         ),
+        *(_ours(f"random-{mode}-promotion", size, "promotion", is_random=True) for mode, size in batches.items()),
         *(_optuna(f"random-optuna-{rule}", "RandomSampler", rule) for rule in ("halving", "hyperband", "median")),
         *(
             _ours(f"ours-{mode}-halving-{lesson}", size, "halving", lesson=lesson)

@@ -1,7 +1,8 @@
 """Searches of the ledger without its database: the proposals of `ledger.proposals`, and the rules of early stopping.
 
-In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. In steady mode, a verdict
-compares a trial with the trials that reached the rung before it. `sql/functions/` does the same.
+In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. With the rule "promotion", they
+come from the trials of the same iteration. In steady mode, a verdict compares a trial with the trials that reached the
+rung before it. `sql/functions/` does the same.
 """
 
 from collections import deque
@@ -14,7 +15,7 @@ from ledger.proposals import ProposalInput, proposal_input, propose
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.spec import LARGEST_BUDGET, DerivedSettings, StudySpec
-from ledger.study.verdicts import cutoff, is_audited, stops
+from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class KnownTrial:
     Attributes
     ----------
     state : str
-        "running", "complete" or "pruned". "cancelled" hides the trial from the surrogate.
+        "running", "complete" or "pruned". A paused trial is "running". "cancelled" hides the trial from the surrogate.
     loss : float or None
         The loss after the last epoch of a complete trial.
     pruned_loss : float or None
@@ -121,9 +122,8 @@ class BatchSearch:
         if epoch not in self._rungs:
             return False
         limit = self._cutoff(epoch)
-        trial = self._trials[number]
-        self._trials[number] = replace(trial, at_rungs={**trial.at_rungs, epoch: loss})
-        return stops(loss, limit) and not is_audited(self._study.seed, number, self._study.stopping.audit)
+        self._reach(number, epoch, loss)
+        return stops(loss, limit) and not self._is_audited(number)
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:  # noqa: ARG002
         trial = self._trials[number]
@@ -135,6 +135,18 @@ class BatchSearch:
     def _missing(self) -> int:
         """Return how many trials to propose now."""
         return 0 if self._open else self._study.batch_size
+
+    def _is_audited(self, number: int) -> bool:
+        return is_audited(self._study.seed, number, self._study.stopping.audit)
+
+    def _reach(self, number: int, rung: int, loss: float) -> None:
+        """Record the loss of a trial at a rung."""
+        trial = self._trials[number]
+        self._trials[number] = replace(trial, at_rungs={**trial.at_rungs, rung: loss})
+
+    def _start(self, number: int) -> Start:
+        """Return the start of a new trial."""
+        return Start(number, self._trials[number].params)
 
     def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
         return proposal_input(trials, self._iterations, 0, self._surrogate, None, rung_losses(trials))
@@ -151,7 +163,7 @@ class BatchSearch:
             number = len(self._trials)
             self._trials.append(KnownTrial(number, self._iterations, params))
             self._open.add(number)
-            self._waiting.append(Start(number, params))
+            self._waiting.append(self._start(number))
         self._iterations += 1
 
     def _shown(self) -> list[KnownTrial]:
@@ -161,6 +173,72 @@ class BatchSearch:
     def _cutoff_now(self, rung: int) -> float | None:
         reached = [trial.at_rungs[rung] for trial in self._trials if rung in trial.at_rungs]
         return cutoff(self._study.stopping.rule, self._study.stopping.eta, reached)
+
+
+class PromotionSearch(BatchSearch):
+    """A study in batch mode with the rule "promotion", with the same parameters.
+
+    A trial pauses at each rung, and frees its worker. When all trials of the iteration that the rule compares have
+    paused, the best of them go on from their last epochs, and the others are pruned.
+    """
+
+    def __init__(
+        self,
+        curves: Curves,
+        seed: int,
+        batch_size: int,
+        stopping: EarlyStopping,
+        lesson: Lesson,
+        *,
+        is_random: bool = False,
+    ) -> None:
+        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
+        self._epochs = curves.epochs
+        self._paused: set[int] = set()
+
+    @property
+    def open_trials(self) -> frozenset[int]:
+        """The trials that have not ended: they are waiting, running or paused."""
+        return frozenset(self._open)
+
+    def report(self, number: int, epoch: int, loss: float) -> bool:
+        # Only audited trials report at a rung. The others pause there.
+        if epoch in self._rungs_of(number):
+            self._reach(number, epoch, loss)
+        return False
+
+    def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
+        if epoch == self._epochs:
+            super().end(number, epoch, loss, stopped)
+        else:
+            self._reach(number, epoch, loss)
+            self._paused.add(number)
+        if self._paused and all(each in self._paused for each in self._open if not self._is_audited(each)):
+            self._decide(epoch=max(self._trials[min(self._paused)].at_rungs))
+
+    def _decide(self, epoch: int) -> None:
+        """Let the best of the paused trials go on, and prune the others."""
+        paused, self._paused = sorted(self._paused), set()
+        losses = {number: self._trials[number].at_rungs[epoch] for number in paused}
+        limit = promotion_cutoff(self._study.stopping.eta, losses.items())
+        for number, loss in losses.items():
+            if goes_on(loss, number, limit):
+                self._waiting.append(self._start(number))
+            else:
+                super().end(number, epoch, loss, stopped=True)
+
+    def _cutoff_now(self, rung: int) -> None:
+        """Return no cutoff, because earlier iterations say nothing about the trials of an iteration."""
+
+    def _rungs_of(self, number: int) -> tuple[int, ...]:
+        return self._study.stopping.rungs_of(self._trials[number].iteration)
+
+    def _start(self, number: int) -> Start:
+        """Return the start of a new or promoted trial, which ends at the next rung."""
+        trial = self._trials[number]
+        left = [rung for rung in self._rungs_of(number) if rung not in trial.at_rungs]
+        pauses = left and not self._is_audited(number)
+        return Start(number, trial.params, until=left[0] if pauses else None)
 
 
 class SteadySearch(BatchSearch):

@@ -3,7 +3,7 @@
 import statistics
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -13,8 +13,10 @@ from benchmarks import report
 from benchmarks.records import Record
 from benchmarks.stopping.contestants import CONTESTANTS
 from benchmarks.stopping.curves import curves
+from benchmarks.stopping.ours import PromotionSearch
 from benchmarks.stopping.simulator import (
     Simulation,
+    Trial,
     best_is_stopped,
     changes,
     draw_slowness,
@@ -97,7 +99,17 @@ class Run:
         search = CONTESTANTS[self.contestant].make(task, self.seed, self.workers)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return simulate(search, task, draw_slowness(self.seed, draw, self.workers), marks)
+            found = simulate(search, task, draw_slowness(self.seed, draw, self.workers), marks)
+        if isinstance(search, PromotionSearch):
+            reopen(found.trials, search.open_trials)
+        return found
+
+
+def reopen(trials: Sequence[Trial], open_trials: Collection[int]) -> None:
+    """Count the paused trials that their search has not pruned as running, because they have not ended."""
+    for trial in trials:
+        if trial.state == "paused" and trial.number in open_trials:
+            trial.state = "running"
 
 
 def key(record: Record) -> tuple[object, ...]:

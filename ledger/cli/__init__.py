@@ -43,7 +43,7 @@ COMMANDS = {
     "study": ("ledger.cli.study:study", "Show and control studies."),
     "trial": ("ledger.cli.trial:trial", "Show, enqueue, retry and cancel trials."),
     "why": ("ledger.cli.why:why", "Say how the point of a trial was chosen, and why a rule stopped the trial."),
-    "stopping": ("ledger.cli.stopping:stopping", "Show what a rule of early stopping would have saved and lost."),
+    "stopping": ("ledger.cli.stopping:stopping", "Apply a rule of early stopping to recorded learning curves."),
     "artifact": ("ledger.cli.artifact:artifact", "List, download and remove the files that trials have saved."),
     "model": ("ledger.cli.model:model", "Show the kept model of a study, or write it to a file."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
@@ -175,8 +175,8 @@ def main() -> NoReturn:
         exec("")  # noqa: S102
         _end("the command has stopped; to continue, run the same command again", 1)
     except BrokenPipeError:
-        # A process such as `head` reads the output of the command, and has closed the pipe. If `sys.stdout` is None,
-        # CPython does not try to flush the standard output at exit.
+        # The command wrote its output to a pipe, and the reader of the pipe, such as `head`, has closed the pipe. If
+        # `sys.stdout` is None, CPython does not try to flush the standard output at exit.
         sys.stdout = None
         sys.exit(1)
     except Exception as error:

@@ -119,7 +119,8 @@ def list_(as_json: bool, settings: Settings) -> None:
 def remove(name: str, settings: Settings) -> None:
     """Drop a login that `ledger access add` created, and end the login's sessions.
 
-    If a worker that uses this login holds a trial, the trial becomes pending again after the trial's lease has expired.
+    If a worker with this login has claimed a trial, the trial becomes pending again when the lease of the trial has
+    expired.
     """
     from ledger.database import logins
 

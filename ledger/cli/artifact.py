@@ -1,9 +1,8 @@
 """The commands list, get, rm and sweep of the group `ledger artifact`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
@@ -17,14 +16,14 @@ from ledger.settings import Settings
 from ledger.text import one_line
 
 if TYPE_CHECKING:
-    from ledger.artifacts import RemainingContent
+    from ledger.artifacts import Removal
 
 _NUMBER = click.IntRange(0, LARGEST_INTEGER)
 _attempt = click.option(
     "--attempt",
     type=click.IntRange(1, LARGEST_INTEGER),
     metavar="N",
-    help="Number of the attempt. Default: the last attempt of the trial that has the artifact.",
+    help="Number of the attempt. Default: the last attempt with the artifact.",
 )
 
 
@@ -126,7 +125,7 @@ def get(
     "--keep",
     type=click.IntRange(1, LARGEST_INTEGER),
     metavar="NUMBER",
-    help="Keep the artifacts of this number of best trials and of the trials that have not ended, and remove the"
+    help="Keep the artifacts of the NUMBER best trials, and the artifacts of the trials that have not ended. Remove the"
     " artifacts of the other trials.",
 )
 @click.option("--yes", is_flag=True, help="Confirm the removal of the artifacts of all trials.")
@@ -141,11 +140,11 @@ def rm(
     yes: bool,
     settings: Settings,
 ) -> None:
-    """Remove artifacts of one trial, of all trials, or of all trials but the best.
+    """Remove artifacts of one trial, of all trials, or of all trials except the best trials.
 
     The ledger keeps the names, sizes and hashes of removed artifacts. Without ARTIFACT, the command removes all
     artifacts of the trial. The command deletes a content only if no other artifact has the same content. Workers can
-    save artifacts at the same time.
+    save artifacts while the command runs.
     """
     from ledger import artifacts as use_cases
     from ledger.database import artifacts, studies
@@ -154,10 +153,8 @@ def rm(
         raise UsageError("--keep chooses the trials by their values: leave out the trial, --attempt and --yes")
     with connected(settings) as connection:
         study = studies.get(connection, name)
-        earlier = {content.id for content in artifacts.discarded(connection)}
         if keep is not None:
-            _say_removed(artifacts.remove_beaten(connection, study.id, keep))
-            _say_left(use_cases.sweep(connection, settings), earlier)
+            _say(use_cases.remove_beaten(connection, settings, study.id, keep))
             return
         if names:
             assert trial is not None
@@ -167,13 +164,12 @@ def rm(
             rows = [row for row in found if row.removed_at is None and attempt in (None, row.attempt)]
             if trial is not None and not rows:
                 raise LedgerError(
-                    f"trial {trial} of study {name} has no such artifacts: `ledger artifact list {name}` shows all"
+                    f"trial {trial} of study {name} has no artifacts that the command can remove: `ledger artifact list"
+                    f" {name}` shows all artifacts"
                 )
         if trial is None and not yes:
             raise UsageError(f"the command would remove {len(rows)} artifacts: name a trial, or add --yes")
-        removed = sum(artifacts.remove(connection, study.id, row) == "removed" for row in rows)
-        _say_removed(removed)
-        _say_left(use_cases.sweep(connection, settings), earlier)
+        _say(use_cases.remove(connection, settings, study.id, rows))
 
 
 @artifact.command(
@@ -194,9 +190,10 @@ def rm(
 def sweep(forget: str | None, settings: Settings) -> None:
     """Delete the contents to which no artifact refers.
 
-    Such contents are left by removed artifacts, deleted studies and killed workers. The commands `ledger artifact rm`
-    and `ledger study delete` do the same. Run `sweep` after an error of the store, or for a store that only another
-    machine can reach.
+    Removed artifacts, deleted studies and killed workers can leave contents without an artifact. The command `ledger
+    study delete` also deletes all contents without an artifact. The command `ledger artifact rm` deletes only the
+    contents of the artifacts that the command removes. Run `sweep` after an error of the store. If only another machine
+    can reach the store, run `sweep` on that machine.
     """
     from ledger import artifacts
 
@@ -207,16 +204,12 @@ def sweep(forget: str | None, settings: Settings) -> None:
             return
         if left := artifacts.sweep(connection, settings):
             raise LedgerError(artifacts.waiting(left))
-    click.echo("no content without an artifact is left")
+    click.echo("all contents without an artifact are deleted")
 
 
-def _say_removed(number: int) -> None:
-    click.echo(f"{number} {'artifact' if number == 1 else 'artifacts'} removed")
-
-
-def _say_left(left: "Sequence[RemainingContent]", earlier: Collection[UUID]) -> None:
-    """Say which contents of the removed artifacts are still in their stores."""
+def _say(removal: "Removal") -> None:
     from ledger import artifacts
 
-    if left := [each for each in left if each.content.id not in earlier]:
-        click.echo(f"ledger: {artifacts.waiting(left)}", err=True)
+    click.echo(f"{removal.removed} {'artifact' if removal.removed == 1 else 'artifacts'} removed")
+    if removal.left:
+        click.echo(f"ledger: {artifacts.waiting(removal.left)}", err=True)

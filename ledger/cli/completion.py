@@ -11,7 +11,7 @@ from ledger.cli.sections import SectionedCommand
 
 _VARIABLE = "_LEDGER_COMPLETE"
 # The package installs its program under two names. If a machine has another program with the name `ledger`, users can
-# start this program as `trial-ledger`.
+# start the program of the package as `trial-ledger`.
 _NAMES = ("ledger", "trial-ledger")
 
 
@@ -27,9 +27,9 @@ _NAMES = ("ledger", "trial-ledger")
 def completion(shell: str) -> None:
     """Print the shell script that completes the commands of `ledger`.
 
-    The shell must load the script when the shell starts, as the examples show. bash loads the script from ~/.bashrc,
-    zsh from a folder in the variable fpath, and fish from ~/.config/fish/completions. The shell completes the name of a
-    study only if the database answers within a second.
+    The shell must load the script when the shell starts, as the examples show. bash loads the script from ~/.bashrc.
+    zsh loads the script from a folder in the variable fpath. fish loads the script from ~/.config/fish/completions. The
+    shell completes the name of a study only if the database answers within a second.
     """
     from ledger.cli import program
 

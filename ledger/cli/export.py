@@ -81,7 +81,7 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
         elif format_ == "files":
             assert output is not None
             written = write_files(connection, study, output)
-            click.echo(f"{written} files written to {output}", err=True)
+            click.echo(f"{written} files written to {one_line(str(output))}", err=True)
         elif format_ == "optuna":
             from ledger.optuna.export import write_optuna
 
@@ -100,10 +100,14 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
         else:
             with whole_file(output) as file:
                 write(connection, study, file)
-        # Only the format json is made for an import, and a user who moves a study must not lose its artifacts.
+        if output is not None and format_ != "files":
+            click.echo(f"trials written to {one_line(str(output))}", err=True)
+        # With the format json, a user can move a study to another ledger. The command prints a warning, because the
+        # json file does not contain the artifacts.
         if format_ == "json" and (left := artifacts.count(connection, study.id)):
             click.echo(
-                f"study {name} has {left} artifacts, which no export contains: download them by `ledger artifact get`",
+                f"study {name} has {left} artifacts, but the export does not contain artifacts: download them by"
+                " `ledger artifact get`",
                 err=True,
             )
 

@@ -40,7 +40,7 @@ _MOST_NAMES, _LONGEST = 8, 1_000
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Write the model to this file, and its description to a file beside it that ends in .json. If the path is a"
+    help="Write the model to this file, and write its description to a .json file in the same folder. If the path is a"
     " folder, the files are model.skops and model.json.",
 )
 @click.option("--force", is_flag=True, help="Replace existing files.")
@@ -48,7 +48,7 @@ _MOST_NAMES, _LONGEST = 8, 1_000
 @settings_options
 @store_option
 def model(name: str, trial: int | None, output: Path | None, force: bool, as_json: bool, settings: Settings) -> None:
-    """Show the kept model of a study, or write it to a file. A study keeps its best model with --keep-models best.
+    """Show the kept model of a study, or write it to a file. With --keep-models best, a study keeps its best model.
 
     `ledger.load_model` reads the model in Python, and predicts from a data frame.
     """

@@ -1,6 +1,7 @@
 """Command-line parameter type for names of studies.
 
-A shell completes the name of a study if the database answers within `_TIMEOUT` seconds.
+If the name is missing, the error message says which command lists the names. A shell completes the name of a study if
+the database answers within `_TIMEOUT` seconds.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,16 @@ class StudyNameType(TextType):
     """A click parameter type for the name of a study. A shell can complete the name."""
 
     name = "study"
+
+    def get_missing_message(
+        self,
+        param: click.Parameter,  # noqa: ARG002
+        ctx: click.Context | None = None,  # noqa: ARG002
+    ) -> str:
+        """Return the end of the error message about a missing name. The method does not read the database, because a
+        command with wrong usage does not start the embedded server.
+        """
+        return "`ledger study list` shows the names of the studies"
 
     def shell_complete(
         self,

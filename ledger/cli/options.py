@@ -271,7 +271,8 @@ def store_option(command: F) -> F:
         type=TEXT,
         metavar="PLACE",
         help="Place of the contents of artifacts: a folder, a URL such as s3://bucket/artifacts, or the word ledger for"
-        " the database itself. Default: a folder beside the embedded server, or any other database itself.",
+        " the database itself. Default: a folder beside the embedded server; without an embedded server, the database"
+        " itself.",
     )
     @wraps(command)
     def wrapper(*args: Any, store: str | None, settings: Settings, **kwargs: Any) -> Any:

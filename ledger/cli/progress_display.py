@@ -1,4 +1,4 @@
-"""Display of a running search's progress, as a live view or as log lines, and output of the search's result."""
+"""Shows the progress of a running search as a live view or as log lines, and prints the result of the search."""
 
 import sys
 from collections.abc import Collection, Iterator
@@ -18,9 +18,15 @@ class ProgressDisplay(SearchObserver):
 
     If standard error is a terminal and the log format is text, the class draws a live view. Without a live view, the
     search writes log lines to standard error.
+
+    Attributes
+    ----------
+    has_started : bool
+        Whether the search has run the study. A search does not run a study that has already ended.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.has_started = False
         self._statement_seconds = settings.statement_timeout
         self._log = (settings.log_format, settings.log_level)
         self._is_drawn = can_draw(sys.stderr) and settings.log_format == "text"
@@ -37,6 +43,7 @@ class ProgressDisplay(SearchObserver):
 
     def started(self, url: str, study: StudyRow) -> None:
         """Begin to draw the view."""
+        self.has_started = True
         if self._is_drawn:
             self._view = LiveView(url, study.id, self._statement_seconds, sys.stderr)
             self._view.__enter__()

@@ -10,6 +10,7 @@ from ledger.cli.options import examples, settings_options
 from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
 from ledger.settings import Settings
+from ledger.text import one_line
 
 # Names of the plots. The keys of the dict `ledger.report.plots.PLOTS` are the names in `NAMES`. An import of `PLOTS`
 # would be slow, and would delay the help text of the command `report`.
@@ -40,7 +41,7 @@ NAMES = ("convergence", "curves", "parallel", "parameters", "dependence", "conto
     help="--format html writes a page of all plots. --format png writes an image of one plot. To write an"
     " image, the command needs Chromium or Chrome, and the package trial-ledger[png].",
 )
-@click.option("--plot", type=click.Choice(NAMES), help="Plot that --format png draws.")
+@click.option("--plot", type=click.Choice(NAMES), help="The plot to write with --format png.")
 @settings_options
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one HTML page that works without a network.
@@ -71,6 +72,7 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
         page = render(ledger)
         with whole_file(output) as file:
             file.write(page)
+        click.echo(f"report written to {one_line(str(output))}", err=True)
         return
     from ledger.report.content import ReportContent
     from ledger.report.image import png
@@ -79,6 +81,7 @@ def report(name: str, output: Path, format_: str, plot: str | None, settings: Se
     image = png(PLOTS[plot](ReportContent(ledger)))
     with whole_file(output, binary=True) as file:
         file.write(image)
+    click.echo(f"plot written to {one_line(str(output))}", err=True)
 
 
 def _check_installed() -> None:

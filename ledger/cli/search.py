@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,13 +20,16 @@ from ledger.cli.options import (
 )
 from ledger.cli.sections import SectionedCommand
 from ledger.cli.study_options import StudyCommand, study_option, study_options
-from ledger.errors import UsageError
+from ledger.errors import LedgerError, UsageError
 from ledger.objectives.command_template import pattern_of
 from ledger.settings import Settings
 from ledger.study.file import assemble
 from ledger.study.file import workers as workers_of
 from ledger.study.tables import COMMAND
 from ledger.without_pandas import without_pandas
+
+if TYPE_CHECKING:
+    from ledger.database.rows import StudyRow
 
 
 @click.command(
@@ -75,13 +78,13 @@ def run(
     continue the study.
 
     The words after -- are a program and its arguments. A worker runs the program once for each trial. A placeholder
-    such as {lr} stands for the value of a parameter. The workers of this command may run exactly this program with
-    these arguments.
+    such as {lr} stands for the value of a parameter. The workers that the command starts may run only the program and
+    the arguments after --.
     """
     from ledger import search
     from ledger.cli.environment import log_environment
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
-    from ledger.manager.objective_change import IfChanged
+    from ledger.manager.objective_change import IfChanged, ObjectiveChangedError
     from ledger.worker.system_user import find_system_user
 
     account = None if trainer_user is None else find_system_user(trainer_user)
@@ -95,8 +98,16 @@ def run(
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
         if_changed: IfChanged = "accept" if accept_change else "refuse"
-        with best_so_far(url, settings, study.name):
-            row = search.run(url, settings, study, started, code=code, if_changed=if_changed, wait=wait, listener=shown)
+        try:
+            with best_so_far(url, settings, study.name):
+                row = search.run(
+                    url, settings, study, started, code=code, if_changed=if_changed, wait=wait, listener=shown
+                )
+        except ObjectiveChangedError as error:
+            raise LedgerError(
+                f"{error.difference}: use --accept-change to run the next trials with the new code, or choose another"
+                " --name"
+            ) from None
         end(url, settings, row)
 
 
@@ -145,8 +156,13 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     ),
 )
 @click.argument("name", type=STUDY)
-@study_option("iterations", "Extend the budget to this many iterations.")
-@study_option("trials", "Extend the budget to this many trials.")
+@study_option(
+    "iterations",
+    "Extend the budget to this total number of iterations. The total includes the iterations of earlier runs.",
+)
+@study_option(
+    "trials", "Extend the budget to this total number of trials. The total includes the trials of earlier runs."
+)
 @study_option("batch_size", "Change the batch size from the next proposal on.")
 @study_option(
     "timeout", "Change the timeout. The timeout is the total number of seconds for which managers work on the study."
@@ -185,7 +201,11 @@ def resume(
     If the target, the patience or the timeout has ended the study, change this criterion with an option of the command.
     The study then runs again, unless the study still meets a criterion.
 
-    The command needs no files of an earlier run, because the ledger contains the whole state of the study.
+    The ledger contains the whole state of the study, so the command needs no files of an earlier run. To start workers
+    for your own objective, the command needs the module or the program of the objective, and the option --allow or
+    --allow-command. Only the script or the notebook itself can start workers for a function of a script or a notebook.
+    To continue the study of such a function, run the script or the notebook again. To extend the study, set a larger
+    number of trials or iterations in the script or the notebook.
     """
     from ledger import search
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
@@ -216,3 +236,17 @@ def resume(
                 listener=shown,
             )
         end(url, settings, row)
+        if not shown.has_started:
+            click.echo(f"ledger: study {row.name} is already complete: {_way_to_extend(row)}", err=True)
+
+
+def _way_to_extend(row: "StudyRow") -> str:
+    """Return the text that tells the user how to continue a complete study."""
+    from ledger.objectives.pickled import is_in_script
+
+    if is_in_script(row.spec["objective"]):
+        change = f"change `{row.stopped_by}`" if row.stopped_by else "set a larger `trials` or `iterations`"
+        return f"to continue the study, {change} in its script or notebook, and run the script or notebook again"
+    if row.stopped_by:
+        return f"to continue the study, add --{row.stopped_by} with another value"
+    return f"to extend the study, add --trials with a total of more than {row.budget} trials"

@@ -32,7 +32,7 @@ _STEP = click.IntRange(1, LARGEST_STEP)
     epilog=examples("ledger stopping replay svm-42-341b3e --eta 4 --max-resource 81"),
 )
 def stopping() -> None:
-    """Show what a rule of early stopping would have saved and lost."""
+    """Apply a rule of early stopping to recorded learning curves."""
 
 
 @stopping.command(
@@ -55,12 +55,14 @@ def stopping() -> None:
     "etas",
     type=click.IntRange(2, 16),
     multiple=True,
-    help="As the key eta of the table [stopping]. To compare several values, repeat the option. Default: the value of"
-    " the study, or 3.",
+    help="Value of the key eta, as in the table [stopping]. To compare several values, repeat the option. Default: the"
+    " value of the study, or 3.",
 )
-@click.option("--min-resource", type=_STEP, help="The step of the first rung. Default: that of the study, or 1.")
+@click.option("--min-resource", type=_STEP, help="The step of the first rung. Default: the value of the study, or 1.")
 @click.option(
-    "--max-resource", type=_STEP, help="The number of steps of a whole training. Default: that of the study's own rule."
+    "--max-resource",
+    type=_STEP,
+    help="The number of steps of a whole training. Default: the value of the study's own rule.",
 )
 @document.json_option
 @settings_options
@@ -73,12 +75,12 @@ def replay(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Say what a rule of early stopping would have saved and lost on the learning curves of a study.
+    """Show the training steps that a rule of early stopping would have saved, and the false stops.
 
     The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
-    a trial with the trials of earlier iterations. In steady mode, a rung compares a trial with the trials that have
-    reported at the rung before. A stopped trial is a false stop if its final value is among the best 10 % of the final
-    values.
+    a trial with the trials of earlier iterations. With the rule promotion, a rung compares the trials of the same
+    iteration. In steady mode, a rung compares a trial with the trials that reached the rung earlier. A stopped trial is
+    a false stop if its final value is among the best 10 % of the final values.
     """
     from ledger.database import studies, verdicts
     from ledger.study.replay import audit, replay
@@ -112,13 +114,22 @@ def replay(
 def _rules(
     study: StudyRow, rules: Sequence[str], etas: Sequence[int], min_resource: int | None, max_resource: int | None
 ) -> Iterator[EarlyStopping]:
-    """Yield each asked rule once. What the user does not choose comes from the study's own rule."""
+    """Yield each combination of the chosen rules and etas once. If the user does not choose a setting, the setting has
+    the same value as in the study's own rule.
+    """
     own: Mapping[str, Any] = study.spec.get("stopping") or {"rule": "halving"}
     chosen = {"min_resource": min_resource, "max_resource": max_resource}
     given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
     for rule, eta in product(dict.fromkeys(rules or [own["rule"]]), dict.fromkeys(etas or [own.get("eta", 3)])):
+        if rule == "promotion" and study.spec.get("mode") == "steady":
+            raise UsageError(
+                f"--rule: the rule promotion compares the trials of an iteration, but study {study.name} is in steady"
+                " mode: choose halving or median"
+            )
         try:
-            yield EarlyStopping(**{**given, "rule": rule, "eta": eta})
+            # Only the rule "promotion" has brackets.
+            brackets = given.get("brackets", 1) if rule == "promotion" else 1
+            yield EarlyStopping(**{**given, "rule": rule, "eta": eta, "brackets": brackets})
         except ValidationError as error:
             raise UsageError(
                 first_fault(error, lambda field: f"--{field.replace('_', '-')}" if field else "")
@@ -126,7 +137,9 @@ def _rules(
 
 
 def _trials(connection: "Connection", study_id: int) -> tuple[dict[int, "ReplayedTrial"], dict[int, float]]:
-    """Return the ended trials, and the values of the complete trials, by number."""
+    """Return a dict of the ended trials, and a dict of the values of the complete trials. The keys are the numbers of
+    the trials.
+    """
     from ledger.database import trials
     from ledger.study.replay import ReplayedTrial
 
@@ -141,14 +154,14 @@ def _trials(connection: "Connection", study_id: int) -> tuple[dict[int, "Replaye
 def _curves(
     connection: "Connection", study_id: int, rungs: set[int], trials: Mapping[int, "ReplayedTrial"]
 ) -> "LearningCurves":
-    """Read the learning curves of the given trials. Only one curve at a time is in memory as a whole."""
+    """Read the learning curves of the given trials. The function reads the points of only one curve at a time."""
     from ledger.database import reports
     from ledger.study.replay import AttemptCurve, LearningCurves
 
     curves = LearningCurves(rungs)
     points = chain.from_iterable(reports.point_pages(connection, study_id))
     for trial, of_trial in groupby(points, key=itemgetter(0)):
-        # A trial that has not ended can report further values, and is left out.
+        # The replay leaves out each trial that has not ended, because the trial can report further values.
         if trial in trials:
             attempts = groupby(of_trial, key=itemgetter(1))
             curves.add(trial, (AttemptCurve(*list(zip(*rows, strict=True))[2:]) for _, rows in attempts))
@@ -167,7 +180,7 @@ def _document(
         "best": _best(first.best, values),
         "replays": [
             {
-                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource"),
+                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource", "brackets"),
                 "rungs": found.rungs,
                 "steps_saved": found.saved,
                 "share_saved": _share(found),
@@ -191,8 +204,8 @@ def _share(found: "Replay") -> float:
 def _show(found: "Replay", values: Mapping[int, float]) -> None:
     rule = found.rule
     click.echo(
-        f"rule {rule.rule}, eta {rule.eta}, min_resource {rule.min_resource}, max_resource {rule.max_resource}:"
-        f" {found.trials} trials with reports"
+        f"rule {rule.rule}, eta {rule.eta}, min_resource {rule.min_resource}, max_resource {rule.max_resource}"
+        f"{f', brackets {rule.brackets}' if rule.brackets > 1 else ''}: {found.trials} trials with reports"
     )
     table.show(("RUNG", "TRIALS", "STOPPED"), [(rung.rung, rung.trials, rung.stopped) for rung in found.rungs])
     click.echo(f"steps: {found.steps} trained, {found.saved} saved by the rule ({_share(found):.1%})")
@@ -205,7 +218,7 @@ def _show(found: "Replay", values: Mapping[int, float]) -> None:
         click.echo(f"not known: {found.unknown} of the stopped trials ended without a final value")
     if found.unjudged:
         others = "1 other trial" if found.unjudged == 1 else f"{found.unjudged} other trials"
-        click.echo(f"not judged: the study's own rule has pruned {others}; what follows after a curve ends is unknown")
+        click.echo(f"not judged: the study's own rule has pruned {others}, so their later values are unknown")
     best, survivor = _value(found.best, values), _value(found.best_survivor, values)
     click.echo(f"best value: {best} without the rule, {survivor} with the rule")
 
@@ -219,6 +232,6 @@ def _audit(measured: "Audit") -> str:
     if not measured.stopped:
         return f"{said} trials"
     return (
-        f"{said} trials; of these {measured.stopped}, {measured.better_than_median} ended better than the median"
-        f" survivor, and {measured.better_than_best} ended better than the best survivor"
+        f"{said} trials; of these {measured.stopped} trials, {measured.better_than_median} ended better than the"
+        f" median survivor, and {measured.better_than_best} ended better than the best survivor"
     )

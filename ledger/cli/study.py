@@ -148,8 +148,8 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
 def source(name: str, number: int | None, as_json: bool, settings: Settings) -> None:
     """Print the recorded source of a study's own objective.
 
-    The first lines are comments. The comments name the version of the code, the git commit, the versions of the
-    packages, and the functions and values whose changes the ledger notices.
+    The first lines are comments. The comments name the version of the code, the git commit and the versions of the
+    packages. The comments also name the functions and values whose changes the ledger notices.
     """
     from ledger.database import codes, studies
     from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched

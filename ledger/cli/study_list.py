@@ -70,7 +70,7 @@ def filter_options(command: F) -> F:
             multiple=True,
             type=_TAG,
             metavar="TAG",
-            help="Only studies with this tag. If the option is repeated, only studies with all of these tags.",
+            help="Only studies with this tag. If the option is repeated, a study must have all of the tags.",
         ),
     ):
         command = option(command)

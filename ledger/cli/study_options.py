@@ -16,8 +16,10 @@ from pydantic.fields import FieldInfo
 from ledger.cli.options import TEXT, SecondsType
 from ledger.cli.sections import SectionedCommand
 from ledger.errors import UsageError
+from ledger.objectives.references import corrected
 from ledger.study.settings import AllowedTexts, NamedCounts
 from ledger.study.tables import COMMAND, OPTIONS, SPACE, StudyTable, replaced_by
+from ledger.text import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 # `_METAVARS` maps the name of a text option to a placeholder. A help text shows the placeholder instead of the option's
@@ -30,6 +32,10 @@ _METAVARS = {
     "metric": "NAME",
     "name": "NAME",
 }
+
+
+# Options that the commands do not have. A user may try these options to name a function as the objective.
+_FUNCTION_OPTIONS = ("--objective", "--function")
 
 
 class _ChoiceType(click.Choice[str]):
@@ -55,7 +61,7 @@ class _ChoiceType(click.Choice[str]):
 
 
 class _NamedCountType(click.ParamType[Any]):
-    """A click parameter type that accepts a whole number, or a word of a `NamedCounts`."""
+    """A click parameter type that accepts a whole number, or a word that a `NamedCounts` object lists."""
 
     name = "count"
 
@@ -100,6 +106,19 @@ class _TargetType(click.ParamType[float]):
 _TARGET = _TargetType()
 
 
+def _no_function_option(ctx: click.Context, option: str, args: list[str]) -> UsageError:
+    """Return the error for an option that names a function as the objective. Only a study file can name a function."""
+    place = next(place for place, word in enumerate(args) if word.partition("=")[0] == option)
+    value = args[place].partition("=")[2] or "".join(args[place + 1 : place + 2])
+    reference = one_line(corrected(value) or "package.module:function")
+    # A manager does not import the function, so only `ledger run` has the option --allow.
+    allow = f" --allow {reference.partition(':')[0].partition('.')[0]}" if ctx.info_name == "run" else ""
+    return UsageError(
+        f'there is no option {option}: write function = "{reference}" into the table [objective] of a study file, and'
+        f" run `{ctx.command_path} study.toml{allow}`, or write a program after --"
+    )
+
+
 class StudyCommand(SectionedCommand):
     """A click command that creates a study. The words after ``--`` are the objective of the study.
 
@@ -113,11 +132,16 @@ class StudyCommand(SectionedCommand):
             # If the word `--` follows an option that needs a value, the option's value is `--`.
             if word == "--" and (place == 0 or args[place - 1] not in with_value):
                 if not args[place + 1 :]:
-                    raise UsageError("no command is after --; write the program and its arguments after --")
+                    raise UsageError("the command after -- is missing; write the program and its arguments after --")
                 ctx.meta[__name__] = args[place + 1 :]
                 args = args[:place]
                 break
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.NoSuchOption as error:
+            if error.option_name in _FUNCTION_OPTIONS:
+                raise _no_function_option(ctx, error.option_name, args) from None
+            raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]

@@ -24,17 +24,17 @@ from ledger.text import last_line, one_line, printable_line
 LONGEST_CELL = 20
 # Maximum number of parameters in the table of `ledger trial list` if the output is not a terminal.
 MOST_PARAMS = 50
-# `_PARAM_WIDTH` is the width of a parameter's column, and `_OTHER_WIDTH` is the total width of all other columns, in
-# characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the table shows as
-# many parameters as fit into a line.
+# `_PARAM_WIDTH` is the width of a parameter's column, in characters. `_OTHER_WIDTH` is the total width of all other
+# columns, in characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the
+# table shows as many parameters as fit into a line.
 _PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
 # Maximum length, in characters, of a value or of a line in the output of `ledger trial`, except in the table of `ledger
 # trial list`.
 LONGEST = 1_000
 # Maximum number of lines that the command `show` prints from an attempt's output.
 OUTPUT_LINES = 40
-# In the table of `ledger trial list`, the columns `_FIRST` are before the columns of the parameters, and the columns
-# `_LAST` are after the columns of the parameters.
+# The table of `ledger trial list` has first the columns `_FIRST`, then the columns of the parameters, and then the
+# columns `_LAST`.
 _FIRST = ("TRIAL", "ITERATION", "STATE", "VALUE", "SECONDS")
 _LAST = ("ATTEMPTS", "FAILURES", "CRASHES", "LOST", "WORKER")
 # Columns that the option --json prints for an attempt.
@@ -254,7 +254,7 @@ def enqueue(name: str, values: tuple[str, ...], file: tuple[str, bytes] | None, 
     study's space. If the last iteration has not ended, the new trials join the last iteration. If the last iteration
     has ended, the new trials form a new iteration. If the study is complete or failed, the command sets the state of
     the study to running again. Enqueued trials use no budget. If the command cannot enqueue one of the trials, the
-    command enqueues none.
+    command enqueues no trial.
     """
     from ledger.database import studies, trials
     from ledger.study.points import read_lines, read_pairs
@@ -284,7 +284,7 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
     A trial that has ended never changes. To retry a trial, the command creates a new trial with the same parameters. If
     the last iteration has not ended, the new trials join the last iteration. If the last iteration has ended, the new
     trials form a new iteration. If the study is complete or failed, the command sets the state of the study to running
-    again. If the command cannot retry one of the trials, the command retries none.
+    again. If the command cannot retry one of the trials, the command retries no trial.
     """
     from ledger.database import studies, trials
 
@@ -305,10 +305,10 @@ def retry(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
 @click.argument("numbers", nargs=-1, required=True, type=click.IntRange(0, LARGEST_INTEGER), metavar="NUMBER...")
 @settings_options
 def cancel(name: str, numbers: tuple[int, ...], settings: Settings) -> None:
-    """Cancel pending or running trials.
+    """Cancel pending, running or paused trials.
 
     A worker stops the training of a cancelled trial at the worker's next heartbeat, and then claims another trial. If
-    the command cannot cancel one of the trials, the command cancels none.
+    the command cannot cancel one of the trials, the command cancels no trial.
     """
     from ledger.database import studies, trials
 

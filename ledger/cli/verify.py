@@ -36,11 +36,11 @@ def verify(name: str, skip_contents: bool, as_json: bool, settings: Settings) ->
     complete attempt. Each iteration's mean and best loss must agree with the losses of the iteration's trials. The
     command computes each proposal again from the seed and the earlier trials, and compares the result with the recorded
     proposal. The command also computes each verdict of early stopping again, and reads each artifact and each
-    checkpoint to check its SHA-256. The command reads no store except the one that --store chooses. At the first
-    difference, the command names the place of the difference, and ends with exit code 1. The command also names the
-    versions of the objective's code, and checks their hashes. The command cannot compare a proposal if the manager used
-    other package versions or another BLAS kernel than this machine. The command lists such a proposal as not
-    comparable. The study may be running.
+    checkpoint to check its SHA-256. The command reads only the store that --store chooses. At the first difference, the
+    command names the place of the difference, and ends with exit code 1. The command also names the versions of the
+    objective's code, and checks their hashes. The command cannot compare a proposal if the manager used other package
+    versions or another BLAS kernel than this machine. The command lists such a proposal as not comparable. The study
+    may be running.
     """
     from ledger import content_verification, verification
     from ledger.database import studies, transfer
@@ -81,7 +81,7 @@ def verify(name: str, skip_contents: bool, as_json: bool, settings: Settings) ->
 
 @contextmanager
 def _differences_shown(name: str, as_json: bool) -> Iterator[None]:
-    """Print the document about a difference that ends the command."""
+    """If a difference ends the command, print the JSON document that describes the difference."""
     try:
         yield
     except StoreError:  # A store that cannot be read is no difference.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Maximum number of characters in the text that names the differences between two environments.
 _LONGEST = 1_000
-# What the value of an acquisition function is.
+# Meaning of the value of each acquisition function.
 _ACQUISITIONS = {
     "EI": "expected improvement",
     "PI": "probability of an improvement",
@@ -38,11 +38,12 @@ _VERDICT = tuple(name for name in columns(VerdictRow) if name != "trial")
 @document.json_option
 @settings_options
 def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Say how the point of a trial was chosen, and why a rule stopped the trial or let it go on.
+    """Say how the point of a trial was chosen, and why a rule stopped the trial or did not stop the trial.
 
     For a study with a rule of early stopping, the command prints a sentence for each rung that the trial has reached.
     At a rung, the rule compares the trial with other trials. If the surrogate has proposed the trial, the command fits
-    the surrogate to the trials that were known then, and prints the value that the surrogate expected.
+    the surrogate again to the trials that were known at that time. The command then prints the value that the surrogate
+    expected.
     """
     from ledger.database import studies, trials, verdicts
     from ledger.verification.origins import origin
@@ -58,7 +59,7 @@ def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
         document.write({**facts, "point": _point(row, found)})
         return
     click.echo(f"trial {number} of study {name} is {row.state}{_end(row, decided)}")
-    for line in (*_lines(study, decided), *_point_lines(row, found)):
+    for line in (*_lines(study, row, decided), *_point_lines(row, found)):
         click.echo(line)
 
 
@@ -89,7 +90,7 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
         yield {
             "enqueued": "point: a user enqueued the point",
             "imported": "point: a user imported the point together with its result",
-            "retried": f"point: a user retried trial {row.retry_of}, so the trial has the same point",
+            "retried": f"point: a user retried trial {row.retry_of}, so this trial has the same point",
         }[row.source]
         return
     if found.expected is None or found.nearest is None:
@@ -110,7 +111,7 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
     yield f"nearest known trial: trial {nearest.number} at the distance {expected.distance:.6g}, {value}"
     if found.elsewhere is not None:
         yield (
-            "these numbers can differ from those of the proposal, because the environments differ:"
+            "the surrogate's numbers can differ from the numbers of the proposal, because the environments differ:"
             f" {one_line(found.elsewhere, _LONGEST)}"
         )
 
@@ -118,37 +119,56 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
 def _end(row: TrialRow, decided: list[VerdictRow]) -> str:
     if row.state == "pruned":
         return f": the training ended early, after the verdict on step {row.pruned_step}"
+    if row.state == "paused":
+        return ": the trial waits at a rung until each trial of its iteration has ended or paused"
     if row.state == "complete" and any(verdict.stops and not verdict.audited for verdict in decided):
         return ": the objective returned a value in spite of the verdict"
     return ""
 
 
-def _lines(study: StudyRow, decided: list[VerdictRow]) -> Iterator[str]:
+def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterator[str]:
     rule = study.spec.get("stopping")
     if rule is None:
-        yield "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+        yield "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
         return
-    if not decided:
+    if rule["rule"] == "promotion" and not decided and row.is_open:
+        yield "the rule promotion has not compared the trial yet"
+    elif not decided:
         yield f"the trial has reached no rung of the rule {rule['rule']}: its reports end below the first rung"
     scale = value_scale(study.spec["objective"])
     for verdict in decided:
         yield f"rung {verdict.rung}: {_sentence(verdict, rule, scale)}"
     if any(verdict.audited and verdict.stops for verdict in decided):
         share = f"{rule['audit']:.0%}"
-        yield f"the trial belongs to the {share} of the trials that are never stopped (audit), so the trial went on"
+        yield f"the rule never stops {share} of the trials (audit), and this trial is one of them, so the trial went on"
 
 
 def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> str:
     """Return the reason for a verdict in words. A value is better if its loss is lower."""
     value = "no finite value" if verdict.loss is None else f"the value {scale.value(verdict.loss):.6g}"
     trial = f"at step {verdict.step}, the trial had {value}"
-    others = "trials of earlier iterations" if verdict.arrival is None else "trials that arrived at the rung before"
-    if verdict.compared < rule["eta"]:
-        return f"{trial}, and goes on, because the rung knows only {verdict.compared} {others} (eta is {rule['eta']})"
-    best = f"the best 1/{rule['eta']}" if rule["rule"] == "halving" else "the better half"
     decision = "the rule stops the trial" if verdict.stops else "the trial goes on"
+    if rule["rule"] == "promotion":
+        limit = "each trial with a finite value goes on"
+        if verdict.cutoff is not None:
+            cutoff = scale.value(verdict.cutoff)
+            limit = f"a trial with a better value than {cutoff:.6g}, or with this value and a lower number, goes on"
+        return (
+            f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"
+            f" the iteration, and {limit}; {decision}"
+        )
+    others = "trials of earlier iterations" if verdict.arrival is None else "trials that reached the rung earlier"
+    if verdict.compared < rule["eta"]:
+        return (
+            f"{trial}, and goes on, because the rule compared the trial with only {verdict.compared} {others}"
+            f" (eta is {rule['eta']})"
+        )
+    best = f"the best 1/{rule['eta']}" if rule["rule"] == "halving" else "the better half"
     if verdict.cutoff is None:
         limit = "each trial with a finite value goes on"
     else:
-        limit = f"a trial goes on with a better value than {scale.value(verdict.cutoff):.6g}"
-    return f"{trial}; {best} of the trials go on; compared with {verdict.compared} {others}, {limit}; {decision}"
+        limit = f"a trial with a better value than {scale.value(verdict.cutoff):.6g} goes on"
+    return (
+        f"{trial}; {best} of the trials go on; the rule compared the trial with {verdict.compared} {others}, and"
+        f" {limit}; {decision}"
+    )

@@ -86,7 +86,7 @@ from ledger.text import one_line
     envvar="LEDGER_WORKER_MEMORY_LIMIT",
     show_envvar=True,
     type=ByteSizeType(),
-    help="Memory limit (RLIMIT_DATA) of the process that trains, such as 512M or 4G. If a training needs more"
+    help="Memory limit (RLIMIT_DATA) of the trainer process, such as 512M or 4G. If a training needs more"
     " memory than this limit, the attempt fails. Default: no limit.",
 )
 @click.option("--exit-on-eof", is_flag=True, hidden=True, help="Stop when standard input reaches its end.")

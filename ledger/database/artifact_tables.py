@@ -30,8 +30,8 @@ artifact_content = Table(
     moment("stored_at", comment="Time when the content was complete; null while a worker writes the content."),
     moment(
         "discarded_at",
-        comment="Time from which no artifact can refer to the content, and a command deletes it from its store; null "
-        "before.",
+        comment="Time when the content was discarded; null before. No artifact can refer to a discarded content, and a "
+        "command deletes the content from its store.",
     ),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hexadecimal"),
     CheckConstraint("size >= 0", name="size_is_natural"),
@@ -56,7 +56,7 @@ artifact_piece = Table(
         "bytes",
         LargeBinary,
         nullable=False,
-        comment="The bytes of the piece: 1,048,576 bytes, or the rest in the last piece.",
+        comment="The bytes of the piece. Every piece except the last piece has 1,048,576 bytes.",
     ),
     CheckConstraint("number >= 0", name="number_is_natural"),
     CheckConstraint("octet_length(bytes) <= 1048576", name="piece_is_not_too_large"),
@@ -74,7 +74,7 @@ artifact = Table(
         Text,
         primary_key=True,
         comment="Name within the attempt, of 1 to 100 characters (A-Z, a-z, 0-9, dot, underscore and hyphen). The name "
-        "of a checkpoint is .checkpoint- and its step.",
+        "of a checkpoint consists of .checkpoint- and its step.",
     ),
     Column("sha256", Text, comment="SHA-256 of the artifact, in hexadecimal; null until the artifact is saved."),
     Column("size", BigInteger, comment="Number of bytes; null until the artifact is saved."),
@@ -89,7 +89,8 @@ artifact = Table(
         "uploading",
         UUID(as_uuid=True),
         ForeignKey("ledger.artifact_content.id"),
-        comment="Id of the content that the worker is writing for this artifact; null if it is writing none.",
+        comment="Id of the content that the worker is writing for this artifact; null if the worker is writing no "
+        "content.",
     ),
     moment("saved_at", comment="Time when the worker saved the artifact last; null until the artifact is saved."),
     moment(
@@ -116,9 +117,9 @@ artifact = Table(
     ),
     CheckConstraint("removed_at is null or saved_at is not null", name="removed_after_saved"),
     Index("artifact_of_content", "content", postgresql_where=text("content is not null")),
-    # The artifacts of a study that are not removed, for ledger.remove_beaten_artifacts.
+    # The function ledger.remove_beaten_artifacts uses this index to find the artifacts that are not removed.
     Index("artifact_present", "study_id", "trial", postgresql_where=text("content is not null")),
-    # The checkpoints of a trial for ledger.last_checkpoints, and those of a study for ledger.remove_checkpoints.
+    # The functions ledger.last_checkpoints and ledger.remove_checkpoints use this index to find checkpoints.
     Index("artifact_checkpoints", "study_id", "trial", "attempt", "step", postgresql_where=text("step is not null")),
     Index("artifact_uploading", "uploading", postgresql_where=text("uploading is not null")),
     comment="One row for each artifact and each checkpoint of an attempt. Read the table through the views "

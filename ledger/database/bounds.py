@@ -32,14 +32,16 @@ LONGEST_NOTE = int(_BOUNDS["longest_note"])
 MOST_TAGS = int(_BOUNDS["most_tags"])
 MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
 LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
-# Bounds of artifacts: the length of a name in characters, the number of artifacts of an attempt, the size in bytes of
-# an artifact in the ledger itself and in a store, and the size of a piece.
+# Bounds of artifacts. An artifact's name has a maximum length in characters. An attempt has a maximum number of
+# artifacts. The maximum size of an artifact differs between the ledger's database and a store. All sizes, such as the
+# size of a piece, are in bytes.
 LONGEST_ARTIFACT_NAME = int(_BOUNDS["longest_artifact_name"])
 MOST_ARTIFACTS = int(_BOUNDS["most_artifacts"])
 LARGEST_KEPT_ARTIFACT = int(_BOUNDS["largest_kept_artifact"])
 LARGEST_ARTIFACT = int(_BOUNDS["largest_artifact"])
 ARTIFACT_PIECE = int(_BOUNDS["artifact_piece_size"])
-# Maximum sizes of a JSON document in bytes. The size of a document is the size of PostgreSQL's text of the document.
+# Maximum sizes of a JSON document in bytes. PostgreSQL converts a document to text, and the size of the document is the
+# size of this text.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
 # Limits for the reports of trials. The limits are the maximum number of steps in one call, the maximum number of steps
@@ -132,23 +134,23 @@ def text_fault(text: str, longest: int = LONGEST_NAME) -> str | None:
 
 
 def artifact_name_fault(name: object) -> str | None:
-    """Describe what is wrong with the name of an artifact, or return None if the ledger accepts the name.
+    """Return a description of the fault of an artifact's name, or None if the ledger accepts the name.
 
-    The SQL function ledger.artifact_fault gives the reasons for the rules.
+    A comment in the SQL function ledger.artifact_name_fault gives the reasons for the rules.
 
     Examples
     --------
     >>> artifact_name_fault("model-3.bin")
     >>> artifact_name_fault("../model.bin")
-    'the name "../model.bin" is not 1 to 100 letters (A-Z, a-z), digits, dots, underscores and hyphens with a letter, \
-a digit or an underscore first'
+    'the name "../model.bin" is not valid; use 1 to 100 letters (A-Z, a-z), digits, dots, underscores and hyphens, and \
+begin with a letter, a digit or an underscore'
     >>> artifact_name_fault("nul.bin")
     'Windows allows no file with the name "nul.bin"; choose another name'
     """
     if not isinstance(name, str) or not _ARTIFACT_NAME.fullmatch(name) or len(name) > LONGEST_ARTIFACT_NAME:
         return (
-            f"the name {show(name)} is not 1 to {LONGEST_ARTIFACT_NAME} letters (A-Z, a-z), digits, dots, underscores"
-            " and hyphens with a letter, a digit or an underscore first"
+            f"the name {show(name)} is not valid; use 1 to {LONGEST_ARTIFACT_NAME} letters (A-Z, a-z), digits, dots,"
+            " underscores and hyphens, and begin with a letter, a digit or an underscore"
         )
     if name.endswith(".") or _DEVICE_OF_WINDOWS.fullmatch(name):
         return f"Windows allows no file with the name {show(name)}; choose another name"

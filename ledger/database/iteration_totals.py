@@ -53,8 +53,8 @@ def columns() -> list[Column[Any]]:
         Column(
             "improvements",
             ARRAY(Integer),
-            comment="Numbers of the iteration's trials that were better than all trials with a lower number when the "
-            f"iteration was marked as told; {_UNTIL}, or if no trial was better.",
+            comment=f"Numbers of the iteration's improving trials; {_UNTIL}, or if no trial improved. An improving "
+            "trial was better than all trials with a lower number when the iteration was marked as told.",
         ),
     ]
 

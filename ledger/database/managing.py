@@ -40,8 +40,8 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the ended trials that the manager has found since the previous iteration, as trial numbers.
-        In batch mode, None.
+        In steady mode, the numbers of the ended trials that the manager has found since the previous iteration. In
+        batch mode, None.
     batch_size : int or None
         The study's batch size at the time when the manager chose the number of points. If the study's current batch
         size differs from `batch_size`, the ledger refuses the batch. None disables the check of the batch size.
@@ -74,6 +74,17 @@ class StudyState:
 
 
 @dataclass(frozen=True)
+class DecidedRung:
+    """A rung with new verdicts of the rule "promotion": the step of the rung, the number of trials with a new verdict,
+    and the number of these trials that go on.
+    """
+
+    rung: int
+    judged: int
+    promoted: int
+
+
+@dataclass(frozen=True)
 class TrialLease:
     """The lease of a running trial, with the number of the trial, the name of the worker, and the end of the lease."""
 
@@ -90,6 +101,7 @@ _PROPOSE = text(
     " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]), :batch_size)"
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
+_PROMOTE = text("select rung, judged, promoted from ledger.promote(:study, :claim, :iteration) order by rung")
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
 _STOP = text("select ledger.stop(:study, :claim)")
 _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
@@ -117,7 +129,7 @@ def claim_study(connection: Connection, held: ClaimedStudy, name: str, lease_sec
 
 
 def listen(connection: Connection) -> None:
-    """Subscribe to the notifications of ended iterations.
+    """Subscribe to the notifications of iterations whose trials have ended or paused.
 
     Behind a transaction pooler, the function does nothing, because a transaction pooler forwards no notifications.
     """
@@ -170,6 +182,34 @@ def tell(
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
+def promote(connection: Connection, held: ClaimedStudy, iteration: int) -> list[DecidedRung]:
+    """Promote the best paused trials of an iteration, and prune the other paused trials. Return the rungs at which the
+    ledger has recorded new verdicts.
+
+    The list is empty if the ledger changed nothing, for example because a trial of the iteration is running.
+    """
+    with connection.begin():
+        rows = connection.execute(_PROMOTE, {"study": held.study_id, "claim": held.claim, "iteration": iteration})
+        return [DecidedRung(*row) for row in rows]
+
+
+def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:
+    """Return the states of the trials of an iteration, without the ended trials. The key of each state is the number of
+    the trial.
+    """
+    with connection.begin():
+        rows = connection.execute(
+            select(_trials.c.number, _trials.c.state).where(
+                _trials.c.study_id == study_id,
+                _trials.c.iteration == iteration,
+                # The query contains the states as literals, so that a generic plan can use the partial index of open
+                # trials.
+                text("state in ('pending', 'running', 'paused')"),
+            )
+        )
+        return {row.number: row.state for row in rows}
+
+
 def finish(connection: Connection, held: ClaimedStudy, state: str, reason: str | None, budget: int) -> str:
     """Record the final state of the study. Return "finished", "lost" or "changed"."""
     parameters = {"state": state, "reason": reason, "budget": budget}
@@ -191,7 +231,7 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """Cancel the trials whose rows another session had locked during an earlier attempt to cancel the trials.
+    """Cancel the trials that an earlier call could not cancel, because another session had locked the trials' rows.
 
     Return the number of trials whose rows are still locked.
 

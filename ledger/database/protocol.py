@@ -140,9 +140,9 @@ def report(
 
 
 def prune(connection: Connection[Any], held: ClaimedTrial, seconds: float, output: str = "") -> str:
-    """End a trial early, after a verdict of the rule of early stopping.
+    """End a trial early after a verdict of the rule of early stopping, or pause the trial at a rung.
 
-    Return "pruned", "continue", "already", "stale" or "unknown".
+    Return "pruned", "paused", "continue", "already", "stale" or "unknown".
     """
     statement = "select ledger.prune(%s, %s, %s, %s, %s)"
     arguments = (held.study_id, held.trial, held.claim, seconds, storable(connection, output))

@@ -52,7 +52,7 @@ class NamedQuery:
         Raises
         ------
         UsageError
-            The caller passes a name that no variable of the query has.
+            A name in `given` is not the name of a variable of the query.
         """
         for name in given:
             if name not in self.variables:

@@ -45,8 +45,7 @@ class WorkerStatus:
     complete : int
         Number of the study's trials that the worker has completed.
     step : int or None
-        Last step that the present attempt of the trial has reported. None if the attempt has reported no step, or if
-        the study has no rule of early stopping.
+        Last step that the current attempt of the trial has reported. None if the attempt has reported no step.
     """
 
     name: str
@@ -100,7 +99,7 @@ class StudyStatus:
         round failed, `ended` does not count the trials of this round, because the next round replaces these trials.
     iterations_told : int
         Number of iterations whose results the optimizer has received.
-    complete, pruned, running, pending, failed, cancelled : int
+    complete, pruned, running, paused, pending, failed, cancelled : int
         Number of trials in each state.
     failures, crashes, lost : int
         Number of failed attempts, number of crashed attempts, and number of lost attempts.
@@ -133,8 +132,8 @@ class StudyStatus:
     latest_failures : sequence of FailedAttempt
         At most 3 attempts, which are the latest failed, crashed or lost attempts. The latest failure comes first.
     saved_steps : int or None
-        Total number of steps that the rule of early stopping has saved. For one pruned trial, the saved steps are
-        `max_resource` of the rule minus the step of the verdict that stopped the trial. None if the study has no rule.
+        Total number of steps that the rule of early stopping has saved. For one pruned trial, the number of saved steps
+        is the rule's `max_resource` minus the trial's `pruned_step`. None if the study has no rule of early stopping.
     """
 
     name: str
@@ -154,6 +153,7 @@ class StudyStatus:
     iterations_told: int
     complete: int
     running: int
+    paused: int
     pending: int
     pruned: int
     failed: int

@@ -379,8 +379,8 @@ trial = Table(
         Text,
         nullable=False,
         server_default=text("'pending'"),
-        comment="State of the trial. An open trial is pending or running, and an ended trial is complete, pruned, "
-        "failed or cancelled.",
+        comment="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, "
+        "pruned, failed or cancelled.",
     ),
     Column(
         "attempts",
@@ -418,8 +418,8 @@ trial = Table(
     Column(
         "claim",
         UUID(as_uuid=True),
-        comment="Secret of the current or last worker of the trial; null before the first claim, and after a release "
-        "or a failure.",
+        comment="Secret of the current or last worker of the trial; null before the first claim, and after a release, "
+        "a failure or a pause.",
     ),
     Column("worker", Text, comment="Name of the current or last worker of the trial; null before the first claim."),
     moment("claimed_at", comment="Time of the last claim; null before the first claim."),
@@ -470,7 +470,7 @@ trial = Table(
     ),
     CheckConstraint("jsonb_typeof(params) = 'object'", name="params_is_an_object"),
     CheckConstraint(
-        "state in ('pending', 'running', 'complete', 'pruned', 'failed', 'cancelled')", name="state_is_known"
+        "state in ('pending', 'running', 'paused', 'complete', 'pruned', 'failed', 'cancelled')", name="state_is_known"
     ),
     CheckConstraint(
         "state <> 'running' or (claim is not null and worker is not null and claimed_at is not null"
@@ -505,7 +505,7 @@ trial = Table(
     Index("trial_no_success", "study_id", "state", "number", postgresql_where=text("state in ('failed', 'cancelled')")),
     Index("trial_complete_of_worker", "study_id", "worker", postgresql_where=text("state = 'complete'")),
     Index("trial_failures", "study_id", "finished_at", postgresql_where=text("failures + crashes + lost > 0")),
-    Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running')")),
+    Index("trial_open", "study_id", "iteration", postgresql_where=text("state in ('pending', 'running', 'paused')")),
     Index(
         "trial_params_once",
         "study_id",
@@ -542,9 +542,9 @@ attempt = Table(
     Column(
         "outcome",
         Text,
-        comment="Outcome of the attempt (complete, pruned, failed, crashed, timeout, released, stale or lost). The "
-        "result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. "
-        "Null while the attempt is running.",
+        comment="Outcome of the attempt (complete, pruned, paused, failed, crashed, timeout, released, stale or lost). "
+        "The result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was "
+        "cancelled. Null while the attempt is running.",
     ),
     Column("error", Text, comment="Error of the attempt, with a traceback if one exists; null without an error."),
     Column(
@@ -573,7 +573,7 @@ attempt = Table(
     UniqueConstraint("study_id", "trial", "number", name="attempt_number_key"),
     CheckConstraint("number >= 1", name="number_counts_from_one"),
     CheckConstraint(
-        "outcome in ('complete', 'pruned', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')",
+        "outcome in ('complete', 'pruned', 'paused', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')",
         name="outcome_is_known",
     ),
     CheckConstraint("(outcome is null) = (ended_at is null)", name="outcome_when_it_ended"),

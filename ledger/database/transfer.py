@@ -139,7 +139,7 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
                 .order_by(_attempts.c.trial, _attempts.c.number),
             )
         trials += read
-    # The verdicts are read after the trials, so that the verdict on each pruned trial is known.
+    # The function reads the verdicts after the trials, so that the snapshot contains the verdict on each pruned trial.
     with _reading(connection):
         stopping = verdicts.read(connection, study_id)
     if study is None or studies.find(connection, study.name) is None:
@@ -254,13 +254,14 @@ def _without_trial(annotation: Mapping[str, Any]) -> dict[str, Any]:
 def _pending(trial: Mapping[str, Any], moment: datetime) -> dict[str, Any]:
     """Convert an imported trial to a row for the insert.
 
-    An open trial becomes pending, and an ended trial stays unchanged.
+    A running trial becomes pending, and an ended trial stays unchanged.
     """
     if trial["state"] not in OPEN_STATES:
         return dict(trial)
+    state = "pending" if trial["state"] == "running" else trial["state"]
     # The clock of the ledger that exported the study may be ahead of the clock of this ledger.
     available_at = min(trial["available_at"], moment)
-    return {**trial, "state": "pending", "available_at": available_at, "lease_until": None, "deadline_at": None}
+    return {**trial, "state": state, "available_at": available_at, "lease_until": None, "deadline_at": None}
 
 
 def _released(attempt: Mapping[str, Any], moment: datetime) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, views
 from ledger.database.connection import cursor, from_json_texts, to_json
-from ledger.database.rows import AttemptRow, StudyRow, TrialRow, export_columns
+from ledger.database.rows import OPEN_STATES, AttemptRow, StudyRow, TrialRow, export_columns
 from ledger.database.selecting import answer, begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.errors import LedgerError
 
@@ -58,7 +58,7 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:
     """Return the ended trials of a study, ordered by number. Omit the trials with a number below `first`."""
     chosen = [_trials.c.study_id == study_id, _trials.c.number >= first]
-    chosen.append(_trials.c.state.not_in(("pending", "running")))
+    chosen.append(_trials.c.state.not_in(OPEN_STATES))
     with connection.begin():
         return fetch(connection, TrialRow, rows_of(TrialRow).where(*chosen).order_by(_trials.c.number))
 
@@ -89,7 +89,8 @@ def pages(
     """
     chosen = rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number)
     if state is not None:
-        # If the state were a parameter of the query, a generic plan could not use an index of trials in one state.
+        # If the state were a parameter of the query, a generic plan could not use a partial index of the trials with
+        # this state.
         chosen = chosen.where(_trials.c.state == bindparam("state", state, literal_execute=True))
     left = limit
     while left is None or left > 0:
@@ -446,12 +447,12 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
     """Wait until a study's cancelled trials have ended, but wait at most CANCEL_SECONDS seconds.
 
-    Return the numbers of the study's trials that are still pending or running.
+    Return the numbers of the study's trials that have not ended.
     """
     end = time.monotonic() + CANCEL_SECONDS
     while managing.end_cancelled(connection, study_id) and time.monotonic() < end:
         time.sleep(CANCEL_POLL)
-    is_open = (_trials.c.study_id == study_id, text("state in ('pending', 'running')"))
+    is_open = (_trials.c.study_id == study_id, text("state in ('pending', 'running', 'paused')"))
     with connection.begin():
         return list(connection.scalars(select(_trials.c.number).where(*is_open).order_by(_trials.c.number)))
 

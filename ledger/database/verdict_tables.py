@@ -1,9 +1,9 @@
 """The tables of early stopping: the cutoffs of each iteration, and the verdicts on trials.
 
-The module also contains the columns of the table `trial` for the step and the loss at which a trial was pruned.
+The module also defines the columns `pruned_step` and `pruned_loss` of the table `trial`.
 
-Like the table of reports, the tables have no foreign keys. A trigger deletes the rows of a deleted study
-(sql/functions/unchanging_verdicts.sql).
+Like the table of reports, the tables of early stopping have no foreign keys. When a study is deleted, a trigger deletes
+the study's cutoffs and verdicts (sql/functions/unchanging_verdicts.sql).
 """
 
 from typing import Any
@@ -23,10 +23,24 @@ cutoff = Table(
         Double,
         comment="Loss below which a trial of the iteration goes on; null if each trial with a loss goes on.",
     ),
-    Column("compared", Integer, nullable=False, comment="Number of earlier trials that have reached the rung."),
+    Column(
+        "compared",
+        Integer,
+        nullable=False,
+        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
+        "iteration that the rule has compared at the rung.",
+    ),
+    Column(
+        "trial",
+        Integer,
+        comment="With the rule promotion, number of the trial with this loss. Another trial with the same loss goes on "
+        "if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
+    ),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
+    CheckConstraint("trial is null or loss is not null", name="trial_with_a_loss"),
     comment="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
-    "follows from trials of earlier iterations. A cutoff never changes.",
+    "follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the same "
+    "iteration. A cutoff never changes.",
 )
 
 verdict = Table(
@@ -39,7 +53,13 @@ verdict = Table(
     Column("step", BigInteger, nullable=False, comment="Last reported step at or below the rung."),
     Column("loss", Double, comment="Loss at this step; null if the reported value was NaN or an infinity."),
     Column("cutoff", Double, comment="Loss below which the trial goes on; null if each trial with a loss goes on."),
-    Column("compared", Integer, nullable=False, comment="Number of other trials with which the trial was compared."),
+    Column(
+        "compared",
+        Integer,
+        nullable=False,
+        comment="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
+        "that the rule has compared at the rung, as in the cutoff.",
+    ),
     Column(
         "arrival",
         Integer,
@@ -70,7 +90,7 @@ verdict = Table(
 
 
 def trial_columns() -> list[Column[Any]]:
-    """Return new columns of the table `trial` for the step and the loss at which a trial was pruned."""
+    """Return the new columns `pruned_step` and `pruned_loss` for the table `trial`."""
     return [
         Column(
             "pruned_step",

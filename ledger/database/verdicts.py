@@ -38,8 +38,8 @@ _RUNGS = text(
 @dataclass(frozen=True, slots=True)
 class RungCount:
     """The counts of the verdicts at one rung. `trials` counts the trials that have reached the rung. `stopped` counts
-    the trials with a verdict that stops the trial. `audited` counts the audited trials. `continued` counts the audited
-    trials in `stopped`, which continued despite the verdict.
+    the trials with a verdict to stop. `audited` counts the audited trials. An audited trial continues despite a verdict
+    to stop. `continued` counts the audited trials with a verdict to stop.
     """
 
     rung: int
@@ -51,7 +51,9 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class RungReport:
-    """The last report at or below a rung. The report belongs to the attempt that has reached the rung."""
+    """The last report whose step is at most the step of a rung. The report belongs to the attempt that has reached the
+    rung.
+    """
 
     step: int
     loss: float | None
@@ -62,8 +64,9 @@ class RungReport:
 class RecordedStopping:
     """Everything that the ledger has recorded about the early stopping of a study.
 
-    `cutoffs` is ordered by iteration and rung, and `verdicts` by trial and rung. A key of `reports` is the trial and
-    the rung of a verdict. The value is the last report at or below the rung.
+    `cutoffs` is ordered by iteration and rung, and `verdicts` is ordered by trial and rung. Each key of `reports` is a
+    pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at or below the
+    rung.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
@@ -102,8 +105,8 @@ def _by_trial(rows: Iterable[Any]) -> RungLosses:
 
 
 def read(connection: Connection, study_id: int) -> RecordedStopping:
-    """Read the cutoffs and the verdicts of a study, with the reports to which the verdicts belong. The caller has begun
-    a transaction.
+    """Read the cutoffs and the verdicts of a study, and the report that belongs to each verdict. The caller has begun a
+    transaction.
     """
     return RecordedStopping(
         _read_cutoffs(connection, study_id),

@@ -47,7 +47,7 @@ trials = _view("trials", tables.trial, *_of_values("value", "seconds"), number="
 attempts = _view("attempts", tables.attempt, *_of_values("value"), number="attempt")
 cutoffs = _view("cutoffs", verdict_tables.cutoff)
 verdicts = _view("verdicts", verdict_tables.verdict)
-reports = _view("reports", report_tables.report, *_of_values("value", "seconds"))
+reports = _view("reports", report_tables.report, *_of_values("value", "seconds"), Column("is_replaced", Boolean))
 workers = _view(
     "workers",
     tables.worker,
@@ -72,7 +72,8 @@ progress = table(
     "progress",
     *(column(name, Text) for name in ("study", "state", "reason", "direction", "metric", "stopped_by")),
     *(column(name, Integer) for name in ("budget", "patience", "proposed", "ended", "iterations_told", "attempts")),
-    *(column(name, Integer) for name in ("complete", "running", "pending", "pruned", "failed", "cancelled")),
+    *(column(name, Integer) for name in ("complete", "running", "paused", "pending", "pruned", "failed")),
+    column("cancelled", Integer),
     *(column(name, Double) for name in ("best_value", "best_loss", "best_score", "target", "timeout_seconds")),
     *(column(name, DateTime(timezone=True)) for name in ("created_at", "archived_at")),
     column("elapsed", Interval),

@@ -22,8 +22,8 @@ from ledger.errors import LedgerError, UsageError
 def write_files(connection: Connection, study: StudyRow, folder: Path) -> int:
     """For each trial, write a file with the trial's parameters.
 
-    For each complete trial, the function also writes a file with the trial's results. If the last attempt of a trial
-    has reports, the function also writes a file with a list of the last attempt's reports.
+    For each complete trial, the function also writes a file with the trial's results. If a trial has reports, the
+    function also writes a file with the reports. The file omits each report that a later attempt has replaced.
 
     The names of the files are ``hyperparams_<iteration>_<i>.json``, ``results_<iteration>_<i>.json`` and
     ``reports_<iteration>_<i>.json``. In the name of a file, `i` is the number of the trial in its iteration. The first

@@ -12,7 +12,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -129,16 +128,6 @@ class _RowSchema:
         )
 
 
-def _with_totals(read: Any) -> Any:
-    """Add the number of pruned trials to an exported iteration, because an earlier version knew no pruned trials."""
-    return {"total_pruned": None if read.get("told") is None else 0, **read} if isinstance(read, dict) else read
-
-
-def _with_pruned(read: Any) -> Any:
-    """Add the columns of pruned trials to an exported trial, because an earlier version knew no pruned trials."""
-    return {"pruned_step": None, "pruned_loss": None, **read} if isinstance(read, dict) else read
-
-
 class DatasetRecord(_ExportModel):
     """The record of a study's data file in an exported study.
 
@@ -156,10 +145,8 @@ class StudyDocument(_ExportModel):
     format: Literal["trial-ledger study"]
     version: Literal[1]
     study: Annotated[StudyRow, _RowSchema({"id": 0, "archived_at": None})]
-    iterations: list[Annotated[IterationRow, _RowSchema(), BeforeValidator(_with_totals)]]
-    trials: list[
-        Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES]), BeforeValidator(_with_pruned)]
-    ]
+    iterations: list[Annotated[IterationRow, _RowSchema()]]
+    trials: list[Annotated[TrialRow, _RowSchema({"seconds": None}, source=Literal[SOURCES])]]
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
@@ -309,7 +296,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
 
 def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDataset | HoldoutFile | None) -> None:
-    """Raise UsageError if the document's file `there` is not equal to the data file `data` in the study's spec."""
+    """Raise UsageError if the file `there` from the document differs from the data file `data` in the study's spec."""
     if data is None:
         if there is not None:
             raise UsageError(f"{place} is damaged at {key}: the study does not use this file; export the study again")

@@ -26,6 +26,7 @@ from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import StudyHistory
 from ledger.manager.policy import ProposalPolicy, ProposalRequest, StudyEnd
+from ledger.manager.promoter import TrialPromoter
 from ledger.manager.reaper import TrialReaper
 from ledger.manager.refusals import RefusalMonitor
 from ledger.manager.steady import SteadyPolicy
@@ -79,8 +80,8 @@ class StudyManager:
     wait : bool
         Whether this manager waits if another manager has claimed the study.
     store : str or None
-        URL of the store from which the manager deletes the contents of removed artifacts. None stands for the ledger
-        itself.
+        URL of the store from which the manager deletes the contents of removed artifacts. If `store` is None, the
+        ledger itself keeps the contents.
 
     Raises
     ------
@@ -108,6 +109,7 @@ class StudyManager:
         self._row = studies.get(connection, study.name)
         self._study = StudySpec.from_spec(self._row.name, self._row.budget, self._row.spec)
         self._reaper = TrialReaper(connection, self._held, self._row.name, self._study.limits.lease)
+        self._promoter = TrialPromoter(connection, self._held, self._study)
         self._refusals = RefusalMonitor(connection, study.id, self._row.name)
         self._artifacts = ArtifactCleaner(connection, self._row, self._study.artifact_keepers, store)
         self._is_paused = self._is_locked = False
@@ -122,7 +124,7 @@ class StudyManager:
         Parameters
         ----------
         another_round : bool
-            Whether the manager proposes one more round of trials if failed trials have caused the failure of the study.
+            Whether the manager proposes one more round of trials if the study has failed because of failed trials.
 
         Raises
         ------
@@ -162,6 +164,8 @@ class StudyManager:
             # expired.
             with self._logged_lock():
                 self._renew()
+                if self._promoter.look(self._history.untold):
+                    pause = SHORTEST_POLL
                 ended = policy.to_tell()
                 for iteration in ended:
                     self._tell(iteration)
@@ -324,7 +328,7 @@ class StudyManager:
             # The iteration has not ended, because a command has added a trial to the iteration. The manager's next poll
             # reads the added trial.
             return
-        self._history.untold.discard(number)
+        self._history.tell(number)
         mean_value, best_value, so_far = map(self._value, (mean, best, self._history.best_loss))
         result = "no trial completed"
         if mean_value is not None:

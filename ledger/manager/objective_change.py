@@ -22,6 +22,25 @@ contains a part of the code's hash.
 """
 
 
+class ObjectiveChangedError(LedgerError):
+    """An exception that reports that the code of a study's objective differs from the recorded code.
+
+    The message describes how the user can continue in Python. Instead of the Python arguments, a command shows its own
+    options.
+
+    Parameters
+    ----------
+    message : str
+        The error message, which is one line.
+    difference : str
+        The part of the message that names the study and the changes.
+    """
+
+    def __init__(self, message: str, difference: str = "") -> None:
+        super().__init__(message)
+        self.difference = difference
+
+
 class CodeLockedError(LedgerError):
     """An exception that the ledger raises if another session is recording a code version of the same study."""
 
@@ -62,12 +81,13 @@ def accept(connection: Connection, study: StudyRow, code: ObjectiveCode) -> list
             return changed
 
 
-def refusal(study: StudyRow, changed: list[str]) -> LedgerError:
-    """Return the error that tells the user what has changed, and how to continue."""
-    return LedgerError(
-        f"the objective of study {study.name} differs from the recorded objective ({'; '.join(changed)}): choose"
-        ' another name, or use --accept-change (in Python, if_changed="accept") to run the next trials with the new'
-        ' code, or (only in Python) use if_changed="new" to start a new study'
+def refusal(study: StudyRow, changed: list[str]) -> ObjectiveChangedError:
+    """Return the error that tells the user what has changed, and how to continue in Python."""
+    difference = f"the objective of study {study.name} differs from the recorded objective ({'; '.join(changed)})"
+    return ObjectiveChangedError(
+        f'{difference}: use if_changed="accept" to run the next trials with the new code, or if_changed="new" to start'
+        " a new study, or choose another name",
+        difference,
     )
 
 

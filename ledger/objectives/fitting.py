@@ -9,7 +9,7 @@ from ledger.errors import LedgerError, TrialPruned, UsageError
 from ledger.objectives import estimators, metrics, model_file, parameters, reporting
 from ledger.objectives.context import Context
 from ledger.objectives.estimators import EstimatorBuilder
-from ledger.objectives.form import BALANCED, TrainingForm
+from ledger.objectives.form import BALANCED, TrainingSettings
 from ledger.objectives.result import ObjectiveResult
 from ledger.objectives.splits import Rows, check_splits, splits
 from ledger.objectives.tabular import DatasetArrays
@@ -35,11 +35,11 @@ class FittingObjective:
     loss of each metric.
 
     If the study has a rule of early stopping, the objective also reports scores on the test rows, as
-    `ledger.objectives.training_resource` describes. The rule does not change the returned dict.
+    `ledger.objectives.training_resource` describes. The rule of early stopping does not change the returned dict.
 
     Parameters
     ----------
-    form : TrainingForm
+    form : TrainingSettings
         The settings of the objective.
     dataset : DatasetArrays
         The dataset. A pipeline receives the missing numbers as NaN. For any other estimator, the objective replaces
@@ -51,14 +51,15 @@ class FittingObjective:
     """
 
     def __init__(
-        self, form: TrainingForm, dataset: DatasetArrays, builder: "ModelBuilder | EstimatorBuilder", threads: int
+        self, form: TrainingSettings, dataset: DatasetArrays, builder: "ModelBuilder | EstimatorBuilder", threads: int
     ) -> None:
         self._form, self._dataset, self._builder, self._threads = form, dataset, builder, threads
         self._score = metrics.scorer(form.metric)
         self._class_weights = class_weights(form, dataset)
         self._imputes = imputes(form, dataset)
         if form.keeps_models:
-            # The import takes some seconds. The import runs here, so that no trial has to wait for it.
+            # The import of skops takes some seconds. The constructor imports skops, so that no trial has to wait for
+            # the import.
             model_file.import_skops()
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -288,7 +289,7 @@ class ModelBuilder:
         parameters.check(self._model, points[0] if points else (), task)
 
 
-def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
+def class_weights(form: TrainingSettings, dataset: DatasetArrays) -> Any:
     """Return the argument `class_weight` of `compute_sample_weight`, or None if the study has no class weights."""
     weights: Any = form.class_weights
     if weights is None or weights == BALANCED:
@@ -300,7 +301,7 @@ def class_weights(form: TrainingForm, dataset: DatasetArrays) -> Any:
     return {code_of[name]: float(weight) for name, weight in weights.items()}
 
 
-def imputes(form: TrainingForm, dataset: DatasetArrays) -> bool:
+def imputes(form: TrainingSettings, dataset: DatasetArrays) -> bool:
     """Return whether the objective replaces missing numbers in a dataset or in the dataset's hold-out file.
 
     If the estimator is a pipeline of the user, the objective does not replace missing numbers.
@@ -320,8 +321,8 @@ def _mean(scores: Sequence[float]) -> float:
 def whole_estimator(
     builder: "ModelBuilder | EstimatorBuilder", params: Mapping[str, Any], seed: int, threads: int, with_imputer: bool
 ) -> Any:
-    """Return the unfitted estimator that receives the features of all rows. If `with_imputer` is true, the estimator is
-    a pipeline whose first step is a `SimpleImputer`.
+    """Return an unfitted estimator that can be trained on all rows. If `with_imputer` is true, the estimator is a
+    pipeline whose first step is a `SimpleImputer`.
     """
     estimator = builder.build(params, seed, threads)
     if not with_imputer:

@@ -79,7 +79,7 @@ class DatasetReference:
 
 
 @dataclass(frozen=True)
-class TrainingForm:
+class TrainingSettings:
     """The validated settings of an objective that trains an estimator, such as the model, the dataset and the metric.
 
     Attributes
@@ -156,7 +156,7 @@ def dataset_reference(objective: object) -> DatasetReference | None:
     )
 
 
-def read_form(objective: Mapping[str, Any]) -> TrainingForm:
+def read_form(objective: Mapping[str, Any]) -> TrainingSettings:
     """Return the validated settings of an objective that trains an estimator.
 
     Raises
@@ -201,7 +201,7 @@ def read_form(objective: Mapping[str, Any]) -> TrainingForm:
             f" {', '.join(DATASETS)}"
         )
     keeps_models = "keep_models" in objective
-    return TrainingForm(model, steps, params, dataset, data, task, metric, folds, repeats, weights, keeps_models)
+    return TrainingSettings(model, steps, params, dataset, data, task, metric, folds, repeats, weights, keeps_models)
 
 
 def _file(data: object) -> FileReference | None:

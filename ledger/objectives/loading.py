@@ -14,7 +14,7 @@ from ledger.objectives.command import CommandPermissions, load_command
 from ledger.objectives.context import Context
 from ledger.objectives.estimators import EstimatorBuilder, need_permission
 from ledger.objectives.fitting import FittingObjective, ModelBuilder
-from ledger.objectives.form import DatasetReference, TrainingForm, read_form
+from ledger.objectives.form import DatasetReference, TrainingSettings, read_form
 from ledger.objectives.function import load_function
 from ledger.objectives.result import ObjectiveResult, to_result
 from ledger.objectives.tabular import DatasetArrays
@@ -173,7 +173,7 @@ def load(
 
 
 def load_builder(
-    form: TrainingForm, allowed: Collection[str], folder: str | None = None
+    form: TrainingSettings, allowed: Collection[str], folder: str | None = None
 ) -> ModelBuilder | EstimatorBuilder:
     """Return the object that creates the estimators of an objective.
 
@@ -185,7 +185,7 @@ def load_builder(
     return ModelBuilder(form.model, form.task, params)
 
 
-def load_dataset(form: TrainingForm, contents: Sequence[bytes]) -> DatasetArrays:
+def load_dataset(form: TrainingSettings, contents: Sequence[bytes]) -> DatasetArrays:
     """Return the dataset of an objective. The docstring of `load` describes the parameter `contents` and the errors."""
     if form.data is None:
         assert form.dataset is not None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ledger.errors import LedgerError, first_fault
 from ledger.objectives.datasets import feature_names
-from ledger.objectives.form import TrainingForm
+from ledger.objectives.form import TrainingSettings
 from ledger.objectives.tabular import DatasetArrays
 
 # Names of the two artifacts of a kept model. The first artifact is the model, and the second artifact is the model's
@@ -70,8 +70,8 @@ class ModelDocument(_Part):
         column. With "estimator", the user's pipeline receives NaN. With "refused", a missing number is an error,
         because the training rows contained no missing numbers.
     classes : list of str, list of int or None
-        The classes of the target. The columns of `predict_proba` have the same order. For a regression, `classes` is
-        None.
+        The classes of the target. The columns of `predict_proba` have the order of `classes`. For a regression,
+        `classes` is None.
     versions : dict
         The versions of Python and of the packages that trained the model.
     sha256 : str
@@ -127,8 +127,9 @@ def parse(content: bytes) -> ModelDocument:
         ) from None
 
 
-def input_columns(form: TrainingForm, dataset: DatasetArrays) -> list[InputColumn]:
-    """Return the columns of the features of a dataset, before texts become several features.
+def input_columns(form: TrainingSettings, dataset: DatasetArrays) -> list[InputColumn]:
+    """Return the columns of a dataset that contain features. A column of text is one element of the list, although the
+    column becomes several features.
 
     Examples
     --------

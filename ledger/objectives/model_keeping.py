@@ -6,7 +6,7 @@ from typing import Any
 from ledger.errors import LedgerError
 from ledger.objectives import model_file
 from ledger.objectives.context import Context
-from ledger.objectives.form import TrainingForm
+from ledger.objectives.form import TrainingSettings
 from ledger.objectives.model_document import DOCUMENT, MODEL, MissingNumbers, ModelDocument, input_columns
 from ledger.objectives.result import ObjectiveResult
 from ledger.objectives.tabular import DatasetArrays, digest
@@ -18,7 +18,7 @@ _COMPARED_ROWS = 100
 def keep(
     estimator: Any,
     plain: Any,
-    form: TrainingForm,
+    form: TrainingSettings,
     dataset: DatasetArrays,
     missing_numbers: MissingNumbers,
     params: Mapping[str, Any],
@@ -32,8 +32,9 @@ def keep(
     Parameters
     ----------
     estimator, plain : estimator
-        The estimator that was trained on all rows, and the same estimator before the training.
-    form, dataset : TrainingForm, DatasetArrays
+        Two estimators with the same parameters. The estimator `estimator` was trained on all rows, and `plain` is
+        unfitted.
+    form, dataset : TrainingSettings, DatasetArrays
         The settings and the dataset of the objective.
     missing_numbers : str
         The value of the attribute `ModelDocument.missing_numbers`.
@@ -78,6 +79,4 @@ def _check_predictions(estimator: Any, kept: Any, dataset: DatasetArrays) -> Non
 
     rows = dataset.features[:_COMPARED_ROWS]
     if not np.array_equal(estimator.predict(rows), kept.predict(rows)):
-        raise LedgerError(
-            "the estimator predicts other values after it was written in the format of skops and read again"
-        )
+        raise LedgerError("the estimator predicts other values after skops has written and read the estimator")

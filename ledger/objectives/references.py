@@ -24,9 +24,36 @@ def check_form(reference: str, what: str, form: str) -> None:
     what, form : str
         Two texts for the error message: the kind of the object, such as "estimator", and the required form.
     """
-    module, _, name = reference.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise UsageError(f"{what} {one_line(repr(reference))} must have the form {form}")
+    if _has_form(reference):
+        return
+    meant = corrected(reference)
+    # The name of an estimator's class begins with a capital letter. A text such as "sklearn.svm" names only a module.
+    if meant is not None and what == "estimator" and not meant.partition(":")[2][0].isupper():
+        meant = None
+    suggestion = "" if meant is None else f"; did you mean {one_line(repr(meant))}?"
+    raise UsageError(f"{what} {one_line(repr(reference))} must have the form {form}{suggestion}")
+
+
+def corrected(reference: str) -> str | None:
+    """Return the reference of the form "package.module:name" that the user has probably meant.
+
+    The result is None if the text does not contain both a module and a name. If the text already has the form
+    "package.module:name", the function returns the text unchanged.
+
+    Examples
+    --------
+    >>> corrected("train.py:loss"), corrected("models/train.py:loss"), corrected("train.loss")
+    ('train:loss', 'models.train:loss', 'train:loss')
+    >>> corrected("train.py")
+    """
+    place, colon, name = reference.partition(":")
+    module = place.removeprefix("./").removesuffix(".py").replace("/", ".")
+    if not colon:
+        if place.endswith(".py"):
+            return None
+        module, _, name = module.rpartition(".")
+    found = f"{module}:{name}"
+    return found if _has_form(found) else None
 
 
 def resolve(reference: str, what: str, allowed: Collection[str], folder: str | None = None) -> Any:
@@ -119,8 +146,16 @@ def defining_module(function: Any) -> str:
     return module if isinstance(module, str) else "builtins"
 
 
+def _has_form(reference: str) -> bool:
+    module, _, name = reference.partition(":")
+    # A text such as "train.py" is the name of a file, and not the module "py" of a package.
+    return not module.endswith(".py") and all(part.isidentifier() for part in (*module.split("."), name))
+
+
 def _hint(package: str, folder: str | None) -> str:
-    """Return a hint for an error message if Python did not import the module from `folder`, else ""."""
+    """If Python imported another module instead of the module in `folder`, return a hint for an error message. In all
+    other cases, return an empty text.
+    """
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"

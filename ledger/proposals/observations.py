@@ -177,7 +177,7 @@ def observed_trials(trials: Sequence[T], iteration: int, seen: Sequence[int] | N
 
 
 def _counted(trials: Sequence[T], iteration: int, seen: Sequence[int] | None) -> list[T]:
-    """Return the ended trials that a proposal uses. An ended retry replaces the first trial."""
+    """Return the ended trials that a proposal uses. If the retry of a trial has ended, the retry replaces the trial."""
     ended = (
         [trial for trial in trials if trial.iteration < iteration]
         if seen is None

@@ -70,7 +70,7 @@ def render(ledger: StudyOverview) -> str:
 def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     """Return the tiles that are at the top of the page. Each tile has a name, a value, and a text below the value."""
     ledger, study = content.ledger, content.study
-    counts = {state: getattr(ledger.progress, state) for state in ("pruned", "running", "pending", "failed")}
+    counts = {state: getattr(ledger.progress, state) for state in ("pruned", "running", "paused", "pending", "failed")}
     under_way = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     end = ledger.study.finished_at or ledger.at
     best = content.best

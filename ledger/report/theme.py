@@ -8,13 +8,15 @@ BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 # A plot with only one colour uses AZURE, which has the best contrast with both a white page and a nearly black page.
 AZURE = "#2F8FD0"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#8A8F98"
-# The palette of Okabe and Ito has too few suitable colours for the nine outcomes of an attempt, so this module adds
-# BROWN and OLIVE.
+# The palette of Okabe and Ito has too few suitable colours for the outcomes of an attempt, so this module adds BROWN,
+# OLIVE and INDIGO.
 BROWN = "#B5651D"
 OLIVE = "#8C7A00"
+INDIGO = "#7A73D1"
 
 OUTCOMES = {
     "complete": GREEN,
+    "paused": INDIGO,
     "pruned": OLIVE,
     "failed": VERMILLION,
     "crashed": BROWN,

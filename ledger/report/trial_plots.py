@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ledger.database.overview import SHOWN, thinned
-from ledger.database.rows import TrialRow
+from ledger.database.rows import COUNTED_STATES, TrialRow
 from ledger.report import axes, labels
 from ledger.report.content import ReportContent
 from ledger.report.parameter_axes import parameter_axis
@@ -218,7 +218,7 @@ def _description(content: ReportContent, trial: TrialRow) -> str:
 
 def _other_states(content: ReportContent) -> str:
     progress = content.ledger.progress
-    counts = {state: getattr(progress, state) for state in ("pruned", "running", "pending", "failed", "cancelled")}
+    counts = {state: getattr(progress, state) for state in COUNTED_STATES if state != "complete"}
     parts = [f"{count:,} {state}" for state, count in counts.items() if count]
     return f", {', '.join(parts)}" if parts else ""
 

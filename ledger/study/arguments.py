@@ -15,7 +15,7 @@ class RealDimension(TypedDict):
     """A dict that defines a dimension whose values are real numbers in [low, high].
 
     If the dict has the key `step`, the values are `low`, `low + step` and so on. If the dict has the key `powers_of`,
-    the values are powers of an integer, which is the value of the key.
+    the values are powers of the integer that this key contains.
     """
 
     type: Literal["real"]
@@ -30,7 +30,7 @@ class IntegerDimension(TypedDict):
     """A dict that defines a dimension whose values are integers in [low, high].
 
     If the dict has the key `step`, the values are `low`, `low + step` and so on. If the dict has the key `powers_of`,
-    the values are powers of an integer, which is the value of the key.
+    the values are powers of the integer that this key contains.
     """
 
     type: Literal["integer"]
@@ -175,25 +175,29 @@ class StoppingOptions(TypedDict, total=False):
 
     Attributes
     ----------
-    rule : {"none", "halving", "median"}
-        "halving" lets the best 1/eta of the trials go on at each rung. "median" lets the trials go on that are better
-        than the median at each rung. The default is "none", which stops no trial.
+    rule : {"none", "halving", "promotion", "median"}
+        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
+        each rung, and then lets the best 1/eta of the trials go on. At each rung, "median" lets a trial go on if the
+        trial is better than the median. The default is "none", which stops no trial.
     eta : int
-        The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung. The
-        default is 3.
+        An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
+        stops no trial before `eta` other trials have reached the rung. The default is 3.
     resource : {"rounds", "rows"}
-        What the steps of a built-in model or an estimator count: boosting rounds, or training rows. The default is
+        The unit of the steps of a built-in model or an estimator: boosting rounds, or training rows. The default is
         "rounds" for "xgb" and "lgbm", and "rows" for each other model and estimator.
     min_resource : int
-        The step of the first rung, at least 1. The next rungs of "halving" are `eta` times as high as the previous
-        rung. The rungs of "median" are the multiples of `min_resource`. The default is 1 for a function or a program.
-        For a model or an estimator, the default is `max_resource` / `eta`² for "halving", and `max_resource` / 4 for
-        "median".
+        The step of the first rung, at least 1. With "halving" and "promotion", each later rung is `eta` times as high
+        as the previous rung. The rungs of "median" are the multiples of `min_resource`. The default is 1 for a function
+        or a program. For a model or an estimator, the default is `max_resource` / 4 for "median", and `max_resource` /
+        `eta`² for the other rules.
     max_resource : int
         The number of steps of a whole training. All rungs are below this step. For a model or an estimator, the default
         is the largest number of rounds, or 100 (percent of the rows).
+    brackets : int
+        The number of brackets of "promotion". The number of brackets cannot exceed the number of rungs. The trials of
+        the iteration ``i`` skip the first ``i % brackets`` rungs. The default is 1.
     audit : float
-        The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
+        The share of the trials that the rule never stops, from 0 to 1. The default is 0.05.
     enforce : bool
         Whether the worker ends the training if the objective reports a value after the rule has stopped the trial. The
         default is false.
@@ -204,11 +208,12 @@ class StoppingOptions(TypedDict, total=False):
     >>> stopping: ledger.StoppingOptions = {"rule": "halving", "eta": 3, "max_resource": 81}
     """
 
-    rule: Literal["none", "halving", "median"]
+    rule: Literal["none", "halving", "promotion", "median"]
     eta: int
     resource: Literal["rounds", "rows"]
     min_resource: int
     max_resource: int
+    brackets: int
     audit: float
     enforce: bool
 
@@ -237,9 +242,9 @@ class LimitOptions(TypedDict, total=False):
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. The default is None, which means no limit.
     keep_artifacts : int, "best", "all" or None
-        The number of trials that keep their artifacts, from 1 to 1,000,000. Of the trials with artifacts, the best keep
-        their artifacts. The manager removes the artifacts of the other ended trials. "best" stands for 1. The default
-        is None, which means "all".
+        The number of trials that keep their artifacts, from 1 to 1,000,000. Among the trials with artifacts, only the
+        best trials keep their artifacts. The manager removes the artifacts of the other ended trials. "best" means 1.
+        The default is None, which means "all".
 
     Examples
     --------

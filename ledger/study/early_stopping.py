@@ -1,4 +1,13 @@
-"""The settings of the rule that stops trials early, and its rungs. `ledger.study.verdicts` has the verdicts."""
+"""The settings and the rungs of the rule that stops trials early. `ledger.study.verdicts` computes the verdicts.
+
+The rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several brackets, the rule
+is Hyperband with batches of equal size.
+
+References
+----------
+- K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+- L. Li et al., "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR 18, 2018.
+"""
 
 from typing import Annotated
 
@@ -21,35 +30,42 @@ class StoppingTable(SettingsModel):
     Attributes
     ----------
     rule : str
-        "halving" lets the best 1/eta of the trials go on at each rung. "median" lets the trials go on that are better
-        than the median at each rung. "none" stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
+        each rung, and then lets the best 1/eta of the trials go on. At each rung, "median" lets a trial go on if the
+        trial is better than the median. "none" stops no trial.
     eta : int
-        The share of "halving", from 2 to 16. A rung stops no trial before `eta` other trials have reached the rung.
+        An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
+        stops no trial before `eta` other trials have reached the rung.
     resource : str or None
-        What the steps of a model or an estimator count: "rounds" are boosting rounds, and "rows" are training rows.
+        The unit of the steps of a model or an estimator: "rounds" are boosting rounds, and "rows" are training rows.
         None if the objective reports its own steps.
     min_resource : int
         The step of the first rung, from 1.
     max_resource : int or None
-        The step of a whole training. No rung is at this step or after it. "halving" and "median" need it.
+        The number of steps of a whole training. All rungs are below this step. Each rule except "none" needs
+        `max_resource`.
+    brackets : int
+        The number of brackets of "promotion". The number of brackets cannot exceed the number of rungs. The trials of
+        the iteration ``i`` skip the first ``i % brackets`` rungs.
     audit : float
-        The share of the trials that are never stopped, from 0 to 1. The ledger records the verdicts on these trials.
-        These verdicts show how often the rule would have stopped one of the best trials.
+        The share of the trials that the rule never stops, from 0 to 1. The ledger records the verdicts on these audited
+        trials. The recorded verdicts show how often the rule would have stopped one of the best trials.
     enforce : bool
         Whether the worker ends the training if the objective reports a value after the rule has stopped the trial.
     """
 
     rule: Annotated[
         Rule,
-        AllowedTexts(RULES, {"hyperband": "the ledger has no brackets yet", "asha": "use halving in steady mode"}),
+        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use halving in steady mode"}),
     ] = Field(
         default="none",
-        description="The rule that stops trials early by the values that they report: halving, median or none.",
+        description="The rule that stops trials early, based on their reported values: halving, promotion, median or"
+        " none.",
     )
     eta: Annotated[int, Field(ge=2, le=16)] = 3
     resource: Annotated[Resource | None, AllowedTexts(RESOURCES)] = Field(
         default=None,
-        description="What the steps of a model or an estimator count: boosting rounds (rounds), or training rows"
+        description="The unit of the steps of a model or an estimator: boosting rounds (rounds), or training rows"
         " (rows). Default: rounds for xgb and lgbm, rows for each other model and estimator.",
     )
     min_resource: Step = 1
@@ -59,6 +75,7 @@ class StoppingTable(SettingsModel):
         " needs this number. Default for a model or an estimator: the largest number of rounds, or 100 (percent of the"
         " rows).",
     )
+    brackets: Annotated[int, Field(ge=1, le=MOST_RUNGS)] = 1
     audit: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
     enforce: bool = False
 
@@ -74,10 +91,17 @@ class EarlyStopping(StoppingTable):
     (10, 20, 30)
     >>> EarlyStopping().rungs
     ()
+    >>> rule = EarlyStopping(rule="promotion", eta=3, max_resource=27, brackets=3)
+    >>> [rule.rungs_of(iteration) for iteration in range(4)]
+    [(1, 3, 9), (3, 9), (9,), (1, 3, 9)]
     """
 
     @model_validator(mode="after")
     def _has_rungs(self) -> "EarlyStopping":
+        if self.brackets > 1 and self.rule != "promotion":
+            raise ValueError(
+                f"brackets {show(self.brackets)} needs the rule `promotion`; set rule to promotion, or remove brackets"
+            )
         if self.rule == "none":
             return self
         if self.max_resource is None:
@@ -95,6 +119,11 @@ class EarlyStopping(StoppingTable):
                 f"min_resource {show(self.min_resource)} gives {count} rungs, but at most {MOST_RUNGS} are possible;"
                 f" set min_resource to at least {-(-self.max_resource // (MOST_RUNGS + 1))}"
             )
+        if self.brackets > len(self.rungs):
+            raise ValueError(
+                f"brackets {show(self.brackets)} is larger than the number of rungs, which is {len(self.rungs)}; set"
+                f" brackets to at most {len(self.rungs)}"
+            )
         return self
 
     @property
@@ -109,3 +138,10 @@ class EarlyStopping(StoppingTable):
             rungs.append(step)
             step *= self.eta
         return tuple(rungs)
+
+    def rungs_of(self, iteration: int) -> tuple[int, ...]:
+        """Return the rungs of the trials of an iteration. `iteration` modulo `brackets` is the number of the bracket.
+
+        The SQL function ledger.rungs returns the same rungs.
+        """
+        return self.rungs[iteration % self.brackets :]

@@ -15,6 +15,7 @@ from ledger.objectives.datasets import CLASSES, DATASETS, task_of
 from ledger.objectives.table_checks import check_rows
 from ledger.objectives.tasks import CLASSIFICATION
 from ledger.study import data_files
+from ledger.study.arguments import Mode
 from ledger.study.early_stopping import EarlyStopping, StoppingTable
 from ledger.study.objective import Objective
 from ledger.study.settings import SettingsModel
@@ -87,7 +88,7 @@ def assemble(
         objective=objective,
         space=settings.space(objective),
         optimizer=settings.read(OptimizerSettings, "optimizer"),
-        stopping=settings.stopping(objective),
+        stopping=settings.stopping(objective, table.mode),
         limits=settings.limits(objective),
         resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
         criteria=table.criteria,
@@ -298,9 +299,15 @@ class _SettingsReader:
                 raise UsageError(f"{place} {error}{source}") from None
         return space
 
-    def stopping(self, objective: Objective) -> EarlyStopping:
+    def stopping(self, objective: Objective, mode: Mode) -> EarlyStopping:
         """Return the rule that stops trials early."""
         table = self.read(StoppingTable, "stopping")
+        with self._at("stopping", "rule"):
+            if table.rule == "promotion" and mode == "steady":
+                raise UsageError(
+                    "the rule promotion compares the trials of an iteration, so the rule needs batch mode;"
+                    " use the rule halving in steady mode"
+                )
         with self._at("stopping", "resource"):
             values = with_defaults(table, objective, self.space(objective))
         return self._validated(EarlyStopping, "stopping", values)

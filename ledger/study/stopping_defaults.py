@@ -58,9 +58,10 @@ def with_defaults(table: StoppingTable, objective: Objective, space: Space) -> d
     if resource == "rounds":
         _check_rounds(objective, boosts=boosts, rounds=_rounds(objective, space))
     largest = table.max_resource or (_rounds(objective, space) if resource == "rounds" else _WHOLE_ROWS)
-    # Scores after few rounds, or with few rows, say little. With the resource "rows", each rung costs a training. With
-    # these defaults, the rule "halving" has two rungs, and the rule "median" has three.
-    parts = table.eta**2 if table.rule == "halving" else 4
+    # A score after few rounds, or with few rows, is not a good basis for a verdict. With the resource "rows", each rung
+    # needs a separate training. Therefore the defaults give two rungs to the rules "halving" and "promotion", and three
+    # rungs to the rule "median".
+    parts = 4 if table.rule == "median" else table.eta**2
     return {"min_resource": -(-largest // parts), **given, "resource": resource, "max_resource": largest}
 
 

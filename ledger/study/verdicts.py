@@ -1,8 +1,9 @@
 """The verdict of a rule of early stopping on one trial.
 
-The verdict is a pure function of the reported losses, so the database, a worker without a connection and `ledger
-verify` decide alike. The SQL functions ledger.rung_cutoff, ledger.is_stopped, ledger.is_audited and ledger.decide
-compute the same. A worker imports this module, so it imports no large package.
+The verdict is a pure function of the reported losses. Therefore the database, a worker without a connection and
+`ledger verify` reach the same verdict. The database computes the verdicts with the SQL functions ledger.rung_cutoff,
+ledger.is_stopped, ledger.promotion_cutoff, ledger.goes_on, ledger.is_audited and ledger.decide. A worker imports this
+module, so the module imports no large package.
 
 References
 ----------
@@ -12,11 +13,11 @@ References
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Rule = Literal["none", "halving", "median"]
+Rule = Literal["none", "halving", "promotion", "median"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 
 
@@ -49,7 +50,7 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
 def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
     """Return the cutoff for losses in increasing order. Infinity stands for NaN.
 
-    If a caller adds losses one by one, the function `cutoff` would sort the losses again for each added loss.
+    If a caller adds losses one by one, this function avoids a new sort of all losses in each call.
 
     Examples
     --------
@@ -59,7 +60,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
     count = len(losses)
     if count < eta:
         return None
-    # Together with the trial itself, the rung has count + 1 trials. The best 1/eta of these trials go on.
+    # `losses` does not contain the loss of the present trial, so the rung has `count + 1` trials. The best 1/eta of all
+    # trials at the rung go on.
     place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
     return losses[place - 1]
 
@@ -67,8 +69,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
 def stops(loss: float | None, limit: float | None) -> bool:
     """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
 
-    The rung also stops a trial whose loss is equal to the cutoff, because the trial that defines the cutoff has a lower
-    number.
+    The rung also stops a trial whose loss is equal to the cutoff. The trial that defines the cutoff has a lower number,
+    and is the better trial.
 
     Examples
     --------
@@ -78,8 +80,52 @@ def stops(loss: float | None, limit: float | None) -> bool:
     return limit is not None and (loss is None or loss >= limit)
 
 
+def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> tuple[float, int] | None:
+    """Return the best trial that does not go on at a rung of the rule "promotion".
+
+    The best 1/`eta` of the trials go on. If the iteration has fewer than `eta` trials at the rung, each trial with a
+    loss goes on.
+
+    Parameters
+    ----------
+    eta : int
+        The attribute `eta` of `EarlyStopping`.
+    arrivals : iterable of (int, float or None)
+        The number and the loss of each trial of the iteration that has reached the rung. None stands for NaN. A trial
+        with NaN never goes on.
+
+    Returns
+    -------
+    tuple of (float, int) or None
+        The loss and the number of the best trial that does not go on. A trial goes on if its loss is lower than the
+        returned loss. A trial with a loss equal to the returned loss goes on if its number is lower than the returned
+        number. None means that each trial with a loss goes on.
+
+    Examples
+    --------
+    >>> promotion_cutoff(2, [(0, 0.3), (1, 0.1), (2, 0.3), (3, None)])
+    (0.3, 2)
+    >>> promotion_cutoff(3, [(0, 0.3), (1, 0.1)])
+    """
+    known = list(arrivals)
+    ranked = sorted((loss, number) for number, loss in known if loss is not None)
+    best = max(1, len(known) // eta)
+    return ranked[best] if len(known) >= eta and best < len(ranked) else None
+
+
+def goes_on(loss: float | None, trial: int, limit: tuple[float, int] | None) -> bool:
+    """Return whether a trial goes on at a rung of the rule "promotion" with the cutoff `limit`. None stands for NaN.
+
+    Examples
+    --------
+    >>> goes_on(0.3, 1, (0.3, 2)), goes_on(0.3, 2, (0.3, 2)), goes_on(None, 1, None)
+    (True, False, False)
+    """
+    return loss is not None and (limit is None or (loss, trial) < limit)
+
+
 def is_audited(seed: int, trial: int, share: float) -> bool:
-    """Return whether a trial belongs to the share of trials that are never stopped.
+    """Return whether the audit includes a trial. A rule never stops an audited trial.
 
     Examples
     --------
@@ -100,7 +146,7 @@ class _Rung:
         The loss at the last reported step at or below the rung. Until the present attempt has reported a step at or
         below the rung, `loss` is from an earlier attempt.
     last_step : int
-        The step at which the present attempt reported `loss`, or -1 if no report of the present attempt set `loss`.
+        The step at which the present attempt reported `loss`, or -1 if `loss` is not from the present attempt.
     has_loss : bool
         Whether `loss` comes from a report. A report without a finite loss has the loss None.
     """
@@ -115,7 +161,7 @@ class _Rung:
     @property
     def is_decidable(self) -> bool:
         """Whether the reports suffice for a verdict."""
-        return self.has_loss or self.stops is not None
+        return self.has_loss
 
     def add(self, step: int, loss: float | None) -> None:
         """Add a report of the present attempt."""
@@ -128,10 +174,13 @@ class _Rung:
 
 
 class TrialStopping:
-    """The verdicts on one trial, which a worker computes from the trial's reports without the database.
+    """The verdicts of a worker on one trial. The worker computes the verdicts from the trial's reports, without the
+    database.
 
-    In batch mode, the verdicts are those of the database. In steady mode, only the database knows the verdicts, because
-    they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+    In batch mode, the worker and the database compute the same verdicts. With the rule "promotion", a rung without a
+    verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
+    because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker calls
+    `stop`.
 
     Parameters
     ----------
@@ -140,6 +189,8 @@ class TrialStopping:
 
     Attributes
     ----------
+    asks_database : bool
+        Whether only the database knows the verdicts, as in steady mode. False for a trial that is never stopped.
     is_stopped : bool
         Whether a verdict has stopped the trial.
     must_end : bool
@@ -167,6 +218,7 @@ class TrialStopping:
             )
             for rung in given["rungs"] or ()
         ]
+        self.asks_database = not self._is_audited and any(rung["compared"] is None for rung in given["rungs"] or ())
         self._seen: set[int] = set()
         self._highest = -1
         self.is_stopped = self.must_end = False
@@ -180,7 +232,7 @@ class TrialStopping:
         if self.is_stopped:
             self.must_end = self._enforces
             return False
-        # The ledger keeps the first report of a step.
+        # If a trial reports a step twice, the ledger ignores the second report.
         if not self._rungs or step in self._seen:
             return False
         self._seen.add(step)
@@ -194,14 +246,14 @@ class TrialStopping:
 
 
 def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
-    """Return the cutoff of a rung in the form of the function `cutoff`."""
-    if rung["compared"] < eta:
+    """Return the cutoff of a rung. None and infinity have the same meaning as in the result of `cutoff`."""
+    if rung["compared"] is None or rung["compared"] < eta:
         return None
     return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
 
 
 def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
-    """Return how many reports a worker sends in its next call of ledger.report.
+    """Return the number of reports that a worker sends in the next call of ledger.report.
 
     The database treats the steps of one call as if they had arrived in increasing order. Therefore, if a step is lower
     than an earlier step, the worker sends the lower step in a separate call. Otherwise, a verdict could depend on the
@@ -212,7 +264,7 @@ def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
     highest : int
         The highest step that the worker has sent, or -1.
     steps : sequence of int
-        The steps to send, at least one, in the order of the reports.
+        The steps to send, in the order of the reports. The sequence contains at least one step.
     most : int
         The largest number of reports in a call.
 

@@ -189,6 +189,8 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         )
     if trial.state == "running" and outcomes[-1:] not in ([None], ["lost"]):
         yield f"the state is running, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
+    if trial.state == "paused" and outcomes[-1:] != ["paused"]:
+        yield f"the state is paused, but the last attempt is {outcomes[-1] if outcomes else 'missing'}"
 
 
 def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
@@ -202,7 +204,9 @@ def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
         return
     for outcome in ("complete", "pruned"):
         count = sum(attempt.outcome == outcome for attempt in attempts)
-        if count != (trial.state == outcome):
+        # If the rule prunes a paused trial, the trial's last attempt has the outcome "paused".
+        was_paused = outcome == "pruned" and attempts[-1:] and attempts[-1].outcome == "paused"
+        if count != (trial.state == outcome and not was_paused):
             yield f"the state is {trial.state}, but {count} attempts are {outcome}"
     complete = [attempt for attempt in attempts if attempt.outcome == "complete"]
     for attempt in complete:
@@ -265,8 +269,8 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Compare the recorded totals of the iterations with the iterations' trials, and yield the contradictions.
 
-    The totals of an iteration include the trials of the iteration, and the trials of all iterations that the ledger
-    marked as told earlier. The file sql/functions/mark_told.sql describes the totals and the improvements.
+    The totals of an iteration include the trials of this iteration, and the trials of all iterations that were already
+    marked as told. The file sql/functions/mark_told.sql describes the totals and the improvements.
     """
     for iteration in ledger.iterations:
         own = trials[iteration.number]

@@ -10,7 +10,7 @@ from ledger.database.rows import TrialRow, VerdictRow
 from ledger.database.transfer import StudySnapshot
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
-from ledger.study.verdicts import cutoff, is_audited, stops
+from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
@@ -28,7 +28,9 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         for difference in _reported(verdict, ledger):
             yield f"{_place(verdict)}: {difference}"
     yield from _pruned(ledger)
-    if study.mode == "steady":
+    if rule.rule == "promotion":
+        yield from _promotions(ledger, study)
+    elif study.mode == "steady":
         yield from _arrivals(ledger, study)
     else:
         yield from _cutoffs(ledger, rule)
@@ -52,8 +54,8 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
         return  # The objective has reported a lower step after a higher step, and after the verdict.
     elif (report.step, report.loss) != (verdict.step, verdict.loss):
         yield (
-            f"the verdict is about step {verdict.step} with the loss {verdict.loss}, but the last report of attempt"
-            f" {verdict.attempt} at or below the rung is about step {report.step} with the loss {report.loss}"
+            f"the verdict has step {verdict.step} and loss {verdict.loss}, but the reports of attempt {verdict.attempt}"
+            f" result in step {report.step} and loss {report.loss}"
         )
 
 
@@ -112,7 +114,56 @@ def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         trial: TrialRow = ledger.trials[verdict.trial]
         given = cutoffs.get((trial.iteration, verdict.rung))
         compared, limit = (0, None) if given is None else (given.compared, given.loss)
-        yield from _differences(verdict, study, compared, limit, None)
+        stopped = _stops(verdict, study, compared, limit)
+        yield from _differences(verdict, study, compared, limit, None, stopped=stopped)
+
+
+def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Compute the cutoffs and the verdicts of the rule "promotion" from the losses of each iteration's trials."""
+    cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
+    at_rung: dict[tuple[int, int], list[VerdictRow]] = defaultdict(list)
+    stopped: set[int] = set()
+    # In a snapshot of a running study, verdicts can belong to trials that the snapshot does not contain.
+    newer = {verdict.rung for verdict in ledger.stopping.verdicts if verdict.trial >= len(ledger.trials)}
+    for verdict in ledger.stopping.verdicts:
+        if verdict.trial < len(ledger.trials):
+            at_rung[ledger.trials[verdict.trial].iteration, verdict.rung].append(verdict)
+            if verdict.trial in stopped:
+                yield f"{_place(verdict)}: an earlier rung has stopped the trial"
+            if verdict.stops and not verdict.audited:
+                stopped.add(verdict.trial)
+    for (iteration, rung), found in sorted(at_rung.items()):
+        place = f"iteration {iteration}: the cutoff at rung {rung}"
+        given = cutoffs.pop((iteration, rung), None)
+        if rung not in study.stopping.rungs_of(iteration):
+            yield f"{_place(found[0])}: the trials of iteration {iteration} do not stop at this rung"
+        if given is None:
+            yield f"{place} is missing"
+            continue
+        limit = None if given.loss is None else (given.loss, -1 if given.trial is None else given.trial)
+        # If a trial joins the iteration after the comparison, the number of the new trial is higher than the number of
+        # each compared trial.
+        own = [verdict for verdict in found if not is_audited(study.seed, verdict.trial, study.stopping.audit)]
+        compared = own[: given.compared]
+        expected = promotion_cutoff(study.stopping.eta, [(verdict.trial, verdict.loss) for verdict in compared])
+        if len(compared) < given.compared:
+            if rung not in newer:
+                yield f"{place} compares {given.compared} trials, but only {len(compared)} of them have a verdict"
+        elif limit != expected:
+            yield (
+                f"{place} is {_limit(limit)}, but the losses of the {given.compared} compared trials result in"
+                f" {_limit(expected)}"
+            )
+        for verdict in found:
+            is_stopped = not goes_on(verdict.loss, verdict.trial, limit)
+            yield from _differences(verdict, study, given.compared, given.loss, None, stopped=is_stopped)
+    for iteration, rung in cutoffs:
+        if iteration < len(ledger.iterations) and rung not in newer:
+            yield f"iteration {iteration}: the cutoff at rung {rung} belongs to no verdict"
+
+
+def _limit(limit: tuple[float, int] | None) -> str:
+    return "None" if limit is None else f"{limit[0]} of trial {limit[1]}"
 
 
 def _arrivals(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
@@ -137,18 +188,23 @@ def _arrivals(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
                 yield f"{_place(first)}: `arrival` is {arrival}, but the arrivals at a rung are 1, 2, 3 and so on"
                 return
             limit = _finite(cutoff(rule.rule, rule.eta, earlier))
-            yield from _differences(first, study, len(earlier), limit, place)
+            stopped = _stops(first, study, len(earlier), limit)
+            yield from _differences(first, study, len(earlier), limit, place, stopped=stopped)
             insort(earlier, math.inf if first.loss is None else first.loss)
 
 
+def _stops(verdict: VerdictRow, study: StudySpec, compared: int, limit: float | None) -> bool:
+    return compared >= study.stopping.eta and stops(verdict.loss, math.inf if limit is None else limit)
+
+
 def _differences(
-    verdict: VerdictRow, study: StudySpec, compared: int, limit: float | None, arrival: int | None
+    verdict: VerdictRow, study: StudySpec, compared: int, limit: float | None, arrival: int | None, *, stopped: bool
 ) -> Iterator[str]:
     expected = {
         "cutoff": limit,
         "compared": compared,
         "arrival": arrival,
-        "stops": compared >= study.stopping.eta and stops(verdict.loss, math.inf if limit is None else limit),
+        "stops": stopped,
         "audited": is_audited(study.seed, verdict.trial, study.stopping.audit),
     }
     for column, value in expected.items():

@@ -1,8 +1,9 @@
 -- In steady mode, assign a number to the arrival of a trial at a rung, compare the trial with the earlier arrivals, and
 -- record the verdict. The answer is the recorded verdict. Each arrival gets its own number, because two transactions
--- cannot insert the same number. If another transaction is inserting the same number, the transaction waits for the
+-- cannot insert the same number. If another transaction is inserting the same number, this transaction waits for the
 -- other transaction, and then tries the next number. A worker can leave its transaction open. Therefore the wait ends
--- after half a second. After this time, the function records nothing, and the column `stops` of the answer is null.
+-- after half a second. If the wait has ended without success, the function records nothing, and the column `stops` of
+-- the answer is null.
 --   stopping: the object `stopping` of the study's spec.
 --   arriving: the verdict without the columns that this function computes.
 create or replace function ledger.arrive(stopping jsonb, arriving ledger.verdict) returns ledger.verdict

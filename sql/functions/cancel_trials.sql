@@ -1,8 +1,8 @@
--- Cancel one pending or running trial. If the argument `trial` is null, cancel all open trials of the study. The worker
--- of a running trial learns of the cancellation from the answer to the worker's next heartbeat. The running attempt of
--- a cancelled trial gets the outcome `lost`. If the worker of a cancelled trial still sends a result, the ledger stores
--- the result in the attempt, and the outcome of the attempt becomes `stale`. The function never waits for a lock of
--- another session. If another session has locked the row of a trial, the function records the cancellation in
+-- Cancel one pending, running or paused trial. If the argument `trial` is null, cancel all open trials of the study.
+-- The worker of a running trial learns of the cancellation from the answer to the worker's next heartbeat. The running
+-- attempt of a cancelled trial gets the outcome `lost`. If the worker of a cancelled trial still sends a result, the
+-- ledger stores the result in the attempt, and the outcome of the attempt becomes `stale`. The function never waits for
+-- a lock of another session. If another session has locked the row of a trial, the function records the cancellation in
 -- ledger.cancellation. If a cancellation is recorded, the worker's next call for the trial, such as a heartbeat,
 -- cancels the trial. If the worker makes no more calls, ledger.end_cancelled cancels the trial as soon as no other
 -- session locks the row of the trial. The answer is the number of trials that this call itself has cancelled. If the
@@ -22,7 +22,7 @@ begin
   numbers := array(
     select trial.number
     from ledger.trial
-    where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running')
+    where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running', 'paused')
       and (cancel_trials.trial is null or trial.number = cancel_trials.trial)
     for no key update skip locked);
   with ended as (
@@ -41,7 +41,7 @@ begin
   insert into ledger.cancellation (study_id, trial, reason, asked_at)
   select trial.study_id, trial.number, cancel_trials.reason, moment
   from ledger.trial
-  where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running')
+  where trial.study_id = cancel_trials.study_id and trial.state in ('pending', 'running', 'paused')
     and (cancel_trials.trial is null or trial.number = cancel_trials.trial)
     and not exists (
       select from ledger.cancellation
@@ -51,7 +51,7 @@ begin
   if cancelled = 0 and cancel_trials.trial is not null then
     select trial.state into reached
     from ledger.trial where trial.study_id = cancel_trials.study_id and trial.number = cancel_trials.trial;
-    if coalesce(reached, 'missing') not in ('pending', 'running') then
+    if coalesce(reached, 'missing') not in ('pending', 'running', 'paused') then
       select study.name into study_name from ledger.study where study.id = cancel_trials.study_id;
       raise exception 'trial % of study % %', cancel_trials.trial, study_name,
         coalesce('is ' || reached || ' already, and a trial that has ended does not change', 'does not exist')

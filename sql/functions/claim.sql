@@ -100,7 +100,7 @@ begin
       from ledger.trial
       where trial.study_id = candidate.id and trial.state = 'pending'
         and (trial.available_at <= moment
-             or trial.available_at - ledger.release_pause(trial.attempts - trial.failures - trial.crashes - trial.lost) > moment)
+             or trial.available_at - ledger.release_pause(ledger.releases(trial)) > moment)
       order by trial.source <> 'enqueued', trial.iteration, trial.number
       limit share
       for no key update skip locked);

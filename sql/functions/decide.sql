@@ -1,9 +1,12 @@
--- Record the verdict of a study's rule at each rung that an attempt has reached, and answer whether the attempt stops.
--- The caller has locked the trial. A rung takes the last reported step at or below it. An attempt that continues after a
--- checkpoint does not report the earlier steps again. If the attempt has reported no step at or below the rung, the rung
--- takes the report of the last earlier attempt that has such a report. Without such a report, the rung gives no verdict.
--- A verdict is final: an attempt that repeats a trial gets the verdicts of the first attempt. After the rung that stops
--- a trial, the trial reaches no further rung.
+-- Record the verdict of a study's rule at each rung that an attempt has reached, and return whether the attempt must
+-- stop. The caller has locked the trial. At each rung, the rule uses the report with the highest step at or below the
+-- rung. An attempt that continues after a checkpoint does not report the earlier steps again. If the attempt has no
+-- report at or below the rung, the rule uses a report of an earlier attempt (ledger.last_report). If no attempt has a
+-- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
+-- the trial gets the recorded verdicts. When a rung has stopped a trial, the function records no verdicts at higher
+-- rungs.
+-- With the rule `promotion`, only ledger.promote and ledger.tell record verdicts. At a rung without a verdict, the
+-- attempt must stop, so that the trial can pause (ledger.prune). An audited trial goes on.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -23,8 +26,8 @@ begin
   select iteration into place from ledger.trial where trial.study_id = parent.id and trial.number = decide.trial;
   select max(step) into reached from ledger.report
   where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt;
-  foreach each in array ledger.rungs(parent.spec -> 'stopping') loop
-    exit when each > reached;
+  foreach each in array ledger.rungs(parent.spec -> 'stopping', place) loop
+    exit when each > coalesce(reached, -1);
     select * into own from ledger.verdict
     where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung = each;
     if not found then
@@ -37,7 +40,9 @@ begin
       continue when own.step is null;
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
-      if parent.spec ->> 'mode' = 'steady' then
+      if parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
+        own.stops := true;
+      elsif parent.spec ->> 'mode' = 'steady' then
         own := ledger.arrive(parent.spec -> 'stopping', own);
         -- Another transaction is still recording a verdict at this rung. A later call of ledger.report returns the
         -- verdict.

@@ -146,8 +146,8 @@ return case
   then case when substr(name, 13)::bigint > ledger.largest_step()
        then format('the name: step %s is not a step; give a step from 0 to %s', substr(name, 13), ledger.largest_step()) end
   when name is null or name !~ '^[A-Za-z0-9_][A-Za-z0-9._-]*$' or length(name) > ledger.longest_artifact_name()
-  then format('the name: it is not 1 to %s letters (A-Z, a-z), digits, dots, underscores and hyphens with a letter, a '
-              'digit or an underscore first', ledger.longest_artifact_name())
+  then format('the name: use 1 to %s letters (A-Z, a-z), digits, dots, underscores and hyphens, and begin with a '
+              'letter, a digit or an underscore', ledger.longest_artifact_name())
   when name ~ '[.]$' or name ~* '^(con|prn|aux|nul|com[0-9]|lpt[0-9])([.]|$)'
   then 'the name: Windows allows no file with this name; choose another name'
 end;

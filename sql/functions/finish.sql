@@ -24,7 +24,8 @@ begin
   set state = finish.state, reason = finish.reason, finished_at = ledger.clock()
   where id = parent.id and state in ('running', 'paused') and budget = finish.budget
     and not exists (
-      select from ledger.trial where trial.study_id = parent.id and trial.state in ('pending', 'running'));
+      select from ledger.trial
+      where trial.study_id = parent.id and trial.state in ('pending', 'running', 'paused'));
   if not found then
     return 'changed';
   end if;

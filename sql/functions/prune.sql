@@ -1,11 +1,14 @@
--- End a trial that the study's rule of early stopping stops. A verdict of ledger.report must stop the trial. The trial
--- keeps the step and the loss of this verdict, and has no final loss.
--- Answers:
---   pruned: the function ended the trial. The function also ends the trial if the manager has taken the trial back, but
---     no other worker has claimed the trial.
+-- End a trial that the study's rule of early stopping has stopped. ledger.report must have recorded a verdict that
+-- stops the trial. The function copies the step and the loss of the verdict into the trial's row. A pruned trial has no
+-- final loss. With the rule `promotion`, a trial at a rung without a verdict pauses. ledger.promote then lets the trial
+-- go on, or ends the trial. Answers:
+--   pruned: the function ended the trial. The worker may have lost its claim before. The function then ends the trial
+--     only if no other worker has claimed the trial since.
+--   paused: the rule is `promotion`, and the trial has reached a rung without a verdict. The attempt has ended, and
+--     does not count as a failed, crashed or lost attempt.
 --   continue: no verdict stops the trial, so the function changed nothing. The worker continues the training, or reports
 --     a failure.
---   already: an earlier call with the same claim ended the trial.
+--   already: an earlier call with the same claim ended or paused the trial.
 --   stale, unknown: the answers `stale` and `unknown` have the same meaning as in ledger.complete.
 -- The function stores the last part of the attempt's output in the row of the attempt.
 create or replace function ledger.prune(
@@ -16,27 +19,39 @@ as $$
 #variable_conflict use_column
 declare
   moment timestamptz := ledger.clock();
+  held int := ledger.held_attempt(prune.study_id, prune.trial, prune.claim);
   last ledger.verdict;
+  reached text;
   earlier text;
 begin
-  if ledger.held_attempt(prune.study_id, prune.trial, prune.claim) is not null then
+  if held is not null then
     select verdict.* into last
     from ledger.verdict
     where verdict.study_id = prune.study_id and verdict.trial = prune.trial and verdict.stops and not verdict.audited
     order by verdict.rung
     limit 1;
-    if not found then
+    if found then
+      update ledger.trial
+      set state = 'pruned', pruned_step = last.step, pruned_loss = last.loss, error = null, lease_until = null,
+          finished_at = moment
+      where trial.study_id = prune.study_id and trial.number = prune.trial;
+      reached := 'pruned';
+    elsif exists (
+            select from ledger.study where id = prune.study_id and spec -> 'stopping' ->> 'rule' = 'promotion')
+          and ledger.decide(prune.study_id, prune.trial, held, moment) then
+      -- No verdict stops the trial, so the trial has reached a rung without a verdict.
+      update ledger.trial
+      set state = 'paused', claim = null, lease_until = null, deadline_at = null
+      where trial.study_id = prune.study_id and trial.number = prune.trial;
+      reached := 'paused';
+    else
       return 'continue';
     end if;
-    update ledger.trial
-    set state = 'pruned', pruned_step = last.step, pruned_loss = last.loss, error = null, lease_until = null,
-        finished_at = moment
-    where trial.study_id = prune.study_id and trial.number = prune.trial;
     update ledger.attempt
-    set outcome = 'pruned', ended_at = moment, seconds = prune.seconds, error = null,
+    set outcome = reached, ended_at = moment, seconds = prune.seconds, error = null,
         output = ledger.kept_output(prune.output)
     where attempt.claim = prune.claim;
-    return 'pruned';
+    return reached;
   end if;
 
   select attempt.outcome into earlier
@@ -46,7 +61,7 @@ begin
   if not found then
     return 'unknown';
   end if;
-  if earlier = 'pruned' then
+  if earlier in ('pruned', 'paused') then
     return 'already';
   end if;
   if earlier is null or earlier = 'lost' then
@@ -59,4 +74,5 @@ end
 $$;
 
 comment on function ledger.prune is
-  'End a trial that the study''s rule of early stopping stops. Answers pruned, continue, already, stale or unknown.';
+  'End a trial that the study''s rule of early stopping stops, or pause a trial at a rung of the rule promotion. Answers '
+  'pruned, paused, continue, already, stale or unknown.';

@@ -25,7 +25,7 @@ begin
   if record_code.known is not null then
     first_trial := coalesce(
       (select min(trial.number) from ledger.trial
-       where trial.study_id = record_code.study_id and trial.state in ('pending', 'running')),
+       where trial.study_id = record_code.study_id and trial.state in ('pending', 'running', 'paused')),
       ledger.next_trial(record_code.study_id));
   end if;
   begin

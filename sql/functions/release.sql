@@ -13,9 +13,7 @@ begin
   perform ledger.lock_trial(release.study_id, release.trial, release.claim);
   update ledger.trial
   set state = 'pending', claim = null, lease_until = null, deadline_at = null,
-      -- The number of releases is `attempts - failures - crashes - lost`, because each attempt of the trial has failed,
-      -- has crashed, was lost, or was released.
-      available_at = moment + ledger.release_pause(trial.attempts - trial.failures - trial.crashes - trial.lost)
+      available_at = moment + ledger.release_pause(ledger.releases(trial))
   where trial.study_id = release.study_id and trial.number = release.trial and trial.claim = release.claim
     and trial.finished_at is null
     and not exists (

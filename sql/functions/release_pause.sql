@@ -11,3 +11,16 @@ end;
 
 comment on function ledger.release_pause is
   'The time for which no worker can claim a trial after the trial''s last release. Internal.';
+
+-- The number of times that workers have released a trial. Each attempt of the trial has failed, has crashed, was lost, has
+-- paused at a rung of early stopping, or was released.
+create or replace function ledger.releases(known ledger.trial) returns int
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select known.attempts - known.failures - known.crashes - known.lost - (
+    select count(*)::int from ledger.attempt
+    where attempt.study_id = known.study_id and attempt.trial = known.number and attempt.outcome = 'paused')
+$$;
+
+comment on function ledger.releases is
+  'The number of times that workers have released a trial. Internal.';

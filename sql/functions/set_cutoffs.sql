@@ -1,6 +1,7 @@
--- Record the cutoffs of a new iteration in batch mode. The cutoffs depend only on the trials of earlier iterations, which
--- have all ended. Therefore a verdict on a trial does not depend on the number of workers or on their speed. The
--- function does nothing for a study without early stopping, or in steady mode.
+-- Record the cutoffs of a new iteration in batch mode. The cutoffs depend only on the trials of earlier iterations,
+-- which have all ended. Therefore a verdict on a trial does not depend on the number of workers or on their speed. If
+-- the study has no early stopping, or if the study is in steady mode, the function does nothing. With the rule
+-- `promotion`, ledger.promote records the cutoffs.
 create or replace function ledger.set_cutoffs(study_id int, iteration int, first_trial int) returns void
 language sql set search_path = pg_catalog, pg_temp
 as $$
@@ -19,7 +20,7 @@ as $$
       where verdict.study_id = parent.id and verdict.rung = at.step and verdict.trial < set_cutoffs.first_trial)
       as losses) as earlier
   where parent.id = set_cutoffs.study_id and parent.spec ? 'stopping'
-    and coalesce(parent.spec ->> 'mode', 'batch') = 'batch'
+    and coalesce(parent.spec ->> 'mode', 'batch') = 'batch' and parent.spec -> 'stopping' ->> 'rule' <> 'promotion'
 $$;
 
 comment on function ledger.set_cutoffs is

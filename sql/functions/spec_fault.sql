@@ -27,7 +27,8 @@ begin
     end) then
     return format('the spec: batch_size must be an integer from 1 to %s', ledger.largest_batch());
   end if;
-  -- A key must not have the value null, because a spec does not contain a key that has the default value.
+  -- A key must not have the value null. If a setting has its default value, the spec does not contain the setting's
+  -- key.
   select string_agg(key, ', ' order by key) into wrong
   from unnest(array['dataset', 'estimator', 'function', 'metric', 'model', 'params_as', 'task']) as key
   where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();
@@ -103,7 +104,9 @@ begin
     return 'the spec: in the limits, keep_artifacts must be the number of trials that keep their artifacts, an integer';
   end if;
   if spec ? 'stopping' and not coalesce(
-    spec -> 'stopping' ->> 'rule' in ('halving', 'median')
+    spec -> 'stopping' ->> 'rule' in ('halving', 'promotion', 'median')
+    -- An iteration of steady mode has one trial, so the rule promotion would compare nothing.
+    and (spec -> 'stopping' ->> 'rule' <> 'promotion' or coalesce(spec ->> 'mode', 'batch') = 'batch')
     and (spec -> 'stopping' -> 'eta')::text ~ '^([2-9]|1[0-6])$'
     and jsonb_typeof(spec -> 'stopping' -> 'enforce') = 'boolean'
     and ledger.number(spec -> 'stopping' -> 'audit') between 0 and 1
@@ -120,14 +123,22 @@ begin
       then (spec -> 'stopping' ->> 'min_resource')::bigint < (spec -> 'stopping' ->> 'max_resource')::bigint
            and (spec -> 'stopping' ->> 'max_resource')::bigint < 2147483648
            -- A rung of the median rule is a multiple of min_resource, and a rule has at most 100 rungs.
-           and (spec -> 'stopping' ->> 'rule' = 'halving'
+           and (spec -> 'stopping' ->> 'rule' <> 'median'
                 or ((spec -> 'stopping' ->> 'max_resource')::bigint - 1)
                    / (spec -> 'stopping' ->> 'min_resource')::bigint <= 100)
+           and case
+             when not spec -> 'stopping' ? 'brackets' then true
+             when (spec -> 'stopping' -> 'brackets')::text ~ '^[1-9][0-9]?$'
+             then spec -> 'stopping' ->> 'brackets' = '1'
+                  or spec -> 'stopping' ->> 'rule' = 'promotion'
+                     and (spec -> 'stopping' ->> 'brackets')::int <= cardinality(ledger.rungs(spec -> 'stopping'))
+             else false
+           end
       else false
     end, false) then
-    return 'the spec: stopping must be an object with the rule halving or median, eta from 2 to 16, min_resource below '
-           'max_resource, audit from 0 to 1, the boolean enforce, at most 100 rungs, and no resource that the objective '
-           'does not have';
+    return 'the spec: stopping must be an object with the rule halving, median or promotion (only in batch mode), eta '
+           'from 2 to 16, min_resource below max_resource, audit from 0 to 1, the boolean enforce, at most 100 rungs, at '
+           'most as many brackets (only for promotion) as rungs, and no resource that the objective does not have';
   end if;
   if exists (
     select from jsonb_array_elements(spec -> 'space') as dimension

@@ -3,10 +3,11 @@
 -- timeout, the manager also calls the function at short intervals. If the study has no open trial, the first call
 -- completes the study. If the study has an open trial, the first call only records the criterion. After the criterion
 -- is recorded, workers claim no more trials of the study. When no trial is running, a later call completes the study.
--- If the criterion is the timeout, a call that the manager makes after ledger.timeout_grace() also releases the running
--- trials. A released trial becomes pending, and the attempt of the released trial gets the outcome `released`. A
--- pending trial of a completed study stays pending. If the study runs again, for example with a larger timeout, workers
--- claim the pending trials. Therefore a study that runs again continues in the same way as a study that never stopped.
+-- If the criterion is the timeout, a later call also releases the running trials after the time ledger.timeout_grace()
+-- has passed. A released trial becomes pending, and the attempt of the released trial gets the outcome `released`. A
+-- pending or paused trial of a completed study keeps its state. If the study runs again, for example with a larger
+-- timeout, workers claim the pending trials. Therefore a study that runs again continues in the same way as a study
+-- that never stopped.
 -- Answers:
 --   none: the study meets no criterion, and the function wrote nothing.
 --   stopping: the study meets a criterion, but is not complete yet. The manager must not propose more trials.
@@ -40,7 +41,8 @@ begin
     -- A call of ledger.claim that began before this transaction can still claim a trial, so only a later call of
     -- ledger.stop can complete the study.
     if exists (
-      select from ledger.trial where trial.study_id = parent.id and trial.state in ('pending', 'running')) then
+      select from ledger.trial
+      where trial.study_id = parent.id and trial.state in ('pending', 'running', 'paused')) then
       return 'stopping';
     end if;
   elsif parent.stopped_by = 'timeout' and ledger.lease_ended(

@@ -1,13 +1,15 @@
 -- Record that the optimizer has received the losses of an iteration. All trials of the iteration must have ended.
 --   size: the number of trials that the iteration had when the manager read the losses of the iteration.
---   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
---     complete.
+--   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. The mean loss and the lowest loss
+--     are null if no trial is complete.
 -- Answers:
 --   told: the function recorded that the optimizer has received the losses of the iteration.
 --   lost: the manager does not hold the claim of the study, so the function wrote nothing.
---   changed: the function did not change the iteration. The reason is one of three: the number of trials differs from
---     the argument `size`, a trial of the iteration is pending or running, or the optimizer had already received the
---     losses.
+--   changed: the function did not change the iteration. There are three possible reasons: the number of trials differs
+--     from the argument `size`, a trial of the iteration is pending, running or paused, or the optimizer had already
+--     received the losses.
+-- With the rule `promotion`, the function also records verdicts on the trials that never paused, such as audited
+-- trials. The function records verdicts only at the rungs at which ledger.promote has compared the other trials.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
@@ -16,6 +18,8 @@ as $$
 #variable_conflict use_column
 declare
   parent ledger.study := ledger.held_study(tell.study_id, tell.claim);
+  moment timestamptz := ledger.clock();
+  rung bigint;
 begin
   if parent.id is null then
     return 'lost';
@@ -26,11 +30,17 @@ begin
   where study_id = parent.id and number = tell.number and told_at is null and size = tell.size
     and not exists (
       select from ledger.trial
-      where trial.study_id = parent.id and trial.iteration = tell.number and trial.state in ('pending', 'running'));
+      where trial.study_id = parent.id and trial.iteration = tell.number
+        and trial.state in ('pending', 'running', 'paused'));
   if not found then
     return 'changed';
   end if;
-  perform ledger.mark_told(parent.id, tell.number, ledger.clock(), tell.mean_loss, tell.best_loss);
+  perform ledger.mark_told(parent.id, tell.number, moment, tell.mean_loss, tell.best_loss);
+  if parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
+    foreach rung in array ledger.rungs(parent.spec -> 'stopping', tell.number) loop
+      perform ledger.judge(parent.id, tell.number, rung, true, moment);
+    end loop;
+  end if;
   return 'told';
 end
 $$;

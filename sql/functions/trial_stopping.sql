@@ -1,35 +1,46 @@
--- What a worker needs to stop a trial early without waiting for the database. The answer is null if the study has no rule.
--- The answer is an object with the keys:
---   eta, enforce: the settings of the study.
---   resource, max_resource: the settings of the study. A model or an estimator reports at the steps of this resource
---     (ledger.objectives.training_resource). The resource is null if the objective reports its own steps.
+-- Return the data that a worker needs to stop a trial early without waiting for the database. The answer is null if the
+-- study has no rule. The answer is an object with the keys:
+--   rule, eta, enforce: the settings of the study.
+--   resource, max_resource: the settings of the study. For a model or an estimator, the resource is the kind of the
+--     steps at which the ledger reports a score (ledger.objectives.training_resource). The resource is null if the
+--     objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
---   rungs: an array with an object for each rung. The keys are the rung's `step`, the `cutoff` and the number of
---     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
---     has reached the rung. If `stops` is not null, it is the verdict. The keys `last_step` and `last_loss` are the
---     last report of the earlier attempts at or below the rung (ledger.last_report).
--- In steady mode, the cutoffs are unknown before the trial reaches a rung. Therefore only the answer to ledger.report
--- stops a trial.
+--   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
+--     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
+--     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
+--     is an exception: at a rung without a verdict, `stops` is true if the trial is not audited, so that the trial
+--     pauses at the rung. The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report
+--     returns for the rung.
+-- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
+-- Therefore, in steady mode, only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+  audited boolean;
 begin
-  -- Most studies have no rule. For these studies, the function must take almost no time.
+  -- Most studies have no rule. For a study without a rule, the function must take almost no time.
   if stopping is null then
     return null;
   end if;
+  audited := ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8);
   return jsonb_build_object(
-    'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
+    'rule', stopping -> 'rule', 'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
     'resource', stopping -> 'resource', 'max_resource', stopping -> 'max_resource',
-    'audited', ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8),
+    'audited', audited,
     'rungs', (
       select jsonb_agg(
-        jsonb_build_object('step', at.step, 'cutoff', cutoff.loss, 'compared', coalesce(cutoff.compared, 0),
-                           'stops', verdict.stops, 'last_step', last.step, 'last_loss', last.loss)
+        jsonb_build_object(
+          'step', at.step, 'cutoff', cutoff.loss,
+          'compared', case when stopping ->> 'rule' = 'promotion' then coalesce(cutoff.compared, 0)
+                           else cutoff.compared end,
+          'stops', case when verdict.stops is null and stopping ->> 'rule' = 'promotion' and not audited then true
+                        else verdict.stops end,
+          'last_step', last.step, 'last_loss', last.loss)
         order by at.step)
-      from unnest(ledger.rungs(stopping)) as at (step)
+      from unnest(ledger.rungs(stopping, trial_stopping.iteration)) as at (step)
       left join ledger.cutoff
         on cutoff.study_id = trial_stopping.study_id and cutoff.iteration = trial_stopping.iteration
         and cutoff.rung = at.step

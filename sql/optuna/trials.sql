@@ -41,7 +41,9 @@ create index if not exists trial_optuna_id on ledger.trial ((
   end));
 
 -- Like Optuna 5, the view shows times in UTC without a time zone. If a trial ended but no worker ever claimed the
--- trial, the view shows the end time as the start time.
+-- trial, the view shows the end time as the start time. Optuna has no state for a trial that is paused at a rung. For a
+-- paused trial, the view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of running
+-- trials. The dashboard does not draw the intermediate values of waiting trials.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -50,6 +52,7 @@ select
   case state
     when 'pending' then 'WAITING'
     when 'running' then 'RUNNING'
+    when 'paused' then 'RUNNING'
     when 'complete' then 'COMPLETE'
     when 'pruned' then 'PRUNED'
     else 'FAIL'
@@ -144,7 +147,8 @@ begin
 end
 $$;
 
--- The reports of each trial's last attempt. The view computes the same value as the function ledger.value.
+-- The learning curve of each trial: like the view ledger.reports, this view shows the reports that no later attempt has
+-- replaced. The view computes the same value as the function ledger.value.
 create or replace view optuna.trial_intermediate_values as
 select
   trial.trial_id * 1048576::bigint + reported.place as trial_intermediate_value_id,
@@ -159,7 +163,13 @@ join ledger.study on study.id = trial.study_id
 cross join lateral (
   select report.step, report.loss, row_number() over (order by report.step) as place
   from ledger.report
-  where report.study_id = trial.study_id and report.trial = trial.number and report.attempt = trial.attempts) as reported
+  where report.study_id = trial.study_id and report.trial = trial.number and not exists (
+    select from ledger.attempt as later
+    where later.study_id = report.study_id and later.trial = report.trial and later.number > report.attempt
+      and exists (
+        select from ledger.report as again
+        where again.study_id = report.study_id and again.trial = report.trial and again.attempt = later.number
+          and again.step <= report.step))) as reported
 where trial.trial_id is not null;
 
 -- The attributes of a trial are its metrics, its tags, the attributes that a user has set, and other facts about the

@@ -1,6 +1,6 @@
--- The reports of the last attempt of each trial in the list `trials`. If an attempt has more than `points` reports, the
--- query returns a selection of about `points` reports. The returned reports are at equal distances, and the last report
--- is always one of the returned reports. The column `reports` contains the number of all reports of the attempt.
+-- The learning curve of each trial in the list `trials`. If a curve has more than `points` reports, the query returns a
+-- selection of about `points` reports. The returned reports are at equal distances, and the last report is always one of
+-- the returned reports. The column `reports` contains the number of all reports of the curve.
 select trial, step, value, reports
 from (
   select
@@ -8,9 +8,8 @@ from (
     row_number() over in_order as place,
     count(*) over (partition by report.trial) as reports
   from unnest(cast(:trials as int[])) as wanted (trial)
-  join ledger.trials on trials.study_id = :study and trials.trial = wanted.trial
   join ledger.reports as report
-    on report.study_id = :study and report.trial = wanted.trial and report.attempt = trials.attempts
+    on report.study_id = :study and report.trial = wanted.trial and not report.is_replaced
   window in_order as (partition by report.trial order by report.step)) as numbered
 where (place - 1) % ceil(reports / cast(:points as float8))::int = 0 or place = reports
 order by trial, step

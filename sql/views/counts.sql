@@ -1,8 +1,8 @@
 -- For each study, the view counts the trials and the attempts. When the optimizer receives the losses of an iteration,
 -- the ledger marks the iteration as told. When the ledger marks an iteration as told, the ledger writes totals into the
--- iteration's row. The totals include the trials of this iteration and of all iterations that the ledger marked
--- earlier. Therefore the view counts only the trials of the iterations that are not marked as told. The duration of a
--- query on this view does not grow with the number of ended trials.
+-- iteration's row. The totals include the trials of this iteration, and the trials of all iterations that were already
+-- marked as told. Therefore the view counts only the trials of the iterations that are not marked as told. The duration
+-- of a query on this view does not grow with the number of ended trials.
 create or replace view ledger.counts as
 select
   study.id as study_id,
@@ -20,7 +20,8 @@ select
   coalesce(told.total_crashes, 0) + untold.crashes as crashes,
   coalesce(told.total_lost, 0) + untold.lost as lost,
   greatest(told.last_complete, untold.last_complete) as last_complete,
-  coalesce(told.total_pruned, 0) + untold.pruned as pruned
+  coalesce(told.total_pruned, 0) + untold.pruned as pruned,
+  untold.paused
 from ledger.study
 left join lateral (
   select iteration.*
@@ -36,6 +37,7 @@ cross join lateral (
     count(*) filter (where trial.state = 'complete') as complete,
     count(*) filter (where trial.state = 'running') as running,
     count(*) filter (where trial.state = 'pending') as pending,
+    count(*) filter (where trial.state = 'paused') as paused,
     count(*) filter (where trial.state = 'pruned') as pruned,
     count(*) filter (where trial.state = 'failed') as failed,
     count(*) filter (where trial.state = 'cancelled') as cancelled,
@@ -66,6 +68,7 @@ comment on column ledger.counts.complete is 'Trials with a loss.';
 comment on column ledger.counts.running is 'Trials that a worker holds now.';
 comment on column ledger.counts.pending is 'Trials that wait for a worker.';
 comment on column ledger.counts.pruned is 'Trials that the rule of early stopping ended.';
+comment on column ledger.counts.paused is 'Trials that wait at a rung until the manager promotes or prunes them.';
 comment on column ledger.counts.failed is 'Trials that reached the limit of failures, of crashes or of lost attempts.';
 comment on column ledger.counts.cancelled is 'Trials that were cancelled.';
 comment on column ledger.counts.attempts is 'Number of claims of the study''s trials, including released claims.';

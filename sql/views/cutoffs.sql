@@ -1,4 +1,4 @@
--- The cutoffs of the iterations of studies in batch mode that stop trials early.
+-- The cutoffs of early stopping, for each iteration of a study in batch mode.
 create or replace view ledger.cutoffs as
 select
   cutoff.study_id,
@@ -7,7 +7,8 @@ select
   cutoff.rung,
   cutoff.loss,
   ledger.value(cutoff.loss, study.direction, study.loss_of_zero) as value,
-  cutoff.compared
+  cutoff.compared,
+  cutoff.trial
 from ledger.cutoff
 join ledger.study on study.id = cutoff.study_id;
 

@@ -18,8 +18,8 @@ group by study.name, attempt.outcome;
 comment on view ledger.outcomes is 'The numbers of attempts with each outcome; one row for each study and outcome.';
 comment on column ledger.outcomes.study is 'Name of the study.';
 comment on column ledger.outcomes.outcome is
-  'complete, pruned, failed, crashed, lost, released, timeout or stale, as in ledger.attempts; under way for attempts '
-  'that have not ended.';
+  'complete, paused, pruned, failed, crashed, lost, released, timeout or stale, as in ledger.attempts; under way for '
+  'attempts that have not ended.';
 comment on column ledger.outcomes.attempts is 'Number of attempts with this outcome, at least 1.';
 comment on column ledger.outcomes.trials is 'Number of trials with such an attempt.';
 comment on column ledger.outcomes.workers is 'Number of workers with such an attempt.';

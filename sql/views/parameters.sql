@@ -51,7 +51,8 @@ comment on view ledger.parameters is
 comment on column ledger.parameters.study is 'Name of the study.';
 comment on column ledger.parameters.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.parameters.iteration is 'Number of the iteration that the trial belongs to, from 0.';
-comment on column ledger.parameters.state is 'State of the trial: pending, running, complete, pruned, failed or cancelled.';
+comment on column ledger.parameters.state is
+  'State of the trial: pending, running, paused, complete, pruned, failed or cancelled.';
 comment on column ledger.parameters.loss is 'Loss of the trial, finite; null unless the trial is complete.';
 comment on column ledger.parameters.value is
   'Value of the trial, such as the score of a model or an estimator; null unless the trial is complete.';

@@ -31,7 +31,8 @@ select
   study.stopped_by,
   study.archived_at,
   coalesce(annotation.tags, '{}') as tags,
-  trials.pruned
+  trials.pruned,
+  trials.paused
 from ledger.study
 left join ledger.study_annotation as annotation on annotation.study_id = study.id
 join ledger.counts as trials on trials.study_id = study.id
@@ -62,6 +63,7 @@ comment on column ledger.progress.complete is 'Trials with a loss.';
 comment on column ledger.progress.running is 'Trials that a worker holds now.';
 comment on column ledger.progress.pending is 'Trials that wait for a worker.';
 comment on column ledger.progress.pruned is 'Trials that the rule of early stopping ended.';
+comment on column ledger.progress.paused is 'Trials that wait at a rung until the manager promotes or prunes them.';
 comment on column ledger.progress.failed is 'Trials that reached the limit of failures, of crashes or of lost attempts.';
 comment on column ledger.progress.cancelled is 'Trials that were cancelled.';
 comment on column ledger.progress.attempts is 'Number of claims of the study''s trials, including released claims.';

@@ -1,5 +1,6 @@
 -- For each trial, the view shows the time in the queue, the time with a worker, and the time in training. The time in
 -- training is a part of the time with a worker. After a worker has released a trial, the trial is in the queue again.
+-- The time in the queue includes the time in which the trial is paused at a rung.
 -- When a trial returns to the queue, ledger.trial no longer contains the time at which the trial first entered the
 -- queue. If a trial of an iteration's first round has returned to the queue, the column `began_at` contains the time at
 -- which the manager proposed the iteration. If a trial of a later round has returned to the queue, the column
@@ -53,14 +54,15 @@ comment on view ledger.trial_times is 'The use of each trial''s time: in the que
 comment on column ledger.trial_times.study is 'Name of the study.';
 comment on column ledger.trial_times.trial is 'Number of the trial within the study, from 0.';
 comment on column ledger.trial_times.iteration is 'Number of the iteration that the trial belongs to, from 0.';
-comment on column ledger.trial_times.state is 'State of the trial: pending, running, complete, pruned, failed or cancelled.';
+comment on column ledger.trial_times.state is
+  'State of the trial: pending, running, paused, complete, pruned, failed or cancelled.';
 comment on column ledger.trial_times.attempts is 'Number of claims, from 0.';
 comment on column ledger.trial_times.began_at is
   'Time from which workers could first claim the trial; null if the trial returned to the queue and this time is not '
   'recorded.';
 comment on column ledger.trial_times.finished_at is 'Time when the trial ended; null if the trial has not ended.';
 comment on column ledger.trial_times.queue_seconds is
-  'Seconds in the queue, including waits after an attempt; null if began_at is null.';
+  'Seconds in the queue, including waits after an attempt and pauses at a rung; null if began_at is null.';
 comment on column ledger.trial_times.claimed_seconds is
   'Seconds for which workers have held the trial. They include the training of other trials in the same call of claim.';
 comment on column ledger.trial_times.training_seconds is

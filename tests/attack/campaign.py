@@ -10,9 +10,12 @@ import psycopg
 
 from ledger.database import queries
 from tests.attack.calls import Calls, Locks
+from tests.attack.claims import StaleClaims
 from tests.attack.files import Files
 from tests.attack.hostile_studies import HostileStudies
+from tests.attack.models import Models
 from tests.attack.neighbours import Neighbours
+from tests.attack.stores import Stores
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims, dismiss, run_commands, victims
 from tests.chaos.studies import NAME
@@ -66,6 +69,9 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
         hostile = HostileStudies(under_attack, tally, rng)
         files = Files(under_attack, tally, rng)
         neighbours = Neighbours(under_attack, tally, rng)
+        claims = StaleClaims(under_attack, tally, rng)
+        models = Models(under_attack, tally, rng)
+        stores = Stores(under_attack, tally, rng)
         hostile.attack()
         calls = Calls(under_attack, tally, rng, hostile)
         locks = Locks(under_attack, tally, rng)
@@ -79,6 +85,9 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
             if number % 2 == 1:
                 hostile.attack_channel()
             files.attack(20)
+            claims.attack()
+            models.attack(4)
+            stores.attack()
             if number % 3 == 0:
                 locks.attack()
             if number % 5 == 1:
@@ -90,14 +99,20 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
             watch(f"{time.monotonic() - started:6.1f} s  round {number}: {_complete(under_attack)} trials complete")
         lasted = time.monotonic() - started
         hostile.count_messages()
+        stores.repair()
         locks.close()
         calls.close()
-        found = _examine(under_attack, hostile, files, neighbours)
+        found = _examine(under_attack, hostile, files, neighbours, claims, models)
         return Attacked(lasted, tally.rows(), {what: len(lines) for what, lines in found.items()}, _lines(found))
 
 
 def _examine(
-    under_attack: Victims, hostile: HostileStudies, files: Files, neighbours: Neighbours
+    under_attack: Victims,
+    hostile: HostileStudies,
+    files: Files,
+    neighbours: Neighbours,
+    claims: StaleClaims,
+    models: Models,
 ) -> dict[str, list[str]]:
     """Return what went wrong, by what must not happen."""
     stuck = []
@@ -125,10 +140,18 @@ def _examine(
         "processes that did not stop when asked": stayed,
         "views and queries that fail": _failing_queries(under_attack),
         "commands that fail": run_commands(under_attack),
+        "calls with a stale or foreign claim that the ledger accepted": claims.recorded(),
+        "changed models that were loaded": models.loaded,
+        "models that ran code when they were read": ["a model"] * models.executed,
         "secrets that an objective read": ["a secret"] * hostile.stolen(),
         "planted files that were executed": ["a planted file"] * neighbours.executed,
         "processes of others that were signalled": ["a process"] * neighbours.signalled,
-        "tracebacks": [*under_attack.tracebacks(), *files.tracebacks, *neighbours.tracebacks],
+        "tracebacks": [
+            *under_attack.tracebacks(),
+            *files.tracebacks,
+            *neighbours.tracebacks,
+            *models.tracebacks,
+        ],
     }
 
 

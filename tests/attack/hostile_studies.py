@@ -1,4 +1,4 @@
-"""Studies whose objectives are hostile, for the workers that take any study."""
+"""Studies whose objectives or estimators are hostile, for the workers that take any study."""
 
 import json
 import random
@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from tests.attack.estimators import ESTIMATORS
 from tests.attack.objectives import CHANNEL, HOSTILE, WRITTEN
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims
@@ -32,10 +33,13 @@ class HostileStudies:
     def attack(self) -> None:
         """Make one study with the next objective, and one that no worker can load."""
         if not self._left:
-            self._left = [*HOSTILE, "no_such_function", "__init__"]
+            self._left = [*HOSTILE, *ESTIMATORS, "no_such_function", "__init__"]
             self._rng.shuffle(self._left)
         name = self._left.pop()
         self._make(name, 2)
+        if name in ESTIMATORS:
+            self._tally.tried(f"estimator that keeps its model: {name}")
+            return
         shown = name if name == "__init__" else name.removeprefix("hostile_").replace("_", " ")
         self._tally.tried(f"objective: {shown}")
 
@@ -69,7 +73,8 @@ class HostileStudies:
     def open_trials(self) -> list[str]:
         """Return a description of each open trial whose objective a worker can load."""
         statement = """
-            select name, spec -> 'objective' ->> 'function', number, trial.state, study.state, attempts, failures, lost
+            select name, coalesce(objective ->> 'function', objective ->> 'estimator'), number, trial.state,
+              study.state, attempts, failures, lost
             from ledger.trial join ledger.study on id = study_id
             where study_id = any (%s) and trial.state in ('pending', 'running')
             order by study_id, number
@@ -102,8 +107,14 @@ class HostileStudies:
             ).fetchone()
             assert answer == ("proposed",), answer
         self._studies.append((study, claim))
-        if name not in HOSTILE:
+        if name not in (*HOSTILE, *ESTIMATORS):
             self._refused.append(study)
+
+
+def _objective(name: str) -> dict[str, Any]:
+    if name in ESTIMATORS:
+        return {"estimator": f"tests.attack.estimators:{name}", "dataset": "iris", "keep_models": "best"}
+    return {"function": f"tests.attack.objectives:{name}"}
 
 
 def _spec(name: str, trials: int) -> dict[str, Any]:
@@ -111,7 +122,7 @@ def _spec(name: str, trials: int) -> dict[str, Any]:
         "mode": "batch",
         "batch_size": trials,
         "seed": 42,
-        "objective": {"function": f"tests.attack.objectives:{name}"},
+        "objective": _objective(name),
         "space": [{"name": "x", "type": "real", "low": 0.0, "high": 1.0, "prior": "uniform"}],
         "optimizer": {"base_estimator": "GP", "acq_func": "EI"},
         "limits": _LIMITS,

@@ -37,6 +37,8 @@ class Victims:
         For each role, the database's URL with a login of the role.
     members : list of Member
         The manager and the workers of the study, and the workers that take any study.
+    store : Path
+        A link to the folder in which one of the workers that take any study keeps artifacts.
     """
 
     folder: Path
@@ -44,6 +46,10 @@ class Victims:
     urls: dict[str, str]
     owner: Program
     members: list[Member] = field(default_factory=list)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "stored" / "store"
 
     @property
     def manager(self) -> Member:
@@ -111,15 +117,19 @@ def _start(under_attack: Victims, folder: Path) -> None:
         DATABASE_URL=under_attack.urls["ledger_worker"],
         PYTHONDONTWRITEBYTECODE="1",
     )
+    contents = under_attack.store.with_name("contents")
+    contents.mkdir(parents=True)
+    under_attack.store.symlink_to(contents)
     if is_root():
         shutil.chown(as_user.folder, USER)
+        shutil.chown(contents, USER)
     members = under_attack.members
     members.append(Member(manager, ["manager", str(PLAN.write(folder))], logs / "manager.log"))
     for number in range(2):
         command = ["worker", "--study", NAME, "--allow", "tests.chaos"]
         members.append(Member(worker, command, logs / f"worker-{number}.log"))
-    for number in range(2):
-        command = ["worker", "--allow", "tests", "--trial-timeout", "5"]
+    for number, options in enumerate([[], ["--store", str(under_attack.store)]]):
+        command = ["worker", "--allow", "tests", "--trial-timeout", "5", *options]
         members.append(Member(as_user, command, logs / f"any-{number}.log"))
 
 

@@ -25,11 +25,13 @@ faults, one after the other:
 - The test restarts, crashes and kills PostgreSQL.
 - The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
   statement.
+- The test makes the store of the artifacts and the checkpoints unavailable, and fills its disk. The objective repeats
+  each call that the store refuses.
 
 A fault is a hit if an SQL statement was open on a connection that the fault affected. A fault of a worker, or of the
-worker's connection, is also a hit if the worker held a claim. A fault of the manager or of PostgreSQL is also a hit if
-any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial of the study
-with the trial of the same number in a study without faults.
+worker's connection, is also a hit if the worker held a claim. A fault of the manager, of PostgreSQL or of the store is
+also a hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial
+of the study with the trial of the same number in a study without faults.
 
 """
 

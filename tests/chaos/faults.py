@@ -5,12 +5,15 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
 
 from tests.chaos.fleet import Fleet, Member
 from tests.chaos.studies import LEASE
+from tests.system import disks
+from tests.system.disks import Disk
 from tests.system.proxy import Link, Proxy, Where
 from tests.system.servers import Server
 
@@ -31,19 +34,30 @@ class Fault:
 
 @dataclass(frozen=True)
 class _Lasting:
-    """A fault that lasts until a moment, or until its condition is over."""
+    """A fault that lasts until a moment, or until its condition is over. `target` is "network", "store" or "worker"."""
 
     until: float
     end: Callable[[], None]
-    on_network: bool
+    target: str
     is_over: Callable[[], bool] = lambda: False
 
 
 class Injector:
-    """Injector of one fault at a time. Some faults last, and end later."""
+    """Injector of one fault at a time. Some faults last, and end later.
 
-    def __init__(self, server: Server, proxy: Proxy, fleet: Fleet, random: random.Random) -> None:
+    Parameters
+    ----------
+    store : Path
+        A link to the folder that keeps the artifacts and the checkpoints.
+    disk : Disk or None
+        The disk of the store, if the test can fill it.
+    """
+
+    def __init__(
+        self, server: Server, proxy: Proxy, fleet: Fleet, store: Path, disk: Disk | None, random: random.Random
+    ) -> None:
         self._server, self._proxy, self._fleet, self._random = server, proxy, fleet, random
+        self._store, self._disk = store, disk
         self._lasting: list[_Lasting] = []
         self.injected: list[Fault] = []
 
@@ -54,8 +68,11 @@ class Injector:
         return fault
 
     def is_free_for(self, kind: str) -> bool:
-        """Whether a fault of this kind can be injected now. Only one lasting network fault is allowed at a time."""
-        return kind not in LASTING or not any(fault.on_network for fault in self._lasting)
+        """Whether a fault of this kind can be injected now.
+
+        At a time, only one lasting fault of the network and one lasting fault of the store are allowed.
+        """
+        return kind not in LASTING or all(fault.target != kind.partition(":")[0] for fault in self._lasting)
 
     def pass_time(self) -> None:
         """Wait for a moment, replace processes that have exited, and end faults that have lasted long enough."""
@@ -79,7 +96,7 @@ class Injector:
         member = self._stop_a_worker(fault, with_trainer=with_trainer)
         fault.what += f", {'with' if with_trainer else 'without'} its trainer, for {seconds:.1f} s"
         if member is not None:
-            self._later(seconds, member.go_on)
+            self._later(seconds, member.go_on, "worker")
 
     def kill_manager(self, fault: Fault) -> None:
         self._wait(lambda: self._fleet.manager and any(_is_manager(link) for link in self._proxy.links))
@@ -98,6 +115,31 @@ class Injector:
         self._wait(self._held)
         fault.hit = bool(self._held() or self._proxy.in_flight)
         self._server.restart(mode)
+
+    # The store
+
+    def break_store(self, fault: Fault) -> None:
+        """Let the path of the store lead to a file."""
+        folder, nothing = self._store.resolve(), self._store.with_name("nothing")
+        nothing.touch()
+        self._let_store_fail(fault, lambda: self._lead_store_to(folder))
+        self._lead_store_to(nothing)
+
+    def fill_store(self, fault: Fault) -> None:
+        assert self._disk is not None
+        self._let_store_fail(fault, self._disk.make_room)
+        self._disk.fill()
+
+    def _lead_store_to(self, target: Path) -> None:
+        link = self._store.with_name("link")
+        link.symlink_to(target)
+        link.replace(self._store)
+
+    def _let_store_fail(self, fault: Fault, end: Callable[[], None]) -> None:
+        seconds = self._random.uniform(0.5, 2) * LEASE
+        self._wait(self._held)
+        fault.hit, fault.what = bool(self._held()), f"for {seconds:.1f} s"
+        self._later(seconds, end, "store")
 
     # The network
 
@@ -144,7 +186,7 @@ class Injector:
             fault.hit = trap.sprung.is_set()
             self._proxy.release(trap)
 
-        self._later(AIM, end, on_network=True, is_over=trap.sprung.is_set)
+        self._later(AIM, end, "network", is_over=trap.sprung.is_set)
 
     # Aiming
 
@@ -208,7 +250,7 @@ class Injector:
             self._proxy.resume()
 
         fault.hit = self._hit(where)
-        self._later(seconds, end, on_network=True)
+        self._later(seconds, end, "network")
 
     def _end(self, faults: list[_Lasting]) -> None:
         for fault in faults:
@@ -216,14 +258,9 @@ class Injector:
             fault.end()
 
     def _later(
-        self,
-        seconds: float,
-        end: Callable[[], None],
-        *,
-        on_network: bool = False,
-        is_over: Callable[[], bool] = lambda: False,
+        self, seconds: float, end: Callable[[], None], target: str, is_over: Callable[[], bool] = lambda: False
     ) -> None:
-        self._lasting.append(_Lasting(time.monotonic() + seconds, end, on_network, is_over))
+        self._lasting.append(_Lasting(time.monotonic() + seconds, end, target, is_over))
 
     def _wait(self, condition: Callable[[], T]) -> T:
         """Wait until the condition is true, for at most `AIM` seconds. Returns its last value."""
@@ -245,14 +282,21 @@ KINDS: dict[str, Callable[[Injector, Fault], None]] = {
     "network: half-open, acknowledging": Injector.half_open,
     "network: half-open, silent": Injector.silence,
     "network: acknowledgement lost": Injector.lose_answer,
+    "store: unavailable": Injector.break_store,
+    "store: full": Injector.fill_store,
 }
-LASTING = {kind for kind in KINDS if kind.startswith("network") and kind != "network: cut"}
+LASTING = {kind for kind in KINDS if kind.startswith(("network", "store")) and kind != "network: cut"}
+
+
+def kinds() -> list[str]:
+    """Return the kinds of faults that this machine can inject. Only root can fill a disk."""
+    return [kind for kind in KINDS if kind != "store: full" or disks.is_available()]
 
 
 def decks(random: random.Random) -> Iterator[str]:
     """Yield an endless sequence of kinds. Each shuffled part has four of each kind, and one of each restart."""
     restarts = [kind for kind in KINDS if kind.startswith("PostgreSQL")]
-    deck = [kind for kind in KINDS if kind not in restarts] * 4 + restarts
+    deck = [kind for kind in kinds() if kind not in restarts] * 4 + restarts
     while True:
         yield from random.sample(deck, len(deck))
 

@@ -1,15 +1,20 @@
 """Fast objective with a rugged value to maximise. CHAOS_TRIAL_SECONDS sets its duration, not its value."""
 
+import hashlib
 import json
 import math
 import os
 import random
 import time
 
-from ledger import TrialPruned
+from ledger import LedgerError, TrialPruned
 
 # Number of reports of each trial.
 STEPS = 4
+# Number of random bytes in each checkpoint.
+PADDING = 2_000
+# Seconds between two calls while the store fails.
+PAUSE = 0.05
 
 
 def rugged(params, context):
@@ -26,13 +31,15 @@ def rugged(params, context):
     assert params["pair"] is None or isinstance(params["pair"], tuple)
     loss += math.log2(params["power"]) / 8 + {"low": 0.5, "middle": 0.0, "high": 1.0}[params["level"]]
     loss += 1.0 if params["pair"] is None else params["pair"][0]
-    context.save_artifact("loss.txt", repr(loss).encode())
+    _until_the_store_works(lambda: context.save_artifact("loss.txt", repr(loss).encode()))
     # one trial in eight takes long enough to need heartbeats
     times = noise.choice([0.5, 0.6, 0.8, 0.9, 1.0, 1.2, 1.5, 5.0])
-    weight, first = 1.0, 0
+    weight, first, torn = 1.0, 0, 0
     if (last := context.restore()) is not None:
         first = last.step + 1
-        trial, weight = json.loads((last.folder / "state").read_text())
+        state = (last.folder / "state").read_text()
+        torn = int((last.folder / "digest").read_text() != _digest(state))
+        trial, weight, _padding = json.loads(state)
         assert trial == context.trial
     for step in range(first, STEPS):
         time.sleep(times * float(os.environ["CHAOS_TRIAL_SECONDS"]) / STEPS)
@@ -40,6 +47,30 @@ def rugged(params, context):
         context.report(x + step, step)
         if context.should_prune():
             raise TrialPruned
+        padding = random.Random(f"{context.seed} {step}").randbytes(PADDING).hex()
+        _keep(context, step, json.dumps([context.trial, weight, padding]))
+    return {"value": -loss - weight - noise.gauss(0, 0.1), "times": times, "torn": torn}
+
+
+def _keep(context, step, state):
+    def keep():
         with context.checkpoint(step) as folder:
-            (folder / "state").write_text(json.dumps([context.trial, weight]))
-    return {"value": -loss - weight - noise.gauss(0, 0.1), "times": times}
+            (folder / "state").write_text(state)
+            (folder / "digest").write_text(_digest(state))
+
+    _until_the_store_works(keep)
+
+
+def _until_the_store_works(save):
+    """Repeat a call that a store refuses. If the claim is lost, the worker ends this process."""
+    while True:
+        try:
+            save()
+        except LedgerError:
+            time.sleep(PAUSE)
+        else:
+            return
+
+
+def _digest(state):
+    return hashlib.sha256(state.encode()).hexdigest()

@@ -5,17 +5,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from ledger.store import Content
 from tests.chaos.faults import Fault, Injector
 from tests.chaos.fleet import Fleet
 from tests.chaos.objective import STEPS
 from tests.chaos.studies import NAME, Plan, Result, program, results
+from tests.system import disks
+from tests.system.disks import Disk
 from tests.system.programs import Program
 from tests.system.proxy import Proxy
 from tests.system.servers import Server
@@ -29,6 +34,8 @@ FINISH = 1800.0
 AHEAD = 5
 # Number of next faults to choose from, if the first one has to wait for the end of another.
 IN_HAND = 3
+# Size of the disk of the store, in megabytes.
+STORE_SIZE = 64
 
 _COUNTS = """
 select
@@ -57,9 +64,7 @@ select
                      where artifact.study_id = attempt.study_id and artifact.trial = attempt.trial
                        and artifact.attempt = attempt.number and artifact.saved_at is not null
                        and artifact.step is null)) as unsaved,
-  (select count(*) from ledger.artifact
-   where sha256 <> (select encode(sha256(coalesce(string_agg(bytes, '' order by number), '')), 'hex')
-                    from ledger.artifact_piece where artifact_piece.content = artifact.content)) as damaged
+  (select count(*) from ledger.trial where (metrics ->> 'torn')::int > 0) as torn
 """
 _ATTEMPTS = "select coalesce(outcome, 'open') as outcome, count(*) as attempts from ledger.attempt group by outcome"
 
@@ -81,7 +86,8 @@ class Soaked:
         counted failure), doubled (trials with several complete attempts), without_attempt (trials without an attempt of
         the same outcome), untold (iterations), without_reports (complete trials of the objective `rugged` without all
         of its reports), continued (attempts that continued after a checkpoint), unsaved (complete attempts without the
-        artifact of their objective), damaged (artifacts).
+        artifact of their objective), torn (trials that continued after a half-written checkpoint), damaged (artifacts),
+        spare (files in the store that belong to no artifact).
     attempts : Counter
         Attempts by outcome; "open" for attempts without one.
     left : list of str
@@ -147,19 +153,24 @@ def soak(
     watch : callable, optional
         Called with one line for each event.
     """
-    with Server(folder / "server") as server, Proxy(server.port) as proxy:
-        ledger = program(folder / "ledger", trial_seconds=0, DATABASE_URL=server.url)
+    with _disk() as disk, Server(folder / "server") as server, Proxy(server.port) as proxy:
+        contents = (folder if disk is None else disk.mount) / "contents"
+        contents.mkdir()
+        store = contents.with_name("store")
+        store.symlink_to(contents)
+        ledger = program(folder / "ledger", trial_seconds=0, DATABASE_URL=server.url, LEDGER_STORE=str(store))
         ledger.run("db", "upgrade")
         through = program(
             folder / "study",
             trial_seconds=TRIAL_SECONDS,
             DATABASE_URL=proxy.url(server.url),
             LEDGER_STATEMENT_TIMEOUT=STATEMENT_SECONDS,
+            LEDGER_STORE=str(store),
         )
         worker = ["worker", "--study", NAME, "--allow", "tests.chaos"]
         manager = ["manager", str(plan.write(folder)), "--wait"]
         with Fleet(through, workers, worker, manager, plan.iterations, folder / "logs") as fleet:
-            injector = Injector(server, proxy, fleet, random.Random(seed))
+            injector = Injector(server, proxy, fleet, store, disk, random.Random(seed))
             fleet.keep_until(lambda: _query(server, "select from ledger.attempt"))
             started = time.monotonic()
             for fault in _disturb(fleet, injector, iter(kinds), pace, seconds):
@@ -176,6 +187,8 @@ def soak(
             undisturbed = pool.submit(calm, fleet.iterations)
             verify = _verify(ledger)
         (counts,) = _query(server, _COUNTS, steps=STEPS)
+        ledger.run("artifact", "sweep")
+        counts |= _contents(server, contents)
         return Soaked(
             seconds=lasted,
             faults=injector.injected,
@@ -190,6 +203,27 @@ def soak(
             results=results(ledger),
             undisturbed=undisturbed.result(),
         )
+
+
+@contextmanager
+def _disk() -> Iterator[Disk | None]:
+    """Yield a small disk for the store, or None if this process may not mount a disk."""
+    if not disks.is_available():
+        yield None
+        return
+    with disks.small_disk(STORE_SIZE) as disk:
+        yield disk
+
+
+def _contents(server: Server, folder: Path) -> dict[str, int]:
+    """Return the numbers of damaged artifacts, and of files in the store that belong to no artifact."""
+    rows = _query(server, "select content, sha256, size from ledger.artifact where content is not null")
+    kept = {folder / Content(row["sha256"], row["size"], row["content"]).path: row["sha256"] for row in rows}
+    found = {path: sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*") if path.is_file()}
+    return {
+        "damaged": sum(found.get(path) != digest for path, digest in kept.items()),
+        "spare": len(found.keys() - kept.keys()),
+    }
 
 
 def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float, seconds: float) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ select
   count(*) filter (where state = 'complete') as complete,
   count(*) filter (where state = 'running') as running,
   count(*) filter (where state = 'pending') as pending,
+  count(*) filter (where state = 'paused') as paused,
   count(*) filter (where state = 'pruned') as pruned,
   count(*) filter (where state = 'failed') as failed,
   count(*) filter (where state = 'cancelled') as cancelled,

@@ -175,7 +175,7 @@ def test_a_cancelled_trial_saves_nothing(db, connection):
 )
 def test_a_hostile_name_is_refused(db, connection, name):
     make_study(db)
-    said = "the name: (it is not 1 to 100 letters|Windows allows no file with this name)"
+    said = "the name: (use 1 to 100 letters|Windows allows no file with this name)"
     with pytest.raises(InvalidParameterValue, match=said) as refused:
         begin(connection, take(connection), name, b"x")
     assert len(str(refused.value.diag.message_primary)) < 400
@@ -566,6 +566,35 @@ def test_a_sweep_finds_contents_in_a_moved_folder(db, connection, tmp_path):
     )
     assert use_cases.forget_store(db, STORE) == 1
     assert use_cases.sweep(db, Settings(store=new)) == []
+
+
+@pytest.mark.parametrize("of", ["rows", "beaten trials"])
+def test_a_removal_deletes_its_own_contents_and_names_what_is_left(db, connection, tmp_path, of):
+    row = make_study(db)
+    held = take(connection)
+    store = opened((tmp_path / "mine").as_uri())
+    save(connection, held, "earlier", b"w", STORE)
+    artifacts.remove(db, row.id, saved(db)[0])
+    for name, url in (("here", store.url), ("far", STORE), ("kept", store.url)):
+        answer, content = begin(connection, held, name, name.encode(), url)
+        assert answer == "wanted"
+        assert content is not None
+        if url == store.url:
+            store.put(Content(sha256(name.encode()), len(name), content), io.BytesIO(name.encode()))
+        assert artifact_protocol.save(connection, held, name, sha256(name.encode())) == "saved"
+    settings = Settings(store=store.url)
+    if of == "rows":
+        rows = [artifact for artifact in saved(db) if artifact.name != "kept"]
+        removal = use_cases.remove(db, settings, row.id, rows)
+    else:
+        trials.cancel(db, row.id, [held.trial], "enough")
+        removal = use_cases.remove_beaten(db, settings, row.id, 1)
+    assert removal.removed == (2 if of == "rows" else 3)
+    (far,) = removal.left
+    assert (far.content.sha256, far.content.store, far.reason) == (sha256(b"far"), STORE, None)
+    files = [path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()]
+    assert files == ([b"kept"] if of == "rows" else [])
+    assert {content.sha256 for content in artifacts.discarded(db)} == {sha256(b"w"), sha256(b"far")}
 
 
 def test_a_call_deletes_few_bytes_of_the_ledger_itself(db, connection):

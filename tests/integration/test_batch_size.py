@@ -136,6 +136,11 @@ def test_a_run_with_another_batch_size_says_how_to_change_it(run, db, url, worke
     assert code == 0, error
     assert sizes(db) == [(4, 4), (4, 4)]
     assert register(db, asked).state == "complete", "a run with the new batch size continues the study"
+    code, out, error = run("resume", "s", "--workers", "0")
+    assert (code, "complete" in out) == (0, True)
+    assert error == (
+        "ledger: study s is already complete: to extend the study, add --trials with a total of more than 8 trials\n"
+    )
     code, _, error = run("resume", "s", "--workers", "0", "--batch-size", "0")
     assert (code, "--batch-size" in error) == (2, True)
 

@@ -87,9 +87,9 @@ def test_a_changed_code_is_refused_in_one_line_with_the_ways_out(db, connection,
     with pytest.raises(LedgerError) as refused:
         register(db, asked, coded(100))
     assert str(refused.value) == (
-        "the objective of study s differs from the recorded objective (module value `SCALE` (0, now 100)): choose"
-        ' another name, or use --accept-change (in Python, if_changed="accept") to run the next trials with the new'
-        ' code, or (only in Python) use if_changed="new" to start a new study'
+        "the objective of study s differs from the recorded objective (module value `SCALE` (0, now 100)): use"
+        ' if_changed="accept" to run the next trials with the new code, or if_changed="new" to start a new study, or'
+        " choose another name"
     )
     assert len(versions(db)) == 1
 
@@ -162,7 +162,7 @@ def test_a_hash_without_the_text_is_enough(db, connection, asked):
     assert version.sources == coded().sources
     assert codes.texts_of(db, version.sources.values()) == {}
     assert "shown" not in str(version.parts)
-    with pytest.raises(LedgerError, match=r"recorded objective \(module value `SCALE`\): choose"):
+    with pytest.raises(LedgerError, match=r"recorded objective \(module value `SCALE`\): use if_changed"):
         register(db, asked, coded(1).without_source())
 
 

@@ -71,6 +71,13 @@ def run(monkeypatch, capfd, tmp_path) -> Iterator[Run]:
         (["report", "s"], "Missing option '--output'"),
         (["report", "s", "--output", "r.png", "--format", "png"], "--format png and --plot belong together"),
         (["report", "s", "--output", "none/r.html"], "none is not a folder: make it first"),
+        (["best"], "Missing argument 'NAME'. `ledger study list` shows the names of the studies"),
+        (["resume", "--trials", "9"], "`ledger study list` shows the names of the studies"),
+        (["study", "archive"], "`ledger study list` shows the names of the studies"),
+        (["run", "--objective", "loss.py"], 'there is no option --objective: write function = "package.module:funct'),
+        (["run", "--objective=train.py:loss"], 'write function = "train:loss" into the table [objective] of a study'),
+        (["manager", "--objective", "train.loss"], "`ledger manager study.toml`"),
+        (["run", "--function", "my.train:loss"], "`ledger run study.toml --allow my`"),
         (["nonsense"], 'there is no command "nonsense"'),
     ],
 )
@@ -175,6 +182,11 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
         assert (code, error.count("\n")) == (2, 1)
         assert "make it first" in error
     assert not (tmp_path / "no").exists()
+
+
+def test_an_export_names_the_file_that_it_has_written(there):
+    for form in ("csv", "json", "jsonl", "parquet"):
+        assert there("export", "svm-1", "--format", form, "--output", "t") == (0, "", "trials written to t\n")
 
 
 def test_a_smaller_budget_is_refused(there, db):
@@ -418,7 +430,11 @@ def test_what_is_missing_for_optuna_is_named(there, tmp_path, monkeypatch):
 def test_a_study_is_exported_for_optuna(there, tmp_path):
     code, _, error = there("export", "svm-1", "--format", "optuna")
     assert (code, "name the file with --output, as in --output study.db" in error) == (2, True)
-    assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (0, "", "")
+    assert there("export", "svm-1", "--format", "optuna", "--output", "study.db") == (
+        0,
+        "",
+        "trials written to study.db\n",
+    )
     code, _, error = there("export", "svm-1", "--format", "optuna", "--output", "study.db")
     assert (code, error.count("\n")) == (2, 1)
     assert "study.db exists, and may contain other studies: name a new file" in error

@@ -88,7 +88,7 @@ class Workers:
                 held = protocol.claim(self.connection, "s", [uuid.uuid4()], f"w{self.seed}")
                 if not held:
                     break
-                self.running.append(Training(held[0], TrialStopping(held[0].stopping)))
+                self.running.append(Training(held[0], TrialStopping(held[0].stopping), self.first_step(held[0])))
             if not self.running or self.random.random() < 0.01:
                 return
             training = self.random.choice(self.running)
@@ -98,6 +98,13 @@ class Workers:
             elif self.has_ended(training):
                 self.running.remove(training)
 
+    def first_step(self, held: ClaimedTrial) -> int:
+        """Return the step of a checkpoint, or 0 if the training begins again."""
+        assert held.stopping is not None
+        if held.stopping["rule"] != "promotion":
+            return 0
+        return self.random.choice([0, max(rung["last_step"] or 0 for rung in held.stopping["rungs"])])
+
     def has_ended(self, training: Training) -> bool:
         training.step += 1
         loss = loss_at(training.held, training.step)
@@ -106,7 +113,10 @@ class Workers:
         if self.check:
             assert answer == ("stop" if training.verdicts.is_stopped else "continue")
         if answer == "stop":
-            assert protocol.prune(self.connection, training.held, 0.5 * training.step) == "pruned"
+            answer = protocol.prune(self.connection, training.held, 0.5 * training.step)
+            stopping = training.held.stopping
+            assert stopping is not None
+            assert answer == ("paused" if stopping["rule"] == "promotion" else "pruned")
             return True
         if training.step == STEPS:
             assert protocol.complete(self.connection, training.held, loss, {}, 4.0) == "recorded"
@@ -138,7 +148,7 @@ def verified(url: str) -> Any:
         return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
-@pytest.mark.parametrize("rule", ["halving", "median"])
+@pytest.mark.parametrize("rule", ["halving", "median", "promotion"])
 def test_verdicts_and_trials_are_the_same_on_any_workers_in_any_order(server, template, tmp_path, rule):
     histories = []
     for seed, count in ((0, 1), (1, 3), (2, 6)):
@@ -149,16 +159,17 @@ def test_verdicts_and_trials_are_the_same_on_any_workers_in_any_order(server, te
             assert verified(url).recomputed == 4
     assert histories[0] == histories[1] == histories[2]
     states = [state for _, state, *_ in histories[0][0]]
-    assert states[:6] == ["complete"] * 6, "the first iteration has no earlier iteration"
+    if rule != "promotion":
+        assert states[:6] == ["complete"] * 6, "the first iteration has no earlier iteration"
+        assert states.count("complete") > 6
     assert states.count("pruned") >= 5
-    assert states.count("complete") > 6
     audited = [verdict for verdict in histories[0][1] if verdict[-1] and verdict[-2]]
     assert all(states[number] == "complete" for number, *_ in audited)
 
 
-@pytest.mark.parametrize("estimator", ["GP", "RF"])
-def test_the_proposals_after_pruned_trials_verify(url, tmp_path, estimator):
-    search(url, tmp_path, partial(Workers, seed=0, count=2), estimator=estimator)
+@pytest.mark.parametrize(("estimator", "rule"), [("GP", "halving"), ("RF", "halving"), ("GP", "promotion")])
+def test_the_proposals_after_pruned_trials_verify(url, tmp_path, estimator, rule):
+    search(url, tmp_path, partial(Workers, seed=0, count=2), estimator=estimator, rule=rule)
     assert sum(row.state == "pruned" for row in ended(url)) >= 5
     assert verified(url).recomputed == 4
 
@@ -176,13 +187,14 @@ def test_in_steady_mode_the_arrivals_at_a_rung_decide(url, tmp_path, seed):
         assert all(numbers == list(range(1, len(numbers) + 1)) for (numbers,) in arrivals)
 
 
-@pytest.fixture(scope="module", params=["batch", "steady"])
+@pytest.fixture(scope="module", params=["batch", "steady", "promotion"])
 def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory, request) -> Iterator[str]:
     """Yield the name of a database with such a study, for copies."""
     with new_database(server, template) as url:
         folder = tmp_path_factory.mktemp("study")
         is_steady = request.param == "steady"
-        search(url, folder, partial(Workers, seed=1, count=3, leaves=0.02, check=not is_steady), mode=request.param)
+        settings = {"rule": "promotion"} if request.param == "promotion" else {"mode": request.param}
+        search(url, folder, partial(Workers, seed=1, count=3, leaves=0.02, check=not is_steady), **settings)
         yield str(conninfo_to_dict(url)["dbname"])
 
 
@@ -200,7 +212,7 @@ AT = f"where trial = {STOPPED} and stops and not audited"
     ("change", "said"),
     [
         (f"update ledger.verdict set loss = loss / 2 {AT}", r"trial \d+: the verdict at rung \d: .* loss"),
-        (f"update ledger.verdict set step = step - 1, rung = rung {AT}", r"the verdict is about step"),
+        (f"update ledger.verdict set step = step - 1, rung = rung {AT}", r"the verdict has step"),
         (f"update ledger.verdict set stops = false {AT}", r"trial \d+: the (state is pruned, but no|verdict at rung)"),
         (f"update ledger.verdict set compared = compared + 1 {AT}", r"trial \d+: the verdict at rung \d: `compared`"),
         (f"update ledger.verdict set cutoff = cutoff - 0.001 {AT}", r"trial \d+: the verdict at rung \d: `cutoff`"),
@@ -212,10 +224,17 @@ AT = f"where trial = {STOPPED} and stops and not audited"
         (f"delete from ledger.verdict {AT}", r"trial \d+: the state is pruned, but no verdict stops the trial"),
         ("delete from ledger.report where trial = 1 and step = 1", "trial 1: the verdict at rung 1: .* report"),
         ("update ledger.report set loss = 9 where trial = 1 and step = 1", "trial 1: the verdict at rung 1: .* report"),
-        ("update ledger.verdict set rung = 3 where trial = 0 and rung = 4", "rung 3 is recorded, but it is not a rung"),
+        (
+            "update ledger.verdict set rung = 3 where rung = 4"
+            " and trial = (select max(trial) from ledger.verdict where rung = 4)",
+            "rung 3 is recorded, but it is not a rung",
+        ),
         (f"update ledger.trial set pruned_loss = 9 where number = {STOPPED}", r"trial \d+: `pruned_step` is"),
         (f"update ledger.trial set state = 'complete' where number = {STOPPED}", r"trial \d+: the state is complete"),
-        ("update ledger.trial set pruned_step = 1 where number = 0", "the column `pruned_step` is not null"),
+        (
+            "update ledger.trial set pruned_step = 1 where number = (select min(trial) from ledger.best_trials)",
+            "the column `pruned_step` is not null",
+        ),
         ("update ledger.iteration set total_pruned = total_pruned + 1 where number = 2", "iteration 2: `total_pruned`"),
     ],
 )

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from ledger.database import connection as connections
-from ledger.database import migration, protocol, reads, revision, studies
+from ledger.database import migration, protocol, reads, revision, studies, trials
 from ledger.database.connection import connect, engine
 from ledger.database.tables import SCHEMA, metadata
 from ledger.errors import LedgerError, UsageError
@@ -24,6 +24,8 @@ from tests.integration.ledgers import claim_one, make_study, tell
 from tests.roles import make_roles
 
 REVISIONS = revision.known()
+# The file of a revision adds rows to the rows of the earlier revisions.
+ROWS = Path(__file__).parent / "revisions"
 
 
 def objects(connection: Connection) -> set[tuple[str, ...]]:
@@ -165,11 +167,16 @@ def test_the_revisions_are_alembics():
     assert [script.revision for script in scripts.walk_revisions()] == REVISIONS[::-1]
 
 
+def test_each_revision_has_a_file_with_rows():
+    assert [path.stem for path in sorted(ROWS.iterdir())] == REVISIONS
+
+
 @pytest.mark.parametrize("older", REVISIONS)
 def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, empty_url, older):
     migration.upgrade(empty, older)
     with psycopg.connect(empty_url) as connection:
-        connection.execute((Path(__file__).parent / "revisions" / f"{older}.sql").read_text())
+        for each in REVISIONS[: REVISIONS.index(older) + 1]:
+            connection.execute((ROWS / f"{each}.sql").read_text())
     migration.upgrade(empty)
     migration.check(empty)
 
@@ -188,6 +195,8 @@ def test_a_ledger_with_a_study_under_way_is_upgraded_from_every_revision(empty, 
         assert pending is not None
         assert protocol.complete(connection, pending, 0.125, {}, 1.0) == "recorded"
         assert claim_one(connection, "under-way", uuid.uuid4(), "w") is None
+    paused = [row.number for row in trials.all_of(db, study.id) if row.state == "paused"]
+    assert trials.cancel(db, study.id, paused, "not wanted") == []
     assert tell(db, study, 1, 0.25, 0.125) == "told"
     assert [row.state for row in reads.progress(db)] == ["running", "complete"]
 

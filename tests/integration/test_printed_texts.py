@@ -98,10 +98,10 @@ def filled(db, connection) -> list[str]:
         ((study,),) = connection.execute("select max(id) from ledger.study").fetchall()
         connection.execute(
             "insert into ledger.iteration (study_id, number, first_trial, round, size, asked_at, ask_seconds,"
-            " tell_seconds, surrogate, environment) values (%s, 0, 0, 0, 6, now(), 0, 0, %s, %s)",
+            " tell_seconds, surrogate, environment) values (%s, 0, 0, 0, 7, now(), 0, 0, %s, %s)",
             (study, as_jsonb({"estimator": ESCAPES, "kernel": ESCAPES, "theta": [0.0]}), odd),
         )
-        for number, reached in enumerate(("complete", "failed", "running", "pending", "cancelled", "pruned")):
+        for number, reached in enumerate(("complete", "failed", "running", "pending", "cancelled", "pruned", "paused")):
             claim = uuid.uuid4()
             connection.execute(
                 "insert into ledger.trial (study_id, number, iteration, round, source, params, available_at, state,"
@@ -123,7 +123,7 @@ def filled(db, connection) -> list[str]:
                     as_jsonb({metric: 0.5, f"m{ESCAPES}": ESCAPES}) if reached == "complete" else None,
                 ),
             )
-            outcome = {"complete": "complete", "failed": "failed", "cancelled": "lost", "pruned": "pruned"}.get(reached)
+            outcome = {"cancelled": "lost", "running": None, "pending": None}.get(reached, reached)
             connection.execute(
                 "insert into ledger.attempt (claim, study_id, trial, number, worker, claimed_at, ended_at, outcome,"
                 " error, output, loss, seconds) values (%s, %s, %s, 1, %s, now(), %s, %s, %s, %s, 0.5, 1)",
@@ -234,7 +234,7 @@ def test_no_reading_command_prints_a_raw_escape(url, connection, filled, tmp_pat
     for name in filled:
         commands += [
             *(["study", "show", name], ["trial", "list", name], ["status", name], ["study", "view", name]),
-            *(["trial", "show", name, str(number)] for number in range(6)),
+            *(["trial", "show", name, str(number)] for number in range(7)),
             *(["why", name, "5"], ["stopping", "replay", name, "--max-resource", "9"]),
             *(["artifact", "list", name], ["artifact", "get", name, "0", "a.bin"]),
             *(["verify", name], ["report", name, "--output", "report.html"], ["study", "source", name]),

@@ -91,6 +91,7 @@ FUNCTIONS = {
         *(
             "number",
             "pause",
+            "promote",
             "propose",
             "reap",
             "record_code",

@@ -20,11 +20,11 @@ from sqlalchemy import Connection
 from ledger.database import annotations, artifact_protocol, artifacts, managing, protocol, studies, trials
 from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
-from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
+from ledger.database.managing import ClaimedStudy, DecidedRung, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import cutoff, stops
+from ledger.study.verdicts import cutoff, goes_on, promotion_cutoff, stops
 from tests.fuzz import cases
 from tests.integration.ledgers import add_iteration, spec, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
@@ -33,6 +33,7 @@ LEASE, MAX_FAILURES, MAX_LOST = 30.0, 2, 3
 MANAGER_LEASE = 40.0
 # with rungs at the steps 1 and 2
 RULE = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=3, audit=0.0)
+PROMOTION = EarlyStopping(rule="promotion", eta=2, min_resource=1, max_resource=3, audit=0.0, brackets=2)
 # the number of releases without a pause (ledger.free_releases)
 FREE_RELEASES = 5
 
@@ -43,11 +44,18 @@ CONSISTENT = {
           where attempt.trial = trial.number and outcome = 'complete' and attempt.loss = trial.loss) = 1)""",
     "no trial has two complete attempts": """
         select trial from ledger.attempt where outcome = 'complete' group by trial having count(*) > 1""",
-    "a pruned trial has exactly one pruned attempt, and a verdict that stops it": """
+    "a pruned trial has exactly one pruned attempt or was paused, and a verdict stops it": """
         select from ledger.trial where (state = 'pruned') <> ((
-          select count(*) from ledger.attempt where attempt.trial = trial.number and outcome = 'pruned') = 1)
+          select count(*) from ledger.attempt where attempt.trial = trial.number and outcome = 'pruned') = 1
+            or state = 'pruned' and exists (
+              select from ledger.attempt
+              where attempt.trial = trial.number and number = trial.attempts and outcome = 'paused'))
           or state = 'pruned' and not exists (
             select from ledger.verdict where verdict.trial = trial.number and stops)""",
+    "the last attempt of a paused trial has paused": """
+        select from ledger.trial where state = 'paused' and not exists (
+          select from ledger.attempt
+          where attempt.trial = trial.number and number = trial.attempts and outcome = 'paused')""",
     "the attempt of a running trial has not ended, or was presumed lost": """
         select from ledger.trial where state = 'running' and not exists (
           select from ledger.attempt where attempt.claim = trial.claim and coalesce(outcome, 'lost') = 'lost')""",
@@ -56,8 +64,8 @@ CONSISTENT = {
     "a trial counts its attempts": """
         select from ledger.trial where attempts <> (
           select count(*) from ledger.attempt where attempt.trial = trial.number)""",
-    "no trial is pending, or running, that failed or was lost as often as it may": f"""
-        select from ledger.trial where state in ('pending', 'running')
+    "no trial is open that failed or was lost as often as it may": f"""
+        select from ledger.trial where state in ('pending', 'running', 'paused')
           and (failures >= {MAX_FAILURES} or lost >= {MAX_LOST})""",
     "no trial fails or is lost more often than it may": f"""
         select from ledger.trial where failures > {MAX_FAILURES} or lost > {MAX_LOST}""",
@@ -76,6 +84,7 @@ class Trial:
     attempts: int = 0
     failures: int = 0
     lost: int = 0
+    pauses: int = 0
     loss: float | None = None
     leased_at: float = 0.0
     available_at: float = 0.0
@@ -86,12 +95,12 @@ class Trial:
 
     @property
     def is_open(self) -> bool:
-        return self.state in ("pending", "running")
+        return self.state in ("pending", "running", "paused")
 
     @property
     def pause(self) -> float:
         """The longest wait of the trial, which follows from the number of its releases."""
-        releases = self.attempts - self.failures - self.lost
+        releases = self.attempts - self.failures - self.lost - self.pauses
         return 0 if releases <= FREE_RELEASES else min(2 ** (releases - 6), 3600)
 
     def is_claimable(self, now: float) -> bool:
@@ -154,7 +163,10 @@ class Histories(RuleBasedStateMachine):
         self.start = stop_clock(self.connection, 0)
         name = f"s{uuid.uuid4().hex[:8]}"
         limits = {"lease": LEASE, "max_failures": MAX_FAILURES, "max_lost": MAX_LOST}
-        settings = {**spec(3, **limits), "mode": self.mode, "stopping": RULE.model_dump()}
+        self.is_promotion = self.mode == "promotion"
+        stopping = (PROMOTION if self.is_promotion else RULE).model_dump()
+        mode = "batch" if self.is_promotion else self.mode
+        settings = {**spec(3, **limits), "mode": mode, "stopping": stopping}
         row = studies.create(self.db, name, settings, "0" * 64, 3, {})
         assert row is not None
         self.study = row
@@ -167,6 +179,8 @@ class Histories(RuleBasedStateMachine):
         # the losses of the verdicts at each rung, and those that an iteration knows in batch mode
         self.at_rung: dict[int, list[float | None]] = {rung: [] for rung in RULE.rungs}
         self.known_at_rung = {0: {rung: list[float | None]() for rung in RULE.rungs}}
+        # the cutoffs of the rule promotion
+        self.cutoffs: dict[tuple[int, int], tuple[float, int] | None] = {}
         self.attempts: dict[uuid.UUID, Attempt] = {}
         # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
@@ -281,7 +295,9 @@ class Histories(RuleBasedStateMachine):
     def report(self, attempt: Attempt, data: st.DataObject) -> None:
         """Report some steps. The first report of each step stays."""
         losses = st.none() | st.floats(-1e9, 1e9)
-        reports = data.draw(st.dictionaries(st.sampled_from([0, 1, 2, 10**15]), losses, max_size=3))
+        self.send(attempt, data.draw(st.dictionaries(st.sampled_from([0, 1, 2, 10**15]), losses, max_size=3)), data)
+
+    def send(self, attempt: Attempt, reports: dict[int, float | None], data: st.DataObject) -> None:
         _, mine = self.of(attempt)
         answer = self.any_worker(data).report(attempt.held, reports)
         if not mine:
@@ -292,34 +308,62 @@ class Histories(RuleBasedStateMachine):
 
     def decide(self, attempt: Attempt) -> bool:
         """Decide at each rung that the attempt has reached, as the rule says, and return whether the trial stops."""
-        trial, reports = self.trials[attempt.held.trial], attempt.reports
-        for rung in RULE.rungs:
-            if max(reports, default=-1) < rung:
+        trial = self.trials[attempt.held.trial]
+        for rung in self.rungs_of(trial.iteration):
+            if max(attempt.reports, default=-1) < rung:
                 break
             if rung not in trial.verdicts:
-                step = max((step for step in reports if step <= rung), default=None)
-                if step is None:
+                found = self.last_report(attempt.held.trial, rung)
+                if found is None:
                     continue
+                if self.is_promotion:
+                    return True
+                step, loss = found
                 others = self.at_rung[rung] if self.mode == "steady" else self.known_at_rung[trial.iteration][rung]
-                is_stopped = stops(reports[step], cutoff(RULE.rule, RULE.eta, others))
-                trial.verdicts[rung] = is_stopped, step, reports[step]
-                self.at_rung[rung].append(reports[step])
+                trial.verdicts[rung] = stops(loss, cutoff(RULE.rule, RULE.eta, others)), step, loss
+                self.at_rung[rung].append(loss)
             if trial.verdicts[rung][0]:
                 return True
         return False
+
+    def rungs_of(self, iteration: int) -> tuple[int, ...]:
+        return (PROMOTION if self.is_promotion else RULE).rungs_of(iteration)
+
+    def reports_of(self, number: int) -> list[dict[int, float | None]]:
+        """Return the reports of each attempt of a trial that has reports, the last attempt first."""
+        own = [attempt for attempt in self.attempts.values() if attempt.held.trial == number and attempt.reports]
+        return [attempt.reports for attempt in sorted(own, key=lambda attempt: -attempt.held.attempt)]
+
+    def last_report(self, number: int, rung: int) -> tuple[int, float | None] | None:
+        for reports in self.reports_of(number):
+            if known := [step for step in reports if step <= rung]:
+                return max(known), reports[max(known)]
+        return None
+
+    def arrival(self, number: int, rung: int) -> tuple[int, float | None] | None:
+        """Return the step and the loss of a trial that has reached a rung of the rule promotion without a verdict."""
+        verdicts, reports = self.trials[number].verdicts, self.reports_of(number)
+        if rung in verdicts or any(stopped for stopped, *_ in verdicts.values()):
+            return None
+        return self.last_report(number, rung) if reports and max(reports[0]) >= rung else None
 
     def prune(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
         answer = self.any_worker(data).prune(attempt.held)
         last = next(((step, loss) for _, (stopped, step, loss) in sorted(trial.verdicts.items()) if stopped), None)
-        if mine and last is None:
+        if mine and last is None and self.is_promotion and self.decide(attempt):
+            assert answer == "paused"
+            trial.state, trial.claim = "paused", None
+            trial.pauses += 1
+            attempt.outcome = "paused"
+        elif mine and last is None:
             assert answer == "continue"
         elif mine:
             assert answer == "pruned"
             assert last is not None
             trial.state, trial.pruned_at = "pruned", last
             attempt.outcome = "pruned"
-        elif attempt.outcome == "pruned":
+        elif attempt.outcome in ("pruned", "paused"):
             assert answer == "already"
         else:
             assert answer == "stale"
@@ -521,7 +565,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def managers_act(self, data: st.DataObject) -> None:
         acts = [self.take, self.leave, self.session_ends]
-        writes = [self.propose, self.propose, self.tell, self.finish]
+        writes = [self.propose, self.propose, self.tell, self.finish, self.promote]
         for _ in range(data.draw(st.integers(1, 4))):
             name = data.draw(st.sampled_from(list(self.managers)))
             if data.draw(st.booleans()):
@@ -614,6 +658,65 @@ class Histories(RuleBasedStateMachine):
         else:
             assert answer == "told"
             iteration.is_told = True
+            for rung in self.rungs_of(number) if self.is_promotion else ():
+                if (number, rung) in self.cutoffs:
+                    self.judge(number, rung)
+
+    def promote(self, name: str, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(list(self.iterations)))
+        answer = managing.promote(self.sessions[name], self.managers[name], number)
+        if not self.holds(name):
+            assert answer == []
+            return
+        self.renew()
+        decided = []
+        trials = {each: trial for each, trial in self.trials.items() if trial.iteration == number}
+        for rung in self.rungs_of(number):
+            waiting = [each for each, trial in trials.items() if trial.state == "paused"]
+            if not waiting or any(trial.state in ("pending", "running") for trial in trials.values()):
+                break
+            arrivals = {each: found for each in trials if (found := self.arrival(each, rung)) is not None}
+            if (number, rung) not in self.cutoffs:
+                if not any(each in arrivals for each in waiting):
+                    break
+                losses = [(each, loss) for each, (_, loss) in arrivals.items()]
+                self.cutoffs[number, rung] = promotion_cutoff(PROMOTION.eta, losses)
+            if judged := self.judge(number, rung):
+                decided.append(DecidedRung(rung, len(judged), judged.count(False)))
+            for each in waiting:
+                trial = trials[each]
+                stopped, step, loss = trial.verdicts.get(rung, (False, None, None))
+                if stopped:
+                    trial.state, trial.pruned_at = "pruned", (step, loss)
+                elif all(self.arrival(each, later) is None for later in self.rungs_of(number)):
+                    trial.state, trial.available_at = "pending", self.now
+        assert answer == decided
+
+    def judge(self, number: int, rung: int) -> list[bool]:
+        """Give the verdicts at a rung of the rule promotion. Return whether the rung stops each trial."""
+        judged = []
+        for each, trial in self.trials.items():
+            if trial.iteration == number and (found := self.arrival(each, rung)) is not None:
+                judged.append(not goes_on(found[1], each, self.cutoffs[number, rung]))
+                trial.verdicts[rung] = judged[-1], *found
+        return judged
+
+    @precondition(lambda self: self.is_promotion and self.state == "running")
+    @rule(data=st.data(), losses=st.lists(st.sampled_from([0.25, 0.5, None]), min_size=8, max_size=8))
+    def everyone_pauses(self, data: st.DataObject, losses: list[float | None]) -> None:
+        """Train all trials to their next rung, and decide."""
+        for _ in self.trials:
+            self.claim("a")
+        held = [trial.claim for trial in self.trials.values() if trial.state == "running"]
+        for place, claim in enumerate(held):
+            assert claim is not None
+            attempt = self.attempts[claim]
+            step = 2 if 1 in self.trials[attempt.held.trial].verdicts else 1
+            self.send(attempt, {step: losses[place % len(losses)]}, data)
+            self.prune(attempt, data)
+        if self.holder is None:
+            self.take("m")
+        self.promote(self.name_of_holder(), data)
 
     def finish(self, name: str, data: st.DataObject) -> None:
         state = data.draw(st.sampled_from(["complete", "failed"]))
@@ -810,8 +913,13 @@ class Histories(RuleBasedStateMachine):
 @pytest.mark.hypothesis
 @pytest.mark.parametrize(
     ("made", "mode", "examples"),
-    [(PackageWorker, "batch", 50), (PackageWorker, "steady", 50), (PsqlWorker, "batch", 20)],
-    ids=["by the package in batch mode", "by the package in steady mode", "by psql alone"],
+    [
+        (PackageWorker, "batch", 50),
+        (PackageWorker, "steady", 50),
+        (PackageWorker, "promotion", 50),
+        (PsqlWorker, "batch", 20),
+    ],
+    ids=["by the package in batch mode", "by the package in steady mode", "with promotion", "by psql alone"],
 )
 def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, mode, examples, monkeypatch, request):
     if request.node.get_closest_marker("container"):

@@ -394,8 +394,9 @@ def test_a_resumed_study_gets_new_criteria(run, db, url, connection, monkeypatch
     told(db, connection, row, 0.25, 0.5)
     assert managing.stop(db, hold(db, row)) == "stopped"
     managing.leave_study(db, hold(db, row))
-    code, out, _ = run("resume", "s", "--workers", "0", "--patience", "5", "--target", "0.625")
+    code, out, error = run("resume", "s", "--workers", "0", "--patience", "5", "--target", "0.625")
     assert (code, "complete: target 0.625: trial 0 has the value 0.75" in out) == (0, True)
+    assert error.endswith("study s is already complete: to continue the study, add --target with another value\n")
     assert criteria_of(studies.get(db, "s")) == StoppingCriteria(0.625, 5)
     code, _, error = run("resume", "s", "--target", "label")
     assert (code, "'label' is not a number: give the value at which the study ends" in error) == (2, True)

@@ -57,6 +57,26 @@ def test_a_replay_says_what_a_rule_would_have_saved_and_lost(curves, run: Run):
     ]
 
 
+def test_the_rule_promotion_compares_the_trials_of_an_iteration(curves, run: Run):
+    code, out, error = run(*(word.replace("halving", "promotion") for word in ARGUMENTS))
+    assert (code, error) == (0, "")
+    assert out.splitlines()[:4] == [
+        "rule promotion, eta 2, min_resource 1, max_resource 4: 5 trials with reports",
+        "RUNG  TRIALS  STOPPED",
+        # trial 1 of 0 and 1, and trial 2 of 2, 3 and 4 go on
+        "   1       5        3",
+        "   2       2        0",
+    ]
+
+
+def test_a_replay_in_steady_mode_refuses_the_rule_promotion(db, url, run: Run, monkeypatch):
+    assert studies.create(db, "s", {**spec(2), "mode": "steady"}, "0" * 64, 6, {}) is not None
+    monkeypatch.setenv("DATABASE_URL", url)
+    code, out, error = run(*(word.replace("halving", "promotion") for word in ARGUMENTS))
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert "the rule promotion compares the trials of an iteration, but study s is in steady mode" in error
+
+
 def test_several_rules_are_compared_in_one_document(curves, run: Run):
     code, out, error = run(*ARGUMENTS, "--eta", "3", "--rule", "median", "--eta", "2", "--json")
     assert (code, error) == (0, "")
@@ -138,7 +158,7 @@ def test_trials_that_the_study_pruned_are_counted_as_not_judged(decided, run: Ru
     # the first rung is after the end of trial 2, which the study pruned at step 5
     code, out, _ = run("stopping", "replay", "s", "--min-resource", "6")
     assert code == 0
-    assert "not judged: the study's own rule has pruned 1 other trial;" in out
+    assert "not judged: the study's own rule has pruned 1 other trial, so" in out
     code, out, _ = run("stopping", "replay", "s")
     assert code == 0
     assert "not known: 1 of the stopped trials ended without a final value" in out

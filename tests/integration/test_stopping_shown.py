@@ -72,17 +72,19 @@ def why(run: Run, number: int) -> list[str]:
 def test_why_says_in_words_what_the_rule_decided(decided, run: Run):
     assert why(run, 0) == [
         "trial 0 of study s is complete",
-        "rung 2: at step 2, the trial had the value 0.5, and goes on, because the rung knows only 0 trials of earlier"
-        " iterations (eta is 2)",
-        "rung 4: at step 2, the trial had the value 0.5, and goes on, because the rung knows only 0 trials of earlier"
-        " iterations (eta is 2)",
+        "rung 2: at step 2, the trial had the value 0.5, and goes on, because the rule compared the trial with only 0"
+        " trials of earlier iterations (eta is 2)",
+        "rung 4: at step 2, the trial had the value 0.5, and goes on, because the rule compared the trial with only 0"
+        " trials of earlier iterations (eta is 2)",
     ]
     assert why(run, 2) == [
         "trial 2 of study s is pruned: the training ended early, after the verdict on step 3",
-        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; compared with 2 trials of"
-        " earlier iterations, a trial goes on with a better value than 0.5; the trial goes on",
-        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; compared with 2 trials of"
-        " earlier iterations, a trial goes on with a better value than 0.5; the rule stops the trial",
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rule compared the"
+        " trial with 2 trials of earlier iterations, and a trial with a better value than 0.5 goes on; the trial goes"
+        " on",
+        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; the rule compared the"
+        " trial with 2 trials of earlier iterations, and a trial with a better value than 0.5 goes on; the rule stops"
+        " the trial",
     ]
     assert why(run, 3) == [
         "trial 3 of study s is complete",
@@ -97,19 +99,22 @@ def test_why_speaks_of_values_and_of_the_audit(decided, run: Run):
     lines = why(run, 2)
     assert lines[0] == "trial 2 of study s is complete"
     assert lines[2] == (
-        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; compared with 2 trials"
-        " of earlier iterations, a trial goes on with a better value than -0.75; the rule stops the trial"
+        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; the rule compared the"
+        " trial with 2 trials of earlier iterations, and a trial with a better value than -0.75 goes on; the rule stops"
+        " the trial"
     )
     assert (
-        lines[-1] == "the trial belongs to the 100% of the trials that are never stopped (audit), so the trial went on"
+        lines[-1]
+        == "the rule never stops 100% of the trials (audit), and this trial is one of them, so the trial went on"
     )
 
 
 @pytest.mark.parametrize("decided", [{"mode": "steady"}], indirect=True)
 def test_why_speaks_of_arrivals_in_steady_mode(decided, run: Run):
     assert why(run, 4)[1] == (
-        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; compared with 3 trials that"
-        " arrived at the rung before, a trial goes on with a better value than 0.5; the trial goes on"
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rule compared the trial"
+        " with 3 trials that reached the rung earlier, and a trial with a better value than 0.5 goes on; the trial goes"
+        " on"
     )
 
 
@@ -118,7 +123,9 @@ def test_why_of_a_study_without_a_rule(db, url, run: Run, monkeypatch):
     assert row is not None
     add_iteration(db, row, 0, 1)
     monkeypatch.setenv("DATABASE_URL", url)
-    assert why(run, 0)[1] == "the study has no rule of early stopping: set rule in the table [stopping] of a new study"
+    assert why(run, 0)[1] == (
+        "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
+    )
 
 
 def test_why_prints_one_document(decided, run: Run):
@@ -168,14 +175,17 @@ def test_the_status_shows_the_steps_of_running_trials_and_saved_steps(decided, d
     assert json.loads(run("status", "s", "--json")[1])["workers"][0]["step"] is None, "of the present attempt"
 
 
-def test_the_status_of_a_study_without_a_rule_shows_no_steps(db, url, connection, run: Run, monkeypatch):
+def test_the_status_of_a_study_without_a_rule_shows_the_steps_too(db, url, connection, run: Run, monkeypatch):
     make_study(db)
     protocol.announce(connection, "w", "host", 7, {})
-    protocol.report(connection, take(connection), [0, 1], [0.5, 0.25])
+    held = take(connection)
     monkeypatch.setenv("DATABASE_URL", url)
-    shown = json.loads(run("status", "s", "--json")[1])
-    assert (shown["saved_steps"], shown["workers"][0]["step"]) == (None, None)
+    assert json.loads(run("status", "s", "--json")[1])["workers"][0]["step"] is None
     assert "step" not in run("status", "s")[1]
+    protocol.report(connection, held, [0, 1], [0.5, 0.25])
+    shown = json.loads(run("status", "s", "--json")[1])
+    assert (shown["saved_steps"], shown["workers"][0]["step"]) == (None, 1)
+    assert f"trial {held.trial}, step 1" in run("status", "s")[1]
 
 
 @pytest.mark.parametrize("decided", [{}, {"rule": {"audit": 1.0}}], ids=["pruned", "audited"], indirect=True)
@@ -191,7 +201,7 @@ def test_the_report_counts_the_rungs_and_marks_pruned_curves(decided, db):
     crosses = [trace for trace in section.plots[0].figure.data if trace.marker.symbol is not None]
     assert len(crosses) == shown.progress.pruned
     assert all(trace.marker.symbol[-1] == "x" and "pruned" in trace.hovertemplate for trace in crosses)
-    assert ("A cross ends the curve" in section.caption) == bool(crosses)
+    assert ("A curve ends with a cross" in section.caption) == bool(crosses)
 
 
 def test_the_report_of_a_study_without_a_rule_has_no_rungs(db):

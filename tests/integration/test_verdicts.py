@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from ledger.database import protocol, studies, trials
 from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import TrialStopping, cutoff, is_audited, reports_of_call, stops
+from ledger.study.verdicts import TrialStopping, cutoff, goes_on, is_audited, promotion_cutoff, reports_of_call, stops
 from tests.integration.ledgers import add_iteration, spec, take, tell
 from tests.system.programs import wait_until
 
@@ -25,6 +25,24 @@ from tests.system.programs import wait_until
 def test_the_cutoff_of_a_rung_is_that_of_python(connection, rule, eta, losses):
     (found,) = connection.execute("select ledger.rung_cutoff(%s, %s, %s::float8[])", (rule, eta, losses)).fetchone()
     assert found == cutoff(rule, eta, losses)
+
+
+@given(
+    st.integers(2, 16),
+    st.lists(st.none() | st.sampled_from([-0.0, 0.0, 0.25, 1e308]) | st.floats(-1e308, 1e308), max_size=40),
+    st.lists(st.integers(0, 10**6), min_size=40, max_size=40, unique=True),
+)
+def test_the_cutoff_of_a_promotion_is_that_of_python(connection, eta, losses, numbers):
+    trials = numbers[: len(losses)]
+    limit = promotion_cutoff(eta, zip(trials, losses, strict=True))
+    arguments = (eta, losses, trials)
+    found = connection.execute(
+        "select loss, trial from ledger.promotion_cutoff(%s, %s::float8[], %s::int[])", arguments
+    ).fetchone()
+    assert found == (limit or (None, None))
+    for trial, loss in zip(trials, losses, strict=True):
+        (going,) = connection.execute("select ledger.goes_on(%s, %s, %s, %s)", (loss, trial, *found)).fetchone()
+        assert going == goes_on(loss, trial, limit)
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10**6), st.floats(0, 1))
@@ -41,6 +59,16 @@ def test_the_rungs_are_those_of_python(connection, rule, eta, first, last):
     rule = EarlyStopping(rule=rule, eta=eta, min_resource=least, max_resource=last)
     (found,) = connection.execute("select ledger.rungs(%s)", (Jsonb(rule.model_dump()),)).fetchone()
     assert tuple(found) == rule.rungs
+
+
+@given(st.integers(2, 16), st.integers(1, 100), st.integers(101, 10**6), st.integers(0, 10**6), st.data())
+def test_the_rungs_of_an_iteration_are_those_of_python(connection, eta, first, last, iteration, data):
+    settings = {"rule": "promotion", "eta": eta, "min_resource": first, "max_resource": last}
+    brackets = data.draw(st.integers(1, len(EarlyStopping(**settings).rungs)))
+    rule = EarlyStopping(**settings, brackets=brackets)
+    (found,) = connection.execute("select ledger.rungs(%s, %s)", (Jsonb(rule.model_dump()), iteration)).fetchone()
+    assert tuple(found) == rule.rungs_of(iteration)
+    assert found
 
 
 @given(

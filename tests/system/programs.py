@@ -19,7 +19,7 @@ from ledger import embedded
 from tests import variables
 from tests.databases import upgrade
 from tests.fuzz import run
-from tests.system import preloaded
+from tests.system.preloaded import is_template
 
 # Longer than any test waits for what it expects, on a machine that is busy with other work too.
 PATIENCE = 300.0  # seconds
@@ -58,9 +58,8 @@ class Program:
 
     def start_python(self, *arguments: str, log: IO[str] | None = None) -> "subprocess.Popen[str]":
         """Start Python with a script or a module in a new session. Its output goes to pipes, or to the log file."""
-        is_forked = not self._prefix and preloaded.can_start(arguments, self._environment)
-        return (preloaded.Process if is_forked else subprocess.Popen)(
-            list(arguments) if is_forked else [*self._prefix, sys.executable, *arguments],
+        return subprocess.Popen(
+            [*self._prefix, sys.executable, *arguments],
             cwd=self.folder,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -175,14 +174,14 @@ def alive(pid: int) -> bool:
 
 
 def children_of(parent: int) -> Iterator[int]:
-    """Yield the process ids of a process's children."""
+    """Yield the process ids of a process's children, without its template."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
                 of = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if of == parent:
+            if of == parent and not is_template(int(folder.name)):
                 yield int(folder.name)
 
 

@@ -87,7 +87,7 @@ def test_commands_list_download_and_remove_artifacts(program):
     program.run("artifact", "get", "own", "1", "notes.txt", "--output", "notes")
     assert (program.folder / "notes").read_bytes() == b"equal in all trials"
     assert program.run("artifact", "rm", "own", "--yes") == "2 artifacts removed\n"
-    assert program.run("artifact", "sweep") == "no content without an artifact is left\n"
+    assert program.run("artifact", "sweep") == "all contents without an artifact are deleted\n"
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
@@ -215,7 +215,10 @@ def test_an_export_says_that_it_contains_no_artifacts(program):
     process = program.start("export", "own", "--output", "own.json")
     _, error = process.communicate()
     assert process.returncode == 0
-    assert error == "study own has 4 artifacts, which no export contains: download them by `ledger artifact get`\n"
+    assert error == (
+        "trials written to own.json\n"
+        "study own has 4 artifacts, but the export does not contain artifacts: download them by `ledger artifact get`\n"
+    )
     program.run("import", "own.json", "--name", "copy")
     assert program.run("artifact", "list", "copy") == "study copy has no artifacts\n"
     program.run("study", "delete", "copy", "--yes")

@@ -60,7 +60,10 @@ def test_a_run_with_a_changed_objective_is_refused_until_it_is_accepted(program)
         assert error.count("\n") == 1 or "differs from the recorded objective" in error.splitlines()[-1]
         last = error.splitlines()[-1]
         assert last.startswith(f"ledger: the objective of study own differs from the recorded objective ({said}")
-        assert "--accept-change" in last
+        assert last.endswith(
+            "): use --accept-change to run the next trials with the new code, or choose another --name"
+        )
+        assert "if_changed" not in last
     assert program.run("run", "own.toml", *ONE_WORKER, "--name", "another").startswith("study       another\n")
     write(program, OBJECTIVE.replace("SCALE = 0", "SCALE = 100"))
     program.run("run", "own.toml", *ONE_WORKER, "--accept-change", "--iterations", "2")
@@ -166,7 +169,7 @@ def test_a_changed_function_of_a_notebook_is_noticed(program):
     value, closure, unknown = ran((100, 1, "refuse"), (0, 2, "refuse"), (0, 1, "accepted"))
     assert value.startswith(
         "the objective of study notebook differs from the recorded objective (module value `scale` (0, now 100)):"
-        " choose another"
+        ' use if_changed="accept" to run'
     )
     assert "(closure value `make.helper.centre` (1, now 2))" in closure
     assert "if_changed 'accepted' is unknown" in unknown
@@ -196,7 +199,7 @@ def test_only_the_hash_of_a_secret_source_is_kept(program):
     assert [part.get("shown") for part in document["code_versions"][0]["parts"]] == [None] * 4
     assert "# the ledger has no text" in program.run("study", "source", "secret")
     changed = program.run_python("secret.py", json.dumps([(6, 7, "refuse")]))
-    assert "(module value `scale`): choose another name" in changed
+    assert '(module value `scale`): use if_changed="accept"' in changed
 
 
 def test_a_study_created_without_the_module_records_the_source_that_it_may(program):
@@ -229,8 +232,8 @@ def test_a_changed_script_of_a_command_is_noticed(program):
     changed = TRAIN.replace("+ 0", "+ 100")
     error = ran(changed, "--iterations", "2", code=1)
     assert error.splitlines()[-1].startswith(
-        "ledger: the objective of study command differs from the recorded objective (command file `train.py`): choose"
-        " another"
+        "ledger: the objective of study command differs from the recorded objective (command file `train.py`): use"
+        " --accept-change"
     )
     # workers that only continue the study refuse the script, too
     allowed = ("--allow-command", f"{sys.executable} train.py {{...}}")
@@ -308,8 +311,10 @@ def test_each_way_to_search_from_python_notices_the_change(program, first):
     assert len(refused) == len(done)
     for line in refused:
         assert line.startswith(
-            "the objective of study calls differs from the recorded objective (function `loss`): choose another name"
+            "the objective of study calls differs from the recorded objective (function `loss`): use"
+            ' if_changed="accept"'
         )
+        assert "--accept-change" not in line
     assert ["if_changed 'never' is unknown" in line for line in ran(*done, way="never", text=changed)] == [True] * 3
     told, line = ran("ask", "minimize", way="new", text=changed)
     assert told == "told"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.faults import KINDS
+from tests.chaos.faults import kinds
 from tests.chaos.report import broken, table
 from tests.chaos.soak import Soaked, soak
 from tests.chaos.studies import Plan, Result, undisturbed
@@ -18,19 +18,19 @@ CALM: list[Result] = [(0, {"x": 1.0}, "complete", 0.5, None, None), (1, {"x": 2.
 @pytest.mark.timeout(3600)
 def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
     plan = Plan("rugged", iterations=50, batch_size=8, seed=5, base_estimator="ET")
-    often = [kind for kind in KINDS if not kind.startswith("PostgreSQL")]
-    kinds = [*KINDS, *often, *often]
-    random.Random(5).shuffle(kinds)
+    often = [kind for kind in kinds() if not kind.startswith("PostgreSQL")]
+    injected = [*kinds(), *often]
+    random.Random(5).shuffle(injected)
 
     def calm(iterations):
         return undisturbed(plan, tmp_path / "undisturbed", iterations=iterations)
 
-    soaked = soak(plan, tmp_path, kinds, workers=8, pace=1.0, seed=5, calm=calm, grow=True)
+    soaked = soak(plan, tmp_path, injected, workers=8, pace=1.0, seed=5, calm=calm, grow=True)
     found = broken(plan, soaked)
     assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
-    assert f"| all | {len(kinds)} |" in table(plan, soaked, workers=8, command="pytest")
-    assert len(soaked.faults) == len(kinds)
-    assert sum(fault.hit for fault in soaked.faults) > len(kinds) / 2
+    assert f"| all | {len(injected)} |" in table(plan, soaked, workers=8, command="pytest")
+    assert len(soaked.faults) == len(injected)
+    assert sum(fault.hit for fault in soaked.faults) > len(injected) / 2
     assert soaked.counts["pruned"] > 0
 
 
@@ -47,7 +47,9 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
         ("iterations not told", {"counts": {"untold": 1}}),
         ("failures of machines that were counted as failures of the objective", {"counts": {"failures": 1}}),
         ("complete attempts without their artifact", {"counts": {"unsaved": 1}}),
+        ("half-written checkpoints from which a trial continued", {"counts": {"torn": 1}}),
         ("damaged artifacts", {"counts": {"damaged": 1}}),
+        ("files in the store that belong to no artifact", {"counts": {"spare": 1}}),
         ("attempts that never ended", {"attempts": Counter(complete=16, open=1)}),
         ("trainers that outlived their worker", {"outlived": 1}),
         ("workers that did not stop when asked at the end", {"stayed": ["worker-0001"]}),
@@ -58,7 +60,7 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path):
 def test_a_soak_that_breaks_a_promise_says_which(what, changed):
     counts = {"trials": 16, "ended": 16, "failures": 0, "doubled": 0, "without_attempt": 0, "untold": 0}
     counts["without_reports"] = 0
-    counts |= {"unsaved": 0, "damaged": 0}
+    counts |= {"unsaved": 0, "torn": 0, "damaged": 0, "spare": 0}
     kept = Soaked(
         seconds=1.0,
         faults=[],

@@ -19,7 +19,10 @@ from tests.system.accounts import USER, can_change_user, is_root, open_folder, w
 from tests.system.programs import own_study
 from tests.system.servers import VERSIONS, Server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc"),
+    pytest.mark.usefixtures("new_processes"),
+]
 
 # Writes to found.json which files of its own process and of the processes above it could be read, and which of them
 # contain the password. The file `needle` contains the password backwards, and the id of the last process to search.

@@ -13,6 +13,9 @@ from tests.databases import new_database
 from tests.system.programs import Program
 from tests.system.servers import EMBEDDED, VERSIONS
 
+# A process finds its modules in the folders that it reads at its start.
+pytestmark = pytest.mark.usefixtures("new_processes")
+
 PLANTED = """
 import pathlib, sys
 pathlib.Path({file!r}).open("a").write(__name__ + " in " + " ".join(sys.orig_argv) + "; ")

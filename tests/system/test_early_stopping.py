@@ -43,6 +43,11 @@ def waits(params, context):
             time.sleep(0.005)
     return loss
 
+def asks_once(params, context):
+    # so long that a worker claims one trial at a time
+    time.sleep(0.2)
+    return asks(params, context)
+
 def prunes_itself(params, context):
     context.report(0.5, 1)
     raise ledger.TrialPruned
@@ -158,6 +163,16 @@ def test_in_steady_mode_the_answer_of_the_database_stops_a_trial(url, tmp_path):
         rows = connection.execute("select count(*), count(distinct (rung, arrival)) from ledger.verdict").fetchone()
     assert rows is not None
     assert rows[0] == rows[1]
+
+
+def test_in_steady_mode_an_objective_that_asks_once_is_stopped_at_the_rung(url, tmp_path):
+    trials = search(tmp_path / "own", url, "asks_once", workers=1, mode="steady")
+    stopped = {trial: step for trial, _, step, *_, stops in verdicts_of(url) if stops}
+    assert len(stopped) >= 3
+    assert {number for number, state in enumerate(states(trials)) if state == "pruned"} == set(stopped)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute("select trial, max(step) from ledger.report group by trial").fetchall()
+    assert {trial: last for trial, last in rows if trial in stopped} == stopped
 
 
 def test_an_objective_that_prunes_itself_without_a_verdict_fails(url, tmp_path):

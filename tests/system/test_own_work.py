@@ -184,6 +184,12 @@ print(result)
 
 def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
     assert "<study notebook: complete, 2 of 2 trials complete>" in program.run_python("-c", NOTEBOOK)
+    error = program.run("resume", "notebook", "--workers", "1", "--trials", "4", code=1)
+    assert "again, or move the function into a module; to extend a complete study, first set a larger" in error
+    resumed = program.start("resume", "notebook", "--workers", "0")
+    _, error = resumed.communicate()
+    assert resumed.returncode == 0
+    assert "is already complete: to continue the study, set a larger `trials` or `iterations` in its script" in error
     program.query(
         "with again as (update ledger.study set state = 'running', finished_at = null where name = 'notebook'"
         " returning id) insert into ledger.trial"

@@ -22,7 +22,7 @@ mode = "{mode}"
 [optimizer]
 base_estimator = "ET"
 [stopping]
-rule = "halving"
+rule = "{rule}"
 eta = 2
 audit = 0.0
 """
@@ -39,10 +39,10 @@ FOREST = {
 }
 
 
-def search(folder, url, settings, *, workers, mode="batch"):
+def search(folder, url, settings, *, workers, mode="batch", rule="halving"):
     """Run a study to its end, verify it, and return its trials, its verdicts and its reports."""
     folder.mkdir()
-    (folder / "own.toml").write_text(FILE.format(mode=mode, **settings))
+    (folder / "own.toml").write_text(FILE.format(mode=mode, rule=rule, **settings))
     program = Program(folder, DATABASE_URL=url)
     program.run("run", "own.toml", "--workers", str(workers))
     assert "18 trials" in program.run("verify", "own")
@@ -61,17 +61,19 @@ def states(trials) -> list[str]:
     return [state for _, state, *_ in trials]
 
 
+@pytest.mark.parametrize("rule", ["halving", "promotion"])
 @pytest.mark.parametrize("settings", [BOOSTING, FOREST], ids=["rounds", "rows"])
-def test_any_number_of_workers_stops_the_same_trials_of_a_model(settings, url, server, template, tmp_path):
-    trials, verdicts, reports = search(tmp_path / "one", url, settings, workers=1)
-    assert states(trials)[:6] == ["complete"] * 6
+def test_any_number_of_workers_stops_the_same_trials_of_a_model(settings, rule, url, server, template, tmp_path):
+    trials, verdicts, reports = search(tmp_path / "one", url, settings, workers=1, rule=rule)
+    if rule == "halving":
+        assert states(trials)[:6] == ["complete"] * 6
     assert states(trials).count("pruned") >= 2
     assert states(trials).count("complete") + states(trials).count("pruned") == 18
     last = {trial: loss for trial, _, loss in reports}
     for number, (_, state, loss, _, pruned_loss) in enumerate(trials):
         assert last[number] == (loss if state == "complete" else pruned_loss)
     with new_database(server, template) as other:
-        assert search(tmp_path / "two", other, settings, workers=2) == (trials, verdicts, reports)
+        assert search(tmp_path / "two", other, settings, workers=2, rule=rule) == (trials, verdicts, reports)
 
 
 def test_without_a_rule_a_model_has_the_same_losses_and_no_reports(url, server, template, tmp_path):

@@ -19,7 +19,19 @@ def loss(params, context):
     if context.trial == params["dies_at"]:
         os._exit(3)
     return {"loss": context.trial, "long": "m" * (params["lengths"][context.trial])}
+
+def asks(params, context):
+    answers = []
+    for step in range(3):
+        context.report(0.5, step)
+        answers.append(context.should_prune())
+    return {"loss": 0.5, "answers": answers}
 """
+# the rungs of a trial in steady mode
+RUNGS = [
+    {"step": step, "cutoff": None, "compared": None, "stops": None, "last_step": None, "last_loss": None}
+    for step in (1, 2)
+]
 # sizes around the guaranteed capacity of a pipe, and above any capacity
 LENGTHS = [0, 3_000, 1_500, 0, 4_096, 0, 900_000, 10, 4_000, 4_000]
 
@@ -59,6 +71,7 @@ def test_every_answer_comes_once_and_in_order_however_long_it_is(trainer, tmp_pa
         assert [len(trained.metrics["long"]) for trained in ended] == LENGTHS
 
 
+@pytest.mark.usefixtures("new_processes")
 def test_the_trainer_of_a_model_loads_no_pandas(trainer):
     trainer.start({"model": "svm"}, [({"C": 1.0}, Context("s", 0, 1, 0, 0))])
     (ended,) = ends(trainer)
@@ -104,3 +117,25 @@ def test_what_has_ended_outlives_the_trainer_and_one_job_ends_with_it(trainer, t
     assert not (tmp_path / "begun6").exists()
     start(trainer, tmp_path)
     assert losses(ends(trainer)) == list(range(10))
+
+
+@pytest.mark.parametrize("stopped_at", [1, 2, None])
+def test_in_steady_mode_an_objective_waits_for_the_verdict_at_a_rung(trainer, stopped_at):
+    stopping = {"eta": 2, "enforce": False, "audited": False, "rungs": RUNGS}
+    trainer.start({"function": "mine:asks"}, [({}, Context("s", 0, 1, 0, 0))], stopping=[stopping])
+    ended, told = [], []
+    while trainer.jobs:
+        ended += trainer.wait(None)
+        for report in trainer.take_reports():
+            if report.step > 0:
+                told.append(report.step)
+                trainer.tell_verdict(report.step, is_stopped=report.step == stopped_at)
+    assert told == [1, 2]
+    assert ended[0].metrics["answers"] == [False, stopped_at == 1, stopped_at in (1, 2)]
+
+
+def test_an_objective_goes_on_if_no_verdict_comes(trainer):
+    stopping = {"eta": 2, "enforce": False, "audited": False, "rungs": RUNGS}
+    trainer.start({"function": "mine:asks"}, [({}, Context("s", 0, 1, 0, 0))], stopping=[stopping])
+    (outcome,) = ends(trainer)
+    assert outcome.metrics["answers"] == [False, False, False]

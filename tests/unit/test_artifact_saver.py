@@ -418,7 +418,7 @@ def test_a_thread_that_outlives_its_trial_keeps_no_other_trial_waiting(as_in_a_w
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\nb", "\ud800", "a" * 101, None, 5, b"a"])
 def test_an_objective_cannot_give_a_hostile_name(name):
-    with pytest.raises(UsageError, match="save_artifact: the name .* is not 1 to 100 letters"):
+    with pytest.raises(UsageError, match="save_artifact: the name .* is not valid; use 1 to 100 letters"):
         CONTEXT.save_artifact(name, b"x")
 
 

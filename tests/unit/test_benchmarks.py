@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from benchmarks import growth, records, report
+from benchmarks import growth, mlp, records, report
 from benchmarks.quality import analysis, methods, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 from ledger.study.dimensions import Categorical, Integer, Real
@@ -217,6 +217,17 @@ def test_growth_is_that_of_a_power():
     assert growth.exponent(seconds) == pytest.approx(1.5)
     assert growth.extrapolated(seconds, 1024) == pytest.approx(64.0)
     assert growth.extrapolated(seconds, 64) == pytest.approx(1.0)
+
+
+def test_the_loss_to_reach_is_one_that_each_search_without_the_rule_has():
+    without = [mlp.Search([(2.0, 0.3), (6.0, 0.2)], 0, 54), mlp.Search([(4.0, 0.1), (8.0, 0.05)], 0, 54)]
+    ruled = [mlp.Search([(1.0, 0.25), (3.0, 0.15)], 2, 60), mlp.Search([(5.0, 0.3)], 3, 33)]
+    text = mlp.markdown(without, ruled, 9)
+    assert "the log loss 0.2," in text
+    assert "| without a rule | 5 (4 to 6) |" in text
+    assert "| `halving` | > 9 (3 to > 9) |  | 1 of 2 seeds |" in text
+    both = mlp.markdown(without, [ruled[0], mlp.Search([(2.0, 0.2)], 3, 33)], 9)
+    assert "| `halving` | 2.5 (2 to 3) | 2 \N{MULTIPLICATION SIGN} | 2 of 2 seeds |" in both
 
 
 def test_sections_run_one_by_one_keep_the_others(tmp_path, monkeypatch):

@@ -94,7 +94,10 @@ def test_the_default_of_params_as_leaves_the_study_as_it_is():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--space", "space.toml", "--"], "no command is after --; write the program and its arguments after --"),
+        (
+            ["--space", "space.toml", "--"],
+            "the command after -- is missing; write the program and its arguments after --",
+        ),
         (
             ["--", "./train", "{x}"],
             "[space] is missing: your own objective has no default space; add the table [space]",

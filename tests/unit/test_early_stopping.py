@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import cutoff, is_audited, stops
+from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
 
 losses = st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5]), st.floats(-1e9, 1e9)), max_size=40)
 
@@ -39,6 +39,35 @@ def test_a_cutoff_does_not_depend_on_the_order_of_the_trials(earlier, eta, rando
     shuffled = list(earlier)
     random.shuffle(shuffled)
     assert cutoff("halving", eta, shuffled) == cutoff("halving", eta, earlier)
+
+
+@given(losses, st.integers(2, 16))
+def test_a_promotion_lets_the_best_share_of_the_trials_go_on(arrived, eta):
+    arrivals = list(enumerate(arrived))
+    limit = promotion_cutoff(eta, arrivals)
+    going = {trial for trial, loss in arrivals if goes_on(loss, trial, limit)}
+    with_loss = [trial for trial, loss in arrivals if loss is not None]
+    share = max(1, len(arrivals) // eta) if len(arrivals) >= eta else len(arrivals)
+    assert len(going) == min(share, len(with_loss))
+    assert all(not better(arrived[other], arrived[trial]) for trial in going for other in set(with_loss) - going)
+
+
+@given(losses, st.integers(2, 16), st.randoms(use_true_random=False))
+def test_a_promotion_does_not_depend_on_the_order_of_the_trials(arrived, eta, random):
+    arrivals = list(enumerate(arrived))
+    shuffled = list(arrivals)
+    random.shuffle(shuffled)
+    assert promotion_cutoff(eta, shuffled) == promotion_cutoff(eta, arrivals)
+
+
+def test_of_equal_losses_the_trial_with_the_lower_number_goes_on():
+    limit = promotion_cutoff(2, [(7, 0.5), (3, 0.5), (5, 0.5), (4, 0.5)])
+    assert [trial for trial in (3, 4, 5, 7) if goes_on(0.5, trial, limit)] == [3, 4]
+
+
+def test_the_iterations_take_turns_in_the_brackets():
+    rule = EarlyStopping(rule="promotion", eta=2, min_resource=1, max_resource=8, brackets=2)
+    assert [rule.rungs_of(iteration) for iteration in range(3)] == [(1, 2, 4), (2, 4), (1, 2, 4)]
 
 
 def test_no_trial_is_stopped_before_eta_trials_have_reached_the_rung():
@@ -75,7 +104,19 @@ def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, l
             {"rule": "median", "max_resource": 1000},
             "min_resource 1 gives 999 rungs, but at most 100 are possible; set min_resource to at least 10",
         ),
-        ({"rule": "asha"}, '"asha" cannot be used: use halving in steady mode; choose none, halving, median'),
+        (
+            {"rule": "asha"},
+            '"asha" cannot be used: use halving in steady mode; choose none, halving, promotion, median',
+        ),
+        ({"rule": "hyperband"}, '"hyperband" cannot be used: use promotion with brackets; choose none, halving'),
+        (
+            {"rule": "halving", "max_resource": 9, "brackets": 2},
+            "brackets 2 needs the rule `promotion`; set rule to promotion, or remove brackets",
+        ),
+        (
+            {"rule": "promotion", "max_resource": 27, "brackets": 4},
+            "brackets 4 is larger than the number of rungs, which is 3; set brackets to at most 3",
+        ),
         ({"rule": "halving", "eta": 1, "max_resource": 9}, "greater than or equal to 2"),
         ({"audit": float("nan")}, "finite number"),
     ],

@@ -1,6 +1,11 @@
-"""The callbacks and loops of ledger.integrations, with real trainings."""
+"""The callbacks and loops of ledger.integrations, with real trainings.
 
+tests/frameworks trains with Keras and Lightning.
+"""
+
+import sys
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 
 import lightgbm
 import numpy as np
@@ -175,3 +180,32 @@ def test_an_unknown_metric_is_refused_with_the_known_names():
         train_with_lightgbm(for_lightgbm.ReportCallback(CONTEXT, "l2"), {})
     with pytest.raises(ValueError, match="epochs is 0: train at least 1 epoch"):
         fit_in_epochs(SGDClassifier(), X_TRAIN, Y_TRAIN, CONTEXT, epochs=0, score=lambda fitted: 0.0)
+
+
+class WithoutFrameworks:
+    """A finder that finds neither Keras nor Lightning, as if they were not installed."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name in ("keras", "lightning"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+@pytest.mark.parametrize("package", ["Keras", "Lightning"])
+def test_a_framework_that_is_not_installed_is_named(package, monkeypatch):
+    module = f"ledger.integrations.{package.lower()}"
+    monkeypatch.setattr(sys, "meta_path", [WithoutFrameworks(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    message = rf"^{module} needs {package}, which is not installed: pip install {package.lower()}$"
+    with pytest.raises(ModuleNotFoundError, match=message):
+        import_module(module)
+
+
+@pytest.mark.parametrize("package", ["keras", "lightning"])
+def test_a_package_that_a_framework_needs_is_named(package, monkeypatch, tmp_path):
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("import a_missing_backend\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in (package, f"ledger.integrations.{package}"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(ModuleNotFoundError, match="^No module named 'a_missing_backend'$"):
+        import_module(f"ledger.integrations.{package}")

@@ -265,10 +265,28 @@ REFERENCES = [
 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_a_reference_of_another_form_is_a_usage_error(reference):
-    with pytest.raises(UsageError, match=r"must have the form package\.module:function$"):
+    with pytest.raises(UsageError, match=r"must have the form package\.module:function(; did you mean 'module:f'\?)?$"):
         check_reference(reference)
     with pytest.raises(LedgerError):
         load({"function": reference}, [""])
+
+
+@pytest.mark.parametrize(
+    ("reference", "end"),
+    [
+        ("loss.py", "function"),
+        ("train.loss", "function; did you mean 'train:loss'?"),
+        ("train.py:loss", "function; did you mean 'train:loss'?"),
+        ("./train.py:loss", "function; did you mean 'train:loss'?"),
+        ("models/train.py:loss", "function; did you mean 'models.train:loss'?"),
+        ("models/train:loss", "function; did you mean 'models.train:loss'?"),
+        ("/home/me/train.py:loss", "function"),
+    ],
+)
+def test_the_error_about_another_form_suggests_the_right_reference(reference, end):
+    with pytest.raises(UsageError) as refused:
+        check_reference(reference)
+    assert str(refused.value) == f"objective function {reference!r} must have the form package.module:{end}"
 
 
 @pytest.mark.parametrize("reference", ["module:f", "package.module:function", "nowhere.at.all:f_1"])

@@ -43,6 +43,7 @@ def status(**changed: Any) -> StudyStatus:
         "budget": 20,
         "complete": 8,
         "running": 2,
+        "paused": 0,
         "pending": 1,
         "failed": 1,
         "pruned": 0,
@@ -104,7 +105,15 @@ def test_a_study_with_a_rule_shows_steps_and_what_the_rule_has_saved():
     assert "trial 9 at step 27 for 0:00:05" in page
 
 
-def test_a_study_without_a_rule_shows_no_steps():
+def test_paused_trials_are_counted_apart_from_pending_ones():
+    shown = status(paused=3)
+    counted = "8 complete, 2 running, 3 paused, 1 pending, 1 failed"
+    assert any(counted in row for row in drawn(StatusPanel(shown)))
+    assert counted in line(shown)
+    assert counted in running_search(shown, None, [])
+
+
+def test_a_study_without_a_rule_shows_no_saved_steps():
     shown = status()
     assert "saved" not in "\n".join([*drawn(StatusPanel(shown)), line(shown), running_search(shown, None, [])])
     assert line(status(saved_steps=0)) == line(shown)
@@ -139,7 +148,9 @@ def test_the_panel_fits_the_console_and_counts_omitted_workers(height):
 
 
 def test_the_panel_names_the_command_that_helps():
-    assert "ledger resume svm-1" in "\n".join(drawn(StatusPanel(status(managed=False))))
+    unmanaged = "\n".join(drawn(StatusPanel(status(managed=False, workers=[]))))
+    assert "no manager runs: run the same command or script again to continue the study" in unmanaged
+    assert "ledger worker" not in unmanaged
     assert "ledger resume svm-1" in "\n".join(drawn(StatusPanel(status(state="paused"))))
     assert "ledger worker --study svm-1" in "\n".join(drawn(StatusPanel(status(workers=[]))))
     silent = drawn(StatusPanel(status(workers=[worker("w", 4, 99.0, alive=False)])))

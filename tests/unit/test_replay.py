@@ -142,6 +142,43 @@ def simulated(
     return stopped
 
 
+def not_promoted(
+    rule: EarlyStopping, trials: Mapping[int, ReplayedTrial], points: Mapping[int, list[Point]]
+) -> dict[int, int]:
+    """Let the best trials of each iteration go on, one rung after another. Return the last step of each other trial."""
+    stopped: dict[int, int] = {}
+    for iteration in {trial.iteration for trial in trials.values()}:
+        left = [number for number in trials if trials[number].iteration == iteration]
+        for rung in rule.rungs_of(iteration):
+            waiting = []
+            for number in left:
+                below = [loss for step, loss, _ in points[number] if step <= rung]
+                above = [step for step, _, _ in points[number] if step >= rung]
+                if below and above:
+                    waiting.append((below[-1], number, above[0]))
+            most = max(1, len(waiting) // rule.eta) if len(waiting) >= rule.eta else len(waiting)
+            for place, (loss, number, step) in enumerate(sorted(waiting)):
+                if place >= most or loss == math.inf:
+                    stopped[number] = step
+                    left.remove(number)
+    return stopped
+
+
+@given(studies, st.integers(2, 4), st.integers(1, 3))
+def test_a_replay_of_promotion_compares_each_iteration_alone(study, eta, brackets):
+    rule = EarlyStopping(rule="promotion", eta=eta, min_resource=1, max_resource=eta**3, brackets=brackets)
+    curves, trials, points = LearningCurves(rule.rungs), {}, {}
+    for number, (reported, began, ended) in enumerate(study):
+        trials[number] = ReplayedTrial(number, number // 5, 0.5 * number if ended else None, is_pruned=not ended)
+        points[number] = [(step, loss, float(began + step)) for step, loss in sorted(reported.items())]
+        if points[number]:
+            curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
+    stopped = not_promoted(rule, trials, points)
+    found = replay(rule, curves, trials, by_arrival=False)
+    assert found.stopped == len(stopped) == sum(rung.stopped for rung in found.rungs)
+    assert found.saved == sum(curves.last_steps[number] - step for number, step in stopped.items())
+
+
 @given(rules, studies, st.booleans())
 def test_a_replay_stops_what_the_rule_stops_in_a_new_training(rule, study, by_arrival):
     curves, trials, points = LearningCurves(rule.rungs), {}, {}

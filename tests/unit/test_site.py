@@ -102,7 +102,9 @@ def test_the_reference_of_python_has_every_public_name(root):
     page = (root / "docs" / "reference" / "python.md").read_text()
     marked = re.findall(r"^<!-- api: (\S+) -->$", page, re.MULTILINE)
     others = [
+        "ledger.integrations.keras.ReportCallback",
         "ledger.integrations.lightgbm.ReportCallback",
+        "ledger.integrations.lightning.ReportCallback",
         "ledger.integrations.sklearn.fit_in_epochs",
         "ledger.integrations.sklearn.fit_with_warm_start",
         "ledger.integrations.xgboost.ReportCallback",

@@ -45,7 +45,7 @@ def claimed(count=1, *, enforce=False, knows=True):
         {
             "step": step,
             "cutoff": 0.5 if knows else None,
-            "compared": 4 if knows else 0,
+            "compared": 4 if knows else None,
             "stops": None,
             "last_step": None,
             "last_loss": None,
@@ -106,15 +106,44 @@ def test_a_stopped_trial_keeps_its_claim_and_may_complete(ledger):
     assert ledger.calls[-1] == ("complete", [(0, 0.25)])
 
 
-def test_the_trainer_learns_only_what_it_cannot_know(ledger):
+@pytest.mark.parametrize(
+    ("knows", "answer", "learned"),
+    # in batch mode, the trainer computes the same verdict
+    [(True, "stop", None), (True, "continue", None), (False, "stop", (1, True)), (False, "continue", (1, False))],
+)
+def test_the_trainer_learns_only_what_it_cannot_know(ledger, knows, answer, learned):
+    ledger.reported = answer
+    trials = claimed(knows=knows)
+    trials.keep_reports([Report(0, 0.9)])
+    assert trials.take_verdict() is None
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.take_verdict() is None
+    assert trials.maintain(ledger.call)
+    assert trials.take_verdict() == learned
+    assert trials.take_verdict() is None
+
+
+def test_the_trainer_does_not_wait_for_a_database_that_is_away(ledger):
+    trials = claimed(knows=False)
+    trials.keep_reports([Report(1, 0.9)])
+    trials.postpone(60.0)
+    assert trials.take_verdict() == (1, False)
     ledger.reported = "stop"
-    for knows in (True, False):
-        trials = claimed(knows=knows)
-        trials.keep_reports([Report(1, 0.9)])
-        assert not trials.take_stop()
-        assert trials.maintain(ledger.call)
-        assert trials.take_stop() == (not knows), "in batch mode, the trainer computes the same verdict"
-        assert not trials.take_stop()
+    assert trials.maintain(ledger.call)
+    assert trials.take_verdict() == (None, True), "the verdict comes when the database is available again"
+
+
+def test_the_trainer_does_not_wait_beside_trials_that_wait_for_it():
+    trials = claimed(2, knows=False)
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.take_verdict() == (1, False)
+
+
+def test_the_end_of_a_trial_ends_the_wait_for_its_verdict(ledger):
+    trials = claimed(2, knows=False)
+    trials.finish(AttemptOutcome("result", 1.0, 0.25, {}, reports=[Report(1, 0.9)]))
+    trials.deliver(ledger.call)
+    assert trials.take_verdict() is None
 
 
 def test_a_report_at_a_rung_is_written_at_once():

@@ -11,7 +11,7 @@ from benchmarks import records
 from benchmarks.stopping import __main__ as command
 from benchmarks.stopping import analysis, contestants, ours, runs
 from benchmarks.stopping.curves import LearningCurves, SyntheticCurves, load_surrogate
-from benchmarks.stopping.ours import BatchSearch, KnownTrial, SteadySearch
+from benchmarks.stopping.ours import BatchSearch, KnownTrial, PromotionSearch, SteadySearch
 from benchmarks.stopping.simulator import (
     Changes,
     Start,
@@ -195,21 +195,56 @@ def test_changes_count_only_what_ended_in_both_runs():
 
 
 HALVING = EarlyStopping(rule="halving", eta=3, min_resource=2, max_resource=27, audit=0.1)
+PROMOTION = EarlyStopping(rule="promotion", eta=3, min_resource=2, max_resource=27, audit=0.1)
+BRACKETS = EarlyStopping(rule="promotion", eta=3, min_resource=2, max_resource=27, audit=0.1, brackets=3)
 
 
-def searched(kind, slowness, *, batch_size=4, epochs=300, lesson="last", is_random=False):
-    search = kind(SyntheticCurves("synthetic/0"), 5, batch_size, HALVING, ours.LESSONS[lesson], is_random=is_random)
-    return simulate(search, SyntheticCurves("synthetic/0"), slowness, [epochs]).trials
+def searched(kind, slowness, *, stopping=HALVING, batch_size=4, epochs=300, lesson="last", is_random=False):
+    search = kind(SyntheticCurves("synthetic/0"), 5, batch_size, stopping, ours.LESSONS[lesson], is_random=is_random)
+    trials = simulate(search, SyntheticCurves("synthetic/0"), slowness, [epochs]).trials
+    if isinstance(search, PromotionSearch):
+        runs.reopen(trials, search.open_trials)
+    return trials
 
 
-def test_verdicts_and_points_of_batch_mode_do_not_depend_on_the_workers():
-    expected = {trial.number: trial for trial in searched(BatchSearch, (1.0, 1.0, 1.0, 1.0))}
+@pytest.mark.parametrize(
+    ("kind", "stopping"),
+    [(BatchSearch, HALVING), (PromotionSearch, PROMOTION), (PromotionSearch, BRACKETS)],
+    ids=["halving", "promotion", "brackets"],
+)
+def test_verdicts_and_points_of_batch_mode_do_not_depend_on_the_workers(kind, stopping):
+    expected = {trial.number: trial for trial in searched(kind, (1.0, 1.0, 1.0, 1.0), stopping=stopping)}
     for slowness in ((0.3, 2.0, 5.0), (5.0, 2.0, 0.3, 1.0, 1.0), (1.0,)):
-        found = searched(BatchSearch, slowness)
+        found = searched(kind, slowness, stopping=stopping)
         both = changes(list(expected.values()), found)
         assert (both.points, both.verdicts) == (0, 0)
         assert both.compared > 15
-        assert any(trial.state == "stopped" for trial in found)
+        assert any(trial.is_stopped for trial in found)
+
+
+@pytest.mark.parametrize("stopping", [PROMOTION, BRACKETS], ids=["one bracket", "three brackets"])
+def test_promotion_lets_the_best_third_of_each_batch_go_on(stopping):
+    trials = searched(PromotionSearch, (1.0, 4.0, 0.5, 2.0), stopping=stopping, batch_size=9, epochs=600)
+    assert sum(trial.epoch for trial in trials) == 600, "no epoch is trained twice"
+    by_batch: dict[int, list[Trial]] = {}
+    for trial in trials:
+        by_batch.setdefault(trial.number // 9, []).append(trial)
+    whole = [batch for batch in by_batch.values() if all(trial.state != "running" for trial in batch)]
+    assert len(whole) > 3
+    for batch in whole:
+        compared = [trial for trial in batch if not is_audited(5, trial.number, stopping.audit)]
+        assert all(trial.state == "complete" for trial in batch if trial not in compared)
+        for rung in stopping.rungs_of(batch[0].number // 9):
+            ranked = sorted(compared, key=lambda trial: (trial.training.losses[rung - 1], trial.number))
+            compared = ranked[: max(1, len(ranked) // 3)] if len(ranked) >= 3 else ranked
+            assert {trial.epoch for trial in ranked if trial not in compared} <= {rung}
+        assert all(trial.state == "complete" for trial in compared)
+
+
+def test_a_paused_trial_without_a_verdict_has_not_ended():
+    trials = [ended(0, 0.1, 2, "paused"), ended(1, 0.1, 2, "paused"), ended(2, 0.1, 9, "complete")]
+    runs.reopen(trials, {1})
+    assert [trial.state for trial in trials] == ["paused", "running", "complete"]
 
 
 def test_cutoffs_of_batch_mode_come_from_earlier_iterations_alone():

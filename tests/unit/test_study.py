@@ -511,6 +511,7 @@ def test_an_estimator_of_an_option_replaces_the_model_of_the_file(write: Any) ->
         ({"command": ["./a"], "repeats": 2}, "[objective]: command and repeats exclude each other"),
         ({"estimator": FOREST, "params_as": "file"}, "[objective] params_as: params_as needs a command; add a command"),
         ({"estimator": "sklearn.svm"}, "estimator: estimator 'sklearn.svm' must have the form package.module:Class"),
+        ({"estimator": "sklearn.svm.SVC"}, "the form package.module:Class; did you mean 'sklearn.svm:SVC'?"),
         (
             {"steps": {"svr": "sklearn.svm:SVR"}},
             'steps: a pipeline needs at least two steps, but "steps" has 1; for a single step, use',

@@ -70,9 +70,28 @@ def test_a_trial_of_the_audit_and_a_trial_without_a_rule_are_never_stopped():
     audited = stopping({"step": 1}, audited=True)
     assert audited.observe(1, 9.0)
     assert not audited.is_stopped
+    assert not stopping({"step": 1, "cutoff": None, "compared": None}, audited=True).asks_database
+    assert not stopping({"step": 1, "cutoff": None, "compared": 0}).asks_database, "the first iteration in batch mode"
     without = TrialStopping(None)
     assert not without.observe(1, 9.0)
     assert not without.is_stopped
+
+
+def test_a_trial_pauses_at_the_first_rung_without_a_verdict():
+    decided = {"step": 1, "stops": False, "last_step": 1, "last_loss": 9.0}
+    trial = stopping(decided, {"step": 2, "stops": True, "last_step": 1, "last_loss": 9.0})
+    assert trial.observe(1, 9.0), "a training that begins again passes the decided rung"
+    assert not trial.is_stopped
+    assert trial.observe(2, 0.0)
+    assert trial.is_stopped
+
+
+def test_a_trial_does_not_pause_at_a_rung_without_a_report():
+    trial = stopping({"step": 1, "stops": True}, {"step": 4, "stops": True})
+    assert not trial.observe(3, 0.5), "the rung 1 gets no verdict"
+    assert not trial.is_stopped
+    assert trial.observe(4, 0.5)
+    assert trial.is_stopped
 
 
 def test_an_enforced_rule_ends_a_training_that_goes_on_to_report():
@@ -86,7 +105,8 @@ def test_an_enforced_rule_ends_a_training_that_goes_on_to_report():
 
 
 def test_the_verdict_of_the_database_stops_a_trial_in_steady_mode():
-    trial = stopping({"step": 1, "cutoff": None, "compared": 0}, enforce=True)
+    trial = stopping({"step": 1, "cutoff": None, "compared": None}, enforce=True)
+    assert trial.asks_database
     assert trial.observe(1, 9.0)
     assert not trial.is_stopped
     trial.stop()

@@ -1,7 +1,9 @@
--- A ledger at revision 0001 with a study under way: iteration 0 told, iteration 1 with one complete, one running and
--- one pending trial; and a study in steady mode that has ended, its last iterations a retry that failed and
--- two imported trials. A trial of the first is enqueued.
--- A manager holds the first study. And a dataset.
+-- A ledger with a study under way: iteration 0 told, iteration 1 with one complete, one running and one pending trial;
+-- and a study in steady mode that has ended, its last iterations a retry that failed and two imported trials. A trial of
+-- the first is enqueued. A manager holds the first study. And a dataset.
+--
+-- A ledger of a later revision needs a value of total_pruned in each iteration that is told. The function
+-- jsonb_populate_recordset ignores the key in an earlier revision.
 insert into ledger.study (name, spec, spec_hash, budget, state, created_at, finished_at, versions) values
   ('under-way',
    '{"batch_size": 3, "mode": "batch", "seed": 7, "objective": {"model": "svm", "dataset": "breast_cancer"},
@@ -15,13 +17,13 @@ insert into ledger.study (name, spec, spec_hash, budget, state, created_at, fini
    repeat('1', 64), 2, 'complete', now() + interval '1 second', now() + interval '2 seconds', '{}');
 
 insert into ledger.iteration
-  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
-   first_trial, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts, total_failures,
-   total_crashes, total_lost, last_complete, improvements)
-values
-  (1, 0, 0, 1, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}', 0, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, '{0}'),
-  (1, 1, 0, 3, now(), null, 0.5, 0.5, null, null, '{"kernel": "Matern"}', '{"numpy": "2"}',
-   1, null, null, null, null, null, null, null, null, null, null, null);
+select * from jsonb_populate_recordset(null::ledger.iteration, '[
+  {"study_id": 1, "number": 0, "round": 0, "size": 1, "asked_at": "now", "told_at": "now", "ask_seconds": 0.5,
+   "tell_seconds": 0.5, "mean_loss": 0.25, "best_loss": 0.25, "environment": {"numpy": "2"}, "first_trial": 0, "told": 1,
+   "total_proposed": 1, "total_complete": 1, "total_pruned": 0, "total_failed": 0, "total_cancelled": 0,
+   "total_attempts": 1, "total_failures": 0, "total_crashes": 0, "total_lost": 0, "last_complete": 0, "improvements": [0]},
+  {"study_id": 1, "number": 1, "round": 0, "size": 3, "asked_at": "now", "ask_seconds": 0.5, "tell_seconds": 0.5,
+   "surrogate": {"kernel": "Matern"}, "environment": {"numpy": "2"}, "first_trial": 1}]');
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, params, state, attempts, failures, lost, available_at, claim, worker,
@@ -45,12 +47,15 @@ values
 insert into ledger.worker (name, host, pid, versions, started_at, last_seen_at) values ('w', 'host', 7, '{}', now(), now());
 
 insert into ledger.iteration
-  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
-   seen, first_trial, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts, total_failures,
-   total_crashes, total_lost, last_complete, improvements)
-values
-  (2, 0, 0, 2, now(), now(), 0.5, 0.5, 0.25, 0.25, null, '{"numpy": "2"}', '{}', 0, 1, 2, 1, 1, 0, 1, 3, 0, 0, 0, '{0}'),
-  (2, 1, 0, 1, now(), now(), 0, 0, null, null, null, '{}', null, 2, 2, 2, 1, 2, 0, 1, 6, 0, 0, 0, null);
+select * from jsonb_populate_recordset(null::ledger.iteration, '[
+  {"study_id": 2, "number": 0, "round": 0, "size": 2, "asked_at": "now", "told_at": "now", "ask_seconds": 0.5,
+   "tell_seconds": 0.5, "mean_loss": 0.25, "best_loss": 0.25, "environment": {"numpy": "2"}, "seen": [], "first_trial": 0,
+   "told": 1, "total_proposed": 2, "total_complete": 1, "total_pruned": 0, "total_failed": 1, "total_cancelled": 0,
+   "total_attempts": 1, "total_failures": 3, "total_crashes": 0, "total_lost": 0, "last_complete": 0, "improvements": [0]},
+  {"study_id": 2, "number": 1, "round": 0, "size": 1, "asked_at": "now", "told_at": "now", "ask_seconds": 0,
+   "tell_seconds": 0, "environment": {}, "first_trial": 2, "told": 2, "total_proposed": 2, "total_complete": 1,
+   "total_pruned": 0, "total_failed": 2, "total_cancelled": 0, "total_attempts": 1, "total_failures": 6,
+   "total_crashes": 0, "total_lost": 0, "last_complete": 0}]');
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, retry_of, params, state, attempts, failures, lost, available_at, claim,
@@ -62,10 +67,11 @@ values
   (2, 2, 1, 0, 'retried', 1, '{"C": 2.0}', 'failed', 0, 3, 0, now(), null, 'w', now(), null, now(), null, null, 'E');
 
 insert into ledger.iteration
-  (study_id, number, round, size, asked_at, told_at, ask_seconds, tell_seconds, mean_loss, best_loss, surrogate, environment,
-   seen, first_trial, told, total_proposed, total_complete, total_failed, total_cancelled, total_attempts, total_failures,
-   total_crashes, total_lost, last_complete, improvements)
-values (2, 2, 0, 2, now(), now(), 0, 0, 0.75, 0.5, null, '{}', null, 3, 3, 2, 3, 2, 0, 1, 6, 0, 0, 4, null);
+select * from jsonb_populate_recordset(null::ledger.iteration, '[
+  {"study_id": 2, "number": 2, "round": 0, "size": 2, "asked_at": "now", "told_at": "now", "ask_seconds": 0,
+   "tell_seconds": 0, "mean_loss": 0.75, "best_loss": 0.5, "environment": {}, "first_trial": 3, "told": 3,
+   "total_proposed": 2, "total_complete": 3, "total_pruned": 0, "total_failed": 2, "total_cancelled": 0,
+   "total_attempts": 1, "total_failures": 6, "total_crashes": 0, "total_lost": 0, "last_complete": 4}]');
 
 insert into ledger.trial
   (study_id, number, iteration, round, source, params, state, available_at, finished_at, loss, metrics)

@@ -1,0 +1,115 @@
+"""Trials that pause at a rung of the rule "promotion", and the trial of a cutoff."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+from ledger.errors import LedgerError
+
+revision: str = "0008"
+down_revision: str | Sequence[str] | None = "0007"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+_OPEN = "('pending', 'running', 'paused')"
+_OPEN_BEFORE = "('pending', 'running')"
+_STATES = "('pending', 'running', 'paused', 'complete', 'pruned', 'failed', 'cancelled')"
+_STATES_BEFORE = "('pending', 'running', 'complete', 'pruned', 'failed', 'cancelled')"
+_OUTCOMES = "('complete', 'pruned', 'paused', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')"
+_OUTCOMES_BEFORE = "('complete', 'pruned', 'failed', 'crashed', 'lost', 'released', 'timeout', 'stale')"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "cutoff",
+        sa.Column(
+            "trial",
+            sa.Integer(),
+            nullable=True,
+            comment="With the rule promotion, number of the trial with this loss. Another trial with the same loss goes "
+            "on if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
+        ),
+        schema="ledger",
+    )
+    op.create_check_constraint(
+        op.f("cutoff_trial_with_a_loss"), "cutoff", "trial is null or loss is not null", schema="ledger"
+    )
+    _describe_states(_OPEN, _STATES, _OUTCOMES)
+    _comment(
+        cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
+        "loss follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the "
+        "same iteration. A cutoff never changes.",
+        of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
+        "iteration that the rule has compared at the rung.",
+        of_verdict="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
+        "that the rule has compared at the rung, as in the cutoff.",
+        state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "
+        "failed or cancelled.",
+        claim="Secret of the current or last worker of the trial; null before the first claim, and after a release, a "
+        "failure or a pause.",
+        outcome="Outcome of the attempt (complete, pruned, paused, failed, crashed, timeout, released, stale or lost). "
+        "The result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was "
+        "cancelled. Null while the attempt is running.",
+    )
+    # The function has another argument. The next upgrade creates the function again.
+    op.execute("drop function if exists ledger.rungs(jsonb)")
+
+
+def _describe_states(open_states: str, states: str, outcomes: str) -> None:
+    """Replace the constraints and the index that list the states of trials or the outcomes of attempts."""
+    for table, name, condition in (
+        ("trial", "state_is_known", f"state in {states}"),
+        ("attempt", "outcome_is_known", f"outcome in {outcomes}"),
+    ):
+        op.drop_constraint(op.f(f"{table}_{name}"), table, schema="ledger")
+        op.create_check_constraint(op.f(f"{table}_{name}"), table, condition, schema="ledger")
+    op.drop_index("trial_open", "trial", schema="ledger")
+    op.create_index(
+        "trial_open",
+        "trial",
+        ["study_id", "iteration"],
+        schema="ledger",
+        postgresql_where=sa.text(f"state in {open_states}"),
+    )
+
+
+def _comment(*, cutoff: str, of_cutoff: str, of_verdict: str, state: str, claim: str, outcome: str) -> None:
+    op.create_table_comment("cutoff", cutoff, schema="ledger")
+    for table, column, kind, comment in (
+        ("cutoff", "compared", sa.Integer(), of_cutoff),
+        ("verdict", "compared", sa.Integer(), of_verdict),
+        ("trial", "state", sa.Text(), state),
+        ("trial", "claim", sa.UUID(), claim),
+        ("attempt", "outcome", sa.Text(), outcome),
+    ):
+        op.alter_column(table, column, comment=comment, existing_type=kind, schema="ledger")
+
+
+def downgrade() -> None:
+    found = op.get_bind().execute(
+        sa.text("select name from ledger.study where spec -> 'stopping' ->> 'rule' = 'promotion' order by id limit 1")
+    )
+    name = found.scalar()
+    if name is not None:
+        raise LedgerError(
+            f"study {name} has the rule promotion, which revision 0007 does not know: delete each study with this rule"
+            " first"
+        )
+    op.execute("drop function if exists ledger.rungs(jsonb, int)")
+    _describe_states(_OPEN_BEFORE, _STATES_BEFORE, _OUTCOMES_BEFORE)
+    _comment(
+        cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
+        "loss follows from trials of earlier iterations. A cutoff never changes.",
+        of_cutoff="Number of earlier trials that have reached the rung.",
+        of_verdict="Number of other trials with which the trial was compared.",
+        state="State of the trial. An open trial is pending or running, and an ended trial is complete, pruned, failed "
+        "or cancelled.",
+        claim="Secret of the current or last worker of the trial; null before the first claim, and after a release or a "
+        "failure.",
+        outcome="Outcome of the attempt (complete, pruned, failed, crashed, timeout, released, stale or lost). The "
+        "result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. "
+        "Null while the attempt is running.",
+    )
+    # The next upgrade creates the view again that depends on the column.
+    op.execute("alter table ledger.cutoff drop column trial cascade")

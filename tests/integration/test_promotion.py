@@ -1,0 +1,427 @@
+"""The rule promotion in the database: trials pause at a rung, and the manager lets the best of them go on."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection
+
+from ledger.database import managing, protocol, studies, transfer, trials
+from ledger.database.managing import ClaimedStudy, DecidedRung, TrialLease
+from ledger.database.protocol import ClaimedTrial
+from ledger.database.rows import StudyRow
+from ledger.study.early_stopping import EarlyStopping
+from ledger.study.verdicts import TrialStopping, is_audited
+from ledger.verification import verify
+from tests.integration.ledgers import add_iteration, attempt, finish, hold, reap, spec, take, tell, trial
+from tests.integration.moving import exported, moved
+from tests.integration.recounting import check_totals
+from tests.integration.test_verdicts import verdicts
+
+NAN = float("nan")
+
+
+def start(db: Connection, trials: int = 4, **rule: Any) -> StudyRow:
+    """A study with the rungs 1, 2 and 4, and one iteration of pending trials."""
+    given = {"rule": "promotion", "eta": 2, "min_resource": 1, "max_resource": 8, "audit": 0.0, **rule}
+    stopping = EarlyStopping(**given).model_dump(exclude_none=True)
+    settings = {**spec(trials), "stopping": stopping, "resolved": {"initial_points": 2}}
+    row = studies.create(db, "s", settings, "0" * 64, 100, {})
+    assert row is not None
+    add_iteration(db, row, 0, trials)
+    return row
+
+
+def pause(connection: psycopg.Connection[Any], losses: Sequence[float], first: int = 0) -> ClaimedTrial:
+    """Claim a trial, report the losses of the steps from `first`, and pause at the last of these steps."""
+    held = take(connection)
+    steps = list(range(first, first + len(losses)))
+    assert protocol.report(connection, held, steps, list(losses)) == "stop"
+    assert protocol.prune(connection, held, 1.0) == "paused"
+    return held
+
+
+def promote(db: Connection, row: StudyRow, iteration: int = 0) -> list[DecidedRung]:
+    held = hold(db, row)
+    found = managing.promote(db, held, iteration)
+    managing.leave_study(db, held)
+    return found
+
+
+def states(db: Connection, row: StudyRow) -> list[str]:
+    return [trial.state for trial in trials.all_of(db, row.id)]
+
+
+def verified(db: Connection) -> int:
+    return verify(transfer.snapshot(db, studies.get(db, "s").id)).trials
+
+
+def test_the_best_paused_trials_go_on_and_the_others_are_pruned(db, connection):
+    row = start(db)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        pause(connection, [0.9, loss])
+    assert states(db, row) == ["paused"] * 4
+    assert promote(db, row) == [DecidedRung(1, 4, 2)]
+    assert states(db, row) == ["pruned", "pruned", "pending", "pending"]
+    assert verdicts(connection, 1) == [(1, 1, 0.3, 0.3, 4, True)]
+    assert verdicts(connection, 2) == [(1, 1, 0.2, 0.3, 4, False)]
+    assert connection.execute("select iteration, rung, loss, compared, trial from ledger.cutoff").fetchall() == [
+        (0, 1, 0.3, 4, 1)
+    ]
+    ended = trial(connection, 1)
+    assert (ended["pruned_step"], ended["pruned_loss"], ended["error"]) == (1, 0.3, None)
+    assert promote(db, row) == []
+    assert verified(db) == 4
+
+
+def test_an_attempt_that_pauses_counts_against_no_limit(db, connection):
+    row = start(db, trials=1)
+    held = pause(connection, [0.9, 0.4])
+    paused = trial(connection)
+    assert (paused["state"], paused["claim"], paused["lease_until"], paused["finished_at"]) == ("paused", *[None] * 3)
+    assert (paused["attempts"], paused["failures"], paused["crashes"], paused["lost"]) == (1, 0, 0, 0)
+    assert (paused["worker"], attempt(connection, held.claim)["outcome"]) == ("w", "paused")
+    assert protocol.claim(connection, "s", [uuid.uuid4()], "w") == []
+    assert verified(db) == 1
+    promote(db, row)
+    check_totals(connection, row.id)
+
+
+def test_a_repeated_call_of_a_paused_trial_changes_nothing(db, connection):
+    start(db)
+    held = pause(connection, [0.9, 0.4])
+    before = trial(connection)
+    assert protocol.prune(connection, held, 2.0) == "already"
+    assert protocol.complete(connection, held, 0.1, {}, 1.0) == "stale"
+    assert protocol.fail(connection, held, "no", 1.0) == "stale"
+    assert protocol.report(connection, held, [3], [0.1]) == "stale"
+    assert not protocol.heartbeat(connection, held)
+    assert not protocol.release(connection, held)
+    assert trial(connection) == before
+    assert attempt(connection, held.claim)["outcome"] == "paused"
+
+
+def test_a_promoted_trial_passes_the_decided_rungs_again(db, connection):
+    row = start(db, trials=2)
+    for loss in (0.2, 0.1):
+        pause(connection, [0.9, loss])
+    promote(db, row)
+    again = take(connection)
+    assert (again.trial, again.attempt) == (1, 2)
+    own = TrialStopping(again.stopping)
+    for step, answer in ((0, "continue"), (1, "continue"), (2, "stop")):
+        own.observe(step, 0.5)
+        assert protocol.report(connection, again, [step], [0.5]) == answer
+        assert own.is_stopped == (answer == "stop")
+    assert protocol.prune(connection, again, 1.0) == "paused"
+    assert promote(db, row) == [DecidedRung(2, 1, 1)]
+    assert verdicts(connection, 1) == [(1, 1, 0.1, 0.2, 2, False), (2, 2, 0.5, None, 1, False)]
+
+
+def test_a_promoted_trial_continues_after_its_checkpoint(db, connection):
+    row = start(db, trials=2)
+    for loss in (0.2, 0.1):
+        pause(connection, [0.9, loss])
+    promote(db, row)
+    pause(connection, [0.5], first=2)
+    assert promote(db, row) == [DecidedRung(2, 1, 1)]
+    held = take(connection)
+    assert protocol.report(connection, held, [3], [0.5]) == "continue"
+    assert protocol.complete(connection, held, 0.5, {}, 1.0) == "recorded"
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
+    assert verified(db) == 2
+
+
+def test_nothing_is_decided_while_a_trial_is_pending_or_running(db, connection):
+    row = start(db, trials=3)
+    pause(connection, [0.9, 0.4])
+    assert promote(db, row) == []
+    running = take(connection)
+    last = take(connection)
+    protocol.fail(connection, last, "no", 1.0)
+    for _ in range(2):
+        protocol.fail(connection, take(connection), "no", 1.0)
+    assert promote(db, row) == []
+    assert protocol.report(connection, running, [1], [0.3]) == "stop"
+    assert promote(db, row) == []
+    assert protocol.prune(connection, running, 1.0) == "paused"
+    assert promote(db, row) == [DecidedRung(1, 2, 1)]
+    assert states(db, row) == ["pruned", "pending", "failed"]
+
+
+def test_of_equal_losses_the_trials_with_lower_numbers_go_on(db, connection):
+    row = start(db)
+    for _ in range(4):
+        pause(connection, [0.9, 0.2])
+    assert promote(db, row) == [DecidedRung(1, 4, 2)]
+    assert states(db, row) == ["pending", "pending", "pruned", "pruned"]
+    assert verified(db) == 4
+
+
+def test_a_trial_without_a_finite_loss_never_goes_on(db, connection):
+    row = start(db, trials=3)
+    for loss in (NAN, 0.3, NAN):
+        pause(connection, [0.9, loss])
+    assert promote(db, row) == [DecidedRung(1, 3, 1)]
+    assert states(db, row) == ["pruned", "pending", "pruned"]
+    assert trial(connection)["pruned_loss"] is None
+    assert verified(db) == 3
+
+
+def test_of_fewer_than_eta_trials_each_trial_with_a_loss_goes_on(db, connection):
+    row = start(db, trials=3, eta=4)
+    for loss in (0.2, NAN, 0.3):
+        pause(connection, [0.9, loss])
+    assert promote(db, row) == [DecidedRung(1, 3, 2)]
+    assert states(db, row) == ["pending", "pruned", "pending"]
+    assert verified(db) == 3
+
+
+def test_trials_that_ended_after_the_rung_are_compared(db, connection):
+    row = start(db)
+    never_asks = take(connection)
+    assert protocol.report(connection, never_asks, [0, 1, 5], [0.9, 0.1, 0.1]) == "stop"
+    assert protocol.complete(connection, never_asks, 0.1, {}, 1.0) == "recorded"
+    pause(connection, [0.9, 0.2])
+    cancelled = pause(connection, [0.9, 0.3])
+    assert trials.cancel(db, row.id, [cancelled.trial], "not wanted") == []
+    pause(connection, [0.9, 0.4])
+    assert promote(db, row) == [DecidedRung(1, 4, 2)]
+    assert states(db, row) == ["complete", "pending", "cancelled", "pruned"]
+    assert verified(db) == 4
+
+
+def test_a_paused_trial_can_be_cancelled(db, connection):
+    row = start(db, trials=1)
+    pause(connection, [0.9, 0.2])
+    assert trials.cancel(db, row.id, [0], "not wanted") == []
+    ended = trial(connection)
+    assert (ended["state"], ended["error"]) == ("cancelled", "not wanted")
+    assert promote(db, row) == []
+    assert verified(db) == 1
+
+
+def test_a_study_with_paused_trials_can_be_cancelled(db, connection):
+    row = start(db, trials=2)
+    pause(connection, [0.9, 0.2])
+    studies.cancel(db, row.id, "enough")
+    assert states(db, row) == ["cancelled", "cancelled"]
+
+
+def test_a_trial_that_joins_later_is_judged_by_the_recorded_cutoff(db, connection):
+    row = start(db, trials=3)
+    for loss in (0.4, 0.2, 0.1):
+        pause(connection, [0.9, loss])
+    assert promote(db, row) == [DecidedRung(1, 3, 1)]
+    trials.enqueue(db, row.id, [{"C": 500.0}, {"C": 501.0}])
+    for loss in (0.15, 0.25):
+        pause(connection, [0.9, loss])
+    promoted = take(connection)
+    assert promote(db, row) == [], "the first promoted trial is running"
+    assert protocol.report(connection, promoted, [2], [0.1]) == "stop"
+    assert protocol.prune(connection, promoted, 1.0) == "paused"
+    assert promote(db, row) == [DecidedRung(1, 2, 1)], "the rung 2 waits for the trial that goes on"
+    assert states(db, row) == ["pruned", "pruned", "paused", "pending", "pruned"]
+    pause(connection, [0.05], first=2)
+    assert promote(db, row) == [DecidedRung(2, 2, 1)]
+    assert states(db, row) == ["pruned", "pruned", "pruned", "pending", "pruned"]
+    assert verified(db) == 5
+
+
+def test_a_retried_trial_joins_the_comparison(db, connection):
+    row = start(db, trials=2)
+    for _ in range(3):
+        protocol.fail(connection, take(connection), "no", 1.0)
+    pause(connection, [0.9, 0.2])
+    assert trials.retry(db, row.id, [0]) == [2]
+    pause(connection, [0.9, 0.1])
+    assert promote(db, row) == [DecidedRung(1, 2, 1)]
+    assert states(db, row) == ["failed", "pruned", "pending"]
+    assert verified(db) == 3
+
+
+def test_a_trial_that_has_reached_several_rungs_waits_at_each(db, connection):
+    row = start(db)
+    pause(connection, [0.9, 0.1, 0.1, 0.1, 0.1])
+    for loss in (0.2, 0.3, 0.4):
+        pause(connection, [0.9, loss])
+    assert promote(db, row) == [DecidedRung(1, 4, 2)]
+    assert states(db, row) == ["paused", "pending", "pruned", "pruned"]
+    pause(connection, [0.05], first=2)
+    assert promote(db, row) == [DecidedRung(2, 2, 1)]
+    assert states(db, row) == ["pruned", "pending", "pruned", "pruned"]
+    assert verdicts(connection, 0) == [(1, 1, 0.1, 0.3, 4, False), (2, 2, 0.1, 0.1, 2, True)]
+    assert verified(db) == 4
+
+
+def test_rungs_are_decided_together_if_no_trial_could_still_reach_them(db, connection):
+    row = start(db, trials=1)
+    pause(connection, [0.9] * 5)
+    assert promote(db, row) == [DecidedRung(rung, 1, 1) for rung in (1, 2, 4)]
+    assert states(db, row) == ["pending"]
+
+
+def test_an_audited_trial_never_pauses_and_is_not_compared(db, connection):
+    share, count = 0.3, 12
+    row = start(db, trials=count, audit=share)
+    audited = {number for number in range(count) if is_audited(42, number, share)}
+    others = sorted(set(range(count)) - audited)
+    assert len(audited) >= 2
+    running = []
+    for number in range(count):
+        held = take(connection)
+        answer = protocol.report(connection, held, [0, 1], [0.9, 1.0 - number / 100])
+        assert answer == ("continue" if number in audited else "stop")
+        assert protocol.prune(connection, held, 1.0) == ("continue" if number in audited else "paused")
+        if number in audited:
+            assert held.stopping is not None
+            assert held.stopping["audited"]
+            running.append(held)
+    assert promote(db, row) == [DecidedRung(1, len(others), len(others) // 2)], "does not wait for the audited trials"
+    assert connection.execute("select trial from ledger.verdict where audited").fetchall() == []
+    for held in running:
+        assert protocol.complete(connection, held, 0.5, {}, 1.0) == "recorded"
+    for _ in range(len(others) // 2):
+        protocol.complete(connection, take(connection), 0.5, {}, 1.0)
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
+    rows = connection.execute("select trial, rung, compared, stops from ledger.verdict where audited").fetchall()
+    limit = 1.0 - others[-(len(others) // 2) - 1] / 100
+    assert sorted(rows) == [(number, 1, len(others), 1.0 - number / 100 >= limit) for number in sorted(audited)]
+    assert verified(db) == count
+
+
+def test_an_iteration_skips_the_first_rungs_of_its_bracket(db, connection):
+    row = start(db, trials=2, brackets=3)
+    for loss in (0.2, 0.1):
+        pause(connection, [0.9, loss])
+    promote(db, row)
+    protocol.complete(connection, take(connection), 0.1, {}, 1.0)
+    assert tell(db, row, 0, 0.1, 0.1) == "told"
+    add_iteration(db, row, 1, 2)
+    for loss in (0.2, 0.1):
+        held = take(connection)
+        assert protocol.report(connection, held, [0, 1], [0.9, 0.9]) == "continue"
+        assert protocol.report(connection, held, [2], [loss]) == "stop"
+        assert protocol.prune(connection, held, 1.0) == "paused"
+    assert promote(db, row, 1) == [DecidedRung(2, 2, 1)]
+    assert verified(db) == 4
+
+
+def test_a_paused_trial_keeps_the_iteration_and_the_study_open(db, connection):
+    row = start(db, trials=1)
+    pause(connection, [0.9, 0.2])
+    assert tell(db, row, 0, None, None) == "changed"
+    assert finish(db, row, "complete") == "changed"
+
+
+def test_a_study_that_its_timeout_ends_keeps_its_paused_trials(db, connection, advance):
+    row = start(db, trials=2)
+    pause(connection, [0.9, 0.2])
+    with db.begin():
+        db.exec_driver_sql("update ledger.study set timeout_seconds = 60")
+    held = hold(db, row)
+    pause(connection, [0.9, 0.1])
+    advance(61)
+    assert managing.stop(db, held) == "stopping", "the trials are open"
+    assert managing.stop(db, held) == "stopped"
+    assert states(db, row) == ["paused", "paused"]
+    assert verified(db) == 2
+
+
+def test_only_the_manager_that_holds_the_study_promotes(db, connection):
+    row = start(db, trials=1)
+    pause(connection, [0.9, 0.2])
+    held = hold(db, row)
+    assert managing.promote(db, ClaimedStudy(row.id, uuid.uuid4()), 0) == []
+    assert states(db, row) == ["paused"]
+    assert managing.promote(db, held, 0) == [DecidedRung(1, 1, 1)]
+    assert managing.promote(db, held, 7) == []
+
+
+def test_a_claim_that_was_replaced_does_not_pause_the_trial(db, connection, advance):
+    row = start(db, trials=1)
+    zombie = take(connection)
+    assert protocol.report(connection, zombie, [1], [0.5]) == "stop"
+    advance(31)
+    lease = trial(connection)
+    assert reap(db, row, TrialLease(0, lease["worker"], lease["lease_until"])) == "pending"
+    assert promote(db, row) == [], "the trial is pending"
+    successor = take(connection)
+    assert protocol.prune(connection, zombie, 1.0) == "stale"
+    assert trial(connection)["state"] == "running"
+    assert protocol.prune(connection, successor, 1.0) == "continue", "the attempt has reached no rung"
+    assert protocol.report(connection, successor, [2], [0.4]) == "stop", "it continues after a checkpoint of step 1"
+    assert protocol.prune(connection, successor, 1.0) == "paused"
+    assert promote(db, row) == [DecidedRung(1, 1, 1), DecidedRung(2, 1, 1)]
+    assert verdicts(connection, 0) == [(1, 1, 0.5, None, 1, False), (2, 2, 0.4, None, 1, False)]
+
+
+def test_a_late_pause_counts_if_no_other_worker_has_claimed_the_trial(db, connection, advance):
+    row = start(db, trials=1)
+    held = take(connection)
+    assert protocol.report(connection, held, [1], [0.5]) == "stop"
+    advance(31)
+    lease = trial(connection)
+    assert reap(db, row, TrialLease(0, lease["worker"], lease["lease_until"])) == "pending"
+    assert protocol.prune(connection, held, 1.0) == "paused"
+    assert attempt(connection, held.claim)["outcome"] == "paused"
+
+
+def test_a_locked_paused_trial_delays_the_decision(db, connection, url):
+    row = start(db, trials=2)
+    for loss in (0.2, 0.1):
+        pause(connection, [0.9, loss])
+    with psycopg.connect(url) as other:
+        other.execute("select ledger.cancel_trials(%s, 1, 'not wanted')", (row.id,))
+        assert promote(db, row) == []
+        other.rollback()
+    assert promote(db, row) == [DecidedRung(1, 2, 1)]
+
+
+def test_a_pause_counts_as_no_release(db, connection):
+    row = start(db, trials=1, min_resource=1, max_resource=2**10)
+    for rung in range(8):
+        pause(connection, [0.5], first=2**rung)
+        promote(db, row)
+    assert protocol.release(connection, take(connection))
+    waits = connection.execute("select available_at > ledger.clock() from ledger.trial").fetchone()
+    assert waits == (False,)
+
+
+def test_an_import_keeps_a_paused_trial(db, connection):
+    row = start(db, trials=2)
+    for loss in (0.2, 0.1):
+        pause(connection, [0.9, loss])
+    copied = moved(db, exported(db), "copy")
+    assert states(db, copied) == ["paused", "paused"]
+    held = ClaimedStudy(copied.id, uuid.uuid4())
+    assert managing.claim_study(db, held, "m", 30.0) == "held"
+    assert managing.promote(db, held, 0) == [DecidedRung(1, 2, 1)]
+    assert states(db, copied) == ["pruned", "pending"]
+    assert states(db, row) == ["paused", "paused"]
+
+
+@pytest.mark.parametrize(
+    "stopping",
+    [
+        {"brackets": 4},
+        {"brackets": 0},
+        {"brackets": 2, "rule": "halving"},
+        {"brackets": "2"},
+    ],
+)
+def test_the_database_refuses_brackets_that_no_reader_could_read(db, stopping):
+    row = start(db, trials=1)
+    settings = {**row.spec, "stopping": {**row.spec["stopping"], **stopping}}
+    with pytest.raises(Exception, match="as many brackets"):
+        studies.create(db, "other", settings, "0" * 64, 1, {})
+    db.rollback()
+
+
+def test_the_database_refuses_the_rule_in_steady_mode(db):
+    row = start(db, trials=1)
+    with pytest.raises(Exception, match="only in batch mode"):
+        studies.create(db, "other", {**row.spec, "mode": "steady"}, "0" * 64, 1, {})
+    db.rollback()
