@@ -183,8 +183,8 @@ def upgrade() -> None:
             postgresql.JSONB(),
             sa.Computed("(spec -> 'objective')", persisted=True),
             nullable=False,
-            comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of "
-            "the column spec.",
+            comment="Objective that computes a value from parameters (a model and a dataset, or a function); taken "
+            "from the JSON in spec.",
         ),
         sa.Column(
             "tuples",

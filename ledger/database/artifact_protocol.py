@@ -18,7 +18,7 @@ from ledger.errors import LedgerError
 
 @dataclass(frozen=True)
 class LastCheckpoint:
-    """A checkpoint of a trial. `store` is None if the ledger itself keeps the content."""
+    """A checkpoint for the next attempt of a trial. `store` is None if the content is in the ledger's database."""
 
     attempt: int
     step: int
@@ -47,13 +47,13 @@ def begin(
     size : int
         Number of bytes of the content.
     store : str or None
-        URL of the store in which the worker writes the content. None stands for the ledger itself.
+        URL of the store in which the worker writes the content. None stands for the ledger's database.
 
     Returns
     -------
     (str, UUID or None)
         The answer, and the id of the content. The answer is "wanted", "stored", "stale" or "unknown". The id is None
-        for the answers "stale" and "unknown". The worker must write the content only after the answer "wanted".
+        for the answers "stale" and "unknown". The worker must write the content only if the answer is "wanted".
     """
     statement = "select answer, content from ledger.begin_artifact(%s, %s, %s, %s, %s, %s, %s)"
     row = connection.execute(statement, (*_claim(held), name, sha256, size, store)).fetchone()
@@ -63,7 +63,7 @@ def begin(
 
 
 def add_piece(connection: Connection[Any], held: ClaimedTrial, name: str, number: int, piece: bytes) -> str:
-    """Add a piece to an artifact that the ledger itself keeps.
+    """Add a piece to an artifact whose content is in the ledger's database.
 
     Return "recorded", "already", "unbegun", "stale" or "unknown".
 
@@ -85,8 +85,8 @@ def save(connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str
 
 
 def last_checkpoints(connection: Connection[Any], held: ClaimedTrial) -> list[LastCheckpoint]:
-    """Return the last checkpoints of a trial, beginning with the last checkpoint. The list is empty if the claim is not
-    valid.
+    """Return the latest checkpoints of a trial. The latest checkpoint comes first. The list is empty if the claim is
+    not valid.
     """
     with connection.cursor(row_factory=class_row(LastCheckpoint)) as cursor:
         statement = "select attempt, step, content, sha256, size, store from ledger.last_checkpoints(%s, %s, %s)"
@@ -94,7 +94,7 @@ def last_checkpoints(connection: Connection[Any], held: ClaimedTrial) -> list[La
 
 
 def checkpoint_piece(connection: Connection[Any], held: ClaimedTrial, content: UUID, number: int) -> bytes | None:
-    """Return a piece of a checkpoint that the ledger itself keeps, or None if the ledger does not have the piece."""
+    """Return a piece of a checkpoint from the ledger's database, or None if the database does not contain the piece."""
     with connection.cursor(binary=True) as cursor:
         statement = "select ledger.checkpoint_bytes(%s, %s, %s, %s, %s)"
         row = cursor.execute(statement, (*_claim(held), content, number)).fetchone()

@@ -15,7 +15,7 @@ from ledger.database.selecting import answer, fetch, rows_of
 PAGE = 1000
 
 _artifacts = views.artifacts
-# A study has few checkpoints, because an ended trial needs none.
+# A study has few checkpoints, because the ledger deletes the checkpoints of ended trials.
 _CHECKPOINTS = text(
     "select trial, attempt, step, content, sha256, size, store from ledger.checkpoints"
     " where study_id = :study and trial = coalesce(:trial, trial) order by trial, attempt, step"
@@ -24,7 +24,7 @@ _CHECKPOINTS = text(
 
 @dataclass(frozen=True)
 class DiscardedContent:
-    """A content to which no artifact refers, and which is still in its store."""
+    """A content that is still in its store, although no artifact refers to the content."""
 
     id: UUID
     sha256: str
@@ -36,8 +36,8 @@ class DiscardedContent:
 class StoredContent:
     """The content of a saved artifact or checkpoint.
 
-    `title` names the artifact or the checkpoint within the trial. `store` is None if the ledger itself keeps the
-    content.
+    `title` names the artifact or the checkpoint within the trial. `store` is None if the content is in the ledger's
+    database.
     """
 
     trial: int
@@ -84,13 +84,15 @@ def contents(connection: Connection, study_id: int, trial: int | None = None) ->
 
 
 def count(connection: Connection, study_id: int) -> int:
-    """Return the number of artifacts of a study that are not removed."""
+    """Return the number of artifacts of a study. The number does not include removed artifacts."""
     of = select(func.count()).where(_artifacts.c.study_id == study_id, _artifacts.c.removed_at.is_(None))
     return int(answer(connection, of))
 
 
 def pieces(connection: Connection, content: UUID) -> Iterator[bytes]:
-    """Yield the pieces of a content that the ledger itself keeps, and read each piece in a separate transaction."""
+    """Yield the pieces of a content that is in the ledger's database. The function reads each piece in a separate
+    transaction.
+    """
     number = 0
     while (piece := answer(connection, select(func.ledger.artifact_bytes(content, number)))) is not None:
         yield bytes(piece)
@@ -111,7 +113,8 @@ def remove(connection: Connection, study_id: int, row: ArtifactRow) -> str:
 
 
 def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
-    """Remove the artifacts of ended trials, except the artifacts of the `kept` best trials that have artifacts.
+    """Remove the artifacts of ended trials, except the artifacts of the `kept` best trials. The function chooses the
+    best trials among the trials that have artifacts.
 
     Parameters
     ----------
@@ -130,13 +133,15 @@ def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
 
 
 def remove_some_beaten(connection: Connection, study_id: int, kept: int) -> int:
-    """Remove a limited number of the artifacts that `remove_beaten` removes. Return the number of removed artifacts."""
+    """Remove a limited number of the artifacts that `remove_beaten` would remove. Return the number of removed
+    artifacts.
+    """
     call = text("select ledger.remove_beaten_artifacts(:study, :kept)")
     return int(answer(connection, call, study=study_id, kept=kept))
 
 
 def remove_some_checkpoints(connection: Connection, study_id: int | None = None) -> int:
-    """Delete a limited number of checkpoints of ended trials, and return their number.
+    """Delete a limited number of checkpoints of ended trials. Return the number of deleted checkpoints.
 
     Parameters
     ----------
@@ -187,7 +192,7 @@ def some_discarded(
 
 
 def forget(connection: Connection, content: UUID) -> None:
-    """Forget a discarded content that is no longer in its store.
+    """Delete the row of a discarded content that is no longer in its store.
 
     Raises
     ------

@@ -32,8 +32,9 @@ LONGEST_NOTE = int(_BOUNDS["longest_note"])
 MOST_TAGS = int(_BOUNDS["most_tags"])
 MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
 LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
-# Bounds of artifacts: the length of a name in characters, the number of artifacts of an attempt, the size in bytes of
-# an artifact in the ledger itself and in a store, and the size of a piece.
+# Bounds of artifacts. An artifact's name has a maximum length in characters. An attempt has a maximum number of
+# artifacts. The maximum size of an artifact differs between the ledger's database and a store. All sizes, such as the
+# size of a piece, are in bytes.
 LONGEST_ARTIFACT_NAME = int(_BOUNDS["longest_artifact_name"])
 MOST_ARTIFACTS = int(_BOUNDS["most_artifacts"])
 LARGEST_KEPT_ARTIFACT = int(_BOUNDS["largest_kept_artifact"])

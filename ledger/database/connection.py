@@ -64,9 +64,9 @@ _SESSION: Mapping[str, str] = {
 }
 _TRANSACTION_TIMEOUT_SINCE = 170000
 # `alter role` can make the sessions of a role read-only. If `alter role` has made a session read-only, the second
-# select of _SET makes the session writable. If a setting of the server or the database makes a session read-only, the
-# session must stay read-only, because an administrator has chosen the setting. Some cloud providers make a server
-# read-only when the server's disk is full.
+# select of _SET makes the session writable. A setting of the server or the database can also make a session read-only.
+# The statement _SET does not change this setting, because an administrator has chosen the setting. Some cloud providers
+# make a server read-only when the server's disk is full.
 _SET = """
 select set_config(key, value, false) from unnest(%s::text[], %s::text[]) as parameter(key, value)
 union all
@@ -114,7 +114,7 @@ WAY_OUT = "check --database-url or DATABASE_URL, and check that the server is ru
 
 
 class ServerUnreachable(LedgerError):
-    """The client could not open a connection to the database server.
+    """An exception that reports a failed connection to the database server.
 
     Attributes
     ----------
@@ -378,7 +378,7 @@ def from_json_texts(texts: Sequence[str | None]) -> list[Any]:
     """Parse many JSON documents. If an item of `texts` is None, the result of the item is None. One call for many
     documents is faster than one call for each document.
 
-    The result of an unreadable document is the same as the result of `from_json`.
+    For an unreadable document, the function returns the same dict as `from_json`.
     """
     try:
         decoded: list[Any] = json.loads(f"[{','.join('null' if each is None else each for each in texts)}]")

@@ -1,8 +1,8 @@
 """The learning curves in the report of a study. A learning curve contains the values that the objective reported during
 one trial.
 
-The size of the learning curves in the report has a limit. The limit does not depend on the number of trials or reported
-values.
+The size of the learning curves in the report has a limit. The limit of the size does not depend on the number of trials
+or reported values.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class LearningCurve:
     values : sequence of float or None
         The value at each step; None for a value that was NaN or an infinity.
     reports : int
-        Number of reports of the curve. The curve contains no report that a later attempt has replaced.
+        Number of reports in the curve. The curve contains no report that a later attempt has replaced.
     """
 
     trial: TrialRow

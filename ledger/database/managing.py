@@ -266,7 +266,7 @@ def reap(connection: Connection, held: ClaimedStudy, lease: TrialLease) -> str |
 
 
 def end_cancelled(connection: Connection, study_id: int | None = None) -> int:
-    """Cancel the trials whose rows another session had locked during an earlier attempt to cancel the trials.
+    """Cancel the trials that an earlier call could not cancel, because another session had locked the trials' rows.
 
     Return the number of trials whose rows are still locked.
 

@@ -303,8 +303,8 @@ def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
 
 def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
     """Return `wanted` evenly spaced integers in [0, `count`) that are not in `without`."""
-    # A position is an index of the sorted list of all integers that are not in `without`. The integer at a position is
-    # equal to the position plus the number of smaller integers in `without`.
+    # A position is an index of the sorted list of all integers that are not in `without`. To convert a position into an
+    # integer, the code adds the number of smaller integers in `without`.
     shifted = [number - index for index, number in enumerate(sorted(without))]
     left = count - len(shifted)
     positions = (index * left // wanted for index in range(min(wanted, left)))

@@ -64,9 +64,9 @@ def point_pages(connection: Connection, study_id: int) -> Iterator[Sequence[Any]
     """Yield the points of the learning curves of a study in pages, in the order of the trials, the attempts and the
     steps.
 
-    A point contains the numbers of the trial and of the attempt, the step, the loss, and the time of the report in
+    A point contains the numbers of the trial and of the attempt, the step, the loss, and the Unix time of the report in
     seconds. The loss is infinity if the reported value was NaN or an infinity. The function reads each page in a
-    separate transaction. The function reads a page of points faster than `pages` reads a page of rows.
+    separate transaction. The function is faster than `pages`, which yields whole rows.
     """
     last = (-1, -1, -1)
     while True:

@@ -49,7 +49,7 @@ _WAYS_OUT = {
 
 
 class OutageTooLong(LedgerError):
-    """The database was unavailable for longer than the retry policy permits."""
+    """An exception that ends the retries, because the outage is longer than the retry policy permits."""
 
 
 class RetryPolicy:

@@ -55,8 +55,8 @@ def warnings(connection: Connection) -> Sequence[str]:
 
     The function warns about a group role that can log in, has a password or has its own settings.
 
-    If the roles of sql/roles.sql do not exist, the function returns no warning, because only the administrator can use
-    the ledger.
+    If the roles of sql/roles.sql do not exist, only the administrator can use the ledger, and the function returns no
+    warning.
     """
     roles = {"roles": list(GROUP_ROLES)}
     with connection.begin():

@@ -12,7 +12,8 @@ from uuid import UUID
 
 OPEN_STATES = ("pending", "running", "paused")
 TRIAL_STATES = (*OPEN_STATES, "complete", "pruned", "failed", "cancelled")
-# The states of trials. A message lists the number of trials in each state in this order.
+# The states of trials. A message with the number of trials in each state lists the states in the order of
+# COUNTED_STATES.
 COUNTED_STATES = ("complete", "pruned", "running", "paused", "pending", "failed", "cancelled")
 STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
@@ -29,7 +30,7 @@ class StudyRow:
 
     `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time, in seconds, for
     which earlier managers have run the study. The time of the current manager is not part of `managed_seconds`.
-    `stopped_by` is the stopping criterion that ended the study before its budget was used.
+    `stopped_by` is the stopping criterion that ended the study before the study had used its budget.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -66,8 +67,8 @@ class StudyRow:
 class ArtifactRow:
     """An artifact, as a row of the view ledger.artifacts.
 
-    `content` is the id of the content, and is None after the removal of the artifact. `store` is None if the ledger
-    itself keeps the content.
+    `content` is the id of the content, and is None after the removal of the artifact. `store` is None if the content is
+    in the ledger's database.
     """
 
     trial: int
@@ -171,8 +172,8 @@ class TrialRow:
 
     @property
     def is_proof(self) -> bool:
-        """True if a worker of this study has trained the trial without a failure. Such a trial proves that the
-        objective works.
+        """True if a worker of this study has trained the trial without a failure. A trial without a failure proves that
+        the objective works.
         """
         return self.state in ("complete", "pruned") and self.source != "imported"
 
@@ -256,12 +257,13 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class CutoffRow:
-    """One row of the view `ledger.cutoffs`: the loss below which a trial of an iteration goes on at a rung.
+    """One row of the view `ledger.cutoffs`: the cutoff of an iteration at a rung.
 
-    `compared` is the number of earlier trials that have reached the rung. `loss` is None if each trial with a loss goes
-    on. With the rule "promotion", `compared` is the number of trials of the iteration that the rule has compared at the
-    rung. `trial` is the number of the trial that has the loss `loss`. Another trial with the same loss goes on if its
-    own number is lower.
+    If the loss of a trial is lower than `loss`, the trial goes on. `loss` is None if each trial with a loss goes on.
+    `compared` is the number of earlier trials that have reached the rung. With the rule "promotion", `compared` is the
+    number of trials of the iteration that the rule has compared at the rung. `trial` is the number of the trial that
+    has the loss `loss`. Another trial with the loss `loss` goes on if the number of the other trial is lower than
+    `trial`.
     """
 
     iteration: int
@@ -276,10 +278,11 @@ class VerdictRow:
     """One row of the view `ledger.verdicts`: the verdict of the rule of early stopping on a trial at a rung.
 
     `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
-    reported value was NaN. `cutoff` is the loss below which the trial goes on, and `compared` is the number of other
-    trials that decide. With the rule "promotion" in batch mode, `compared` is that of the cutoff. In steady mode,
-    `arrival` is the position of the trial in the order of the arrivals at the rung. A trial with `audited` goes on even
-    if `stops` is true. A trial that was promoted later goes on from `promoted_at`.
+    reported value was NaN. If the trial's loss is lower than `cutoff`, the trial goes on. `compared` is the number of
+    other trials with which the rule compared the trial. With the rule "promotion" in batch mode, `compared` has the
+    same value as the field `compared` of the `CutoffRow`. In steady mode, `arrival` is the position of the trial in the
+    order of the arrivals at the rung. If `audited` is true, the trial goes on even if `stops` is true. `promoted_at` is
+    the time of a later promotion, or None without a promotion. After a promotion, the trial goes on.
     """
 
     trial: int

@@ -73,7 +73,7 @@ def begin_snapshot(connection: Connection) -> None:
 
 
 def last_number(connection: Connection, view: TableClause, study_id: int) -> int | None:
-    """Return the highest number that a trial or an iteration of a study has.
+    """Return the highest trial number or the highest iteration number of a study.
 
     Return None if the study has no rows in the view. The query does not use the aggregate function `max`. The view
     contains a join, so `max` would read the numbers of all rows.

@@ -45,7 +45,7 @@ class WorkerStatus:
     complete : int
         Number of the study's trials that the worker has completed.
     step : int or None
-        Last step that the present attempt of the trial has reported. None if the attempt has reported no step.
+        Last step that the current attempt of the trial has reported. None if the attempt has reported no step.
     """
 
     name: str
@@ -132,8 +132,8 @@ class StudyStatus:
     latest_failures : sequence of FailedAttempt
         At most 3 attempts, which are the latest failed, crashed or lost attempts. The latest failure comes first.
     saved_steps : int or None
-        Total number of steps that the rule of early stopping has saved. For one pruned trial, the saved steps are
-        `max_resource` of the rule minus the step of the verdict that stopped the trial. None if the study has no rule.
+        Total number of steps that the rule of early stopping has saved. For one pruned trial, the number of saved steps
+        is the rule's `max_resource` minus the trial's `pruned_step`. None if the study has no rule of early stopping.
     """
 
     name: str

@@ -146,8 +146,8 @@ study = Table(
         "objective",
         JSONB,
         "(spec -> 'objective')",
-        comment="Objective that computes a value from parameters (a model and a dataset, or a function); part of the"
-        " column spec.",
+        comment="Objective that computes a value from parameters (a model and a dataset, or a function); taken from "
+        "the JSON in spec.",
     ),
     of_spec(
         "direction",

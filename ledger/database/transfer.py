@@ -140,7 +140,7 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
                 .order_by(_attempts.c.trial, _attempts.c.number),
             )
         trials += read
-    # The verdicts are read after the trials, so that the verdict on each pruned trial is known.
+    # The function reads the verdicts after the trials, so that the snapshot contains the verdict on each pruned trial.
     with _reading(connection):
         stopping = verdicts.read(connection, study_id)
     if study is None or studies.find(connection, study.name) is None:

@@ -89,7 +89,8 @@ def pages(
     """
     chosen = rows_of(TrialRow).where(_trials.c.study_id == study_id).order_by(_trials.c.number)
     if state is not None:
-        # If the state were a parameter of the query, a generic plan could not use an index of trials in one state.
+        # If the state were a parameter of the query, a generic plan could not use a partial index of the trials with
+        # this state.
         chosen = chosen.where(_trials.c.state == bindparam("state", state, literal_execute=True))
     left = limit
     while left is None or left > 0:

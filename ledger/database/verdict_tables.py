@@ -1,9 +1,9 @@
 """The tables of early stopping: the cutoffs of each iteration, the verdicts on trials, and the promotions of trials.
 
-The module also contains the columns of the table `trial` for the step and the loss at which a trial was pruned.
+The module also defines the columns `pruned_step` and `pruned_loss` of the table `trial`.
 
-Like the table of reports, the tables have no foreign keys. A trigger deletes the rows of a deleted study
-(sql/functions/unchanging_verdicts.sql).
+Like the table of reports, the tables of early stopping have no foreign keys. When a study is deleted, a trigger deletes
+the study's cutoffs and verdicts (sql/functions/unchanging_verdicts.sql).
 """
 
 from typing import Any
@@ -111,7 +111,7 @@ promotion = Table(
 
 
 def trial_columns() -> list[Column[Any]]:
-    """Return new columns of the table `trial` for the step and the loss at which a trial was pruned."""
+    """Return the new columns `pruned_step` and `pruned_loss` for the table `trial`."""
     return [
         Column(
             "pruned_step",

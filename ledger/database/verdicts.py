@@ -37,9 +37,10 @@ _RUNGS = text(
 
 @dataclass(frozen=True, slots=True)
 class RungCount:
-    """The verdicts at one rung: the number of trials that have reached the rung, of trials against which the rung has
-    decided, of audited trials, and of audited trials that continued in spite of the verdict. A trial that was promoted
-    later does not count as stopped.
+    """The counts of the verdicts at one rung. `trials` counts the trials that have reached the rung. `stopped` counts
+    the trials with a verdict to stop. A trial that was promoted later does not count as stopped. `audited` counts the
+    audited trials. An audited trial continues despite a verdict to stop. `continued` counts the audited trials with a
+    verdict to stop.
     """
 
     rung: int
@@ -51,7 +52,9 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class RungReport:
-    """The last report at or below a rung. The report belongs to the attempt that has reached the rung."""
+    """The last report whose step is at most the step of a rung. The report belongs to the attempt that has reached the
+    rung.
+    """
 
     step: int
     loss: float | None
@@ -62,8 +65,9 @@ class RungReport:
 class RecordedStopping:
     """Everything that the ledger has recorded about the early stopping of a study.
 
-    `cutoffs` is ordered by iteration and rung, and `verdicts` and `promotions` by trial and rung. `reports` maps the
-    trial and the rung of a verdict to the last report at or below the rung.
+    `cutoffs` is ordered by iteration and rung. `verdicts` and `promotions` are ordered by trial and rung. Each key of
+    `reports` is a pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at
+    or below the rung.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
@@ -103,7 +107,7 @@ def _by_trial(rows: Iterable[Any]) -> RungLosses:
 
 
 def read(connection: Connection, study_id: int) -> RecordedStopping:
-    """Read the cutoffs, the verdicts and the promotions of a study, with the reports to which the verdicts belong. The
+    """Read the cutoffs, the verdicts and the promotions of a study, and the report that belongs to each verdict. The
     caller has begun a transaction.
     """
     return RecordedStopping(

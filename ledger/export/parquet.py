@@ -52,19 +52,20 @@ _LAST = {
 
 
 def write_parquet(connection: Connection, study: StudyRow, output: BinaryIO) -> None:
-    """For each trial, write one row.
+    """Write one row for each trial of the study.
 
     Like an exported csv file, the parquet file has columns ``params_NAME`` and ``metrics_NAME``.
 
     The type of a parameter's column is float64, int64, bool or string. The type of the column depends on the values of
     the parameter. If the choices of a parameter are integers and floats, the parameter's column is float64. If the
-    choices have several types and not all choices are numbers, the parameter's column contains each value as JSON. If
-    any choice is a list or an object, the parameter's column contains each value as JSON. If the value of the parameter
-    is null, the column contains a missing value. The type of a metric's column is float64 if all values of the metric
-    are numbers, bool if all values are booleans, and string if all values are strings. If the values of a metric have
-    different types, or if a value is an array or an object, the metric's column contains each value as JSON. The
-    metadata of the file's schema contain the key `trial_ledger`. The value of `trial_ledger` is a JSON object with the
-    version of trial-ledger, and with the name, the state, the budget, the spec and the versions of the study.
+    choices have several types, and at least one choice is not a number, the parameter's column contains each value as
+    JSON. If any choice is a list or an object, the parameter's column contains each value as JSON. If the value of the
+    parameter is null, the column contains a missing value. If all values of a metric are numbers, the metric's column
+    is float64. If all values of a metric are booleans, the metric's column is bool. If all values of a metric are
+    strings, the metric's column is string. If the values of a metric have different types, or if a value is an array or
+    an object, the metric's column contains each value as JSON. The metadata of the file's schema contain the key
+    `trial_ledger`. The value of `trial_ledger` is a JSON object. The object contains the version of trial-ledger, and
+    the study's name, state, budget, spec and package versions.
 
     Raises
     ------

@@ -300,7 +300,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
 
 
 def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDataset | HoldoutFile | None) -> None:
-    """Raise UsageError if the document's file `there` is not equal to the data file `data` in the study's spec."""
+    """Raise UsageError if the file `there` from the document differs from the data file `data` in the study's spec."""
     if data is None:
         if there is not None:
             raise UsageError(f"{place} is damaged at {key}: the study does not use this file; export the study again")

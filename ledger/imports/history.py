@@ -39,9 +39,7 @@ class UncheckedTrial:
 
 @dataclass
 class CheckedTrials:
-    """The result of the check of imported trials: the valid trials, and for each other trial the reason why the trial
-    is not valid.
-    """
+    """The result of the check of imported trials: the valid trials, and an error message for each invalid trial."""
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ class Saver(Protocol):
     Attributes
     ----------
     until_end : ExitStack
-        The context managers that the worker closes when the attempt ends.
+        The context managers that this process closes when the attempt ends.
     """
 
     until_end: ExitStack

@@ -13,20 +13,22 @@ PIECE = 1 << 20
 
 
 class StoreError(LedgerError):
-    """A store cannot keep, return or remove a content. The message names the store and the reason."""
+    """An exception that a store raises if the store cannot write, return or remove a content. The message names the
+    store and the reason.
+    """
 
 
 class ContentMissingError(StoreError):
-    """The store does not have the content."""
+    """An exception that reports a missing content."""
 
 
 class ContentDamagedError(StoreError):
-    """The bytes from the store do not have the recorded size or the recorded SHA-256."""
+    """An exception that reports a content whose size or SHA-256 differs from the recorded value."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """The size, the SHA-256 and the id of a content. The database has a row with these values.
+    """The size, the SHA-256 and the id of a content. The database has a row with the size, the SHA-256 and the id.
 
     Attributes
     ----------
@@ -65,7 +67,7 @@ class Store(Protocol):
     url: str
 
     def put(self, content: Content, file: IO[bytes]) -> None:
-        """Write a content. The store keeps the whole content or nothing.
+        """Write a content. After the call, the store contains either the whole content or no part of the content.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""A store in a folder, which several machines can share by a network file system."""
+"""A store in a folder. Several machines can share the folder by a network file system."""
 
 import errno
 import os
@@ -15,8 +15,8 @@ from ledger.store.content import PIECE, Content, ContentMissingError, StoreError
 class FolderStore:
     """A store in a folder.
 
-    If the folder does not exist, the first `put` creates the folder. Then only the owner can enter the folder. Several
-    users can share an existing folder if the permissions of the folder allow it.
+    If the folder does not exist, the first `put` creates the folder. Only the owner can enter a folder that `put` has
+    created. Several users can share an existing folder if the permissions of the folder allow it.
 
     Parameters
     ----------
@@ -95,7 +95,8 @@ class FolderStore:
         target = self._folder / content.path
         is_found = False
         try:
-            # Without this check, a file system that is not mounted would look like a folder without the content.
+            # If the file system of the store is not mounted, `stat` raises an error. Without the call of `stat`, a
+            # missing folder would look like a folder without the content.
             self._folder.stat()
             for path in (target, _temporary(target)):
                 with suppress(FileNotFoundError):
@@ -115,7 +116,8 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def _temporary(target: Path) -> Path:
-    # Only one worker writes a content with this id, so the name needs no random part. `remove` also removes this file.
+    # Only one worker writes a content with a given id, so the file's name needs no random part. The method `remove`
+    # also removes the temporary file.
     return target.with_name(f".{target.name}")
 
 

@@ -13,17 +13,17 @@ from ledger.store.folder import FolderStore
 from ledger.store.remote import RemoteStore
 from ledger.text import show
 
-# Value of the option --store that chooses the database itself.
+# With this value of the option --store, workers write the contents of artifacts into the database.
 LEDGER = "ledger"
-# Name of the folder for contents, in the folder of an embedded server.
+# Name of the folder for the contents of artifacts. This folder is inside the folder of an embedded server.
 _FOLDER = "artifacts"
 
 
 def chosen(settings: Settings) -> str | None:
-    """Return the URL of the store that the settings choose, or None if the database itself keeps the contents.
+    """Return the URL of the store that the settings choose, or None if the database stores the contents.
 
-    By default, the store of an embedded server is a folder beside the server's data. Any other database keeps the
-    contents itself.
+    By default, the store of an embedded server is a folder beside the server's data. A database on any other server
+    stores the contents itself by default.
 
     Raises
     ------
@@ -91,8 +91,8 @@ ledger sees the URL: put the credentials into the environment
             raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
         if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
             raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
-        # Each folder gets exactly one URL. The URL has no `localhost` and no empty parts, and quotes special
-        # characters.
+        # The code converts different URLs of a folder into one URL. The resulting URL has no `localhost` and no empty
+        # parts, and quotes special characters.
         url = Path(unquote(parts.path)).as_uri() if parts.scheme == "file" else store.rstrip("/")
     if fault := text_fault(url, LONGEST_NAME):
         raise UsageError(f"--store: {fault}")

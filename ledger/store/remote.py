@@ -22,7 +22,7 @@ class RemoteStore:
     Raises
     ------
     UsageError
-        fsspec, or the package that fsspec needs for the URL, is not installed, or fsspec does not accept the URL.
+        fsspec is not installed, another package for the URL is not installed, or fsspec does not accept the URL.
     """
 
     def __init__(self, url: str) -> None:
@@ -36,7 +36,7 @@ class RemoteStore:
         try:
             self._files: Any
             self._files, self._folder = fsspec.core.url_to_fs(url)
-        # fsspec does not catch the exceptions of the package that it uses for the URL.
+        # fsspec calls another package, such as s3fs, and does not catch the exceptions of this package.
         except Exception as error:
             raise UsageError(f"the store {url} cannot be opened: {one_line(str(error))}") from None
 
@@ -50,7 +50,8 @@ class RemoteStore:
                 while piece := file.read(PIECE):
                     written.write(piece)
         except Exception as error:
-            # When the `with` block closes the file, fsspec may write an incomplete content. No artifact refers to it.
+            # When the `with` block closes the file, fsspec may write an incomplete content. No artifact refers to the
+            # incomplete content.
             with suppress(Exception):
                 self._files.rm_file(path)
             raise self._failed("keep the content", error) from error

@@ -94,8 +94,7 @@ begin
     -- numbers of the trials in an array. The query compares the state with a literal instead of a parameter, because a
     -- generic plan with a parameter could not use the index of pending trials. After the release of a trial, no worker
     -- can claim the trial until the pause ends. If the remaining time until `available_at` is longer than the whole
-    -- pause, the database's clock was set back after the release. If the clock was set back after the release, a worker
-    -- can claim the trial at once.
+    -- pause, the database's clock was set back after the release. A worker can then claim the trial at once.
     numbers := array(
       select trial.number
       from ledger.trial

@@ -162,7 +162,7 @@ def test_a_hash_without_the_text_is_enough(db, connection, asked):
     assert version.sources == coded().sources
     assert codes.texts_of(db, version.sources.values()) == {}
     assert "shown" not in str(version.parts)
-    with pytest.raises(LedgerError, match=r"recorded objective \(module value `SCALE`\): choose"):
+    with pytest.raises(LedgerError, match=r"recorded objective \(module value `SCALE`\): use if_changed"):
         register(db, asked, coded(1).without_source())
 
 

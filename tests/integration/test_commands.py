@@ -184,8 +184,7 @@ def test_an_export_to_a_folder_that_does_not_exist_is_refused(there, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-def test_a_command_names_the_file_that_it_has_written(there):
-    assert there("report", "svm-1", "--output", "r.html") == (0, "", "report written to r.html\n")
+def test_an_export_names_the_file_that_it_has_written(there):
     for form in ("csv", "json", "jsonl", "parquet"):
         assert there("export", "svm-1", "--format", form, "--output", "t") == (0, "", "trials written to t\n")
 

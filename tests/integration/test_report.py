@@ -57,9 +57,10 @@ def ledger(url):
     return run
 
 
-def test_the_report_of_a_study_is_one_file(study, ledger, tmp_path):
+def test_the_report_of_a_study_is_one_file_that_the_command_names(study, ledger, tmp_path, capsys):
     output = tmp_path / "report.html"
     ledger("report", "s", "--output", str(output))
+    assert capsys.readouterr() == ("", f"report written to {output}\n")
     page = output.read_text()
     assert "8 complete" in page
     assert "of the Gaussian process of 9 trials" in page or "the Gaussian process of 9 trials" in page

@@ -158,7 +158,7 @@ def test_trials_that_the_study_pruned_are_counted_as_not_judged(decided, run: Ru
     # the first rung is after the end of trial 2, which the study pruned at step 5
     code, out, _ = run("stopping", "replay", "s", "--min-resource", "6")
     assert code == 0
-    assert "not judged: the study's own rule has pruned 1 other trial;" in out
+    assert "not judged: the study's own rule has pruned 1 other trial, so" in out
     code, out, _ = run("stopping", "replay", "s")
     assert code == 0
     assert "not known: 1 of the stopped trials ended without a final value" in out

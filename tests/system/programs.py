@@ -159,6 +159,12 @@ def wait_until(condition: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     raise AssertionError(f"not within {seconds} s")
 
 
+def wait_for_text(file: Path) -> str:
+    """Return the text of a file that another process writes. A process creates a file before it writes the text."""
+    text: str = wait_until(lambda: file.exists() and file.read_text())
+    return text
+
+
 def alive(pid: int) -> bool:
     """Whether a process exists and is not a zombie."""
     try:

@@ -14,7 +14,7 @@ from ledger.objectives import Context
 from ledger.worker.trainer import TrainerHandle
 from tests.system import cgroups
 from tests.system.accounts import USER, can_change_user, open_folder, with_python
-from tests.system.programs import Program, alive, children_of, wait_until
+from tests.system.programs import Program, alive, children_of, wait_for_text, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the test or the worker uses a feature of Linux")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -373,9 +373,9 @@ def test_sigkill_of_a_worker_ends_its_command_with_all_processes(tmp_path):
     manager = program.start("manager", "own.toml")
     try:
         worker = program.start("worker", "--allow-command", "bash {...}")
-        wait_until(lambda: (tmp_path / "main").exists() and (tmp_path / "main").read_text())
+        main = int(wait_for_text(tmp_path / "main"))
         worker.kill()
-        pids = [*left(tmp_path), int((tmp_path / "main").read_text())]
+        pids = [*left(tmp_path), main]
         wait_until(lambda: not any(alive(pid) for pid in pids))
     finally:
         manager.terminate()

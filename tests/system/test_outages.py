@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.databases import migrated_template, name_of, new_database, upgrade
-from tests.system.programs import PATIENCE, Program, own_study, wait_until
+from tests.system.programs import PATIENCE, Program, own_study, wait_for_text, wait_until
 from tests.system.proxy import Proxy
 from tests.system.servers import USER, VERSIONS, Server
 
@@ -65,7 +65,7 @@ class Search:
         """Start the manager and the worker, and wait until the first trial is in training."""
         self.manager = self.start("manager", "own.toml")
         self.worker = self.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
-        wait_until(lambda: self.calls.exists() and self.calls.read_text())
+        wait_for_text(self.calls)
 
     def said(self, process, words):
         """Wait until a process has logged a text."""
@@ -216,7 +216,7 @@ def test_without_a_free_connection_programs_wait_and_say_what_to_do(tmp_path, tm
         assert error.splitlines()[-1].startswith("ledger: the command gave up after")
         for connection in held:
             connection.close()
-        wait_until(lambda: search.calls.exists() and search.calls.read_text())
+        wait_for_text(search.calls)
         search.is_undisturbed()
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.databases import migrated_template, name_of, new_database
-from tests.system.programs import PATIENCE, Program, alive, own_study, wait_until
+from tests.system.programs import PATIENCE, Program, alive, own_study, wait_for_text, wait_until
 from tests.system.servers import VERSIONS, Server
 
 OBJECTIVE = """
@@ -96,9 +96,7 @@ class Search:
     def worker(self, attempt=None):
         worker = self.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
         if attempt is not None:
-            begun = self.folder / f"begun{attempt}"
-            # The objective creates the file before it writes the number of its process.
-            wait_until(lambda: begun.exists() and begun.read_text())
+            wait_for_text(self.folder / f"begun{attempt}")
         return worker
 
     def touch(self, *names):

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import LedgerError
 from ledger.worker.trainer import TrainerHandle
-from tests.system.programs import Program, alive, children_of, own_study, wait_until
+from tests.system.programs import Program, alive, children_of, own_study, wait_for_text, wait_until
 
 OBJECTIVE = """
 import ctypes, os, pathlib, re, signal, subprocess, sys, time
@@ -129,9 +129,7 @@ def test_the_time_that_an_import_takes_is_not_the_trials(program):
 def test_the_trainer_dies_with_its_worker_even_in_an_endless_loop_in_c(tmp_path):
     program = Program(tmp_path)
     run = program.start("run", *own(program, "loop", 1))
-    trainer = tmp_path / "trainer"
-    wait_until(lambda: trainer.exists() and trainer.read_text())
-    pid = int(trainer.read_text())
+    pid = int(wait_for_text(tmp_path / "trainer"))
     ((worker,),) = program.query("select pid from ledger.worker")
     assert pid in list(children_of(worker))
     badness = [int(Path(f"/proc/{one}/oom_score_adj").read_text()) for one in (worker, pid)]

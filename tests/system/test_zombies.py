@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.system.programs import Program, alive, own_study, wait_until
+from tests.system.programs import Program, alive, own_study, wait_for_text, wait_until
 
 OBJECTIVE = """
 import os, pathlib, sys, threading, time
@@ -36,9 +36,7 @@ class Search:
     def worker(self, attempt):
         """Start a worker, and return the process id of its trainer after the training has begun."""
         worker = self.program.start("worker", "--study", "own", "--until-complete", "--allow", "mine")
-        begun = self.folder / f"begun{attempt}"
-        wait_until(lambda: begun.exists() and begun.read_text())
-        return worker, int(begun.read_text())
+        return worker, int(wait_for_text(self.folder / f"begun{attempt}"))
 
     def let(self, attempt):
         (self.folder / f"go{attempt}").touch()
