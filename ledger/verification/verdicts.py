@@ -259,10 +259,10 @@ def _steady_promotions(
     yield from _pauses(ledger)
     waited = {(verdict.trial, verdict.rung) for verdict in ledger.stopping.verdicts if verdict.stops}
     for iteration in ledger.iterations:
-        for number, rung in zip(iteration.seen or (), iteration.seen_rungs or (), strict=False):
-            if rung is not None and (number, rung) not in waited:
+        for number, seen_rung in zip(iteration.seen or (), iteration.seen_rungs or (), strict=False):
+            if seen_rung is not None and (number, seen_rung) not in waited:
                 yield (
-                    f"iteration {iteration.number} records the pause at rung {rung} of trial {number}, but no verdict"
+                    f"iteration {iteration.number} records the pause at rung {seen_rung} of trial {number}, but no verdict"
                     " stops the trial at this rung"
                 )
 
