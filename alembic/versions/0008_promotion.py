@@ -43,7 +43,7 @@ def upgrade() -> None:
         "loss follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the "
         "same iteration. A cutoff never changes.",
         of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
-        "iteration that the rung has compared.",
+        "iteration that the rule has compared at the rung.",
         of_verdict="Number of other trials with which the trial was compared. With the rule promotion in batch mode, number "
         "of trials that the rung has compared, as in the cutoff.",
         state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "

@@ -297,7 +297,7 @@ class SteadyPromotionSearch(SteadySearch):
         self._seen_rungs: list[int | None] = []
 
     def ask(self) -> Start | None:
-        if not self._waiting and self._missing() > 0 and (number := self._promotable()) is not None:
+        if not self._waiting and self._missing() > 0 and (number := self._ready_for_promotion()) is not None:
             del self._paused[number]
             self._open.add(number)
             return self._start(number)
@@ -323,7 +323,7 @@ class SteadyPromotionSearch(SteadySearch):
         arrived = self._arrived[rung]
         return goes_on(arrived[number], number, promotion_cutoff(self._study.stopping.eta, arrived.items()))
 
-    def _promotable(self) -> int | None:
+    def _ready_for_promotion(self) -> int | None:
         """Return the best trial of the highest rung that can go on, or None."""
         going = [
             (-rung, self._arrived[rung][number], number)

@@ -12,7 +12,7 @@
 -- this call lets go on. Therefore the function decides at the next rung only if no trial of the iteration is pending.
 --
 -- In steady mode, the argument `iteration` is null. The function lets paused trials go on that are now among the best
--- 1/eta of all arrivals at the rung at which they wait (ledger.promotable). It begins with the highest rung, and with the
+-- 1/eta of all arrivals at the rung at which they wait (ledger.ready_for_promotion). It begins with the highest rung, and with the
 -- best trial of a rung. The argument `free` is the number of trials that may go on, because only a fixed number of trials
 -- is in flight. The function records a row in ledger.promotion for each of these trials. It skips a trial whose row
 -- another session has locked. It never ends a trial (ledger.prune_paused).
@@ -46,7 +46,7 @@ begin
   end if;
   if parent.spec ->> 'mode' = 'steady' then
     promoted := 0;
-    for candidate in select * from ledger.promotable(parent.id, stopping) loop
+    for candidate in select * from ledger.ready_for_promotion(parent.id, stopping) loop
       exit when slots <= 0;
       perform from ledger.trial
       where trial.study_id = parent.id and trial.number = candidate.trial and trial.state = 'paused'

@@ -26,7 +26,7 @@ begin
      or parent.spec -> 'stopping' ->> 'rule' is distinct from 'promotion'
      or exists (
        select from ledger.trial where trial.study_id = parent.id and trial.state in ('pending', 'running'))
-     or exists (select from ledger.promotable(parent.id, parent.spec -> 'stopping')) then
+     or exists (select from ledger.ready_for_promotion(parent.id, parent.spec -> 'stopping')) then
     return 'changed';
   end if;
   waiting := array(

@@ -397,7 +397,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "objective_code",
         "params_fault",
         "pause",
-        "promotable",
+        "ready_for_promotion",
         "promote",
         "promotion_cutoff",
         "prune",

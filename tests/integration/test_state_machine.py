@@ -723,7 +723,7 @@ class Histories(RuleBasedStateMachine):
                     trial.state, trial.available_at = "pending", self.now
         assert answer == decided
 
-    def promotable(self) -> list[tuple[int, int]]:
+    def ready_for_promotion(self) -> list[tuple[int, int]]:
         """Return the paused trials that can go on in steady mode, and their rungs, in the order of their promotions."""
         found = []
         for number, trial in self.trials.items():
@@ -742,7 +742,7 @@ class Histories(RuleBasedStateMachine):
             return
         self.renew()
         decided: dict[int, int] = {}
-        for number, rung in self.promotable()[:free]:
+        for number, rung in self.ready_for_promotion()[:free]:
             trial = self.trials[number]
             trial.state, trial.available_at = "pending", self.now
             trial.promoted.add(rung)
@@ -758,7 +758,7 @@ class Histories(RuleBasedStateMachine):
         self.renew()
         is_busy = any(trial.state in ("pending", "running") for trial in self.trials.values())
         has_ended = self.state not in ("running", "paused")
-        if has_ended or budget != self.budget or not self.is_steady_promotion or is_busy or self.promotable():
+        if has_ended or budget != self.budget or not self.is_steady_promotion or is_busy or self.ready_for_promotion():
             assert answer == "changed"
             return
         assert answer == "pruned"

@@ -3,7 +3,7 @@
 -- (ledger.promotion_cutoff). The rows begin with the highest rung, and with the best trial of a rung.
 --   stopping: the object `stopping` of the study's spec.
 --   arrivals: the number of arrivals at the rung.
-create or replace function ledger.promotable(study_id int, stopping jsonb)
+create or replace function ledger.ready_for_promotion(study_id int, stopping jsonb)
 returns table (rung bigint, trial int, loss float8, arrivals int)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -11,7 +11,7 @@ as $$
     select verdict.rung, verdict.trial, verdict.loss
     from ledger.trial
     join ledger.verdict on verdict.study_id = trial.study_id and verdict.trial = trial.number
-    where trial.study_id = promotable.study_id and trial.state = 'paused' and verdict.stops and not verdict.audited
+    where trial.study_id = ready_for_promotion.study_id and trial.state = 'paused' and verdict.stops and not verdict.audited
       and not exists (
         select from ledger.promotion
         where promotion.study_id = verdict.study_id and promotion.trial = verdict.trial
@@ -19,13 +19,13 @@ as $$
   arrived as materialized (
     select reached.rung, count(*)::int as arrivals, array_agg(verdict.loss) as losses, array_agg(verdict.trial) as trials
     from (select distinct waiting.rung from waiting) as reached
-    join ledger.verdict on verdict.study_id = promotable.study_id and verdict.rung = reached.rung
+    join ledger.verdict on verdict.study_id = ready_for_promotion.study_id and verdict.rung = reached.rung
     group by reached.rung),
   limiting as materialized (
     select arrived.rung, arrived.arrivals, best.loss, best.trial
     from arrived
     cross join lateral ledger.promotion_cutoff(
-      (promotable.stopping ->> 'eta')::int, arrived.losses, arrived.trials) as best)
+      (ready_for_promotion.stopping ->> 'eta')::int, arrived.losses, arrived.trials) as best)
   select waiting.rung, waiting.trial, waiting.loss, limiting.arrivals
   from waiting
   join limiting on limiting.rung = waiting.rung
@@ -33,5 +33,5 @@ as $$
   order by waiting.rung desc, waiting.loss, waiting.trial
 $$;
 
-comment on function ledger.promotable is
+comment on function ledger.ready_for_promotion is
   'The paused trials of a study in steady mode that can go on now, the best trials of the highest rung first. Internal.';
