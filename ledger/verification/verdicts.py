@@ -262,8 +262,8 @@ def _steady_promotions(
         for number, seen_rung in zip(iteration.seen or (), iteration.seen_rungs or (), strict=False):
             if seen_rung is not None and (number, seen_rung) not in waited:
                 yield (
-                    f"iteration {iteration.number} records the pause at rung {seen_rung} of trial {number}, but no verdict"
-                    " stops the trial at this rung"
+                    f"iteration {iteration.number} records the pause at rung {seen_rung} of trial {number}, but no"
+                    " verdict stops the trial at this rung"
                 )
 
 
