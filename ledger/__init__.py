@@ -6,15 +6,15 @@ program, and the function `estimator` returns an objective that trains an estima
 control a search. `Study.start` returns a `RunningSearch`. `Study.ask` returns an `AskedTrial`, which the calling
 program trains without a worker. `list_studies` lists the studies. `load_study` reads a study from the ledger, and
 returns a `StudyResult` with the study's `Trial` objects. An `Artifact` is a file that a trial has saved. `load_model`
-returns a `KeptModel`, which is the fitted model of a study's best trial. `compare`
-compares studies, and returns a `StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup`
-contains a `ComparedStudy` for each study. An objective may take a `Context` as its second argument. `Context.restore`
-returns a `Checkpoint`, which is the saved state of a training. A `LedgerError` is an exception with a message for the
-user. A `StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a
-`LedgerError` that reports an invalid request, such as an invalid argument. If the rule of early stopping has stopped a
-trial, the objective raises `TrialPruned` to end the training. A type checker can use the types `SearchSpace`,
-`OptimizerOptions`, `StoppingOptions` and `LimitOptions` to check the arguments in a program. The module `space`
-converts the dimensions of other packages to a search space.
+returns a `KeptModel`, which is the fitted model of a study's best trial. `compare` compares studies, and returns a
+`StudyComparison`. A `StudyComparison` consists of `StudyGroup` objects. A `StudyGroup` contains a `ComparedStudy` for
+each study. An objective can have a second parameter, which receives a `Context`. `Context.restore` returns a
+`Checkpoint`, which is the saved state of a training. A `LedgerError` is an exception with a message for the user. A
+`StudyFailedError` is a `LedgerError` that contains the traceback of the objective. A `UsageError` is a `LedgerError`
+that reports an invalid request, such as an invalid argument. If the rule of early stopping has stopped a trial, the
+objective raises `TrialPruned` to end the training. A type checker can use the types `SearchSpace`, `OptimizerOptions`,
+`StoppingOptions` and `LimitOptions` to check the arguments in a program. The module `space` converts the dimensions of
+other packages to a search space.
 
 The package loads each of its modules only when a program first uses a name from the module. Therefore `import ledger`
 is fast, and loads no third-party package.

@@ -126,7 +126,7 @@ def read_url(path: Path) -> str:
     Raises
     ------
     UsageError
-        The path does not name a file or a pipe, or the function cannot read a URL from the file. A UsageError also
+        The path names neither a file nor a pipe, or the function cannot read a URL from the file. A UsageError also
         occurs if the file belongs to another user, or if other users have access to the file.
     """
     shown = one_line(str(path))

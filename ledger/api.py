@@ -75,18 +75,18 @@ class Study:
     target : float, optional
         The study ends when the value of a trial is equal to `target` or better. By default, the study has no target.
     patience : int, optional
-        The study ends if `patience` successive trials, from 1 to 1,000,000, have not improved the best value. By
-        default, the study has no limit. If `run` continues a recorded study, `timeout`, `target` and `patience` may
-        differ from the recorded values.
+        The study ends after `patience` successive trials without a new best value. The range of `patience` is 1 to
+        1,000,000. By default, the number of trials without a new best value has no limit. If `run` continues a recorded
+        study, `timeout`, `target` and `patience` may differ from the recorded values.
     batch_size : int, optional
-        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, the total number of
-        pending and running trials. The default is 2.
+        The number of trials that the optimizer proposes together, from 1 to 10,000. In steady mode, `batch_size` is the
+        total number of pending and running trials. The default is 2.
     direction : {"minimize", "maximize"}, optional
         Whether to search for the objective's lowest value ("minimize") or highest value ("maximize"). The default is
         "minimize". The study always maximises the score of an estimator.
     seed : int, optional
-        The study's seed, in [0, 2**31). The seeds of the proposals and of the trials follow from this seed. The default
-        is 42.
+        The study's seed, in [0, 2**31). The ledger derives the seed of each proposal and of each trial from the study's
+        seed. The default is 42.
     mode : {"batch", "steady"}, optional
         In the default mode "batch", an iteration begins when all trials of the previous iteration have ended. Therefore
         the proposals do not depend on the number and speed of the workers. In the mode "steady", the manager proposes a
@@ -98,14 +98,14 @@ class Study:
     limits : LimitOptions, optional
         Limits for the attempts and the trials, such as ``{"trial_timeout": 60.0}`` for 60 seconds in each attempt.
     record_source : bool, optional
-        Whether the ledger keeps the source text of the objective (the default), or only hashes of the source text. The
+        Whether the ledger stores the source text of the objective (the default), or only hashes of the source text. The
         hashes suffice to detect a change of the code.
     keep_models : {"none", "best"}, optional
-        With "best", the study keeps the fitted model of its best trial. `ledger.load_model` reads the kept model. Only
-        for a built-in model or an estimator. The default is "none".
+        With "best", the study keeps the fitted model of its best trial. `ledger.load_model` reads the kept model. The
+        value "best" needs a built-in model or an estimator. The default is "none".
     database : str, optional
-        The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without this
-        variable, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
+        The URL of the ledger's PostgreSQL database. The default is the environment variable DATABASE_URL. Without
+        DATABASE_URL, the study uses an embedded server in the folder LEDGER_HOME or ``./.ledger``.
 
     Raises
     ------
@@ -275,8 +275,8 @@ class Study:
             The study failed. The exception contains the traceback of the objective.
         LedgerError
             A user cancelled the study, or another manager runs the study. A LedgerError also occurs if the recorded
-            study has different settings or different code, if the database is unavailable, or if the objective's module
-            calls `run` while a worker imports the module.
+            study has different settings or different code, or if the database is unavailable. The method also raises a
+            LedgerError if the objective's module calls `run` while a worker imports the module.
 
         Examples
         --------
@@ -421,7 +421,8 @@ class Study:
         value : real number or dict, optional
             The value of the trial, or a dict that contains the value and the metrics.
         error : BaseException or str, optional
-            The error of a failed trial, or a `ledger.TrialPruned` for a trial that the rule of early stopping stops.
+            The error of a failed trial, or a `ledger.TrialPruned` for a trial that the rule of early stopping has
+            stopped.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class Artifact:
     sha256 : str
         The SHA-256 of the bytes, in hexadecimal.
     store : str or None
-        The URL of the store that keeps the bytes. None if the ledger itself keeps the bytes.
+        The URL of the store that contains the bytes. None if the ledger itself contains the bytes.
     saved_at : datetime
         The time at which the artifact was saved, by the database's clock.
 
@@ -253,7 +253,8 @@ def download(
     LedgerError
         The docstring of `Artifact.download` lists the causes.
     """
-    # The triggers of the ledger refuse such a name. However, the owner of the database can disable the triggers.
+    # The triggers of the ledger refuse an invalid artifact name. However, the owner of the database can disable the
+    # triggers.
     if fault := artifact_name_fault(row.name):
         raise LedgerError(f"trial {row.trial}: {fault}: the database is damaged, so no file is written")
     target = path / row.name if path.is_dir() else path
@@ -291,7 +292,8 @@ class RemainingContent:
     ----------
     content : DiscardedContent
     reason : str or None
-        The reason, or None if the content is in a store that the settings do not choose.
+        The reason why this machine could not delete the content. None if the settings do not choose the content's
+        store.
     """
 
     content: DiscardedContent
@@ -307,7 +309,7 @@ class Removal:
     removed : int
         The number of removed artifacts.
     left : sequence of RemainingContent
-        The contents of the removed artifacts that this machine could not delete.
+        The contents that this machine could not delete. Each of these contents belongs to a removed artifact.
     """
 
     removed: int
@@ -328,7 +330,7 @@ def remove(connection: "Connection", settings: Settings, study_id: int, rows: It
 
 
 def remove_beaten(connection: "Connection", settings: Settings, study_id: int, kept: int) -> Removal:
-    """Remove the artifacts of ended trials, except the artifacts of the `kept` best trials that have artifacts.
+    """Remove the artifacts of ended trials. The `kept` best trials with artifacts keep their artifacts.
 
     The function deletes the contents of the removed artifacts from the store that the settings choose.
     """
@@ -337,7 +339,7 @@ def remove_beaten(connection: "Connection", settings: Settings, study_id: int, k
 
 def _removal(connection: "Connection", settings: Settings, remove_rows: Callable[[], int]) -> Removal:
     """Call `remove_rows`, which removes artifacts and returns the number of removed artifacts. Delete the contents that
-    the call has discarded.
+    `remove_rows` has discarded.
     """
     earlier = {content.id for content in artifacts.discarded(connection)}
     removed = remove_rows()
@@ -349,7 +351,7 @@ def sweep(connection: "Connection", settings: Settings) -> list[RemainingContent
     """Delete all contents to which no artifact refers. Return the contents that this machine cannot delete.
 
     The function deletes contents from the store that the settings choose. The store may have had another URL when a
-    worker saved the contents. A content has a random id, so no other file has its path.
+    worker saved the contents. The path of a content contains a random id, so no other file has the same path.
     """
     artifacts.discard(connection)
     return _delete(connection, settings, artifacts.discarded(connection))
@@ -386,7 +388,7 @@ def _delete(
 
 
 def forget_store(connection: "Connection", url: str) -> int:
-    """Forget the discarded contents of a store that no longer exists. Return their number."""
+    """Delete the records of the discarded contents in a store that no longer exists. Return the number of records."""
     forgotten = 0
     while page := artifacts.some_discarded(connection, url):
         for content in page:

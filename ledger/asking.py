@@ -41,8 +41,7 @@ from ledger.worker.registration import WorkerRegistration
 
 # The shortest and the longest pause, in seconds, between two requests for a trial.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
-# If another program manages the study, this program waits for this number of seconds, and then tries to manage the
-# study again.
+# Pause, in seconds, between two attempts of this program to manage a study that another program manages.
 _MANAGER_PAUSE = 1.0
 # Interval, in seconds, at which the heartbeat thread checks whether a claim needs a heartbeat.
 _HEARTBEAT_POLL = 0.2
@@ -88,7 +87,8 @@ class AskedTrial:
         value : real number
             The value at the step, in the direction of the study. NaN is allowed.
         step : int
-            An integer from 0 to 10**15, such as the number of the epoch. The ledger keeps the first value of a step.
+            An integer from 0 to 10**15, such as the number of the epoch. If a trial reports a step several times, the
+            ledger records only the first value.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class AskedTrial:
         """Return whether the study's rule of early stopping has stopped this trial.
 
         The program then ends the training, and calls ``study.tell(trial, error=ledger.TrialPruned())``. If the program
-        tells a value instead, the trial is complete.
+        calls `study.tell` with a value instead, the trial is complete.
 
         Examples
         --------
@@ -288,7 +288,7 @@ class TrialAsker:
             raise UsageError(f"tell: trial {number}: {refused}") from None
         if answer == "continue":
             raise UsageError(
-                f"tell: the rule of early stopping has not stopped trial {number}: tell TrialPruned only after"
+                f"tell: the rule of early stopping has not stopped trial {number}: call tell with TrialPruned only if"
                 " should_prune() has returned True"
             )
         with self._lock:

@@ -90,8 +90,8 @@ class _GeneratedCode:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self._modules: list[str] = []
-        # Each key of `_imported` is a name that the code imports. Each value of `_imported` contains the module of the
-        # imported object, and the object's name in the module.
+        # Each key of `_imported` is a name that the generated code imports. Each value of `_imported` contains the
+        # module of the imported object, and the object's name in the module.
         self._imported: dict[str, tuple[str, str]] = {}
 
     def imports(self) -> list[str]:

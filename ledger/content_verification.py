@@ -25,8 +25,8 @@ class VerifiedContents:
     checked : int
         The number of artifacts and checkpoints whose bytes have the recorded SHA-256.
     elsewhere : mapping of str to int
-        Maps the URL of each store that the settings do not choose to the number of artifacts and checkpoints in the
-        store. The verification did not read these artifacts and checkpoints.
+        Each key is the URL of a store that the settings do not choose. The value is the number of artifacts and
+        checkpoints in this store. The verification did not read these artifacts and checkpoints.
     """
 
     checked: int = 0

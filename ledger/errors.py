@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # The first line of every Python traceback.
 _TRACEBACK = "Traceback (most recent call last):\n"
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
-# Matches the path of a file that belongs to an installed package, to the standard library, or to the interpreter.
+# A pattern for the paths of the files of installed packages, of the standard library and of the interpreter.
 _LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3[.0-9]*/|\"<frozen ")
 # Largest number of traceback frames that a command shows.
 _FRAMES = 3
@@ -157,8 +157,8 @@ def first_fault(error: "ValidationError", place: Callable[[str], str]) -> str:
         The error of a pydantic model. The model must not contain other models.
     place : callable
         A function that returns the place of a field as text. An example of a place is "[study] seed". The argument of
-        `place` is the name of the faulty field. If the error does not belong to a single field, the argument is an
-        empty text. The message begins with the text that `place` returns.
+        `place` is the name of the faulty field. If the error does not belong to a single field, the argument of `place`
+        is an empty text. The message begins with the text that `place` returns.
     """
     fault = error.errors(include_url=False)[0]
     where = place(str(fault["loc"][0]) if fault["loc"] else "")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-# Largest number of bytes of a document. A worker can save an artifact of any size under the name of a document.
+# Largest number of bytes of the JSON document that describes a kept model. A worker can save an artifact of any size
+# under the document's name.
 _LARGEST_DOCUMENT = 64 * 1024 * 1024
 # Largest number of trials in a message.
 _MOST_TRIALS = 5
@@ -36,7 +37,7 @@ _MOST_TRIALS = 5
 
 @dataclass(frozen=True, eq=False)
 class KeptModel:
-    """The fitted model of a study's best trial, which the study has kept. The function `load_model` reads the model.
+    """The fitted model of a study's best trial. The function `load_model` reads the model.
 
     Attributes
     ----------
@@ -47,8 +48,8 @@ class KeptModel:
     params : dict
         The parameters of the trial.
     value : float
-        The value of the trial: the mean score of its test rows. The value is an estimate of the kept model's score on
-        new rows. The kept model itself was trained on all rows.
+        The value of the trial: the mean score on the trial's test rows. The value is an estimate of the kept model's
+        score on new rows. The kept model itself was trained on all rows.
     loss : float
         The loss of the trial.
     metric : str
@@ -60,8 +61,8 @@ class KeptModel:
     versions : dict
         The versions of Python and of the packages that trained the model.
     estimator : scikit-learn estimator
-        The fitted estimator. The estimator predicts from features. Its classes are the integers 0, 1, 2 and so on, as
-        in the estimator that `StudyResult.refit` returns.
+        The fitted estimator. The estimator predicts from features. The classes of the estimator are the integers 0, 1,
+        2 and so on. The estimator that `StudyResult.refit` returns has the same classes.
 
     Examples
     --------
@@ -89,9 +90,9 @@ class KeptModel:
         Parameters
         ----------
         table : pandas.DataFrame or array of shape (rows, columns)
-            The rows. A data frame must have exactly the columns `columns`, in their order. An array must have a column
-            for each of these names, in the same order. A column of texts must contain texts that occur in the data
-            file. A missing text is allowed.
+            The rows. A data frame must have exactly the columns that `KeptModel.columns` names, in the same order. An
+            array must have one column for each name in `KeptModel.columns`, in the same order. A column of texts must
+            contain texts that occur in the data file. A missing text is allowed.
 
         Returns
         -------
@@ -264,8 +265,8 @@ def load_model(
     allow : collection of str
         The packages from which the function may load an estimator, in addition to scikit-learn, XGBoost and LightGBM.
     database : str, optional
-        The URL of the ledger's PostgreSQL database. By default, the function uses the same database as `Study`. The
-        variable LEDGER_STORE names the store of the model, as the option --store does.
+        The URL of the ledger's PostgreSQL database. By default, the function uses the same database as `Study`. Like
+        the option --store, the variable LEDGER_STORE names the store of the model.
 
     Returns
     -------
@@ -333,7 +334,7 @@ def open_model(
     builder = load_builder(form, allow)
     plain = whole_estimator(builder, as_floats(params), seed, 1, document.missing_numbers == "median")
     packages = {package for package in model_file.packages_of(form) if package in PACKAGES} | set(allow)
-    # `versions` reads the versions of imported packages.
+    # The function `versions` reads the versions only of packages that are imported.
     model_file.import_skops()
     if differing := model_file.other_versions(document.versions, model_file.versions(packages)):
         warnings.warn(

@@ -132,8 +132,8 @@ class ResultPlots:
         Raises
         ------
         UsageError
-            The caller names only one parameter, both names are equal, or one of the names is not the name of a numeric
-            parameter.
+            The caller names only one parameter, or the same parameter twice. A UsageError also occurs if the study has
+            no numeric parameter with one of the names.
 
         Examples
         --------

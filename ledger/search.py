@@ -134,8 +134,8 @@ def run(
     Raises
     ------
     LedgerError
-        A recorded study has the same name but different settings or different code, another manager runs the study, or
-        the database was unavailable for longer than `settings.give_up_after`.
+        Another manager runs the study, or a recorded study with the same name has different settings or different code.
+        A LedgerError also occurs if the database is unavailable for longer than `settings.give_up_after`.
     """
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study, code, if_changed)
@@ -143,7 +143,12 @@ def run(
         if another_round:
             studies.resume(connection, row.id)
             row = studies.get(connection, row.name)
-    return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
+    try:
+        return _carry_on(url, settings, row, workers, wait=wait, another_round=another_round, listener=listener)
+    except KeyboardInterrupt as interrupt:
+        # Python prints the note after the traceback of a script. The commands print no traceback.
+        interrupt.add_note(f"Study {row.name} is in the ledger. To continue the search, run the program again.")
+        raise
 
 
 def resume(
@@ -173,10 +178,10 @@ def resume(
         budget in trials is `iterations` times the study's batch size. The new budget must not be smaller than the
         recorded budget.
     batch_size : int, optional
-        The new batch size. The optimizer uses the new batch size for all later proposals. None keeps the recorded batch
-        size.
+        The new batch size. The optimizer uses the new batch size for all later proposals. If the value is None, the
+        batch size does not change.
     target, patience, timeout : optional
-        The new value of each stopping criterion. None keeps the recorded value of the criterion.
+        The new value of each stopping criterion. If the value of a criterion is None, the criterion does not change.
     account : SystemUser, optional
         The system user of the process in which `check_objective` loads the objective.
 
@@ -349,7 +354,8 @@ def _carry_on(
             return manager.run(another_round=another_round)
 
     store = chosen(settings)
-    # The workers receive only the URL of the embedded server, so they cannot find the server's folder of artifacts.
+    # The workers receive only the URL of the embedded server, and cannot find the server's folder of artifacts.
+    # Therefore an environment variable names the place of the artifacts.
     environment = {**(workers.environment or {}), STORE_VARIABLE: store or LEDGER}
     listener.started(url, row)
     try:

@@ -28,8 +28,8 @@ class FoundHome:
     origin : {"variable", "current", "parent", "new"}
         "variable" means that the environment variable LEDGER_HOME names the folder. "current" means that the server's
         folder is in the current folder. "parent" means that the server's folder is in a folder above the current
-        folder. If several server's folders are above the current folder, `folder` is the nearest of them. "new" means
-        that no server's folder exists yet.
+        folder. If several folders of servers are above the current folder, `folder` is the nearest folder. "new" means
+        that no folder of a server exists yet.
     """
 
     folder: Path
@@ -39,9 +39,9 @@ class FoundHome:
 def find_home() -> FoundHome:
     """Find the folder of the embedded server in the current folder, or in a folder above the current folder.
 
-    If the server's folder is above the current folder, the user of this process must own the server's folder, and no
-    other user may have permission to write to it. Otherwise, the function ignores the server's folder. Without the
-    check of the owner, this process could use a ledger that belongs to another user.
+    A server's folder above the current folder must belong to the user of this process. No other user may have
+    permission to write to the server's folder. Otherwise, the function ignores the server's folder. Without the check
+    of the owner, this process could use a ledger that belongs to another user.
     """
     if named := os.environ.get("LEDGER_HOME"):
         return FoundHome(Path(named), "variable")

@@ -103,8 +103,8 @@ def list_studies(
         The largest age (`newer`) or the smallest age (`older`) of the listed studies. An age is a number of seconds, or
         a text that consists of a number and a unit, such as "36h" or "7d".
     archived : bool or None
-        True lists only the archived studies. False lists only the studies that are not archived. None lists all
-        studies.
+        With True, the function lists only the archived studies. With False, the function lists only the studies that
+        are not archived. With None, the function lists all studies.
     sort : {"created", "name", "best", "trials", "seconds"}
         The order of the studies. "created" lists the oldest study first. "name" sorts the studies by name. "best" lists
         the study with the lowest loss first. "trials" lists the study with the fewest ended trials first. "seconds"

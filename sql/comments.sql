@@ -1,5 +1,6 @@
--- Comments on the objects of the schema `ledger` that have no file of their own in sql/. A column of a view such as
--- ledger.trials gets the comment of the column that has the same name in the table ledger.trial.
+-- Comments on the objects of the schema `ledger` that have no file of their own in sql/. A column of a view gets the
+-- comment of the table's column with the same name. For example, the columns of the view ledger.trials get the comments
+-- of the table ledger.trial.
 comment on schema ledger is
   'The trial ledger: studies, iterations, trials, attempts and workers. Read the views (\dv+ ledger.*), write with the functions.';
 

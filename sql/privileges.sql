@@ -143,8 +143,8 @@ begin
       'to ' || reading;
   end loop;
 
-  -- Readers and managers also read the views that `ledger study view` creates. A view that `ledger study view` has
-  -- created has one column for each parameter and each metric of a study.
+  -- Readers and managers also read the views that `ledger study view` creates. The command `ledger study view` creates
+  -- a view with one column for each parameter and each metric of a study.
   for thing in
     select format('%s to %s', oid::regclass, role)
     from pg_class, unnest(array['ledger_reader', 'ledger_manager']) as role

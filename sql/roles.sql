@@ -57,7 +57,7 @@ begin
       end;
     end loop;
   end loop;
-  -- A user without superuser rights can make a role the owner of an object only if the user is a member of this role.
+  -- Only a superuser or a member of a role can make this role the owner of an object.
   if not is_superuser then
     grant ledger_owner to current_user;
   end if;

@@ -190,10 +190,10 @@ def rm(
 def sweep(forget: str | None, settings: Settings) -> None:
     """Delete the contents to which no artifact refers.
 
-    Removed artifacts, deleted studies and killed workers can leave such contents. The command `ledger study delete`
-    also deletes all such contents. The command `ledger artifact rm` deletes only the contents of the artifacts that the
-    command removes. Run `sweep` after an error of the store. If only another machine can reach the store, run `sweep`
-    on that machine.
+    Removed artifacts, deleted studies and killed workers can leave contents without an artifact. The command `ledger
+    study delete` also deletes all contents without an artifact. The command `ledger artifact rm` deletes only the
+    contents of the artifacts that the command removes. Run `sweep` after an error of the store. If only another machine
+    can reach the store, run `sweep` on that machine.
     """
     from ledger import artifacts
 

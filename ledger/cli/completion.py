@@ -11,7 +11,7 @@ from ledger.cli.sections import SectionedCommand
 
 _VARIABLE = "_LEDGER_COMPLETE"
 # The package installs its program under two names. If a machine has another program with the name `ledger`, users can
-# start this program as `trial-ledger`.
+# start the program of the package as `trial-ledger`.
 _NAMES = ("ledger", "trial-ledger")
 
 

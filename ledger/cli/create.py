@@ -23,7 +23,8 @@ def create(file: Path | None, options: dict[str, Any], settings: Settings) -> No
     """Record a study, but do not start it.
 
     Before the study starts, the user can enqueue points and import finished trials. `ledger resume NAME` starts the
-    study. The commands `ledger run` and `ledger manager` also start the study, if they get the same settings.
+    study. The commands `ledger run` and `ledger manager` also start the study if the user passes the settings of the
+    study.
     """
     from ledger.manager.registration import record
     from ledger.search import check_known_objective

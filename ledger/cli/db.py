@@ -167,9 +167,9 @@ def pg_restore(arguments: tuple[str, ...], settings: Settings) -> None:
     """Run pg_restore on a database without a ledger. The command passes its arguments to pg_restore, as in
     `ledger db pg_restore --no-owner --no-privileges --exit-on-error ledger.dump`.
 
-    If the embedded database does not exist, the command creates an embedded database without the schema `ledger`. Run
-    `ledger db upgrade` afterwards to set the privileges of each role. For the embedded database, the command runs the
-    pg_restore that has the same version as the embedded server.
+    If the embedded database does not exist, the command creates an embedded database without the schema `ledger`. After
+    pg_restore, run `ledger db upgrade` to set the privileges of each role. For the embedded database, the command runs
+    the pg_restore that has the same version as the embedded server.
     """
     with database(settings, create=True, migrate=False) as url:
         # Without --dbname, pg_restore would print the SQL statements of the dump, but would not run the statements.

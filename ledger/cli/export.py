@@ -102,8 +102,8 @@ def export(name: str, format_: str, output: Path | None, spreadsheet: bool, sett
                 write(connection, study, file)
         if output is not None and format_ != "files":
             click.echo(f"trials written to {one_line(str(output))}", err=True)
-        # A user can move a study to another ledger with the format json. The warning tells this user that the file does
-        # not contain the artifacts.
+        # With the format json, a user can move a study to another ledger. The command prints a warning, because the
+        # json file does not contain the artifacts.
         if format_ == "json" and (left := artifacts.count(connection, study.id)):
             click.echo(
                 f"study {name} has {left} artifacts, but the export does not contain artifacts: download them by"

@@ -49,7 +49,7 @@ def file(file: tuple[str, bytes], name: str | None, settings: Settings) -> None:
     """Import a whole study from a file that `ledger export NAME --output FILE` has written.
 
     If a trial was running during the export, the command imports the trial as pending. The command imports the trial's
-    running attempt as released. A released attempt counts neither as a failure nor as lost. A paused trial stays
+    running attempt as released. A released attempt is neither a failed attempt nor a lost attempt. A paused trial stays
     paused. The command imports the whole study or nothing.
     """
 
@@ -178,10 +178,13 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
         click.echo(f"{source.others} trials are skipped, because they are not complete")
 
 
-def _say(study: str, first: int, history: Any) -> None:
+def _say(study: str, first: int | None, history: Any) -> None:
     number = len(history.finished)
-    last = "" if number == 1 else f" to {first + number - 1}"
-    click.echo(f"{number} finished trials are imported into study {study} as trial {first}{last}")
+    if first is None:
+        click.echo(f"no trial is imported, because study {study} already has {history.repeated} of the finished trials")
+    else:
+        last = "" if number == 1 else f" to {first + number - 1}"
+        click.echo(f"{number} finished trials are imported into study {study} as trial {first}{last}")
     for reason in history.left_out[:SHOWN]:
         click.echo(f"left out: {reason}", err=True)
     if len(history.left_out) > SHOWN:

@@ -48,7 +48,7 @@ _MOST_NAMES, _LONGEST = 8, 1_000
 @settings_options
 @store_option
 def model(name: str, trial: int | None, output: Path | None, force: bool, as_json: bool, settings: Settings) -> None:
-    """Show the kept model of a study, or write it to a file. A study keeps its best model with --keep-models best.
+    """Show the kept model of a study, or write it to a file. With --keep-models best, a study keeps its best model.
 
     `ledger.load_model` reads the model in Python, and predicts from a data frame.
     """

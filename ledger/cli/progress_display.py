@@ -1,4 +1,4 @@
-"""Display of a running search's progress, as a live view or as log lines, and output of the search's result."""
+"""Shows the progress of a running search as a live view or as log lines, and prints the result of the search."""
 
 import sys
 from collections.abc import Collection, Iterator

@@ -41,7 +41,7 @@ NAMES = ("convergence", "curves", "parallel", "parameters", "dependence", "conto
     help="--format html writes a page of all plots. --format png writes an image of one plot. To write an"
     " image, the command needs Chromium or Chrome, and the package trial-ledger[png].",
 )
-@click.option("--plot", type=click.Choice(NAMES), help="Plot that --format png draws.")
+@click.option("--plot", type=click.Choice(NAMES), help="The plot to write with --format png.")
 @settings_options
 def report(name: str, output: Path, format_: str, plot: str | None, settings: Settings) -> None:
     """Write a study's plots and trials as one HTML page that works without a network.

@@ -78,8 +78,8 @@ def run(
     continue the study.
 
     The words after -- are a program and its arguments. A worker runs the program once for each trial. A placeholder
-    such as {lr} stands for the value of a parameter. The workers of this command may run exactly this program with
-    these arguments.
+    such as {lr} stands for the value of a parameter. The workers that the command starts may run only the program and
+    the arguments after --.
     """
     from ledger import search
     from ledger.cli.environment import log_environment
@@ -158,10 +158,10 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
 @click.argument("name", type=STUDY)
 @study_option(
     "iterations",
-    "Extend the budget to a total of this many iterations. The total includes the iterations of earlier runs.",
+    "Extend the budget to this total number of iterations. The total includes the iterations of earlier runs.",
 )
 @study_option(
-    "trials", "Extend the budget to a total of this many trials. The total includes the trials of earlier runs."
+    "trials", "Extend the budget to this total number of trials. The total includes the trials of earlier runs."
 )
 @study_option("batch_size", "Change the batch size from the next proposal on.")
 @study_option(
@@ -205,7 +205,7 @@ def resume(
     for your own objective, the command needs the module or the program of the objective, and the option --allow or
     --allow-command. Only the script or the notebook itself can start workers for a function of a script or a notebook.
     To continue the study of such a function, run the script or the notebook again. To extend the study, set a larger
-    number of trials or iterations there.
+    number of trials or iterations in the script or the notebook.
     """
     from ledger import search
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local
@@ -242,9 +242,9 @@ def resume(
 
 def _way_to_extend(row: "StudyRow") -> str:
     """Return the text that tells the user how to continue a complete study."""
-    from ledger.objectives.pickled import MODULE
+    from ledger.objectives.pickled import is_in_script
 
-    if str(row.spec["objective"].get("function")).startswith(f"{MODULE}:"):
+    if is_in_script(row.spec["objective"]):
         change = f"change `{row.stopped_by}`" if row.stopped_by else "set a larger `trials` or `iterations`"
         return f"to continue the study, {change} in its script or notebook, and run the script or notebook again"
     if row.stopped_by:

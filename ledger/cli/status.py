@@ -31,8 +31,8 @@ _MOST_WORKERS = 200
 @click.option(
     "--watch",
     is_flag=True,
-    help="Show the progress until the study has ended. On a terminal, the command shows a live view. To a file or a"
-    " pipe, the command writes a line after each change.",
+    help="Show the progress until the study has ended. On a terminal, the command shows a live view. If the"
+    " output is a file or a pipe, the command writes a line after each change.",
 )
 @document.json_option
 @settings_options

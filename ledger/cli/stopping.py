@@ -114,8 +114,8 @@ def replay(
 def _rules(
     study: StudyRow, rules: Sequence[str], etas: Sequence[int], min_resource: int | None, max_resource: int | None
 ) -> Iterator[EarlyStopping]:
-    """Yield each combination of the chosen rules and etas once. A setting that the user does not choose has its value
-    from the study's own rule.
+    """Yield each combination of the chosen rules and etas once. If the user does not choose a setting, the setting has
+    the same value as in the study's own rule.
     """
     own: Mapping[str, Any] = study.spec.get("stopping") or {"rule": "halving"}
     chosen = {"min_resource": min_resource, "max_resource": max_resource}
@@ -154,7 +154,7 @@ def _trials(connection: "Connection", study_id: int) -> tuple[dict[int, "Replaye
 def _curves(
     connection: "Connection", study_id: int, rungs: set[int], trials: Mapping[int, "ReplayedTrial"]
 ) -> "LearningCurves":
-    """Read the learning curves of the given trials. The memory contains all points of at most one curve."""
+    """Read the learning curves of the given trials. The function reads the points of only one curve at a time."""
     from ledger.database import reports
     from ledger.study.replay import AttemptCurve, LearningCurves
 
@@ -232,6 +232,6 @@ def _audit(measured: "Audit") -> str:
     if not measured.stopped:
         return f"{said} trials"
     return (
-        f"{said} trials; of these {measured.stopped}, {measured.better_than_median} ended better than the median"
-        f" survivor, and {measured.better_than_best} ended better than the best survivor"
+        f"{said} trials; of these {measured.stopped} trials, {measured.better_than_median} ended better than the"
+        f" median survivor, and {measured.better_than_best} ended better than the best survivor"
     )

@@ -71,7 +71,8 @@ def rename(name: str, new_name: str, settings: Settings) -> None:
 def archive(names: Sequence[str], settings: Settings) -> None:
     """Archive studies.
 
-    `ledger study list` does not show archived studies. All other commands can read archived studies.
+    `ledger study list` does not show archived studies. Commands other than `ledger study list` can read archived
+    studies.
     """
     _archive(names, settings, archived=True)
 

@@ -34,7 +34,7 @@ _METAVARS = {
 }
 
 
-# Options that do not exist, but that users expect for a function as the objective.
+# Options that the commands do not have. A user may try these options to name a function as the objective.
 _FUNCTION_OPTIONS = ("--objective", "--function")
 
 
@@ -61,7 +61,7 @@ class _ChoiceType(click.Choice[str]):
 
 
 class _NamedCountType(click.ParamType[Any]):
-    """A click parameter type that accepts a whole number, or a word of a `NamedCounts`."""
+    """A click parameter type that accepts a whole number, or a word that a `NamedCounts` object lists."""
 
     name = "count"
 

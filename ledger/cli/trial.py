@@ -24,17 +24,17 @@ from ledger.text import last_line, one_line, printable_line
 LONGEST_CELL = 20
 # Maximum number of parameters in the table of `ledger trial list` if the output is not a terminal.
 MOST_PARAMS = 50
-# `_PARAM_WIDTH` is the width of a parameter's column, and `_OTHER_WIDTH` is the total width of all other columns, in
-# characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the table shows as
-# many parameters as fit into a line.
+# `_PARAM_WIDTH` is the width of a parameter's column, in characters. `_OTHER_WIDTH` is the total width of all other
+# columns, in characters. In a terminal, the table shows at least `LEAST_PARAMS` parameters. In a wide terminal, the
+# table shows as many parameters as fit into a line.
 _PARAM_WIDTH, _OTHER_WIDTH, LEAST_PARAMS = 12, 110, 3
 # Maximum length, in characters, of a value or of a line in the output of `ledger trial`, except in the table of `ledger
 # trial list`.
 LONGEST = 1_000
 # Maximum number of lines that the command `show` prints from an attempt's output.
 OUTPUT_LINES = 40
-# In the table of `ledger trial list`, the columns `_FIRST` are before the columns of the parameters, and the columns
-# `_LAST` are after the columns of the parameters.
+# The table of `ledger trial list` has first the columns `_FIRST`, then the columns of the parameters, and then the
+# columns `_LAST`.
 _FIRST = ("TRIAL", "ITERATION", "STATE", "VALUE", "SECONDS")
 _LAST = ("ATTEMPTS", "FAILURES", "CRASHES", "LOST", "WORKER")
 # Columns that the option --json prints for an attempt.

@@ -34,8 +34,8 @@ _COLUMNS = tuple(name for name in columns(ReportRow) if name != "trial")
 def reports(name: str, number: int, attempt: int | None, as_json: bool, settings: Settings) -> None:
     """List the values that a trial reported during the training.
 
-    The seconds are the time from the claim of the attempt to the report. The value is missing if the objective reported
-    NaN or an infinity.
+    The column SECONDS shows the time from the claim of the attempt to the report. The value is missing if the objective
+    reported NaN or an infinity.
     """
     from ledger.database import reports, studies, trials
 

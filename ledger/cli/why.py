@@ -39,7 +39,7 @@ _VERDICT = tuple(name for name in columns(VerdictRow) if name != "trial")
 @document.json_option
 @settings_options
 def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
-    """Say how the point of a trial was chosen, and why a rule stopped the trial or let it go on.
+    """Say how the point of a trial was chosen, and why a rule stopped the trial or did not stop the trial.
 
     For a study with a rule of early stopping, the command prints a sentence for each rung that the trial has reached.
     At a rung, the rule compares the trial with other trials. If the surrogate has proposed the trial, the command fits
@@ -91,7 +91,7 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
         yield {
             "enqueued": "point: a user enqueued the point",
             "imported": "point: a user imported the point together with its result",
-            "retried": f"point: a user retried trial {row.retry_of}, so the trial has the same point",
+            "retried": f"point: a user retried trial {row.retry_of}, so this trial has the same point",
         }[row.source]
         return
     if found.expected is None or found.nearest is None:
@@ -114,7 +114,7 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
     yield f"nearest known trial: trial {nearest.number} at the distance {expected.distance:.6g}, {value}"
     if found.elsewhere is not None:
         yield (
-            "these numbers can differ from those of the proposal, because the environments differ:"
+            "the surrogate's numbers can differ from the numbers of the proposal, because the environments differ:"
             f" {one_line(found.elsewhere, _LONGEST)}"
         )
 
@@ -176,10 +176,16 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
         )
     others = "trials of earlier iterations" if verdict.arrival is None else "trials that reached the rung earlier"
     if verdict.compared < rule["eta"]:
-        return f"{trial}, and goes on, because the rung knows only {verdict.compared} {others} (eta is {rule['eta']})"
+        return (
+            f"{trial}, and goes on, because the rule compared the trial with only {verdict.compared} {others}"
+            f" (eta is {rule['eta']})"
+        )
     best = f"the best 1/{rule['eta']}" if rule["rule"] == "halving" else "the better half"
     if verdict.cutoff is None:
         limit = "each trial with a finite value goes on"
     else:
         limit = f"a trial with a better value than {scale.value(verdict.cutoff):.6g} goes on"
-    return f"{trial}; {best} of the trials go on; the rung knows {verdict.compared} {others}, and {limit}; {decision}"
+    return (
+        f"{trial}; {best} of the trials go on; the rule compared the trial with {verdict.compared} {others}, and"
+        f" {limit}; {decision}"
+    )

@@ -9,13 +9,13 @@ to use the server if another system user can write to a folder or file of the se
 process also accepts folders and files of the user `account.SYSTEM_USER`. The user `account.SYSTEM_USER` runs the server
 for root. The module `ownership` contains the checks of folders and files.
 
-Three lock files show whether any process uses the server, and whether any process of the server exists. The processes
-use ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
+Three lock files show whether a process uses the server, and whether a process of PostgreSQL itself still runs. The
+processes use ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
 
 - Every process that uses the server holds a shared lock on ``users.lock``. If a process gets the exclusive lock on
   ``users.lock``, no other process uses the server.
-- A process holds the exclusive lock on ``server.lock`` while the process starts or stops the server, and while the
-  process takes or releases a lock on ``users.lock``.
+- A process that starts or stops the server holds the exclusive lock on ``server.lock``. A process that takes or
+  releases a lock on ``users.lock`` also holds the exclusive lock on ``server.lock``.
 - Every process of the server inherits a shared lock on ``processes.lock``. As long as a process of the server runs, no
   command can get the exclusive lock on ``processes.lock``. A file with the server's process ids would not be reliable,
   because the kernel reuses process ids.

@@ -55,7 +55,7 @@ def server_account() -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the first arguments of a command that must run under the user id and the group id in `account`.
+    """Return the start of a command line that runs a program under the user id and the group id in `account`.
 
     The list of arguments is empty if `account` is None.
 

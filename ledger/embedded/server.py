@@ -105,8 +105,8 @@ def running(home: Path, *, create: bool) -> Iterator[str]:
     LedgerError
         The server's data do not exist, and `create` is False. The context manager also raises LedgerError if another
         version of PostgreSQL created the data. The context manager also raises LedgerError if a start or a stop of the
-        server exceeds the time limit. A LedgerError also occurs if this process cannot write to a folder of the server,
-        if another user owns the folder, or if other users can write to the folder.
+        server exceeds the time limit. A LedgerError also occurs if this process cannot write to a folder of the server.
+        A LedgerError also occurs if another user owns a folder of the server, or can write to the folder.
     """
     home = resolved(home)
     with file_errors(home):
@@ -171,8 +171,8 @@ def _launch(home: Path, log: Path) -> None:
     _remove_leftovers(home)
     # The shell starts the server in the background and then ends. If the server were a child of this process, the
     # server would become a zombie process when the server exits. The shell gets the server's arguments as positional
-    # parameters. Positional parameters need no quoting. The arguments in a shell script or in `pg_ctl -o` would need
-    # quoting.
+    # parameters. Positional parameters need no quoting. Arguments inside the text of a shell script or of the option
+    # `pg_ctl -o` would need quoting.
     options = configuration.options(sockets, _version())
     in_background = ["/bin/sh", "-c", '"$@" &', "sh"]
     _run([*in_background, *run_as(account), program("postgres"), "-D", data_folder(home), *options], home, log)
@@ -252,8 +252,8 @@ def _remove_leftovers(home: Path) -> None:
     file = data / "postmaster.pid"
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
-        # While another program runs a server in the folder `data`, the function does not remove postmaster.pid, because
-        # the removal of postmaster.pid would stop the server. After a power failure, postmaster.pid may contain
+        # The function does not remove postmaster.pid if another program runs a server in the folder `data`. The server
+        # of the other program would stop without postmaster.pid. After a power failure, postmaster.pid may contain
         # arbitrary bytes.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):

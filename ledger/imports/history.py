@@ -39,10 +39,14 @@ class UncheckedTrial:
 
 @dataclass
 class CheckedTrials:
-    """The result of the check of imported trials: the valid trials, and an error message for each invalid trial."""
+    """The result of the check of imported trials: the valid trials, and an error message for each other trial.
+
+    `repeated` is the number of trials whose point the study already has.
+    """
 
     finished: list[ExternalTrial] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    repeated: int = 0
 
 
 def gather(
@@ -64,25 +68,31 @@ def gather(
     Raises
     ------
     UsageError
-        Every row is unusable, or `skip_unusable` is False and at least one row is unusable. A row is unusable if the
-        row's point or loss is not valid, or if another trial already has the same point as the row.
+        `skip_unusable` is False and at least one row is unusable, or `skip_unusable` is True and every row is unusable.
+        A row is unusable if the row's point or loss is not valid, or if another trial already has the same point as the
+        row. With `skip_unusable`, an import in which no row is usable is no error if the study already has one of the
+        points, because the user has then repeated the import.
     """
     history = CheckedTrials()
     taken = dict(recorded)
     for row in rows:
+        is_recorded = False
         try:
             finished = row.read(space)
             key = point_key(finished.params)
+            is_recorded = key in recorded
             if key in taken:
                 raise UsageError(f"the parameters are the same as in {taken[key]}")
         except UsageError as error:
             if not skip_unusable:
                 raise UsageError(f"{row.place}: {error}; correct the row, or use --skip-unusable") from None
             history.left_out.append(f"{row.place}: {error}")
+            history.repeated += is_recorded
         else:
             taken[key] = row.place
             history.finished.append(finished)
-    if not history.finished:
+    # An import that the user repeats finds only trials that the study already has.
+    if not history.finished and not history.repeated:
         why = f": the first of {len(history.left_out)} errors is {history.left_out[0]}" if history.left_out else ""
         raise UsageError(f"{place}: the ledger can import none of the finished trials{why}")
     return history
@@ -95,11 +105,12 @@ def import_history(
     rows: Callable[[Space], Iterable[UncheckedTrial]],
     *,
     skip_unusable: bool,
-) -> tuple[int, CheckedTrials]:
+) -> tuple[int | None, CheckedTrials]:
     """Import finished trials into a study.
 
-    The function returns the number of the first imported trial, and the `CheckedTrials` that `gather` has returned. If
-    the ledger refuses one of the trials, the function imports no trial.
+    The function returns the number of the first imported trial, or None if it has imported no trial. The function also
+    returns the `CheckedTrials` that `gather` has returned. If the ledger refuses one of the trials, the function
+    imports no trial.
 
     Raises
     ------
@@ -116,6 +127,8 @@ def import_history(
         if trial.retry_of is None
     }
     history = gather(place, rows(space), space, recorded, skip_unusable=skip_unusable)
+    if not history.finished:
+        return None, history
     first = trials.import_finished(
         connection, study.id, history.finished, mean_loss([trial.loss for trial in history.finished])
     )

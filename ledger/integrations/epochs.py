@@ -1,4 +1,4 @@
-"""Functions for the checkpoints and the seeds of a training in epochs, for the callbacks of Keras and Lightning."""
+"""Functions that the callbacks of Keras and Lightning use for the checkpoints and the seeds of a training."""
 
 import numbers
 from typing import Any

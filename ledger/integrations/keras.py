@@ -44,9 +44,9 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         The number of epochs from one checkpoint to the next. The callback also keeps a checkpoint after an epoch in
         which the worker has received a request to stop. The checkpoint contains the weights, the state of the optimizer
         and the states of the random generators of the layers. The callback keeps no checkpoint after the last epoch.
-        Before each epoch, the callback sets the seed of Keras (`keras.utils.set_random_seed`) to a seed that depends on
-        the seed of the trial and on the number of the epoch. Use the method `restore` to continue from a checkpoint. By
-        default, the callback keeps no checkpoints.
+        Before each epoch, the callback sets the seed of Keras (`keras.utils.set_random_seed`). The seed of an epoch
+        depends on the seed of the trial and on the number of the epoch. Use the method `restore` to continue from a
+        checkpoint. By default, the callback keeps no checkpoints.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         ValueError
             The training has no metric with the given name.
         LedgerError
-            The checkpoint is not kept. The docstring of `Context.checkpoint` lists the causes.
+            The callback cannot keep the checkpoint. The docstring of `Context.checkpoint` lists the causes.
         TrialPruned
             The rule of early stopping has stopped the trial.
         """
@@ -167,7 +167,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
             raise TrialPruned
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Raise a ValueError if the training had no validation, but the metric is a metric of the validation. Keras
+        """Raise a ValueError if the metric is a metric of the validation, but the training had no validation. Keras
         calls this method.
 
         Raises

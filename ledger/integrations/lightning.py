@@ -16,7 +16,7 @@ from ledger.objectives import Context
 try:
     import lightning.pytorch as pl
 except ModuleNotFoundError as error:
-    # Lightning may be installed without a package that it needs.
+    # Lightning may be installed without a package that Lightning needs.
     if error.name != "lightning":
         raise
     raise ModuleNotFoundError(
@@ -53,8 +53,8 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         which the worker has received a request to stop. The method `Trainer.save_checkpoint` writes the checkpoint,
         which contains the states of the module, the optimizers, the schedulers and the other callbacks. The callback
         keeps no checkpoint after the last epoch. Before each epoch, the callback sets the seeds of Python, NumPy and
-        PyTorch to a seed that depends on the seed of the trial and on the number of the epoch. Use the method `restore`
-        to continue from a checkpoint. By default, the callback keeps no checkpoints.
+        PyTorch. The seed of an epoch depends on the seed of the trial and on the number of the epoch. Use the method
+        `restore` to continue from a checkpoint. By default, the callback keeps no checkpoints.
 
     Raises
     ------
@@ -158,7 +158,7 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         self._restore_handler()
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Record that the new epoch has had no validation. Lightning calls this method."""
+        """Record that the new epoch has no validation yet. Lightning calls this method."""
         self._has_validated = False
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
@@ -173,7 +173,7 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         ValueError
             The training has no metric with the given name.
         LedgerError
-            The checkpoint is not kept. The docstring of `Context.checkpoint` lists the causes.
+            The callback cannot keep the checkpoint. The docstring of `Context.checkpoint` lists the causes.
         TrialPruned
             The rule of early stopping has stopped the trial.
         """
@@ -191,7 +191,7 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
         self._set_seed(epoch + 1)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
-        """Raise a ValueError if the training had no validation, but the metric is a metric of the validation. Lightning
+        """Raise a ValueError if the metric is a metric of the validation, but the training had no validation. Lightning
         calls this method.
 
         Raises

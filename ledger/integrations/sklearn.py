@@ -104,7 +104,7 @@ def fit_with_warm_start(
     score : callable
         Function that receives the estimator, and returns the score of the estimator.
     parameter : str
-        The parameter of the estimator that contains the size, such as ``"n_estimators"`` or ``"max_iter"``. With
+        The name of the parameter for the size of the estimator, such as ``"n_estimators"`` or ``"max_iter"``. With
         `warm_start`, the parameter must be the total size of the estimator after the call of `fit`. In `MLPClassifier`
         and `SGDClassifier`, `max_iter` counts the epochs of one call of `fit`, so use `fit_in_epochs` for these
         estimators.

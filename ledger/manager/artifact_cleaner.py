@@ -26,8 +26,8 @@ END_SECONDS = 10.0
 
 
 class ArtifactCleaner:
-    """Removes the artifacts of a study's beaten trials and the checkpoints of ended trials, and deletes discarded
-    contents from the manager's store.
+    """Removes the artifacts of a study's beaten trials, and the checkpoints of ended trials. The class also deletes
+    discarded contents from the manager's store.
 
     A thread deletes the contents, so that a slow store delays no proposal. If the store fails, another manager or the
     command `ledger artifact sweep` deletes the contents later.
@@ -41,15 +41,15 @@ class ArtifactCleaner:
     kept : int or None
         The number of trials that keep their artifacts. None means that each trial keeps its artifacts.
     store : str or None
-        URL of the store of this machine. None stands for the ledger itself, which deletes its contents without a
-        manager.
+        URL of the store of this machine. If `store` is None, the ledger itself keeps the contents, and deletes them
+        without a manager.
     """
 
     def __init__(self, connection: Connection, study: StudyRow, kept: int | None, store: str | None) -> None:
         self._connection, self._study, self._kept, self._url = connection, study, kept, store
         self._due_at = self._checkpoints_due_at = 0.0
-        # `_waiting` contains the contents that the thread must delete. The element None ends the thread. `_deleted`
-        # contains the contents that the thread has deleted.
+        # The queue `_waiting` lists the contents that the thread must delete. The element None in the queue ends the
+        # thread. The queue `_deleted` lists the contents that the thread has deleted.
         self._waiting: queue.SimpleQueue[DiscardedContent | None] = queue.SimpleQueue()
         self._deleted: queue.SimpleQueue[UUID] = queue.SimpleQueue()
         self._passed: set[UUID] = set()
@@ -116,11 +116,11 @@ class ArtifactCleaner:
             self._forget()
 
     def stop(self) -> None:
-        """Let the thread end after it has processed the contents that it has received."""
+        """End the thread after the thread has processed all contents in its queue."""
         self._waiting.put(None)
 
     def _forget(self) -> None:
-        """Delete the rows of the contents that the thread has deleted from the store."""
+        """For each content that the thread has deleted from the store, delete the content's row from the ledger."""
         while True:
             try:
                 content = self._deleted.get_nowait()

@@ -54,16 +54,15 @@ class StudyHistory:
     seen_rungs : list of int or None
         The rung at which each trial of `seen` waited. The element is None if the trial had ended.
     counted, counted_ended, counted_failed : int
-        The number of trials that count against the budget, the number of these trials that have ended, and the number
-        of these trials that have failed.
+        `counted` is the number of trials that count against the budget. `counted_ended` is the number of counted trials
+        that have ended, and `counted_failed` is the number of counted trials that have failed.
     best_loss : float or None
         The smallest loss of all trials.
     rung_losses : dict
         The losses of the ended trials at the rungs of early stopping.
     is_proven : bool
-        Whether a worker has completed a trial of this study, or has trained a trial until the rule of early stopping
-        ended the trial, or let the trial wait in steady mode. If only imported trials are complete, `is_proven` is
-        False.
+        True if a worker has completed a trial of this study. `is_proven` is also True if a trial was pruned, or if a
+        trial has paused in steady mode. If only imported trials are complete, `is_proven` is False.
     """
 
     def __init__(self, connection: Connection, study: StudyRow) -> None:
@@ -165,7 +164,7 @@ class StudyHistory:
     def tell(self, iteration: int) -> None:
         """Record that the optimizer has received the results of an iteration.
 
-        With the rule "promotion", the ledger records the last verdicts of an iteration at this moment (ledger.tell).
+        With the rule "promotion", the SQL function ledger.tell records the last verdicts of an iteration.
         """
         self.untold.discard(iteration)
         if self._study.spec.get("stopping", {}).get("rule") == "promotion":

@@ -80,8 +80,8 @@ class StudyManager:
     wait : bool
         Whether this manager waits if another manager has claimed the study.
     store : str or None
-        URL of the store from which the manager deletes the contents of removed artifacts. None stands for the ledger
-        itself.
+        URL of the store from which the manager deletes the contents of removed artifacts. If `store` is None, the
+        ledger itself keeps the contents.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class StudyManager:
         Parameters
         ----------
         another_round : bool
-            Whether the manager proposes one more round of trials if failed trials have caused the failure of the study.
+            Whether the manager proposes one more round of trials if the study has failed because of failed trials.
 
         Raises
         ------

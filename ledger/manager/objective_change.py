@@ -25,7 +25,8 @@ contains a part of the code's hash.
 class ObjectiveChangedError(LedgerError):
     """An exception that reports that the code of a study's objective differs from the recorded code.
 
-    The message names the ways to continue in Python. A command names its own options instead.
+    The message describes how the user can continue in Python. Instead of the Python arguments, a command shows its own
+    options.
 
     Parameters
     ----------

@@ -37,7 +37,8 @@ class TrialPromoter:
         self._fill_at = 0.0
 
     def look(self, iterations: Iterable[int]) -> bool:
-        """In batch mode, decide at the rungs of iterations whose trials all wait. Return whether a trial got a verdict.
+        """If all open trials of an iteration are paused or audited, promote or prune the paused trials. Return whether
+        a trial got a verdict. In steady mode, the method does nothing.
 
         Parameters
         ----------

@@ -25,10 +25,10 @@ class LeaseMonitor:
     """A monitor that finds the trials whose leases have expired.
 
     A lease has expired if the manager has not seen a heartbeat of the trial's worker for the length of one lease. After
-    an outage of the database, the manager starts to measure the time without a heartbeat again from 0. Therefore no
-    lease expires because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat within
-    the length of one lease after the outage of the database. The manager's monotonic clock measures the time without a
-    heartbeat, because the database's clock may jump.
+    an outage of the database, the manager measures the time without a heartbeat from the end of the outage. Therefore
+    no lease expires because of an outage of the database. A worker keeps its claim if the worker sends a heartbeat
+    within the length of one lease after the outage of the database. The manager's monotonic clock measures the time
+    without a heartbeat, because the database's clock may jump.
 
     Parameters
     ----------

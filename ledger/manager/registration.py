@@ -16,6 +16,7 @@ from ledger.errors import LedgerError
 from ledger.logs import log_event
 from ledger.manager.objective_change import CodeLockedError, IfChanged, accept, changed_parts, name_of_new, refusal
 from ledger.objectives.fingerprint import ObjectiveCode
+from ledger.objectives.pickled import is_in_script
 from ledger.proposals import environment
 from ledger.study.criteria import StoppingCriteria
 from ledger.study.spec import StudySpec, differences
@@ -79,12 +80,15 @@ def register(
     recorded = StudySpec.from_spec(row.name, row.budget, row.spec)
     differing = differences(recorded.model_copy(update={"batch_size": row.batch_size}), study)
     if differing:
-        way_out = "choose another --name"
+        way_out = "choose another name"
         # If the recorded space or the recorded objective differs from the new settings, the new settings describe a
         # different search.
         if not any(difference.startswith(("space", "objective")) for difference in differing):
             option = f" --batch-size {study.batch_size}" if row.batch_size != study.batch_size else ""
-            way_out += f", or continue the existing study with `ledger resume {row.name}{option}`"
+            continued = f"with `ledger resume {row.name}{option}`"
+            if is_in_script(row.spec["objective"]):
+                continued = "with its recorded settings"
+            way_out += f", or continue the existing study {continued}"
         raise LedgerError(f"study {row.name} exists with different settings ({'; '.join(differing)}): {way_out}")
     if code is not None:
         versions = codes.versions_of(connection, row.id)

@@ -51,8 +51,8 @@ class Saver(Protocol):
         Parameters
         ----------
         unusable : str or None
-            If the previous call has returned a checkpoint that cannot be unpacked, `unusable` is the reason, as one
-            line of at most 300 characters. In this case, the method skips this checkpoint.
+            The reason why the checkpoint of the previous call cannot be unpacked, as one line of at most 300
+            characters. If `unusable` is not None, the method skips the checkpoint of the previous call.
 
         Raises
         ------
@@ -71,7 +71,7 @@ _saver: tuple[int, Saver] | None = None
 
 
 def use(saver: Saver) -> None:
-    """Set the saver that `saver_of` returns in this process. A process that this process forks has no saver."""
+    """Set the saver that `saver_of` returns in this process. A forked child of this process has no saver."""
     global _saver
     _saver = os.getpid(), saver
 

@@ -24,7 +24,7 @@ MOST_ENTRIES = 10_000
 # Errors that a name in an archive can cause. For example, an archive can use the same name for a file and for a folder.
 _ERRORS_OF_NAMES = (errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR)
 # Errors that zipfile raises if the bytes are not an archive. Code of the objective can also raise an exception during
-# `unpack`, such as a TimeoutError. Such an exception does not mean that the archive is damaged.
+# `unpack`, such as a TimeoutError. An exception of the objective does not mean that the archive is damaged.
 _ERRORS_OF_BYTES = (
     *(BadZipFile, EOFError, IndexError, NotImplementedError, OverflowError, RuntimeError, ValueError),
     *(struct.error, zlib.error),

@@ -178,7 +178,7 @@ class CommandObjective:
         CommandFailedError
             The command did not start, had an exit code other than 0, was killed by a signal, or wrote no valid result.
         RemainingProcessesError
-            `LONGEST_WAIT` seconds after the end of the command, a process of the command is still running.
+            A process of the command is still running `LONGEST_WAIT` seconds after the end of the command.
         TrialPruned
             The rule of early stopping has stopped the trial, so this process has ended the command.
         """

@@ -28,9 +28,9 @@ def code_of_command(arguments: Sequence[str], patterns: Sequence[str], *, record
     arguments : sequence of str
         The program and its arguments, in the format that `CommandTemplate` accepts.
     patterns : sequence of str
-        The patterns of the allowed commands. If an argument matches only the word ``{...}`` of a pattern, the returned
-        code does not contain the text of the file that the argument names. If the returned code contained the text of
-        this file, the creator of a study could read any text file in the worker's folder.
+        The patterns of the allowed commands. If the name of a file matches only the word ``{...}`` of a pattern, the
+        returned code omits the file's text. If the returned code contained the text of each file, the creator of a
+        study could read any text file in the worker's folder.
     recordable : bool
         Whether the returned code also contains the git commit and the text of the script.
 

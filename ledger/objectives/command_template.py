@@ -30,8 +30,8 @@ FACTS = (
 )
 _PREFIX = "trial."
 _NAMES = tuple(f"{_PREFIX}{fact}" for fact in FACTS)
-# `ANY_ARGUMENTS` is the last word of a pattern that allows any further arguments. No valid argument of a command is
-# equal to `ANY_ARGUMENTS`, because the ledger refuses a parameter with the name "...".
+# If the last word of a pattern is `ANY_ARGUMENTS`, the pattern allows any further arguments. No valid argument of a
+# command is equal to `ANY_ARGUMENTS`, because the ledger refuses a parameter with the name "...".
 ANY_ARGUMENTS = "{...}"
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|[^{}]+")
 _SHELLS = ("sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "yash", "zsh")

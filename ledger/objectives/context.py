@@ -79,7 +79,7 @@ class Context:
         ValueError
             `step` is less than 0 or larger than 10**15, or the attempt has reported too many values.
         RuntimeError
-            Another process than the objective's process calls the method, or the trial has ended.
+            A process other than the objective's process calls the method, or the trial has ended.
 
         Examples
         --------
@@ -100,11 +100,11 @@ class Context:
         """Return whether the study's rule of early stopping has stopped this trial.
 
         The objective calls the method after `report`, and raises `ledger.TrialPruned` if the method returns True. If
-        the objective returns a value instead, the trial is complete. In batch mode, the answer depends only on the
-        reported values. In steady mode, the answer comes from the database. Therefore the first call after a report at
-        a rung waits for the answer. The call waits at most one second. If the database is unavailable, the method does
-        not wait, and a later call returns the verdict. If the study has no rule, or if no worker runs the objective,
-        the method returns False.
+        the objective returns a value instead of raising `ledger.TrialPruned`, the trial is complete. In batch mode, the
+        answer depends only on the reported values. In steady mode, the answer comes from the database. Therefore the
+        first call after a report at a rung waits for the answer. The call waits at most one second. If the database is
+        unavailable, the method does not wait, and a later call returns the answer. If the study has no rule of early
+        stopping, or if no worker runs the objective, the method returns False.
 
         Examples
         --------
@@ -138,8 +138,8 @@ class Context:
         UsageError
             The name is not allowed, or the content is neither bytes nor the path of a file.
         LedgerError
-            The file cannot be read, or the artifact is not saved. The message says why, for example because the store
-            is full, or because another worker trains the trial now.
+            The file cannot be read, or the artifact is not saved. The message states the reason. For example, the store
+            is full, or another worker trains the trial now.
 
         Examples
         --------
@@ -160,8 +160,8 @@ class Context:
         recorded the checkpoint. If the block raises an exception, the ledger keeps no checkpoint of this step. The
         ledger keeps the last two checkpoints of a trial until the trial ends.
 
-        If the worker has received a request to stop, the worker ends the attempt after the worker has saved the
-        checkpoint. The trial then continues in another attempt.
+        If the worker has received a request to stop, the worker saves the checkpoint and then ends the attempt. The
+        trial then continues in another attempt.
 
         If no worker runs the objective, as in a test, the method only checks its argument and the files.
 
@@ -183,8 +183,8 @@ class Context:
         ValueError
             `step` is less than 0 or larger than 10**15.
         LedgerError
-            The checkpoint is not kept. The message says why, for example because the store is full, or because another
-            worker trains the trial now.
+            The checkpoint is not kept. The message states the reason. For example, the store is full, or another worker
+            trains the trial now.
 
         Examples
         --------
@@ -208,7 +208,7 @@ class Context:
         """Write the last checkpoint of this trial into a folder. The checkpoint may come from another machine.
 
         The worker checks the SHA-256 of the checkpoint. If the content is damaged or missing, the worker logs a
-        warning, and takes the previous checkpoint instead.
+        warning, and uses the previous checkpoint instead.
 
         Returns
         -------
@@ -232,8 +232,8 @@ class Context:
     def should_leave(self) -> bool:
         """Return whether the worker has received a request to stop, such as the signal SIGTERM.
 
-        The objective then has the grace time of the worker (the option ``--grace``) to keep a checkpoint. If no worker
-        runs the objective, as in a test, the method returns False.
+        After a request to stop, the objective can still keep a checkpoint within the worker's grace time (the option
+        ``--grace``). If no worker runs the objective, as in a test, the method returns False.
 
         Raises
         ------

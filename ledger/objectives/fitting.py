@@ -35,7 +35,7 @@ class FittingObjective:
     loss of each metric.
 
     If the study has a rule of early stopping, the objective also reports scores on the test rows, as
-    `ledger.objectives.training_resource` describes. The rule does not change the returned dict.
+    `ledger.objectives.training_resource` describes. The rule of early stopping does not change the returned dict.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ class FittingObjective:
         self._class_weights = class_weights(form, dataset)
         self._imputes = imputes(form, dataset)
         if form.keeps_models:
-            # The import takes some seconds. The import runs here, so that no trial has to wait for it.
+            # The import of skops takes some seconds. The constructor imports skops, so that no trial has to wait for
+            # the import.
             model_file.import_skops()
 
     def __call__(self, params: Mapping[str, Any], context: Context) -> dict[str, Any]:
@@ -320,8 +321,8 @@ def _mean(scores: Sequence[float]) -> float:
 def whole_estimator(
     builder: "ModelBuilder | EstimatorBuilder", params: Mapping[str, Any], seed: int, threads: int, with_imputer: bool
 ) -> Any:
-    """Return the unfitted estimator that receives the features of all rows. If `with_imputer` is true, the estimator is
-    a pipeline whose first step is a `SimpleImputer`.
+    """Return an unfitted estimator that can be trained on all rows. If `with_imputer` is true, the estimator is a
+    pipeline whose first step is a `SimpleImputer`.
     """
     estimator = builder.build(params, seed, threads)
     if not with_imputer:

@@ -30,12 +30,11 @@ def estimator(params: Mapping[str, Any], seed: int, threads: int, task: str = CL
 def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
     """After each boosting round of the training, call a function with the number of completed rounds.
 
-    `ledger.objectives.xgb.follow` describes the details. With the boosting type "dart", the predictions during the call
-    may be slightly inexact: the last digit may differ from the prediction of a model that was trained with only the
-    completed rounds.
+    `ledger.objectives.xgb.follow` describes the details. With the boosting type "dart", the last digit of a prediction
+    during the call may be inexact.
     """
-    # By default, LightGBM would also compute its own metric on `rows`. For some targets, the computation of this metric
-    # would raise an error.
+    # By default, LightGBM would also compute its own metric on `rows`. For some targets, the computation of LightGBM's
+    # metric would raise an error.
     estimator.set_params(metric="None")
 
     booster = _BoosterInTraining(adds_trees=estimator.boosting_type not in ("dart", "rf", "random_forest"))
@@ -67,8 +66,7 @@ class _BoosterInTraining:
     Parameters
     ----------
     adds_trees : bool
-        Whether each round only adds trees and leaves earlier trees unchanged, so that the raw score of a row is the sum
-        of the trees' outputs.
+        True if no round changes earlier trees, so that a row's raw score is the sum of the outputs of all trees.
     """
 
     def __init__(self, *, adds_trees: bool) -> None:

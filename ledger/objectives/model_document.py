@@ -70,8 +70,8 @@ class ModelDocument(_Part):
         column. With "estimator", the user's pipeline receives NaN. With "refused", a missing number is an error,
         because the training rows contained no missing numbers.
     classes : list of str, list of int or None
-        The classes of the target. The columns of `predict_proba` have the same order. For a regression, `classes` is
-        None.
+        The classes of the target. The columns of `predict_proba` have the order of `classes`. For a regression,
+        `classes` is None.
     versions : dict
         The versions of Python and of the packages that trained the model.
     sha256 : str

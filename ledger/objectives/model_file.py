@@ -1,7 +1,8 @@
 """The file of a kept model, in the format of skops.
 
-A file in this format contains names of types and their data, but no code. The loader creates only objects of types that
-the study's estimator needs. Therefore a worker cannot write a file that runs other code when a program loads the file.
+A file in the format of skops contains the names of types and the data of objects, but no code. The loader creates only
+objects of types that the study's estimator needs. Therefore a worker cannot write a file that runs other code when a
+program loads the file.
 """
 
 import importlib
@@ -19,13 +20,13 @@ from ledger.objectives.estimators import PACKAGES, own_references
 from ledger.objectives.form import TrainingSettings
 from ledger.text import one_line, show
 
-# Types that fitted estimators contain, but that do not belong to the estimators' packages. Objects of these types
-# contain only data.
+# Types that fitted estimators contain, but that do not belong to the estimators' packages. An object of a type in
+# `_CONTAINERS` contains only data.
 _CONTAINERS = frozenset({"builtins.bytearray", "collections.OrderedDict", "collections.defaultdict", "numpy.dtype"})
-# The class of a trained model in XGBoost and in LightGBM. Both packages also contain classes that read files, and the
-# loader does not permit these classes.
+# The class of a trained model in XGBoost and in LightGBM. XGBoost and LightGBM also contain classes that read files.
+# The loader does not permit classes that read files.
 _BOOSTER = "Booster"
-# For each built-in model that needs a package in addition to scikit-learn, the name of this package.
+# The name of the package that a built-in model needs in addition to scikit-learn.
 _OF_MODELS = {"xgb": "xgboost", "lgbm": "lightgbm"}
 
 

@@ -32,7 +32,8 @@ def keep(
     Parameters
     ----------
     estimator, plain : estimator
-        `estimator` was trained on all rows. `plain` is an unfitted estimator with the same parameters.
+        Two estimators with the same parameters. The estimator `estimator` was trained on all rows, and `plain` is
+        unfitted.
     form, dataset : TrainingSettings, DatasetArrays
         The settings and the dataset of the objective.
     missing_numbers : str
@@ -78,6 +79,4 @@ def _check_predictions(estimator: Any, kept: Any, dataset: DatasetArrays) -> Non
 
     rows = dataset.features[:_COMPARED_ROWS]
     if not np.array_equal(estimator.predict(rows), kept.predict(rows)):
-        raise LedgerError(
-            "the estimator predicts other values after it was written in the format of skops and read again"
-        )
+        raise LedgerError("the estimator predicts other values after skops has written and read the estimator")

@@ -1,8 +1,8 @@
 """Conversion of a user's table to the features that a kept model needs.
 
 A table is a pandas data frame or a two-dimensional array. The module `ledger.objectives.tabular` converts a data file
-by the same rules, with one difference: here, a text that the training rows do not contain is an error. This module does
-not import pandas. Only a user's program that passes a data frame needs pandas.
+by the same rules, with one difference: in a table, a text that does not occur in the training rows is an error. This
+module does not import pandas. Only a user's program that passes a data frame needs pandas.
 """
 
 import math
@@ -105,7 +105,7 @@ def _check_names(given: Sequence[str], known: Sequence[str]) -> None:
     """Raise a UsageError if the columns of a data frame differ from the model's columns, or have another order."""
     if list(given) == list(known):
         return
-    way_out = "; pass `frame[list(model.columns)]`, which has the columns of the model in their order"
+    way_out = "; pass `frame[list(model.columns)]`, which has the columns of the model in the right order"
     expected, present = set(known), set(given)
     missing = [name for name in known if name not in present]
     for name in given:
@@ -192,12 +192,12 @@ def _code(name: str, row: int, cell: Any, code_of: dict[str, int]) -> int:
 
 
 def _texts_of(cell: Any) -> tuple[str, ...]:
-    """Return the texts by which a data file can represent a cell."""
+    """Return the texts that can represent a cell in a data file."""
     if isinstance(cell, str):
         return (cell.strip(),)
     text = str(cell)
     if text in ("True", "False"):
-        # pandas reads each of these spellings as a boolean.
+        # pandas reads "True", "true" and "TRUE" as booleans, and also the three spellings of "False".
         return text, text.lower(), text.upper()
     try:
         return (text, float_text(float(cell)))

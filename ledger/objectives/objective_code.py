@@ -82,7 +82,7 @@ def code_of_pickled(function: Callable[..., Any], name: str) -> ObjectiveCode:
 
 
 def title_of(objective: Mapping[str, Any]) -> str:
-    """Return a text that names the user's function, estimators or command in a message."""
+    """Return the name of the user's function, estimators or command, for use in a message."""
     if "command" in objective:
         return pattern_of(objective["command"])
     if "function" in objective:
@@ -118,7 +118,7 @@ def worker_changes(
         changes.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
-    if str(objective.get("function")).startswith(f"{pickled.MODULE}:"):
+    if pickled.is_in_script(objective):
         return changes(parts, code.parts), []
     refused = changes(parts, code.parts, values=False)
     return refused, [] if refused else changes(parts, code.parts)

@@ -9,7 +9,7 @@ the worker's system user owns the file.
 
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,17 @@ VARIABLE = "LEDGER_PICKLED_FUNCTION"
 MODULE = "__main__"
 
 
+def is_in_script(objective: Mapping[str, Any]) -> bool:
+    """Whether the objective is a function of a script or a notebook. Only the script can start workers for it.
+
+    Examples
+    --------
+    >>> is_in_script({"function": "__main__:loss"}), is_in_script({"model": "svm"})
+    (True, False)
+    """
+    return str(objective.get("function")).startswith(f"{MODULE}:")
+
+
 @dataclass(frozen=True)
 class PickledFunction:
     """The content of the file that `write` has written for a worker: the user's function, and the recorded code of the
@@ -39,7 +50,7 @@ class PickledFunction:
 def write(function: Callable[..., Any], name: str, file: Path, folder: str | None, code: ObjectiveCode) -> None:
     """Pickle a function, and write the pickle to a file.
 
-    The pickle also contains each object that the function uses and that Python cannot import from a module.
+    If the function uses an object that Python cannot import from a module, the pickle also contains the object.
 
     Parameters
     ----------
@@ -95,8 +106,8 @@ def read(name: str) -> PickledFunction:
     if not path:
         raise LedgerError(
             f"objective {name!r} is defined in a script or notebook, so only the workers that the script or notebook"
-            " starts by run() can load the objective: run the script or notebook again (to extend a complete study,"
-            " with a larger `trials` or `iterations`), or move the function into a module"
+            " starts by run() can load the objective: run the script or notebook again, or move the function into a"
+            " module; to extend a complete study, first set a larger `trials` or `iterations`"
         )
     try:
         file = Path(path)

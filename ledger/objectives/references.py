@@ -37,8 +37,8 @@ def check_form(reference: str, what: str, form: str) -> None:
 def corrected(reference: str) -> str | None:
     """Return the reference of the form "package.module:name" that the user has probably meant.
 
-    The result is None if the text does not contain both a module and a name. A reference that has the form already is
-    returned unchanged.
+    The result is None if the text does not contain both a module and a name. If the text already has the form
+    "package.module:name", the function returns the text unchanged.
 
     Examples
     --------
@@ -153,7 +153,9 @@ def _has_form(reference: str) -> bool:
 
 
 def _hint(package: str, folder: str | None) -> str:
-    """Return a hint for an error message if Python did not import the module from `folder`, else ""."""
+    """If Python imported another module instead of the module in `folder`, return a hint for an error message. In all
+    other cases, return an empty text.
+    """
     if folder is None or folder in sys.path or package not in sys.modules or not search_path.contains(folder, package):
         return ""
     file = getattr(sys.modules[package], "__file__", None) or "a module of Python"

@@ -25,7 +25,7 @@ DEFAULT_SPACES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-# For a regression, a study searches these hyper-parameters in addition to the hyper-parameters in `DEFAULT_SPACES`.
+# For a regression, a study searches the hyper-parameters in `_REGRESSION` and the hyper-parameters in `DEFAULT_SPACES`.
 _REGRESSION: dict[str, dict[str, dict[str, Any]]] = {
     # The target of the SVM is scaled to unit variance. Therefore the SVM ignores each error that is smaller than
     # `epsilon` standard deviations of the target.

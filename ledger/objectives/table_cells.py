@@ -34,8 +34,8 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     Raises
     ------
     UsageError
-        The file is empty, or the encoding of the file is not UTF-8. The returned function `rows` raises a UsageError
-        for a line that is not valid csv, and for a line that has more or fewer cells than the first line.
+        The file is empty, or the encoding of the file is not UTF-8. The returned function `rows` raises a UsageError if
+        a line is not valid csv, or if a line and the first line have different numbers of cells.
     """
     try:
         text = content.decode("utf-8-sig")

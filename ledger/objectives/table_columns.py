@@ -39,8 +39,8 @@ class ColumnRoles:
     target : str
         The column that the model predicts.
     group : str or None
-        The column that contains the group of each row. For example, a group contains all rows of one patient. A split
-        puts all rows of a group into the same part: the training rows or the test rows.
+        The column that contains the group of each row. For example, a group contains all rows of one patient. In a
+        split, either all rows of a group are training rows, or all rows of the group are test rows.
     time : str or None
         The column that contains the time of each row. In each split, the test rows have later times than the training
         rows.

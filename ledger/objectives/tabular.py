@@ -212,8 +212,7 @@ def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name
 
     A hold-out file has the same columns as the file with the training rows. The order of the columns may differ.
 
-    If a cell of the hold-out file contains a text that the training rows do not contain, the function treats the cell
-    as missing.
+    If a text in the hold-out file does not occur in the training rows, the function treats the text's cell as missing.
 
     Raises
     ------

@@ -34,7 +34,7 @@ class TrainingResource:
     largest : int
         With "rows", the step at which the training uses all training rows.
     rungs : tuple of int
-        The steps at which the rule decides, in increasing order.
+        The steps at which the rule of early stopping compares trials, in increasing order.
     """
 
     kind: str
@@ -101,7 +101,7 @@ def subset(rows: Rows, part: int, whole: int, seed: int, *, is_classification: b
 
 def _order(rows: Rows, seed: int, *, is_classification: bool) -> "tuple[Array, int]":
     """Return the indices of the rows in a random order, and the smallest number of rows in a part. Each part consists
-    of the first rows in this order.
+    of the first rows in the random order.
     """
     import numpy as np
 

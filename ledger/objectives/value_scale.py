@@ -47,8 +47,8 @@ class ValueScale:
     def value(self, loss: float, score: object = None) -> float:
         """Convert a loss to a value.
 
-        If `score` is None, the last digit of the result can differ from the last digit of the model's score, because
-        the ledger records the loss ``1 - score``.
+        If `score` is None, the last digit of the result can be inexact, because the method computes the value from the
+        loss.
 
         Parameters
         ----------

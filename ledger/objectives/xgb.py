@@ -29,9 +29,9 @@ def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
 def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
     """After each boosting round of the training, call a function with the number of completed rounds.
 
-    During the call, the estimator can predict only `rows`. Its predictions are equal to the predictions of an estimator
-    that was trained with only the completed rounds. The function `follow` does not change the model that the method
-    `fit` trains.
+    During the call, the estimator can predict only `rows`. After n rounds, the estimator predicts the same values as an
+    estimator that was trained with only n rounds. The function `follow` does not change the model that the method `fit`
+    trains.
 
     Parameters
     ----------

@@ -94,10 +94,10 @@ def mes(mean: Array, deviation: Array) -> Array:
     """Return the value of max-value entropy search (MES) at n points (Wang and Jegelka 2017, equation 6).
 
     Like skopt, the function approximates the distribution of the optimum by a Gumbel distribution. The function fits
-    the Gumbel distribution to three quantiles of the distribution of the minimum of all n values. The fit assumes that
-    the posterior's values at different points are independent. For MES, skopt averages over 1,000 random values from
-    the distribution of the optimum. `mes` averages over quantiles of the optimum's distribution. Therefore two calls of
-    `mes` with equal arguments return equal results.
+    the Gumbel distribution to three quantiles of the minimum of all n values. The fit assumes that the posterior's
+    values at different points are independent. For MES, skopt averages over 1,000 random values from the distribution
+    of the optimum. `mes` averages over quantiles of the optimum's distribution. Therefore two calls of `mes` with equal
+    arguments return equal results.
 
     Parameters
     ----------

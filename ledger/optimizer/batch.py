@@ -184,8 +184,8 @@ class BatchSelector:
         if name == "MES":
             return acquisition.mes(*self._scaled(mean, deviation))
         value = self._utility(name, mean, deviation).value
-        # EIps and PIps are EI and PI, multiplied by the expected inverse of the evaluation time. Like skopt, the code
-        # assumes that the evaluation time has a log-normal distribution.
+        # EIps is EI multiplied by the expected inverse of the evaluation time. PIps is PI multiplied by the same factor
+        # as EIps. Like skopt, the code assumes that the evaluation time has a log-normal distribution.
         for log_time, spread in times:
             value = value - log_time + 0.5 * spread**2
         return value

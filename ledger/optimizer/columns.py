@@ -151,9 +151,9 @@ class TransformedSpace:
     free : array of int
         The indices of the columns in which the optimizer uses a gradient.
     choices : list of (slice, array)
-        For each dimension whose values the optimizer tries one by one, the list contains a pair of a slice and an
-        array. The slice selects the dimension's columns. The array, of shape (values, columns), has one row for each
-        value of the dimension.
+        The list contains a pair (slice, array) for each dimension whose values the optimizer tries one by one. The
+        slice selects the dimension's columns. The array, of shape (values, columns), has one row for each value of the
+        dimension.
     size : float
         The number of points of the space. A space with a real dimension has infinitely many points.
 
@@ -236,8 +236,8 @@ class TransformedSpace:
     def neighbours(self, row: Array) -> Array:
         """Return an array of shape (neighbours, columns), with one row for each neighbour of `row`.
 
-        A neighbour differs from `row` in exactly one dimension. Only a dimension whose values the optimizer tries one
-        by one can differ.
+        A neighbour differs from `row` in exactly one dimension. If the optimizer uses a gradient in a dimension, all
+        neighbours have the value of `row` in this dimension.
         """
         neighbours = [row[None, :][:0]]
         for columns, choices in self.choices:

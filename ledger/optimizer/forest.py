@@ -1,5 +1,5 @@
-"""Forests whose fit is faster than the fit of skopt's forests, and the predictions of these forests. Each added
-observation updates the predictions.
+"""Subclasses of skopt's forests with a faster fit, and the predictions of the forests. Each added observation updates
+the predictions.
 
 In a random forest, each added observation changes only the leaves. A model of extra trees is fitted again after each
 added observation.
@@ -122,7 +122,7 @@ class ExtraTreesPredictions(ForestPredictions):
     """The predictions of an extra-trees regressor at m candidate points. After an added observation, the next
     prediction fits the trees again.
 
-    Without a new fit, the constant liar's values would only change the leaves, and not the structure of the trees.
+    Without a new fit, the constant liar's values would change only the leaves, and not the structure of the trees.
     Without a new fit, the optimizer would propose worse batches.
 
     Parameters

@@ -22,8 +22,8 @@ from ledger.optimizer.posterior import Posterior, cholesky, solve
 
 Array = NDArray[np.float64]
 
-# If a GP has more than `FITTED_TO` points, the kernel is fitted to only `FITTED_TO` points, which the code chooses at
-# random. The posterior uses at most `MODELLED` points.
+# If a GP has more than `FITTED_TO` points, the code fits the kernel to `FITTED_TO` random points. The posterior uses at
+# most `MODELLED` points.
 FITTED_TO = 500
 # If the fit of the kernel has several start values, the code compares the start values. The comparison of the start
 # values uses the likelihood of at most `RACED_ON` random points.
@@ -33,8 +33,8 @@ RACED_ON = 128
 # `MODELLED` points at random.
 MODELLED = 1_500
 # If the fit of the kernel has a single start value, L-BFGS-B makes at most `WARM_STEPS` steps. If the fit of the kernel
-# has several start values, L-BFGS-B first makes at most `RACED_STEPS` steps from each start value. From the best result
-# for all start values, L-BFGS-B makes at most `STEPS` more steps.
+# has several start values, L-BFGS-B first makes at most `RACED_STEPS` steps from each start value. L-BFGS-B then makes
+# at most `STEPS` more steps from the best of the results.
 WARM_STEPS, RACED_STEPS, STEPS = 12, 20, 40
 # The weights of three terms in the logarithm of the hyperprior's density. `LONG` is the weight against long length
 # scales, `NOISE_LOGARITHM` is the weight of the noise's logarithm, and `NOISE` is the weight against noise.
@@ -215,7 +215,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         X : array of shape (n, dimensions)
             The points at which the method predicts values.
         return_std, return_cov : bool
-            Whether the method also returns the standard deviations, and whether the method also returns the covariance.
+            If `return_std` is true, the method also returns the standard deviations. If `return_cov` is true, the
+            method also returns the covariance.
         **gradients : bool
             The arguments `return_mean_grad` and `return_std_grad` of skopt's method `predict`. If the caller requests a
             gradient, `X` must contain exactly one point.
@@ -223,7 +224,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         Returns
         -------
         array of shape (n,) or tuple
-            The means, or a tuple that contains the means and each value that the caller has requested.
+            The means, or a tuple of the means and the other requested values.
         """
         if not hasattr(self, "posterior_") or return_cov or any(gradients.values()):
             return super().predict(X, return_std=return_std, return_cov=return_cov, **gradients)
@@ -250,8 +251,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
             sample = np.sort(shuffled[:size])
             return _NegativeLogLikelihood(kernel, points[sample], values[sample], float(self.alpha), self.hyperprior)
 
-        # `_maximum` uses the likelihood `raced` only to compare several start values. If there is a single start value,
-        # `raced` is unused, so one point is enough for `raced`.
+        # `_maximum` uses the likelihood `raced` only to compare several start values. With a single start value, the
+        # code does not use `raced`, so `raced` gets only one point.
         raced = likelihood_of(RACED_ON if len(starts) > 1 else 1)
         fitted = likelihood_of(FITTED_TO)
         theta = _maximum(raced, fitted, starts, noisy_kernel.bounds)
@@ -291,8 +292,8 @@ class _NegativeLogLikelihood:
     def __init__(self, kernel: Kernel, points: Array, values: Array, alpha: float, hyperprior: bool) -> None:
         self._kernel, self._values, self._alpha, self._hyperprior = kernel, values, alpha, hyperprior
         size = len(points)
-        # The pairs of points have the order of the elements below the diagonal of the covariance matrix, read column by
-        # column.
+        # Each element below the diagonal of the covariance matrix belongs to a pair of points. The code stores the
+        # pairs column by column.
         self._columns, self._rows = np.triu_indices(size, 1)
         self._lower = self._rows + size * self._columns
         self._squares = (points[self._rows] - points[self._columns]) ** 2  # (pairs, dimensions)

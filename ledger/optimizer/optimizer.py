@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 
 # By default, `ask` samples `CANDIDATES` candidates for "lbfgs", and 10,000 candidates for "sampling".
 CANDIDATES = 2_000
-# `ask` samples the share `AROUND_BEST` of the candidates near the `BEST` points with the lowest losses. `SPREAD` is the
-# standard deviation of the random steps from the best points.
+# `AROUND_BEST` is the share of the candidates that `ask` samples near the best points. `BEST` is the number of best
+# points. `SPREAD` is the standard deviation of the random steps from the best points.
 AROUND_BEST, BEST, SPREAD = 0.2, 5, 0.1
 # If a GP has at most `ALWAYS_RESTARTED` observations, each fit of the kernel tries all start values.
 ALWAYS_RESTARTED = 32
@@ -83,7 +83,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         ``n_points`` is the number of candidates (2,000 with "lbfgs", otherwise 10,000). ``n_restarts_optimizer`` is the
         number of candidates that `ask` refines with gradients (5 by default). Only skopt's own code uses ``n_jobs``.
     avoid_duplicates : bool
-        Whether `ask` replaces a point that already has a value, and a point that is already in the batch.
+        Whether `ask` replaces a point that already has a value or is already in the batch.
 
     Attributes
     ----------
@@ -121,20 +121,20 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
 
     - The fit of a GP's kernel starts from the kernel of the previous fit. If the GP has at most 32 points, the fit of
       the kernel also tries skopt's three start values. With more than 32 points, the fit tries skopt's start values
-      only after the number of points has passed the next power of sqrt(2).
+      only when the number of points reaches the next power of sqrt(2).
     - If a GP has more than 500 points, the GP's kernel is fitted to 500 random points. If a GP has more than 1,500
       points, the GP uses a subset of 1,500 points. A quarter of the subset consists of the best points, and another
       quarter consists of the latest points. The rest of the subset is random. `tell` warns if the GP uses a subset. The
       model's attribute `subset_` contains the indices of the subset.
     - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
       [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
-      optimizer fits an extra-trees model again for each point of a batch. With one fit for each batch of 4 points,
-      searches on the 6-dimensional Hartmann function ended twice as far from the optimum.
+      optimizer fits an extra-trees model again for each point of a batch. In searches on the 6-dimensional Hartmann
+      function, one fit for each batch of 4 points doubled the final distance to the optimum.
     - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
       around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
       the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
-      categorical and small integer dimensions, `ask` tries other values in one dimension of a candidate at a time.
-      `ask` rounds each refined candidate to valid values, and then computes the acquisition function again.
+      categorical and small integer dimensions, `ask` changes one value of a candidate at a time. `ask` rounds each
+      refined candidate to valid values, and then computes the acquisition function again.
     - By default, EI and PI include every improvement of the loss. In skopt, EI and PI include only improvements of more
       than 0.01 by default. If an improvement of 0.01 is improbable at all points, skopt proposes random points.
     - A GP's kernel has a weak prior, which `GaussianProcessRegressor` describes. With the weak prior, a GP needs fewer
@@ -143,7 +143,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       differ in at least one dimension by more than 0.001 of the dimension's range.
     - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
-      is the minimum of the losses and of the logarithms of the evaluation times. GP dimensions are scaled to [0, 1].
+      is the minimum of all losses and all logarithms of evaluation times. GP dimensions are scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
     - A forest squares the losses, so losses must not exceed 1e150.
     - "MES" uses quantiles of the optimum's distribution. skopt samples optima with numpy's global random generator.
@@ -306,7 +306,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             The rule for the constant liar's value. "cl_min" is the lowest observed value, "cl_mean" is the mean of the
             observed values, and "cl_max" is the highest observed value. If `n_points` is None, `ask` uses no strategy.
         in_flight : sequence of points
-            The points in flight are the points that `ask` has returned and that have no value yet. `ask` assumes the
+            A point is in flight if `ask` has returned the point and the point has no value yet. `ask` assumes the
             constant liar's value for each point in flight, and does not return a point in flight again. If `in_flight`
             is not empty, the caller must pass `n_points`, and a model must already be fitted.
 

@@ -27,7 +27,7 @@ JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)
 
 @dataclass(frozen=True)
 class Posterior:
-    """The posterior of a Gaussian process that is conditioned on the observed values at n points.
+    """The posterior of a Gaussian process, given the observed values at n points.
 
     Attributes
     ----------
@@ -74,8 +74,8 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (m,)
-            Two arrays: the mean at each point, and the standard deviation at each point. Both arrays have the unit of
-            the observed values.
+            One array with the mean at each point, and one array with the standard deviation at each point. Both arrays
+            have the unit of the observed values.
         """
         half = self.half(points)  # (n, m)
         return self.in_unit(half.T @ self.solved, self.amplitude - np.einsum("ij,ij->j", half, half))
@@ -89,7 +89,7 @@ class Posterior:
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
     def predict_averages(self, groups: Array) -> tuple[Array, Array]:
-        """For each group of points, return the mean and the standard deviation of the average value at the points.
+        """For each group of points, return the mean and the standard deviation of the group's average value.
 
         Parameters
         ----------
@@ -99,8 +99,8 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (groups,)
-            Two arrays: the mean for each group, and the standard deviation for each group. The standard deviation
-            includes the covariances between the values at the points of a group.
+            One array with the mean for each group, and one array with the standard deviation for each group. The
+            standard deviation includes the covariances between the values at the points of a group.
         """
         averaged, prior = [], []
         for points in groups:
@@ -121,11 +121,11 @@ class Posterior:
         Returns
         -------
         mean, deviation : array of shape (m,)
-            Two arrays: the mean at each point, and the standard deviation at each point. Both arrays have the unit of
-            the observed values.
+            One array with the mean at each point, and one array with the standard deviation at each point. Both arrays
+            have the unit of the observed values.
         of_mean, of_deviation : array of shape (m, dimensions)
-            Two arrays: the gradients of the mean, and the gradients of the standard deviation. If the deviation at a
-            point is zero, the gradient of the deviation at this point is set to zero.
+            One array with the gradients of the mean, and one array with the gradients of the standard deviation. If the
+            deviation at a point is zero, the gradient of the deviation at this point is set to zero.
         """
         value, slope = self.kernel.value_and_slope(squared_distances(points, self.points, self.weights))  # (m, n)
         half = solve(self.factor, self.amplitude * value.T)  # (n, m)
@@ -252,8 +252,8 @@ class GaussianProcessPredictions:
         before = self.posterior
         after = before.extended(point, value)
         row, corner = after.factor[-1, :-1], after.factor[-1, -1]
-        # An added point appends the row (k(point, candidates) - row @ half) / corner to the matrix `half`, where k is
-        # the covariance.
+        # Each added point adds a row to the matrix `half`. The new row is (k(point, candidates) - row @ half) / corner,
+        # where k is the covariance.
         added = (
             before.amplitude
             * before.kernel.value(squared_distances(point[None, :], self._candidates, before.weights))[0]
@@ -270,7 +270,7 @@ class GaussianProcessPredictions:
 
 
 def cholesky(matrix: Array, noise: float) -> tuple[Array, float]:
-    """Compute the Cholesky factor of a covariance matrix to which noise is added.
+    """Add noise to the diagonal of a covariance matrix, and compute the Cholesky factor of the result.
 
     If rounding makes the covariance indefinite, `cholesky` adds more noise.
 

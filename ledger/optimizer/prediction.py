@@ -28,11 +28,11 @@ class PointPrediction:
         functions, `acquisition` is None. The value of "MES" depends on all candidates. The values of "EIps" and "PIps"
         have no common unit.
     nearest : int
-        The index of the nearest observed point, in the order of the points that the optimizer has received.
+        The index of the nearest observed point, in the order in which the optimizer received the points.
     distance : float
-        The Euclidean distance to this point in the transformed space. In the transformed space, a number is one column,
-        with values in [0, 1]. A categorical dimension with more than two choices has one column for each choice, with
-        the value 0 or 1.
+        The Euclidean distance to the nearest observed point in the transformed space. In the transformed space, a
+        number is one column, with values in [0, 1]. A categorical dimension with more than two choices has one column
+        for each choice, with the value 0 or 1.
     """
 
     mean: float
@@ -88,8 +88,8 @@ def _acquisition(optimizer: Optimizer, losses: Any, mean: float, deviation: floa
         return None if kappa == "inf" else mean - float(kappa) * deviation
     if optimizer.acq_func not in ("EI", "PI"):
         return None
-    # The losses are standardised here, as in a proposal. Without this step, rounding errors could be large for very
-    # large or very small losses.
+    # The code standardises the losses in the same way as the optimizer does before a proposal. Without the
+    # standardisation, rounding errors could be large for very large or very small losses.
     standardised, centre, scale = standardise(losses)
     logarithm = acquisition.utility(
         optimizer.acq_func,

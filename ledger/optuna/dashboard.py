@@ -2,7 +2,8 @@
 
 The server answers only a request whose header `Host` contains an address of the server. Without the check of the header
 `Host`, a web page of another site could read the ledger by DNS rebinding. DNS rebinding changes the address of a
-hostile site's name. The name first resolves to an address of the attacker, and later to the address of this machine.
+hostile site's name. The name of the hostile site first resolves to an address of the attacker, and later to the address
+of this machine.
 """
 
 import json
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 READ_ONLY = "the dashboard only reads this ledger: `ledger study` and `ledger trial` change the ledger"
 # Each element of `_COMMANDS` describes a request that would change data. The first item of an element is the HTTP
-# method of the request, and the second item is a pattern of the request's path. The third item names the command with
-# which the user can make the same change.
+# method of the request, and the second item is a pattern of the request's path. The third item of an element names the
+# command with which the user can make the same change.
 _COMMANDS = (
     ("POST", r"/api/studies", "`ledger run` or `ledger study create` makes a study"),
     ("POST", r"/api/studies/[0-9]+/rename", "`ledger study rename NAME NEW_NAME` renames a study"),

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _STATES = {
     "pending": "WAITING",
     "running": "RUNNING",
-    # The views show a paused trial as running, too. Optuna draws the intermediate values of a running trial, but it
-    # does not draw intermediate values of a waiting trial.
+    # Like this export, the database views for Optuna show a paused trial as running. Optuna draws the intermediate
+    # values of a running trial, but it does not draw intermediate values of a waiting trial.
     "paused": "RUNNING",
     "complete": "COMPLETE",
     "pruned": "PRUNED",
@@ -63,8 +63,8 @@ def write_optuna(connection: Connection, study: StudyRow, path: Path) -> None:
 
         def connect() -> sqlite3.Connection:
             connection = sqlite3.connect(part, check_same_thread=False)
-            # The function renames the new file to `path` only at the end. Therefore SQLite need not protect the new
-            # file against a crash.
+            # The function renames the new file to `path` only at the end. Therefore SQLite does not have to protect the
+            # new file against a crash.
             connection.execute("pragma synchronous = off")
             connection.execute("pragma journal_mode = memory")
             return connection

@@ -30,8 +30,8 @@ class Expectation:
     nearest : int
         The index of the nearest observation in `ProposalInput.observations`.
     distance : float
-        The Euclidean distance to this observation in the transformed search space, in which each number is scaled to
-        [0, 1].
+        The Euclidean distance to the nearest observation in the transformed search space. In the transformed search
+        space, each number is scaled to [0, 1].
     """
 
     value: float
@@ -48,7 +48,7 @@ def expectation(
 
     The function fits the surrogate only to the observations. In contrast, `propose` also uses the constant liar's value
     for each trial in flight, and for each point that `propose` has already chosen for the batch. The expectation
-    ignores these assumed values.
+    ignores the constant liar's values.
 
     Parameters
     ----------

@@ -196,8 +196,8 @@ def observed_trials(
 def _counted(
     trials: Sequence[T], iteration: int, seen: Sequence[int] | None, seen_rungs: Sequence[int | None] | None
 ) -> list[tuple[T, int | None]]:
-    """Return the trials that a proposal knows, each with the rung at which the trial waited. A retry replaces its first
-    trial.
+    """Return the trials that a proposal uses. The second item of each tuple is the rung at which the trial waited, or
+    None if the trial had ended. If the retry of a trial has ended or paused, the retry replaces the trial.
     """
     if seen is None:
         ended: list[tuple[T, int | None]] = [(trial, None) for trial in trials if trial.iteration < iteration]

@@ -8,9 +8,9 @@ parameters that have only one value. The conversion to shares and indices avoids
 fault, a rounding error of a logarithm moves a real value past a bound of the dimension. In the second fault, numpy
 changes the type of a choice. In the third fault, skopt treats two different points as equal if the distance between the
 points is less than 1e-8. The ledger scales integers to [0, 1]. If the ledger did not scale integers, skopt would clip
-the logarithm of a log-uniform integer to wrong bounds. skopt would clip the logarithm of an integer to wrong bounds
-only with a forest as the surrogate. Without the scaling of integers, skopt would clip the logarithm of an integer to
-the integer's bounds, and not to the logarithms of the bounds.
+the logarithm of a log-uniform integer to wrong bounds. skopt clips the logarithm of an integer to wrong bounds only if
+the surrogate is a forest. Without the scaling of integers, skopt would clip the logarithm of an integer to the
+integer's bounds, and not to the logarithms of the bounds.
 """
 
 import math
@@ -28,8 +28,8 @@ Array = NDArray[np.float64]
 
 
 class DimensionConverter(ABC):
-    """An object that converts one dimension of a study's search space, and the values of the dimension, to skopt and
-    back.
+    """An object that represents one dimension of a study's search space as a skopt dimension, and converts values
+    between the two dimensions.
 
     Parameters
     ----------

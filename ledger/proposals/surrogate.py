@@ -30,8 +30,8 @@ SAMPLED = 2048
 # each pair of parameter values, the code predicts the results of `JOINT_AVERAGED` points, and computes the mean of the
 # predictions.
 JOINT_GRID, JOINT_AVERAGED = 20, 32
-# The surrogate's mean is flat if the standard deviation of the mean over the search space is at most `FLAT` times the
-# range of the losses.
+# The surrogate's mean is flat if its standard deviation over the search space is at most `FLAT` times the range of the
+# losses.
 FLAT = 1e-9
 
 
@@ -76,8 +76,8 @@ class JointDependence:
         `first` is the list of the first parameter's values, and `second` is the list of the second parameter's values.
         Numbers are in ascending order. The values of a categorical parameter have the order of the study's space.
     mean : array of shape (second, first)
-        For each pair of an element of `second` and an element of `first`, the predicted value of a trial. The array has
-        the unit of the trials' values.
+        The element `mean[j, i]` is the predicted value of a trial with the parameters `second[j]` and `first[i]`. The
+        array has the unit of the trials' values.
 
     Examples
     --------

@@ -35,8 +35,8 @@ def is_wide(lowest: float, highest: float) -> bool:
 
 
 def parallel_value_axis(name: str, values: list[float], *, logarithmic: bool) -> dict[str, Any]:
-    """Return the axis of the trials' values in a plot of parallel coordinates. The axis contains the position of each
-    trial's value.
+    """Return the axis of the trials' values in a plot of parallel coordinates. The dict contains the position of each
+    trial's value on the axis.
     """
     if not logarithmic:
         low, high = min(values), max(values)

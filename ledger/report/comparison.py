@@ -45,8 +45,8 @@ class ComparedStudy:
     last_trial : int
         The highest number of a complete trial, or 0 if no trial is complete.
     by_trial : tuple of (int, float)
-        A pair for each complete trial that is better than all complete trials with a lower number. Each pair contains
-        the number and the value of the trial.
+        A pair for each complete trial that improves the best value, in the order of the trials' numbers. Each pair
+        contains the number and the value of the trial.
     by_time : tuple of (float, float)
         A pair for each improvement of the best value, in chronological order. Each pair contains the time of the
         improvement in seconds since the creation of the study, and the new best value.

@@ -17,11 +17,11 @@ from ledger.text import one_line
 # `_COLOURS`, the additional studies have dashed lines.
 _COLOURS = (AZURE, ORANGE, GREEN, PURPLE, VERMILLION, BROWN, GREY)
 _DASHES = ("solid", "dash", "dot")
-# The plot regards the first trials of each study as early trials. `_EARLY` is the share of early trials in all trials
-# of the study. The curve of a study shows the best value so far. The late values of a study are the values of the
-# study's curve after the early trials. If the range of the late values is shorter than `_NARROW` times the range of all
-# values, the axis shows only the range of the late values. On an axis with the range of all values, a very bad first
-# trial would hide the differences between the studies.
+# The first trials of each study are the early trials. `_EARLY` is the number of early trials, divided by the number of
+# all trials of the study. The curve of a study shows the best value so far. The late values of a study are the values
+# of the study's curve after the early trials. If the range of the late values is shorter than `_NARROW` times the range
+# of all values, the axis shows only the range of the late values. On an axis with the range of all values, a very bad
+# first trial would hide the differences between the studies.
 _EARLY, _NARROW = 0.1, 0.33
 # If a time is shorter than `_SHORTEST` seconds, the plot of the best value over the time shows `_SHORTEST` seconds.
 _SHORTEST = 1e-3

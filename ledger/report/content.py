@@ -10,8 +10,8 @@ from ledger.proposals import proposal_input
 from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 from ledger.study.spec import StudySpec
 
-# The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. The difference of two
-# larger losses could exceed the largest float, which is 1.8e308.
+# The report plots the surrogate only if the absolute value of every loss is at most `LARGEST`. The largest float is
+# 1.8e308. The difference of two losses that are larger than `LARGEST` could exceed the largest float.
 LARGEST = 1e300
 
 
@@ -30,8 +30,9 @@ class ReportContent:
         loss, the trial with the smallest number is best.
     shown : list of rows
         The trials to show, in the order of their numbers. If a study has at most `SHOWN` trials, the report shows all
-        trials. If a study has more than `SHOWN` trials, up to half of the shown trials are the trials with the best
-        values. The rest of the shown trials are an evenly spaced selection of the study's other trials.
+        trials. If a study has more than `SHOWN` trials, the report shows the trials with the best values and some other
+        trials. At most half of the shown trials are the trials with the best values. The other shown trials are evenly
+        spaced.
 
     Raises
     ------
@@ -97,7 +98,10 @@ class ReportContent:
 
     @property
     def value_name(self) -> str:
-        """The name of the value of a trial. For a model or an estimator, the property is the name of the metric."""
+        """The name of a trial's value in the texts of the report.
+
+        For a model or an estimator, the value of a trial has the name of the metric.
+        """
         return self.metric if self.study.objective.trains else "value"
 
     @property

@@ -36,8 +36,8 @@ def contour(content: ReportContent, names: Sequence[str] = ()) -> ReportSection:
     Raises
     ------
     UsageError
-        A name in `names` is not the name of a numeric parameter with more than one value, or `names` contains the same
-        name twice.
+        `names` contains the same name twice. The function also raises UsageError if a parameter in `names` does not
+        exist, is categorical, or has only one value.
     """
     numeric = {
         dimension.name: dimension
@@ -96,7 +96,7 @@ def _contour(
                 x=joint.first,
                 y=joint.second,
                 z=joint.mean,
-                # With the value "heatmap" of `coloring`, all plots have the same colour scale.
+                # If `coloring` is "heatmap", all plots have the same colour scale.
                 contours={"coloring": "heatmap", **_levels(*value_range)},
                 line={"width": 0.5},
                 coloraxis="coloraxis",

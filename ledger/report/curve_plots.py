@@ -41,7 +41,7 @@ def curves(content: ReportContent) -> ReportSection:
         " value."
     )
     if any(curve.trial.state == "pruned" for curve in shown):
-        caption += " A cross ends the curve of a pruned trial, which the rule of early stopping has stopped."
+        caption += " A curve ends with a cross if the rule of early stopping has pruned the trial."
     return ReportSection("curves", TITLE, caption, [CaptionedFigure(figure, caption)])
 
 

@@ -18,7 +18,7 @@ class CaptionedFigure:
 class ReportSection:
     """A section of a report, with plots under one title.
 
-    If the section has no plots, the caption states why the section has no plots.
+    If the section has no plots, the caption states the reason.
 
     Attributes
     ----------

@@ -93,11 +93,11 @@ def importance(content: ReportContent) -> ReportSection:
     parameter, shares = ranking[-1]
     caption = (
         f"According to {surrogate_name(content)}, the parameter {one_line(parameter, 60)} explains the largest share"
-        f" of the variance of the {content.value_name} over the whole space. Alone, this parameter explains"
-        f" {shares.first:.0%} of the variance. With its interactions, this parameter explains {shares.total:.0%} of the"
-        " variance. The bars show the first-order and the total Sobol index of each parameter. The Sobol indices"
-        " describe the surrogate's mean. The report estimates the Sobol indices from random points of the space"
-        " (Saltelli et al. 2010, Jansen 1999)."
+        f" of the variance of the {content.value_name} over the whole space. The parameter alone explains"
+        f" {shares.first:.0%} of the variance. The parameter and its interactions together explain"
+        f" {shares.total:.0%} of the variance. The bars show the first-order and the total Sobol index of each"
+        " parameter. The Sobol indices describe the surrogate's mean. The report estimates the Sobol indices from"
+        " random points of the space (Saltelli et al. 2010, Jansen 1999)."
     )
     return ReportSection(
         "importance", title, caption, [CaptionedFigure(figure, caption)], (900, 140 + 46 * len(ranking))

@@ -105,10 +105,10 @@ def _bars(row: int, groups: Sequence[AttemptGroup], gap: float) -> list[_Timelin
 def _bars_of_slot(row: int, groups: Sequence[AttemptGroup]) -> list[_TimelineBar]:
     """Return a bar for each outcome of the attempts in one part of the timeline.
 
-    If the part has several outcomes, the bars are adjacent. The length of a bar is the total time of all attempts with
-    the outcome of the bar. A worker can claim several trials together, so the sum of the attempts' times can
-    exceed the length of the part. If the sum exceeds the length of the part, the function shortens all bars of the part
-    by the same factor.
+    If the attempts have several outcomes, the bars are adjacent. The length of each bar is the total time of all
+    attempts with one outcome. A worker can claim several trials together, so the sum of the attempts' times can exceed
+    the length of this part of the timeline. If the bars together would be longer than the part of the timeline, the
+    function shortens all bars by the same factor.
     """
     start = min(group.began_at for group in groups)
     length = max(0.0, (max(group.ended_at for group in groups) - start).total_seconds())

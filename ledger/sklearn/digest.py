@@ -51,7 +51,9 @@ def digest(value: object) -> str:
 
 
 class _Hasher:
-    """An object that computes the hashes of Python values. The object can also hash a value that contains itself."""
+    """An object that computes the hashes of Python values. A value may contain itself. For example, a list can be an
+    element of itself.
+    """
 
     def __init__(self) -> None:
         # The objects whose hashes are not yet complete. Each key is the id of an object, and each value is the nesting
@@ -200,7 +202,7 @@ def _is_importable(value: object, module: object, name: str) -> bool:
 def _constants(code: CodeType) -> Iterator[object]:
     """Yield the attributes of a code object that determine the result of the code.
 
-    The yielded attributes do not include the position of the source.
+    The yielded attributes do not include the line numbers of the source text.
     """
     yield from (code.co_code, code.co_names, code.co_varnames, code.co_freevars, code.co_flags)
     for constant in code.co_consts:

@@ -119,7 +119,7 @@ def from_metrics(metrics: Mapping[str, Any], n_splits: int) -> list[dict[str, An
 def failed_fits(
     error: str, n_splits: int, error_score: float, scorers: Sequence[str] | None, *, has_train_scores: bool
 ) -> list[dict[str, Any]]:
-    """Return a list with one failed fit for each split, in the form in which scikit-learn returns the result of a fit.
+    """Return the result of a failed fit for each split, in the format of scikit-learn.
 
     The caller uses the list for a candidate without recorded results.
 

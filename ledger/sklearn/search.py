@@ -35,8 +35,8 @@ _HASH_LENGTH = 12
 
 
 class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
-    """A scikit-learn estimator that searches an estimator's parameters by cross-validation. Each search is a study in
-    the ledger.
+    """A scikit-learn class that finds the best parameters of an estimator by cross-validation. Each search is a study
+    in the ledger.
 
     The class has the interface of scikit-learn's `RandomizedSearchCV`. The optimizer of the ledger proposes the
     candidates, and worker processes on this machine fit the candidates. Each candidate is a trial of a study. The names
@@ -310,9 +310,9 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                     raise
                 result = ledger.load_study(study.name, self.database)
                 if any(trial.state == "complete" for trial in result.trials):
-                    # If only some candidates fail, scikit-learn's `RandomizedSearchCV` also returns the results of all
-                    # other candidates. If all fits failed, scikit-learn raises an error that contains the exceptions of
-                    # the fits.
+                    # If only some candidates fail, the search returns the results of all other candidates.
+                    # scikit-learn's `RandomizedSearchCV` returns the same results. If all fits failed, scikit-learn
+                    # raises an error that contains the exceptions of the fits.
                     warnings.warn(f"the search ended early: {error}", FitFailedWarning, stacklevel=2)
                 return result
 

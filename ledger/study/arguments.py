@@ -176,14 +176,16 @@ class StoppingOptions(TypedDict, total=False):
     Attributes
     ----------
     rule : {"none", "halving", "promotion", "median"}
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials at each rung, and
-        then lets the best 1/eta of them go on: those of an iteration, or in steady mode those of all trials. "median"
-        lets the trials go on that are better than the median at each rung. The default is "none", which stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. In batch mode, "promotion" pauses the trials of
+        an iteration at each rung, and then lets the best 1/eta of the trials go on. In steady mode, "promotion" lets a
+        trial go on if the trial is among the best 1/eta of all trials that have reached the rung. The other trials
+        pause, and can go on later. At each rung, "median" lets a trial go on if the trial is better than the median.
+        The default is "none", which stops no trial.
     eta : int
         An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
         stops no trial before `eta` other trials have reached the rung. The default is 3.
     resource : {"rounds", "rows"}
-        What the steps of a built-in model or an estimator count: boosting rounds, or training rows. The default is
+        The unit of the steps of a built-in model or an estimator: boosting rounds, or training rows. The default is
         "rounds" for "xgb" and "lgbm", and "rows" for each other model and estimator.
     min_resource : int
         The step of the first rung, at least 1. With "halving" and "promotion", each later rung is `eta` times as high
@@ -194,10 +196,10 @@ class StoppingOptions(TypedDict, total=False):
         The number of steps of a whole training. All rungs are below this step. For a model or an estimator, the default
         is the largest number of rounds, or 100 (percent of the rows).
     brackets : int
-        The number of brackets of "promotion" in batch mode, at most the number of rungs. The trials of the iteration i
-        skip the first i modulo `brackets` rungs. The default is 1.
+        The number of brackets of "promotion" in batch mode. The number of brackets cannot exceed the number of rungs.
+        The trials of the iteration ``i`` skip the first ``i % brackets`` rungs. The default is 1.
     audit : float
-        The share of the trials that are never stopped, from 0 to 1. The default is 0.05.
+        The share of the trials that the rule never stops, from 0 to 1. The default is 0.05.
     enforce : bool
         Whether the worker ends the training if the objective reports a value after the rule has stopped the trial. The
         default is false.
@@ -242,9 +244,9 @@ class LimitOptions(TypedDict, total=False):
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. The default is None, which means no limit.
     keep_artifacts : int, "best", "all" or None
-        The number of trials that keep their artifacts, from 1 to 1,000,000. Of the trials with artifacts, the best keep
-        their artifacts. The manager removes the artifacts of the other ended trials. "best" stands for 1. The default
-        is None, which means "all".
+        The number of trials that keep their artifacts, from 1 to 1,000,000. Among the trials with artifacts, only the
+        best trials keep their artifacts. The manager removes the artifacts of the other ended trials. "best" means 1.
+        The default is None, which means "all".
 
     Examples
     --------

@@ -124,7 +124,7 @@ def _places(objective: Callable[..., Any]) -> Iterator[tuple[str, str]]:
     module, name = getattr(objective, "__module__", None), getattr(objective, "__name__", None)
     if isinstance(module, str) and isinstance(name, str):
         yield module, name
-    # A partial, a lambda or a callable object does not know the name of its variable. Therefore the code searches the
+    # A partial, a lambda or a callable object does not store the name of its variable. Therefore the code searches the
     # module for a variable that contains the object.
     if not isinstance(objective, MethodType):
         module = defining_module(objective)

@@ -14,12 +14,13 @@ from typing import Any, TypeAlias
 from ledger.database.bounds import DEEPEST_JSON
 from ledger.text import show
 
-# Type of the values that record which JSON lists represent Python tuples. If every list is a tuple, the value of type
+# The type `Tuples` describes which JSON lists represent Python tuples. If every list is a tuple, the value of type
 # `Tuples` is True. If only some lists are tuples, the value of type `Tuples` contains the path of each list that is a
 # tuple. Each element of a path is an index of a list or a key of an object.
 Tuples: TypeAlias = bool | list[list[int | str]]
 
-# In the JSON document of a study, four values enclose each choice: the spec, the space, the dimension and the choices.
+# In the JSON document of a study, each choice is inside four nested values: the spec, the space, the dimension and the
+# choices.
 DEEPEST_CHOICE = DEEPEST_JSON - 4
 
 

@@ -46,15 +46,16 @@ def objective(space: Any = None) -> Any:
     Parameters
     ----------
     space : mapping, sequence or Space, optional
-        The search space. A mapping contains the dimension of each parameter under the name of the parameter. The
-        function `ledger.space.from_any` describes all allowed spaces. The user can write a dimension in seven ways.
+        The search space. In a mapping, each key is the name of a parameter, and each value is the dimension of the
+        parameter. The function `ledger.space.from_any` describes all allowed spaces. The user can write a dimension in
+        seven ways.
 
         - ``(0.0, 1.0)`` is a range of real numbers, with both ends included.
         - ``(1, 10)`` is a range of integers, with both ends included.
         - ``(1e-3, 1e3, "log-uniform")`` is a range with a prior. The prior is "uniform" (the default) or "log-uniform".
         - ``["rbf", "linear"]`` is a list of choices. A choice is None, a boolean, a number, a string, a list, a tuple
-          or a dict. Each item of a list, a tuple or a dict has one of the types that a choice can have. If a choice is
-          a tuple, the objective receives a tuple.
+          or a dict. An item of a list, a tuple or a dict can have the same types as a choice. If a choice is a tuple,
+          the objective receives a tuple.
         - ``0.9`` is a constant. A constant can be a number, a string, a boolean or None.
         - ``dict(type="real", low=0.0, high=1.0, step=0.1)`` is a dict with the same keys as a dimension in the table
           [space] of a study file.

@@ -500,8 +500,7 @@ def _listed(choices: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _readings(text: str) -> Iterator[Any]:
-    """Yield `text`. Also yield the value of `text` as JSON and as a Python literal, if `text` is valid JSON or
-    Python."""
+    """Yield `text`. If `text` is valid JSON or a Python literal, also yield the value of `text`."""
     yield text
     stripped = text.strip()
     for form in (stripped, stripped.lower()):

@@ -31,15 +31,16 @@ class StoppingTable(SettingsModel):
     Attributes
     ----------
     rule : str
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials at each rung, and
-        then lets the best 1/eta of them go on: those of an iteration, or in steady mode those of all trials. "median"
-        lets the trials go on that are better than the
-        median at each rung. "none" stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. In batch mode, "promotion" pauses the trials of
+        an iteration at each rung, and then lets the best 1/eta of the trials go on. In steady mode, "promotion" lets a
+        trial go on if the trial is among the best 1/eta of all trials that have reached the rung. The other trials
+        pause, and can go on later. At each rung, "median" lets a trial go on if the trial is better than the median.
+        "none" stops no trial.
     eta : int
         An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
         stops no trial before `eta` other trials have reached the rung.
     resource : str or None
-        What the steps of a model or an estimator count: "rounds" are boosting rounds, and "rows" are training rows.
+        The unit of the steps of a model or an estimator: "rounds" are boosting rounds, and "rows" are training rows.
         None if the objective reports its own steps.
     min_resource : int
         The step of the first rung, from 1.
@@ -47,11 +48,11 @@ class StoppingTable(SettingsModel):
         The number of steps of a whole training. All rungs are below this step. Each rule except "none" needs
         `max_resource`.
     brackets : int
-        The number of brackets of "promotion" in batch mode, at most the number of rungs. The trials of the iteration i
-        skip the first i modulo `brackets` rungs.
+        The number of brackets of "promotion" in batch mode. The number of brackets cannot exceed the number of rungs.
+        The trials of the iteration ``i`` skip the first ``i % brackets`` rungs.
     audit : float
-        The share of the trials that are never stopped, from 0 to 1. The ledger records the verdicts on these trials.
-        These verdicts show how often the rule would have stopped one of the best trials.
+        The share of the trials that the rule never stops, from 0 to 1. The ledger records the verdicts on these audited
+        trials. The recorded verdicts show how often the rule would have stopped one of the best trials.
     enforce : bool
         Whether the worker ends the training if the objective reports a value after the rule has stopped the trial.
     """
@@ -61,13 +62,13 @@ class StoppingTable(SettingsModel):
         AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use promotion in steady mode"}),
     ] = Field(
         default="none",
-        description="The rule that stops trials early by the values that they report: halving, promotion, median or"
+        description="The rule that stops trials early, based on their reported values: halving, promotion, median or"
         " none.",
     )
     eta: Annotated[int, Field(ge=2, le=16)] = 3
     resource: Annotated[Resource | None, AllowedTexts(RESOURCES)] = Field(
         default=None,
-        description="What the steps of a model or an estimator count: boosting rounds (rounds), or training rows"
+        description="The unit of the steps of a model or an estimator: boosting rounds (rounds), or training rows"
         " (rows). Default: rounds for xgb and lgbm, rows for each other model and estimator.",
     )
     min_resource: Step = 1
@@ -102,7 +103,7 @@ class EarlyStopping(StoppingTable):
     def _has_rungs(self) -> "EarlyStopping":
         if self.brackets > 1 and self.rule != "promotion":
             raise ValueError(
-                f"brackets {show(self.brackets)} needs the rule promotion; set rule to promotion, or leave brackets out"
+                f"brackets {show(self.brackets)} needs the rule `promotion`; set rule to promotion, or remove brackets"
             )
         if self.rule == "none":
             return self

@@ -38,7 +38,7 @@ class Grid(ABC):
 
     @abstractmethod
     def value(self, index: int) -> Fraction:
-        """Return the grid's value at the index `index`, which is at least 0 and less than `size`."""
+        """Return the grid's value at the index `index`. The index is at least 0 and less than `size`."""
 
     @abstractmethod
     def index(self, number: float) -> int:

@@ -32,9 +32,9 @@ from ledger.text import show
 # `KINDS`.
 KINDS = ("function", "command", "model", "estimator", "steps")
 # If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`. The key
-# `keep_models` is not valid for these objectives, but a later check has a better error message.
+# `keep_models` is not valid for a user's function or command, but a later check has a better error message.
 _OF_OWN = ("params_as", "direction", "record_source", "keep_models")
-# Which fitted models a study keeps: none, or the model of its best trial.
+# The values of the setting `keep_models`. A study keeps no fitted model, or keeps the fitted model of its best trial.
 KEEP_MODELS = ("none", "best")
 
 
@@ -402,7 +402,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def scale(self) -> ValueScale:
-        """The relation between the values that the objective returns and the losses that the optimizer minimises."""
+        """The conversion between the values of the objective and the losses of the optimizer."""
         return value_scale(self.model_dump(exclude_none=True))
 
     def value(self, loss: float, metrics_: Mapping[str, Any] | None) -> float:
@@ -420,7 +420,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """A short name: the name of the model, of the last estimator, of the function, or of the command's main file.
+        """The name of the objective's model, last estimator or function, or the name of the command's main file.
 
         The name of an estimator or a function does not include its module.
         """
@@ -431,7 +431,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def title(self) -> str:
-        """A title: the user's function, the command line, or the dataset with its model or its estimators.
+        """A title with the user's function, with the command line, or with the dataset and its model or estimators.
 
         Examples
         --------

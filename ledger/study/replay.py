@@ -1,4 +1,5 @@
-"""The replay of a rule of early stopping: what the rule would have saved and lost on recorded learning curves.
+"""The replay of a rule of early stopping on recorded learning curves. The replay counts the steps that the rule would
+have saved, and the trials that the rule would have stopped.
 
 The module computes with plain numbers, and reads nothing from the database.
 """
@@ -65,7 +66,8 @@ class _Arrivals:
 class LearningCurves:
     """The learning curves of a study. The object keeps only the losses at the rungs of the rules.
 
-    The object needs 32 bytes for each trial and rung, and does not grow with the number of reports.
+    The object needs 32 bytes for each pair of a trial and a rung. The number of reports does not influence the size of
+    the object.
 
     Parameters
     ----------
@@ -92,9 +94,11 @@ class LearningCurves:
     def add(self, trial: int, attempts: Iterable[AttemptCurve]) -> None:
         """Add the learning curve of a trial. Each attempt has reports. The attempts are in the order of their numbers.
 
-        The function considers the attempts up to the first attempt that reaches a rung. Of these attempts, the function
-        selects the last attempt with a report at or below the rung. The rung uses the report with the highest of these
-        steps. The function treats the reports of an attempt as if they had arrived in the order of their steps.
+        An attempt reaches a rung when the attempt reports a step at or above the rung. The function uses the first
+        attempt that reaches the rung. The function reads the loss at the highest reported step at or below the rung. If
+        the attempt has no report at or below the rung, the function uses the last earlier attempt with a report at or
+        below the rung. The function treats the reports of an attempt as if they had arrived in the order of their
+        steps.
         """
         left = list(self._arrivals)
         known: dict[int, float] = {}
@@ -129,7 +133,7 @@ class ReplayedRung:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a rule would have saved and lost on recorded learning curves.
+    """The result of the replay of a rule on recorded learning curves.
 
     Attributes
     ----------
@@ -146,8 +150,9 @@ class Replay:
     stopped : int
         The number of trials that the rule stops.
     false_stops : sequence of int
-        The numbers of the stopped trials whose final loss is among the best tenth of the final losses. The size of the
-        tenth is rounded up. If two trials have equal losses, the trial with the lower number is better.
+        The numbers of the stopped trials whose final loss is among the best tenth of the final losses. The number of
+        trials in the best tenth is rounded up to an integer. If two trials have equal losses, the trial with the lower
+        number is better.
     unknown : int
         The number of stopped trials without a final loss. These trials may be false stops.
     unjudged : int
@@ -178,8 +183,8 @@ def replay(
     """Apply a rule to recorded learning curves.
 
     When the rule has stopped a trial, the later rungs ignore the trial. The replay has no audit, so the rule can stop
-    any trial. The replay uses the recorded points. In a study with the replayed rule, the results would have been
-    different, and the optimizer could have proposed other points.
+    any trial. The replay uses the recorded points. The replayed rule would have changed the results of the study, so
+    the optimizer could have proposed other points.
 
     Parameters
     ----------
@@ -268,9 +273,9 @@ class Audit:
     stopped : int
         The number of audited trials that the rule would have stopped.
     better_than_median, better_than_best : int
-        The number of `stopped` trials with a lower final loss than the median survivor, and the number of `stopped`
-        trials with a lower final loss than the best survivor. The survivors are the complete trials without a verdict
-        that stops the trial.
+        `better_than_median` is the number of `stopped` trials whose final loss is lower than the median loss of the
+        survivors. `better_than_best` is the number of `stopped` trials whose final loss is lower than the lowest loss
+        of the survivors. The survivors are the complete trials that no verdict stops.
     """
 
     trials: int
@@ -289,7 +294,7 @@ def audit(trials: Mapping[int, ReplayedTrial], audited: Collection[int], against
     audited : collection of int
         The numbers of the audited trials with a verdict.
     against : collection of int
-        The numbers of the trials with a verdict that stops the trial. The collection includes audited trials.
+        The numbers of the trials that a verdict stops, and of the audited trials that a verdict would stop.
 
     Examples
     --------

@@ -21,8 +21,8 @@ class AllowedTexts:
     choices : tuple of str
         The allowed texts, in the spelling that the ledger records.
     not_usable : mapping of str to str
-        Texts that a user may expect, but that the constraint does not allow. Each key is a refused text. Each value is
-        the reason for the refusal, which the error message contains.
+        The reasons for refused texts. Each key is a refused text that a user may try to use. Each value is the reason
+        for the refusal. The error message contains the reason.
 
     Examples
     --------
@@ -54,12 +54,12 @@ class AllowedTexts:
 
 @dataclass(frozen=True)
 class NamedCounts:
-    """The constraint of a setting that is a count or one of several words. A word can stand for None (no limit).
+    """A constraint for a setting whose value is a count or one of several words. A word can stand for None (no limit).
 
     Attributes
     ----------
     names : mapping of str to int or None
-        The words, and the counts that the ledger records for them.
+        A dict that maps each word to the count that the ledger records instead of the word.
 
     Examples
     --------

@@ -88,7 +88,7 @@ class TrialLimits(SettingsModel):
         raises an exception, or exceeds `trial_timeout`.
     max_crashes : int
         The number of crashed attempts after which a trial fails, from 1 to 1,000. An attempt crashes if the objective
-        ends the process in which the objective runs, or if the memory is not sufficient.
+        ends its own process, or if the memory is not sufficient.
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
@@ -101,9 +101,9 @@ class TrialLimits(SettingsModel):
         The time limit for the training of one attempt, in seconds, from 0.01 to 31,536,000. If an attempt exceeds the
         time limit, the worker ends the attempt, and the attempt fails. None means no limit.
     keep_artifacts : int or None
-        The number of trials that keep their artifacts, from 1 to 1,000,000. Of the trials with artifacts, the best keep
-        their artifacts. The manager removes the artifacts of the other ended trials. "best" stands for 1, and "all" for
-        None. None means that each trial keeps its artifacts.
+        The number of trials that keep their artifacts, from 1 to 1,000,000. Among the trials with artifacts, only the
+        best trials keep their artifacts. The manager removes the artifacts of the other ended trials. "best" means 1,
+        and "all" means None. None means that each trial keeps its artifacts.
     """
 
     max_failures: Annotated[int, Field(ge=1, le=1_000)] = 1
@@ -238,17 +238,19 @@ class StudySpec(SettingsModel):
             "objective": self.objective.model_dump(exclude_none=True),
             "space": self.space.to_json(),
             "optimizer": self.optimizer.model_dump(),
-            # Older versions of the program had no rules. If a study has no rule, its hash must not change.
+            # Older versions of the program had no rules of early stopping. If a study has no rule of early stopping,
+            # the study's hash must be the same as in the older versions.
             **({"stopping": self._stopping()} if self.stopping.rule != "none" else {}),
-            # Older versions of the program did not have this limit. If a study does not use it, the hash must not
-            # change.
+            # Older versions of the program did not have the limit `keep_artifacts`. If a study does not use
+            # `keep_artifacts`, the study's hash must be the same as in the older versions.
             "limits": self.limits.model_dump(
                 exclude={"keep_artifacts"} if self.limits.keep_artifacts is None else None
             ),
         }
 
     def _stopping(self) -> dict[str, Any]:
-        # Older versions of the program had no brackets. If a study has another rule, its hash must not change.
+        # Older versions of the program had no brackets. If a study does not use the rule "promotion", the study's hash
+        # must be the same as in the older versions.
         without = None if self.stopping.rule == "promotion" else {"brackets"}
         return self.stopping.model_dump(exclude_none=True, exclude=without)
 

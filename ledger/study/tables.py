@@ -220,7 +220,7 @@ _VARIABLES = {
     "name": "LEDGER_STUDY",
     "rule": "LEDGER_STOPPING",
 }
-# Names of options that differ from the name of the key.
+# The options whose name differs from the name of the key.
 _FLAGS = {"rule": "--stopping"}
 
 # The `StudyOption` of each key that an option can set. The help text of `ledger run` lists the options in the order of

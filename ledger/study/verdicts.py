@@ -51,7 +51,7 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
 def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
     """Return the cutoff for losses in increasing order. Infinity stands for NaN.
 
-    If a caller adds losses one by one, the function `cutoff` would sort the losses again for each added loss.
+    If a caller adds losses one by one, this function avoids a new sort of all losses in each call.
 
     Examples
     --------
@@ -61,7 +61,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
     count = len(losses)
     if count < eta:
         return None
-    # Together with the trial itself, the rung has count + 1 trials. The best 1/eta of these trials go on.
+    # `losses` does not contain the loss of the present trial, so the rung has `count + 1` trials. The best 1/eta of all
+    # trials at the rung go on.
     place = max(1, (count + 1) // eta) if rule == "halving" else count // 2 + 1
     return losses[place - 1]
 
@@ -69,8 +70,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
 def stops(loss: float | None, limit: float | None) -> bool:
     """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
 
-    The rung also stops a trial whose loss is equal to the cutoff, because the trial that defines the cutoff has a lower
-    number.
+    The rung also stops a trial whose loss is equal to the cutoff. The trial that defines the cutoff has a lower number,
+    and is the better trial.
 
     Examples
     --------
@@ -83,8 +84,8 @@ def stops(loss: float | None, limit: float | None) -> bool:
 def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> tuple[float, int] | None:
     """Return the best trial that does not go on at a rung of the rule "promotion".
 
-    The best 1/`eta` of the trials go on, but at least one trial. If the iteration has fewer than `eta` trials at the
-    rung, each trial with a loss goes on.
+    The best 1/`eta` of the trials go on. If the iteration has fewer than `eta` trials at the rung, each trial with a
+    loss goes on.
 
     Parameters
     ----------
@@ -98,8 +99,9 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     Returns
     -------
     tuple of (float, int) or None
-        The loss and the number of the best trial that does not go on. A trial goes on if its loss is lower. A trial
-        with the same loss goes on if its number is lower. None means that each trial with a loss goes on.
+        The loss and the number of the best trial that does not go on. A trial goes on if its loss is lower than the
+        returned loss. A trial with a loss equal to the returned loss goes on if its number is lower than the returned
+        number. None means that each trial with a loss goes on.
 
     Examples
     --------
@@ -138,7 +140,7 @@ def goes_on(loss: float | None, trial: int, limit: tuple[float, int] | None) -> 
 
 
 def is_audited(seed: int, trial: int, share: float) -> bool:
-    """Return whether a trial belongs to the share of trials that are never stopped.
+    """Return whether the audit includes a trial. A rule never stops an audited trial.
 
     Examples
     --------
@@ -159,7 +161,7 @@ class _Rung:
         The loss at the last reported step at or below the rung. Until the present attempt has reported a step at or
         below the rung, `loss` is from an earlier attempt.
     last_step : int
-        The step at which the present attempt reported `loss`, or -1 if no report of the present attempt set `loss`.
+        The step at which the present attempt reported `loss`, or -1 if `loss` is not from the present attempt.
     has_loss : bool
         Whether `loss` comes from a report. A report without a finite loss has the loss None.
     """
@@ -187,7 +189,8 @@ class _Rung:
 
 
 class TrialStopping:
-    """The verdicts on one trial, which a worker computes from the trial's reports without the database.
+    """The verdicts of a worker on one trial. The worker computes the verdicts from the trial's reports, without the
+    database.
 
     In batch mode, the verdicts are those of the database. With the rule "promotion" in batch mode, a rung without a
     verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
@@ -243,7 +246,7 @@ class TrialStopping:
         if self.is_stopped:
             self.must_end = self._enforces
             return False
-        # The ledger keeps the first report of a step.
+        # If a trial reports a step twice, the ledger ignores the second report.
         if not self._rungs or step in self._seen:
             return False
         self._seen.add(step)
@@ -264,7 +267,7 @@ def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
 
 
 def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
-    """Return how many reports a worker sends in its next call of ledger.report.
+    """Return the number of reports that a worker sends in the next call of ledger.report.
 
     The database treats the steps of one call as if they had arrived in increasing order. Therefore, if a step is lower
     than an earlier step, the worker sends the lower step in a separate call. Otherwise, a verdict could depend on the
@@ -275,7 +278,7 @@ def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
     highest : int
         The highest step that the worker has sent, or -1.
     steps : sequence of int
-        The steps to send, at least one, in the order of the reports.
+        The steps to send, in the order of the reports. The sequence contains at least one step.
     most : int
         The largest number of reports in a call.
 

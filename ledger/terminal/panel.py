@@ -43,8 +43,8 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # Four lines of the console are not available for workers. The four lines are the empty line above the table
-            # of workers, the table's header, the number of omitted workers, and the line of the cursor.
+            # Four lines of the console cannot show a worker. The four lines are the empty line above the table of
+            # workers, the table's header, the number of omitted workers, and the line of the cursor.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 
@@ -76,7 +76,7 @@ class StatusPanel:
         if status.state == "paused":
             facts.add_row("note", Text(f"paused: `ledger resume {status.name}` continues the study", "yellow"))
         elif status.state == "running" and not status.managed:
-            note = f"no manager runs: `ledger resume {status.name}` continues the study"
+            note = "no manager runs: run the same command or script again to continue the study"
             facts.add_row("note", Text(note, "yellow"))
         elif status.state == "running":
             facts.add_row("time left", _time_left(status))
@@ -101,7 +101,8 @@ class StatusPanel:
 
     def _workers(self, rows: int, options: ConsoleOptions) -> Sequence[RenderableType]:
         status = self._status
-        if status.has_ended:
+        # Without a manager, a new worker may find no trial.
+        if status.has_ended or not (status.workers or status.managed):
             return []
         if not status.workers:
             return [

@@ -49,7 +49,7 @@ def as_toml(params: Mapping[str, Any]) -> str:
         if name not in without
     )
 
-    # In the TOML text, unprintable characters other than line feeds occur only inside strings. Inside a TOML string, an
+    # Apart from line feeds, the TOML text contains unprintable characters only inside strings. Inside a TOML string, an
     # escape sequence can represent an unprintable character.
     return (
         comments

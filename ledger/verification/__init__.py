@@ -1,4 +1,4 @@
-"""Verification of a study: its records, the verdicts of early stopping, and the proposals."""
+"""Verification of the records of a study, the verdicts of early stopping, and the proposals."""
 
 from ledger.verification.records import disagreements
 from ledger.verification.snapshot import VerificationResult, verify

@@ -62,7 +62,7 @@ def recorded(
                 elsewhere = _unlike(iteration.environment, here)
                 if elsewhere is None and not is_last and (unlike := _unlike(before, here)) is not None:
                     elsewhere = (
-                        "this round has no recorded environment, and the previous recorded environment differs from"
+                        "the environment of this round is not recorded; the last recorded environment differs from"
                         f" the environment of this process: {unlike}"
                     )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")

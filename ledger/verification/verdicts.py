@@ -157,7 +157,8 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
             yield f"{place} is missing"
             continue
         limit = None if given.loss is None else (given.loss, -1 if given.trial is None else given.trial)
-        # A trial that joined the iteration after the comparison has a higher number than each compared trial.
+        # If a trial joins the iteration after the comparison, the number of the new trial is higher than the number of
+        # each compared trial.
         own = [verdict for verdict in found if not is_audited(study.seed, verdict.trial, study.stopping.audit)]
         compared = own[: given.compared]
         expected = promotion_cutoff(study.stopping.eta, [(verdict.trial, verdict.loss) for verdict in compared])

@@ -1,4 +1,4 @@
-"""The messages with which a trainer sends artifacts and checkpoints to its supervisor, and restores a checkpoint.
+"""The messages between a trainer and its supervisor about artifacts and checkpoints.
 
 The trainer first announces an artifact or a checkpoint with its size. If the supervisor accepts the announcement, the
 trainer sends the content in pieces. The supervisor replies to the announcement, and replies again when the content is
@@ -24,7 +24,7 @@ from ledger.errors import LedgerError
 from ledger.objectives.artifact_saving import PIECE
 from ledger.objectives.context import Context
 
-# Key of a message about an artifact or a checkpoint, and key of a reply.
+# `KEY` is the key of a message about an artifact or a checkpoint, and `REPLY` is the key of a reply.
 KEY, REPLY = "artifact", "reply"
 _ENDED = "the trial has ended: the objective must make this call before it returns"
 
@@ -146,9 +146,10 @@ def reply(request: int, error: str | None = None, **content: Any) -> dict[str, A
 
 
 class ArtifactSender:
-    """Passes artifacts and checkpoints between the objective and the supervisor. The trainer process has one sender.
+    """Passes artifacts and checkpoints between the objective and the supervisor. The trainer process has one
+    `ArtifactSender`.
 
-    The sender is a `ledger.objectives.artifact_saving.Saver`.
+    `ArtifactSender` implements the protocol `ledger.objectives.artifact_saving.Saver`.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ class ArtifactSender:
     Attributes
     ----------
     until_end : ExitStack
-        The context managers that end with the job.
+        The context managers that the method `end` closes at the end of the job.
     """
 
     def __init__(
@@ -220,8 +221,8 @@ class ArtifactSender:
         """Begin a request of the objective. `title` is the name of the method that the objective calls."""
         with self._lock:
             request = _Request(title, next(self._numbers), self._job)
-            # The method `end` reads `_open` after it has changed `_job`. Therefore either `_send` or `_wait` raises an
-            # error if the job ends now.
+            # The method `end` first changes `_job`, and then reads `_open`. Therefore, if the job ends during the
+            # request, either `_send` or `_wait` raises an error.
             self._open = request.number
             try:
                 if request.job is None or request.job[1] != context:
@@ -232,7 +233,7 @@ class ArtifactSender:
                 self._open = None
 
     def _pass(self, request: "_Request", announcement: Mapping[str, Any], pieces: Iterator[bytes]) -> None:
-        """Announce a content, and pass the content in pieces."""
+        """Announce a content to the supervisor, and send the content in pieces."""
         self._send(request, announcement)
         self._wait(request)
         for piece in pieces:

@@ -1,9 +1,10 @@
-"""Saves artifacts and checkpoints of the trial in training without blocking the supervisor's other work.
+"""Saves artifacts and checkpoints of the running trial, and does not block the supervisor's other work.
 
 The supervisor writes a received content into an unnamed temporary file, and computes the content's SHA-256. The
-supervisor then saves the content in steps. Each step sends at most one statement to the database, and each statement
-can be repeated. While the database is unavailable, the supervisor keeps the content, and the objective's call waits. A
-thread writes the content into a store, because a store can be slow. The supervisor reads a checkpoint in the same way.
+supervisor then saves the content in steps. Each step sends at most one statement to the database. The supervisor can
+safely repeat each statement. While the database is unavailable, the supervisor keeps the content, and the objective's
+call waits. A thread writes the content into a store, because a store can be slow. The supervisor also reads a
+checkpoint in steps.
 """
 
 import hashlib
@@ -41,15 +42,17 @@ _log = logging.getLogger("ledger.worker")
 
 # Seconds between two reads of a checkpoint from a store that fails.
 STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
-# Maximum number of threads that still use a slow store after the objective's call was interrupted.
+# After an interruption of the objective's call, the call's thread may still use a slow store. `MOST_ABANDONED` is the
+# maximum number of threads of interrupted calls.
 MOST_ABANDONED = 4
 
-# A function of `artifact_protocol`, and the function's arguments without the connection.
+# A tuple that contains a function of the module `artifact_protocol`, and the function's arguments. The tuple does not
+# contain the argument `connection`.
 _Statement = tuple[Any, ...]
-# A step of a request. The caller executes the statement, awaits the thread, or waits for the number of seconds.
+# A step of a request is a statement to execute, a thread to wait for, or a number of seconds to wait.
 _Step = _Statement | StoreThread | float
-# The steps of a request. The caller sends the result of each step. The return value of the generator is the content of
-# the reply.
+# A generator that yields the steps of a request. The caller sends the result of each step to the generator. The return
+# value of the generator is the content of the reply to the trainer.
 _Steps = Generator[_Step, Any, dict[str, Any]]
 
 
@@ -58,7 +61,7 @@ class _RequestFailedError(Exception):
 
 
 class ArtifactSaver:
-    """Saves artifacts and checkpoints of the trial in training, and reads the trial's last checkpoint.
+    """Saves artifacts and checkpoints of the running trial, and reads the trial's last checkpoint.
 
     Parameters
     ----------
@@ -85,13 +88,14 @@ class ArtifactSaver:
         self._steps: _Steps | None = None
         # The present step.
         self._next: _Step | None = None
-        # True if an answer of the database was lost. Then the database may already have executed the present statement.
+        # True if the connection to the database failed during the present statement. The database may have executed the
+        # statement before the connection failed.
         self._is_repeated = False
         # Threads that still run after the saver has stopped waiting for them.
         self._abandoned: list[StoreThread] = []
         # `_restored` is the last checkpoint that the supervisor has found for the trainer. `_unusable` contains the
-        # contents that a trainer could not unpack. `_unread` is the number of bytes for which the trainer has not asked
-        # yet.
+        # contents that a trainer could not unpack. `_unread` is the number of bytes of the checkpoint that the trainer
+        # has not requested yet.
         self._restored: LastCheckpoint | None = None
         self._unusable: set[UUID] = set()
         self._unread = 0
@@ -104,14 +108,14 @@ class ArtifactSaver:
         return [self._next.fileno()] if isinstance(self._next, StoreThread) else []
 
     def take_kept(self) -> bool:
-        """Return whether the ledger has recorded a checkpoint since the last call."""
+        """Return whether the ledger has recorded a checkpoint since the last call of `take_kept`."""
         has_kept, self._has_kept = self._has_kept, False
         return has_kept
 
     def accept(self, held: ClaimedTrial, message: ArtifactMessage) -> None:
-        """Take a message of the trainer about an artifact or a checkpoint of the trial `held`."""
+        """Process a message of the trainer about an artifact or a checkpoint of the trial `held`."""
         if isinstance(message, ArtifactAnnouncement | CheckpointAnnouncement | RestoreRequest):
-            # An exception may have ended the previous call of the objective.
+            # If an exception has ended the objective's previous call, the previous request is still open.
             self.abandon()
             self._request = message.request
             self._is_checkpoint = not isinstance(message, ArtifactAnnouncement)
@@ -130,8 +134,9 @@ class ArtifactSaver:
         call : callable
             The method `ReconnectingSession.try_call`.
         write_reports : callable
-            Function that writes the waiting reports of the trial. A later attempt continues after the checkpoint, and
-            does not report the earlier steps again. Therefore the ledger must have the reports before the checkpoint.
+            Function that writes the waiting reports of the trial to the ledger. A later attempt continues after the
+            checkpoint, and does not report the earlier steps again. Therefore the ledger must receive the reports
+            before the checkpoint.
         """
         if self._steps is not None:
             self._try(partial(self._advance, call, write_reports))
@@ -148,7 +153,7 @@ class ArtifactSaver:
         self.due_at = math.inf
 
     def _try(self, work: Callable[[], object]) -> None:
-        """Call `work` for the present request. If the call fails, end the request with the reason."""
+        """Call `work` for the present request. If the call fails, send the trainer the reason, and end the request."""
         try:
             work()
         except _RequestFailedError as error:
@@ -288,8 +293,8 @@ class ArtifactSaver:
         else:
             _check(word)
         word = yield artifact_protocol.save, held, name, digest
-        # If the claim is not valid, a manager may already have forgotten the content. If the
-        # connection failed before an earlier answer arrived, the content may belong to a saved artifact.
+        # If the claim is not valid, a manager may already have removed the content from the ledger. If an earlier
+        # answer of the database was lost, a saved artifact may use the content.
         if word in ("stale", "unknown") and upload is not None and not self._is_repeated:
             upload.remove()
         _check(word)
@@ -297,7 +302,7 @@ class ArtifactSaver:
         return {}
 
     def _restore(self, held: ClaimedTrial, unusable: str | None, file: IO[bytes]) -> _Steps:
-        """Read the last checkpoint that is not damaged into a file.
+        """Copy the last undamaged checkpoint into a file.
 
         If the trainer could not unpack the last received checkpoint, `unusable` is the reason.
         """
@@ -326,7 +331,8 @@ class ArtifactSaver:
     ) -> Generator[_Step, Any, str | None]:
         """Read a checkpoint into a file, and check the checkpoint. If the checkpoint is unusable, return the reason."""
         content = Content(checkpoint.sha256, checkpoint.size, checkpoint.content)
-        # A worker can write any URL into the database, so the supervisor opens only its own store.
+        # Another worker can write any URL of a store into the database. Therefore the supervisor opens only the store
+        # of this worker's option --store.
         if checkpoint.store is not None and self._store is None:
             return f"the checkpoint is in the store {one_line(checkpoint.store)}: name this store by --store"
         if checkpoint.store is not None:

@@ -8,8 +8,8 @@ from ledger.database.protocol import CompletedTrial
 class BestLosses:
     """The best trial of each study, among the trials that this worker has completed.
 
-    A study with `keep_models` keeps only the model of its best trial. Therefore a worker trains no model for a trial if
-    an earlier result of the study is better. The class ignores each result that the ledger has not accepted, because a
+    A study with `keep_models` keeps only the model of its best trial. Therefore, if an earlier trial has a lower loss,
+    a worker saves no model of the new trial. The class ignores each result that the ledger has not accepted, because a
     cancelled trial keeps no model.
     """
 

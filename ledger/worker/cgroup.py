@@ -16,7 +16,7 @@ _PREFIX = "ledger-trainer-"
 # Before this process locks the new folder, another worker can mistake the folder for an abandoned folder. If another
 # worker removes the new folder, the supervisor creates another folder.
 _TRIES = 5
-# Maximum time in seconds for which this process waits for the end of the killed processes of a cgroup. A killed process
+# This process waits at most `_LONGEST_WAIT` seconds until the killed processes of a cgroup have ended. A killed process
 # may need more time to end if the process is waiting for a disk. If the processes of a cgroup have not ended after
 # `_LONGEST_WAIT` seconds, the next worker that starts removes the cgroup.
 _LONGEST_WAIT = 2.0
@@ -30,9 +30,9 @@ class TrainerCgroup:
     removed. If SIGKILL ends this process, the kernel releases the lock, so `end_abandoned` can find and lock the
     folder.
 
-    If this process cannot create a cgroup, this class does nothing. To create a cgroup, a process needs Linux, a kernel
-    of version 5.14 or newer, a writable mount of the cgroup file system, and write permission for the folder of the
-    process's own cgroup.
+    If this process cannot create a cgroup, this class does nothing. To create a cgroup, a process needs Linux with a
+    kernel of version 5.14 or newer. The process also needs a writable mount of the cgroup file system, and write
+    permission for the folder of the process's own cgroup.
     """
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ def _remove(folder: Path, deadline: float) -> None:
     """Remove a cgroup whose processes were killed.
 
     The kernel refuses to remove a cgroup with processes. Therefore the function repeats the removal until the processes
-    have ended, at the latest until `deadline`. `deadline` is a value of `time.monotonic`.
+    have ended, or until the time `deadline`. `deadline` is a value of `time.monotonic`.
     """
     while not _is_removed(folder, deadline) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -8,7 +8,7 @@ a second pipe to wake the supervisor. The trainer wakes the supervisor in three 
 answers may be full, or an answer is urgent. The trainer does not wake the supervisor after each answer, so several
 short trials need only one context switch. If the pipe of answers has room, the trainer writes a report immediately. If
 the pipe of answers is full, a thread of the trainer writes the report later. Therefore the objective never waits for
-the supervisor. For reports, the trainer wakes the supervisor at most once in `REPORT_SECONDS` seconds.
+the supervisor. The trainer wakes the supervisor for reports at most once in `REPORT_SECONDS` seconds.
 
 The objective can change the state of each open file that the trainer inherits. A change of the state of an open file
 must not block the supervisor:
@@ -16,7 +16,7 @@ must not block the supervisor:
 - The flag O_NONBLOCK belongs to an open file description. Several processes can share an open file description. The
   supervisor and the trainer share only one open file description, which is the socket of the tokens. The supervisor
   passes MSG_DONTWAIT to each call on a socket, because the trainer cannot change the flags of a call. The trainer
-  inherits the socket of the tokens, but inherits no other descriptor of the supervisor's end.
+  inherits only one descriptor of the supervisor, which is the socket of the tokens.
 - A message through a Unix socket can contain open files. The process that receives the message must close the received
   files. If a received file is a TCP connection with SO_LINGER, closing the file could block the supervisor. Therefore
   the supervisor receives nothing from a socket to which the trainer can send.
@@ -46,14 +46,14 @@ _READ_SIZE = 1 << 16
 # Largest number of reads from one descriptor in one call of `SupervisorChannel.read`. Without the limit `_READS`, an
 # objective with endless output could prevent the heartbeats of the supervisor.
 _READS = 16
-# Minimum time in seconds between two wake-ups of the supervisor for reports.
+# The trainer wakes the supervisor for reports at most once in `REPORT_SECONDS` seconds.
 REPORT_SECONDS = 0.2
 # Key of the message which says that the worker has received a request to stop.
 _LEAVE = "leave"
-# Key of the message about the verdict of the database on a job. The value is an object with the keys:
-#   job: the number of the job.
-#   step: null, or the step of a report at a rung. The trainer must not wait any longer for the verdict on this report.
-#   is_stopped: whether the rule of early stopping has stopped the trial.
+# Key of the message about the verdict of the database on a job. The value is an object with three keys. The key "job"
+# contains the number of the job. The key "step" contains null, or the step of a report at a rung. The trainer must stop
+# waiting for the database's verdict on this report. The key "is_stopped" contains true if the rule of early stopping
+# has stopped the trial.
 VERDICT = "verdict"
 # If more than `_MOST_UNSENT` bytes are unsent, the supervisor refuses to send another message.
 _MOST_UNSENT = 1 << 20
@@ -137,9 +137,9 @@ class SupervisorChannel:
         self.add_tokens(numbers)
 
     def tell(self, key: str, content: Any) -> None:
-        """Send a message with one key to the trainer while a job is in training.
+        """While a job is running, send the trainer a message with one key.
 
-        The key is `REPLY` for a reply to a message of the job, or `VERDICT`.
+        The key of a reply to the job is `REPLY`, and the key of a verdict is `VERDICT`.
 
         Raises
         ------
@@ -272,13 +272,13 @@ class TrainerChannel:
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.should_leave = threading.Event()
         self.stopped_job: int | None = None
-        # The job and the step of the expected verdict, and an event. When the event is set, the trainer must no longer
-        # wait for the verdict.
+        # `_expected` contains the job and the step of the expected verdict, and an event. When the event is set, the
+        # trainer stops waiting for the verdict.
         self._expected = (-1, -1), threading.Event()
         # Number of bytes that the trainer has written to the pipe of answers after the last wake-up.
         self._unannounced = 0
-        # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the time when a
-        # report last woke the supervisor.
+        # `_unwritten` contains the reports that did not fit into the pipe of answers. `_woken_at` is the last time at
+        # which a report woke the supervisor.
         self._unwritten = bytearray()
         self._woken_at = -math.inf
         # True if a thread is waiting until the pipe of answers has room for the reports.
@@ -338,7 +338,7 @@ class TrainerChannel:
                 self._wake_supervisor()
 
     def expect_verdict(self, job: int, step: int) -> threading.Event:
-        """Return an event that is set when the trainer must no longer wait for the verdict on a report.
+        """Return an event that ends the trainer's wait for the verdict on a report.
 
         The caller must call this method before the method `report` sends the report of the step.
         """

@@ -47,8 +47,8 @@ class ClaimSizeEstimator:
         return max(1, min(LARGEST_CLAIM, int(CLAIM_SECONDS / max(self._seconds, CLAIM_SECONDS / LARGEST_CLAIM))))
 
     def observe(self, study_id: int, outcome: AttemptOutcome) -> None:
-        """Update the average with the duration of one trial. If the trial belongs to another study than the previous
-        trial, start a new average.
+        """Update the average with the duration of one trial. If the trial and the previous trial belong to different
+        studies, start a new average.
 
         If a trial fails, the worker may have to start a new trainer process. Therefore the average uses at least
         `CLAIM_SECONDS` as the duration of a failed trial.

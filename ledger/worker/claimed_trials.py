@@ -32,9 +32,9 @@ _log = logging.getLogger("ledger.worker")
 # unexpectedly long trial.
 DELIVERY_SECONDS = 0.5
 # The worker writes a report to the ledger at most `REPORT_SECONDS` seconds after the report has arrived. Together with
-# the report, the worker writes all reports that have arrived later. For reports, the trainer wakes the worker at most
-# once every `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer than `channel.REPORT_SECONDS`, so that the
-# worker can write the reports of two wake-ups together.
+# the report, the worker writes all reports that have arrived later. The trainer wakes the worker for new reports at
+# most once every `channel.REPORT_SECONDS` seconds. `REPORT_SECONDS` is longer than `channel.REPORT_SECONDS`, so that
+# the worker can write the reports of two wake-ups together.
 REPORT_SECONDS = 0.25
 
 # Type of the methods `call` and `try_call` of a `ReconnectingSession`. Both methods call a function of the module
@@ -52,7 +52,7 @@ class ClaimedTrials:
     worker : str
         Name of the worker. The worker's name appears in log lines.
     best : BestLosses, optional
-        The object that receives the results which the ledger has recorded.
+        The object that stores the best recorded result of each study.
 
     Attributes
     ----------
@@ -64,8 +64,8 @@ class ClaimedTrials:
 
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str, best: BestLosses | None = None) -> None:
         self._worker, self._best = worker, best or BestLosses()
-        # `_in_trainer` is the number of trials that the trainer has received, or that the worker keeps for the trainer.
-        # The trials that `_in_trainer` counts are the first elements of `_unfinished`.
+        # The trainer has received the first `_in_trainer` trials of `_unfinished`, or will receive these trials.
+        # Therefore the method `release` does not release the first `_in_trainer` trials.
         self._unfinished = deque(claimed)
         self._in_trainer = 0
         self._undelivered: list[tuple[ClaimedTrial, AttemptOutcome]] = []
@@ -83,7 +83,7 @@ class ClaimedTrials:
         self._highest_steps: dict[UUID, int] = {}
         # True if the trainer does not know yet that the ledger has stopped the running trial.
         self._has_news = False
-        # The step of a report. The trainer may be waiting for the verdict on this report.
+        # The step of the last report at a rung, or None. The trainer may be waiting for the verdict on this report.
         self._awaited: int | None = None
         self.attempts = 0
         now = time.monotonic()
@@ -124,15 +124,16 @@ class ClaimedTrials:
         return stopping is not None and stopping.must_end
 
     def take_verdict(self) -> tuple[int | None, bool] | None:
-        """Return the news for the trainer about the verdicts on the running trial, or None if no news exists.
+        """Return the next message to the trainer about the verdict on the running trial, or None if no message is
+        necessary.
 
         Returns
         -------
         (int or None, bool)
-            The first item is None, or the step of a report. The trainer must no longer wait for the verdict on this
-            report. The second item is True if the ledger has stopped the trial. The trainer must not wait in three
-            cases: the ledger has answered, the database is unavailable, or the worker writes the report later, together
-            with the outcomes of several short trials.
+            The first item is None, or the step of a report. The trainer must stop waiting for the database's verdict on
+            this report. The second item is True if the ledger has stopped the trial. The trainer must stop waiting in
+            three cases: the ledger has answered, the database is unavailable, or the worker writes the report later,
+            together with the outcomes of several short trials.
         """
         is_open = self._reports and len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until
         if not self._has_news and (self._awaited is None or is_open):
@@ -151,7 +152,8 @@ class ClaimedTrials:
             return
         has_reached_rung = self._add_reports(reports)
         if len(self._unfinished) == 1:
-            # The ledger decides at a rung, so the worker writes the report at once.
+            # When a report has reached a rung, the ledger needs the report for a verdict. Therefore the worker writes
+            # the report at once.
             pause = 0.0 if has_reached_rung else REPORT_SECONDS
             self.due_at = min(self.due_at, max(time.monotonic() + pause, self._postponed_until))
 
@@ -160,8 +162,8 @@ class ClaimedTrials:
         self._in_trainer -= count
 
     def keep_first(self) -> None:
-        """Record that the trainer has started none of the trials, and that the worker keeps only the first trial for
-        the trainer.
+        """Record that the trainer has not started any of the trials. The next call of `release` keeps only the first
+        trial.
         """
         self._in_trainer = 1
 
@@ -210,7 +212,7 @@ class ClaimedTrials:
     def release(self, call: Call) -> None:
         """Release the unfinished trials.
 
-        The method does not release a trial that the trainer has received or that the worker keeps for the trainer.
+        The method does not release a trial that the trainer has received or will receive.
 
         Usually, a worker can claim a released trial again immediately. After too many releases of a trial, no worker
         can claim the trial during a pause (`ledger.release_pause`). The ledger does not count a released attempt as
@@ -230,8 +232,8 @@ class ClaimedTrials:
     def refuse(self, call: Call, reason: str) -> None:
         """Release the first unfinished trial, because this machine cannot load the trial's objective.
 
-        Until the next call of `release`, the worker keeps all claimed trials that come after the first unfinished
-        trial. The ledger does not count the refused attempt as failed or lost.
+        The worker keeps the other claimed trials until the next call of `release`. The ledger does not count the
+        refused attempt as failed or lost.
         """
         self._in_trainer = 0
         call(protocol.refuse, self.first, reason)
@@ -332,7 +334,7 @@ class ClaimedTrials:
         return self._highest_steps.get(trial.claim, -1)
 
     def _reports_of_call(self, trial: ClaimedTrial, reports: Sequence[Report]) -> int:
-        """Return the number of reports for the next call of the ledger."""
+        """Return the number of reports that the worker sends to the ledger in the next call."""
         if trial.claim not in self._stopping:
             return MOST_REPORTS_OF_CALL
         steps = [each.step for each in reports[:MOST_REPORTS_OF_CALL]]

@@ -289,8 +289,9 @@ class TrainerOutputReader:
 class OutputMarker:
     """A writer of marks. A mark is a byte sequence that shows the supervisor where the output of one job ends.
 
-    The trainer has one writer. After each job, the writer writes a mark to each stream (standard output or standard
-    error) to which the job has written. The supervisor's `TrainerOutputReader` reads the marks.
+    The trainer has one `OutputMarker`. After each job, the `OutputMarker` writes a mark to each stream that the job has
+    used. The two streams are standard output and standard error. The supervisor's `TrainerOutputReader` reads the
+    marks.
 
     Parameters
     ----------
@@ -327,7 +328,7 @@ class OutputMarker:
 
 
 class _WriteTrackingFile(io.FileIO):
-    """A file object that records whether the program has written to the file object."""
+    """A file object whose attribute `has_written` is True after a write."""
 
     has_written = False
 
@@ -340,8 +341,8 @@ class _OutputTail:
     """A buffer of the last `KEPT` bytes that arrived from several streams, in the order of arrival."""
 
     def __init__(self) -> None:
-        # Each piece of output is a tuple of the piece's position in the order of arrival, the index of the piece's
-        # stream, and the data.
+        # Each piece of output is a tuple of three items. The first item is the position of the piece in the order of
+        # arrival. The second item is the index of the stream, and the third item is the data.
         self._pieces: list[tuple[int, int, bytearray]] = []
         self._size = 0
 

@@ -60,7 +60,7 @@ class StoreThread(ABC):
         return self._error
 
     def abandon(self) -> None:
-        """Stop waiting for the thread. Later, the thread removes the content that it has written."""
+        """Stop waiting for the thread. Later, the thread removes the content that the thread has written."""
         self._is_abandoned.set()
         os.close(self._ended)
         # `_run` sets `_has_ended` before `_run` reads `_is_abandoned`. Therefore either `_run` or this method removes

@@ -56,7 +56,7 @@ _LONGEST_WAIT = 1e6
 
 
 class _StoppedDuringOutageError(Exception):
-    """An exception that reports that the worker has received a request to stop while the database was unavailable."""
+    """An exception that reports a request to stop the worker during an outage of the database."""
 
 
 class Supervisor:
@@ -134,7 +134,8 @@ class Supervisor:
                     left_alone = self._refusals.left_alone(time.monotonic())
                     claimed = self._session.call(protocol.claim, self._options.study, claims, self.name, left_alone)
                     if claimed:
-                        # The supervisor does not wait for the database, because these log lines are not important.
+                        # The log lines about promoted trials are not important, so the supervisor does not wait for the
+                        # database.
                         with suppress(DatabaseUnavailable):
                             say_restarts(claimed, self.name, self._session.try_call)
                         attempts += self._process(ClaimedTrials(claimed, self.name, self._best))
@@ -156,12 +157,12 @@ class Supervisor:
         return attempts
 
     def _draw_claims(self, attempts: int) -> list[uuid.UUID]:
-        """Return a list of new random claims.
+        """Return a list of new random claims. A claim is a UUID.
 
-        The worker uses each claim of the list for one of the trials that it claims next.
+        With each UUID of the list, the worker can claim one trial.
 
-        `attempts` is the number of attempts that the worker has already made. The limit `max_trials` includes these
-        attempts.
+        `attempts` is the number of attempts that the worker has already made. The worker's limit `max_trials` also
+        counts the earlier attempts.
         """
         size = self._claim_size.trials
         if self._options.max_trials is not None:
@@ -185,8 +186,8 @@ class Supervisor:
                     if code is None:
                         continue
                     version = self._codes.record(claimed[0], code)
-                # The code calls `start` again, because the worker may have released some trials while the worker
-                # fetched the dataset or loaded the objective.
+                # During the fetch of the dataset or the loading of the objective, the worker may have released some
+                # trials. Therefore the code calls `start` again.
                 self._train(trials.start(), trials, version)
         except ObjectiveLoadError as refused:
             if self._options.study is not None:
@@ -354,8 +355,8 @@ class Supervisor:
                 self._warn_of_values(first, differing)
             if not self._trainer.jobs:
                 return
-            # After a new checkpoint, a stop loses no progress of the attempt. Therefore the worker does not wait for
-            # the end of the grace time.
+            # If the worker stops the trainer immediately after a checkpoint, the attempt loses no progress. Therefore
+            # the worker does not wait for the end of the grace time.
             if (self._artifacts.take_kept() and self._shutdown.is_requested) or self._shutdown.is_overdue:
                 self._trainer.kill()
                 trials.stop(killed=True)

@@ -83,8 +83,8 @@ class TrainerHandle:
     Attributes
     ----------
     training_since : float or None
-        Time at which the training of the current job began, as a value of `time.monotonic`. The training may have begun
-        earlier than `training_since`, by at most the time between two calls of `wait`. `training_since` is None while
+        Time at which the training of the current job began, as a value of `time.monotonic`. `training_since` can be
+        later than the real beginning by at most the time between two calls of `wait`. `training_since` is None while
         the trainer loads the objective, because loading is not a part of the training.
     code : ObjectiveCode or None
         The code of the objective that the trainer process has loaded. Before the trainer has loaded an objective,
@@ -126,8 +126,8 @@ class TrainerHandle:
         # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel may stay
         # open after the child has exited, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
-        # `_reports` contains the unread reports of the first unfinished job. `_reported` is the number of read and
-        # unread reports of the first unfinished job.
+        # `_reports` contains the unread reports of the first unfinished job. `_reported` is the total number of reports
+        # of the first unfinished job.
         self._reports: list[Report] = []
         self._reported = 0
         # The unfinished jobs have numbers from `_first` to `_end` - 1, and the next new job gets the number `_next`.
@@ -150,7 +150,7 @@ class TrainerHandle:
         self._compared: str | None = None
         # One line that lists the differences between the values of the loaded objective and the recorded values.
         self._differing: str | None = None
-        self._messages: list[ArtifactMessage] = []  # not yet taken messages of the job in training
+        self._messages: list[ArtifactMessage] = []  # the unread messages of the running job
         self.training_since: float | None = None
         self.code: ObjectiveCode | None = None
 
@@ -169,7 +169,7 @@ class TrainerHandle:
         stopping: Sequence[Mapping[str, Any] | None] = (),
         best: tuple[float, int] | None = None,
     ) -> None:
-        """Start attempts of one objective, which the trainer runs one after the other. `wait` returns their outcomes.
+        """Start attempts of one objective. The trainer runs one attempt after the other. `wait` returns the outcomes.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class TrainerHandle:
         stopping : sequence of mapping or None
             The parameter `given` of `TrialStopping` for each attempt. By default, the study stops no trial early.
         best : (float, int), optional
-            The loss and the number of a complete trial. The trainer keeps no model of a worse trial.
+            The loss and the number of a complete trial. The trainer keeps no model of a trial with a higher loss.
         """
         self._open_data = open_data
         shared = {**({"tuples": tuples} if tuples else {}), **({"best": best} if best else {})}
@@ -304,21 +304,21 @@ class TrainerHandle:
         return outcome.output
 
     def take_reports(self) -> list[Report]:
-        """Return the new reports of the running job: the reports that have arrived since the last call."""
+        """Return the reports of the running job that have arrived since the last call of `take_reports`."""
         reports, self._reports = self._reports, []
         return reports
 
     def take_messages(self) -> list[ArtifactMessage]:
-        """Return the new messages of the job in training about artifacts and checkpoints."""
+        """Return the new messages of the running job about artifacts and checkpoints."""
         messages, self._messages = self._messages, []
         return messages
 
     def reply(self, content: Mapping[str, Any]) -> None:
-        """Send a reply to a message of the job in training."""
+        """Send a reply to a message of the running job."""
         self._tell(REPLY, content)
 
     def tell_verdict(self, step: int | None, *, is_stopped: bool) -> None:
-        """Send the verdict of the database to the job in training. `channel.VERDICT` describes the parameters."""
+        """Send the verdict of the database to the running job. `channel.VERDICT` describes the parameters."""
         self._tell(VERDICT, {"job": self._first, "step": step, "is_stopped": is_stopped})
 
     def _tell(self, key: str, content: object) -> None:
@@ -329,7 +329,7 @@ class TrainerHandle:
                 self._fault = str(error)
 
     def ask_to_leave(self) -> None:
-        """Tell the job in training that the worker has received a request to stop."""
+        """Tell the running job that the worker has received a request to stop."""
         if self._channel is not None:
             self._channel.ask_to_leave()
 
@@ -361,8 +361,8 @@ class TrainerHandle:
             self._kill()
 
     def close(self) -> None:
-        """End all processes that `kill` ends, and remove the folder for the files of the trials. After `close`, the
-        caller must not start another job.
+        """Call `kill`, and remove the folder for the files of the trials. After `close`, the caller must not start
+        another job.
         """
         self.kill()
         remove_folder(self._folder)
@@ -397,10 +397,10 @@ class TrainerHandle:
             text != self._sent or self._channel.has_unsent or not self._has_compared(recorded)
         ):
             # Each objective gets its own process. If two objectives shared a process, one objective could change a
-            # module that the other objective also uses. If the supervisor still has unsent data at the end of all jobs,
-            # the child has answered a job before it has received the job. Then the supervisor ends the child, so that
-            # the unsent data do not grow without limit. If the recorded code has changed after the child's comparison,
-            # a new child must import the modules of the objective again.
+            # module that the other objective also uses. If the supervisor has unsent data after the end of all jobs,
+            # the child has answered a job that the child has not received. The supervisor ends the child, so that the
+            # unsent data do not grow without limit. If the recorded code has changed after the child's comparison, a
+            # new child must import the modules of the objective again.
             self._kill()
         channel = self._channel or self._spawn()
         self._sent = text
@@ -437,8 +437,8 @@ class TrainerHandle:
 
         The list is empty if `answer` does not contain the outcome of the first unfinished job.
         """
-        # An objective can create a copy of the child by a fork. An answer about any job except the first unfinished job
-        # comes from a copy of the child.
+        # An objective can create a copy of the child by a fork. If an answer is not about the first unfinished job, the
+        # answer comes from a copy of the child.
         if not answer.job == self._first < self._end:
             return []
         outcome = answer.content
@@ -453,8 +453,8 @@ class TrainerHandle:
                 raise MalformedAnswerError("the message about an artifact came before the objective was loaded")
             self._messages.append(outcome)
             return []
-        # A second `LoadedCode` message would extend the trial's time limit, and a refusal after the loading could end
-        # the worker. Therefore the supervisor refuses both messages.
+        # A second `LoadedCode` message would extend the trial's time limit. An outcome "refused" after the loading
+        # could end the worker. Therefore the supervisor treats both answers as malformed.
         is_loading = isinstance(outcome, LoadedCode) or outcome.kind == "refused"
         if is_loading and self.training_since is not None:
             raise MalformedAnswerError(
@@ -510,9 +510,8 @@ class TrainerHandle:
                     INSIDE: "1",
                 },
                 **({} if self._account is None else self._account.process_options),
-                # The child gets its own process group. The method `_kill` ends the whole process group. The process
-                # group also contains all processes that an objective has started and that have not left the process
-                # group.
+                # The child gets its own process group. The method `_kill` ends the whole process group. By default, the
+                # processes that an objective starts belong to the same process group.
                 start_new_session=True,
             )
         finally:

@@ -51,7 +51,7 @@ _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.
 _PACKAGE = Path(__file__).parents[1]
 # A service manager may send a signal to all processes of a service. After a signal to the whole service, the running
-# command may receive the signal first. Then this process usually receives the signal less than `_SIGNAL_SECONDS`
+# command may receive the signal first. This process usually receives the same signal less than `_SIGNAL_SECONDS`
 # seconds later. The supervisor also receives the signal of the service manager, and ends this process after the grace
 # time. If the supervisor has not ended this process after `_INTERRUPTION_SECONDS` seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
@@ -96,7 +96,7 @@ def main(options: Mapping[str, Any], descriptors: Sequence[int]) -> None:
     folder = search_path.current_folder()
     permissions = CommandPermissions(options["commands"], options["folder"])
     channel = TrainerChannel(descriptors)
-    # An earlier trainer process of this worker may have been killed.
+    # If an earlier trainer process of this worker was killed, the folders of its trials may still exist.
     permissions.remove_leftovers()
     sender = ArtifactSender(
         lambda message: channel.answer(message, urgent=True),
@@ -196,7 +196,7 @@ def _checked_code(
 
 
 def _die_with_parent(parent: int) -> None:
-    """On Linux, make the kernel end this process when the supervisor ends.
+    """Ask the Linux kernel to kill this process when the supervisor dies.
 
     The kernel can end this process even if C code holds the GIL in an endless loop.
 
@@ -222,9 +222,9 @@ def _set_death_signal(number: int) -> None:
 def _end_command(permissions: CommandPermissions) -> None:
     """End all processes of the running command, and end this process, because the supervisor has ended.
 
-    The kernel's death signal would end only this process, and not the processes of the command. Therefore this process
-    does not use the kernel's death signal if the objective is a command. This process runs no Python code of a user, so
-    no user code can prevent this process from ending the command.
+    The kernel's death signal would end only this process, and not the processes of the command. Therefore, if the
+    objective is a command, this process does not use the kernel's death signal. This process runs no Python code of a
+    user, so no code of a user can prevent the end of the command.
     """
     permissions.orphans.end(())
     os.killpg(os.getpgrp(), signal.SIGKILL)
@@ -303,8 +303,8 @@ def _keep_model(
     """Save the model of a trial. If the model cannot be saved, the trial keeps its result, and the output contains the
     reason.
 
-    The trial must not fail, because another worker may save no model of the same trial. The result of a study must not
-    depend on the worker.
+    The trial must not fail, because the result of a study must not depend on the worker. Another worker might not try
+    to save a model of the same trial.
     """
     try:
         evaluate.keep_model(params, context, result)

@@ -4,7 +4,8 @@
 --   recorded: the function added the piece.
 --   already: an earlier call added the piece.
 --   unbegun: the worker is not writing this artifact into the ledger.
---   stale, unknown: the claim is not valid. Both answers have the same meaning as in ledger.complete.
+--   stale, unknown: the claim is not valid. The answers `stale` and `unknown` have the same meaning as in
+--     ledger.complete.
 create or replace function ledger.add_artifact_piece(
   study_id int, trial int, claim uuid, name text, number int, bytes bytea)
 returns text

@@ -10,8 +10,8 @@
 --     text, the function removes the note.
 --   attributes: an object with the user attributes to set.
 --   remove: the names of the user attributes to remove.
--- The function waits at most half a second for another transaction that annotates the same trial. If the wait takes
--- longer, the function raises the error lock_not_available.
+-- The function waits at most half a second for another transaction that annotates the same trial. If the other
+-- transaction needs more than half a second, the function raises the error lock_not_available.
 create or replace function ledger.annotate_trial(
   study_id int, trial int, tags text[] default '{}', untag text[] default '{}', note text default null,
   attributes jsonb default '{}', remove text[] default '{}')

@@ -1,19 +1,20 @@
 -- Begin to save an artifact of the attempt that holds a claim. Within an attempt, the name of an artifact is unique. If
 -- a worker saves another artifact with the same name, the new artifact replaces the old artifact. Readers see the
 -- artifact after the call of ledger.save_artifact. Answers:
---   wanted: the worker must now write the content. If the argument store is null, the worker calls
---     ledger.add_artifact_piece for each piece. If the argument names a store, the worker writes the content into this
---     store.
+--   wanted: the worker must now write the content. If the argument `store` is null, the worker calls
+--     ledger.add_artifact_piece for each piece. If the argument `store` is not null, the worker writes the content into
+--     the store with this URL.
 --   stored: the ledger itself already keeps a complete content with the same SHA-256 and size, so the worker writes
 --     nothing. The function never reuses a content in a store, because the ledger cannot check that the store has the
 --     content.
---   stale, unknown: the claim is not valid. Both answers have the same meaning as in ledger.complete.
+--   stale, unknown: the claim is not valid. The answers `stale` and `unknown` have the same meaning as in
+--     ledger.complete.
 -- If the answer is "wanted" or "stored", the column `content` is the id of the content.
 -- A checkpoint is an artifact with the name .checkpoint-STEP. Within an attempt, the step of a new checkpoint must not
 -- be lower than the step of a saved checkpoint. A trial has at most one checkpoint that a worker has begun but not
 -- saved. The function deletes all other unsaved checkpoints of the trial. The function skips a content that another
--- session has locked, and does not reuse a content that another worker is still writing. Therefore no worker has to
--- wait for another worker that leaves a transaction open.
+-- session has locked. The function also does not reuse a content that another worker is still writing. Therefore no
+-- worker has to wait for another worker that leaves a transaction open.
 create or replace function ledger.begin_artifact(
   study_id int, trial int, claim uuid, name text, sha256 text, size bigint, store text default null)
 returns table (answer text, content uuid)

@@ -184,7 +184,8 @@ comment on function ledger.largest_count is
   'The maximum number of a trial or iteration, and the maximum count of attempts.';
 
 -- The largest batch size. A listing counts the trials of the last iteration, and reads the totals of all earlier
--- iterations (sql/views/counts.sql). Because of the maximum, a listing is fast even while a large iteration runs.
+-- iterations (sql/views/counts.sql). Because the batch size has a maximum, a listing is fast even while a large
+-- iteration runs.
 create or replace function ledger.largest_batch() returns int
 language sql immutable parallel safe
 return 10000;
@@ -222,17 +223,18 @@ comment on function ledger.idle_workers_kept_for is
   'The time for which the ledger keeps a worker without an attempt, after the worker''s last announcement.';
 
 -- When a study has reached its timeout, the manager waits for the time ledger.timeout_grace before the manager releases
--- the running trials. By default, a worker that receives a stop request has the time ledger.timeout_grace to end its
--- trial.
+-- the running trials. By default, a worker must end its trial within the time ledger.timeout_grace after a stop
+-- request.
 create or replace function ledger.timeout_grace() returns interval
 language sql immutable parallel safe
 return interval '8 seconds';
 comment on function ledger.timeout_grace is
   'The time that running trials have to end after the timeout of their study, before the ledger releases them.';
 
--- After each of the first ledger.free_releases releases of a trial, a worker can claim the trial again at once. If the
--- training of one trial is unexpectedly long, the worker releases the other trials that the worker has claimed. If a
--- cloud provider often stops the machines of workers, the workers may release a trial many times.
+-- The number of times that workers can release a trial before a release causes a pause. If a release causes no pause, a
+-- worker can claim the trial again at once. If the training of one trial is unexpectedly long, the worker releases the
+-- other trials that the worker has claimed. If a cloud provider often stops the machines of workers, the workers may
+-- release a trial many times.
 create or replace function ledger.free_releases() returns int
 language sql immutable parallel safe
 return 5;

@@ -1,14 +1,14 @@
 -- Discard the contents to which no artifact refers. The function deletes a content that the ledger itself keeps. If a
--- store keeps the content, the function sets the column `discarded_at`. From this time, no artifact can refer to the
--- content, and a command deletes the content from the store (ledger.discarded_contents, ledger.forget_content).
---   contents: the ids of the contents to check. If the argument is null, the function checks all contents. Then the
---     function also deletes the rows of unsaved artifacts whose attempts have no valid claim, because no worker can
---     save these artifacts any more. One call discards at most 1000 contents, and deletes at most about 256 MB from the
---     ledger itself, because a call must end within the time limit of a statement. A caller repeats the call until the
---     answer is 0.
--- The answer is the number of discarded contents. The function never waits for a lock of another session, and leaves
--- locked contents to the next call. At the isolation levels repeatable read and serializable, the function does
--- nothing, because an old snapshot could hide an artifact.
+-- store keeps the content, the function sets the column `discarded_at`. No artifact can refer to a discarded content. A
+-- command or a manager deletes a discarded content from the store (ledger.discarded_contents, ledger.forget_content).
+--   contents: the ids of the contents to check. If the argument is null, the function checks all contents. With the
+--     argument null, the function also deletes the rows of unsaved artifacts whose attempts have no valid claim.
+--     Without a valid claim, no worker can save the artifact any more.
+-- One call discards at most 1000 contents, and deletes at most about 256 MB of contents in the ledger itself. Because
+-- of the limits on the number and the size, a call ends within the time limit of a statement. A caller repeats the call
+-- until the answer is 0. The answer is the number of discarded contents. The function never waits for a lock of another
+-- session, and leaves locked contents to the next call. At the isolation levels repeatable read and serializable, the
+-- function does nothing, because an old snapshot could hide an artifact.
 create or replace function ledger.discard_contents(contents uuid[] default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -81,8 +81,9 @@ comment on function ledger.discard_contents is
 
 -- Return the discarded contents that a command or a manager must still delete from the stores. The function returns the
 -- contents in the order of their ids.
---   store: the URL of a store. Null stands for all stores.
---   after: the function returns only contents with a greater id. Null stands for all contents.
+--   store: the URL of a store. If the argument is null, the function returns contents of all stores.
+--   after: the id of a content. The function returns only contents with an id greater than `after`. If the argument
+--     `after` is null, the function returns contents with any id.
 -- One call returns at most 1000 contents.
 create or replace function ledger.discarded_contents(store text default null, after uuid default null)
 returns table (content uuid, sha256 text, size bigint, store_url text)

@@ -3,9 +3,9 @@
 -- workers without an attempt. Of the workers without an attempt, the function keeps the workers with the latest
 -- announcements. No view refers to a removed worker, because a removed worker never had an attempt. If a removed worker
 -- is still alive, the worker announces itself again. A worker with an attempt stays in the ledger until a user deletes
--- the attempt's study. The view ledger.utilisation needs the times at which each worker with an attempt started and
--- stopped. If another transaction has locked a worker's row, the function skips the worker. A later call can remove a
--- worker that the function has skipped.
+-- the attempt's study. For each worker with an attempt, the view ledger.utilisation needs the time of the worker's
+-- start and the time of the worker's end. If another transaction has locked a worker's row, the function skips the
+-- worker. A later call can remove a worker that the function has skipped.
 create or replace function ledger.forget_workers(moment timestamptz) returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

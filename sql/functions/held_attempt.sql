@@ -1,6 +1,6 @@
 -- Lock the trial of a claim, and return the number of the attempt that holds the trial. If the claim is not valid, the
--- answer is null. If the manager has taken the claim back, the claim stays valid until another worker claims the trial,
--- as in ledger.complete. If the table ledger.cancellation contains the trial, the function cancels the trial.
+-- answer is null. If the manager has taken the trial back, the claim stays valid until another worker claims the trial.
+-- If the table ledger.cancellation contains the trial, the function cancels the trial.
 create or replace function ledger.held_attempt(study_id int, trial int, claim uuid) returns int
 language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

@@ -1,8 +1,8 @@
--- Notify the manager when the last pending or running trial of an iteration has ended or paused, so that the manager
--- does not wait for its next poll. The manager also polls, because a notification can be lost. If two transactions end
--- the last two trials of an iteration at the same moment, neither transaction sees the change of the other transaction.
--- Therefore neither transaction sends a notification. In steady mode, the function sends no notification, because every
--- end of a trial would cause a notification.
+-- Notify the manager when the last pending or running trial of an iteration has ended or paused. Because of the
+-- notification, the manager does not wait for its next poll. The manager also polls, because a notification can be
+-- lost. If two transactions end the last two trials of an iteration at the same moment, neither transaction sees the
+-- change of the other transaction. Therefore neither transaction sends a notification. In steady mode, the function
+-- sends no notifications, because every trial would cause a notification at its end.
 create or replace function ledger.iteration_ended() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

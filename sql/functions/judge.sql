@@ -1,4 +1,4 @@
--- Return the trials of an iteration that have reached a rung of the rule `promotion`, and that have no verdict at this
+-- For one iteration, return the trials that have reached a rung of the rule `promotion` but have no verdict at this
 -- rung. A trial has reached the rung if the last attempt with reports has reported the rung's step or a later step. The
 -- loss of a trial at the rung is the loss that ledger.last_report returns. A trial without a report at or below the
 -- rung gets no verdict. When a rung has stopped a trial, the trial gets no verdicts at higher rungs. Only an audited
@@ -33,8 +33,8 @@ $$;
 comment on function ledger.undecided is
   'The trials of an iteration that have reached a rung of the rule promotion, and have no verdict there. Internal.';
 
--- Record the verdicts at a rung of the rule `promotion` on the trials that ledger.undecided returns. The iteration must
--- have a cutoff at the rung. The caller has locked the study.
+-- For each trial that ledger.undecided returns, record the verdict at a rung of the rule `promotion`. The iteration
+-- must have a cutoff at the rung. The caller has locked the study.
 --   audited: whether audited trials also get verdicts. An audited trial does not pause, so ledger.tell records its
 --     verdicts.
 --   judged, promoted: the number of trials that got a verdict, and the number of these trials that go on.

@@ -18,8 +18,9 @@ $$;
 comment on function ledger.last_checkpoints is
   'The last checkpoints of the trial that a claim holds, the last one first.';
 
--- Return a piece of a checkpoint of the trial that a claim holds, if the ledger itself keeps the content. If the claim
--- is not valid, or if the piece does not exist, the answer is null. A worker cannot read any other content.
+-- Return a piece of a checkpoint, if the ledger itself keeps the content. The claim must be the valid claim of the
+-- checkpoint's trial. If the claim is not valid, or if the piece does not exist, the answer is null. A worker cannot
+-- read any other content.
 create or replace function ledger.checkpoint_bytes(study_id int, trial int, claim uuid, content uuid, number int)
 returns bytea
 language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

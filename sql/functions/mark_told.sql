@@ -1,18 +1,19 @@
 -- Mark an iteration as told, which means that the optimizer has received the losses of the iteration. Also count the
 -- trials of all iterations that are marked as told. The caller must hold a lock on the row of the study, and all trials
 -- of the iteration must have ended.
--- The totals of an iteration include the trials of this iteration, and the trials of all iterations that the ledger
--- marked as told earlier. Therefore a view reads the totals of a study from the row of the iteration that the ledger
--- marked last. The view counts only the trials of the iterations that are not marked as told. In steady mode, the
--- manager may mark the iterations as told in any order.
+-- The totals of an iteration include the trials of this iteration, and the trials of all iterations that were already
+-- marked as told. Therefore a view reads the totals of a study from the row of the iteration that the ledger marked
+-- last. The view counts only the trials of the iterations that are not marked as told. In steady mode, the manager may
+-- mark the iterations as told in any order.
 -- The array `improvements` contains a trial of the iteration if the trial meets two conditions. The loss of the trial
--- must be lower than the losses of the iteration's earlier trials. The loss of the trial must also be lower than the
--- best loss of the last earlier iteration with improvements. If a trial is better than all trials with a lower number,
--- the array `improvements` contains the trial. In batch mode, the array contains only trials that are better than all
--- trials with a lower number. In steady mode, the array can also contain trials that are no improvements, because the
--- manager may mark a later iteration as told first.
---   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
---     complete.
+-- must be lower than the losses of the iteration's earlier trials. Of all earlier iterations with improvements, the
+-- function chooses the latest iteration. The loss of the trial must also be lower than the best loss of the chosen
+-- iteration. If a trial is better than all trials with a lower number, the array `improvements` contains the trial. In
+-- batch mode, the array contains only trials that are better than all trials with a lower number. In steady mode, the
+-- array can also contain trials that are no improvements, because the manager may mark a later iteration before an
+-- earlier iteration.
+--   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. The mean loss and the lowest loss
+--     are null if no trial is complete.
 create or replace function ledger.mark_told(
   study_id int, number int, moment timestamptz, mean_loss float8, best_loss float8)
 returns void

@@ -1,29 +1,34 @@
--- Decide at the rungs of the rule `promotion`, for the manager that holds the study. A trial pauses at a rung
--- (ledger.prune).
+-- Let the best paused trials go on at the rungs of the rule `promotion`, for the manager that holds the study. A trial
+-- pauses at a rung (ledger.prune).
 --
 -- In batch mode, the argument `iteration` is the number of the iteration. When no trial of the iteration is pending or
--- running, the function compares the trials that have reached the lowest rung without a verdict. The best 1/eta of the
--- trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials are pruned. The
--- trials that failed, ended or were cancelled after the rung are compared too. Therefore the verdicts depend neither on
--- the number of workers nor on their speed. An audited trial never pauses. The function does not wait for audited
--- trials, and compares no audited trial. Their verdicts are recorded by ledger.tell. If a trial joined the iteration
--- after the rung was decided, the trial gets its verdict from the recorded cutoff. A paused trial can have reached
--- several rungs, because its objective does not ask at each rung. At the next rung, the trial waits for the trials that
--- this call lets go on. Therefore the function decides at the next rung only if no trial of the iteration is pending.
+-- running, the function compares the trials at the lowest rung without verdicts, and records the verdicts. The best
+-- 1/eta of the trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials
+-- are pruned. The function also compares trials that failed, ended or were cancelled after they had reached the rung.
+-- Therefore the verdicts do not depend on the number or the speed of the workers. An audited trial never pauses. The
+-- function does not wait for audited trials, and does not compare audited trials. ledger.tell records the verdicts on
+-- audited trials.
+-- If a trial joins the iteration after the ledger has recorded the cutoff at a rung, the trial gets its verdict from
+-- the recorded cutoff.
+-- A paused trial can have reached several rungs, because an objective does not have to ask for the verdict at each
+-- rung. At a higher rung, the paused trial waits for the trials that the function promotes at the lower rung. Therefore
+-- the function compares the trials at the next rung only if no trial of the iteration is pending.
 --
--- In steady mode, the argument `iteration` is null. The function lets paused trials go on that are now among the best
--- 1/eta of all arrivals at the rung at which they wait (ledger.ready_for_promotion). It begins with the highest rung, and with the
--- best trial of a rung. The argument `free` is the number of trials that may go on, because only a fixed number of trials
--- is in flight. The function records a row in ledger.promotion for each of these trials. It skips a trial whose row
--- another session has locked. It never ends a trial (ledger.prune_paused).
+-- In steady mode, the argument `iteration` is null. A paused trial goes on if the trial is now among the best 1/eta of
+-- all arrivals at its rung (ledger.ready_for_promotion). The function begins with the highest rung. At each rung, the
+-- function begins with the best trial. The argument `free` is the largest number of trials that may go on, because the
+-- number of trials in flight is limited. For each trial that goes on, the function inserts a row into ledger.promotion.
+-- The function skips a trial whose row another session has locked. In steady mode, the function ends no trial. Only
+-- ledger.prune_paused prunes the paused trials.
 --
--- The answer has a row for each rung at which the function has decided:
+-- The answer has a row for each rung at which the function has recorded verdicts or promotions:
 --   rung: the step of the rung.
---   judged, promoted: the number of trials that got a verdict, and the number of those that go on. In steady mode,
---     `judged` is the number of arrivals at the rung.
--- The answer has no rows if the function changed nothing: the manager does not hold the study, a trial of the iteration
--- is pending or running, no trial is paused, or another session has locked a paused trial. The manager then calls the
--- function again later.
+--   judged: in batch mode, the number of trials that got a verdict. In steady mode, the number of arrivals at the rung.
+--   promoted: the number of trials that go on.
+-- The answer has no rows if the function changed nothing. The possible reasons in both modes are: the manager does not
+-- hold the study, no trial is paused, or another session has locked a paused trial. In batch mode, another possible
+-- reason is that a trial of the iteration is pending or running. In steady mode, other possible reasons are that no
+-- paused trial can go on, or that `free` is 0. The manager then calls the function again later.
 create or replace function ledger.promote(study_id int, claim uuid, iteration int, free int default null)
 returns table (rung bigint, judged int, promoted int)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off

@@ -1,11 +1,12 @@
--- The trial below which a trial goes on at a rung of the rule `promotion`. The best 1/eta of the trials go on, and at
--- least one. With fewer than `eta` trials, each trial with a loss goes on. ledger.study.verdicts.promotion_cutoff
--- computes the same.
---   losses, trials: the loss and the number of each compared trial that has reached the rung. In batch mode, these are
---     the trials of the iteration. In steady mode, these are the first arrivals. A loss that is null is a NaN. A trial
---     with a NaN never goes on.
---   loss, trial: the loss and the number of the best trial that does not go on. Both are null if each trial with a loss
---     goes on.
+-- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the trials go on. Even
+-- if 1/eta of the trials is less than one trial, the best trial goes on. If fewer than `eta` trials have reached the
+-- rung, every trial with a loss goes on. The Python function ledger.study.verdicts.promotion_cutoff computes the same
+-- result.
+--   losses, trials: the loss and the number of each compared trial. In batch mode, the compared trials are the trials
+--     of the iteration that have reached the rung. In steady mode, the compared trials are the first arrivals at the
+--     rung. A null loss stands for NaN. A trial with the loss NaN never goes on.
+--   loss, trial: the loss and the number of the best trial that does not go on. The loss and the number are null if
+--     every trial with a loss goes on.
 create or replace function ledger.promotion_cutoff(
   eta int, losses float8[], trials int[], out loss float8, out trial int)
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp

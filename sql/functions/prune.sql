@@ -1,11 +1,13 @@
--- End a trial that the study's rule of early stopping stops. A verdict of ledger.report must stop the trial. The trial
--- keeps the step and the loss of this verdict, and has no final loss. With the rule `promotion`, the trial pauses: in
--- batch mode at a rung without a verdict, and in steady mode after a verdict that stops the trial. ledger.promote then
--- lets the trial go on. ledger.promote ends the trial in batch mode, and ledger.prune_paused in steady mode.
--- Answers:
---   pruned: the function ended the trial. The function also ends the trial if the manager has taken the trial back, but
---     no other worker has claimed the trial.
---   paused: the trial waits at a rung of the rule `promotion`. The attempt has ended, and counts against no limit.
+-- End or pause a trial that the study's rule of early stopping has stopped. If a recorded verdict stops the trial, the
+-- function ends the trial. The function copies the step and the loss of the verdict into the trial's row. A pruned
+-- trial has no final loss. With the rule `promotion` in steady mode, the function pauses the trial instead. With the
+-- rule `promotion` in batch mode, the function pauses a trial at a rung without a verdict. ledger.promote then lets the
+-- paused trial go on. If the paused trial does not go on, ledger.promote ends the trial in batch mode, and
+-- ledger.prune_paused ends the trial in steady mode. Answers:
+--   pruned: the function ended the trial. The worker may have lost its claim before. The function then ends the trial
+--     only if no other worker has claimed the trial since.
+--   paused: the rule is `promotion`, and the trial waits at a rung. The attempt has ended, and does not count as a
+--     failed, crashed or lost attempt.
 --   continue: no verdict stops the trial, so the function changed nothing. The worker continues the training, or reports
 --     a failure.
 --   already: an earlier call with the same claim ended or paused the trial.

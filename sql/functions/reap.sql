@@ -10,9 +10,9 @@
 -- lock of another session. Answers:
 --   pending, failed: the new state of the trial.
 --   locked: another session has locked the trial's row. The manager repeats the call later.
---   null: the worker has renewed the lease, the manager has already taken the trial back, the trial has ended, or the
---     manager does not hold the study. If the table ledger.cancellation contains the trial, the function cancels the
---     trial and returns null.
+--   null: the function did not take the trial back. The possible reasons are: the worker has renewed the lease, the
+--     manager has already taken the trial back, the trial has ended, or the manager does not hold the study. If the
+--     table ledger.cancellation contains the trial, the function cancels the trial and returns null.
 create or replace function ledger.reap(study_id int, claim uuid, trial int, lease_until timestamptz) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

@@ -1,12 +1,12 @@
--- Remove artifacts of the trials that have ended and are not among the best trials. The best trials are the complete
--- trials with the lowest losses among the trials that still have artifacts. If two losses are equal, the trial with the
--- lower number is better. A trial that has not ended keeps its artifacts, so the function disturbs no worker. The function
--- removes no checkpoints.
+-- Remove artifacts of the trials that have ended and are not among the best trials. Of the complete trials that still
+-- have artifacts, the best trials have the lowest losses. If two losses are equal, the trial with the lower number is
+-- better. A trial that has not ended keeps its artifacts, so the function disturbs no worker. The function removes no
+-- checkpoints.
 --   kept: the number of trials that keep their artifacts, at least 1.
--- One call removes at most 50 artifacts, and deletes at most about 256 MB from the ledger itself, because a call must
--- end within the time limit of a statement. The answer is the number of removed artifacts. A caller repeats the call
--- until the answer is 0. The function never waits for a lock of another session, and leaves locked artifacts to the
--- next call.
+-- One call removes at most 50 artifacts, and deletes at most about 256 MB of contents in the ledger itself. Because of
+-- the limits on the number and the size, a call ends within the time limit of a statement. The answer is the number of
+-- removed artifacts. A caller repeats the call until the answer is 0. The function never waits for a lock of another
+-- session, and leaves locked artifacts to the next call.
 create or replace function ledger.remove_beaten_artifacts(study_id int, kept int) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

@@ -1,10 +1,10 @@
 -- Delete the checkpoints of the trials that have ended, and discard their contents. A trial that has not ended keeps its
 -- checkpoints, so the function disturbs no worker.
---   study_id: the study. Null stands for all studies.
--- One call deletes at most 50 checkpoints, and deletes at most about 256 MB from the ledger itself, because a call must
--- end within the time limit of a statement. The answer is the number of deleted checkpoints. A caller repeats the call
--- until the answer is 0. The function never waits for a lock of another session, and leaves locked checkpoints to the
--- next call.
+--   study_id: the study. If the argument is null, the function deletes the checkpoints of all studies.
+-- One call deletes at most 50 checkpoints, and at most about 256 MB of contents in the ledger itself. Because of the
+-- limits on the number and the size, a call ends within the time limit of a statement. The answer is the number of
+-- deleted checkpoints. A caller repeats the call until the answer is 0. The function never waits for a lock of another
+-- session, and leaves locked checkpoints to the next call.
 create or replace function ledger.remove_checkpoints(study_id int default null) returns int
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

@@ -3,7 +3,8 @@
 --   saved: the function saved the artifact.
 --   already: an earlier call saved this artifact with the same SHA-256.
 --   unbegun: the worker is not writing an artifact with this name and this SHA-256.
---   stale, unknown: the claim is not valid. Both answers have the same meaning as in ledger.complete.
+--   stale, unknown: the claim is not valid. The answers `stale` and `unknown` have the same meaning as in
+--     ledger.complete.
 -- After the function has saved a checkpoint, the trial keeps only its last ledger.kept_checkpoints() checkpoints. The
 -- function deletes the older checkpoints, including the checkpoints of earlier attempts. The function skips a
 -- checkpoint that another session has locked.

@@ -27,7 +27,8 @@ begin
     end) then
     return format('the spec: batch_size must be an integer from 1 to %s', ledger.largest_batch());
   end if;
-  -- A key must not have the value null, because a spec does not contain a key that has the default value.
+  -- A key must not have the value null. If a setting has its default value, the spec does not contain the setting's
+  -- key.
   select string_agg(key, ', ' order by key) into wrong
   from unnest(array['dataset', 'estimator', 'function', 'metric', 'model', 'params_as', 'task']) as key
   where jsonb_typeof(objective -> key) <> 'string' or length(objective ->> key) > ledger.longest_name();

@@ -3,9 +3,9 @@
 -- timeout, the manager also calls the function at short intervals. If the study has no open trial, the first call
 -- completes the study. If the study has an open trial, the first call only records the criterion. After the criterion
 -- is recorded, workers claim no more trials of the study. When no trial is running, a later call completes the study.
--- If the criterion is the timeout, a call that the manager makes after ledger.timeout_grace() also releases the running
--- trials. A released trial becomes pending, and the attempt of the released trial gets the outcome `released`. A
--- pending or paused trial of a completed study stays as it is. If the study runs again, for example with a larger
+-- If the criterion is the timeout, a later call also releases the running trials after the time ledger.timeout_grace()
+-- has passed. A released trial becomes pending, and the attempt of the released trial gets the outcome `released`. A
+-- pending or paused trial of a completed study keeps its state. If the study runs again, for example with a larger
 -- timeout, workers claim the pending trials. Therefore a study that runs again continues in the same way as a study
 -- that never stopped.
 -- Answers:

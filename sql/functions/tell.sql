@@ -1,15 +1,16 @@
 -- Record that the optimizer has received the losses of an iteration. All trials of the iteration must have ended.
 --   size: the number of trials that the iteration had when the manager read the losses of the iteration.
---   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. Both values are null if no trial is
---     complete.
+--   mean_loss, best_loss: the mean loss and the lowest loss of the complete trials. The mean loss and the lowest loss
+--     are null if no trial is complete.
 -- Answers:
 --   told: the function recorded that the optimizer has received the losses of the iteration.
 --   lost: the manager does not hold the claim of the study, so the function wrote nothing.
---   changed: the function did not change the iteration. The reason is one of three: the number of trials differs from
---     the argument `size`, a trial of the iteration is pending, running or paused, or the optimizer had already received
---     the losses.
--- With the rule `promotion` in batch mode, the function also records the verdicts on the trials that never paused, such
--- as audited trials, at the rungs at which ledger.promote has compared the other trials.
+--   changed: the function did not change the iteration. There are three possible reasons: the number of trials differs
+--     from the argument `size`, a trial of the iteration is pending, running or paused, or the optimizer had already
+--     received the losses.
+-- With the rule `promotion` in batch mode, the function also records verdicts on the trials that never paused, such as
+-- audited trials. The function records verdicts only at the rungs at which ledger.promote has compared the other
+-- trials.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text

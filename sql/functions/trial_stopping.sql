@@ -1,17 +1,18 @@
 -- Return the data that a worker needs to stop a trial early without waiting for the database. The answer is null if the
 -- study has no rule. The answer is an object with the keys:
 --   rule, eta, enforce: the settings of the study.
---   resource, max_resource: the settings of the study. A model or an estimator reports at the steps of this resource
---     (ledger.objectives.training_resource). The resource is null if the objective reports its own steps.
+--   resource, max_resource: the settings of the study. For a model or an estimator, the resource is the kind of the
+--     steps at which the ledger reports a score (ledger.objectives.training_resource). The resource is null if the
+--     objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
---   rungs: an array with an object for each rung. The keys are the rung's `step`, the `cutoff` and the number of
---     `compared` trials (ledger.is_stopped), and `stops`. The key `stops` is null unless an earlier attempt of the trial
---     has reached the rung. If `stops` is not null, it is the verdict. The keys `last_step` and `last_loss` are the
---     last report of the earlier attempts at or below the rung (ledger.last_report). With the rule `promotion` in batch
---     mode, `stops` is true at a rung without a verdict, unless the trial is audited. The trial then pauses at the rung.
---     In steady mode, `stops` is false at a rung after which the trial was promoted.
+--   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
+--     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
+--     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
+--     has two exceptions. In batch mode, at a rung without a verdict, `stops` is true if the trial is not audited, so
+--     that the trial pauses at the rung. In steady mode, `stops` is false at a rung after which the trial was promoted.
+--     The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
--- Therefore only the answer to ledger.report stops a trial.
+-- Therefore, in steady mode, only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
 returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -21,7 +22,7 @@ declare
   audited boolean;
   pauses boolean;
 begin
-  -- Most studies have no rule. For these studies, the function must take almost no time.
+  -- Most studies have no rule. For a study without a rule, the function must take almost no time.
   if stopping is null then
     return null;
   end if;

@@ -1,4 +1,4 @@
--- Empty views for the data that Optuna reads and that the ledger does not have, such as heartbeats of trials.
+-- Empty views for Optuna. Optuna reads some data that the ledger does not have, such as heartbeats of trials.
 create or replace view optuna.trial_system_attributes as
 select 0 as trial_system_attribute_id, 0 as trial_id, ''::varchar as key, '' as value_json where false;
 

@@ -41,9 +41,9 @@ create index if not exists trial_optuna_id on ledger.trial ((
   end));
 
 -- Like Optuna 5, the view shows times in UTC without a time zone. If a trial ended but no worker ever claimed the
--- trial, the view shows the end time as the start time. Optuna has no state for a trial that is paused at a rung. The
--- view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of a running trial, but not
--- the intermediate values of a waiting trial.
+-- trial, the view shows the end time as the start time. Optuna has no state for a trial that is paused at a rung. For a
+-- paused trial, the view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of running
+-- trials. The dashboard does not draw the intermediate values of waiting trials.
 create or replace view optuna.trials as
 select
   trial_id,
@@ -147,8 +147,8 @@ begin
 end
 $$;
 
--- The learning curve of each trial: the view shows the reports that no later attempt has replaced, as the view
--- ledger.reports does. The view computes the same value as the function ledger.value.
+-- The learning curve of each trial: like the view ledger.reports, this view shows the reports that no later attempt has
+-- replaced. The view computes the same value as the function ledger.value.
 create or replace view optuna.trial_intermediate_values as
 select
   trial.trial_id * 1048576::bigint + reported.place as trial_intermediate_value_id,

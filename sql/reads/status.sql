@@ -1,11 +1,11 @@
 -- The status of a study at one moment. To count the complete trials of each worker, the query reads an index. The count
 -- of the complete trials takes longer if more trials have ended. The time for the other parts of the query does not
 -- depend on the number of ended trials. The query computes the rate of ended trials from the latest ended trials. The
--- rate of ended trials does not include the time before the start of the oldest live worker. Otherwise, after some
--- hours without workers, the computed rate would be too low for a long time. To keep the result small, the query
--- returns the losses and the values of at most `improvements` trials. The returned trials are improvements, so each
--- returned trial has a lower loss than all earlier trials. The times since a claim, an announcement or a failure are
--- never negative, even if the database's clock was set back.
+-- rate of ended trials does not include the time before the start of the oldest live worker. If the rate included hours
+-- without workers, the rate would be too low for a long time. To keep the result small, the query returns the losses
+-- and the values of at most `improvements` trials. The returned trials are improvements, so each returned trial has a
+-- lower loss than all earlier trials. The times since a claim, an announcement or a failure are never negative, even if
+-- the database's clock was set back.
 with moment as materialized (select ledger.clock() as now),
 study as materialized (select * from ledger.studies where study_id = :study),
 counted as materialized (select * from ledger.counts where study_id = :study),
@@ -63,8 +63,8 @@ select
    where study_id = :study and state = 'complete'
    order by loss, trial
    limit 1) as best,
-  -- If the study has more than `improvements` improvements, the query returns improvements at equal distances,
-  -- including the first and the last improvement.
+  -- If the study has more than `improvements` improvements, the query returns a selection of improvements at equal
+  -- distances. The selection includes the first and the last improvement.
   (select coalesce(jsonb_agg(jsonb_build_array(number, loss, value) order by number), '[]')
    from improvement
    where places <= :improvements or place = places

@@ -1,8 +1,8 @@
 -- For each study, the view counts the trials and the attempts. When the optimizer receives the losses of an iteration,
 -- the ledger marks the iteration as told. When the ledger marks an iteration as told, the ledger writes totals into the
--- iteration's row. The totals include the trials of this iteration and of all iterations that the ledger marked
--- earlier. Therefore the view counts only the trials of the iterations that are not marked as told. The duration of a
--- query on this view does not grow with the number of ended trials.
+-- iteration's row. The totals include the trials of this iteration, and the trials of all iterations that were already
+-- marked as told. Therefore the view counts only the trials of the iterations that are not marked as told. The duration
+-- of a query on this view does not grow with the number of ended trials.
 create or replace view ledger.counts as
 select
   study.id as study_id,

@@ -1,4 +1,4 @@
--- The cutoffs of the iterations of studies in batch mode that stop trials early.
+-- The cutoffs of early stopping, for each iteration of a study in batch mode.
 create or replace view ledger.cutoffs as
 select
   cutoff.study_id,

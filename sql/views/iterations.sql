@@ -1,6 +1,6 @@
 -- All iterations, with the times, the losses and the surrogate of each iteration. In steady mode, the column `seen`
 -- lists the trials that have ended since the previous iteration. The totals of an iteration include the trials of this
--- iteration, and the trials of all iterations whose losses the optimizer received earlier (ledger.mark_told).
+-- iteration, and the trials of all iterations whose losses the optimizer had already received (ledger.mark_told).
 create or replace view ledger.iterations as
 select
   iteration.study_id,

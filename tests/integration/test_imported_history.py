@@ -243,6 +243,9 @@ def test_an_optuna_studys_finished_trials_are_imported(
     assert [(one.params["x"], one.loss, one.metrics) for one in trials.all_of(db, row.id)] == [
         (x, x * x, {"optuna_trial": number}) for number, x in enumerate((-0.75, 0.5, 0.875))
     ]
+    code, out, _ = run("import", "optuna", optunas, name, "--into", "s", "--skip-unusable")
+    said = "no trial is imported, because study s already has 4 of the finished trials"
+    assert (code, out.splitlines()[0]) == (0, said)
     workers(square)
     assert managed(db, register(db, study(tmp_path))).run().state == "complete"
     assert verified(db).recomputed == 4

@@ -72,17 +72,19 @@ def why(run: Run, number: int) -> list[str]:
 def test_why_says_in_words_what_the_rule_decided(decided, run: Run):
     assert why(run, 0) == [
         "trial 0 of study s is complete",
-        "rung 2: at step 2, the trial had the value 0.5, and goes on, because the rung knows only 0 trials of earlier"
-        " iterations (eta is 2)",
-        "rung 4: at step 2, the trial had the value 0.5, and goes on, because the rung knows only 0 trials of earlier"
-        " iterations (eta is 2)",
+        "rung 2: at step 2, the trial had the value 0.5, and goes on, because the rule compared the trial with only 0"
+        " trials of earlier iterations (eta is 2)",
+        "rung 4: at step 2, the trial had the value 0.5, and goes on, because the rule compared the trial with only 0"
+        " trials of earlier iterations (eta is 2)",
     ]
     assert why(run, 2) == [
         "trial 2 of study s is pruned: the training ended early, after the verdict on step 3",
-        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rung knows 2 trials of"
-        " earlier iterations, and a trial with a better value than 0.5 goes on; the trial goes on",
-        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; the rung knows 2 trials of"
-        " earlier iterations, and a trial with a better value than 0.5 goes on; the rule stops the trial",
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rule compared the"
+        " trial with 2 trials of earlier iterations, and a trial with a better value than 0.5 goes on; the trial goes"
+        " on",
+        "rung 4: at step 3, the trial had the value 0.875; the best 1/2 of the trials go on; the rule compared the"
+        " trial with 2 trials of earlier iterations, and a trial with a better value than 0.5 goes on; the rule stops"
+        " the trial",
     ]
     assert why(run, 3) == [
         "trial 3 of study s is complete",
@@ -97,8 +99,9 @@ def test_why_speaks_of_values_and_of_the_audit(decided, run: Run):
     lines = why(run, 2)
     assert lines[0] == "trial 2 of study s is complete"
     assert lines[2] == (
-        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; the rung knows 2"
-        " trials of earlier iterations, and a trial with a better value than -0.75 goes on; the rule stops the trial"
+        "rung 4: at step 3, the trial had the value -0.875; the better half of the trials go on; the rule compared the"
+        " trial with 2 trials of earlier iterations, and a trial with a better value than -0.75 goes on; the rule stops"
+        " the trial"
     )
     assert (
         lines[-1]
@@ -109,8 +112,9 @@ def test_why_speaks_of_values_and_of_the_audit(decided, run: Run):
 @pytest.mark.parametrize("decided", [{"mode": "steady"}], indirect=True)
 def test_why_speaks_of_arrivals_in_steady_mode(decided, run: Run):
     assert why(run, 4)[1] == (
-        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rung knows 3 trials"
-        " that reached the rung earlier, and a trial with a better value than 0.5 goes on; the trial goes on"
+        "rung 2: at step 2, the trial had the value 0.25; the best 1/2 of the trials go on; the rule compared the trial"
+        " with 3 trials that reached the rung earlier, and a trial with a better value than 0.5 goes on; the trial goes"
+        " on"
     )
 
 
@@ -197,7 +201,7 @@ def test_the_report_counts_the_rungs_and_marks_pruned_curves(decided, db):
     crosses = [trace for trace in section.plots[0].figure.data if trace.marker.symbol is not None]
     assert len(crosses) == shown.progress.pruned
     assert all(trace.marker.symbol[-1] == "x" and "pruned" in trace.hovertemplate for trace in crosses)
-    assert ("A cross ends the curve" in section.caption) == bool(crosses)
+    assert ("A curve ends with a cross" in section.caption) == bool(crosses)
 
 
 def test_the_report_of_a_study_without_a_rule_has_no_rungs(db):

@@ -371,8 +371,8 @@ def test_proposals_of_another_environment_are_not_comparable(ledger):
         ("iteration 0", numpy),
         (
             "iteration 1, round 0",
-            "this round has no recorded environment, and the previous recorded environment differs from the"
-            f" environment of this process: {numpy}",
+            "the environment of this round is not recorded; the last recorded environment differs from the environment"
+            f" of this process: {numpy}",
         ),
         ("iteration 3", numpy),
         ("iteration 5", numpy),

@@ -127,7 +127,8 @@ def test_a_proposal_of_another_environment_is_marked(searched, run: Run, monkeyp
     monkeypatch.setattr(proposals, "environment", lambda: {**here, "numpy": "0.1"})
     assert "0.1 here" in point(run, 19)["environment_difference"]
     assert lines(run, 19)[-1].startswith(
-        f"these numbers can differ from those of the proposal, because the environments differ: numpy {here['numpy']}"
+        "the surrogate's numbers can differ from the numbers of the proposal, because the environments differ:"
+        f" numpy {here['numpy']}"
     )
     assert point(run, 0)["environment_difference"] is None, "a random point has no numbers"
 
@@ -145,6 +146,6 @@ def test_points_of_users_say_where_they_come_from(db: Connection, connection, ur
     trials.import_finished(db, row.id, [ExternalTrial({"x": 2.0, "y": "b"}, 0.5, {})], 0.5)
     imported = trials.all_of(db, row.id)[-1].number
     assert lines(run, enqueued)[1:] == ["point: a user enqueued the point"]
-    assert lines(run, retried)[1:] == [f"point: a user retried trial {enqueued}, so the trial has the same point"]
+    assert lines(run, retried)[1:] == [f"point: a user retried trial {enqueued}, so this trial has the same point"]
     assert lines(run, imported)[1:] == ["point: a user imported the point together with its result"]
     assert point(run, retried)["retry_of"] == enqueued

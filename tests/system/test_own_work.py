@@ -185,7 +185,7 @@ print(result)
 def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
     assert "<study notebook: complete, 2 of 2 trials complete>" in program.run_python("-c", NOTEBOOK)
     error = program.run("resume", "notebook", "--workers", "1", "--trials", "4", code=1)
-    assert "again (to extend a complete study, with a larger `trials` or `iterations`), or move the function" in error
+    assert "again, or move the function into a module; to extend a complete study, first set a larger" in error
     resumed = program.start("resume", "notebook", "--workers", "0")
     _, error = resumed.communicate()
     assert resumed.returncode == 0

@@ -10,7 +10,7 @@ import pytest
 from tests.system.programs import Program, wait_until
 
 HEAD = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, signal, sys, time
 import ledger
 
 SPACE = {"x": (-5.0, 5.0), "kind": ["a", None, (1, 2)]}
@@ -84,6 +84,20 @@ if __name__ == "__main__":
         show([str(error), ledger.load_study("wrong").state])
 """
     assert lines(start(program, script)) == [["not trial 0", "running"]]
+
+
+def test_an_interrupted_search_says_how_to_continue_it(program: Program) -> None:
+    script = """
+if __name__ == "__main__":
+    study = ledger.Study(bowl, space=SPACE, name="kept", trials=6, batch_size=2)
+    try:
+        study.run(workers=1, callbacks=[lambda trial: signal.raise_signal(signal.SIGINT)])
+    except KeyboardInterrupt as interrupt:
+        show([interrupt.__notes__, ledger.load_study("kept").state])
+    show(study.run(workers=1).state)
+"""
+    note = "Study kept is in the ledger. To continue the search, run the program again."
+    assert lines(start(program, script)) == [[[note], "running"], "complete"]
 
 
 def test_a_search_in_the_background_is_waited_for_and_stopped(program: Program) -> None:
@@ -229,8 +243,8 @@ show(trial.should_prune())
         ["ValueError", "the step of the report is -1: give an integer from 0 to 1000000000000000"],
         [
             "UsageError",
-            "tell: the rule of early stopping has not stopped trial 0: tell TrialPruned only after should_prune() has"
-            " returned True",
+            "tell: the rule of early stopping has not stopped trial 0: call tell with TrialPruned only if"
+            " should_prune() has returned True",
         ],
         ["UsageError", "report: trial 0 of study wrong is not a running trial of this program"],
         False,
@@ -241,11 +255,13 @@ def test_a_trial_of_a_killed_program_goes_to_another_program(program: Program) -
     killed = start(program, LOOP, "own", "6", "never")
     assert killed.stdout is not None
     assert killed.stdout.readline() == "0\n"
-    other = start(program, LOOP, "own", "6", "-")
+    # The other program waits, because `readline` could read ahead, and `lines` would not see what is read ahead.
+    other = start(program, LOOP, "own", "6", "go")
     assert other.stdout is not None
     assert other.stdout.readline() == "1\n", "the other program gets another trial"
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
+    (program.folder / "go").touch()
     assert sorted(int(str(line)) for line in lines(other)[:-1]) == [0, 2, 3, 4, 5]
     document = program.document("own")
     assert document["study"]["state"] == "complete"

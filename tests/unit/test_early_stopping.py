@@ -114,7 +114,7 @@ def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, l
         ({"rule": "hyperband"}, '"hyperband" cannot be used: use promotion with brackets; choose none, halving'),
         (
             {"rule": "halving", "max_resource": 9, "brackets": 2},
-            "brackets 2 needs the rule promotion; set rule to promotion, or leave brackets out",
+            "brackets 2 needs the rule `promotion`; set rule to promotion, or remove brackets",
         ),
         (
             {"rule": "promotion", "max_resource": 27, "brackets": 4},

@@ -99,6 +99,9 @@ def test_unusable_rows_are_skipped_and_counted_if_asked():
     assert points(history) == [(1.0, "rbf", 0.5), (3.0, "rbf", 1.0)]
     assert [reason.split(": ")[0] for reason in history.left_out] == [f"old.csv:{line}" for line in (3, 4, 5, 6)]
     assert "the parameters are the same as in trial 4 (pending) of study s" in history.left_out[3]
+    assert history.repeated == 1
+    again = read(HEADER + "7,rbf,0.1\n5000,rbf,0.5\n", skip_unusable=True, recorded=recorded)
+    assert (again.finished, again.repeated, len(again.left_out)) == ([], 1, 2)
     with pytest.raises(
         UsageError,
         match="old.csv: the ledger can import none of the finished trials: the first of 1 errors is old.csv:2: ",

@@ -148,7 +148,9 @@ def test_the_panel_fits_the_console_and_counts_omitted_workers(height):
 
 
 def test_the_panel_names_the_command_that_helps():
-    assert "ledger resume svm-1" in "\n".join(drawn(StatusPanel(status(managed=False))))
+    unmanaged = "\n".join(drawn(StatusPanel(status(managed=False, workers=[]))))
+    assert "no manager runs: run the same command or script again to continue the study" in unmanaged
+    assert "ledger worker" not in unmanaged
     assert "ledger resume svm-1" in "\n".join(drawn(StatusPanel(status(state="paused"))))
     assert "ledger worker --study svm-1" in "\n".join(drawn(StatusPanel(status(workers=[]))))
     silent = drawn(StatusPanel(status(workers=[worker("w", 4, 99.0, alive=False)])))

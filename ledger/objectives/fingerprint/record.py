@@ -66,7 +66,8 @@ class CodePart:
 
 @dataclass(frozen=True)
 class ObjectiveCode:
-    """A record of the code of an objective, by which the ledger notices changes: hashes, source texts and versions.
+    """The recorded code of an objective, as hashes, source texts and versions. The ledger compares the hashes to find
+    changes of the code.
 
     Attributes
     ----------

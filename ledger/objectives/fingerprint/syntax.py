@@ -95,7 +95,7 @@ class ModuleSyntax:
         ]
 
     def imported(self, name: str) -> tuple[str, int, str] | None:
-        """Find the ``from ... import`` statement that defines the variable `name`.
+        """Find the import statement with ``from`` that defines the variable `name`.
 
         Return the module, the level and the imported name of the statement. The level is the number of leading dots.
         """
