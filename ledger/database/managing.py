@@ -40,8 +40,8 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the trials whose end or pause the manager has found since the previous iteration, as trial
-        numbers. In batch mode, None.
+        In steady mode, the numbers of the trials whose end or pause the manager has found since the previous iteration.
+        In batch mode, None.
     seen_rungs : sequence of int or None, optional
         In steady mode with the rule "promotion", the rung at which each trial of `seen` waited. The element is None if
         the trial had ended.
@@ -79,8 +79,10 @@ class StudyState:
 
 @dataclass(frozen=True)
 class DecidedRung:
-    """A rung of the rule "promotion" at which the ledger has decided: the step of the rung, the number of trials with a
-    new verdict, and the number of those that go on. In steady mode, `judged` is the number of arrivals at the rung.
+    """A rung of the rule "promotion" at which the ledger has recorded verdicts or promotions.
+
+    `rung` is the step of the rung. `promoted` is the number of trials that go on. In batch mode, `judged` is the number
+    of trials with a new verdict. In steady mode, `judged` is the number of arrivals at the rung.
     """
 
     rung: int
@@ -202,11 +204,11 @@ def tell(
 def promote(
     connection: Connection, held: ClaimedStudy, iteration: int | None, free: int | None = None
 ) -> list[DecidedRung]:
-    """Let the best paused trials go on. Return the rungs at which the ledger has decided.
+    """Promote the best paused trials. Return the rungs at which the ledger has recorded verdicts or promotions.
 
-    In batch mode, the ledger decides about the paused trials of an iteration, and prunes the others. The list is empty
-    if the ledger changed nothing, for example because a trial of the iteration is running. In steady mode, `iteration`
-    is None, and at most `free` trials go on.
+    In batch mode, the ledger promotes the best paused trials of an iteration, and prunes the other paused trials. The
+    list is empty if the ledger changed nothing, for example because a trial of the iteration is running. In steady
+    mode, `iteration` is None. The ledger then promotes at most `free` trials, and prunes no trial.
     """
     parameters = {"study": held.study_id, "claim": held.claim, "iteration": iteration, "free": free}
     with connection.begin():
@@ -219,9 +221,9 @@ def prune_paused(connection: Connection, held: ClaimedStudy, budget: int) -> str
 
 
 def waiting(connection: Connection, study_id: int, numbers: Collection[int] | None = None) -> dict[int, int]:
-    """Return the rung at which each paused trial of a study in steady mode waits, by the number of the trial.
+    """Return a mapping from the number of each paused trial to the rung at which the trial waits.
 
-    If `numbers` is not None, the result contains only trials with these numbers.
+    The study must be in steady mode. If `numbers` is not None, the mapping contains only trials with these numbers.
     """
     parameters = {"study": study_id, "numbers": None if numbers is None else sorted(numbers)}
     with connection.begin():
@@ -300,7 +302,7 @@ def state(connection: Connection, study_id: int) -> StudyState:
 def news(
     connection: Connection, study_id: int, open_trials: Collection[int], known: int, *, not_paused: Collection[int] = ()
 ) -> list[TrialRow]:
-    """Return those trials of `open_trials` that have ended, those of `not_paused` that have paused, and all trials
+    """Return the trials of `open_trials` that have ended, the trials of `not_paused` that have paused, and all trials
     whose number is at least `known`.
 
     The returned list is ordered by the number of the trial.

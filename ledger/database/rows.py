@@ -86,11 +86,12 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the trials whose end or pause the manager has found since the previous iteration, as
-    trial numbers. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains the
-    rung at which each trial of `seen` waited, or None if the trial had ended. `mean_value` is `mean_loss`, converted
-    to a value of the objective. `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the
-    batch size that the study had when the optimizer proposed the iteration.
+    In steady mode, `seen` contains the numbers of the trials whose end or pause the manager has found since the
+    previous iteration. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains
+    the rung at which each trial of `seen` waited. An element of `seen_rungs` is None if the trial had ended. With
+    another rule, and in batch mode, `seen_rungs` is None. `mean_value` is `mean_loss`, converted to a value of the
+    objective. `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that
+    the study had when the optimizer proposed the iteration.
 
     The optimizer receives the losses iteration by iteration. `told` numbers the iterations in the order in which the
     optimizer receives their losses. The field `last_complete` and the ``total_`` fields describe the trials of the
@@ -281,8 +282,9 @@ class VerdictRow:
     reported value was NaN. If the trial's loss is lower than `cutoff`, the trial goes on. `compared` is the number of
     other trials with which the rule compared the trial. With the rule "promotion" in batch mode, `compared` has the
     same value as the field `compared` of the `CutoffRow`. In steady mode, `arrival` is the position of the trial in the
-    order of the arrivals at the rung. If `audited` is true, the trial goes on even if `stops` is true. `promoted_at` is
-    the time of a later promotion, or None without a promotion. After a promotion, the trial goes on.
+    order of the arrivals at the rung. If `audited` is true, the trial goes on even if `stops` is true. In steady mode,
+    `promoted_at` is the time at which the manager promoted the trial at the rung. `promoted_at` is None if the manager
+    has not promoted the trial at the rung. A promoted trial goes on even if `stops` is true.
     """
 
     trial: int
@@ -300,7 +302,7 @@ class VerdictRow:
 
     @property
     def ends(self) -> bool:
-        """Whether the trial does not go on after the rung, unless its training does not ask."""
+        """Whether the rule stops the trial at the rung, and the trial is neither audited nor promoted."""
         return self.stops and not self.audited and self.promoted_at is None
 
 

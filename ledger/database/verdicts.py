@@ -122,8 +122,8 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
 
 
 def all_of(connection: Connection, study_id: int) -> tuple[list[CutoffRow], list[VerdictRow], list[PromotionRow]]:
-    """Return the cutoffs of a study, ordered by iteration and rung, and the verdicts and the promotions, ordered by
-    trial and rung.
+    """Return the cutoffs, the verdicts and the promotions of a study. The cutoffs are ordered by iteration and rung.
+    The verdicts and the promotions are ordered by trial and rung.
     """
     with connection.begin():
         return (

@@ -41,16 +41,16 @@ class StudyHistory:
     pauses : bool
         Whether the study is in steady mode and has the rule "promotion".
     waiting : dict of int to int
-        The rung at which each paused trial waits, by the number of the trial. The dict is empty unless `pauses` is
-        True.
+        A mapping from the number of each paused trial to the rung at which the trial waits. If `pauses` is False, the
+        mapping is empty.
     recorded : list of int
-        In steady mode, the trial numbers that the column `seen` contains for all iterations. The list has the order in
-        which the ledger recorded the numbers. The list is empty in batch mode.
+        In steady mode, the trial numbers in the column `seen` of all iterations. The list has the order in which the
+        ledger recorded the numbers. The list is empty in batch mode.
     recorded_rungs : list of int or None
         The rung at which each trial of `recorded` waited. The element is None if the trial had ended.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended. If `pauses`
-        is True, a trial is also in the list once for each pause that is not recorded.
+        is True, the list also contains the number of a trial once for each pause that is not in `recorded`.
     seen_rungs : list of int or None
         The rung at which each trial of `seen` waited. The element is None if the trial had ended.
     counted, counted_ended, counted_failed : int
@@ -59,7 +59,8 @@ class StudyHistory:
     best_loss : float or None
         The smallest loss of all trials.
     rung_losses : dict
-        The losses of the ended trials at the rungs of early stopping.
+        The losses of the ended trials at the rungs of early stopping. If `pauses` is True, `rung_losses` also contains
+        the losses of the paused trials.
     is_proven : bool
         True if a worker has completed a trial of this study. `is_proven` is also True if a trial was pruned, or if a
         trial has paused in steady mode. If only imported trials are complete, `is_proven` is False.
@@ -157,7 +158,7 @@ class StudyHistory:
         self.poll()
 
     def forget_promoted(self) -> None:
-        """Remove the trials that the ledger has let go on from `waiting`."""
+        """Remove the promoted trials from `waiting`."""
         left = managing.waiting(self._connection, self._study.id)
         self.waiting = {number: rung for number, rung in self.waiting.items() if left.get(number) == rung}
 
@@ -217,7 +218,7 @@ class StudyHistory:
         self.seen_rungs += [None] * len(ended)
 
     def _paused(self, rows: list[TrialRow]) -> dict[int, int]:
-        """Return the rung at which each paused trial of `rows` waits, by the number of the trial."""
+        """Return a mapping from the number of each paused trial of `rows` to the rung at which the trial waits."""
         numbers = [row.number for row in rows if row.state == "paused"] if self.pauses else []
         if not numbers:
             return {}

@@ -24,7 +24,7 @@ class ProposalRequest:
         Number of points to propose, at least 1.
     seen : sequence of int or None
         In steady mode, the numbers of the trials that have ended or paused since the previous request. When the ledger
-        records the iteration, the ledger also records these numbers. None in batch mode.
+        records the iteration, the ledger also records the numbers of these trials. None in batch mode.
     seen_rungs : sequence of int or None, optional
         In steady mode with the rule "promotion", the rung at which each trial of `seen` waited. The element is None if
         the trial had ended.
@@ -47,12 +47,12 @@ class StudyEnd:
 
 @dataclass(frozen=True)
 class PromotionRequest:
-    """A policy's request that the manager lets paused trials go on, in steady mode with the rule "promotion".
+    """A policy's request that the manager promotes paused trials, in steady mode with the rule "promotion".
 
     Attributes
     ----------
     free : int
-        The largest number of trials that may go on, at least 1.
+        The largest number of trials that the manager may promote, at least 1.
     otherwise : ProposalRequest, StudyEnd or None
         What the manager does next if no paused trial can go on. None if the manager must wait.
     """

@@ -14,8 +14,9 @@ from ledger.study.verdicts import is_audited
 
 _log = logging.getLogger("ledger.manager")
 
-# Longest time in seconds between two calls of `fill` while no trial ends or pauses. A trial that goes on can arrive at
-# a rung, so that another trial may go on there. A call of `fill` locks the study.
+# Longest time in seconds between two calls of `fill` while no trial ends or pauses. A running trial can arrive at a
+# rung without a pause. After this arrival, a paused trial at the rung can become one of the best trials. A call of
+# `fill` locks the study, so the manager must not call `fill` at each poll.
 PROMOTION_POLL = 0.25
 
 
@@ -59,11 +60,11 @@ class TrialPromoter:
 
     @property
     def is_due(self) -> bool:
-        """Whether the manager should call `fill`, although no trial has ended or paused."""
+        """Whether the manager must call `fill` even if no trial has ended or paused."""
         return time.monotonic() >= self._fill_at
 
     def fill(self, free: int) -> bool:
-        """In steady mode, let at most `free` paused trials go on. Return whether a trial goes on."""
+        """In steady mode, promote at most `free` paused trials. Return whether a trial was promoted."""
         self._fill_at = time.monotonic() + PROMOTION_POLL
         promoted = managing.promote(self._connection, self._held, None, free)
         for decided in promoted:

@@ -18,9 +18,9 @@ class SteadyPolicy:
     trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
     value as its loss.
 
-    With the rule "promotion", a paused trial is not in flight. The paused trials that can go on come before new trials.
-    When the policy proposes no more trials, and no paused trial can go on, the study ends, and the manager prunes the
-    paused trials.
+    With the rule "promotion", a paused trial is not in flight. Before the policy proposes new trials, the policy
+    requests that the manager promotes the paused trials that can go on. When the policy proposes no more trials, no
+    trial is in flight, and no paused trial can go on, the manager prunes the paused trials. The study then ends.
 
     If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points.
     Therefore the study fails when the trials in flight have ended.
@@ -62,8 +62,8 @@ class SteadyPolicy:
         """Return a `ProposalRequest` for new trials, a `PromotionRequest`, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
-        trials. If a trial is paused, the manager first lets paused trials go on. The result is None if the manager must
-        wait until a trial has ended.
+        trials. If a trial is paused, the policy first requests promotions. The result is None if the manager must wait
+        until a trial has ended.
         """
         history = self._history
         size = self._missing(budget, batch_size)

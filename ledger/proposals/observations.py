@@ -41,8 +41,9 @@ class ProposalInput:
     ----------
     observations : sequence of Observation
         The trials that have ended with the state "complete", "pruned" or "failed". In batch mode, the trials are
-        ordered by number. In steady mode, the trials have the order in which the manager noticed that the trials had
-        ended. A trial that the manager has noticed to pause is also in the list, even if the trial goes on later.
+        ordered by number. In steady mode, the trials also include each trial whose pause the manager noticed, even if
+        the trial goes on later. In steady mode, the trials have the order in which the manager noticed the ends and the
+        pauses.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
@@ -118,8 +119,8 @@ def proposal_input(
     such estimates. The estimate of a pruned trial is at least the lowest loss of a complete trial. If the loss of a
     pruned trial at the rung was NaN, the function treats the trial as a failed trial.
 
-    A trial that has paused at a rung in steady mode has the observation of a trial that was pruned at this rung. If the
-    trial was seen again, only the last observation counts.
+    In steady mode, a trial that has paused at a rung gets the same observation as a trial that was pruned at this rung.
+    If `seen` contains a trial several times, the function uses only the last occurrence.
 
     Parameters
     ----------
@@ -133,11 +134,12 @@ def proposal_input(
         In steady mode, the numbers of the trials that have ended or paused. The numbers have the order in which the
         manager noticed the ends and the pauses of the trials.
     rung_losses : mapping, optional
-        For a study with early stopping, the losses of the observed trials at the rungs: a mapping from the number of a
-        trial to a mapping from the step of a rung to the loss. The function ignores trials that are not observed.
+        For a study with early stopping, the losses of the ended and paused trials at the rungs. Each key is the number
+        of a trial. Each value is a mapping from the step of a rung to the trial's loss at this rung. The function
+        ignores the losses of all trials that are not in the observations.
     seen_rungs : sequence of int or None, optional
-        The rung at which each trial of `seen` waited. The element is None if the trial had ended. Without `seen_rungs`,
-        all trials of `seen` had ended.
+        The rung at which each trial of `seen` waited. The element is None if the trial had ended. If `seen_rungs` is
+        None, all trials of `seen` had ended.
 
     Returns
     -------
@@ -185,8 +187,8 @@ def observed_trials(
     seen: Sequence[int] | None = None,
     seen_rungs: Sequence[int | None] | None = None,
 ) -> list[tuple[T, int | None]]:
-    """Return the trials of the observations that `proposal_input` returns, in the same order. The parameters are those
-    of `proposal_input`.
+    """Return the observed trials, in the order of the observations that `proposal_input` returns. The docstring of
+    `proposal_input` describes the parameters.
 
     The second item of each tuple is the rung at which the trial waited, or None if the trial had ended.
     """
@@ -212,15 +214,15 @@ def _counted(
 
 
 def _is_observed(trial: TrialLike, rung: int | None) -> bool:
-    # A trial that waited can have been cancelled later.
+    # A user can cancel a trial after its pause. The proposal did not know about this cancellation.
     return rung is not None or trial.state != "cancelled"
 
 
 def _estimates(
     counted: Sequence[tuple[TrialLike, int | None]], rung_losses: Mapping[int, Mapping[int, float]]
 ) -> dict[int, float]:
-    """Return an estimate of the final loss of each pruned or paused trial with a finite loss, by the number of the
-    trial.
+    """Return a mapping from the number of each pruned or paused trial to an estimate of the trial's final loss. The
+    mapping omits a trial without a finite loss.
     """
     stopped: dict[int, tuple[int, float]] = {}
     for trial, waits_at in counted:

@@ -1,7 +1,8 @@
 """The settings and the rungs of the rule that stops trials early. `ledger.study.verdicts` computes the verdicts.
 
 In batch mode, the rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several
-brackets, it is Hyperband with batches of equal size. In steady mode, it is asynchronous successive halving (ASHA).
+brackets, the rule is Hyperband with batches of equal size. In steady mode, the rule is the asynchronous successive
+halving (ASHA) of Li et al.
 
 References
 ----------

@@ -92,9 +92,9 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     eta : int
         The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
-        The number and the loss of each compared trial that has reached the rung. In batch mode, these are the trials of
-        the iteration. In steady mode, these are the first arrivals. None stands for NaN. A trial with NaN never goes
-        on.
+        The number and the loss of each compared trial. In batch mode, the compared trials are the trials of the
+        iteration that have reached the rung. In steady mode, the compared trials are the first arrivals at the rung.
+        None stands for NaN. A trial with NaN never goes on.
 
     Returns
     -------
@@ -115,9 +115,10 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
 
 
 def promotion_cutoff_of_ordered(eta: int, count: int, ranked: Sequence[tuple[float, int]]) -> tuple[float, int] | None:
-    """Return the same as `promotion_cutoff`, for `count` trials of which those with a loss are given in order.
+    """Return the cutoff that `promotion_cutoff` returns for `count` trials.
 
-    A caller that adds one arrival after another keeps the arrivals in order, and does not sort them for each cutoff.
+    `ranked` contains the loss and the number of each trial with a loss, in ascending order. A caller that adds one
+    arrival after another keeps `ranked` in order. Therefore the caller does not sort the trials for each cutoff.
 
     Examples
     --------
@@ -192,9 +193,10 @@ class TrialStopping:
     """The verdicts of a worker on one trial. The worker computes the verdicts from the trial's reports, without the
     database.
 
-    In batch mode, the verdicts are those of the database. With the rule "promotion" in batch mode, a rung without a
-    verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
-    because they depend on the arrivals of other trials. A worker then calls `stop` when the database stops the trial.
+    In batch mode, the worker and the database compute the same verdicts. With the rule "promotion" in batch mode, a
+    rung without a verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the
+    verdicts, because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker
+    calls `stop`.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ class PointOrigin:
     Attributes
     ----------
     known : int
-        The number of trials that had ended or waited at a rung, and that the proposal knew.
+        The number of ended and paused trials that the optimizer knew when it proposed the point.
     has_loss : bool
         Whether at least one of the known trials had a loss.
     initial_points : int
@@ -32,7 +32,8 @@ class PointOrigin:
     nearest : TrialRow or None
         The known trial that is nearest to the point. None if the point was random.
     nearest_rung : int or None
-        The rung at which the nearest trial waited when the optimizer proposed the point. None if it had ended.
+        The rung at which the nearest trial waited when the optimizer proposed the point. None if the nearest trial had
+        ended, or if the point was random.
     elsewhere : str or None
         The differences between the recorded environment of the proposal and the environment of this process. If the
         environments differ, the numbers in `expected` can differ from the numbers that the optimizer computed for the

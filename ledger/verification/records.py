@@ -416,8 +416,8 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    The record of an iteration contains the numbers of the trials that the manager has found ended or paused since the
-    previous iteration. The function compares these numbers, the budget and the study's state with the study's trials.
+    For each iteration, the manager records the numbers of the trials that have ended or paused since the previous
+    iteration. The function compares these numbers, the budget and the study's state with the study's trials.
     """
     row = ledger.study
     seen: dict[int, set[int | None]] = {}

@@ -183,8 +183,8 @@ def _limit(limit: tuple[float, int] | None) -> str:
 
 
 def _steady(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Compute the verdicts and the promotions of a study in steady mode, at each rung in the order of the recorded
-    arrivals.
+    """Compute the verdicts and the promotions of a study in steady mode. At each rung, the function follows the
+    recorded order of the arrivals.
     """
     recorded = ledger.stopping
     if recorded.cutoffs:

@@ -1,12 +1,14 @@
--- Record the verdict of a study's rule at each rung that an attempt has reached, and answer whether the attempt stops.
--- The caller has locked the trial. A rung takes the last reported step at or below it. An attempt that continues after a
--- checkpoint does not report the earlier steps again. If the attempt has reported no step at or below the rung, the rung
--- takes the report of the last earlier attempt that has such a report. Without such a report, the rung gives no verdict.
--- A verdict is final: an attempt that repeats a trial gets the verdicts of the first attempt. After the rung that stops
--- a trial, the trial reaches no further rung.
--- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. An attempt stops at a rung
--- without a verdict, so that its trial can pause (ledger.prune). In steady mode, a verdict that stops a trial does not
--- stop the trial any more when the table ledger.promotion has a row for the trial and the rung. An audited trial goes on.
+-- Record the verdict of a study's rule at each rung that an attempt has reached, and return whether the attempt must
+-- stop. The caller has locked the trial. At each rung, the rule uses the report with the highest step at or below the
+-- rung. An attempt that continues after a checkpoint does not report the earlier steps again. If the attempt has no
+-- report at or below the rung, the rule uses a report of an earlier attempt (ledger.last_report). If no attempt has a
+-- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
+-- the trial gets the recorded verdicts. When a rung has stopped a trial, the function records no verdicts at higher
+-- rungs.
+-- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. At a rung without a
+-- verdict, the attempt must stop, so that the trial can pause (ledger.prune). In steady mode, a promoted trial goes on
+-- in spite of its verdict. The table ledger.promotion has a row for each promoted trial and the rung of the promotion.
+-- An audited trial goes on.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

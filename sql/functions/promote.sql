@@ -77,8 +77,8 @@ begin
     end if;
     return;
   end if;
-  -- A person may have cancelled a paused trial in a transaction that has not ended. A verdict on some of the trials would
-  -- depend on the moment, so the function then changes nothing.
+  -- A user may have cancelled a paused trial in a transaction that has not ended. If the function compared only the
+  -- other trials, the verdicts would depend on the moment of the call. Therefore the function changes nothing.
   waiting := array(
     select trial.number
     from ledger.trial

@@ -1,14 +1,16 @@
--- Prune the paused trials of a study in steady mode with the rule `promotion`, for the manager that holds the study. The
--- manager calls the function when it proposes no more trials, and no trial is pending or running. No other trial can then
--- arrive at a rung, so no paused trial can go on any more. A pruned trial keeps the step and the loss of the verdict at
--- the rung at which it waits.
+-- Prune the paused trials of a study in steady mode with the rule `promotion`, for the manager that holds the study.
+-- The manager calls the function when the manager proposes no more trials, and no trial is pending or running. Then no
+-- other trial can arrive at a rung. Therefore no paused trial can go on later. The function copies the step and the
+-- loss of a verdict into the row of each pruned trial. This verdict is the verdict at the rung at which the trial
+-- waited.
 --   budget: the budget of the study when the manager decided to propose no more trials.
 -- Answers:
 --   pruned: the function pruned the paused trials. A trial whose row another session has locked stays paused, and the
 --     manager calls the function again.
 --   lost: the manager does not hold the study, so the function wrote nothing.
---   changed: the study has ended or another budget, a trial is pending or running, or a paused trial can go on. The
---     function wrote nothing.
+--   changed: the function wrote nothing. The possible reasons are: the study has ended, the budget of the study has
+--     changed, a trial is pending or running, or a paused trial can go on. Another possible reason is that the study is
+--     not in steady mode, or does not have the rule `promotion`.
 create or replace function ledger.prune_paused(study_id int, claim uuid, budget int) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

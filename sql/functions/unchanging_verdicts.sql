@@ -1,5 +1,5 @@
--- Triggers that refuse each change of a cutoff, a verdict or a promotion, and a trigger that deletes those of a deleted
--- study.
+-- Triggers that refuse each change of a cutoff, a verdict or a promotion, and a trigger that deletes the cutoffs,
+-- verdicts and promotions of a deleted study.
 create or replace function ledger.refuse_change_of_verdict() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
