@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.databases import new_database
-from tests.system.programs import Program
+from tests.system.programs import CURVE, Program
 
 OBJECTIVE = """
 import time
@@ -52,16 +52,6 @@ def prunes_itself(params, context):
     context.report(0.5, 1)
     raise ledger.TrialPruned
 """
-PROGRAM = """
-import json, os, sys
-
-x = float(sys.argv[1])
-offset = int(os.environ["LEDGER_TRIAL_SEED"]) % 101 / 50
-for step in range(1, 10):
-    loss = offset + (x - 0.3) ** 2 + 0.2 * (1 + x) / step
-    print(json.dumps({"step": step, "value": loss}), flush=True)
-print(loss)
-"""
 FILE = """
 [study]
 name = "own"
@@ -88,7 +78,7 @@ def search(folder, url, function="asks", *, workers=2, mode="batch", enforce="fa
     """Run a study to its end, and return its trials."""
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(OBJECTIVE)
-    (folder / "train.py").write_text(PROGRAM)
+    (folder / "train.py").write_text(CURVE)
     objective = objective or f'function = "mine:{function}"'
     (folder / "own.toml").write_text(FILE.format(mode=mode, enforce=enforce, objective=objective))
     program = Program(folder, DATABASE_URL=url)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.databases import new_database
-from tests.system.programs import Program, wait_until
+from tests.system.programs import CURVE, Program, wait_until
 
 # The weight is carried through the checkpoints. A part of the loss is an offset that no surrogate can learn. If the
 # file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed.
@@ -44,16 +44,6 @@ def wait(trial):
     while True:
         time.sleep(0.02)
 """
-PROGRAM = """
-import json, os, sys
-
-x = float(sys.argv[1])
-offset = int(os.environ["LEDGER_TRIAL_SEED"]) % 101 / 50
-for step in range(1, 10):
-    loss = offset + (x - 0.3) ** 2 + 0.2 * (1 + x) / step
-    print(json.dumps({"step": step, "value": loss}), flush=True)
-print(loss)
-"""
 FILE = """
 [study]
 name = "own"
@@ -83,7 +73,7 @@ ALLOWED = ("--allow", "mine", "--allow-command", "python train.py {x}")
 def made(folder: Path, url: str, objective: str = FUNCTION) -> Program:
     folder.mkdir()
     (folder / "mine.py").write_text(OBJECTIVE)
-    (folder / "train.py").write_text(PROGRAM)
+    (folder / "train.py").write_text(CURVE)
     (folder / "own.toml").write_text(FILE.format(objective=objective))
     return Program(folder, DATABASE_URL=url, LEDGER_STORE=str(folder / "store"))
 
