@@ -8,7 +8,7 @@ rung before it. `sql/functions/` does the same.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.stopping.simulator import Curves, Params, Start
 from ledger.proposals import ProposalInput, proposal_input, propose
@@ -77,6 +77,7 @@ LESSONS: dict[str, Lesson] = {
 }
 
 
+@dataclass(eq=False)
 class BatchSearch:
     """A study in batch mode.
 
@@ -92,20 +93,17 @@ class BatchSearch:
         Whether all points are random.
     """
 
-    mode = "batch"
+    curves: Curves
+    seed: int
+    batch_size: int
+    stopping: EarlyStopping
+    lesson: Lesson
+    is_random: bool = field(default=False, kw_only=True)
+    mode: ClassVar[str] = "batch"
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        self._study = study(curves, seed, batch_size, self.mode, stopping, is_random=is_random)
-        self._rungs, self._lesson = frozenset(stopping.rungs), lesson
+    def __post_init__(self) -> None:
+        self._study = study(self.curves, self.seed, self.batch_size, self.mode, self.stopping, is_random=self.is_random)
+        self._rungs = frozenset(self.stopping.rungs)
         self._trials: list[KnownTrial] = []
         self._open: set[int] = set()
         self._waiting: deque[Start] = deque()
@@ -168,13 +166,14 @@ class BatchSearch:
 
     def _shown(self) -> list[KnownTrial]:
         complete = [trial for trial in self._trials if trial.state == "complete"]
-        return [self._lesson(trial, complete) if trial.state == "pruned" else trial for trial in self._trials]
+        return [self.lesson(trial, complete) if trial.state == "pruned" else trial for trial in self._trials]
 
     def _cutoff_now(self, rung: int) -> float | None:
         reached = [trial.at_rungs[rung] for trial in self._trials if rung in trial.at_rungs]
         return cutoff(self._study.stopping.rule, self._study.stopping.eta, reached)
 
 
+@dataclass(eq=False)
 class PromotionSearch(BatchSearch):
     """A study in batch mode with the rule "promotion", with the same parameters.
 
@@ -182,19 +181,7 @@ class PromotionSearch(BatchSearch):
     paused, the best of them go on from their last epochs, and the others are pruned.
     """
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
-        self._epochs = curves.epochs
-        self._paused: set[int] = set()
+    _paused: set[int] = field(default_factory=set, init=False)
 
     @property
     def open_trials(self) -> frozenset[int]:
@@ -208,7 +195,7 @@ class PromotionSearch(BatchSearch):
         return False
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
-        if epoch == self._epochs:
+        if epoch == self.curves.epochs:
             super().end(number, epoch, loss, stopped)
         else:
             self._reach(number, epoch, loss)
@@ -241,23 +228,13 @@ class PromotionSearch(BatchSearch):
         return Start(number, trial.params, until=left[0] if pauses else None)
 
 
+@dataclass(eq=False)
 class SteadySearch(BatchSearch):
     """A study in steady mode, with the same parameters. `batch_size` is the number of trials in flight."""
 
-    mode = "steady"
+    mode: ClassVar[str] = "steady"
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
-        self._seen: list[int] = []
+    _seen: list[int] = field(default_factory=list, init=False)
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
         super().end(number, epoch, loss, stopped)
