@@ -43,7 +43,7 @@ def waits(params, context):
             time.sleep(0.005)
     return loss
 
-def asks_once(params, context):
+def asks_slowly(params, context):
     # so long that a worker claims one trial at a time
     time.sleep(0.2)
     return asks(params, context)
@@ -156,7 +156,7 @@ def test_in_steady_mode_the_answer_of_the_database_stops_a_trial(url, tmp_path):
 
 
 def test_in_steady_mode_an_objective_that_asks_once_is_stopped_at_the_rung(url, tmp_path):
-    trials = search(tmp_path / "own", url, "asks_once", workers=1, mode="steady")
+    trials = search(tmp_path / "own", url, "asks_slowly", workers=1, mode="steady")
     stopped = {trial: step for trial, _, step, *_, stops in verdicts_of(url) if stops}
     assert len(stopped) >= 3
     assert {number for number, state in enumerate(states(trials)) if state == "pruned"} == set(stopped)
