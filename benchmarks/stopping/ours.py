@@ -9,7 +9,7 @@ rung. `sql/functions/` does the same.
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.stopping.simulator import Curves, Params, Start
 from ledger.proposals import ProposalInput, proposal_input, propose
@@ -78,6 +78,7 @@ LESSONS: dict[str, Lesson] = {
 }
 
 
+@dataclass(eq=False)
 class BatchSearch:
     """A study in batch mode.
 
@@ -93,20 +94,17 @@ class BatchSearch:
         Whether all points are random.
     """
 
-    mode = "batch"
+    curves: Curves
+    seed: int
+    batch_size: int
+    stopping: EarlyStopping
+    lesson: Lesson
+    is_random: bool = field(default=False, kw_only=True)
+    mode: ClassVar[str] = "batch"
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        self._study = study(curves, seed, batch_size, self.mode, stopping, is_random=is_random)
-        self._rungs, self._lesson = frozenset(stopping.rungs), lesson
+    def __post_init__(self) -> None:
+        self._study = study(self.curves, self.seed, self.batch_size, self.mode, self.stopping, is_random=self.is_random)
+        self._rungs = frozenset(self.stopping.rungs)
         self._trials: list[KnownTrial] = []
         self._open: set[int] = set()
         self._waiting: deque[Start] = deque()
@@ -169,13 +167,14 @@ class BatchSearch:
 
     def _shown(self) -> list[KnownTrial]:
         complete = [trial for trial in self._trials if trial.state == "complete"]
-        return [self._lesson(trial, complete) if trial.state == "pruned" else trial for trial in self._trials]
+        return [self.lesson(trial, complete) if trial.state == "pruned" else trial for trial in self._trials]
 
     def _cutoff_now(self, rung: int) -> float | None:
         reached = [trial.at_rungs[rung] for trial in self._trials if rung in trial.at_rungs]
         return cutoff(self._study.stopping.rule, self._study.stopping.eta, reached)
 
 
+@dataclass(eq=False)
 class PromotionSearch(BatchSearch):
     """A study in batch mode with the rule "promotion", with the same parameters.
 
@@ -183,19 +182,7 @@ class PromotionSearch(BatchSearch):
     paused, the best of them go on from their last epochs, and the others are pruned.
     """
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
-        self._epochs = curves.epochs
-        self._paused: set[int] = set()
+    _paused: set[int] = field(default_factory=set, init=False)
 
     @property
     def open_trials(self) -> frozenset[int]:
@@ -209,7 +196,7 @@ class PromotionSearch(BatchSearch):
         return False
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
-        if epoch == self._epochs:
+        if epoch == self.curves.epochs:
             super().end(number, epoch, loss, stopped)
         else:
             self._reach(number, epoch, loss)
@@ -242,23 +229,13 @@ class PromotionSearch(BatchSearch):
         return Start(number, trial.params, until=left[0] if pauses else None)
 
 
+@dataclass(eq=False)
 class SteadySearch(BatchSearch):
     """A study in steady mode, with the same parameters. `batch_size` is the number of trials in flight."""
 
-    mode = "steady"
+    mode: ClassVar[str] = "steady"
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
-        self._seen: list[int] = []
+    _seen: list[int] = field(default_factory=list, init=False)
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
         super().end(number, epoch, loss, stopped)
@@ -274,6 +251,7 @@ class SteadySearch(BatchSearch):
         return self._cutoff_now(rung)
 
 
+@dataclass(eq=False)
 class SteadyPromotionSearch(SteadySearch):
     """A study in steady mode with the rule "promotion", with the same parameters.
 
@@ -281,20 +259,12 @@ class SteadyPromotionSearch(SteadySearch):
     the best 1/eta of all trials that have arrived at its rung.
     """
 
-    def __init__(
-        self,
-        curves: Curves,
-        seed: int,
-        batch_size: int,
-        stopping: EarlyStopping,
-        lesson: Lesson,
-        *,
-        is_random: bool = False,
-    ) -> None:
-        super().__init__(curves, seed, batch_size, stopping, lesson, is_random=is_random)
-        self._arrived: dict[int, dict[int, float]] = {rung: {} for rung in stopping.rungs}
-        self._paused: dict[int, int] = {}
-        self._seen_rungs: list[int | None] = []
+    _paused: dict[int, int] = field(default_factory=dict, init=False)
+    _seen_rungs: list[int | None] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._arrived: dict[int, dict[int, float]] = {rung: {} for rung in self.stopping.rungs}
 
     def ask(self) -> Start | None:
         if not self._waiting and self._missing() > 0 and (number := self._ready_for_promotion()) is not None:

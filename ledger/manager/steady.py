@@ -18,9 +18,10 @@ class SteadyPolicy:
     trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
     value as its loss.
 
-    With the rule "promotion", a paused trial is not in flight. Before the policy proposes new trials, the policy
-    requests that the manager promotes the paused trials that can go on. When the policy proposes no more trials, no
-    trial is in flight, and no paused trial can go on, the manager prunes the paused trials. The study then ends.
+    With the rule "promotion", a paused trial is not in flight. Therefore the policy also proposes a new trial for each
+    trial that has paused, and the recorded iteration also contains the numbers of these trials. Before a proposal, the
+    policy requests that the manager promotes the paused trials that can go on. When the policy proposes no more trials,
+    no trial is in flight, and no paused trial can go on, the manager prunes the paused trials. The study then ends.
 
     If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points.
     Therefore the study fails when the trials in flight have ended.

@@ -30,11 +30,12 @@ _CALLS = {
     "checkpoints": "select count(*)::text from ledger.last_checkpoints(%s, %s, %s)",
 }
 _REFUSALS = ("stale", "unknown", "false", "0")
+# The ledger accepts the claim of a trial that the manager has taken back, until another worker claims the trial.
 _LOST = """
 select count(*)
 from ledger.attempt
 join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
-where attempt.claim = %s and (attempt.outcome is not null or attempt.claim is distinct from trial.claim)
+where attempt.claim = %s and (trial.finished_at is not null or attempt.claim is distinct from trial.claim)
 """
 _RECORDED = """
 select format('step %%s of trial %%s', step, report.trial)

@@ -19,7 +19,6 @@ import numpy as np
 import psycopg
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.svm import SVC
 
 import ledger
 from ledger.database import artifact_protocol, protocol
@@ -30,32 +29,14 @@ from ledger.store import Content, opened
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims
 from tests.fuzz import run
-from tests.unit.test_kept_models import keep
+from tests.integration.ledgers import spec
+from tests.unit.test_kept_models import Foreign, compressed, keep
 
 _OBJECTIVE = {"model": "svm", "dataset": "iris"}
 _PARAMS = {"C": 2.5}
-_SPEC = {
-    "mode": "batch",
-    "batch_size": 1,
-    "seed": 7,
-    "objective": {**_OBJECTIVE, "keep_models": "best"},
-    "space": [{"name": "C", "type": "real", "low": 0.1, "high": 10.0, "prior": "uniform"}],
-    "optimizer": {"base_estimator": "GP", "acq_func": "EI"},
-    "limits": {
-        "max_failures": 1,
-        "max_crashes": 1,
-        "max_lost": 1,
-        "lease": 60.0,
-        "heartbeat": 10.0,
-        "trial_timeout": None,
-    },
-}
+_SPEC = {**spec(1), "mode": "batch", "seed": 7, "objective": {**_OBJECTIVE, "keep_models": "best"}}
 # Functions and types that a changed model names instead of the class of its estimator.
 _FOREIGN = (("os", "system"), ("builtins", "eval"), ("subprocess", "Popen"), ("sklearn.datasets._base", "load_files"))
-
-
-class Foreign(SVC):  # type: ignore[misc]
-    """A class that no study needs."""
 
 
 class _Executed:
@@ -125,7 +106,7 @@ class Models:
             "foreign class": lambda: skops.io.dumps(Foreign()),
             "foreign function": lambda: skops.io.dumps(FunctionTransformer(os.mkdir)),
             "function of NumPy": lambda: skops.io.dumps(FunctionTransformer(np.save)),
-            "compressed archive": partial(self._with_parts, lambda part: part, "", zipfile.ZIP_DEFLATED),
+            "compressed archive": lambda: compressed(self._content),
             "half of the file": lambda: self._content[: len(self._content) // 2],
             "empty file": lambda: b"",
             **{f"{module}.{name}": partial(self._with_type, module, name) for module, name in _FOREIGN},
@@ -188,12 +169,10 @@ class Models:
 
         return self._with_parts(change, "schema.json")
 
-    def _with_parts(
-        self, change: Callable[[bytes], bytes], suffix: str, compression: int = zipfile.ZIP_STORED
-    ) -> bytes:
+    def _with_parts(self, change: Callable[[bytes], bytes], suffix: str) -> bytes:
         """Return the archive of the model with changed parts."""
         buffer = io.BytesIO()
-        with zipfile.ZipFile(io.BytesIO(self._content)) as old, zipfile.ZipFile(buffer, "w", compression) as new:
+        with zipfile.ZipFile(io.BytesIO(self._content)) as old, zipfile.ZipFile(buffer, "w") as new:
             for name in old.namelist():
                 part = old.read(name)
                 new.writestr(name, change(part) if name.endswith(suffix) else part)

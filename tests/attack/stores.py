@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims
+from tests.chaos.faults import lead_to
 
 
 class Stores:
@@ -17,8 +18,8 @@ class Stores:
         self._folder = victims.store.resolve()
         self._mode = self._folder.stat().st_mode
         self._kinds: dict[str, Callable[[], object]] = {
-            "path of a file": lambda: self._lead_to(self._folder.parent / "nothing"),
-            "path of nothing": lambda: self._lead_to(self._folder.parent / "missing" / "folder"),
+            "path of a file": lambda: lead_to(self._store, self._folder.parent / "nothing"),
+            "path of nothing": lambda: lead_to(self._store, self._folder.parent / "missing" / "folder"),
             "no right to enter": lambda: self._folder.chmod(0),
             "no right to write": lambda: self._folder.chmod(0o555),
             "damaged contents": lambda: self._change(lambda path: path.write_bytes(b"damaged")),
@@ -36,12 +37,7 @@ class Stores:
 
     def repair(self) -> None:
         self._folder.chmod(self._mode)
-        self._lead_to(self._folder)
-
-    def _lead_to(self, target: Path) -> None:
-        link = self._store.with_name("link")
-        link.symlink_to(target)
-        link.replace(self._store)
+        lead_to(self._store, self._folder)
 
     def _change(self, change: Callable[[Path], object]) -> None:
         for path in self._folder.rglob("*"):

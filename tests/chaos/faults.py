@@ -122,18 +122,13 @@ class Injector:
         """Let the path of the store lead to a file."""
         folder, nothing = self._store.resolve(), self._store.with_name("nothing")
         nothing.touch()
-        self._let_store_fail(fault, lambda: self._lead_store_to(folder))
-        self._lead_store_to(nothing)
+        self._let_store_fail(fault, lambda: lead_to(self._store, folder))
+        lead_to(self._store, nothing)
 
     def fill_store(self, fault: Fault) -> None:
         assert self._disk is not None
         self._let_store_fail(fault, self._disk.make_room)
         self._disk.fill()
-
-    def _lead_store_to(self, target: Path) -> None:
-        link = self._store.with_name("link")
-        link.symlink_to(target)
-        link.replace(self._store)
 
     def _let_store_fail(self, fault: Fault, end: Callable[[], None]) -> None:
         seconds = self._random.uniform(0.5, 2) * LEASE
@@ -286,6 +281,13 @@ KINDS: dict[str, Callable[[Injector, Fault], None]] = {
     "store: full": Injector.fill_store,
 }
 LASTING = {kind for kind in KINDS if kind.startswith(("network", "store")) and kind != "network: cut"}
+
+
+def lead_to(store: Path, target: Path) -> None:
+    """Let a symbolic link, such as the store of a worker, point to another folder."""
+    link = store.with_name("link")
+    link.symlink_to(target)
+    link.replace(store)
 
 
 def kinds() -> list[str]:

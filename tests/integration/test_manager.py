@@ -91,7 +91,7 @@ def test_a_study_is_continued_or_extended_and_other_settings_are_refused(db, wor
     assert register(db, study(tmp_path, iterations=2)).state == "complete"
     extended = register(db, study(tmp_path, iterations=3))
     assert (extended.state, extended.budget) == ("running", 6)
-    with pytest.raises(LedgerError, match=r"seed: the study has 1, but 2 is requested.*another --name"):
+    with pytest.raises(LedgerError, match=r"seed: the study has 1, but 2 is requested.*choose another name"):
         register(db, study(tmp_path, iterations=3, seed=2))
     with pytest.raises(LedgerError, match="the budget of a study cannot be reduced"):
         register(db, study(tmp_path, iterations=1))

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, transfer, trials
-from ledger.database.managing import ClaimedStudy, DecidedRung, TrialLease
+from ledger.database.managing import ClaimedStudy, DecidedRung
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.verdicts import TrialStopping, is_audited
 from ledger.verification import verify
-from tests.integration.ledgers import add_iteration, attempt, finish, hold, reap, spec, take, tell, trial
+from tests.integration.ledgers import add_iteration, attempt, expire, finish, hold, spec, take, tell, trial
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals
 from tests.integration.test_verdicts import verdicts
@@ -345,8 +345,7 @@ def test_a_claim_that_was_replaced_does_not_pause_the_trial(db, connection, adva
     zombie = take(connection)
     assert protocol.report(connection, zombie, [1], [0.5]) == "stop"
     advance(31)
-    lease = trial(connection)
-    assert reap(db, row, TrialLease(0, lease["worker"], lease["lease_until"])) == "pending"
+    assert expire(db, connection) == "pending"
     assert promote(db, row) == [], "the trial is pending"
     successor = take(connection)
     assert protocol.prune(connection, zombie, 1.0) == "stale"
@@ -359,12 +358,11 @@ def test_a_claim_that_was_replaced_does_not_pause_the_trial(db, connection, adva
 
 
 def test_a_late_pause_counts_if_no_other_worker_has_claimed_the_trial(db, connection, advance):
-    row = start(db, trials=1)
+    start(db, trials=1)
     held = take(connection)
     assert protocol.report(connection, held, [1], [0.5]) == "stop"
     advance(31)
-    lease = trial(connection)
-    assert reap(db, row, TrialLease(0, lease["worker"], lease["lease_until"])) == "pending"
+    assert expire(db, connection) == "pending"
     assert protocol.prune(connection, held, 1.0) == "paused"
     assert attempt(connection, held.claim)["outcome"] == "paused"
 

@@ -3,27 +3,19 @@
 import threading
 import time
 import uuid
-from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Connection
 
 from ledger.database import managing, migration, protocol, studies, trials
 from ledger.database.connection import engine
-from ledger.database.managing import TrialLease
 from ledger.database.retry import RetryPolicy
 from ledger.database.session import ReconnectingSession
 from ledger.worker.output import KEPT
-from tests.integration.ledgers import attempt, claim_one, finish, make_study, propose, reap, spec, take, trial
+from tests.integration.ledgers import attempt, claim_one, expire, finish, make_study, propose, reap, spec, take, trial
 
 ENDED = "ledger_ended"
-
-
-def expire(db: Connection, connection: psycopg.Connection[Any], number: int = 0) -> str | None:
-    row = trial(connection, number)
-    return reap(db, studies.get(db, "s"), TrialLease(number, row["worker"], row["lease_until"]))
 
 
 def test_a_claim_takes_the_pending_trial_with_the_lowest_number(db, connection):

@@ -7,10 +7,9 @@ import psycopg
 import pytest
 
 from ledger.database import managing, protocol, studies, trials
-from ledger.database.managing import TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.errors import LedgerError
-from tests.integration.ledgers import add_iteration, attempt, reap, take, tell, trial
+from tests.integration.ledgers import add_iteration, attempt, expire, take, tell, trial
 from tests.integration.recounting import check_totals
 from tests.integration.test_verdicts import search, train
 
@@ -85,8 +84,7 @@ def test_a_stopped_trial_may_complete_in_spite_of_its_verdict(row, connection):
 def test_a_claim_that_was_replaced_is_stale(row, db, connection, advance):
     zombie = stopped(connection)
     advance(31)
-    of_zombie = trial(connection, zombie.trial)
-    assert reap(db, row, TrialLease(zombie.trial, of_zombie["worker"], of_zombie["lease_until"])) == "pending"
+    assert expire(db, connection, zombie.trial) == "pending"
     successor = take(connection)
     assert successor.trial == zombie.trial
     assert protocol.prune(connection, zombie, 1.0) == "stale"
@@ -99,8 +97,7 @@ def test_a_claim_that_was_replaced_is_stale(row, db, connection, advance):
 def test_a_late_end_counts_if_no_other_worker_has_claimed_the_trial(row, db, connection, advance):
     held = stopped(connection)
     advance(31)
-    lease = trial(connection, held.trial)
-    assert reap(db, row, TrialLease(held.trial, lease["worker"], lease["lease_until"])) == "pending"
+    assert expire(db, connection, held.trial) == "pending"
     assert protocol.prune(connection, held, 1.0) == "pruned"
     assert attempt(connection, held.claim)["outcome"] == "pruned"
 

@@ -8,9 +8,8 @@ import pytest
 
 from ledger.database import managing, protocol, studies, trials
 from ledger.database.bounds import LARGEST_STEP, MOST_REPORTS, MOST_REPORTS_OF_CALL
-from ledger.database.managing import TrialLease
 from ledger.database.protocol import ClaimedTrial
-from tests.integration.ledgers import add_iteration, make_study, reap, spec, take, trial
+from tests.integration.ledgers import add_iteration, expire, make_study, spec, take, trial
 
 
 def recorded(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
@@ -20,8 +19,7 @@ def recorded(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
 def take_back(db, connection, advance) -> None:
     """Take the first trial back from its worker, as a manager does after the end of the lease."""
     advance(31)
-    row = trial(connection)
-    assert reap(db, studies.get(db, "s"), TrialLease(0, row["worker"], row["lease_until"])) == "pending"
+    assert expire(db, connection) == "pending"
 
 
 def test_the_first_report_of_each_step_stays(db, connection):

@@ -124,6 +124,17 @@ def blocked(params):
         time.sleep(0.02)
     return params["x"] ** 2
 """
+# A program as an objective: a training of nine steps, which reports its loss after each step.
+CURVE = """
+import json, os, sys
+
+x = float(sys.argv[1])
+offset = int(os.environ["LEDGER_TRIAL_SEED"]) % 101 / 50
+for step in range(1, 10):
+    loss = offset + (x - 0.3) ** 2 + 0.2 * (1 + x) / step
+    print(json.dumps({"step": step, "value": loss}), flush=True)
+print(loss)
+"""
 _OWN = """
 [study]
 name = "own"

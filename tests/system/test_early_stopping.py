@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.databases import new_database
-from tests.system.programs import Program
+from tests.system.programs import CURVE, Program
 
 OBJECTIVE = """
 import time
@@ -43,7 +43,7 @@ def waits(params, context):
             time.sleep(0.005)
     return loss
 
-def asks_once(params, context):
+def asks_slowly(params, context):
     # so long that a worker claims one trial at a time
     time.sleep(0.2)
     return asks(params, context)
@@ -51,16 +51,6 @@ def asks_once(params, context):
 def prunes_itself(params, context):
     context.report(0.5, 1)
     raise ledger.TrialPruned
-"""
-PROGRAM = """
-import json, os, sys
-
-x = float(sys.argv[1])
-offset = int(os.environ["LEDGER_TRIAL_SEED"]) % 101 / 50
-for step in range(1, 10):
-    loss = offset + (x - 0.3) ** 2 + 0.2 * (1 + x) / step
-    print(json.dumps({"step": step, "value": loss}), flush=True)
-print(loss)
 """
 FILE = """
 [study]
@@ -88,7 +78,7 @@ def search(folder, url, function="asks", *, workers=2, mode="batch", enforce="fa
     """Run a study to its end, and return its trials."""
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(OBJECTIVE)
-    (folder / "train.py").write_text(PROGRAM)
+    (folder / "train.py").write_text(CURVE)
     objective = objective or f'function = "mine:{function}"'
     (folder / "own.toml").write_text(FILE.format(mode=mode, enforce=enforce, objective=objective))
     program = Program(folder, DATABASE_URL=url)
@@ -166,7 +156,7 @@ def test_in_steady_mode_the_answer_of_the_database_stops_a_trial(url, tmp_path):
 
 
 def test_in_steady_mode_an_objective_that_asks_once_is_stopped_at_the_rung(url, tmp_path):
-    trials = search(tmp_path / "own", url, "asks_once", workers=1, mode="steady")
+    trials = search(tmp_path / "own", url, "asks_slowly", workers=1, mode="steady")
     stopped = {trial: step for trial, _, step, *_, stops in verdicts_of(url) if stops}
     assert len(stopped) >= 3
     assert {number for number, state in enumerate(states(trials)) if state == "pruned"} == set(stopped)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.databases import new_database
-from tests.system.programs import Program, wait_until
+from tests.system.programs import CURVE, Program, wait_for_text, wait_until
 
 # The weight is carried through the checkpoints. A part of the loss is an offset that no surrogate can learn. If the
 # file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed. If the file `slow`
@@ -47,16 +47,6 @@ def wait(trial):
     while True:
         time.sleep(0.02)
 """
-PROGRAM = """
-import json, os, sys
-
-x = float(sys.argv[1])
-offset = int(os.environ["LEDGER_TRIAL_SEED"]) % 101 / 50
-for step in range(1, 10):
-    loss = offset + (x - 0.3) ** 2 + 0.2 * (1 + x) / step
-    print(json.dumps({"step": step, "value": loss}), flush=True)
-print(loss)
-"""
 FILE = """
 [study]
 name = "own"
@@ -86,7 +76,7 @@ ALLOWED = ("--allow", "mine", "--allow-command", "python train.py {x}")
 def made(folder: Path, url: str, objective: str = FUNCTION) -> Program:
     folder.mkdir()
     (folder / "mine.py").write_text(OBJECTIVE)
-    (folder / "train.py").write_text(PROGRAM)
+    (folder / "train.py").write_text(CURVE)
     (folder / "own.toml").write_text(FILE.format(objective=objective))
     return Program(folder, DATABASE_URL=url, LEDGER_STORE=str(folder / "store"))
 
@@ -125,9 +115,8 @@ def test_a_killed_worker_changes_no_trial_and_no_verdict(calm, url, server, temp
         (program.folder / "disturbed").touch()
         manager = program.start("manager", "own.toml")
         workers = [program.start("worker", *ALLOWED, "--until-complete") for _ in range(4)]
-        wait_until((program.folder / "begun").exists)
+        trial = int(wait_for_text(program.folder / "begun"))
         with psycopg.connect(other, autocommit=True) as connection:
-            trial = int(wait_until((program.folder / "begun").read_text))
             row = connection.execute("select worker from ledger.trial where number = %s", (trial,)).fetchone()
         assert row is not None
         (killed,) = [worker for worker in workers if f"-{worker.pid}-" in row[0]]
@@ -146,8 +135,12 @@ def test_a_killed_worker_changes_no_trial_and_no_verdict(calm, url, server, temp
         assert sorted(set(steps)) == steps, "after its checkpoint, no step is trained again"
 
 
-def test_the_iterations_use_the_brackets_in_turn(calm, url):
-    program, _ = calm
+def test_the_iterations_use_the_brackets_in_turn_and_the_log_says_so(calm, url):
+    program, said = calm
+    assert "paused at step 1 after" in said
+    assert "own iteration 0: rung 1: " in said
+    assert " trials go on" in said
+    assert "begins again" not in said
     trials, verdicts = facts(url)
     assert {rung for trial, rung, *_ in verdicts if trial < 9} == {1, 3}
     assert {rung for trial, rung, *_ in verdicts if trial >= 9} == {3}
@@ -159,14 +152,6 @@ def test_the_iterations_use_the_brackets_in_turn(calm, url):
         steps = (program.folder / f"steps{number}").read_text().split()
         assert steps == [str(step) for step in range(1, len(steps) + 1)], "each step is trained once"
         assert (len(steps) == 9) == (state == "complete")
-
-
-def test_the_log_names_the_pauses_and_the_promotions(calm, tmp_path, server, template):
-    _, said = calm
-    assert "paused at step 1 after" in said
-    assert "own iteration 0: rung 1: " in said
-    assert " trials go on" in said
-    assert "begins again" not in said
 
 
 def test_a_program_pauses_at_its_report_and_begins_again(url, tmp_path):

@@ -25,6 +25,7 @@ KINDS = [
 def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_path, model, iterations):
     plan = Plan(model, iterations=iterations, batch_size=4, seed=7, base_estimator="GP")
     one = undisturbed(plan, tmp_path / "one")
+    assert len(one) == 4 * iterations
     assert len(one) - initial_points(len(one), 4) >= 36, "proposed by a model"
     assert (model == "rugged") == any(state == "pruned" for _, _, state, *_ in one)
     assert undisturbed(plan, tmp_path / "eight", workers=8) == one
