@@ -3,6 +3,7 @@
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -196,10 +197,13 @@ def test_in_steady_mode_a_promoted_trial_is_seen_again(url, tmp_path):
         seen = connection.execute(
             "select seen, seen_rungs from ledger.iteration where seen is not null order by number"
         ).fetchall()
-    pauses = {pair for numbers, rungs in seen for pair in zip(numbers, rungs, strict=True) if pair[1] is not None}
-    ends = {number for numbers, rungs in seen for number, rung in zip(numbers, rungs, strict=True) if rung is None}
+    pairs = [pair for numbers, rungs in seen for pair in zip(numbers, rungs, strict=True)]
+    assert len(pairs) == len(set(pairs))
+    pauses = {number for number, rung in pairs if rung is not None}
     assert len(pauses) > 5
-    assert ends & {number for number, _ in pauses}, "a trial that paused has ended later"
+    counts = Counter(number for number, _ in pairs)
+    assert any(counts[number] > 1 for number in pauses), "a trial that paused has paused again or ended later"
+    assert all(counts[number] == 1 for number in counts.keys() - {trial for (trial,) in promoted})
 
 
 @pytest.fixture(scope="module", params=["batch", "steady", "promotion", "steady promotion"])
