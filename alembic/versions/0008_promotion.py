@@ -45,7 +45,7 @@ def upgrade() -> None:
         of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
         "iteration that the rule has compared at the rung.",
         of_verdict="Number of other trials with which the trial was compared. With the rule promotion in batch mode, number "
-        "of trials that the rung has compared, as in the cutoff.",
+        "of trials that the rule has compared at the rung, as in the cutoff.",
         state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "
         "failed or cancelled.",
         claim="Secret of the current or last worker of the trial; null before the first claim, and after a release, a "
@@ -53,11 +53,11 @@ def upgrade() -> None:
         outcome="Outcome of the attempt (complete, pruned, paused, failed, crashed, timeout, released, stale or lost). "
         "The result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was "
         "cancelled. Null while the attempt is running.",
-        seen="In steady mode, numbers of the trials whose end or pause the manager read between the previous proposal "
-        "and this proposal, in this order. The proposals depend on this list and the lists of earlier iterations. Null "
-        "in batch mode.",
+        seen="In steady mode, numbers of the trials whose end or pause the manager noticed between the previous "
+        "proposal and this proposal, in the order in which the manager noticed them. The proposals depend on this list "
+        "and the lists of earlier iterations. Null in batch mode.",
     )
-    # The functions have another argument. The next upgrade creates the functions again.
+    # This revision changes the arguments of both functions. `ledger db upgrade` then creates the functions again.
     op.execute("drop function if exists ledger.rungs(jsonb)")
     op.execute(f"drop function if exists ledger.propose({_PROPOSE_BEFORE})")
 
@@ -66,7 +66,7 @@ _PROPOSE_BEFORE = "int, uuid, int, int, int, jsonb, jsonb, jsonb, float8, float8
 
 
 def _add_steady_mode() -> None:
-    """Add the promotions of trials in steady mode, and the rungs at which the optimizer has seen trials."""
+    """Add the table of promotions, and the column with the rungs at which the manager noticed paused trials."""
     op.create_table(
         "promotion",
         sa.Column("study_id", sa.Integer(), autoincrement=False, nullable=False, comment="The study."),
@@ -76,13 +76,14 @@ def _add_steady_mode() -> None:
             sa.BigInteger(),
             autoincrement=False,
             nullable=False,
-            comment="The step of the rung at which it waited.",
+            comment="The step of the rung at which the trial waited.",
         ),
         sa.Column(
             "arrivals",
             sa.Integer(),
             nullable=False,
-            comment="Number of arrivals at the rung. The trial was among the best of the first arrivals.",
+            comment="Number of arrivals at the rung at the time of the promotion. The trial was among the best 1/eta "
+            "of these arrivals.",
         ),
         sa.Column(
             "promoted_at",
@@ -93,8 +94,8 @@ def _add_steady_mode() -> None:
         sa.CheckConstraint("arrivals >= 1", name=op.f("promotion_arrivals_are_positive")),
         sa.PrimaryKeyConstraint("study_id", "trial", "rung", name=op.f("promotion_pkey")),
         schema="ledger",
-        comment="One row for each rung at which a trial waited in steady mode with the rule promotion, and after which it "
-        "went on. A promotion never changes.",
+        comment="One row for each promotion of a paused trial in steady mode, with the rung at which the trial waited. "
+        "A promotion never changes.",
     )
     op.add_column(
         "iteration",
@@ -175,7 +176,7 @@ def downgrade() -> None:
         "in batch mode.",
     )
     op.execute(f"drop function if exists ledger.propose({_PROPOSE_BEFORE}, bigint[])")
-    # The next upgrade creates the views again that depend on the columns and the table.
+    # The views that depend on the columns and the table are dropped too. The next upgrade creates these views again.
     op.execute("alter table ledger.cutoff drop column trial cascade")
     op.execute("alter table ledger.iteration drop column seen_rungs cascade")
     op.execute("drop table ledger.promotion cascade")

@@ -2,8 +2,8 @@
 
 In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. With the rule "promotion", they
 come from the trials of the same iteration. In steady mode, a verdict compares a trial with the trials that reached the
-rung before it. With the rule "promotion", a stopped trial goes on when it has become one of the best trials at its
-rung. `sql/functions/` does the same.
+rung before it. With the rule "promotion" in steady mode, a paused trial goes on when this trial has become one of the
+best trials at its rung. `sql/functions/` does the same.
 """
 
 from collections import deque
@@ -255,8 +255,8 @@ class SteadySearch(BatchSearch):
 class SteadyPromotionSearch(SteadySearch):
     """A study in steady mode with the rule "promotion", with the same parameters.
 
-    A trial that a verdict stops pauses, and frees its worker. A free worker first gets a paused trial that is now among
-    the best 1/eta of all trials that have arrived at its rung.
+    If a verdict stops a trial, the trial pauses, and its worker is free. A free worker first gets a paused trial that
+    is now among the best 1/eta of all trials that have arrived at its rung.
     """
 
     _paused: dict[int, int] = field(default_factory=dict, init=False)

@@ -125,7 +125,7 @@ def _end(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> str:
     if row.state == "paused" and _is_steady(study):
         return ": it waits at a rung until it is among the best trials that have arrived there"
     if row.state == "paused":
-        return ": it waits at a rung until no trial of its iteration is pending or running"
+        return ": it waits at a rung until all other trials that the rule compares have paused or ended"
     if row.state == "complete" and any(verdict.ends for verdict in decided):
         return ": the objective returned a value in spite of the verdict"
     return ""
@@ -164,7 +164,9 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
         limit = "each trial with a finite value goes on"
         if verdict.cutoff is not None:
             cutoff = scale.value(verdict.cutoff)
-            limit = f"a trial goes on with a better value than {cutoff:.6g}, or with this value and a lower number"
+            limit = (
+                f"a trial goes on with a better value than {cutoff:.6g}, or as the first of the trials with this value"
+            )
         if verdict.arrival is not None:
             return (
                 f"{trial}; the best 1/{rule['eta']} of the trials go on; the trial was arrival {verdict.arrival} at the"

@@ -40,7 +40,7 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials whose end or pause the manager has found since the previous iteration.
+        In steady mode, the numbers of the trials whose end or pause the manager noticed after the previous iteration.
         In batch mode, None.
     seen_rungs : sequence of int or None, optional
         In steady mode with the rule "promotion", the rung at which each trial of `seen` waited. The element is None if

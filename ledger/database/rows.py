@@ -86,7 +86,7 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the numbers of the trials whose end or pause the manager has found since the
+    In steady mode, `seen` contains the numbers of the trials whose end or pause the manager noticed after the
     previous iteration. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains
     the rung at which each trial of `seen` waited. An element of `seen_rungs` is None if the trial had ended. With
     another rule, and in batch mode, `seen_rungs` is None. `mean_value` is `mean_loss`, converted to a value of the
@@ -308,10 +308,10 @@ class VerdictRow:
 
 @dataclass(frozen=True, slots=True)
 class PromotionRow:
-    """One row of the view `ledger.promotions`: a rung at which a trial waited in steady mode, and after which the trial
-    went on.
+    """One row of the view `ledger.promotions`: the promotion of a paused trial in steady mode.
 
-    The trial was among the best of the first `arrivals` arrivals at the rung.
+    The trial waited at `rung`. `arrivals` is the number of arrivals at the rung at the time of the promotion. The trial
+    was among the best 1/eta of these arrivals.
     """
 
     trial: int

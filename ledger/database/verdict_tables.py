@@ -58,7 +58,7 @@ verdict = Table(
         Integer,
         nullable=False,
         comment="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
-        "number of trials that the rung has compared, as in the cutoff.",
+        "number of trials that the rule has compared at the rung, as in the cutoff.",
     ),
     Column(
         "arrival",
@@ -95,18 +95,23 @@ promotion = Table(
     Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
     Column("trial", Integer, primary_key=True, autoincrement=False, comment="The number of the trial."),
     Column(
-        "rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung at which it waited."
+        "rung",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="The step of the rung at which the trial waited.",
     ),
     Column(
         "arrivals",
         Integer,
         nullable=False,
-        comment="Number of arrivals at the rung. The trial was among the best of the first arrivals.",
+        comment="Number of arrivals at the rung at the time of the promotion. The trial was among the best 1/eta of "
+        "these arrivals.",
     ),
     moment("promoted_at", nullable=False, comment="Time of the promotion, by the database's clock."),
     CheckConstraint("arrivals >= 1", name="arrivals_are_positive"),
-    comment="One row for each rung at which a trial waited in steady mode with the rule promotion, and after which it "
-    "went on. A promotion never changes.",
+    comment="One row for each promotion of a paused trial in steady mode, with the rung at which the trial waited. A "
+    "promotion never changes.",
 )
 
 

@@ -38,7 +38,7 @@ _RUNGS = text(
 @dataclass(frozen=True, slots=True)
 class RungCount:
     """The counts of the verdicts at one rung. `trials` counts the trials that have reached the rung. `stopped` counts
-    the trials with a verdict to stop. A trial that was promoted later does not count as stopped. `audited` counts the
+    the trials that have a verdict to stop and that the manager has not promoted at the rung. `audited` counts the
     audited trials. An audited trial continues despite a verdict to stop. `continued` counts the audited trials with a
     verdict to stop.
     """

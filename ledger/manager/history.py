@@ -98,7 +98,7 @@ class StudyHistory:
 
     @property
     def in_flight(self) -> int:
-        """The number of trials that have not ended and do not wait."""
+        """The number of trials in flight: the pending and the running trials."""
         return len(self.open) - len(self.waiting)
 
     def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
@@ -222,5 +222,5 @@ class StudyHistory:
         numbers = [row.number for row in rows if row.state == "paused"] if self.pauses else []
         if not numbers:
             return {}
-        # The result lacks a trial that a user has cancelled since the rows were read.
+        # If a user has cancelled a trial after the manager read the rows, the result does not contain the trial.
         return managing.waiting(self._connection, self._study.id, numbers)

@@ -105,7 +105,7 @@ class ProposalPolicy(Protocol):
     def next(self, budget: int, batch_size: int) -> ProposalRequest | PromotionRequest | StudyEnd | None:
         """Return what the manager must propose or promote next, or a `StudyEnd` if the study must end now.
 
-        Return None if the manager must wait until a trial has ended.
+        Return None if the manager must wait until a trial has ended or paused.
         """
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:

@@ -14,9 +14,9 @@ from ledger.study.verdicts import is_audited
 
 _log = logging.getLogger("ledger.manager")
 
-# Longest time in seconds between two calls of `fill` while no trial ends or pauses. A running trial can arrive at a
-# rung without a pause. After this arrival, a paused trial at the rung can become one of the best trials. A call of
-# `fill` locks the study, so the manager must not call `fill` at each poll.
+# If no trial has ended or paused, the manager waits for this time in seconds before it calls `fill` again. A running
+# trial can arrive at a rung without a pause. After this arrival, a paused trial at the rung can become one of the best
+# trials. A call of `fill` locks the study, so the manager must not call `fill` at each poll.
 PROMOTION_POLL = 0.25
 
 

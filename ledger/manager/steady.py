@@ -9,8 +9,7 @@ from ledger.study.spec import StudySpec
 
 
 class SteadyPolicy:
-    """The policy that decides what a manager proposes in steady mode. The policy proposes a new trial for each trial
-    that has ended or paused.
+    """The policy that decides what a manager proposes in steady mode. The policy keeps `batch_size` trials in flight.
 
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
     proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
@@ -18,10 +17,11 @@ class SteadyPolicy:
     trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
     value as its loss.
 
-    With the rule "promotion", a paused trial is not in flight. Therefore the policy also proposes a new trial for each
-    trial that has paused, and the recorded iteration also contains the numbers of these trials. Before a proposal, the
-    policy requests that the manager promotes the paused trials that can go on. When the policy proposes no more trials,
-    no trial is in flight, and no paused trial can go on, the manager prunes the paused trials. The study then ends.
+    With the rule "promotion", a paused trial is not in flight. Before a proposal, the policy requests that the manager
+    promotes the paused trials that can go on. The proposal then has one new trial for each place that is still free.
+    The recorded iteration also contains the numbers of the newly paused trials. The manager prunes the paused trials
+    when three conditions are true: the policy proposes no more trials, no trial is in flight, and no paused trial can
+    go on. The study then ends.
 
     If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points.
     Therefore the study fails when the trials in flight have ended.
@@ -63,8 +63,8 @@ class SteadyPolicy:
         """Return a `ProposalRequest` for new trials, a `PromotionRequest`, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
-        trials. If a trial is paused, the policy first requests promotions. The result is None if the manager must wait
-        until a trial has ended.
+        trials. If a trial is paused and fewer than `batch_size` trials are in flight, the policy first requests
+        promotions. The result is None if the manager must wait until a trial has ended or paused.
         """
         history = self._history
         size = self._missing(budget, batch_size)

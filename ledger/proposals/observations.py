@@ -41,9 +41,9 @@ class ProposalInput:
     ----------
     observations : sequence of Observation
         The trials that have ended with the state "complete", "pruned" or "failed". In batch mode, the trials are
-        ordered by number. In steady mode, the trials also include each trial whose pause the manager noticed, even if
-        the trial goes on later. In steady mode, the trials have the order in which the manager noticed the ends and the
-        pauses.
+        ordered by number. In steady mode, the trials also include each trial whose pause the manager noticed. A
+        promoted trial stays an observation until the manager notices its next pause or its end, so the trial is not in
+        `in_flight`. In steady mode, the trials have the order in which the manager noticed the ends and the pauses.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
@@ -214,7 +214,8 @@ def _counted(
 
 
 def _is_observed(trial: TrialLike, rung: int | None) -> bool:
-    # A user can cancel a trial after its pause. The proposal did not know about this cancellation.
+    # If a user cancels a trial after its pause, the trial is still an observation. The manager made the proposal before
+    # the cancellation.
     return rung is not None or trial.state != "cancelled"
 
 

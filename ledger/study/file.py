@@ -305,8 +305,8 @@ class _SettingsReader:
         with self._at("stopping", "brackets"):
             if table.brackets > 1 and mode == "steady":
                 raise UsageError(
-                    "the iterations take turns in the brackets, but in steady mode all trials compete on the same"
-                    " rungs; use batch mode, or leave brackets out"
+                    "steady mode has no brackets, because the rule compares all trials at the same rungs; use batch"
+                    " mode, or remove the key brackets"
                 )
         with self._at("stopping", "resource"):
             values = with_defaults(table, objective, self.space(objective))

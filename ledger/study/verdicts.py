@@ -93,8 +93,8 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
         The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
         The number and the loss of each compared trial. In batch mode, the compared trials are the trials of the
-        iteration that have reached the rung. In steady mode, the compared trials are the first arrivals at the rung.
-        None stands for NaN. A trial with NaN never goes on.
+        iteration that have reached the rung. In steady mode, the compared trials are all trials that have arrived at
+        the rung up to a given arrival. None stands for NaN. A trial with NaN never goes on.
 
     Returns
     -------
@@ -115,10 +115,24 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
 
 
 def promotion_cutoff_of_ordered(eta: int, count: int, ranked: Sequence[tuple[float, int]]) -> tuple[float, int] | None:
-    """Return the cutoff that `promotion_cutoff` returns for `count` trials.
+    """Return the same cutoff as `promotion_cutoff`, from trials that are already in order.
 
-    `ranked` contains the loss and the number of each trial with a loss, in ascending order. A caller that adds one
-    arrival after another keeps `ranked` in order. Therefore the caller does not sort the trials for each cutoff.
+    A caller that adds one arrival after another can insert each arrival into `ranked`, and does not have to sort
+    `ranked` again.
+
+    Parameters
+    ----------
+    eta : int
+        The attribute `eta` of `EarlyStopping`.
+    count : int
+        The number of all compared trials, including the trials with NaN.
+    ranked : sequence of (float, int)
+        The loss and the number of each compared trial with a loss, in ascending order.
+
+    Returns
+    -------
+    (float, int) or None
+        The return value of `promotion_cutoff`.
 
     Examples
     --------

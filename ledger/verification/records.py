@@ -436,9 +436,9 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
                 return
             known = seen.setdefault(number, set())
             if rung in known:
-                yield f"{place}, but an earlier iteration also records the {what.partition(' ')[0]} of this trial"
+                yield f"{place}, but an earlier entry of `seen` also records this {what.partition(' ')[0]}"
             if rung is not None and None in known:
-                yield f"{place}, but the trial had ended before"
+                yield f"{place}, but an earlier entry of `seen` records the end of this trial"
             if trial.iteration >= iteration.number:
                 yield f"{place}, but the trial does not belong to an earlier iteration"
             # The verification does not check the order of the trials' end times, because an administrator may have set

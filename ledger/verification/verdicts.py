@@ -1,4 +1,4 @@
-"""Verification of the verdicts of early stopping. The module computes each cutoff, verdict and promotion again."""
+"""Verification of early stopping. The module computes each cutoff and verdict again, and checks each promotion."""
 
 import math
 from bisect import insort

@@ -1,9 +1,9 @@
 -- In steady mode, assign a number to the arrival of a trial at a rung, compare the trial with the earlier arrivals, and
 -- record the verdict. With the rule `promotion`, the trial goes on if the trial is among the best 1/eta of all arrivals
--- (ledger.promotion_cutoff). All arrivals include the arrival of the trial itself. The answer is the recorded verdict.
--- Each arrival gets its own number, because two transactions cannot insert the same number. If another transaction is
--- inserting the same number, this transaction waits for the other transaction, and then tries the next number. A worker
--- can leave its transaction open. Therefore the wait ends after half a second. If the wait has ended without success,
+-- (ledger.promotion_cutoff). The arrivals include the arrival of the trial itself. The answer is the recorded verdict.
+-- Two transactions cannot insert the same number at a rung. Therefore each arrival at the rung gets a different number.
+-- If another transaction is inserting the same number, this transaction waits for the other transaction, and then tries
+-- the next number. A worker can leave its transaction open. If the other transaction is still open after half a second,
 -- the function records nothing, and the column `stops` of the answer is null.
 --   stopping: the object `stopping` of the study's spec.
 --   arriving: the verdict without the columns that this function computes.

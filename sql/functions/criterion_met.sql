@@ -6,9 +6,9 @@
 --   target: a complete trial has a value that is at least as good as the target.
 --   patience: at least `patience` trials have ended without a better value. The criterion counts only the trials that
 --     the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer knows the
---     results of all earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer
---     knows. If the column `seen_rungs` contains a rung for a trial, the trial had paused, and the optimizer did not
---     know the final value of the trial. The criterion does not count cancelled and imported trials.
+--     results of all earlier iterations. In steady mode, the optimizer knows the result of each trial in the column
+--     `seen`, except for a trial with a rung in the column `seen_rungs`. Such a trial had only paused. The criterion
+--     does not count cancelled and imported trials.
 --   timeout: managers have held the study for `timeout_seconds` in total. The criterion ignores the time without a
 --     manager.
 -- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks `target` and

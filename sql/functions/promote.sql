@@ -1,13 +1,13 @@
 -- Let the best paused trials go on at the rungs of the rule `promotion`, for the manager that holds the study. A trial
 -- pauses at a rung (ledger.prune).
 --
--- In batch mode, the argument `iteration` is the number of the iteration. When no trial of the iteration is pending or
--- running, the function compares the trials at the lowest rung without verdicts, and records the verdicts. The best
--- 1/eta of the trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials
--- are pruned. The function also compares trials that failed, ended or were cancelled after they had reached the rung.
--- Therefore the verdicts do not depend on the number or the speed of the workers. An audited trial never pauses. The
--- function does not wait for audited trials, and does not compare audited trials. ledger.tell records the verdicts on
--- audited trials.
+-- In batch mode, the argument `iteration` is the number of the iteration. The function does nothing while a trial of
+-- the iteration is pending or running, unless the trial is audited. The function then compares the trials at the lowest
+-- rung without verdicts, and records the verdicts. The best 1/eta of the trials go on (ledger.promotion_cutoff): a
+-- paused trial becomes pending again. The other paused trials are pruned. The function also compares trials that
+-- failed, ended or were cancelled after they had reached the rung. Therefore the verdicts do not depend on the number
+-- or the speed of the workers. An audited trial never pauses. The function does not wait for audited trials, and does
+-- not compare audited trials. ledger.tell records the verdicts on audited trials.
 -- If a trial joins the iteration after the ledger has recorded the cutoff at a rung, the trial gets its verdict from
 -- the recorded cutoff.
 -- A paused trial can have reached several rungs, because an objective does not have to ask for the verdict at each
@@ -25,10 +25,11 @@
 --   rung: the step of the rung.
 --   judged: in batch mode, the number of trials that got a verdict. In steady mode, the number of arrivals at the rung.
 --   promoted: the number of trials that go on.
--- The answer has no rows if the function changed nothing. The possible reasons in both modes are: the manager does not
--- hold the study, no trial is paused, or another session has locked a paused trial. In batch mode, another possible
--- reason is that a trial of the iteration is pending or running. In steady mode, other possible reasons are that no
--- paused trial can go on, or that `free` is 0. The manager then calls the function again later.
+-- The answer has no rows if the function changed nothing. The manager then calls the function again later. The possible
+-- reasons in both modes are: the manager does not hold the study, or no trial is paused. In batch mode, other possible
+-- reasons are: a trial that is not audited is pending or running, or another session has locked a paused trial. In
+-- steady mode, other possible reasons are: no paused trial can go on, other sessions have locked all paused trials that
+-- can go on, or `free` is 0.
 create or replace function ledger.promote(study_id int, claim uuid, iteration int, free int default null)
 returns table (rung bigint, judged int, promoted int)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
@@ -146,5 +147,5 @@ end
 $$;
 
 comment on function ledger.promote is
-  'Decide which paused trials go on, for the manager that holds the study: in batch mode those of an iteration, in steady '
-  'mode at most as many as are free. Answers a row for each rung at which the rule decided.';
+  'Decide which paused trials go on, for the manager that holds the study. In batch mode, the function decides about '
+  'one iteration. In steady mode, at most `free` trials go on. Answers a row for each rung at which the rule decided.';

@@ -3,8 +3,8 @@
 -- rung, every trial with a loss goes on. The Python function ledger.study.verdicts.promotion_cutoff computes the same
 -- result.
 --   losses, trials: the loss and the number of each compared trial. In batch mode, the compared trials are the trials
---     of the iteration that have reached the rung. In steady mode, the compared trials are the first arrivals at the
---     rung. A null loss stands for NaN. A trial with the loss NaN never goes on.
+--     of the iteration that have reached the rung. In steady mode, the compared trials are all trials that have arrived
+--     at the rung up to a given arrival. A null loss stands for NaN. A trial with the loss NaN never goes on.
 --   loss, trial: the loss and the number of the best trial that does not go on. The loss and the number are null if
 --     every trial with a loss goes on.
 create or replace function ledger.promotion_cutoff(

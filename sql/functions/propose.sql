@@ -8,7 +8,7 @@
 --   environment: the package versions and the BLAS kernels of the manager.
 --   ask_seconds, tell_seconds: the seconds that the manager needed to choose the points (ask_seconds) and to fit the
 --     surrogate (tell_seconds).
---   seen: in steady mode, the numbers of the trials whose end or pause the manager has read since the previous
+--   seen: in steady mode, the numbers of the trials whose end or pause the manager noticed after the previous
 --     iteration.
 --   seen_rungs: in steady mode with the rule `promotion`, the rung at which each trial of `seen` waited. The element is
 --     null if the trial had ended.

@@ -1,8 +1,8 @@
 -- Prune the paused trials of a study in steady mode with the rule `promotion`, for the manager that holds the study.
--- The manager calls the function when the manager proposes no more trials, and no trial is pending or running. Then no
--- other trial can arrive at a rung. Therefore no paused trial can go on later. The function copies the step and the
--- loss of a verdict into the row of each pruned trial. This verdict is the verdict at the rung at which the trial
--- waited.
+-- The manager calls the function when two conditions are true: the manager proposes no more trials, and no trial is
+-- pending or running. Then no other trial can arrive at a rung. Therefore no paused trial can go on later. The function
+-- copies the step and the loss of a verdict into the row of each pruned trial. This verdict is the verdict at the rung
+-- at which the trial waited.
 --   budget: the budget of the study when the manager decided to propose no more trials.
 -- Answers:
 --   pruned: the function pruned the paused trials. A trial whose row another session has locked stays paused, and the

@@ -128,7 +128,7 @@ begin
              when not spec -> 'stopping' ? 'brackets' then true
              when (spec -> 'stopping' -> 'brackets')::text ~ '^[1-9][0-9]?$'
              then spec -> 'stopping' ->> 'brackets' = '1'
-                  -- In steady mode, all trials compete on the same rungs.
+                  -- In steady mode, the rule compares all trials at the same rungs.
                   or spec -> 'stopping' ->> 'rule' = 'promotion' and coalesce(spec ->> 'mode', 'batch') = 'batch'
                      and (spec -> 'stopping' ->> 'brackets')::int <= cardinality(ledger.rungs(spec -> 'stopping'))
              else false

@@ -11,5 +11,5 @@ from ledger.promotion
 join ledger.study on study.id = promotion.study_id;
 
 comment on view ledger.promotions is
-  'Promotions of paused trials in steady mode: one row for each rung at which a trial waited, and after which it went on.';
+  'Promotions of paused trials in steady mode: one row for each promotion, with the rung at which the trial waited.';
 comment on column ledger.promotions.study is 'Name of the study.';

@@ -28,5 +28,5 @@ comment on column ledger.verdicts.study is 'Name of the study.';
 comment on column ledger.verdicts.value is
   'Value that the objective reported at the step; null if the value was NaN or an infinity.';
 comment on column ledger.verdicts.promoted_at is
-  'In steady mode with the rule promotion, time from which the trial goes on in spite of the verdict; null if it was not '
-  'promoted.';
+  'In steady mode with the rule promotion, time at which the manager promoted the trial at the rung; null if the '
+  'manager did not promote the trial.';

@@ -40,7 +40,7 @@ def start(db: Connection, size: int = 4, **rule: Any) -> StudyRow:
 
 
 def reach(connection: psycopg.Connection[Any], loss: float, step: int = 1) -> tuple[ClaimedTrial, str]:
-    """Claim a trial and report a loss. A trial that the verdict stops pauses."""
+    """Claim a trial and report a loss. If the verdict stops the trial, the trial pauses."""
     held = take(connection)
     answer = protocol.report(connection, held, [step], [loss])
     if answer == "stop":

@@ -150,5 +150,5 @@ def test_steady_mode_promotes_trials_but_has_no_brackets():
     }
     assert assemble({}, tables=tables).stopping.rungs == (1, 3, 9)
     tables["stopping"]["brackets"] = 2
-    with pytest.raises(UsageError, match="brackets.*in steady mode all trials compete on the same rungs"):
+    with pytest.raises(UsageError, match="steady mode has no brackets, because the rule compares all trials"):
         assemble({}, tables=tables)
