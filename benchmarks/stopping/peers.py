@@ -120,7 +120,7 @@ class SyneTuneSearch:
         # The searcher "kde" suggests integers outside their ranges.
         return Start(number, self._normalise({name: self._within(name, trial.config[name]) for name in trial.config}))
 
-    def _within(self, name: str, value: float) -> float:
+    def _within(self, name: str, value: float) -> Any:
         low, high = self._bounds[name]
         return min(max(value, low), high)
 
