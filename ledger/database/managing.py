@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text, union_all
+from sqlalchemy import ARRAY, ColumnElement, Connection, Integer, any_, literal, or_, select, text, union_all
 
 from ledger.database import views
 from ledger.database.connection import driver, to_json, wait_for_notification
@@ -82,12 +82,14 @@ class DecidedRung:
     """A rung of the rule "promotion" at which the ledger has recorded verdicts or promotions.
 
     `rung` is the step of the rung. `promoted` is the number of trials that go on. In batch mode, `judged` is the number
-    of trials with a new verdict. In steady mode, `judged` is the number of arrivals at the rung.
+    of trials with a new verdict, and `trials` is None. In steady mode, `judged` is the number of arrivals at the rung,
+    and `trials` contains the numbers of the trials that go on.
     """
 
     rung: int
     judged: int
     promoted: int
+    trials: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ _PROPOSE = text(
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
 _PROMOTE = text(
-    "select rung, judged, promoted from ledger.promote(:study, :claim, cast(:iteration as int), cast(:free as int))"
-    " order by rung"
+    "select rung, judged, promoted, trials"
+    " from ledger.promote(:study, :claim, cast(:iteration as int), cast(:free as int)) order by rung"
 )
 _PRUNE_PAUSED = text("select ledger.prune_paused(:study, :claim, :budget)")
 _WAITING = text(
@@ -300,24 +302,36 @@ def state(connection: Connection, study_id: int) -> StudyState:
 
 
 def news(
-    connection: Connection, study_id: int, open_trials: Collection[int], known: int, *, not_paused: Collection[int] = ()
+    connection: Connection,
+    study_id: int,
+    open_trials: Collection[int],
+    known: int,
+    *,
+    pauses: bool = False,
+    waiting: Collection[int] = (),
 ) -> list[TrialRow]:
-    """Return the trials of `open_trials` that have ended, the trials of `not_paused` that have paused, and all trials
-    whose number is at least `known`.
+    """Return the trials of `open_trials` that have ended, and all trials whose number is at least `known`.
 
-    The returned list is ordered by the number of the trial.
+    If `pauses` is True, also return the trials of `open_trials` that have paused. Also return the trials of `waiting`
+    that are no longer paused. The returned list is ordered by the number of the trial.
     """
     of_study = rows_of(TrialRow).where(_trials.c.study_id == study_id)
+    ended = _trials.c.finished_at.is_not(None)
     parts = [
-        of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None)),
+        of_study.where(_is_one_of(open_trials), or_(ended, _trials.c.state == "paused") if pauses else ended),
         of_study.where(_trials.c.number >= known),
     ]
-    if not_paused:
-        parts.append(of_study.where(_trials.c.number.in_(sorted(not_paused)), _trials.c.state == "paused"))
+    if waiting:
+        parts.append(of_study.where(_is_one_of(waiting), _trials.c.state != "paused"))
     with connection.begin():
         # The query is a union of selects. With a single select that contains "or", PostgreSQL might scan all trials of
         # the study.
         return fetch(connection, TrialRow, union_all(*parts).order_by("number"))
+
+
+def _is_one_of(numbers: Collection[int]) -> ColumnElement[bool]:
+    # PostgreSQL allows 65,535 parameters in a statement, so the numbers are one parameter.
+    return _trials.c.number == any_(literal(sorted(numbers), ARRAY(Integer)))
 
 
 def leases(connection: Connection, study_id: int) -> list[TrialLease]:

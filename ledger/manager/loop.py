@@ -177,11 +177,11 @@ class StudyManager:
                 if now.has_criteria and self._is_stopping(now, step):
                     step = None
                 if isinstance(step, PromotionRequest):
-                    has_promoted = self._promoter.fill(step.free)
-                    if has_promoted:
-                        self._history.forget_promoted()
+                    promoted = self._promoter.fill(step.free)
+                    if promoted:
+                        self._history.promote(promoted)
                         pause = SHORTEST_POLL
-                    step = None if has_promoted else step.otherwise
+                    step = None if promoted else step.otherwise
                 if isinstance(step, StudyEnd) and self._history.waiting:
                     self._prune_paused(budget)
                     step = None
@@ -377,6 +377,7 @@ class StudyManager:
         answer = managing.prune_paused(self._connection, self._held, budget)
         if answer == "lost":
             raise self._lost()
+        self._history.expect_pruned()
         # If the ledger pruned nothing, a command has added a trial or has extended the budget, or another session has
         # locked a paused trial. The manager's next poll reads the new state of the study.
 
@@ -396,7 +397,7 @@ class StudyManager:
         if is_paused == self._is_paused:
             return
         self._is_paused = is_paused
-        name, left = self._row.name, len(self._history.open)
+        name, left = self._row.name, len(self._history.open) + len(self._history.waiting)
         message = (
             f"study {name} is paused: {left} trials have not ended, and workers cannot claim pending trials;"
             f" `ledger resume {name}` continues the study"

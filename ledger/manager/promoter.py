@@ -63,14 +63,14 @@ class TrialPromoter:
         """Whether the manager must call `fill` even if no trial has ended or paused."""
         return time.monotonic() >= self._fill_at
 
-    def fill(self, free: int) -> bool:
-        """In steady mode, promote at most `free` paused trials. Return whether a trial was promoted."""
+    def fill(self, free: int) -> list[int]:
+        """In steady mode, promote at most `free` paused trials. Return the numbers of the promoted trials."""
         self._fill_at = time.monotonic() + PROMOTION_POLL
         promoted = managing.promote(self._connection, self._held, None, free)
         for decided in promoted:
             trials = "1 paused trial goes on" if decided.promoted == 1 else f"{decided.promoted} paused trials go on"
             self._say(f"rung {decided.rung}: {trials} after {decided.judged} arrivals", decided, None)
-        return bool(promoted)
+        return [number for decided in promoted for number in decided.trials or ()]
 
     def _is_due(self, iteration: int) -> bool:
         states = managing.open_states(self._connection, self._held.study_id, iteration)

@@ -56,8 +56,7 @@ class SteadyPolicy:
 
     def to_tell(self) -> list[int]:
         """Return the numbers of the ended iterations whose results the optimizer has not yet received."""
-        history = self._history
-        return sorted(history.untold - {history.trials[number].iteration for number in history.open})
+        return sorted(self._history.ended)
 
     def next(self, budget: int, batch_size: int) -> ProposalRequest | PromotionRequest | StudyEnd | None:
         """Return a `ProposalRequest` for new trials, a `PromotionRequest`, a `StudyEnd`, or None.
@@ -72,9 +71,9 @@ class SteadyPolicy:
         if size > 0:
             rungs = list(history.seen_rungs) if history.pauses else None
             step = ProposalRequest(history.next_iteration, 0, size, list(history.seen), rungs)
-        elif not history.in_flight:
+        elif not history.open:
             step = self._end()
-        free = batch_size - history.in_flight
+        free = batch_size - len(history.open)
         return PromotionRequest(free, step) if history.waiting and free > 0 else step
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:  # noqa: ARG002
@@ -91,8 +90,8 @@ class SteadyPolicy:
             # Until a trial completes, the policy proposes a new trial for each failed trial. The policy does not
             # replace a cancelled trial.
             left += history.counted_failed
-            left = min(left, self._most_failures(batch_size) - history.counted_failed - history.in_flight)
-        return min(batch_size - history.in_flight, left)
+            left = min(left, self._most_failures(batch_size) - history.counted_failed - len(history.open))
+        return min(batch_size - len(history.open), left)
 
     def _most_failures(self, batch_size: int) -> int:
         """Return the number of failed trials after which the study fails if no trial is complete."""

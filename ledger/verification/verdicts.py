@@ -58,8 +58,9 @@ def _promotion_place(promotion: PromotionRow) -> str:
 
 def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
     """Compare the step and the loss of a verdict with the reports."""
-    # In a snapshot of a running study, a verdict can belong to a trial that the snapshot does not contain.
-    if verdict.trial < len(ledger.trials) and not 1 <= verdict.attempt <= ledger.trials[verdict.trial].attempts:
+    # A snapshot of a running study can contain a verdict that is newer than the trial, or whose trial is missing.
+    trial = ledger.trials[verdict.trial] if verdict.trial < len(ledger.trials) else None
+    if verdict.attempt < 1 or (trial is not None and not trial.is_open and verdict.attempt > trial.attempts):
         yield f"the verdict belongs to attempt {verdict.attempt}, which does not exist"
         return
     report = ledger.stopping.reports.get((verdict.trial, verdict.rung))
@@ -294,7 +295,7 @@ def _pauses(ledger: StudySnapshot) -> Iterator[str]:
         waits = trial.state in ("paused", "pruned")
         if trial.state == "cancelled":
             agrees = pauses - promotions in (0, 1)
-        elif trial.is_open:
+        elif trial.is_open and not ledger.study.has_ended:
             # A snapshot of a running study can contain a promotion that is newer than the state of the trial.
             agrees = pauses <= promotions + waits
         else:

@@ -4,7 +4,7 @@
 --   reason: the reason for users.
 -- The criteria:
 --   target: a complete trial has a value that is at least as good as the target.
---   patience: at least `patience` trials have ended without a better value. The criterion counts only the trials that
+--   patience: at least `patience` trials have ended or paused without a better value. The criterion counts only the trials that
 --     the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer knows the
 --     results of all earlier iterations. In steady mode, the optimizer knows the result of each trial in the column
 --     `seen`, except for a trial with a rung in the column `seen_rungs`. Such a trial had only paused. The criterion
@@ -55,7 +55,8 @@ begin
       -- trial numbers instead of iterations, so that PostgreSQL can use the primary key.
       select count(*) into ended
       from ledger.trial
-      where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'pruned', 'failed')
+      where trial.study_id = parent.id and trial.source <> 'imported'
+        and trial.state in ('complete', 'pruned', 'failed', 'paused')
         and trial.number >= (
           select iteration.first_trial from ledger.iteration
           where iteration.study_id = parent.id and iteration.number = informed);

@@ -25,13 +25,14 @@
 --   rung: the step of the rung.
 --   judged: in batch mode, the number of trials that got a verdict. In steady mode, the number of arrivals at the rung.
 --   promoted: the number of trials that go on.
+--   trials: in steady mode, the numbers of the trials that go on. Null in batch mode.
 -- The answer has no rows if the function changed nothing. The manager then calls the function again later. The possible
 -- reasons in both modes are: the manager does not hold the study, or no trial is paused. In batch mode, other possible
 -- reasons are: a trial that is not audited is pending or running, or another session has locked a paused trial. In
 -- steady mode, other possible reasons are: no paused trial can go on, other sessions have locked all paused trials that
 -- can go on, or `free` is 0.
 create or replace function ledger.promote(study_id int, claim uuid, iteration int, free int default null)
-returns table (rung bigint, judged int, promoted int)
+returns table (rung bigint, judged int, promoted int, trials int[])
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -51,20 +52,21 @@ begin
     return;
   end if;
   if parent.spec ->> 'mode' = 'steady' then
-    promoted := 0;
+    trials := '{}';
     for candidate in select * from ledger.ready_for_promotion(parent.id, stopping) loop
       exit when slots <= 0;
       perform from ledger.trial
       where trial.study_id = parent.id and trial.number = candidate.trial and trial.state = 'paused'
       for no key update skip locked;
       continue when not found;
-      if promoted > 0 and candidate.rung <> rung then
+      if trials <> '{}' and candidate.rung <> rung then
         return next;
-        promoted := 0;
+        trials := '{}';
       end if;
       rung := candidate.rung;
       judged := candidate.arrivals;
-      promoted := promoted + 1;
+      trials := trials || candidate.trial;
+      promoted := cardinality(trials);
       slots := slots - 1;
       insert into ledger.promotion (study_id, trial, rung, arrivals, promoted_at)
       values (parent.id, candidate.trial, candidate.rung, candidate.arrivals, moment);
@@ -72,7 +74,7 @@ begin
       set state = 'pending', available_at = moment
       where trial.study_id = parent.id and trial.number = candidate.trial;
     end loop;
-    if promoted > 0 then
+    if trials <> '{}' then
       perform ledger.notify('ledger');
       return next;
     end if;

@@ -741,13 +741,16 @@ class Histories(RuleBasedStateMachine):
             assert answer == []
             return
         self.renew()
-        decided: dict[int, int] = {}
+        decided: dict[int, list[int]] = {}
         for number, rung in self.ready_for_promotion()[:free]:
             trial = self.trials[number]
             trial.state, trial.available_at = "pending", self.now
             trial.promoted.add(rung)
-            decided[rung] = decided.get(rung, 0) + 1
-        assert answer == [DecidedRung(rung, len(self.arrived[rung]), count) for rung, count in sorted(decided.items())]
+            decided.setdefault(rung, []).append(number)
+        assert answer == [
+            DecidedRung(rung, len(self.arrived[rung]), len(numbers), numbers)
+            for rung, numbers in sorted(decided.items())
+        ]
 
     def prune_paused(self, name: str, data: st.DataObject) -> None:
         budget = self.budget - data.draw(st.sampled_from([0, 0, 1]))

@@ -120,7 +120,7 @@ def test_a_waiting_trial_is_promoted_when_more_trials_have_arrived(db, connectio
     assert promote(db, row) == []
     assert [reach(connection, loss)[1] for loss in losses[3:]] == ["stop", "stop", "stop"]
     assert promote(db, row, free=0) == []
-    assert promote(db, row) == [DecidedRung(1, 6, 1)]
+    assert promote(db, row) == [DecidedRung(1, 6, 1, [2])]
     assert promotions(connection) == [(2, 1, 6)]
     assert states(db, row) == ["running", "running", "pending", "paused", "paused", "paused"]
     assert promote(db, row) == []
@@ -134,19 +134,19 @@ def test_at_most_the_free_trials_go_on_the_best_of_the_highest_rung_first(db, co
     first = reach(connection, 0.1)[0]
     for number in range(1, 8):
         assert reach(connection, 0.1 + number / 100)[1] == "stop"
-    assert promote(db, row, free=2) == [DecidedRung(1, 8, 2)]
+    assert promote(db, row, free=2) == [DecidedRung(1, 8, 2, [1, 2])]
     assert promotions(connection) == [(1, 1, 8), (2, 1, 8)]
     assert protocol.report(connection, first, [2], [0.5]) == "continue"
     for number, loss in ((1, 0.6), (2, 0.7)):
         held, answer = reach(connection, loss, step=2)
         assert (held.trial, answer) == (number, "stop")
-    assert promote(db, row, free=1) == [DecidedRung(1, 8, 1)], "the third of the best four"
+    assert promote(db, row, free=1) == [DecidedRung(1, 8, 1, [3])], "the third of the best four"
     held, answer = reach(connection, 0.9, step=2)
     assert (held.trial, answer) == (3, "stop")
     for _ in range(2):
         assert reach(connection, 0.9)[1] == "stop"
-    assert promote(db, row, free=1) == [DecidedRung(2, 4, 1)], "the higher rung comes first"
-    assert promote(db, row, free=5) == [DecidedRung(1, 10, 1)]
+    assert promote(db, row, free=1) == [DecidedRung(2, 4, 1, [1])], "the higher rung comes first"
+    assert promote(db, row, free=5) == [DecidedRung(1, 10, 1, [4])]
     assert promotions(connection) == [(1, 1, 8), (1, 2, 4), (2, 1, 8), (3, 1, 8), (4, 1, 10)]
     assert verified(db) == 12
 
@@ -219,7 +219,7 @@ def test_an_audited_trial_goes_on_and_is_compared(db, connection):
     rows = connection.execute("select trial from ledger.verdict where audited order by 1").fetchall()
     assert rows == [(number,) for number in sorted(audited)]
     expected = [number for number in range(1, 6) if number not in audited]
-    assert promote(db, row) == [DecidedRung(1, count, len(expected))]
+    assert promote(db, row) == [DecidedRung(1, count, len(expected), expected)]
     assert [number for number, *_ in promotions(connection)] == expected
     assert verified(db) == count
 
@@ -252,10 +252,10 @@ def test_a_locked_paused_trial_is_skipped_until_the_lock_ends(db, connection, ur
         reach(connection, loss)
     with psycopg.connect(url) as other:
         other.execute("select ledger.cancel_trials(%s, 2, 'not wanted')", (row.id,))
-        assert promote(db, row) == [DecidedRung(1, 8, 1)]
+        assert promote(db, row) == [DecidedRung(1, 8, 1, [3])]
         assert promotions(connection) == [(3, 1, 8)]
         other.rollback()
-    assert promote(db, row) == [DecidedRung(1, 8, 1)]
+    assert promote(db, row) == [DecidedRung(1, 8, 1, [2])]
     assert promotions(connection) == [(2, 1, 8), (3, 1, 8)]
 
 
@@ -296,7 +296,7 @@ def test_a_paused_trial_that_can_go_on_is_not_pruned(db, connection):
     for each in held[:2]:
         protocol.complete(connection, each, 0.1, {}, 1.0)
     assert prune_paused(db, row) == "changed"
-    assert promote(db, row) == [DecidedRung(1, 6, 1)]
+    assert promote(db, row) == [DecidedRung(1, 6, 1, [2])]
 
 
 def test_a_locked_paused_trial_stays_when_the_others_are_pruned(db, connection, url):
@@ -336,7 +336,7 @@ def test_an_enqueued_trial_pauses_and_is_promoted_as_others(db, connection):
     assert reach(connection, 0.4)[1] == "stop"
     assert trials.enqueue(db, row.id, [{"C": 79.0}]) == [7]
     assert reach(connection, 0.95)[1] == "stop"
-    assert promote(db, row) == [DecidedRung(1, 8, 1)]
+    assert promote(db, row) == [DecidedRung(1, 8, 1, [6])]
     assert promotions(connection) == [(6, 1, 8)]
     assert verified(db) == 8
 

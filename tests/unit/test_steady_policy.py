@@ -16,9 +16,8 @@ def history(*, running: int = 0, waiting: int = 0, counted: int = 0, failed: int
     trials = [SimpleNamespace(number=number, source="proposed", state="complete", failures=0) for number in numbers]
     return SimpleNamespace(
         trials=trials,
-        open=set(numbers[: running + waiting]),
+        open=set(numbers[waiting : waiting + running]),
         waiting=dict.fromkeys(numbers[:waiting], 1),
-        in_flight=running,
         pauses=True,
         seen=[3, 1],
         seen_rungs=[None, 1],
