@@ -3,6 +3,7 @@
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,8 +17,10 @@ from ledger.database.rows import StudyRow
 from ledger.errors import UsageError
 from ledger.imports.document import read
 from ledger.study.early_stopping import EarlyStopping
+from ledger.study.spec import StudySpec
 from ledger.study.verdicts import TrialStopping, is_audited
 from ledger.verification import verify
+from ledger.verification.verdicts import disagreements
 from tests.integration.ledgers import finish, hold, propose, reap, spec, take, tell, trial
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals
@@ -419,6 +422,39 @@ def test_the_database_refuses_brackets_in_steady_mode(db):
     with pytest.raises(Exception, match="as many brackets"):
         studies.create(db, "other", settings, "0" * 64, 1, {})
     db.rollback()
+
+
+def test_patience_counts_paused_trials(db, connection):
+    row = start(db, size=2)
+    best, answer = reach(connection, 0.1)
+    assert answer == "continue"
+    assert reach(connection, 0.2)[1] == "stop"
+    protocol.complete(connection, best, 0.05, {}, 1.0)
+    propose(db, row, 1, [{"C": 50.0}, {"C": 51.0}], seen=[1, 0], seen_rungs=[1, None])
+    with db.begin():
+        db.exec_driver_sql("update ledger.study set patience = 2")
+    own = hold(db, row)
+    assert reach(connection, 0.5)[1] == "stop"
+    assert managing.stop(db, own) == "none"
+    assert reach(connection, 0.6)[1] == "stop"
+    assert managing.stop(db, own) == "stopping", "the trials are open"
+    assert managing.stop(db, own) == "stopped"
+    assert states(db, row) == ["complete", "paused", "paused", "paused"]
+    assert verified(db) == 4
+
+
+def test_a_verdict_newer_than_the_snapshot_of_its_trial_is_no_difference(db, connection):
+    row = start(db, size=4)
+    held = [reach(connection, loss)[0] for loss in (0.1, 0.2, 0.3)]
+    before = transfer.snapshot(db, row.id)
+    assert reach(connection, 0.4)[1] == "stop"
+    assert promote(db, row) == [DecidedRung(1, 4, 1, [1])]
+    protocol.report(connection, held[0], [2], [0.5])
+    assert reach(connection, 0.3, step=2)[0].trial == 1
+    after = transfer.snapshot(db, row.id)
+    assert after.trials[1].attempts == 2
+    mixed = replace(before, stopping=after.stopping)
+    assert list(disagreements(mixed, StudySpec.from_spec("s", 100, row.spec))) == []
 
 
 def test_a_study_that_its_timeout_ends_keeps_its_paused_trials(db, connection, advance):
