@@ -321,9 +321,9 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, numbers of the trials whose end or pause the manager noticed between the previous "
-        "proposal and this proposal, in the order in which the manager noticed them. The proposals depend on this list "
-        "and the lists of earlier iterations. Null in batch mode.",
+        comment="In steady mode, numbers of the trials whose end or pause the manager noticed after the previous "
+        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch "
+        "mode.",
     ),
     Column(
         "seen_rungs",

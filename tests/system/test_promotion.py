@@ -13,7 +13,8 @@ from tests.system.programs import CURVE, Program, wait_for_text, wait_until
 
 # The weight is carried through the checkpoints. A part of the loss is an offset that no surrogate can learn. If the
 # file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed. If the file `slow`
-# exists, an attempt is so long that a worker claims one trial at a time.
+# exists, an attempt is so long that a worker claims one trial at a time. If the file `worse` exists, each trial is
+# worse than the trials before it, so that paused trials of steady mode become some of the best.
 OBJECTIVE = """
 import pathlib, random, time
 
@@ -21,6 +22,7 @@ import ledger
 
 def curve(params, context):
     weight, first = 1.0, 1
+    worse = context.trial if pathlib.Path("worse").exists() else 0
     if pathlib.Path("slow").exists():
         time.sleep(0.25)
     if (last := context.restore()) is not None:
@@ -29,14 +31,15 @@ def curve(params, context):
         weight = weight / 3 + random.Random(f"{context.seed} {step}").random()
         if step == 2 and pathlib.Path("disturbed").exists():
             wait(context.trial)
-        context.report((params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / step, step)
+        context.report(worse + (params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / step, step)
         with context.checkpoint(step) as folder:
             (folder / "weight").write_text(repr(weight))
         with open(f"steps{context.trial}", "a") as log:
             print(step, file=log)
         if context.should_prune():
             raise ledger.TrialPruned
-    return {"value": (params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / 9, "weight": weight}
+    value = worse + (params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / 9
+    return {"value": value, "weight": weight}
 
 def wait(trial):
     try:
@@ -169,6 +172,7 @@ def test_steady_mode_promotes_after_a_manager_was_killed(url, tmp_path):
     steady = FILE.replace("batch_size = 9", 'batch_size = 4\nmode = "steady"').replace("brackets = 2\n", "")
     (program.folder / "own.toml").write_text(steady.replace("eta = 3", "eta = 2").format(objective=FUNCTION))
     (program.folder / "slow").touch()
+    (program.folder / "worse").touch()
     manager = program.start("manager", "own.toml")
     workers = [program.start("worker", *ALLOWED, "--until-complete") for _ in range(3)]
     with psycopg.connect(url, autocommit=True) as connection:
