@@ -90,6 +90,13 @@ def _attempt(task: Task) -> tuple[Task, Record | str]:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """Return a hash of the code in Python files. Comments and the layout do not change the hash."""
-    code = "".join(ast.dump(ast.parse(file.read_text())) for file in files)
+    """Return a hash of the code in Python files. Comments, docstrings and the layout do not change the hash."""
+    code = "".join(ast.dump(_without_docstrings(ast.parse(file.read_text()))) for file in files)
     return hashlib.sha256(code.encode()).hexdigest()[:12]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return tree

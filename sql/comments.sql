@@ -24,6 +24,7 @@ begin
       ('ledger.report', 'ledger.reports'),
       ('ledger.verdict', 'ledger.verdicts'),
       ('ledger.cutoff', 'ledger.cutoffs'),
+      ('ledger.promotion', 'ledger.promotions'),
       ('ledger.artifact', 'ledger.artifacts'),
       ('ledger.artifact', 'ledger.checkpoints'),
       ('ledger.study_annotation', 'ledger.studies')) as shown (of, view)

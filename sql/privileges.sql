@@ -88,6 +88,7 @@ begin
       ledger.pause,
       ledger.promote,
       ledger.propose,
+      ledger.prune_paused,
       ledger.reap,
       ledger.record_code,
       ledger.remove_artifact,
@@ -128,6 +129,7 @@ begin
       'ledger.outcomes, '
       'ledger.parameters, '
       'ledger.progress, '
+      'ledger.promotions, '
       'ledger.refusals, '
       'ledger.regret, '
       'ledger.reports, '

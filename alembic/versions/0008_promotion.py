@@ -1,9 +1,10 @@
-"""Trials that pause at a rung of the rule "promotion", and the trial of a cutoff."""
+"""Trials that pause at a rung of the rule "promotion", the trial of a cutoff, and the promotions of steady mode."""
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 from ledger.errors import LedgerError
 
@@ -35,6 +36,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("cutoff_trial_with_a_loss"), "cutoff", "trial is null or loss is not null", schema="ledger"
     )
+    _add_steady_mode()
     _describe_states(_OPEN, _STATES, _OUTCOMES)
     _comment(
         cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
@@ -42,8 +44,8 @@ def upgrade() -> None:
         "same iteration. A cutoff never changes.",
         of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
         "iteration that the rule has compared at the rung.",
-        of_verdict="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
-        "that the rule has compared at the rung, as in the cutoff.",
+        of_verdict="Number of other trials with which the trial was compared. With the rule promotion in batch mode, number "
+        "of trials that the rule has compared at the rung, as in the cutoff.",
         state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "
         "failed or cancelled.",
         claim="Secret of the current or last worker of the trial; null before the first claim, and after a release, a "
@@ -51,9 +53,66 @@ def upgrade() -> None:
         outcome="Outcome of the attempt (complete, pruned, paused, failed, crashed, timeout, released, stale or lost). "
         "The result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was "
         "cancelled. Null while the attempt is running.",
+        seen="In steady mode, numbers of the trials whose end or pause the manager noticed after the previous "
+        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch mode.",
     )
-    # The function has another argument. The next upgrade creates the function again.
+    # This revision changes the arguments of both functions. `ledger db upgrade` then creates the functions again.
     op.execute("drop function if exists ledger.rungs(jsonb)")
+    op.execute(f"drop function if exists ledger.propose({_PROPOSE_BEFORE})")
+
+
+_PROPOSE_BEFORE = "int, uuid, int, int, int, jsonb, jsonb, jsonb, float8, float8, int[], int"
+
+
+def _add_steady_mode() -> None:
+    """Add the table of promotions, and the column with the rungs at which the manager noticed paused trials."""
+    op.create_table(
+        "promotion",
+        sa.Column("study_id", sa.Integer(), autoincrement=False, nullable=False, comment="The study."),
+        sa.Column("trial", sa.Integer(), autoincrement=False, nullable=False, comment="The number of the trial."),
+        sa.Column(
+            "rung",
+            sa.BigInteger(),
+            autoincrement=False,
+            nullable=False,
+            comment="The step of the rung at which the trial waited.",
+        ),
+        sa.Column(
+            "arrivals",
+            sa.Integer(),
+            nullable=False,
+            comment="Number of arrivals at the rung at the time of the promotion. The trial was among the best 1/eta "
+            "of these arrivals.",
+        ),
+        sa.Column(
+            "promoted_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Time of the promotion, by the database's clock.",
+        ),
+        sa.CheckConstraint("arrivals >= 1", name=op.f("promotion_arrivals_are_positive")),
+        sa.PrimaryKeyConstraint("study_id", "trial", "rung", name=op.f("promotion_pkey")),
+        schema="ledger",
+        comment="One row for each promotion of a paused trial in steady mode, with the rung at which the trial waited. "
+        "A promotion never changes.",
+    )
+    op.add_column(
+        "iteration",
+        sa.Column(
+            "seen_rungs",
+            postgresql.ARRAY(sa.BigInteger()),
+            nullable=True,
+            comment="In steady mode with the rule promotion, rung at which each trial of seen waited; the element is null "
+            "if the trial had ended. Null with another rule, and in batch mode.",
+        ),
+        schema="ledger",
+    )
+    op.create_check_constraint(
+        op.f("iteration_rungs_of_the_seen"),
+        "iteration",
+        "seen_rungs is null or (seen is not null and cardinality(seen_rungs) = cardinality(seen))",
+        schema="ledger",
+    )
 
 
 def _describe_states(open_states: str, states: str, outcomes: str) -> None:
@@ -74,7 +133,7 @@ def _describe_states(open_states: str, states: str, outcomes: str) -> None:
     )
 
 
-def _comment(*, cutoff: str, of_cutoff: str, of_verdict: str, state: str, claim: str, outcome: str) -> None:
+def _comment(*, cutoff: str, of_cutoff: str, of_verdict: str, state: str, claim: str, outcome: str, seen: str) -> None:
     op.create_table_comment("cutoff", cutoff, schema="ledger")
     for table, column, kind, comment in (
         ("cutoff", "compared", sa.Integer(), of_cutoff),
@@ -82,6 +141,7 @@ def _comment(*, cutoff: str, of_cutoff: str, of_verdict: str, state: str, claim:
         ("trial", "state", sa.Text(), state),
         ("trial", "claim", sa.UUID(), claim),
         ("attempt", "outcome", sa.Text(), outcome),
+        ("iteration", "seen", postgresql.ARRAY(sa.Integer()), seen),
     ):
         op.alter_column(table, column, comment=comment, existing_type=kind, schema="ledger")
 
@@ -110,6 +170,12 @@ def downgrade() -> None:
         outcome="Outcome of the attempt (complete, pruned, failed, crashed, timeout, released, stale or lost). The "
         "result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was cancelled. "
         "Null while the attempt is running.",
+        seen="In steady mode, numbers of the trials whose end the manager read between the previous proposal and this "
+        "proposal, in the order of the ends. The proposals depend on this list and the lists of earlier iterations. Null "
+        "in batch mode.",
     )
-    # The next upgrade creates the view again that depends on the column.
+    op.execute(f"drop function if exists ledger.propose({_PROPOSE_BEFORE}, bigint[])")
+    # The views that depend on the columns and the table are dropped too. The next upgrade creates these views again.
     op.execute("alter table ledger.cutoff drop column trial cascade")
+    op.execute("alter table ledger.iteration drop column seen_rungs cascade")
+    op.execute("drop table ledger.promotion cascade")

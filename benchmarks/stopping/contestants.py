@@ -92,8 +92,12 @@ def _ours(
     def make(curves: Curves, seed: int, workers: int) -> Search:
         settings: dict[str, Any] = {"rule": rule, "eta": ETA, "audit": audit, "brackets": brackets}
         stopping = EarlyStopping(**settings, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
-        batch = ours.PromotionSearch if rule == "promotion" else ours.BatchSearch
-        kind, size = (ours.SteadySearch, workers) if batch_size is None else (batch, batch_size)
+        kind: type[ours.BatchSearch]
+        if batch_size is None:
+            kind = ours.SteadyPromotionSearch if rule == "promotion" else ours.SteadySearch
+        else:
+            kind = ours.PromotionSearch if rule == "promotion" else ours.BatchSearch
+        size = workers if batch_size is None else batch_size
         return kind(curves, seed, size, stopping, ours.LESSONS[lesson], is_random=is_random)
 
     settings = f"{_RULE}, audit {audit}, {lesson}" + (f", {brackets} brackets" if brackets > 1 else "")
@@ -138,12 +142,7 @@ def _all() -> dict[str, Contestant]:
     batches: dict[str, int | None] = {f"batch-{size}": size for size in BATCHES}
     modes = {**batches, "steady": None}
     found = [
-        *(
-            _ours(_with_rule(f"ours-{mode}", rule), size, rule)
-            for mode, size in modes.items()
-            for rule in RULES
-            if size is not None or rule != "promotion"
-        ),
+        *(_ours(_with_rule(f"ours-{mode}", rule), size, rule) for mode, size in modes.items() for rule in RULES),
         *(
             _ours(f"ours-{mode}-promotion-brackets", size, "promotion", brackets=BRACKETS)
             for mode, size in batches.items()
@@ -160,7 +159,7 @@ def _all() -> dict[str, Contestant]:
             for mode, size in modes.items()
             for rule in ("halving", "median")
         ),
-        *(_ours(f"random-{mode}-promotion", size, "promotion", is_random=True) for mode, size in batches.items()),
+        *(_ours(f"random-{mode}-promotion", size, "promotion", is_random=True) for mode, size in modes.items()),
         *(_optuna(f"random-optuna-{rule}", "RandomSampler", rule) for rule in ("halving", "hyperband", "median")),
         *(
             _ours(f"ours-{mode}-halving-{lesson}", size, "halving", lesson=lesson)

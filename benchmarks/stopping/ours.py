@@ -2,7 +2,8 @@
 
 In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. With the rule "promotion", they
 come from the trials of the same iteration. In steady mode, a verdict compares a trial with the trials that reached the
-rung before it. `sql/functions/` does the same.
+rung before it. With the rule "promotion" in steady mode, a paused trial goes on when this trial has become one of the
+best trials at its rung. `sql/functions/` does the same.
 """
 
 from collections import deque
@@ -248,6 +249,65 @@ class SteadySearch(BatchSearch):
 
     def _cutoff(self, rung: int) -> float | None:
         return self._cutoff_now(rung)
+
+
+@dataclass(eq=False)
+class SteadyPromotionSearch(SteadySearch):
+    """A study in steady mode with the rule "promotion", with the same parameters.
+
+    If a verdict stops a trial, the trial pauses, and its worker is free. A free worker first gets a paused trial that
+    is now among the best 1/eta of all trials that have arrived at its rung.
+    """
+
+    _paused: dict[int, int] = field(default_factory=dict, init=False)
+    _seen_rungs: list[int | None] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._arrived: dict[int, dict[int, float]] = {rung: {} for rung in self.stopping.rungs}
+
+    def ask(self) -> Start | None:
+        if not self._waiting and self._missing() > 0 and (number := self._ready_for_promotion()) is not None:
+            del self._paused[number]
+            self._open.add(number)
+            return self._start(number)
+        return super().ask()
+
+    def report(self, number: int, epoch: int, loss: float) -> bool:
+        if epoch not in self._rungs:
+            return False
+        self._reach(number, epoch, loss)
+        self._arrived[epoch][number] = loss
+        return not self._goes_on(number, epoch) and not self._is_audited(number)
+
+    def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
+        if stopped:
+            self._paused[number] = epoch
+            self._open.remove(number)
+            self._seen.append(number)
+        else:
+            super().end(number, epoch, loss, stopped)
+        self._seen_rungs.append(epoch if stopped else None)
+
+    def _goes_on(self, number: int, rung: int) -> bool:
+        arrived = self._arrived[rung]
+        return goes_on(arrived[number], number, promotion_cutoff(self._study.stopping.eta, arrived.items()))
+
+    def _ready_for_promotion(self) -> int | None:
+        """Return the best trial of the highest rung that can go on, or None."""
+        going = [
+            (-rung, self._arrived[rung][number], number)
+            for number, rung in self._paused.items()
+            if self._goes_on(number, rung)
+        ]
+        return min(going)[-1] if going else None
+
+    def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
+        known = rung_losses(trials)
+        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen, known, self._seen_rungs)
+
+    def _cutoff_now(self, rung: int) -> None:
+        """Return no cutoff, because `report` compares a trial with all arrivals at its rung."""
 
 
 def rung_losses(trials: Sequence[KnownTrial]) -> dict[int, Mapping[int, float]]:

@@ -94,6 +94,7 @@ class SyneTuneSearch:
             ("integer", "log-uniform"): config_space.lograndint,
         }
         np.random.seed(seed)  # the searchers also draw from numpy's global generator
+        self._bounds = {one["name"]: (one["low"], one["high"]) for one in curves.space.to_json()}
         self._scheduler = AsynchronousSuccessiveHalving(
             {one["name"]: kinds[one["type"], one["prior"]](one["low"], one["high"]) for one in curves.space.to_json()},
             metric="loss",
@@ -116,7 +117,12 @@ class SyneTuneSearch:
         trial = Trial(number, self._scheduler.suggest().config, datetime.now(UTC))
         self._scheduler.on_trial_add(trial)
         self._open[number] = trial
-        return Start(number, self._normalise(trial.config))
+        # The searcher "kde" suggests integers outside their ranges.
+        return Start(number, self._normalise({name: self._within(name, trial.config[name]) for name in trial.config}))
+
+    def _within(self, name: str, value: float) -> Any:
+        low, high = self._bounds[name]
+        return min(max(value, low), high)
 
     def report(self, number: int, epoch: int, loss: float) -> bool:
         answer: str = self._scheduler.on_trial_result(self._open[number], {"loss": loss, "epoch": epoch})

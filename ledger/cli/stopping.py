@@ -48,7 +48,8 @@ def stopping() -> None:
     "rules",
     type=click.Choice([rule for rule in RULES if rule != "none"]),
     multiple=True,
-    help="The rule. To compare several rules, repeat the option. Default: the rule of the study, or halving.",
+    help="The rule. To compare several rules, repeat the option. Default: the rule of the study; halving if the study"
+    " has no rule, or the rule promotion in steady mode.",
 )
 @click.option(
     "--eta",
@@ -120,11 +121,13 @@ def _rules(
     own: Mapping[str, Any] = study.spec.get("stopping") or {"rule": "halving"}
     chosen = {"min_resource": min_resource, "max_resource": max_resource}
     given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
-    for rule, eta in product(dict.fromkeys(rules or [own["rule"]]), dict.fromkeys(etas or [own.get("eta", 3)])):
-        if rule == "promotion" and study.spec.get("mode") == "steady":
+    is_steady = study.spec.get("mode") == "steady"
+    default = "halving" if is_steady and own["rule"] == "promotion" else own["rule"]
+    for rule, eta in product(dict.fromkeys(rules or [default]), dict.fromkeys(etas or [own.get("eta", 3)])):
+        if rule == "promotion" and is_steady:
             raise UsageError(
-                f"--rule: the rule promotion compares the trials of an iteration, but study {study.name} is in steady"
-                " mode: choose halving or median"
+                f"--rule: the command replays the rule promotion only for batch mode, but study {study.name} is in"
+                " steady mode: choose halving or median"
             )
         try:
             # Only the rule "promotion" has brackets.

@@ -1,6 +1,7 @@
 """The command `ledger why`, which says how the point of a trial was chosen, and why a rule stopped the trial."""
 
 from collections.abc import Iterator
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,7 +59,7 @@ def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
         facts["verdicts"] = [document.pick(verdict, *_VERDICT) for verdict in decided]
         document.write({**facts, "point": _point(row, found)})
         return
-    click.echo(f"trial {number} of study {name} is {row.state}{_end(row, decided)}")
+    click.echo(f"trial {number} of study {name} is {row.state}{_end(study, row, decided)}")
     for line in (*_lines(study, row, decided), *_point_lines(row, found)):
         click.echo(line)
 
@@ -78,7 +79,7 @@ def _point(row: TrialRow, found: "PointOrigin | None") -> dict[str, Any]:
         facts["nearest"] = {
             "trial": found.nearest.number,
             "distance": found.expected.distance,
-            "value": found.nearest.value,
+            "value": found.nearest.value if found.nearest_rung is None else None,
         }
         facts["environment_difference"] = found.elsewhere
     return facts
@@ -108,6 +109,8 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
         f" {expected.value:.6g} with the standard deviation {expected.deviation:.6g}{gain}"
     )
     value = f"with the value {nearest.value:.6g}" if nearest.value is not None else f"which is {nearest.state}"
+    if found.nearest_rung is not None:
+        value = f"which waited at rung {found.nearest_rung}"
     yield f"nearest known trial: trial {nearest.number} at the distance {expected.distance:.6g}, {value}"
     if found.elsewhere is not None:
         yield (
@@ -116,12 +119,14 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
         )
 
 
-def _end(row: TrialRow, decided: list[VerdictRow]) -> str:
+def _end(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> str:
     if row.state == "pruned":
         return f": the training ended early, after the verdict on step {row.pruned_step}"
+    if row.state == "paused" and _is_steady(study):
+        return ": it waits at a rung until it is among the best trials that have arrived there"
     if row.state == "paused":
-        return ": the trial waits at a rung until each trial of its iteration has ended or paused"
-    if row.state == "complete" and any(verdict.stops and not verdict.audited for verdict in decided):
+        return ": it waits at a rung until all other trials that the rule compares have paused or ended"
+    if row.state == "complete" and any(verdict.ends for verdict in decided):
         return ": the objective returned a value in spite of the verdict"
     return ""
 
@@ -131,16 +136,23 @@ def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterato
     if rule is None:
         yield "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
         return
-    if rule["rule"] == "promotion" and not decided and row.is_open:
+    if rule["rule"] == "promotion" and not decided and row.is_open and not _is_steady(study):
         yield "the rule promotion has not compared the trial yet"
     elif not decided:
         yield f"the trial has reached no rung of the rule {rule['rule']}: its reports end below the first rung"
     scale = value_scale(study.spec["objective"])
     for verdict in decided:
         yield f"rung {verdict.rung}: {_sentence(verdict, rule, scale)}"
+        if verdict.promoted_at is not None:
+            at = verdict.promoted_at.astimezone(UTC)
+            yield f"rung {verdict.rung}: the trial was promoted later, at {at:%Y-%m-%d %H:%M:%S} UTC"
     if any(verdict.audited and verdict.stops for verdict in decided):
         share = f"{rule['audit']:.0%}"
         yield f"the rule never stops {share} of the trials (audit), and this trial is one of them, so the trial went on"
+
+
+def _is_steady(study: StudyRow) -> bool:
+    return study.spec.get("mode") == "steady"
 
 
 def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> str:
@@ -152,7 +164,14 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
         limit = "each trial with a finite value goes on"
         if verdict.cutoff is not None:
             cutoff = scale.value(verdict.cutoff)
-            limit = f"a trial with a better value than {cutoff:.6g}, or with this value and a lower number, goes on"
+            limit = (
+                f"a trial goes on with a better value than {cutoff:.6g}, or as the first of the trials with this value"
+            )
+        if verdict.arrival is not None:
+            return (
+                f"{trial}; the best 1/{rule['eta']} of the trials go on; the trial was arrival {verdict.arrival} at the"
+                f" rung, and {limit}; {decision}"
+            )
         return (
             f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"
             f" the iteration, and {limit}; {decision}"

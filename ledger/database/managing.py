@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text, union_all
+from sqlalchemy import ARRAY, ColumnElement, Connection, Integer, any_, literal, or_, select, text, union_all
 
 from ledger.database import views
 from ledger.database.connection import driver, to_json, wait_for_notification
@@ -40,8 +40,11 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the numbers of the ended trials that the manager has found since the previous iteration. In
-        batch mode, None.
+        In steady mode, the numbers of the trials whose end or pause the manager noticed after the previous iteration.
+        In batch mode, None.
+    seen_rungs : sequence of int or None, optional
+        In steady mode with the rule "promotion", the rung at which each trial of `seen` waited. The element is None if
+        the trial had ended.
     batch_size : int or None
         The study's batch size at the time when the manager chose the number of points. If the study's current batch
         size differs from `batch_size`, the ledger refuses the batch. None disables the check of the batch size.
@@ -57,6 +60,7 @@ class ProposedBatch:
     tell_seconds: float
     seen: Sequence[int] | None = None
     batch_size: int | None = None
+    seen_rungs: Sequence[int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,17 @@ class StudyState:
 
 @dataclass(frozen=True)
 class DecidedRung:
-    """A rung with new verdicts of the rule "promotion": the step of the rung, the number of trials with a new verdict,
-    and the number of these trials that go on.
+    """A rung of the rule "promotion" at which the ledger has recorded verdicts or promotions.
+
+    `rung` is the step of the rung. `promoted` is the number of trials that go on. In batch mode, `judged` is the number
+    of trials with a new verdict, and `trials` is None. In steady mode, `judged` is the number of arrivals at the rung,
+    and `trials` contains the numbers of the trials that go on.
     """
 
     rung: int
     judged: int
     promoted: int
+    trials: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,10 +106,22 @@ _LEAVE = text("select ledger.leave_study(:study, :claim)")
 _LISTEN = text("listen ledger_ended")
 _PROPOSE = text(
     "select ledger.propose(:study, :claim, :number, :round, :known, cast(:points as jsonb), cast(:surrogate as jsonb),"
-    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]), :batch_size)"
+    " cast(:environment as jsonb), :ask_seconds, :tell_seconds, cast(:seen as int[]), :batch_size,"
+    " cast(:seen_rungs as bigint[]))"
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
-_PROMOTE = text("select rung, judged, promoted from ledger.promote(:study, :claim, :iteration) order by rung")
+_PROMOTE = text(
+    "select rung, judged, promoted, trials"
+    " from ledger.promote(:study, :claim, cast(:iteration as int), cast(:free as int)) order by rung"
+)
+_PRUNE_PAUSED = text("select ledger.prune_paused(:study, :claim, :budget)")
+_WAITING = text(
+    "select trials.trial, verdicts.rung from ledger.trials"
+    " join ledger.verdicts on verdicts.study_id = trials.study_id and verdicts.trial = trials.trial"
+    " where trials.study_id = :study and trials.state = 'paused'"
+    " and verdicts.stops and not verdicts.audited and verdicts.promoted_at is null"
+    " and (cast(:numbers as int[]) is null or trials.trial = any (cast(:numbers as int[])))"
+)
 _FINISH = text("select ledger.finish(:study, :claim, :state, :reason, :budget)")
 _STOP = text("select ledger.stop(:study, :claim)")
 _REAP = text("select ledger.reap(:study, :claim, :trial, :lease_until)")
@@ -167,6 +187,7 @@ def propose(connection: Connection, held: ClaimedStudy, batch: ProposedBatch) ->
             tell_seconds=batch.tell_seconds,
             seen=None if batch.seen is None else list(batch.seen),
             batch_size=batch.batch_size,
+            seen_rungs=None if batch.seen_rungs is None else list(batch.seen_rungs),
         )
     )
 
@@ -182,15 +203,33 @@ def tell(
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
-def promote(connection: Connection, held: ClaimedStudy, iteration: int) -> list[DecidedRung]:
-    """Promote the best paused trials of an iteration, and prune the other paused trials. Return the rungs at which the
-    ledger has recorded new verdicts.
+def promote(
+    connection: Connection, held: ClaimedStudy, iteration: int | None, free: int | None = None
+) -> list[DecidedRung]:
+    """Promote the best paused trials. Return the rungs at which the ledger has recorded verdicts or promotions.
 
-    The list is empty if the ledger changed nothing, for example because a trial of the iteration is running.
+    In batch mode, the ledger promotes the best paused trials of an iteration, and prunes the other paused trials. The
+    list is empty if the ledger changed nothing, for example because a trial of the iteration is running. In steady
+    mode, `iteration` is None. The ledger then promotes at most `free` trials, and prunes no trial.
     """
+    parameters = {"study": held.study_id, "claim": held.claim, "iteration": iteration, "free": free}
     with connection.begin():
-        rows = connection.execute(_PROMOTE, {"study": held.study_id, "claim": held.claim, "iteration": iteration})
-        return [DecidedRung(*row) for row in rows]
+        return [DecidedRung(*row) for row in connection.execute(_PROMOTE, parameters)]
+
+
+def prune_paused(connection: Connection, held: ClaimedStudy, budget: int) -> str:
+    """Prune the paused trials of a study in steady mode. Return "pruned", "lost" or "changed"."""
+    return str(answer(connection, _PRUNE_PAUSED, study=held.study_id, claim=held.claim, budget=budget))
+
+
+def waiting(connection: Connection, study_id: int, numbers: Collection[int] | None = None) -> dict[int, int]:
+    """Return a mapping from the number of each paused trial to the rung at which the trial waits.
+
+    The study must be in steady mode. If `numbers` is not None, the mapping contains only trials with these numbers.
+    """
+    parameters = {"study": study_id, "numbers": None if numbers is None else sorted(numbers)}
+    with connection.begin():
+        return {row.trial: row.rung for row in connection.execute(_WAITING, parameters)}
 
 
 def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:
@@ -262,18 +301,37 @@ def state(connection: Connection, study_id: int) -> StudyState:
     return StudyState(row.state, row.budget, row.batch_size, has_criteria, row.timeout_seconds is not None)
 
 
-def news(connection: Connection, study_id: int, open_trials: Collection[int], known: int) -> list[TrialRow]:
-    """Return those trials of `open_trials` that have ended, and all trials whose number is at least `known`.
+def news(
+    connection: Connection,
+    study_id: int,
+    open_trials: Collection[int],
+    known: int,
+    *,
+    pauses: bool = False,
+    waiting: Collection[int] = (),
+) -> list[TrialRow]:
+    """Return the trials of `open_trials` that have ended, and all trials whose number is at least `known`.
 
-    The returned list is ordered by the number of the trial.
+    If `pauses` is True, also return the trials of `open_trials` that have paused. Also return the trials of `waiting`
+    that are no longer paused. The returned list is ordered by the number of the trial.
     """
     of_study = rows_of(TrialRow).where(_trials.c.study_id == study_id)
-    ended = of_study.where(_trials.c.number.in_(sorted(open_trials)), _trials.c.finished_at.is_not(None))
-    added = of_study.where(_trials.c.number >= known)
+    ended = _trials.c.finished_at.is_not(None)
+    parts = [
+        of_study.where(_is_one_of(open_trials), or_(ended, _trials.c.state == "paused") if pauses else ended),
+        of_study.where(_trials.c.number >= known),
+    ]
+    if waiting:
+        parts.append(of_study.where(_is_one_of(waiting), _trials.c.state != "paused"))
     with connection.begin():
-        # The query for ended and added trials is a union of two selects. With a single select that contains "or",
-        # PostgreSQL might scan all trials of the study.
-        return fetch(connection, TrialRow, union_all(ended, added).order_by("number"))
+        # The query is a union of selects. With a single select that contains "or", PostgreSQL might scan all trials of
+        # the study.
+        return fetch(connection, TrialRow, union_all(*parts).order_by("number"))
+
+
+def _is_one_of(numbers: Collection[int]) -> ColumnElement[bool]:
+    # PostgreSQL allows 65,535 parameters in a statement, so the numbers are one parameter.
+    return _trials.c.number == any_(literal(sorted(numbers), ARRAY(Integer)))
 
 
 def leases(connection: Connection, study_id: int) -> list[TrialLease]:

@@ -86,10 +86,12 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the numbers of the ended trials that the manager has found since the previous
-    iteration. In batch mode, `seen` is None. `mean_value` is `mean_loss`, converted to a value of the objective.
-    `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that the study
-    had when the optimizer proposed the iteration.
+    In steady mode, `seen` contains the numbers of the trials whose end or pause the manager noticed after the
+    previous iteration. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains
+    the rung at which each trial of `seen` waited. An element of `seen_rungs` is None if the trial had ended. With
+    another rule, and in batch mode, `seen_rungs` is None. `mean_value` is `mean_loss`, converted to a value of the
+    objective. `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that
+    the study had when the optimizer proposed the iteration.
 
     The optimizer receives the losses iteration by iteration. `told` numbers the iterations in the order in which the
     optimizer receives their losses. The field `last_complete` and the ``total_`` fields describe the trials of the
@@ -127,6 +129,7 @@ class IterationRow:
     last_complete: int | None
     improvements: list[int] | None
     total_pruned: int | None
+    seen_rungs: list[int | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +280,11 @@ class VerdictRow:
 
     `step` is the last reported step at or below the rung, and `loss` is the loss at this step. `loss` is None if the
     reported value was NaN. If the trial's loss is lower than `cutoff`, the trial goes on. `compared` is the number of
-    other trials with which the rule compared the trial. With the rule "promotion", `compared` has the same value as the
-    field `compared` of the `CutoffRow`. In steady mode, `arrival` is the position of the trial in the order of the
-    arrivals at the rung. If `audited` is true, the trial goes on even if `stops` is true.
+    other trials with which the rule compared the trial. With the rule "promotion" in batch mode, `compared` has the
+    same value as the field `compared` of the `CutoffRow`. In steady mode, `arrival` is the position of the trial in the
+    order of the arrivals at the rung. If `audited` is true, the trial goes on even if `stops` is true. In steady mode,
+    `promoted_at` is the time at which the manager promoted the trial at the rung. `promoted_at` is None if the manager
+    has not promoted the trial at the rung. A promoted trial goes on even if `stops` is true.
     """
 
     trial: int
@@ -293,6 +298,26 @@ class VerdictRow:
     stops: bool
     audited: bool
     decided_at: datetime
+    promoted_at: datetime | None = field(metadata=_COMPUTED)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the rule stops the trial at the rung, and the trial is neither audited nor promoted."""
+        return self.stops and not self.audited and self.promoted_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRow:
+    """One row of the view `ledger.promotions`: the promotion of a paused trial in steady mode.
+
+    The trial waited at `rung`. `arrivals` is the number of arrivals at the rung at the time of the promotion. The trial
+    was among the best 1/eta of these arrivals.
+    """
+
+    trial: int
+    rung: int
+    arrivals: int
+    promoted_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,6 +398,7 @@ Row = (
     | ReportRow
     | CutoffRow
     | VerdictRow
+    | PromotionRow
 )
 
 

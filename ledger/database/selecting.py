@@ -14,6 +14,7 @@ from ledger.database.rows import (
     CutoffRow,
     IterationRow,
     ProgressRow,
+    PromotionRow,
     RefusalRow,
     ReportRow,
     StudyRow,
@@ -40,6 +41,7 @@ _VIEWS: dict[type, TableClause] = {
     ReportRow: views.reports,
     CutoffRow: views.cutoffs,
     VerdictRow: views.verdicts,
+    PromotionRow: views.promotions,
 }
 
 

@@ -321,13 +321,23 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, numbers of the ended trials that the manager has found since the previous proposal, "
-        "in the order in which the trials ended. The proposals depend on this list and the lists of earlier "
-        "iterations. Null in batch mode.",
+        comment="In steady mode, numbers of the trials whose end or pause the manager noticed after the previous "
+        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch "
+        "mode.",
+    ),
+    Column(
+        "seen_rungs",
+        ARRAY(BigInteger),
+        comment="In steady mode with the rule promotion, rung at which each trial of seen waited; the element is null "
+        "if the trial had ended. Null with another rule, and in batch mode.",
     ),
     *iteration_totals.columns(),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),
     CheckConstraint("batch_size >= 1", name="batch_size_is_positive"),
+    CheckConstraint(
+        "seen_rungs is null or (seen is not null and cardinality(seen_rungs) = cardinality(seen))",
+        name="rungs_of_the_seen",
+    ),
     *iteration_totals.constraints(),
     # If an iteration has no proposed trials and no complete trials, the manager sets `told_at`, but `mean_loss` and
     # `best_loss` stay null.

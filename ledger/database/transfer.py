@@ -84,6 +84,7 @@ class ImportedStudy:
     reports: Iterable[Mapping[str, Any]] = ()
     cutoffs: Iterable[Mapping[str, Any]] = ()
     verdicts: Iterable[Mapping[str, Any]] = ()
+    promotions: Iterable[Mapping[str, Any]] = ()
 
 
 def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
@@ -222,6 +223,7 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
     _insert(connection, insert(report_tables.report), ({**row, **of_study} for row in recorded.reports))
     _insert(connection, insert(verdict_tables.cutoff), ({**row, **of_study} for row in recorded.cutoffs))
     _insert(connection, insert(verdict_tables.verdict), ({**row, **of_study} for row in recorded.verdicts))
+    _insert(connection, insert(verdict_tables.promotion), ({**row, **of_study} for row in recorded.promotions))
     annotations = list(recorded.annotations)
     of_the_study = ({**_without_trial(row), **of_study} for row in annotations if row["trial"] is None)
     _insert(connection, insert(annotation_tables.study_annotation), of_the_study)

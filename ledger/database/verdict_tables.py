@@ -1,4 +1,4 @@
-"""The tables of early stopping: the cutoffs of each iteration, and the verdicts on trials.
+"""The tables of early stopping: the cutoffs of each iteration, the verdicts on trials, and the promotions of trials.
 
 The module also defines the columns `pruned_step` and `pruned_loss` of the table `trial`.
 
@@ -57,8 +57,8 @@ verdict = Table(
         "compared",
         Integer,
         nullable=False,
-        comment="Number of other trials with which the trial was compared. With the rule promotion, number of trials "
-        "that the rule has compared at the rung, as in the cutoff.",
+        comment="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
+        "number of trials that the rule has compared at the rung, as in the cutoff.",
     ),
     Column(
         "arrival",
@@ -86,6 +86,32 @@ verdict = Table(
     ),
     comment="One row for each rung that a trial has reached, with the verdict of the study's rule. A verdict never "
     "changes.",
+)
+
+
+promotion = Table(
+    "promotion",
+    metadata,
+    Column("study_id", Integer, primary_key=True, autoincrement=False, comment="The study."),
+    Column("trial", Integer, primary_key=True, autoincrement=False, comment="The number of the trial."),
+    Column(
+        "rung",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="The step of the rung at which the trial waited.",
+    ),
+    Column(
+        "arrivals",
+        Integer,
+        nullable=False,
+        comment="Number of arrivals at the rung at the time of the promotion. The trial was among the best 1/eta of "
+        "these arrivals.",
+    ),
+    moment("promoted_at", nullable=False, comment="Time of the promotion, by the database's clock."),
+    CheckConstraint("arrivals >= 1", name="arrivals_are_positive"),
+    comment="One row for each promotion of a paused trial in steady mode, with the rung at which the trial waited. A "
+    "promotion never changes.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Functions that read the cutoffs and the verdicts of early stopping."""
+"""Functions that read the cutoffs, the verdicts and the promotions of early stopping."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, select, text
 
 from ledger.database import views
-from ledger.database.rows import CutoffRow, StudyRow, VerdictRow
+from ledger.database.rows import CutoffRow, PromotionRow, StudyRow, VerdictRow
 from ledger.database.selecting import fetch, rows_of
 
 # The finite losses of trials at rungs. The first key is the number of a trial, and the second key is a rung that the
 # trial has reached.
 RungLosses = dict[int, dict[int, float]]
 
-_cutoffs, _verdicts = views.cutoffs, views.verdicts
+_cutoffs, _verdicts, _promotions = views.cutoffs, views.verdicts, views.promotions
 # Maximum number of trials in one statement.
 _PAGE = 1_000
 _REPORTED = text(
@@ -25,11 +25,11 @@ _REPORTED = text(
     " and report.step <= verdict.rung order by report.step desc limit 1) as last where verdict.study_id = :study"
 )
 _DECIDED = text(
-    "select trial, bool_or(stops) as stops, bool_or(audited) as audited from ledger.verdicts where study_id = :study"
-    " group by trial having bool_or(stops) or bool_or(audited)"
+    "select trial, bool_or(stops and promoted_at is null) as stops, bool_or(audited) as audited from ledger.verdicts"
+    " where study_id = :study group by trial having bool_or(stops and promoted_at is null) or bool_or(audited)"
 )
 _RUNGS = text(
-    "select rung, count(*) as trials, count(*) filter (where stops) as stopped,"
+    "select rung, count(*) as trials, count(*) filter (where stops and promoted_at is null) as stopped,"
     " count(*) filter (where audited) as audited, count(*) filter (where stops and audited) as continued"
     " from ledger.verdicts where study_id = :study group by rung order by rung"
 )
@@ -38,8 +38,9 @@ _RUNGS = text(
 @dataclass(frozen=True, slots=True)
 class RungCount:
     """The counts of the verdicts at one rung. `trials` counts the trials that have reached the rung. `stopped` counts
-    the trials with a verdict to stop. `audited` counts the audited trials. An audited trial continues despite a verdict
-    to stop. `continued` counts the audited trials with a verdict to stop.
+    the trials that have a verdict to stop and that the manager has not promoted at the rung. `audited` counts the
+    audited trials. An audited trial continues despite a verdict to stop. `continued` counts the audited trials with a
+    verdict to stop.
     """
 
     rung: int
@@ -64,13 +65,14 @@ class RungReport:
 class RecordedStopping:
     """Everything that the ledger has recorded about the early stopping of a study.
 
-    `cutoffs` is ordered by iteration and rung, and `verdicts` is ordered by trial and rung. Each key of `reports` is a
-    pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at or below the
-    rung.
+    `cutoffs` is ordered by iteration and rung. `verdicts` and `promotions` are ordered by trial and rung. Each key of
+    `reports` is a pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at
+    or below the rung.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
     verdicts: Sequence[VerdictRow] = ()
+    promotions: Sequence[PromotionRow] = ()
     reports: Mapping[tuple[int, int], RungReport] = field(default_factory=dict)
 
     @property
@@ -105,12 +107,13 @@ def _by_trial(rows: Iterable[Any]) -> RungLosses:
 
 
 def read(connection: Connection, study_id: int) -> RecordedStopping:
-    """Read the cutoffs and the verdicts of a study, and the report that belongs to each verdict. The caller has begun a
-    transaction.
+    """Read the cutoffs, the verdicts and the promotions of a study, and the report that belongs to each verdict. The
+    caller has begun a transaction.
     """
     return RecordedStopping(
         _read_cutoffs(connection, study_id),
         _read_verdicts(connection, study_id),
+        _read_promotions(connection, study_id),
         {
             (trial, rung): RungReport(*report)
             for trial, rung, *report in connection.execute(_REPORTED, {"study": study_id})
@@ -118,12 +121,16 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
     )
 
 
-def all_of(connection: Connection, study_id: int) -> tuple[list[CutoffRow], list[VerdictRow]]:
-    """Return the cutoffs and the verdicts of a study. The cutoffs are ordered by iteration and rung, and the verdicts
-    are ordered by trial and rung.
+def all_of(connection: Connection, study_id: int) -> tuple[list[CutoffRow], list[VerdictRow], list[PromotionRow]]:
+    """Return the cutoffs, the verdicts and the promotions of a study. The cutoffs are ordered by iteration and rung.
+    The verdicts and the promotions are ordered by trial and rung.
     """
     with connection.begin():
-        return _read_cutoffs(connection, study_id), _read_verdicts(connection, study_id)
+        return (
+            _read_cutoffs(connection, study_id),
+            _read_verdicts(connection, study_id),
+            _read_promotions(connection, study_id),
+        )
 
 
 def of_trial(connection: Connection, study_id: int, trial: int) -> list[VerdictRow]:
@@ -160,3 +167,8 @@ def _read_cutoffs(connection: Connection, study_id: int) -> list[CutoffRow]:
 def _read_verdicts(connection: Connection, study_id: int) -> list[VerdictRow]:
     chosen = rows_of(VerdictRow).where(_verdicts.c.study_id == study_id)
     return fetch(connection, VerdictRow, chosen.order_by(_verdicts.c.trial, _verdicts.c.rung))
+
+
+def _read_promotions(connection: Connection, study_id: int) -> list[PromotionRow]:
+    chosen = rows_of(PromotionRow).where(_promotions.c.study_id == study_id)
+    return fetch(connection, PromotionRow, chosen.order_by(_promotions.c.trial, _promotions.c.rung))

@@ -46,7 +46,8 @@ iterations = _view("iterations", tables.iteration, *_of_values("mean_value", "be
 trials = _view("trials", tables.trial, *_of_values("value", "seconds"), number="trial")
 attempts = _view("attempts", tables.attempt, *_of_values("value"), number="attempt")
 cutoffs = _view("cutoffs", verdict_tables.cutoff)
-verdicts = _view("verdicts", verdict_tables.verdict)
+verdicts = _view("verdicts", verdict_tables.verdict, Column("promoted_at", DateTime(timezone=True)))
+promotions = _view("promotions", verdict_tables.promotion)
 reports = _view("reports", report_tables.report, *_of_values("value", "seconds"), Column("is_replaced", Boolean))
 workers = _view(
     "workers",

@@ -38,14 +38,15 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
     The document contains everything that the ledger has recorded about the study, except the claims. The list "workers"
     of the document contains the workers that have claimed a trial of the study. The list "code_versions" contains the
     versions of the objective's code. The object "sources" maps the SHA-256 of each source text to the source text. The
-    list "reports" contains the reports of all attempts. The lists "cutoffs" and "verdicts" contain the cutoffs and the
-    verdicts of early stopping. The list "annotations" contains the annotation of the study,
-    and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the whole data
-    file in base64. If the study has a hold-out file, the key "holdout" contains the whole hold-out file in base64.
+    list "reports" contains the reports of all attempts. The lists "cutoffs", "verdicts" and "promotions" contain
+    the cutoffs, the verdicts and the promotions of early stopping. The list "annotations" contains the annotation of
+    the study, and the annotations of the trials. If the study trains on a data file, the key "dataset" contains the
+    whole data file in base64. If the study has a hold-out file, the key "holdout" contains the whole hold-out file in
+    base64.
     """
     output.write(f'{{\n"format": {_json(FORMAT)},\n"version": {VERSION},\n"study": {_json(exported(study))}')
     versions = codes.versions_of(connection, study.id)
-    cutoffs, decided = verdicts.all_of(connection, study.id)
+    cutoffs, decided, promoted = verdicts.all_of(connection, study.id)
     workers: set[str] = set()
     # The values of `lists` are functions, so that `write_json` does not keep all lists in memory at the same time.
     lists: dict[str, Callable[[], Iterable[Mapping[str, Any]]]] = {
@@ -57,6 +58,7 @@ def write_json(connection: Connection, study: StudyRow, output: TextIO) -> None:
         "reports": lambda: map(exported, chain.from_iterable(reports.pages(connection, study.id))),
         "cutoffs": lambda: map(exported, cutoffs),
         "verdicts": lambda: map(exported, decided),
+        "promotions": lambda: map(exported, promoted),
         "annotations": lambda: map(exported, annotations.of_all(connection, study.id)),
     }
     for name, rows in lists.items():

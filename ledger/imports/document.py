@@ -41,6 +41,7 @@ from ledger.database.rows import (
     CodeVersionRow,
     CutoffRow,
     IterationRow,
+    PromotionRow,
     ReportRow,
     StudyRow,
     TrialRow,
@@ -152,7 +153,8 @@ class StudyDocument(_ExportModel):
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
     reports: list[Annotated[ReportRow, _RowSchema({"seconds": None}, step=Step, metrics=ReportMetrics | None)]] = []
     cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step)]] = []
-    verdicts: list[Annotated[VerdictRow, _RowSchema(rung=Step, step=Step)]] = []
+    verdicts: list[Annotated[VerdictRow, _RowSchema({"promoted_at": None}, rung=Step, step=Step)]] = []
+    promotions: list[Annotated[PromotionRow, _RowSchema(rung=Step)]] = []
     annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
     sources: dict[str, Annotated[str, _checked(partial(text_fault, longest=LONGEST_SOURCE))]]
     dataset: DatasetRecord | None = None
@@ -171,6 +173,7 @@ class StudyDocument(_ExportModel):
             stopping=RecordedStopping(
                 sorted(self.cutoffs, key=lambda row: (row.iteration, row.rung)),
                 sorted(self.verdicts, key=lambda row: (row.trial, row.rung)),
+                sorted(self.promotions, key=lambda row: (row.trial, row.rung)),
                 self._rung_reports(),
             ),
         )
@@ -287,6 +290,7 @@ def import_study(connection: Connection, document: StudyDocument, name: str | No
         reports=map(recorded, document.reports),
         cutoffs=map(recorded, document.cutoffs),
         verdicts=map(recorded, document.verdicts),
+        promotions=map(recorded, document.promotions),
         files=document.kept(),
     )
     row = transfer.restore(connection, whole)

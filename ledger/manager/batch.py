@@ -37,9 +37,7 @@ class BatchPolicy:
         optimizer has proposed trials for the iteration, at least one trial of the iteration must also be complete or
         pruned.
         """
-        return [
-            number for number in sorted(self._history.untold) if self._has_ended(number) and self._succeeded(number)
-        ]
+        return [number for number in sorted(self._history.ended) if self._succeeded(number)]
 
     def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
         """Return a `ProposalRequest` for the next round or iteration, or a `StudyEnd`.
@@ -49,7 +47,7 @@ class BatchPolicy:
         history = self._history
         if history.untold:
             number = max(history.untold)
-            if not self._has_ended(number) or self._succeeded(number):
+            if number not in history.ended or self._succeeded(number):
                 return None
             return self._after_failed_round(number)
         left = budget - history.counted
@@ -78,9 +76,6 @@ class BatchPolicy:
         if round == 0:
             return failed_study("every trial of the first batch failed", trials[-1])
         return failed_study(f"iteration {number}: every trial of {round + 1} rounds failed", trials[-1])
-
-    def _has_ended(self, number: int) -> bool:
-        return not any(self._history.trials[each].iteration == number for each in self._history.open)
 
     def _succeeded(self, number: int) -> bool:
         trials = self._history.of(number)

@@ -25,7 +25,7 @@ from ledger.logs import log_event
 from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.manager.batch import BatchPolicy
 from ledger.manager.history import StudyHistory
-from ledger.manager.policy import ProposalPolicy, ProposalRequest, StudyEnd
+from ledger.manager.policy import PromotionRequest, ProposalPolicy, ProposalRequest, StudyEnd
 from ledger.manager.promoter import TrialPromoter
 from ledger.manager.reaper import TrialReaper
 from ledger.manager.refusals import RefusalMonitor
@@ -156,10 +156,11 @@ class StudyManager:
                 managing.end_cancelled(self._connection, self._row.id)
                 self._artifacts.finish()
                 return studies.get(self._connection, self._row.name)
-            if self._history.poll():
+            has_news = self._history.poll()
+            if has_news:
                 pause = SHORTEST_POLL
             self._say_paused(now.state == "paused")
-            step: ProposalRequest | StudyEnd | None = None
+            step: ProposalRequest | PromotionRequest | StudyEnd | None = None
             # Even if another session has locked the study, the manager must take back the trials whose claims have
             # expired.
             with self._logged_lock():
@@ -171,7 +172,18 @@ class StudyManager:
                     self._tell(iteration)
                 self._artifacts.look(trials_ended=bool(ended))
                 step = policy.next(budget, now.batch_size)
+                if isinstance(step, PromotionRequest) and step.otherwise is None:
+                    step = step if has_news or self._promoter.is_due else None
                 if now.has_criteria and self._is_stopping(now, step):
+                    step = None
+                if isinstance(step, PromotionRequest):
+                    promoted = self._promoter.fill(step.free)
+                    if promoted:
+                        self._history.promote(promoted)
+                        pause = SHORTEST_POLL
+                    step = None if promoted else step.otherwise
+                if isinstance(step, StudyEnd) and self._history.waiting:
+                    self._prune_paused(budget)
                     step = None
                 if isinstance(step, ProposalRequest):
                     self._propose(step, policy, now)
@@ -188,7 +200,7 @@ class StudyManager:
                 managing.wait(self._connection, pause)
                 pause = min(pause * 1.5, policy.longest_poll)
 
-    def _is_stopping(self, now: StudyState, step: ProposalRequest | StudyEnd | None) -> bool:
+    def _is_stopping(self, now: StudyState, step: ProposalRequest | PromotionRequest | StudyEnd | None) -> bool:
         """End the study if the study meets a stopping criterion.
 
         Return True if the manager must not propose trials now.
@@ -272,9 +284,13 @@ class StudyManager:
     def _propose(self, request: ProposalRequest, policy: ProposalPolicy, now: StudyState) -> None:
         history, budget = self._history, now.budget
         number, round = request.iteration, request.round
-        seen = None if request.seen is None else [*history.recorded, *request.seen]
+        seen: list[int] | None = None
+        rungs: list[int | None] | None = None
+        if request.seen is not None:
+            seen = [*history.recorded, *request.seen]
+            rungs = [*history.recorded_rungs, *(request.seen_rungs or [None] * len(request.seen))]
         surrogate = history.surrogate_before(number)
-        given = proposal_input(history.trials, number, round, surrogate, seen, history.rung_losses)
+        given = proposal_input(history.trials, number, round, surrogate, seen, history.rung_losses, rungs)
         proposal = propose(self._study, number, round, request.size, given)
         if not proposal.points:
             end = policy.used_up(request)
@@ -292,6 +308,7 @@ class StudyManager:
             proposal.tell_seconds,
             request.seen,
             now.batch_size,
+            request.seen_rungs,
         )
         answer = managing.propose(self._connection, self._held, batch)
         if answer == "lost":
@@ -356,6 +373,14 @@ class StudyManager:
     def _value(self, loss: float | None) -> float | None:
         return None if loss is None else self._study.objective.scale.value(loss)
 
+    def _prune_paused(self, budget: int) -> None:
+        answer = managing.prune_paused(self._connection, self._held, budget)
+        if answer == "lost":
+            raise self._lost()
+        self._history.expect_pruned()
+        # If the ledger pruned nothing, a command has added a trial or has extended the budget, or another session has
+        # locked a paused trial. The manager's next poll reads the new state of the study.
+
     def _finish(self, end: StudyEnd, budget: int) -> None:
         answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)
         if answer == "lost":
@@ -372,7 +397,7 @@ class StudyManager:
         if is_paused == self._is_paused:
             return
         self._is_paused = is_paused
-        name, left = self._row.name, len(self._history.open)
+        name, left = self._row.name, len(self._history.open) + len(self._history.waiting)
         message = (
             f"study {name} is paused: {left} trials have not ended, and workers cannot claim pending trials;"
             f" `ledger resume {name}` continues the study"

@@ -23,14 +23,18 @@ class ProposalRequest:
     size : int
         Number of points to propose, at least 1.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials that have ended since the previous request. When the ledger records
-        the iteration, the ledger also records the numbers of the ended trials. None in batch mode.
+        In steady mode, the numbers of the trials that have ended or paused since the previous request. When the ledger
+        records the iteration, the ledger also records the numbers of these trials. None in batch mode.
+    seen_rungs : sequence of int or None, optional
+        In steady mode with the rule "promotion", the rung at which each trial of `seen` waited. The element is None if
+        the trial had ended.
     """
 
     iteration: int
     round: int
     size: int
     seen: Sequence[int] | None = None
+    seen_rungs: Sequence[int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,22 @@ class StudyEnd:
 
     state: str
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class PromotionRequest:
+    """A policy's request that the manager promotes paused trials, in steady mode with the rule "promotion".
+
+    Attributes
+    ----------
+    free : int
+        The largest number of trials that the manager may promote, at least 1.
+    otherwise : ProposalRequest, StudyEnd or None
+        What the manager does next if no paused trial can go on. None if the manager must wait.
+    """
+
+    free: int
+    otherwise: ProposalRequest | StudyEnd | None
 
 
 def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
@@ -82,10 +102,10 @@ class ProposalPolicy(Protocol):
     def to_tell(self) -> list[int]:
         """Return, in ascending order, the numbers of the iterations whose results the optimizer must receive now."""
 
-    def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
-        """Return what the manager must propose next, or a `StudyEnd` if the study must end now.
+    def next(self, budget: int, batch_size: int) -> ProposalRequest | PromotionRequest | StudyEnd | None:
+        """Return what the manager must propose or promote next, or a `StudyEnd` if the study must end now.
 
-        Return None if the manager must wait until a trial has ended.
+        Return None if the manager must wait until a trial has ended or paused.
         """
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:

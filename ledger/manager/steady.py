@@ -4,19 +4,24 @@ In steady mode, a worker gets a new trial without waiting until the slowest tria
 """
 
 from ledger.manager.history import StudyHistory
-from ledger.manager.policy import ROUNDS, ProposalRequest, StudyEnd, failed_study, objective_failed
+from ledger.manager.policy import ROUNDS, PromotionRequest, ProposalRequest, StudyEnd, failed_study, objective_failed
 from ledger.study.spec import StudySpec
 
 
 class SteadyPolicy:
-    """The policy that decides what a manager proposes in steady mode. The policy proposes a new trial for each trial
-    that has ended.
+    """The policy that decides what a manager proposes in steady mode. The policy keeps `batch_size` trials in flight.
 
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
     proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
     the order in which the trials ended. Therefore each recorded iteration contains the numbers of the newly ended
     trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
     value as its loss.
+
+    With the rule "promotion", a paused trial is not in flight. Before a proposal, the policy requests that the manager
+    promotes the paused trials that can go on. The proposal then has one new trial for each place that is still free.
+    The recorded iteration also contains the numbers of the newly paused trials. The manager prunes the paused trials
+    when three conditions are true: the policy proposes no more trials, no trial is in flight, and no paused trial can
+    go on. The study then ends.
 
     If the objective fails in each of the first `batch_size` trials, the objective probably fails for all points.
     Therefore the study fails when the trials in flight have ended.
@@ -51,19 +56,25 @@ class SteadyPolicy:
 
     def to_tell(self) -> list[int]:
         """Return the numbers of the ended iterations whose results the optimizer has not yet received."""
-        history = self._history
-        return sorted(history.untold - {history.trials[number].iteration for number in history.open})
+        return sorted(self._history.ended)
 
-    def next(self, budget: int, batch_size: int) -> ProposalRequest | StudyEnd | None:
-        """Return a `ProposalRequest` for new trials, a `StudyEnd`, or None.
+    def next(self, budget: int, batch_size: int) -> ProposalRequest | PromotionRequest | StudyEnd | None:
+        """Return a `ProposalRequest` for new trials, a `PromotionRequest`, a `StudyEnd`, or None.
 
         The policy requests new trials if fewer than `batch_size` trials are in flight and the budget allows more
-        trials. The result is None if the manager must wait until a trial has ended.
+        trials. If a trial is paused and fewer than `batch_size` trials are in flight, the policy first requests
+        promotions. The result is None if the manager must wait until a trial has ended or paused.
         """
+        history = self._history
         size = self._missing(budget, batch_size)
+        step: ProposalRequest | StudyEnd | None = None
         if size > 0:
-            return ProposalRequest(self._history.next_iteration, 0, size, list(self._history.seen))
-        return None if self._history.open else self._end()
+            rungs = list(history.seen_rungs) if history.pauses else None
+            step = ProposalRequest(history.next_iteration, 0, size, list(history.seen), rungs)
+        elif not history.open:
+            step = self._end()
+        free = batch_size - len(history.open)
+        return PromotionRequest(free, step) if history.waiting and free > 0 else step
 
     def used_up(self, request: ProposalRequest) -> StudyEnd | None:  # noqa: ARG002
         """Stop all further proposals, and return None so that the manager waits for the trials in flight."""

@@ -41,14 +41,15 @@ class ProposalInput:
     ----------
     observations : sequence of Observation
         The trials that have ended with the state "complete", "pruned" or "failed". In batch mode, the trials are
-        ordered by number. In steady mode, the trials have the order in which the manager noticed the ends of the
-        trials.
+        ordered by number. In steady mode, the trials also include each trial whose pause the manager noticed. A
+        promoted trial stays an observation until the manager notices its next pause or its end, so the trial is not in
+        `in_flight`. In steady mode, the trials have the order in which the manager noticed the ends and the pauses.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
     in_flight : sequence of mapping
-        In steady mode, the parameters of the trials that have not ended. The trials are ordered by number. The
-        optimizer uses the value of the constant liar as the loss of each trial in flight.
+        In steady mode, the parameters of the trials that are not in `observations` and not in `excluded`. The trials
+        are ordered by number. The optimizer uses the value of the constant liar as the loss of each trial in flight.
     surrogate : mapping or None
         The value of `Proposal.surrogate` that the ledger recorded last. If the surrogate is a GP, the next fit starts
         from the recorded kernel.
@@ -99,6 +100,7 @@ def proposal_input(
     surrogate: Mapping[str, Any] | None,
     seen: Sequence[int] | None = None,
     rung_losses: Mapping[int, Mapping[int, float]] | None = None,
+    seen_rungs: Sequence[int | None] | None = None,
 ) -> ProposalInput:
     """Return the `ProposalInput` from which `propose` computes the points of one round of an iteration.
 
@@ -117,6 +119,9 @@ def proposal_input(
     such estimates. The estimate of a pruned trial is at least the lowest loss of a complete trial. If the loss of a
     pruned trial at the rung was NaN, the function treats the trial as a failed trial.
 
+    In steady mode, a trial that has paused at a rung gets the same observation as a trial that was pruned at this rung.
+    If `seen` contains a trial several times, the function uses only the last occurrence.
+
     Parameters
     ----------
     trials : sequence of TrialLike
@@ -126,12 +131,15 @@ def proposal_input(
     surrogate : mapping or None
         The latest surrogate that the ledger recorded for an iteration before `iteration`.
     seen : sequence of int, optional
-        In steady mode, the numbers of the ended trials. The numbers have the order in which the manager noticed the
-        ends of the trials.
+        In steady mode, the numbers of the trials that have ended or paused. The numbers have the order in which the
+        manager noticed the ends and the pauses of the trials.
     rung_losses : mapping, optional
-        For a study with early stopping, the losses of the ended trials at the rungs. Each key is the number of a trial.
-        Each value is a mapping from the step of a rung to the trial's loss at this rung. The function ignores the
-        losses of all trials that are not in the observations.
+        For a study with early stopping, the losses of the ended and paused trials at the rungs. Each key is the number
+        of a trial. Each value is a mapping from the step of a rung to the trial's loss at this rung. The function
+        ignores the losses of all trials that are not in the observations.
+    seen_rungs : sequence of int or None, optional
+        The rung at which each trial of `seen` waited. The element is None if the trial had ended. If `seen_rungs` is
+        None, all trials of `seen` had ended.
 
     Returns
     -------
@@ -149,17 +157,21 @@ def proposal_input(
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None, seen=[]).in_flight
     [{'C': 1.0}]
     """
-    counted = _counted(trials, iteration, seen)
+    counted = _counted(trials, iteration, seen, seen_rungs)
     numbers = set() if seen is None else set(seen)
     estimates = _estimates(counted, rung_losses or {})
     return ProposalInput(
         observations=[
-            Observation(trial.params, estimates.get(trial.number, trial.loss), trial.seconds)
-            for trial in counted
-            if trial.state != "cancelled"
+            Observation(
+                trial.params,
+                estimates.get(trial.number, trial.loss if rung is None else None),
+                trial.seconds if rung is None else None,
+            )
+            for trial, rung in counted
+            if _is_observed(trial, rung)
         ],
         excluded=[
-            *(trial.params for trial in counted if trial.state == "cancelled"),
+            *(trial.params for trial, rung in counted if not _is_observed(trial, rung)),
             *(trial.params for trial in trials if trial.iteration == iteration and trial.round < round),
         ],
         in_flight=[]
@@ -169,34 +181,62 @@ def proposal_input(
     )
 
 
-def observed_trials(trials: Sequence[T], iteration: int, seen: Sequence[int] | None = None) -> list[T]:
+def observed_trials(
+    trials: Sequence[T],
+    iteration: int,
+    seen: Sequence[int] | None = None,
+    seen_rungs: Sequence[int | None] | None = None,
+) -> list[tuple[T, int | None]]:
     """Return the observed trials, in the order of the observations that `proposal_input` returns. The docstring of
     `proposal_input` describes the parameters.
+
+    The second item of each tuple is the rung at which the trial waited, or None if the trial had ended.
     """
-    return [trial for trial in _counted(trials, iteration, seen) if trial.state != "cancelled"]
+    return [each for each in _counted(trials, iteration, seen, seen_rungs) if _is_observed(*each)]
 
 
-def _counted(trials: Sequence[T], iteration: int, seen: Sequence[int] | None) -> list[T]:
-    """Return the ended trials that a proposal uses. If the retry of a trial has ended, the retry replaces the trial."""
-    ended = (
-        [trial for trial in trials if trial.iteration < iteration]
-        if seen is None
-        else [trials[number] for number in seen]
-    )
-    retried = {trial.retry_of for trial in ended}
-    return [trial for trial in ended if trial.number not in retried]
-
-
-def _estimates(trials: Sequence[TrialLike], rung_losses: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
-    """Return a mapping from the number of each pruned trial to an estimate of the trial's final loss. The mapping omits
-    a trial without a finite loss.
+def _counted(
+    trials: Sequence[T], iteration: int, seen: Sequence[int] | None, seen_rungs: Sequence[int | None] | None
+) -> list[tuple[T, int | None]]:
+    """Return the trials that a proposal uses. The second item of each tuple is the rung at which the trial waited, or
+    None if the trial had ended. If the retry of a trial has ended or paused, the retry replaces the trial.
     """
-    pruned = {
-        trial.number: trial.pruned_loss for trial in trials if trial.state == "pruned" and trial.pruned_loss is not None
-    }
-    if not pruned:
+    if seen is None:
+        ended: list[tuple[T, int | None]] = [(trial, None) for trial in trials if trial.iteration < iteration]
+    else:
+        newest: dict[int, int | None] = {}
+        for number, rung in zip(seen, [None] * len(seen) if seen_rungs is None else seen_rungs, strict=True):
+            newest.pop(number, None)
+            newest[number] = rung
+        ended = [(trials[number], rung) for number, rung in newest.items()]
+    retried = {trial.retry_of for trial, _ in ended}
+    return [(trial, rung) for trial, rung in ended if trial.number not in retried]
+
+
+def _is_observed(trial: TrialLike, rung: int | None) -> bool:
+    # If a user cancels a trial after its pause, the trial is still an observation. The manager made the proposal before
+    # the cancellation.
+    return rung is not None or trial.state != "cancelled"
+
+
+def _estimates(
+    counted: Sequence[tuple[TrialLike, int | None]], rung_losses: Mapping[int, Mapping[int, float]]
+) -> dict[int, float]:
+    """Return a mapping from the number of each pruned or paused trial to an estimate of the trial's final loss. The
+    mapping omits a trial without a finite loss.
+    """
+    stopped: dict[int, tuple[int, float]] = {}
+    for trial, waits_at in counted:
+        at_rungs = rung_losses.get(trial.number, {})
+        if waits_at is not None:
+            if waits_at in at_rungs:
+                stopped[trial.number] = waits_at, at_rungs[waits_at]
+        elif trial.state == "pruned" and trial.pruned_loss is not None:
+            # A trial reaches no rung after the rung that stops the trial.
+            stopped[trial.number] = max(at_rungs, default=-1), trial.pruned_loss
+    if not stopped:
         return {}
-    complete = {trial.number: trial.loss for trial in trials if trial.loss is not None}
+    complete = {trial.number: trial.loss for trial, rung in counted if rung is None and trial.loss is not None}
     best = min(complete.values(), default=-math.inf)
     gains: dict[int, list[float]] = {}
     for number, final in complete.items():
@@ -204,9 +244,7 @@ def _estimates(trials: Sequence[TrialLike], rung_losses: Mapping[int, Mapping[in
             gains.setdefault(rung, []).append(loss - final)
     medians = {rung: statistics.median(gained) for rung, gained in gains.items()}
     estimates = {}
-    for number, last in pruned.items():
-        # The highest rung of a pruned trial is the rung that stopped the trial.
-        rung = max(rung_losses.get(number, ()), default=-1)
+    for number, (rung, last) in stopped.items():
         estimate = last - medians.get(rung, 0.0)
         # The difference of two very large losses is infinite.
         estimates[number] = max(estimate if math.isfinite(estimate) else last, best)

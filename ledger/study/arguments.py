@@ -176,9 +176,11 @@ class StoppingOptions(TypedDict, total=False):
     Attributes
     ----------
     rule : {"none", "halving", "promotion", "median"}
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
-        each rung, and then lets the best 1/eta of the trials go on. At each rung, "median" lets a trial go on if the
-        trial is better than the median. The default is "none", which stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. In batch mode, "promotion" pauses the trials of
+        an iteration at each rung, and then lets the best 1/eta of the trials go on. In steady mode, "promotion" lets a
+        trial go on if the trial is among the best 1/eta of all trials that have reached the rung. The other trials
+        pause, and can go on later. At each rung, "median" lets a trial go on if the trial is better than the median.
+        The default is "none", which stops no trial.
     eta : int
         An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
         stops no trial before `eta` other trials have reached the rung. The default is 3.
@@ -194,8 +196,8 @@ class StoppingOptions(TypedDict, total=False):
         The number of steps of a whole training. All rungs are below this step. For a model or an estimator, the default
         is the largest number of rounds, or 100 (percent of the rows).
     brackets : int
-        The number of brackets of "promotion". The number of brackets cannot exceed the number of rungs. The trials of
-        the iteration ``i`` skip the first ``i % brackets`` rungs. The default is 1.
+        The number of brackets of "promotion" in batch mode. The number of brackets cannot exceed the number of rungs.
+        The trials of the iteration ``i`` skip the first ``i % brackets`` rungs. The default is 1.
     audit : float
         The share of the trials that the rule never stops, from 0 to 1. The default is 0.05.
     enforce : bool

@@ -1,12 +1,14 @@
 """The settings and the rungs of the rule that stops trials early. `ledger.study.verdicts` computes the verdicts.
 
-The rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several brackets, the rule
-is Hyperband with batches of equal size.
+In batch mode, the rule "promotion" is the synchronous successive halving of Jamieson and Talwalkar. With several
+brackets, the rule is Hyperband with batches of equal size. In steady mode, the rule is the asynchronous successive
+halving (ASHA) of Li et al.
 
 References
 ----------
 - K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
 - L. Li et al., "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR 18, 2018.
+- L. Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020.
 """
 
 from typing import Annotated
@@ -30,9 +32,11 @@ class StoppingTable(SettingsModel):
     Attributes
     ----------
     rule : str
-        "halving" lets the best 1/eta of the trials go on at each rung. "promotion" pauses the trials of an iteration at
-        each rung, and then lets the best 1/eta of the trials go on. At each rung, "median" lets a trial go on if the
-        trial is better than the median. "none" stops no trial.
+        "halving" lets the best 1/eta of the trials go on at each rung. In batch mode, "promotion" pauses the trials of
+        an iteration at each rung, and then lets the best 1/eta of the trials go on. In steady mode, "promotion" lets a
+        trial go on if the trial is among the best 1/eta of all trials that have reached the rung. The other trials
+        pause, and can go on later. At each rung, "median" lets a trial go on if the trial is better than the median.
+        "none" stops no trial.
     eta : int
         An integer from 2 to 16. "halving" and "promotion" let the best 1/`eta` of the trials go on. A rung of "halving"
         stops no trial before `eta` other trials have reached the rung.
@@ -45,8 +49,8 @@ class StoppingTable(SettingsModel):
         The number of steps of a whole training. All rungs are below this step. Each rule except "none" needs
         `max_resource`.
     brackets : int
-        The number of brackets of "promotion". The number of brackets cannot exceed the number of rungs. The trials of
-        the iteration ``i`` skip the first ``i % brackets`` rungs.
+        The number of brackets of "promotion" in batch mode. The number of brackets cannot exceed the number of rungs.
+        The trials of the iteration ``i`` skip the first ``i % brackets`` rungs.
     audit : float
         The share of the trials that the rule never stops, from 0 to 1. The ledger records the verdicts on these audited
         trials. The recorded verdicts show how often the rule would have stopped one of the best trials.
@@ -56,7 +60,7 @@ class StoppingTable(SettingsModel):
 
     rule: Annotated[
         Rule,
-        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use halving in steady mode"}),
+        AllowedTexts(RULES, {"hyperband": "use promotion with brackets", "asha": "use promotion in steady mode"}),
     ] = Field(
         default="none",
         description="The rule that stops trials early, based on their reported values: halving, promotion, median or"

@@ -302,11 +302,11 @@ class _SettingsReader:
     def stopping(self, objective: Objective, mode: Mode) -> EarlyStopping:
         """Return the rule that stops trials early."""
         table = self.read(StoppingTable, "stopping")
-        with self._at("stopping", "rule"):
-            if table.rule == "promotion" and mode == "steady":
+        with self._at("stopping", "brackets"):
+            if table.brackets > 1 and mode == "steady":
                 raise UsageError(
-                    "the rule promotion compares the trials of an iteration, so the rule needs batch mode;"
-                    " use the rule halving in steady mode"
+                    "steady mode has no brackets, because the rule compares all trials at the same rungs; use batch"
+                    " mode, or remove the key brackets"
                 )
         with self._at("stopping", "resource"):
             values = with_defaults(table, objective, self.space(objective))

@@ -8,6 +8,7 @@ module, so the module imports no large package.
 References
 ----------
 - K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+- L. Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020 (promotion in steady mode).
 - D. Golovin et al., "Google Vizier: a service for black-box optimization", KDD 2017 (the median rule).
 """
 
@@ -91,8 +92,9 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     eta : int
         The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
-        The number and the loss of each trial of the iteration that has reached the rung. None stands for NaN. A trial
-        with NaN never goes on.
+        The number and the loss of each compared trial. In batch mode, the compared trials are the trials of the
+        iteration that have reached the rung. In steady mode, the compared trials are all trials that have arrived at
+        the rung up to a given arrival. None stands for NaN. A trial with NaN never goes on.
 
     Returns
     -------
@@ -109,8 +111,36 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     """
     known = list(arrivals)
     ranked = sorted((loss, number) for number, loss in known if loss is not None)
-    best = max(1, len(known) // eta)
-    return ranked[best] if len(known) >= eta and best < len(ranked) else None
+    return promotion_cutoff_of_ordered(eta, len(known), ranked)
+
+
+def promotion_cutoff_of_ordered(eta: int, count: int, ranked: Sequence[tuple[float, int]]) -> tuple[float, int] | None:
+    """Return the same cutoff as `promotion_cutoff`, from trials that are already in order.
+
+    A caller that adds one arrival after another can insert each arrival into `ranked`, and does not have to sort
+    `ranked` again.
+
+    Parameters
+    ----------
+    eta : int
+        The attribute `eta` of `EarlyStopping`.
+    count : int
+        The number of all compared trials, including the trials with NaN.
+    ranked : sequence of (float, int)
+        The loss and the number of each compared trial with a loss, in ascending order.
+
+    Returns
+    -------
+    (float, int) or None
+        The return value of `promotion_cutoff`.
+
+    Examples
+    --------
+    >>> promotion_cutoff_of_ordered(2, 4, [(0.1, 1), (0.3, 0), (0.3, 2)])
+    (0.3, 2)
+    """
+    best = max(1, count // eta)
+    return ranked[best] if count >= eta and best < len(ranked) else None
 
 
 def goes_on(loss: float | None, trial: int, limit: tuple[float, int] | None) -> bool:
@@ -177,10 +207,10 @@ class TrialStopping:
     """The verdicts of a worker on one trial. The worker computes the verdicts from the trial's reports, without the
     database.
 
-    In batch mode, the worker and the database compute the same verdicts. With the rule "promotion", a rung without a
-    verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the verdicts,
-    because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker calls
-    `stop`.
+    In batch mode, the worker and the database compute the same verdicts. With the rule "promotion" in batch mode, a
+    rung without a verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the
+    verdicts, because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker
+    calls `stop`.
 
     Parameters
     ----------

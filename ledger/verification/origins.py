@@ -20,7 +20,7 @@ class PointOrigin:
     Attributes
     ----------
     known : int
-        The number of ended trials that the optimizer knew when it proposed the point.
+        The number of ended and paused trials that the optimizer knew when it proposed the point.
     has_loss : bool
         Whether at least one of the known trials had a loss.
     initial_points : int
@@ -31,6 +31,9 @@ class PointOrigin:
         What the surrogate expected at the point. None if the point was random.
     nearest : TrialRow or None
         The known trial that is nearest to the point. None if the point was random.
+    nearest_rung : int or None
+        The rung at which the nearest trial waited when the optimizer proposed the point. None if the nearest trial had
+        ended, or if the point was random.
     elsewhere : str or None
         The differences between the recorded environment of the proposal and the environment of this process. If the
         environments differ, the numbers in `expected` can differ from the numbers that the optimizer computed for the
@@ -44,6 +47,7 @@ class PointOrigin:
     acq_func: str
     expected: Expectation | None
     nearest: TrialRow | None
+    nearest_rung: int | None
     elsewhere: str | None
 
 
@@ -80,10 +84,11 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
     found = next((each for each in recorded if (each.iteration.number, each.round) == of_trial), None)
     if found is None:
         raise LedgerError(f"study {study.name} was deleted while it was read")
-    observed = observed_trials(until, trial.iteration, found.seen)
-    losses = verdicts.rung_losses(connection, study, [each.number for each in observed])
-    given = proposal_input(until, trial.iteration, trial.round, found.before, found.seen, losses)
+    observed = observed_trials(until, trial.iteration, found.seen, found.seen_rungs)
+    losses = verdicts.rung_losses(connection, study, [each.number for each, _ in observed])
+    given = proposal_input(until, trial.iteration, trial.round, found.before, found.seen, losses, found.seen_rungs)
     expected = expectation(spec, trial.iteration, trial.round, given, trial.params)
+    nearest, nearest_rung = (None, None) if expected is None else observed[expected.nearest]
     return PointOrigin(
         known=len(observed),
         has_loss=any(each.loss is not None for each in given.observations),
@@ -91,6 +96,7 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
         estimator=spec.optimizer.base_estimator,
         acq_func=spec.optimizer.acq_func,
         expected=expected,
-        nearest=None if expected is None else observed[expected.nearest],
+        nearest=nearest,
+        nearest_rung=nearest_rung,
         elsewhere=None if expected is None else found.elsewhere,
     )

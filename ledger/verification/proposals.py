@@ -18,9 +18,10 @@ class RecordedProposal:
     """A recorded proposal of the optimizer, for one round of an iteration.
 
     The attribute `before` is the most recent surrogate that the ledger recorded for an earlier iteration. In steady
-    mode, `seen` contains the numbers of the trials that had ended before the proposal. `elsewhere` describes the
-    differences between the recorded environment and the environment of this process. `elsewhere` is None if the
-    recorded environment equals the environment of this process.
+    mode, `seen` contains the numbers of the trials that had ended or paused before the proposal. `seen_rungs` contains
+    the rung at which each trial of `seen` waited, or None if the trial had ended. `elsewhere` describes the differences
+    between the recorded environment and the environment of this process. `elsewhere` is None if the recorded
+    environment equals the environment of this process.
     """
 
     place: str
@@ -29,6 +30,7 @@ class RecordedProposal:
     trials: Sequence[TrialRow]
     before: Mapping[str, Any] | None
     seen: Sequence[int] | None
+    seen_rungs: Sequence[int | None] | None
     elsewhere: str | None
 
 
@@ -50,8 +52,10 @@ def recorded(
     before: Mapping[str, Any] = study.versions
     surrogate = None
     seen: list[int] = []
+    rungs: list[int | None] = []
     for iteration in iterations:
         seen += iteration.seen or ()
+        rungs += [None] * len(iteration.seen or ()) if iteration.seen_rungs is None else iteration.seen_rungs
         for number in range(iteration.round + 1):
             if of_round := rounds.get((iteration.number, number)):
                 is_last = number == iteration.round
@@ -62,8 +66,8 @@ def recorded(
                         f" the environment of this process: {unlike}"
                     )
                 place = f"iteration {iteration.number}" + (f", round {number}" if iteration.round else "")
-                order = None if iteration.seen is None else tuple(seen)
-                yield RecordedProposal(place, iteration, number, of_round, surrogate, order, elsewhere)
+                order, waited = (None, None) if iteration.seen is None else (tuple(seen), tuple(rungs))
+                yield RecordedProposal(place, iteration, number, of_round, surrogate, order, waited, elsewhere)
         before = iteration.environment or before
         surrogate = iteration.surrogate or surrogate
 
@@ -75,7 +79,9 @@ def disagreements(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[R
         if proposal.elsewhere is not None:
             continue
         number, round = proposal.iteration.number, proposal.round
-        given = proposal_input(ledger.trials, number, round, proposal.before, proposal.seen, rung_losses)
+        given = proposal_input(
+            ledger.trials, number, round, proposal.before, proposal.seen, rung_losses, proposal.seen_rungs
+        )
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (

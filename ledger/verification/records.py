@@ -416,27 +416,36 @@ def _stop(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _seen(ledger: StudySnapshot) -> Iterator[str]:
     """Yield the contradictions in the records of a study in steady mode.
 
-    For each iteration, the manager records the numbers of the trials that have ended since the previous iteration. The
-    function compares these numbers, the budget and the study's state with the study's trials.
+    For each iteration, the manager records the numbers of the trials that have ended or paused since the previous
+    iteration. The function compares these numbers, the budget and the study's state with the study's trials.
     """
     row = ledger.study
-    seen: set[int] = set()
+    seen: dict[int, set[int | None]] = {}
     for iteration in ledger.iterations:
-        for number in iteration.seen or ():
-            place = f"iteration {iteration.number} records the end of trial {number}"
+        numbers = iteration.seen or []
+        rungs: Sequence[int | None] = iteration.seen_rungs or [None] * len(numbers)
+        if len(rungs) != len(numbers):
+            yield f"iteration {iteration.number} has {len(numbers)} trials in `seen`, but {len(rungs)} in `seen_rungs`"
+            return
+        for number, rung in zip(numbers, rungs, strict=True):
+            what = "end" if rung is None else f"pause at rung {rung}"
+            place = f"iteration {iteration.number} records the {what} of trial {number}"
             trial = ledger.trials[number] if 0 <= number < len(ledger.trials) else None
             if trial is None:
                 yield f"{place}, but the trial does not exist"
                 return
-            if number in seen:
-                yield f"{place}, but an earlier iteration also records the end of this trial"
+            known = seen.setdefault(number, set())
+            if rung in known:
+                yield f"{place}, but an earlier entry of `seen` also records this {what.partition(' ')[0]}"
+            if rung is not None and None in known:
+                yield f"{place}, but an earlier entry of `seen` records the end of this trial"
             if trial.iteration >= iteration.number:
                 yield f"{place}, but the trial does not belong to an earlier iteration"
             # The verification does not check the order of the trials' end times, because an administrator may have set
             # back the database's clock.
-            if trial.finished_at is None:
+            if rung is None and trial.finished_at is None:
                 yield f"{place}, but the trial has not ended"
-            seen.add(number)
+            known.add(rung)
     proof = next((trial for trial in ledger.trials if trial.is_proof), None)
     if row.state == "failed" and proof is not None:
         yield f"the state is failed, but trial {proof.number} is {proof.state}"

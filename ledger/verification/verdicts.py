@@ -1,16 +1,24 @@
-"""Verification of the verdicts of early stopping. The module computes each cutoff and each verdict again."""
+"""Verification of early stopping. The module computes each cutoff and verdict again, and checks each promotion."""
 
 import math
 from bisect import insort
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
-from ledger.database.rows import TrialRow, VerdictRow
+from ledger.database.rows import PromotionRow, TrialRow, VerdictRow
 from ledger.database.transfer import StudySnapshot
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
-from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
+from ledger.study.verdicts import (
+    cutoff,
+    cutoff_of_ordered,
+    goes_on,
+    is_audited,
+    promotion_cutoff,
+    promotion_cutoff_of_ordered,
+    stops,
+)
 
 
 def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
@@ -28,10 +36,13 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         for difference in _reported(verdict, ledger):
             yield f"{_place(verdict)}: {difference}"
     yield from _pruned(ledger)
+    if study.mode == "steady":
+        yield from _steady(ledger, study)
+        return
+    if recorded.promotions:
+        yield f"{_promotion_place(recorded.promotions[0])}: a study in batch mode has no promotions"
     if rule.rule == "promotion":
         yield from _promotions(ledger, study)
-    elif study.mode == "steady":
-        yield from _arrivals(ledger, study)
     else:
         yield from _cutoffs(ledger, rule)
         yield from _verdicts(ledger, study)
@@ -41,10 +52,15 @@ def _place(verdict: VerdictRow) -> str:
     return f"trial {verdict.trial}: the verdict at rung {verdict.rung}"
 
 
+def _promotion_place(promotion: PromotionRow) -> str:
+    return f"trial {promotion.trial}: the promotion at rung {promotion.rung}"
+
+
 def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
     """Compare the step and the loss of a verdict with the reports."""
-    # In a snapshot of a running study, a verdict can belong to a trial that the snapshot does not contain.
-    if verdict.trial < len(ledger.trials) and not 1 <= verdict.attempt <= ledger.trials[verdict.trial].attempts:
+    # A snapshot of a running study can contain a verdict that is newer than the trial, or whose trial is missing.
+    trial = ledger.trials[verdict.trial] if verdict.trial < len(ledger.trials) else None
+    if verdict.attempt < 1 or (trial is not None and not trial.is_open and verdict.attempt > trial.attempts):
         yield f"the verdict belongs to attempt {verdict.attempt}, which does not exist"
         return
     report = ledger.stopping.reports.get((verdict.trial, verdict.rung))
@@ -62,8 +78,9 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
 def _pruned(ledger: StudySnapshot) -> Iterator[str]:
     """Compare the pruned trials with the verdicts that stopped them."""
     stopping: dict[int, VerdictRow] = {}
+    promoted = {(promotion.trial, promotion.rung) for promotion in ledger.stopping.promotions}
     for verdict in ledger.stopping.verdicts:
-        if verdict.stops and not verdict.audited:
+        if verdict.stops and not verdict.audited and (verdict.trial, verdict.rung) not in promoted:
             stopping.setdefault(verdict.trial, verdict)
     for trial in ledger.trials:
         if trial.state != "pruned":
@@ -166,31 +183,130 @@ def _limit(limit: tuple[float, int] | None) -> str:
     return "None" if limit is None else f"{limit[0]} of trial {limit[1]}"
 
 
-def _arrivals(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Compute the verdicts of a study in steady mode. At each rung, the function follows the recorded order of the
-    arrivals.
+def _steady(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
+    """Compute the verdicts and the promotions of a study in steady mode. At each rung, the function follows the
+    recorded order of the arrivals.
     """
-    rule = study.stopping
-    if ledger.stopping.cutoffs:
-        yield f"iteration {ledger.stopping.cutoffs[0].iteration}: a study in steady mode has no cutoffs"
+    recorded = ledger.stopping
+    if recorded.cutoffs:
+        yield f"iteration {recorded.cutoffs[0].iteration}: a study in steady mode has no cutoffs"
     at_rung: dict[int, list[VerdictRow]] = defaultdict(list)
-    for verdict in ledger.stopping.verdicts:
+    for verdict in recorded.verdicts:
         if verdict.arrival is None:
             yield f"{_place(verdict)}: `arrival` is missing"
             return
         at_rung[verdict.rung].append(verdict)
     for rung in sorted(at_rung):
-        earlier: list[float] = []
-        arrived = sorted(at_rung[rung], key=lambda verdict: verdict.arrival or 0)
-        for place, (arrival, same) in enumerate(groupby(arrived, key=lambda verdict: verdict.arrival), start=1):
-            first, *others = same
-            if others or arrival != place:
-                yield f"{_place(first)}: `arrival` is {arrival}, but the arrivals at a rung are 1, 2, 3 and so on"
+        at_rung[rung].sort(key=lambda verdict: verdict.arrival or 0)
+        for expected, verdict in enumerate(at_rung[rung], start=1):
+            if verdict.arrival != expected:
+                yield (
+                    f"{_place(verdict)}: `arrival` is {verdict.arrival}, but the arrivals at a rung are 1, 2, 3 and so"
+                    " on"
+                )
                 return
-            limit = _finite(cutoff(rule.rule, rule.eta, earlier))
-            stopped = _stops(first, study, len(earlier), limit)
-            yield from _differences(first, study, len(earlier), limit, place, stopped=stopped)
-            insort(earlier, math.inf if first.loss is None else first.loss)
+    if study.stopping.rule == "promotion":
+        yield from _steady_promotions(ledger, study, at_rung)
+        return
+    if recorded.promotions:
+        yield f"{_promotion_place(recorded.promotions[0])}: the rule {study.stopping.rule} promotes no trials"
+    for rung in sorted(at_rung):
+        yield from _arrivals(at_rung[rung], study)
+
+
+def _arrivals(arrived: Sequence[VerdictRow], study: StudySpec) -> Iterator[str]:
+    """Compute the verdicts at one rung. Each trial is compared with the earlier arrivals."""
+    rule = study.stopping
+    earlier: list[float] = []
+    for verdict in arrived:
+        limit = _finite(cutoff_of_ordered(rule.rule, rule.eta, earlier))
+        stopped = _stops(verdict, study, len(earlier), limit)
+        yield from _differences(verdict, study, len(earlier), limit, len(earlier) + 1, stopped=stopped)
+        insort(earlier, math.inf if verdict.loss is None else verdict.loss)
+
+
+def _steady_promotions(
+    ledger: StudySnapshot, study: StudySpec, at_rung: Mapping[int, Sequence[VerdictRow]]
+) -> Iterator[str]:
+    """Compute the verdicts of the rule "promotion" in steady mode, and check the promotions of the paused trials."""
+    eta = study.stopping.eta
+    promoted: dict[tuple[int, int], PromotionRow] = {}
+    for promotion in ledger.stopping.promotions:
+        if (promotion.trial, promotion.rung) in promoted:
+            yield f"{_promotion_place(promotion)} is recorded twice"
+        promoted[promotion.trial, promotion.rung] = promotion
+    left = dict(promoted)
+    for rung in sorted(at_rung):
+        ranked: list[tuple[float, int]] = []
+        limits: list[tuple[float, int] | None] = []
+        for place, verdict in enumerate(at_rung[rung], start=1):
+            if verdict.loss is not None:
+                insort(ranked, (verdict.loss, verdict.trial))
+            limit = promotion_cutoff_of_ordered(eta, place, ranked)
+            limits.append(limit)
+            stopped = not goes_on(verdict.loss, verdict.trial, limit)
+            highest = None if limit is None else limit[0]
+            yield from _differences(verdict, study, place - 1, highest, place, stopped=stopped)
+        for verdict in at_rung[rung]:
+            given = left.pop((verdict.trial, rung), None)
+            if given is not None:
+                for difference in _promoted(given, verdict, limits, eta):
+                    yield f"{_promotion_place(given)}: {difference}"
+    for promotion in left.values():
+        yield f"{_promotion_place(promotion)}: the trial has no verdict at this rung"
+    for before, verdict in pairwise(ledger.stopping.verdicts):
+        is_stopped = before.stops and not before.audited and (before.trial, before.rung) not in promoted
+        if before.trial == verdict.trial and is_stopped:
+            yield f"{_place(verdict)}: the trial was stopped at rung {before.rung}, and no promotion is recorded there"
+    yield from _pauses(ledger)
+    waited = {(verdict.trial, verdict.rung) for verdict in ledger.stopping.verdicts if verdict.stops}
+    for iteration in ledger.iterations:
+        for number, seen_rung in zip(iteration.seen or (), iteration.seen_rungs or (), strict=False):
+            if seen_rung is not None and (number, seen_rung) not in waited:
+                yield (
+                    f"iteration {iteration.number} records the pause at rung {seen_rung} of trial {number}, but no"
+                    " verdict stops the trial at this rung"
+                )
+
+
+def _promoted(
+    promotion: PromotionRow, verdict: VerdictRow, limits: Sequence[tuple[float, int] | None], eta: int
+) -> Iterator[str]:
+    """Check the promotion of a trial. The list `limits` contains the cutoff after each arrival at the rung."""
+    arrival = verdict.arrival or 0
+    if not verdict.stops or verdict.audited:
+        yield "the trial did not wait at the rung, because no verdict stopped it"
+    elif not arrival <= promotion.arrivals <= len(limits):
+        yield (
+            f"`arrivals` is {promotion.arrivals}, but the trial was arrival {arrival} of {len(limits)} arrivals at the"
+            " rung"
+        )
+    elif not goes_on(verdict.loss, verdict.trial, limits[promotion.arrivals - 1]):
+        yield f"the trial was not among the best 1/{eta} of the first {promotion.arrivals} arrivals"
+
+
+def _pauses(ledger: StudySnapshot) -> Iterator[str]:
+    """Compare the number of pauses of each trial with the number of its promotions."""
+    paused = Counter(attempt.trial for attempt in ledger.attempts if attempt.outcome == "paused")
+    promoted = Counter(promotion.trial for promotion in ledger.stopping.promotions)
+    stopped = {verdict.trial for verdict in ledger.stopping.verdicts if verdict.stops and not verdict.audited}
+    for trial in ledger.trials:
+        pauses, promotions = paused[trial.number], promoted[trial.number]
+        waits = trial.state in ("paused", "pruned")
+        if trial.state == "cancelled":
+            agrees = pauses - promotions in (0, 1)
+        elif trial.is_open and not ledger.study.has_ended:
+            # A snapshot of a running study can contain a promotion that is newer than the state of the trial.
+            agrees = pauses <= promotions + waits
+        else:
+            agrees = pauses == promotions + waits
+        if not agrees:
+            yield (
+                f"trial {trial.number}: the state is {trial.state}, but the number of paused attempts is {pauses}, and"
+                f" the number of promotions is {promotions}"
+            )
+        if trial.state == "paused" and trial.number not in stopped:
+            yield f"trial {trial.number}: the state is paused, but no verdict stops the trial"
 
 
 def _stops(verdict: VerdictRow, study: StudySpec, compared: int, limit: float | None) -> bool:

@@ -4,10 +4,11 @@
 --   reason: the reason for users.
 -- The criteria:
 --   target: a complete trial has a value that is at least as good as the target.
---   patience: at least `patience` trials have ended without a better value. The criterion counts only the trials that
+--   patience: at least `patience` trials have ended or paused without a better value. The criterion counts only the trials that
 --     the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer knows the
---     results of all earlier iterations. In steady mode, the column `seen` lists the trials whose results the optimizer
---     knows. The criterion does not count cancelled and imported trials.
+--     results of all earlier iterations. In steady mode, the optimizer knows the result of each trial in the column
+--     `seen`, except for a trial with a rung in the column `seen_rungs`. Such a trial had only paused. The criterion
+--     does not count cancelled and imported trials.
 --   timeout: managers have held the study for `timeout_seconds` in total. The criterion ignores the time without a
 --     manager.
 -- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks `target` and
@@ -46,12 +47,16 @@ begin
       informed := case when is_steady then (
         select min(iteration.number) from ledger.iteration
         where iteration.study_id = parent.id and iteration.number > best.iteration
-          and best.number = any (iteration.seen)) else best.iteration + 1 end;
+          and best.number = any (iteration.seen)
+          and exists (
+            select from unnest(iteration.seen, iteration.seen_rungs) as known (trial, rung)
+            where known.trial = best.number and known.rung is null)) else best.iteration + 1 end;
       -- A trial of a later iteration has a higher number than each trial of an earlier iteration. The query compares
       -- trial numbers instead of iterations, so that PostgreSQL can use the primary key.
       select count(*) into ended
       from ledger.trial
-      where trial.study_id = parent.id and trial.source <> 'imported' and trial.state in ('complete', 'pruned', 'failed')
+      where trial.study_id = parent.id and trial.source <> 'imported'
+        and trial.state in ('complete', 'pruned', 'failed', 'paused')
         and trial.number >= (
           select iteration.first_trial from ledger.iteration
           where iteration.study_id = parent.id and iteration.number = informed);

@@ -5,8 +5,10 @@
 -- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
 -- the trial gets the recorded verdicts. When a rung has stopped a trial, the function records no verdicts at higher
 -- rungs.
--- With the rule `promotion`, only ledger.promote and ledger.tell record verdicts. At a rung without a verdict, the
--- attempt must stop, so that the trial can pause (ledger.prune). An audited trial goes on.
+-- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. In batch mode, the
+-- attempt must stop at a rung without a verdict, so that the trial can pause (ledger.prune). In steady mode, a promoted
+-- trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both modes, an audited
+-- trial goes on in spite of its verdicts.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -40,13 +42,13 @@ begin
       continue when own.step is null;
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
-      if parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
-        own.stops := true;
-      elsif parent.spec ->> 'mode' = 'steady' then
+      if parent.spec ->> 'mode' = 'steady' then
         own := ledger.arrive(parent.spec -> 'stopping', own);
         -- Another transaction is still recording a verdict at this rung. A later call of ledger.report returns the
         -- verdict.
         exit when own.stops is null;
+      elsif parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
+        own.stops := true;
       else
         select * into given from ledger.cutoff
         where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each;
@@ -57,7 +59,9 @@ begin
         insert into ledger.verdict values (own.*);
       end if;
     end if;
-    if own.stops and not own.audited then
+    if own.stops and not own.audited and not exists (
+      select from ledger.promotion
+      where promotion.study_id = parent.id and promotion.trial = decide.trial and promotion.rung = each) then
       return true;
     end if;
   end loop;

@@ -2,8 +2,9 @@
 -- if 1/eta of the trials is less than one trial, the best trial goes on. If fewer than `eta` trials have reached the
 -- rung, every trial with a loss goes on. The Python function ledger.study.verdicts.promotion_cutoff computes the same
 -- result.
---   losses, trials: the loss and the number of each trial of the iteration that has reached the rung. A null loss
---     stands for NaN. A trial with the loss NaN never goes on.
+--   losses, trials: the loss and the number of each compared trial. In batch mode, the compared trials are the trials
+--     of the iteration that have reached the rung. In steady mode, the compared trials are all trials that have arrived
+--     at the rung up to a given arrival. A null loss stands for NaN. A trial with the loss NaN never goes on.
 --   loss, trial: the loss and the number of the best trial that does not go on. The loss and the number are null if
 --     every trial with a loss goes on.
 create or replace function ledger.promotion_cutoff(

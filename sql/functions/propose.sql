@@ -8,7 +8,10 @@
 --   environment: the package versions and the BLAS kernels of the manager.
 --   ask_seconds, tell_seconds: the seconds that the manager needed to choose the points (ask_seconds) and to fit the
 --     surrogate (tell_seconds).
---   seen: in steady mode, the numbers of the ended trials that the manager has read since the previous iteration.
+--   seen: in steady mode, the numbers of the trials whose end or pause the manager noticed after the previous
+--     iteration.
+--   seen_rungs: in steady mode with the rule `promotion`, the rung at which each trial of `seen` waited. The element is
+--     null if the trial had ended.
 --   batch_size: the batch size from which the manager computed the number of points. If the argument `batch_size` is
 --     null, the function does not check whether the batch size has changed.
 -- Answers:
@@ -20,7 +23,8 @@
 --     already exists.
 create or replace function ledger.propose(
   study_id int, claim uuid, number int, round int, known int, points jsonb, surrogate jsonb, environment jsonb,
-  ask_seconds float8, tell_seconds float8, seen int[], batch_size int default null)
+  ask_seconds float8, tell_seconds float8, seen int[], batch_size int default null,
+  seen_rungs bigint[] default null)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -43,11 +47,11 @@ begin
   if propose.round = 0 then
     insert into ledger.iteration
       (study_id, number, first_trial, round, size, batch_size, asked_at, ask_seconds, tell_seconds, surrogate,
-       environment, seen)
+       environment, seen, seen_rungs)
     values
       (parent.id, propose.number, propose.known, 0, added, parent.batch_size, moment, propose.ask_seconds,
        propose.tell_seconds,
-       propose.surrogate, propose.environment, propose.seen)
+       propose.surrogate, propose.environment, propose.seen, propose.seen_rungs)
     on conflict do nothing;
   else
     update ledger.iteration

@@ -1,11 +1,13 @@
--- End a trial that the study's rule of early stopping has stopped. ledger.report must have recorded a verdict that
--- stops the trial. The function copies the step and the loss of the verdict into the trial's row. A pruned trial has no
--- final loss. With the rule `promotion`, a trial at a rung without a verdict pauses. ledger.promote then lets the trial
--- go on, or ends the trial. Answers:
+-- End or pause a trial that the study's rule of early stopping has stopped. If a recorded verdict stops the trial, the
+-- function ends the trial, except with the rule `promotion` in steady mode. The function copies the step and the loss
+-- of the verdict into the trial's row. A pruned trial has no final loss. With the rule `promotion` in steady mode, the
+-- function pauses the trial instead. With the rule `promotion` in batch mode, the function pauses a trial at a rung
+-- without a verdict. ledger.promote decides whether the paused trial goes on. If the trial does not go on,
+-- ledger.promote prunes the trial in batch mode, and ledger.prune_paused prunes the trial in steady mode. Answers:
 --   pruned: the function ended the trial. The worker may have lost its claim before. The function then ends the trial
 --     only if no other worker has claimed the trial since.
---   paused: the rule is `promotion`, and the trial has reached a rung without a verdict. The attempt has ended, and
---     does not count as a failed, crashed or lost attempt.
+--   paused: the rule is `promotion`, and the trial waits at a rung. The attempt has ended, and does not count as a
+--     failed, crashed or lost attempt.
 --   continue: no verdict stops the trial, so the function changed nothing. The worker continues the training, or reports
 --     a failure.
 --   already: an earlier call with the same claim ended or paused the trial.
@@ -20,6 +22,8 @@ as $$
 declare
   moment timestamptz := ledger.clock();
   held int := ledger.held_attempt(prune.study_id, prune.trial, prune.claim);
+  parent ledger.study;
+  is_promotion boolean;
   last ledger.verdict;
   reached text;
   earlier text;
@@ -28,18 +32,21 @@ begin
     select verdict.* into last
     from ledger.verdict
     where verdict.study_id = prune.study_id and verdict.trial = prune.trial and verdict.stops and not verdict.audited
+      and not exists (
+        select from ledger.promotion
+        where promotion.study_id = verdict.study_id and promotion.trial = verdict.trial
+          and promotion.rung = verdict.rung)
     order by verdict.rung
     limit 1;
-    if found then
+    select * into parent from ledger.study where id = prune.study_id;
+    is_promotion := coalesce(parent.spec -> 'stopping' ->> 'rule' = 'promotion', false);
+    if last.trial is not null and not (is_promotion and coalesce(parent.spec ->> 'mode', 'batch') = 'steady') then
       update ledger.trial
       set state = 'pruned', pruned_step = last.step, pruned_loss = last.loss, error = null, lease_until = null,
           finished_at = moment
       where trial.study_id = prune.study_id and trial.number = prune.trial;
       reached := 'pruned';
-    elsif exists (
-            select from ledger.study where id = prune.study_id and spec -> 'stopping' ->> 'rule' = 'promotion')
-          and ledger.decide(prune.study_id, prune.trial, held, moment) then
-      -- No verdict stops the trial, so the trial has reached a rung without a verdict.
+    elsif is_promotion and (last.trial is not null or ledger.decide(prune.study_id, prune.trial, held, moment)) then
       update ledger.trial
       set state = 'paused', claim = null, lease_until = null, deadline_at = null
       where trial.study_id = prune.study_id and trial.number = prune.trial;

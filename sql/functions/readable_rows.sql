@@ -67,6 +67,11 @@ declare
          then ledger.json_fault('the environment', new.environment) end,
     case when array_ndims(new.seen) > 1 or array_position(new.seen, null) is not null
          then 'seen: it is not a list of trials' end,
+    case when array_ndims(new.seen_rungs) > 1 then 'seen_rungs: it is not a list of rungs' end,
+    (select ledger.step_fault('seen_rungs', rung)
+     from unnest(new.seen_rungs) as rung
+     where ledger.step_fault('seen_rungs', rung) is not null
+     limit 1),
     case when array_ndims(new.improvements) > 1 or array_position(new.improvements, null) is not null
          then 'improvements: it is not a list of trials' end,
     ledger.moment_fault('asked_at', new.asked_at),
@@ -392,6 +397,25 @@ $$;
 comment on function ledger.refuse_unreadable_verdict is
   'Trigger: refuse a verdict that a reader could not read.';
 
+create or replace function ledger.refuse_unreadable_promotion() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  fault text := coalesce(
+    ledger.count_fault('its numbers', greatest(new.trial, new.arrivals)),
+    ledger.step_fault('the rung', new.rung),
+    ledger.moment_fault('promoted_at', new.promoted_at));
+begin
+  if fault is not null then
+    raise exception 'the promotion of trial % at rung %, %', new.trial, new.rung, fault
+      using errcode = 'invalid_parameter_value';
+  end if;
+  return new;
+end
+$$;
+comment on function ledger.refuse_unreadable_promotion is
+  'Trigger: refuse a promotion that a reader could not read.';
+
 create or replace function ledger.refuse_unreadable_artifact() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -459,6 +483,8 @@ create or replace trigger cutoffs_are_readable before insert on ledger.cutoff
   for each row execute function ledger.refuse_unreadable_cutoff();
 create or replace trigger verdicts_are_readable before insert on ledger.verdict
   for each row execute function ledger.refuse_unreadable_verdict();
+create or replace trigger promotions_are_readable before insert on ledger.promotion
+  for each row execute function ledger.refuse_unreadable_promotion();
 create or replace trigger annotations_are_readable before insert or update on ledger.study_annotation
   for each row execute function ledger.refuse_unreadable_annotation();
 create or replace trigger annotations_are_readable before insert or update on ledger.trial_annotation
@@ -482,6 +508,7 @@ alter table ledger.source enable always trigger sources_are_readable;
 alter table ledger.report enable always trigger reports_are_readable;
 alter table ledger.cutoff enable always trigger cutoffs_are_readable;
 alter table ledger.verdict enable always trigger verdicts_are_readable;
+alter table ledger.promotion enable always trigger promotions_are_readable;
 alter table ledger.study_annotation enable always trigger annotations_are_readable;
 alter table ledger.trial_annotation enable always trigger annotations_are_readable;
 alter table ledger.artifact enable always trigger artifacts_are_readable;

@@ -105,8 +105,6 @@ begin
   end if;
   if spec ? 'stopping' and not coalesce(
     spec -> 'stopping' ->> 'rule' in ('halving', 'promotion', 'median')
-    -- An iteration of steady mode has one trial, so the rule promotion would compare nothing.
-    and (spec -> 'stopping' ->> 'rule' <> 'promotion' or coalesce(spec ->> 'mode', 'batch') = 'batch')
     and (spec -> 'stopping' -> 'eta')::text ~ '^([2-9]|1[0-6])$'
     and jsonb_typeof(spec -> 'stopping' -> 'enforce') = 'boolean'
     and ledger.number(spec -> 'stopping' -> 'audit') between 0 and 1
@@ -130,15 +128,16 @@ begin
              when not spec -> 'stopping' ? 'brackets' then true
              when (spec -> 'stopping' -> 'brackets')::text ~ '^[1-9][0-9]?$'
              then spec -> 'stopping' ->> 'brackets' = '1'
-                  or spec -> 'stopping' ->> 'rule' = 'promotion'
+                  -- In steady mode, the rule compares all trials at the same rungs.
+                  or spec -> 'stopping' ->> 'rule' = 'promotion' and coalesce(spec ->> 'mode', 'batch') = 'batch'
                      and (spec -> 'stopping' ->> 'brackets')::int <= cardinality(ledger.rungs(spec -> 'stopping'))
              else false
            end
       else false
     end, false) then
-    return 'the spec: stopping must be an object with the rule halving, median or promotion (only in batch mode), eta '
-           'from 2 to 16, min_resource below max_resource, audit from 0 to 1, the boolean enforce, at most 100 rungs, at '
-           'most as many brackets (only for promotion) as rungs, and no resource that the objective does not have';
+    return 'the spec: stopping must be an object with the rule halving, promotion or median, eta from 2 to 16, '
+           'min_resource below max_resource, audit from 0 to 1, the boolean enforce, at most 100 rungs, at most as many '
+           'brackets (only for promotion in batch mode) as rungs, and no resource that the objective does not have';
   end if;
   if exists (
     select from jsonb_array_elements(spec -> 'space') as dimension

@@ -8,8 +8,9 @@
 --   changed: the function did not change the iteration. There are three possible reasons: the number of trials differs
 --     from the argument `size`, a trial of the iteration is pending, running or paused, or the optimizer had already
 --     received the losses.
--- With the rule `promotion`, the function also records verdicts on the trials that never paused, such as audited
--- trials. The function records verdicts only at the rungs at which ledger.promote has compared the other trials.
+-- With the rule `promotion` in batch mode, the function also records verdicts on the trials that never paused, such as
+-- audited trials. The function records verdicts only at the rungs at which ledger.promote has compared the other
+-- trials.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
@@ -36,7 +37,7 @@ begin
     return 'changed';
   end if;
   perform ledger.mark_told(parent.id, tell.number, moment, tell.mean_loss, tell.best_loss);
-  if parent.spec -> 'stopping' ->> 'rule' = 'promotion' then
+  if parent.spec -> 'stopping' ->> 'rule' = 'promotion' and coalesce(parent.spec ->> 'mode', 'batch') = 'batch' then
     foreach rung in array ledger.rungs(parent.spec -> 'stopping', tell.number) loop
       perform ledger.judge(parent.id, tell.number, rung, true, moment);
     end loop;

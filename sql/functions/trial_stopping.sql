@@ -8,9 +8,9 @@
 --   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
 --     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
 --     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
---     is an exception: at a rung without a verdict, `stops` is true if the trial is not audited, so that the trial
---     pauses at the rung. The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report
---     returns for the rung.
+--     has two exceptions. In batch mode, at a rung without a verdict, `stops` is true if the trial is not audited, so
+--     that the trial pauses at the rung. In steady mode, `stops` is false at a rung after which the trial was promoted.
+--     The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
 -- Therefore, in steady mode, only the answer to ledger.report stops a trial.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
@@ -20,12 +20,15 @@ as $$
 #variable_conflict use_variable
 declare
   audited boolean;
+  pauses boolean;
 begin
   -- Most studies have no rule. For a study without a rule, the function must take almost no time.
   if stopping is null then
     return null;
   end if;
   audited := ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8);
+  pauses := stopping ->> 'rule' = 'promotion' and not exists (
+    select from ledger.study as parent where parent.id = trial_stopping.study_id and parent.spec ->> 'mode' = 'steady');
   return jsonb_build_object(
     'rule', stopping -> 'rule', 'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
     'resource', stopping -> 'resource', 'max_resource', stopping -> 'max_resource',
@@ -34,10 +37,9 @@ begin
       select jsonb_agg(
         jsonb_build_object(
           'step', at.step, 'cutoff', cutoff.loss,
-          'compared', case when stopping ->> 'rule' = 'promotion' then coalesce(cutoff.compared, 0)
-                           else cutoff.compared end,
-          'stops', case when verdict.stops is null and stopping ->> 'rule' = 'promotion' and not audited then true
-                        else verdict.stops end,
+          'compared', case when pauses then coalesce(cutoff.compared, 0) else cutoff.compared end,
+          'stops', case when verdict.stops is null and pauses and not audited then true
+                        else verdict.stops and promotion.trial is null end,
           'last_step', last.step, 'last_loss', last.loss)
         order by at.step)
       from unnest(ledger.rungs(stopping, trial_stopping.iteration)) as at (step)
@@ -47,6 +49,9 @@ begin
       left join ledger.verdict
         on verdict.study_id = trial_stopping.study_id and verdict.trial = trial_stopping.trial
         and verdict.rung = at.step
+      left join ledger.promotion
+        on promotion.study_id = trial_stopping.study_id and promotion.trial = trial_stopping.trial
+        and promotion.rung = at.step
       left join lateral ledger.last_report(trial_stopping.study_id, trial_stopping.trial, at.step) as last on true));
 end
 $$;

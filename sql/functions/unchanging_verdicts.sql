@@ -1,5 +1,5 @@
--- Triggers that refuse each change of a cutoff or a verdict, and a trigger that deletes the cutoffs and verdicts of a
--- deleted study.
+-- Triggers that refuse each change of a cutoff, a verdict or a promotion, and a trigger that deletes the cutoffs,
+-- verdicts and promotions of a deleted study.
 create or replace function ledger.refuse_change_of_verdict() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -12,23 +12,28 @@ begin
 end
 $$;
 comment on function ledger.refuse_change_of_verdict is
-  'Trigger: refuse to change or delete a cutoff or a verdict, unless the whole study is deleted.';
+  'Trigger: refuse to change or delete a cutoff, a verdict or a promotion, unless the whole study is deleted.';
 
 create or replace function ledger.delete_verdicts() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
+  delete from ledger.promotion where study_id = old.id;
   delete from ledger.verdict where study_id = old.id;
   delete from ledger.cutoff where study_id = old.id;
   return old;
 end
 $$;
 comment on function ledger.delete_verdicts is
-  'Trigger: delete the cutoffs and the verdicts of a deleted study.';
+  'Trigger: delete the cutoffs, the verdicts and the promotions of a deleted study.';
 
 create or replace trigger verdicts_do_not_change before update or delete on ledger.verdict
   for each row execute function ledger.refuse_change_of_verdict();
 create or replace trigger verdicts_are_not_truncated before truncate on ledger.verdict
+  for each statement execute function ledger.refuse_change_of_verdict();
+create or replace trigger promotions_do_not_change before update or delete on ledger.promotion
+  for each row execute function ledger.refuse_change_of_verdict();
+create or replace trigger promotions_are_not_truncated before truncate on ledger.promotion
   for each statement execute function ledger.refuse_change_of_verdict();
 create or replace trigger cutoffs_do_not_change before update or delete on ledger.cutoff
   for each row execute function ledger.refuse_change_of_verdict();
@@ -39,6 +44,8 @@ create or replace trigger verdicts_go_with_their_study after delete on ledger.st
 
 alter table ledger.verdict enable always trigger verdicts_do_not_change;
 alter table ledger.verdict enable always trigger verdicts_are_not_truncated;
+alter table ledger.promotion enable always trigger promotions_do_not_change;
+alter table ledger.promotion enable always trigger promotions_are_not_truncated;
 alter table ledger.cutoff enable always trigger cutoffs_do_not_change;
 alter table ledger.cutoff enable always trigger cutoffs_are_not_truncated;
 alter table ledger.study enable always trigger verdicts_go_with_their_study;

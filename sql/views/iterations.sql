@@ -32,7 +32,8 @@ select
   iteration.total_lost,
   iteration.last_complete,
   iteration.improvements,
-  iteration.total_pruned
+  iteration.total_pruned,
+  iteration.seen_rungs
 from ledger.iteration
 join ledger.study on study.id = iteration.study_id;
 

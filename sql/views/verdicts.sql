@@ -14,9 +14,12 @@ select
   verdict.arrival,
   verdict.stops,
   verdict.audited,
-  verdict.decided_at
+  verdict.decided_at,
+  promotion.promoted_at
 from ledger.verdict
-join ledger.study on study.id = verdict.study_id;
+join ledger.study on study.id = verdict.study_id
+left join ledger.promotion
+  on promotion.study_id = verdict.study_id and promotion.trial = verdict.trial and promotion.rung = verdict.rung;
 
 comment on view ledger.verdicts is
   'Verdicts of early stopping: one row for each rung that a trial has reached. A trial that belongs to the audit goes on '
@@ -24,3 +27,6 @@ comment on view ledger.verdicts is
 comment on column ledger.verdicts.study is 'Name of the study.';
 comment on column ledger.verdicts.value is
   'Value that the objective reported at the step; null if the value was NaN or an infinity.';
+comment on column ledger.verdicts.promoted_at is
+  'In steady mode with the rule promotion, time at which the manager promoted the trial at the rung; null if the '
+  'manager did not promote the trial.';

@@ -66,6 +66,7 @@ _STATEMENTS = (
     "update ledger.report set loss = 0",
     "delete from ledger.report",
     "update ledger.verdict set stops = false",
+    "insert into ledger.promotion (study_id, trial, rung, arrivals, promoted_at) values (1, 0, 1, 9, now())",
     "insert into ledger.cutoff (study_id, iteration, rung, loss, compared) values (1, 0, 1, 0, 9)",
     "explain analyze select ledger.delete_study(1)",
     "explain analyze select ledger.rename_study(1, 'mine')",

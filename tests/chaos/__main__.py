@@ -50,6 +50,13 @@ of the study with the trial of the same number in a study without faults.
     "--trials", type=click.IntRange(min=40), default=400, show_default=True, help="Smallest number of trials."
 )
 @click.option("--model", type=click.Choice(["rugged", "svm", "xgb", "lgbm"]), default="rugged", show_default=True)
+@click.option(
+    "--rule",
+    type=click.Choice(["median", "halving", "promotion"]),
+    default="median",
+    show_default=True,
+    help="Rule of early stopping of the model `rugged`.",
+)
 @click.option("--base-estimator", type=click.Choice(["GP", "RF", "ET"]), default="ET", show_default=True)
 @click.option("--pace", type=click.FloatRange(min=0), default=1.4, show_default=True, help="Seconds between faults.")
 @click.option("--output", type=click.Path(path_type=Path), help="File for the page; default: standard output.")
@@ -59,12 +66,13 @@ def main(
     workers: int,
     trials: int,
     model: str,
+    rule: str,
     base_estimator: str,
     pace: float,
     output: Path | None,
 ) -> None:
     """Run a study under faults, compare it with the undisturbed study, and report the differences."""
-    plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator)
+    plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator, rule=rule)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     click.echo(f"logs are in {folder}", err=True)
     soaked = soak(
@@ -82,6 +90,7 @@ def main(
     for line in (*soaked.left, *soaked.stayed, *soaked.tracebacks):
         click.echo(f"  {line}", err=True)
     command = f"make chaos SECONDS={seconds:g} SEED={seed} WORKERS={workers} TRIALS={trials} MODEL={model}"
+    command += f" RULE={rule}" if rule != "median" else ""
     text = table(plan, soaked, workers=workers, command=command)
     if output is None:
         click.echo(text)

@@ -6,7 +6,7 @@ from tests.chaos.faults import KINDS
 from tests.chaos.soak import Soaked
 from tests.chaos.studies import Plan
 
-OUTCOMES = ("complete", "pruned", "lost", "released", "failed", "crashed", "timeout", "stale", "open")
+OUTCOMES = ("complete", "pruned", "paused", "lost", "released", "failed", "crashed", "timeout", "stale", "open")
 
 
 def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
@@ -40,8 +40,8 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     injected = Counter(fault.kind for fault in soaked.faults)
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
     lines = [
-        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`)."
-        f" The study ran on {workers} workers.",
+        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`"
+        f"{f', rule `{plan.rule}`' if plan.model == 'rugged' else ''}). The study ran on {workers} workers.",
         f"The test injected faults for {soaked.seconds:.0f} s:",
         "",
         "```text",

@@ -45,10 +45,14 @@ select
   (select count(*) from ledger.trial where failures + crashes > 0) as failures,
   (select count(*) from (select from ledger.attempt where outcome = 'complete'
                          group by study_id, trial having count(*) > 1) as twice) as doubled,
-  (select count(*) from ledger.trial left join ledger.attempt on attempt.claim = trial.claim
-                                                             and attempt.outcome = trial.state
-                                                             and attempt.loss is not distinct from trial.loss
-   where attempt.claim is null) as without_attempt,
+  (select count(*) from ledger.trial where not exists (
+     select from ledger.attempt
+     where attempt.study_id = trial.study_id and attempt.trial = trial.number
+       and attempt.loss is not distinct from trial.loss
+       and (attempt.claim = trial.claim and attempt.outcome = trial.state
+            -- the manager has pruned the trial after a pause
+            or attempt.number = trial.attempts and trial.claim is null
+               and attempt.outcome = 'paused' and trial.state = 'pruned'))) as without_attempt,
   (select count(*) from ledger.iteration where told_at is null) as untold,
   (select count(*) from ledger.trial where state = 'complete' and %(steps)s <> (
      select count(distinct step) from ledger.reports

@@ -32,11 +32,6 @@ _RUGGED = """
 function = "tests.chaos.objective:rugged"
 direction = "maximize"
 
-[stopping]
-rule = "median"
-min_resource = 2
-max_resource = 4
-
 [space]
 x = { type = "real", low = -5.0, high = 5.0 }
 y = { type = "real", low = -5.0, high = 5.0 }
@@ -45,6 +40,12 @@ kind = { type = "categorical", choices = ["flat", "steep", "odd"] }
 power = { type = "integer", low = 1, high = 16, powers_of = 2 }
 level = { type = "categorical", choices = ["low", "middle", "high"], ordered = true }
 pair = { type = "categorical", choices = "[null, [1, 2], [0, 3]]", tuples = true }
+"""
+_STOPPING = """
+[stopping]
+rule = "{rule}"
+min_resource = 2
+max_resource = 4
 """
 _MODEL = """
 [objective]
@@ -57,7 +58,10 @@ Result = tuple[int, dict[str, Any], str, float | None, int | None, float | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """A study. `model` is "rugged", the objective of the chaos test, or a built-in model. `patience` may end it."""
+    """A study. `model` is "rugged", the objective of the chaos test, or a built-in model. `patience` may end it.
+
+    `rule` is the rule of early stopping of the objective "rugged". The built-in models have none.
+    """
 
     model: str
     iterations: int
@@ -65,6 +69,7 @@ class Plan:
     seed: int
     base_estimator: str
     patience: int | None = None
+    rule: str = "median"
 
     def write(self, folder: Path) -> Path:
         """Write the study file into the folder."""
@@ -79,7 +84,8 @@ class Plan:
             lease=LEASE,
             heartbeat=HEARTBEAT,
         )
-        file.write_text(head + (_RUGGED if self.model == "rugged" else _MODEL.format(model=self.model)))
+        rugged = _RUGGED + _STOPPING.format(rule=self.rule)
+        file.write_text(head + (rugged if self.model == "rugged" else _MODEL.format(model=self.model)))
         return file
 
 

@@ -23,6 +23,7 @@ from ledger.database.rows import (
     CutoffRow,
     IterationRow,
     ProgressRow,
+    PromotionRow,
     ReportRow,
     StudyRow,
     TrialRow,
@@ -498,6 +499,7 @@ def insert(connection: psycopg.Connection[Any], table: str, row: dict[str, Any])
 def test_no_view_fails_for_any_row_that_the_tables_accept(url):
     accepted = dict.fromkeys(("study", "worker", "manager", "code_version", "iteration", "trial", "attempt"), 0)
     accepted |= {"study_annotation": 0, "trial_annotation": 0, "report": 0, "cutoff": 0, "verdict": 0}
+    accepted["promotion"] = 0
     accepted |= {"artifact_content": 0, "artifact": 0, "artifact_piece": 0}
     known = queries.known()
     with engine(url).connect() as db:
@@ -606,6 +608,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                 "surrogate": draw(surrogates),
                 "environment": draw(mostly(st.just("{}"), any_json)),
                 "seen": draw(mostly(st.none() | st.just("{}"), st.sampled_from(["{1}", "{null}", "{{1}}"]))),
+                "seen_rungs": draw(mostly(st.none(), st.sampled_from(["{}", "{null}", "{1}", "{-1}", "{{1}}"]))),
             }
             if not add("iteration", {**of_study, **iteration}):
                 return
@@ -682,6 +685,13 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                         "decided_at": draw(moments),
                     }
                     add("verdict", {**of_study, **verdict})
+                    promotion = {
+                        "trial": number,
+                        "rung": draw(mostly(st.just(step), steps)),
+                        "arrivals": draw(naturals),
+                        "promoted_at": draw(moments),
+                    }
+                    add("promotion", {**of_study, **promotion})
 
         def add_artifact(draw: Any, of_attempt: dict[str, Any]) -> None:
             facts = {
@@ -718,7 +728,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
             for each in known.values():
                 connection.execute(each.with_values({})).fetchall()
             rows = (StudyRow, IterationRow, TrialRow, AttemptRow, WorkerRow, ProgressRow)
-            for row in (*rows, AnnotationRow, ReportRow, CutoffRow, VerdictRow, ArtifactRow):
+            for row in (*rows, AnnotationRow, ReportRow, CutoffRow, VerdictRow, PromotionRow, ArtifactRow):
                 fetch(db, row, rows_of(row))
             for version in fetch(db, CodeVersionRow, rows_of(CodeVersionRow)):
                 watched(parts_from_json(version.parts))

@@ -3,6 +3,7 @@
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -175,9 +176,10 @@ def test_the_proposals_after_pruned_trials_verify(url, tmp_path, estimator, rule
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_in_steady_mode_the_arrivals_at_a_rung_decide(url, tmp_path, seed):
+@pytest.mark.parametrize("rule", ["halving", "promotion"])
+def test_in_steady_mode_the_arrivals_at_a_rung_decide(url, tmp_path, seed, rule):
     # only the database knows the arrivals
-    search(url, tmp_path, partial(Workers, seed=seed, count=4, leaves=0.02, check=False), mode="steady")
+    search(url, tmp_path, partial(Workers, seed=seed, count=4, leaves=0.02, check=False), mode="steady", rule=rule)
     assert sum(row.state == "pruned" for row in ended(url)) >= 5
     assert verified(url).recomputed >= 4
     with psycopg.connect(url) as connection:
@@ -187,13 +189,33 @@ def test_in_steady_mode_the_arrivals_at_a_rung_decide(url, tmp_path, seed):
         assert all(numbers == list(range(1, len(numbers) + 1)) for (numbers,) in arrivals)
 
 
-@pytest.fixture(scope="module", params=["batch", "steady", "promotion"])
+def test_in_steady_mode_a_promoted_trial_is_seen_again(url, tmp_path):
+    search(url, tmp_path, partial(Workers, seed=0, count=3, check=False), mode="steady", rule="promotion")
+    with psycopg.connect(url) as connection:
+        promoted = connection.execute("select distinct trial from ledger.promotion").fetchall()
+        assert promoted
+        seen = connection.execute(
+            "select seen, seen_rungs from ledger.iteration where seen is not null order by number"
+        ).fetchall()
+    pairs = [pair for numbers, rungs in seen for pair in zip(numbers, rungs, strict=True)]
+    assert len(pairs) == len(set(pairs))
+    pauses = {number for number, rung in pairs if rung is not None}
+    assert len(pauses) > 5
+    counts = Counter(number for number, _ in pairs)
+    assert any(counts[number] > 1 for number in pauses), "a trial that paused has paused again or ended later"
+    assert all(counts[number] == 1 for number in counts.keys() - {trial for (trial,) in promoted})
+
+
+@pytest.fixture(scope="module", params=["batch", "steady", "promotion", "steady promotion"])
 def history(server: str, template: str, tmp_path_factory: pytest.TempPathFactory, request) -> Iterator[str]:
     """Yield the name of a database with such a study, for copies."""
     with new_database(server, template) as url:
         folder = tmp_path_factory.mktemp("study")
-        is_steady = request.param == "steady"
-        settings = {"rule": "promotion"} if request.param == "promotion" else {"mode": request.param}
+        is_steady = request.param.startswith("steady")
+        settings = {
+            "mode": "steady" if is_steady else "batch",
+            "rule": "promotion" if request.param.endswith("promotion") else "halving",
+        }
         search(url, folder, partial(Workers, seed=1, count=3, leaves=0.02, check=not is_steady), **settings)
         yield str(conninfo_to_dict(url)["dbname"])
 
@@ -204,7 +226,7 @@ def ledger(server: str, history: str) -> Iterator[str]:
         yield url
 
 
-STOPPED = "(select min(trial) from ledger.verdict where stops and not audited)"
+STOPPED = "(select min(number) from ledger.trial where state = 'pruned')"
 AT = f"where trial = {STOPPED} and stops and not audited"
 
 
@@ -256,10 +278,54 @@ def test_a_corrupted_cutoff_is_named(ledger):
         verified(ledger)
 
 
+PROMOTED = "(select trial from ledger.promotion where rung = 1 order by trial limit 1)"
+
+
+@pytest.mark.parametrize("history", ["steady promotion"], indirect=True)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            f"update ledger.promotion set arrivals = (select arrival from ledger.verdict where trial = {PROMOTED}"
+            f" and rung = 1) where trial = {PROMOTED} and rung = 1",
+            r"trial \d+: the promotion at rung 1: the trial was not among the best 1/2 of the first \d+ arrivals",
+        ),
+        (
+            f"update ledger.promotion set arrivals = 999 where trial = {PROMOTED} and rung = 1",
+            r"trial \d+: the promotion at rung 1: `arrivals` is 999, but the trial was arrival \d+ of 24 arrivals",
+        ),
+        (
+            f"delete from ledger.promotion where trial = {PROMOTED} and rung = 1",
+            r"trial \d+: (the verdict at rung \d: the trial was stopped at rung 1, and no|the state is|`pruned_step`)",
+        ),
+        (
+            "insert into ledger.promotion select study_id, trial, rung, arrival, now() from ledger.verdict"
+            " where not stops order by trial limit 1",
+            r"trial \d+: the promotion at rung \d: the trial did not wait at the rung, because no verdict stopped it",
+        ),
+        (
+            "insert into ledger.promotion select id, 3, 3, 1, now() from ledger.study",
+            "trial 3: the promotion at rung 3: the trial has no verdict at this rung",
+        ),
+        (
+            "update ledger.iteration set seen_rungs[1] = 999 where number = (select max(number) from ledger.iteration"
+            " where cardinality(seen_rungs) > 0)",
+            r"iteration \d+ records the pause at rung 999 of trial \d+, but no verdict stops the trial at this rung",
+        ),
+    ],
+)
+def test_a_corrupted_promotion_is_named(ledger, change, said):
+    assert verified(ledger).trials == 24
+    corrupt(ledger, change)
+    with pytest.raises(LedgerError, match=said) as found:
+        verified(ledger)
+    assert "\n" not in str(found.value)
+
+
 def corrupt(url: str, statement: str, *, required: bool = True) -> None:
     """Change rows that cannot change, as a superuser who first removes the triggers and the constraints."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for table in ("trial", "iteration", "attempt", "verdict", "cutoff", "report"):
+        for table in ("trial", "iteration", "attempt", "verdict", "promotion", "cutoff", "report"):
             connection.execute(f"alter table ledger.{table} disable trigger user")
         checks = connection.execute(
             "select conrelid::regclass::text, conname from pg_constraint"

@@ -44,7 +44,7 @@ def test_the_json_document_says_what_the_ledger_holds(db, study, connection):
     written = text(write_json, db, study)
     document = json.loads(written)
     lists = ["iterations", "trials", "attempts", "workers", "code_versions", "reports", "cutoffs", "verdicts"]
-    assert list(document) == ["format", "version", "study", *lists, "annotations", "sources"]
+    assert list(document) == ["format", "version", "study", *lists, "promotions", "annotations", "sources"]
     assert document["study"]["name"] == "s"
     assert [row["size"] for row in document["iterations"]] == [2, 2]
     assert [trial["state"] for trial in document["trials"]] == ["complete", "complete", "pending", "pending"]

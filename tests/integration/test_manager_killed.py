@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection
 
 from ledger import proposals
-from ledger.database import protocol
+from ledger.database import protocol, studies, transfer
 from ledger.database.connection import ConnectionWithTimeout, engine
 from ledger.errors import LedgerError
 from ledger.manager import loop
@@ -20,6 +20,8 @@ from ledger.manager.loop import StudyManager
 from ledger.manager.registration import register
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
+from ledger.verification import proposals as verified_proposals
+from ledger.verification import verify
 from tests.integration.ledgers import claim_one, managed
 
 
@@ -160,6 +162,67 @@ def test_a_manager_killed_at_any_statement_changes_no_study(url, connection, fau
         faults.arm(None)
         carry_on(url, study(tmp_path, name))
         assert outcome(connection, name) == undisturbed, f"killed at moment {fatal}: {moment}"
+
+
+def steady_study(tmp_path, name: str) -> StudySpec:
+    """A study in steady mode with the rule promotion, and the rungs 1, 2 and 4."""
+    file = tmp_path / "steady.toml"
+    file.write_text(
+        f'[study]\nname = "{name}"\ntrials = 10\nbatch_size = 2\nseed = 1\nmode = "steady"\n'
+        '[objective]\nfunction = "m:f"\n[optimizer]\nbase_estimator = "ET"\n'
+        '[stopping]\nrule = "promotion"\neta = 2\nmax_resource = 8\naudit = 0.0\n'
+        '[space]\nx = { type = "real", low = -1.0, high = 1.0 }\n'
+    )
+    return assemble({}, file)
+
+
+def train(workers: psycopg.Connection[Any]) -> None:
+    """Train all pending trials. A trial that was promoted continues after its last step."""
+    while held := claim_one(workers, None, uuid.uuid4(), "w"):
+        assert held.stopping is not None
+        last = max(rung["last_step"] or 0 for rung in held.stopping["rungs"])
+        loss = 0.0
+        for step in range(last + 1, 9):
+            # The first trials are the best, so that later arrivals let paused trials go on.
+            loss = held.trial % 7 + float(held.params["x"]) ** 2 / 2 + 1 / step
+            if protocol.report(workers, held, [step], [loss]) == "stop":
+                assert protocol.prune(workers, held, 0.0) == "paused"
+                break
+        else:
+            assert protocol.complete(workers, held, loss, {}, 0.0) == "recorded"
+
+
+def test_a_manager_killed_at_a_promotion_leaves_records_that_verify(
+    url, connection, faults, remembered_proposals, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(verified_proposals, "propose", vars(loop)["propose"])
+    monkeypatch.setattr(faults, "work", lambda: train(connection))
+    carry_on(url, steady_study(tmp_path, "calm"))
+    words = ("ledger.promote(", "ledger.prune_paused(", "ledger.propose(")
+    moments = list(faults.moments)
+    for word in words:
+        assert any(word in moment for moment in moments), word
+    places = {
+        place + after
+        for place, moment in enumerate(moments)
+        if any(word in moment for word in words)
+        for after in range(3)
+    }
+    for fatal in sorted(places):
+        name = f"killed-{fatal}"
+        faults.arm(fatal)
+        # SQLAlchemy may raise another error from the closed connection
+        with suppress(Killed, Exception):
+            carry_on(url, steady_study(tmp_path, name))
+        faults.arm(None)
+        carry_on(url, steady_study(tmp_path, name))
+        with connection_of(url) as db:
+            found = verify(transfer.snapshot(db, studies.get(db, name).id))
+        assert (found.trials, found.not_comparable) == (10, [])
+        states = connection.execute(
+            "select distinct trial.state from ledger.trials as trial where study = %s order by 1", (name,)
+        ).fetchall()
+        assert states == [("complete",), ("pruned",)], f"killed at moment {fatal}"
 
 
 def test_a_manager_takes_its_study_again_on_another_connection(url, tmp_path):

@@ -38,7 +38,7 @@ from tests.roles import LOGINS, PASSWORD, ROLES, Url, make_roles
 OTHERS = ROLES[1:]
 VIEWS = {
     *("annotations", "artifacts", "attempts", "best_trials", "checkpoints", "code_versions", "convergence"),
-    *("counts", "cutoffs"),
+    *("counts", "cutoffs", "promotions"),
     *("datasets", "improvements", "iteration_regret", "iterations", "managers", "outcomes", "parameters", "progress"),
     *(
         "refusals",
@@ -93,6 +93,7 @@ FUNCTIONS = {
             "pause",
             "promote",
             "propose",
+            "prune_paused",
             "reap",
             "record_code",
             "remove_artifact",
@@ -443,6 +444,7 @@ def test_views_show_every_column_but_claims_sessions_and_files(of, owner):
         "report": "reports",
         "cutoff": "cutoffs",
         "verdict": "verdicts",
+        "promotion": "promotions",
         "artifact": "artifacts",
     }
     # a cancellation that waits for a lock is internal, and so are the contents of artifacts

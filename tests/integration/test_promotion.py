@@ -416,10 +416,3 @@ def test_the_database_refuses_brackets_that_no_reader_could_read(db, stopping):
     with pytest.raises(Exception, match="as many brackets"):
         studies.create(db, "other", settings, "0" * 64, 1, {})
     db.rollback()
-
-
-def test_the_database_refuses_the_rule_in_steady_mode(db):
-    row = start(db, trials=1)
-    with pytest.raises(Exception, match="only in batch mode"):
-        studies.create(db, "other", {**row.spec, "mode": "steady"}, "0" * 64, 1, {})
-    db.rollback()

@@ -34,6 +34,7 @@ MANAGER_LEASE = 40.0
 # with rungs at the steps 1 and 2
 RULE = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=3, audit=0.0)
 PROMOTION = EarlyStopping(rule="promotion", eta=2, min_resource=1, max_resource=3, audit=0.0, brackets=2)
+STEADY_PROMOTION = PROMOTION.model_copy(update={"brackets": 1})
 # the number of releases without a pause (ledger.free_releases)
 FREE_RELEASES = 5
 
@@ -92,10 +93,18 @@ class Trial:
     # at each rung, whether the rule stops the trial, with the step and the loss
     verdicts: dict[int, tuple[bool, int, float | None]] = field(default_factory=dict)
     pruned_at: tuple[int | None, float | None] = (None, None)
+    # the rungs after which the trial goes on in spite of the verdict
+    promoted: set[int] = field(default_factory=set)
 
     @property
     def is_open(self) -> bool:
         return self.state in ("pending", "running", "paused")
+
+    @property
+    def stopped_at(self) -> int | None:
+        """The rung at which the rule stops the trial."""
+        rungs = (rung for rung, (stopped, *_) in sorted(self.verdicts.items()) if stopped)
+        return next((rung for rung in rungs if rung not in self.promoted), None)
 
     @property
     def pause(self) -> float:
@@ -163,9 +172,11 @@ class Histories(RuleBasedStateMachine):
         self.start = stop_clock(self.connection, 0)
         name = f"s{uuid.uuid4().hex[:8]}"
         limits = {"lease": LEASE, "max_failures": MAX_FAILURES, "max_lost": MAX_LOST}
+        self.is_steady = self.mode.startswith("steady")
         self.is_promotion = self.mode == "promotion"
-        stopping = (PROMOTION if self.is_promotion else RULE).model_dump()
-        mode = "batch" if self.is_promotion else self.mode
+        self.is_steady_promotion = self.mode == "steady promotion"
+        stopping = self.stopping().model_dump()
+        mode = "steady" if self.is_steady else "batch"
         settings = {**spec(3, **limits), "mode": mode, "stopping": stopping}
         row = studies.create(self.db, name, settings, "0" * 64, 3, {})
         assert row is not None
@@ -181,6 +192,8 @@ class Histories(RuleBasedStateMachine):
         self.known_at_rung = {0: {rung: list[float | None]() for rung in RULE.rungs}}
         # the cutoffs of the rule promotion
         self.cutoffs: dict[tuple[int, int], tuple[float, int] | None] = {}
+        # the numbers and the losses of the trials in the order of their arrivals, for the rule promotion in steady mode
+        self.arrived: dict[int, list[tuple[int, float | None]]] = {rung: [] for rung in RULE.rungs}
         self.attempts: dict[uuid.UUID, Attempt] = {}
         # the claims that were sent together with each claim
         self.asked: dict[uuid.UUID, list[uuid.UUID]] = {}
@@ -319,15 +332,27 @@ class Histories(RuleBasedStateMachine):
                 if self.is_promotion:
                     return True
                 step, loss = found
-                others = self.at_rung[rung] if self.mode == "steady" else self.known_at_rung[trial.iteration][rung]
-                trial.verdicts[rung] = stops(loss, cutoff(RULE.rule, RULE.eta, others)), step, loss
+                trial.verdicts[rung] = self.is_stopped(attempt.held.trial, rung, loss), step, loss
                 self.at_rung[rung].append(loss)
-            if trial.verdicts[rung][0]:
+            if trial.stopped_at == rung:
                 return True
         return False
 
+    def is_stopped(self, number: int, rung: int, loss: float | None) -> bool:
+        """Return whether the rule stops a trial that arrives at a rung."""
+        if self.is_steady_promotion:
+            self.arrived[rung].append((number, loss))
+            return not goes_on(loss, number, promotion_cutoff(STEADY_PROMOTION.eta, self.arrived[rung]))
+        others = self.at_rung[rung] if self.is_steady else self.known_at_rung[self.trials[number].iteration][rung]
+        return stops(loss, cutoff(RULE.rule, RULE.eta, others))
+
+    def stopping(self) -> EarlyStopping:
+        if self.is_steady_promotion:
+            return STEADY_PROMOTION
+        return PROMOTION if self.is_promotion else RULE
+
     def rungs_of(self, iteration: int) -> tuple[int, ...]:
-        return (PROMOTION if self.is_promotion else RULE).rungs_of(iteration)
+        return self.stopping().rungs_of(iteration)
 
     def reports_of(self, number: int) -> list[dict[int, float | None]]:
         """Return the reports of each attempt of a trial that has reports, the last attempt first."""
@@ -350,8 +375,11 @@ class Histories(RuleBasedStateMachine):
     def prune(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
         answer = self.any_worker(data).prune(attempt.held)
-        last = next(((step, loss) for _, (stopped, step, loss) in sorted(trial.verdicts.items()) if stopped), None)
-        if mine and last is None and self.is_promotion and self.decide(attempt):
+        last = None if trial.stopped_at is None else trial.verdicts[trial.stopped_at][1:]
+        can_pause = self.is_promotion or self.is_steady_promotion
+        if mine and (
+            (self.is_steady_promotion and last is not None) or (can_pause and last is None and self.decide(attempt))
+        ):
             assert answer == "paused"
             trial.state, trial.claim = "paused", None
             trial.pauses += 1
@@ -565,7 +593,7 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data())
     def managers_act(self, data: st.DataObject) -> None:
         acts = [self.take, self.leave, self.session_ends]
-        writes = [self.propose, self.propose, self.tell, self.finish, self.promote]
+        writes = [self.propose, self.propose, self.tell, self.finish, self.promote, self.prune_paused]
         for _ in range(data.draw(st.integers(1, 4))):
             name = data.draw(st.sampled_from(list(self.managers)))
             if data.draw(st.booleans()):
@@ -663,6 +691,9 @@ class Histories(RuleBasedStateMachine):
                     self.judge(number, rung)
 
     def promote(self, name: str, data: st.DataObject) -> None:
+        if self.is_steady_promotion:
+            self.promote_arrived(name, data.draw(st.integers(0, 3)))
+            return
         number = data.draw(st.sampled_from(list(self.iterations)))
         answer = managing.promote(self.sessions[name], self.managers[name], number)
         if not self.holds(name):
@@ -692,6 +723,54 @@ class Histories(RuleBasedStateMachine):
                     trial.state, trial.available_at = "pending", self.now
         assert answer == decided
 
+    def ready_for_promotion(self) -> list[tuple[int, int]]:
+        """Return the paused trials that can go on in steady mode, and their rungs, in the order of their promotions."""
+        found = []
+        for number, trial in self.trials.items():
+            rung = trial.stopped_at
+            if trial.state == "paused" and rung is not None:
+                loss = trial.verdicts[rung][2]
+                if goes_on(loss, number, promotion_cutoff(STEADY_PROMOTION.eta, self.arrived[rung])):
+                    assert loss is not None
+                    found.append((-rung, loss, number))
+        return [(number, -rung) for rung, _, number in sorted(found)]
+
+    def promote_arrived(self, name: str, free: int) -> None:
+        answer = managing.promote(self.sessions[name], self.managers[name], None, free)
+        if not self.holds(name):
+            assert answer == []
+            return
+        self.renew()
+        decided: dict[int, list[int]] = {}
+        for number, rung in self.ready_for_promotion()[:free]:
+            trial = self.trials[number]
+            trial.state, trial.available_at = "pending", self.now
+            trial.promoted.add(rung)
+            decided.setdefault(rung, []).append(number)
+        assert answer == [
+            DecidedRung(rung, len(self.arrived[rung]), len(numbers), numbers)
+            for rung, numbers in sorted(decided.items())
+        ]
+
+    def prune_paused(self, name: str, data: st.DataObject) -> None:
+        budget = self.budget - data.draw(st.sampled_from([0, 0, 1]))
+        answer = managing.prune_paused(self.sessions[name], self.managers[name], budget)
+        if not self.holds(name):
+            assert answer == "lost"
+            return
+        self.renew()
+        is_busy = any(trial.state in ("pending", "running") for trial in self.trials.values())
+        has_ended = self.state not in ("running", "paused")
+        if has_ended or budget != self.budget or not self.is_steady_promotion or is_busy or self.ready_for_promotion():
+            assert answer == "changed"
+            return
+        assert answer == "pruned"
+        for trial in self.trials.values():
+            if trial.state == "paused":
+                assert trial.stopped_at is not None
+                _, step, loss = trial.verdicts[trial.stopped_at]
+                trial.state, trial.pruned_at = "pruned", (step, loss)
+
     def judge(self, number: int, rung: int) -> list[bool]:
         """Give the verdicts at a rung of the rule promotion. Return whether the rung stops each trial."""
         judged = []
@@ -701,7 +780,7 @@ class Histories(RuleBasedStateMachine):
                 trial.verdicts[rung] = judged[-1], *found
         return judged
 
-    @precondition(lambda self: self.is_promotion and self.state == "running")
+    @precondition(lambda self: (self.is_promotion or self.is_steady_promotion) and self.state == "running")
     @rule(data=st.data(), losses=st.lists(st.sampled_from([0.25, 0.5, None]), min_size=8, max_size=8))
     def everyone_pauses(self, data: st.DataObject, losses: list[float | None]) -> None:
         """Train all trials to their next rung, and decide."""
@@ -843,6 +922,8 @@ class Histories(RuleBasedStateMachine):
         assert {(trial, rung): tuple(verdict) for trial, rung, *verdict in decided} == {
             (number, rung): verdict for number, t in self.trials.items() for rung, verdict in t.verdicts.items()
         }
+        promoted = self.connection.execute("select trial, rung from ledger.promotion order by 1, 2").fetchall()
+        assert promoted == [(number, rung) for number, t in self.trials.items() for rung in sorted(t.promoted)]
         kept = self.connection.execute("select claim, trial, outcome, loss from ledger.attempt").fetchall()
         assert {claim: tuple(rest) for claim, *rest in kept} == {
             claim: (attempt.held.trial, attempt.outcome, attempt.loss) for claim, attempt in self.attempts.items()
@@ -917,9 +998,16 @@ class Histories(RuleBasedStateMachine):
         (PackageWorker, "batch", 50),
         (PackageWorker, "steady", 50),
         (PackageWorker, "promotion", 50),
+        (PackageWorker, "steady promotion", 50),
         (PsqlWorker, "batch", 20),
     ],
-    ids=["by the package in batch mode", "by the package in steady mode", "with promotion", "by psql alone"],
+    ids=[
+        "by the package in batch mode",
+        "by the package in steady mode",
+        "with promotion",
+        "with promotion in steady mode",
+        "by psql alone",
+    ],
 )
 def test_any_history_is_answered_as_the_protocol_says(url, connection, db, made, mode, examples, monkeypatch, request):
     if request.node.get_closest_marker("container"):

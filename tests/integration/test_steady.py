@@ -201,7 +201,10 @@ def test_cancelled_trials_count_before_any_trial_completes(connection, url, stud
             "update ledger.iteration set seen = seen || 19 where number = 2",
             "records the end of trial 19, but the trial does not b",
         ),
-        ("update ledger.iteration set seen = array[0] where number > 2", "an earlier iteration also records the end"),
+        (
+            "update ledger.iteration set seen = array[0] where number > 2",
+            "an earlier entry of `seen` also records this end",
+        ),
         ("update ledger.iteration set seen = array[77] where number = 2", "trial 77, but the trial does not exist"),
         (
             "update ledger.study set state = 'running', finished_at = null;"

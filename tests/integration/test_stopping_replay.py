@@ -74,7 +74,7 @@ def test_a_replay_in_steady_mode_refuses_the_rule_promotion(db, url, run: Run, m
     monkeypatch.setenv("DATABASE_URL", url)
     code, out, error = run(*(word.replace("halving", "promotion") for word in ARGUMENTS))
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert "the rule promotion compares the trials of an iteration, but study s is in steady mode" in error
+    assert "replays the rule promotion only for batch mode, but study s is in steady mode: choose halving" in error
 
 
 def test_several_rules_are_compared_in_one_document(curves, run: Run):

@@ -31,6 +31,7 @@ TABLES = (
     "report",
     "cutoff",
     "verdict",
+    "promotion",
 )
 
 
@@ -180,9 +181,10 @@ def test_a_verdict_does_not_change_and_goes_with_its_study(db, connection, someo
         assert row is not None
         add_iteration(db, row, 0, 1)
         assert protocol.report(connection, take(connection, name), [1], [0.5]) == "continue"
-    for table in ("verdict", "cutoff"):
+        connection.execute("insert into ledger.promotion values (%s, 0, 1, 1, now())", (row.id,))
+    for table, column in (("verdict", "loss"), ("cutoff", "loss"), ("promotion", "arrivals")):
         for change in (
-            f"update ledger.{table} set loss = 0",
+            f"update ledger.{table} set {column} = 0",
             f"delete from ledger.{table}",
             f"truncate ledger.{table}",
         ):
@@ -192,6 +194,7 @@ def test_a_verdict_does_not_change_and_goes_with_its_study(db, connection, someo
     assert studies.delete(db, studies.get(db, "s")) == "deleted"
     assert connection.execute("select distinct study_id from ledger.verdict").fetchall() == [(kept.id,)]
     assert connection.execute("select distinct study_id from ledger.cutoff").fetchall() == [(kept.id,)]
+    assert connection.execute("select study_id from ledger.promotion").fetchall() == [(kept.id,)]
 
 
 SOURCES = {"a.py": hashlib.sha256(b"x = 1").hexdigest()}

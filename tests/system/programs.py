@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -180,7 +181,7 @@ def alive(pid: int) -> bool:
     """Whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # The process can end between the opening and the reading.
         return False
 
 
@@ -194,6 +195,16 @@ def children_of(parent: int) -> Iterator[int]:
                 continue
             if of == parent and not is_template(int(folder.name)):
                 yield int(folder.name)
+
+
+def trainers_of(parent: int) -> list[int]:
+    """Return the process ids of a process's trainers."""
+    found = []
+    for pid in children_of(parent):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"trainer_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def lines_of_code(file: Path) -> list[str]:

@@ -14,7 +14,7 @@ from ledger.objectives import Context
 from ledger.worker.trainer import TrainerHandle
 from tests.system import cgroups
 from tests.system.accounts import USER, can_change_user, open_folder, with_python
-from tests.system.programs import Program, alive, children_of, wait_for_text, wait_until
+from tests.system.programs import Program, alive, children_of, trainers_of, wait_for_text, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the test or the worker uses a feature of Linux")
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -327,9 +327,7 @@ def test_all_processes_of_a_command_end_with_the_trainer(trainer, folder, how):
     if how == "kill":  # as at the time limit
         trainer.kill()
     else:
-        (child,) = [
-            pid for pid in children_of(os.getpid()) if b"trainer_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        (child,) = trainers_of(os.getpid())
         os.kill(child, signal.SIGKILL)
         (ended,) = trainer.wait(None) or trainer.wait(None)
         assert ended.kind == "crashed"

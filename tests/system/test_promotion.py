@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from tests.databases import new_database
-from tests.system.programs import CURVE, Program, wait_for_text
+from tests.system.programs import CURVE, Program, wait_for_text, wait_until
 
 # The weight is carried through the checkpoints. A part of the loss is an offset that no surrogate can learn. If the
-# file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed.
+# file `disturbed` exists, the first attempt that trains step 2 waits there until it is killed. If the file `slow`
+# exists, an attempt is so long that a worker claims one trial at a time. If the file `worse` exists, each trial is
+# worse than the trials before it, so that paused trials of steady mode become some of the best.
 OBJECTIVE = """
 import pathlib, random, time
 
@@ -20,20 +22,24 @@ import ledger
 
 def curve(params, context):
     weight, first = 1.0, 1
+    worse = context.trial if pathlib.Path("worse").exists() else 0
+    if pathlib.Path("slow").exists():
+        time.sleep(0.25)
     if (last := context.restore()) is not None:
         weight, first = float((last.folder / "weight").read_text()), last.step + 1
     for step in range(first, 10):
         weight = weight / 3 + random.Random(f"{context.seed} {step}").random()
         if step == 2 and pathlib.Path("disturbed").exists():
             wait(context.trial)
-        context.report((params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / step, step)
+        context.report(worse + (params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / step, step)
         with context.checkpoint(step) as folder:
             (folder / "weight").write_text(repr(weight))
         with open(f"steps{context.trial}", "a") as log:
             print(step, file=log)
         if context.should_prune():
             raise ledger.TrialPruned
-    return {"value": (params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / 9, "weight": weight}
+    value = worse + (params["x"] - 0.3) ** 2 + context.seed % 101 / 50 + weight / 9
+    return {"value": value, "weight": weight}
 
 def wait(trial):
     try:
@@ -159,3 +165,38 @@ def test_a_program_pauses_at_its_report_and_begins_again(url, tmp_path):
     assert {state for _, state, *_ in trials} == {"complete", "pruned"}
     assert any(stops for *_, stops, _ in verdicts)
     assert "18 trials" in program.run("verify", "own")
+
+
+def test_steady_mode_promotes_after_a_manager_was_killed(url, tmp_path):
+    program = made(tmp_path / "steady", url)
+    steady = FILE.replace("batch_size = 9", 'batch_size = 4\nmode = "steady"').replace("brackets = 2\n", "")
+    (program.folder / "own.toml").write_text(steady.replace("eta = 3", "eta = 2").format(objective=FUNCTION))
+    (program.folder / "slow").touch()
+    (program.folder / "worse").touch()
+    manager = program.start("manager", "own.toml")
+    workers = [program.start("worker", *ALLOWED, "--until-complete") for _ in range(3)]
+    with psycopg.connect(url, autocommit=True) as connection:
+        wait_until(lambda: connection.execute("select from ledger.promotion").fetchall())
+        os.killpg(manager.pid, signal.SIGKILL)
+        manager.communicate()
+        successor = program.start("manager", "own.toml")
+        said = ""
+        for process in (successor, *workers):
+            _, error = process.communicate()
+            assert process.returncode == 0, error
+            said += error
+        states: dict[str, int] = dict(
+            connection.execute("select state, count(*) from ledger.trial group by state").fetchall()
+        )
+        assert set(states) == {"complete", "pruned"}
+        assert sum(states.values()) == 18
+        waited = connection.execute("select count(*) from ledger.attempt where outcome = 'paused'").fetchone()
+        promoted = connection.execute("select count(*) from ledger.promotion").fetchone()
+        assert waited is not None
+        assert promoted is not None
+        assert waited[0] == promoted[0] + states["pruned"]
+    assert "paused at step" in said
+    assert "18 trials" in program.run("verify", "own")
+    for number in range(18):
+        steps = (program.folder / f"steps{number}").read_text().split()
+        assert sorted(set(steps)) == steps, "after its checkpoint, no step is trained again"

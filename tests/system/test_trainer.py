@@ -7,7 +7,7 @@ import pytest
 
 from ledger.objectives import Context
 from ledger.worker.trainer import TrainerHandle
-from tests.system.programs import children_of, wait_until
+from tests.system.programs import trainers_of, wait_until
 
 OBJECTIVE = """
 import os, pathlib, time
@@ -76,11 +76,8 @@ def test_the_trainer_of_a_model_loads_no_pandas(trainer):
     trainer.start({"model": "svm"}, [({"C": 1.0}, Context("s", 0, 1, 0, 0))])
     (ended,) = ends(trainer)
     assert 0 <= ended.loss < 0.2
-    (libraries,) = [
-        Path(f"/proc/{child}/maps").read_text()
-        for child in children_of(os.getpid())
-        if b"trainer_process" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+    (child,) = trainers_of(os.getpid())
+    libraries = Path(f"/proc/{child}/maps").read_text()
     assert "sklearn" in libraries
     assert "pandas" not in libraries
 

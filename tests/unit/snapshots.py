@@ -152,6 +152,7 @@ def snapshot(
                 surrogate=surrogate,
                 environment={"python": "3.13"},
                 seen=None,
+                seen_rungs=None,
                 first_trial=number * batch_size,
                 **(_totals(trials[: (number + 1) * batch_size], batch_size) if is_told else _UNTOLD),
             )

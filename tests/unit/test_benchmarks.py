@@ -230,6 +230,16 @@ def test_the_loss_to_reach_is_one_that_each_search_without_the_rule_has():
     assert "| `halving` | 2.5 (2 to 3) | 2 \N{MULTIPLICATION SIGN} | 2 of 2 seeds |" in both
 
 
+def test_only_changed_code_needs_another_run(tmp_path):
+    file = tmp_path / "module.py"
+    file.write_text('"""Old."""\ndef f():\n    """Old."""\n    return 1\n')
+    before = records.fingerprint([file])
+    file.write_text('"""New."""\n\n\ndef f():\n    """New."""\n    # a comment\n    return 1\n')
+    assert records.fingerprint([file]) == before
+    file.write_text('"""New."""\ndef f():\n    """New."""\n    return 2\n')
+    assert records.fingerprint([file]) != before
+
+
 def test_sections_run_one_by_one_keep_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(report, "RESULTS", tmp_path / "RESULTS.md")

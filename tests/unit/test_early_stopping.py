@@ -2,13 +2,16 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ledger.errors import UsageError
 from ledger.study.early_stopping import EarlyStopping
+from ledger.study.file import assemble
 from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
 
 losses = st.lists(st.one_of(st.none(), st.sampled_from([0.0, 0.25, 0.5]), st.floats(-1e9, 1e9)), max_size=40)
@@ -106,7 +109,7 @@ def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, l
         ),
         (
             {"rule": "asha"},
-            '"asha" cannot be used: use halving in steady mode; choose none, halving, promotion, median',
+            '"asha" cannot be used: use promotion in steady mode; choose none, halving, promotion, median',
         ),
         ({"rule": "hyperband"}, '"hyperband" cannot be used: use promotion with brackets; choose none, halving'),
         (
@@ -136,3 +139,16 @@ def test_the_share_of_the_audit_is_nested_and_about_as_large_as_asked(seed):
     assert audited[0.0] == set()
     assert audited[0.1] <= audited[0.5] <= audited[1.0] == set(range(400))
     assert 5 <= len(audited[0.1]) <= 90
+
+
+def test_steady_mode_promotes_trials_but_has_no_brackets():
+    tables: dict[str, dict[str, Any]] = {
+        "study": {"mode": "steady"},
+        "objective": {"function": "m:f"},
+        "space": {"x": {"type": "real", "low": 0.0, "high": 1.0}},
+        "stopping": {"rule": "promotion", "max_resource": 27},
+    }
+    assert assemble({}, tables=tables).stopping.rungs == (1, 3, 9)
+    tables["stopping"]["brackets"] = 2
+    with pytest.raises(UsageError, match="steady mode has no brackets, because the rule compares all trials"):
+        assemble({}, tables=tables)

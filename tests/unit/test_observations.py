@@ -3,7 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from ledger.proposals import Observation, mean_loss, proposal_input
+import pytest
+
+from ledger.proposals import Observation, mean_loss, observed_trials, proposal_input
 
 
 def trial(number: int, iteration: int, state: str = "complete", round: int = 0, retry_of: int | None = None) -> Any:
@@ -98,6 +100,40 @@ def test_in_steady_mode_a_retry_replaces_its_trial_once_it_has_ended():
     assert [one.loss for one in before.observations] == [0.0, None]
     assert before.in_flight == [{"x": 1}]
     assert [one.loss for one in proposal_input(trials, 2, 0, None, seen=[0, 1, 2]).observations] == [0.0, 2.0]
+
+
+def test_in_steady_mode_a_paused_trial_has_the_estimate_of_a_pruned_trial():
+    trials = [trial(1, 0), trial(2, 0, "running"), trial(2, 0, "pruned"), trial(9, 0, "paused"), trial(5, 1)]
+    for number, each in enumerate(trials):
+        each.number = number
+    rung_losses = {0: {1: 5.0, 3: 3.0}, 2: {1: 9.0}, 3: {1: 9.0, 3: 8.0}}
+    trials[2].pruned_loss = 9.0
+    given = proposal_input(trials, 2, 0, None, [0, 2, 3], rung_losses, [None, None, 1])
+    assert [one.loss for one in given.observations] == [1.0, 9.0 - 4.0, 9.0 - 4.0]
+    assert [one.seconds for one in given.observations] == [1.0, None, None]
+    assert given.in_flight == [{"x": 2}, {"x": 5}]
+    without = proposal_input(trials, 2, 0, None, [3], {}, [1])
+    assert [one.loss for one in without.observations] == [None], "the value at the rung was NaN"
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "paused", "complete", "cancelled", "failed"])
+def test_a_later_state_of_a_paused_trial_changes_no_earlier_proposal(state):
+    trials = [trial(0, 0), trial(4, 0, state)]
+    trials[1].number = 1
+    rung_losses = {0: {1: 2.0}, 1: {1: 4.0, 3: 1.0}}
+    given = proposal_input(trials, 1, 0, None, [0, 1], rung_losses, [None, 1])
+    assert given.observations == [Observation({"x": 0}, 0.0, 1.0), Observation({"x": 4}, 2.0, None)]
+    assert (given.excluded, given.in_flight) == ([], [])
+
+
+def test_the_newest_value_of_a_trial_counts():
+    trials = [trial(0, 0), trial(1, 0), trial(2, 0)]
+    rung_losses = {0: {1: 8.0}, 1: {1: 6.0, 3: 4.0}, 2: {}}
+    seen, rungs = [0, 1, 2, 1, 0], [1, 1, None, 3, None]
+    given = proposal_input(trials, 1, 0, None, seen, rung_losses, rungs)
+    assert [(one.params["x"], one.loss) for one in given.observations] == [(2, 2.0), (1, 4.0), (0, 0.0)]
+    observed = observed_trials(trials, 1, seen, rungs)
+    assert [(one.number, rung) for one, rung in observed] == [(2, None), (1, 3), (0, None)]
 
 
 def test_the_mean_of_huge_losses_is_a_number():

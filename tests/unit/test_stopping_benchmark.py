@@ -11,7 +11,7 @@ from benchmarks import records
 from benchmarks.stopping import __main__ as command
 from benchmarks.stopping import analysis, contestants, ours, runs
 from benchmarks.stopping.curves import LearningCurves, SyntheticCurves, load_surrogate
-from benchmarks.stopping.ours import BatchSearch, KnownTrial, PromotionSearch, SteadySearch
+from benchmarks.stopping.ours import BatchSearch, KnownTrial, PromotionSearch, SteadyPromotionSearch, SteadySearch
 from benchmarks.stopping.simulator import (
     Changes,
     Start,
@@ -283,6 +283,32 @@ def test_steady_mode_keeps_a_trial_on_each_worker():
     trials = searched(SteadySearch, (1.0, 2.0, 3.0), batch_size=3, epochs=200)
     assert sum(trial.state == "running" for trial in trials) in (2, 3)
     assert [trial.number for trial in trials] == list(range(len(trials)))
+
+
+def test_a_paused_trial_of_steady_mode_goes_on_when_it_is_one_of_the_best():
+    stopping = EarlyStopping(rule="promotion", eta=2, min_resource=1, max_resource=3, audit=0)
+    search = SteadyPromotionSearch(Listed((0.5, 0.4, 0.3)), 0, 2, stopping, ours.estimated_loss)
+    assert [start.number for _ in range(3) if (start := search.ask())] == [0, 1]
+    assert not search.report(0, 1, 0.1)
+    assert search.report(1, 1, 0.2), "one of two goes on"
+    search.end(1, 1, 0.2, stopped=True)
+    for number, loss in ((2, 0.9), (3, 0.8)):
+        start = search.ask()
+        assert start is not None
+        assert start.number == number, "no paused trial can go on"
+        assert search.report(number, 1, loss)
+        search.end(number, 1, loss, stopped=True)
+    start = search.ask()
+    assert start is not None
+    assert (start.number, start.until) == (1, None), "the second of four"
+
+
+def test_steady_promotion_trains_no_epoch_twice():
+    trials = searched(SteadyPromotionSearch, (1.0, 2.0, 3.0), stopping=PROMOTION, batch_size=3, epochs=300)
+    assert sum(trial.epoch for trial in trials) == 300
+    assert sum(trial.state == "running" for trial in trials) in (2, 3)
+    assert {trial.epoch for trial in trials if trial.state == "stopped"} <= set(PROMOTION.rungs)
+    assert any(trial.state == "complete" for trial in trials)
 
 
 def known(number, loss, at_rungs, state="complete"):

@@ -13,3 +13,7 @@ insert into ledger.report (study_id, trial, attempt, step, loss, metrics, report
   (1, 5, 1, 1, 0.25, null, now());
 insert into ledger.cutoff (study_id, iteration, rung, loss, compared, trial) values
   (1, 1, 3, 0.875, 4, 4);
+
+-- The second study is in steady mode, and a trial that waited at a rung went on.
+insert into ledger.promotion (study_id, trial, rung, arrivals, promoted_at) values
+  (2, 0, 1, 6, now());

@@ -1,0 +1,40 @@
+-- Return the paused trials that can go on now, in a study in steady mode with the rule `promotion`. A paused trial
+-- waits at the rung whose verdict stops the trial. The trial can go on when it has become one of the best 1/eta of all
+-- arrivals at the rung (ledger.promotion_cutoff). The rows of the highest rung come first. At each rung, the best trial
+-- comes first.
+--   stopping: the object `stopping` of the study's spec.
+--   arrivals: the number of arrivals at the rung.
+create or replace function ledger.ready_for_promotion(study_id int, stopping jsonb)
+returns table (rung bigint, trial int, loss float8, arrivals int)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with waiting as materialized (
+    select verdict.rung, verdict.trial, verdict.loss
+    from ledger.trial
+    join ledger.verdict on verdict.study_id = trial.study_id and verdict.trial = trial.number
+    where trial.study_id = ready_for_promotion.study_id and trial.state = 'paused'
+      and verdict.stops and not verdict.audited
+      and not exists (
+        select from ledger.promotion
+        where promotion.study_id = verdict.study_id and promotion.trial = verdict.trial
+          and promotion.rung = verdict.rung)),
+  arrived as materialized (
+    select
+      reached.rung, count(*)::int as arrivals, array_agg(verdict.loss) as losses, array_agg(verdict.trial) as trials
+    from (select distinct waiting.rung from waiting) as reached
+    join ledger.verdict on verdict.study_id = ready_for_promotion.study_id and verdict.rung = reached.rung
+    group by reached.rung),
+  limiting as materialized (
+    select arrived.rung, arrived.arrivals, best.loss, best.trial
+    from arrived
+    cross join lateral ledger.promotion_cutoff(
+      (ready_for_promotion.stopping ->> 'eta')::int, arrived.losses, arrived.trials) as best)
+  select waiting.rung, waiting.trial, waiting.loss, limiting.arrivals
+  from waiting
+  join limiting on limiting.rung = waiting.rung
+  where ledger.goes_on(waiting.loss, waiting.trial, limiting.loss, limiting.trial)
+  order by waiting.rung desc, waiting.loss, waiting.trial
+$$;
+
+comment on function ledger.ready_for_promotion is
+  'The paused trials of a study in steady mode that can go on now, the best trials of the highest rung first. Internal.';
