@@ -97,8 +97,7 @@ def replay(
             f"study {name} has no ended trial with reports: let the objective report values by"
             " context.report(value, step)"
         )
-    is_steady = study.spec.get("mode") == "steady"
-    replays = [replay(rule, curves, trials, by_arrival=is_steady) for rule in asked]
+    replays = [replay(rule, curves, trials, by_arrival=study.is_steady) for rule in asked]
     measured = audit(trials, audited, against) if audited else None
     if as_json:
         document.write(_document(study, replays, values, measured))
@@ -121,10 +120,9 @@ def _rules(
     own: Mapping[str, Any] = study.spec.get("stopping") or {"rule": "halving"}
     chosen = {"min_resource": min_resource, "max_resource": max_resource}
     given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
-    is_steady = study.spec.get("mode") == "steady"
-    default = "halving" if is_steady and own["rule"] == "promotion" else own["rule"]
+    default = "halving" if study.is_steady and own["rule"] == "promotion" else own["rule"]
     for rule, eta in product(dict.fromkeys(rules or [default]), dict.fromkeys(etas or [own.get("eta", 3)])):
-        if rule == "promotion" and is_steady:
+        if rule == "promotion" and study.is_steady:
             raise UsageError(
                 f"--rule: the command replays the rule promotion only for batch mode, but study {study.name} is in"
                 " steady mode: choose halving or median"

@@ -109,7 +109,7 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
         outcome.show(connection, row)
         # In steady mode, most iterations contain only a few trials, so `ledger study show` does not list the
         # iterations.
-        is_listed = row.spec.get("mode") != "steady" and bool(iterations)
+        is_listed = not row.is_steady and bool(iterations)
         if is_listed and (earlier := iterations[0].number):
             click.echo(
                 f"iterations 0 to {earlier - 1} are not shown: --iterations {earlier + shown} shows all iterations"

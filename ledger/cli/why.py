@@ -122,7 +122,7 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
 def _end(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> str:
     if row.state == "pruned":
         return f": the training ended early, after the verdict on step {row.pruned_step}"
-    if row.state == "paused" and _is_steady(study):
+    if row.state == "paused" and study.is_steady:
         return ": it waits at a rung until it is among the best trials that have arrived there"
     if row.state == "paused":
         return ": it waits at a rung until all other trials that the rule compares have paused or ended"
@@ -136,7 +136,7 @@ def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterato
     if rule is None:
         yield "the study has no rule of early stopping: set the key rule in the table [stopping] of a new study"
         return
-    if rule["rule"] == "promotion" and not decided and row.is_open and not _is_steady(study):
+    if rule["rule"] == "promotion" and not decided and row.is_open and not study.is_steady:
         yield "the rule promotion has not compared the trial yet"
     elif not decided:
         yield f"the trial has reached no rung of the rule {rule['rule']}: its reports end below the first rung"
@@ -151,10 +151,6 @@ def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterato
         yield f"the rule never stops {share} of the trials (audit), and this trial is one of them, so the trial went on"
 
 
-def _is_steady(study: StudyRow) -> bool:
-    return study.spec.get("mode") == "steady"
-
-
 def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> str:
     """Return the reason for a verdict in words. A value is better if its loss is lower."""
     value = "no finite value" if verdict.loss is None else f"the value {scale.value(verdict.loss):.6g}"
@@ -164,9 +160,7 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
         limit = "each trial with a finite value goes on"
         if verdict.cutoff is not None:
             cutoff = scale.value(verdict.cutoff)
-            limit = (
-                f"a trial goes on with a better value than {cutoff:.6g}, or as the first of the trials with this value"
-            )
+            limit = f"a trial with a better value than {cutoff:.6g}, or with this value and a lower number, goes on"
         if verdict.arrival is not None:
             return (
                 f"{trial}; the best 1/{rule['eta']} of the trials go on; the trial was arrival {verdict.arrival} at the"

@@ -58,6 +58,12 @@ class StudyRow:
         return self.changed_batch_size or int(self.spec["batch_size"])
 
     @property
+    def is_steady(self) -> bool:
+        """True if the study is in steady mode."""
+        # A specification without the key stands for batch mode.
+        return self.spec.get("mode") == "steady"
+
+    @property
     def has_ended(self) -> bool:
         """True if the study is complete, failed or cancelled."""
         return self.state in ("complete", "failed", "cancelled")

@@ -84,7 +84,7 @@ class StudyHistory:
         self.rounds: dict[int, int] = {}
         self.untold: set[int] = set()
         self.ended: set[int] = set()
-        self.pauses = study.spec.get("mode") == "steady" and study.spec.get("stopping", {}).get("rule") == "promotion"
+        self.pauses = study.is_steady and study.spec.get("stopping", {}).get("rule") == "promotion"
         self.waiting: dict[int, int] = {}
         self._waiting_at = 0.0
         self.recorded: list[int] = []
