@@ -54,7 +54,8 @@ def upgrade() -> None:
         "The result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was "
         "cancelled. Null while the attempt is running.",
         seen="In steady mode, numbers of the trials whose end or pause the manager noticed after the previous "
-        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch mode.",
+        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch "
+        "mode.",
     )
     # This revision changes the arguments of both functions. `ledger db upgrade` then creates the functions again.
     op.execute("drop function if exists ledger.rungs(jsonb)")
