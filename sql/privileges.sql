@@ -87,6 +87,7 @@ begin
       ledger.number,
       ledger.pause,
       ledger.promote,
+      ledger.promote_waiting,
       ledger.propose,
       ledger.prune_paused,
       ledger.reap,

@@ -79,17 +79,24 @@ class StudyState:
 
 @dataclass(frozen=True)
 class DecidedRung:
-    """A rung of the rule "promotion" at which the ledger has recorded verdicts or promotions.
-
-    `rung` is the step of the rung. `promoted` is the number of trials that go on. In batch mode, `judged` is the number
-    of trials with a new verdict, and `trials` is None. In steady mode, `judged` is the number of arrivals at the rung,
-    and `trials` contains the numbers of the trials that go on.
+    """A rung with new verdicts of the rule "promotion": the step of the rung, the number of trials with a new verdict,
+    and the number of these trials that go on.
     """
 
     rung: int
     judged: int
     promoted: int
-    trials: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class PromotedTrials:
+    """The trials that go on at a rung of the rule "promotion" in steady mode: the step of the rung, the number of
+    arrivals at the rung, and the numbers of the trials.
+    """
+
+    rung: int
+    arrivals: int
+    trials: list[int]
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,9 @@ _PROPOSE = text(
     " cast(:seen_rungs as bigint[]))"
 )
 _TELL = text("select ledger.tell(:study, :claim, :number, :size, :mean_loss, :best_loss)")
-_PROMOTE = text(
-    "select rung, judged, promoted, trials"
-    " from ledger.promote(:study, :claim, cast(:iteration as int), cast(:free as int)) order by rung"
+_PROMOTE = text("select rung, judged, promoted from ledger.promote(:study, :claim, :iteration) order by rung")
+_PROMOTE_WAITING = text(
+    "select rung, arrivals, trials from ledger.promote_waiting(:study, :claim, :free) order by rung"
 )
 _PRUNE_PAUSED = text("select ledger.prune_paused(:study, :claim, :budget)")
 _WAITING = text(
@@ -203,18 +210,22 @@ def tell(
     return str(answer(connection, _TELL, study=held.study_id, claim=held.claim, **parameters))
 
 
-def promote(
-    connection: Connection, held: ClaimedStudy, iteration: int | None, free: int | None = None
-) -> list[DecidedRung]:
-    """Promote the best paused trials. Return the rungs at which the ledger has recorded verdicts or promotions.
+def promote(connection: Connection, held: ClaimedStudy, iteration: int) -> list[DecidedRung]:
+    """Promote the best paused trials of an iteration, and prune the other paused trials. Return the rungs at which the
+    ledger has recorded new verdicts.
 
-    In batch mode, the ledger promotes the best paused trials of an iteration, and prunes the other paused trials. The
-    list is empty if the ledger changed nothing, for example because a trial of the iteration is running. In steady
-    mode, `iteration` is None. The ledger then promotes at most `free` trials, and prunes no trial.
+    The list is empty if the ledger changed nothing, for example because a trial of the iteration is running.
     """
-    parameters = {"study": held.study_id, "claim": held.claim, "iteration": iteration, "free": free}
     with connection.begin():
-        return [DecidedRung(*row) for row in connection.execute(_PROMOTE, parameters)]
+        rows = connection.execute(_PROMOTE, {"study": held.study_id, "claim": held.claim, "iteration": iteration})
+        return [DecidedRung(*row) for row in rows]
+
+
+def promote_waiting(connection: Connection, held: ClaimedStudy, free: int) -> list[PromotedTrials]:
+    """Promote at most `free` paused trials of a study in steady mode. Return the promoted trials of each rung."""
+    with connection.begin():
+        rows = connection.execute(_PROMOTE_WAITING, {"study": held.study_id, "claim": held.claim, "free": free})
+        return [PromotedTrials(*row) for row in rows]
 
 
 def prune_paused(connection: Connection, held: ClaimedStudy, budget: int) -> str:

@@ -53,8 +53,9 @@ class TrialPromoter:
             # The query of `_is_due` is cheap, but a call of `promote` locks the study.
             if self._is_due(iteration):
                 for decided in managing.promote(self._connection, self._held, iteration):
-                    trials = f"{decided.promoted} of {decided.judged} trials go on"
-                    self._say(f"iteration {iteration}: rung {decided.rung}: {trials}", decided, iteration)
+                    rung, judged, promoted = decided.rung, decided.judged, decided.promoted
+                    trials = f"{promoted} of {judged} trials go on"
+                    self._say(f"iteration {iteration}: rung {rung}: {trials}", iteration, rung, judged, promoted)
                     has_decided = True
         return has_decided
 
@@ -66,11 +67,13 @@ class TrialPromoter:
     def fill(self, free: int) -> list[int]:
         """In steady mode, promote at most `free` paused trials. Return the numbers of the promoted trials."""
         self._fill_at = time.monotonic() + PROMOTION_POLL
-        promoted = managing.promote(self._connection, self._held, None, free)
-        for decided in promoted:
-            trials = "1 paused trial goes on" if decided.promoted == 1 else f"{decided.promoted} paused trials go on"
-            self._say(f"rung {decided.rung}: {trials} after {decided.judged} arrivals", decided, None)
-        return [number for decided in promoted for number in decided.trials or ()]
+        numbers: list[int] = []
+        for promoted in managing.promote_waiting(self._connection, self._held, free):
+            rung, arrivals, count = promoted.rung, promoted.arrivals, len(promoted.trials)
+            trials = "1 paused trial goes on" if count == 1 else f"{count} paused trials go on"
+            self._say(f"rung {rung}: {trials} after {arrivals} arrivals", None, rung, arrivals, count)
+            numbers += promoted.trials
+        return numbers
 
     def _is_due(self, iteration: int) -> bool:
         states = managing.open_states(self._connection, self._held.study_id, iteration)
@@ -79,14 +82,14 @@ class TrialPromoter:
             state == "paused" or is_audited(seed, number, share) for number, state in states.items()
         )
 
-    def _say(self, message: str, decided: managing.DecidedRung, iteration: int | None) -> None:
+    def _say(self, message: str, iteration: int | None, rung: int, judged: int, promoted: int) -> None:
         log_event(
             _log,
             "promoted",
             f"{self._study.name} {message}",
             study=self._study.name,
             iteration=iteration,
-            rung=decided.rung,
-            judged=decided.judged,
-            promoted=decided.promoted,
+            rung=rung,
+            judged=judged,
+            promoted=promoted,
         )

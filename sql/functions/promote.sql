@@ -1,38 +1,23 @@
--- Let the best paused trials go on at the rungs of the rule `promotion`, for the manager that holds the study. A trial
--- pauses at a rung (ledger.prune).
---
--- In batch mode, the argument `iteration` is the number of the iteration. The function does nothing while a trial of
--- the iteration is pending or running, unless the trial is audited. The function then compares the trials at the lowest
--- rung without verdicts, and records the verdicts. The best 1/eta of the trials go on (ledger.promotion_cutoff): a
--- paused trial becomes pending again. The other paused trials are pruned. The function also compares trials that
--- failed, ended or were cancelled after they had reached the rung. Therefore the verdicts do not depend on the number
--- or the speed of the workers. An audited trial never pauses. The function does not wait for audited trials, and does
--- not compare audited trials. ledger.tell records the verdicts on audited trials.
+-- Record the verdicts at the rungs of the rule `promotion` in batch mode, for the manager that holds the study. A trial
+-- pauses at a rung (ledger.prune). The function does nothing while a trial of the iteration is pending or running, unless
+-- the trial is audited. The function then compares the trials at the lowest rung without verdicts. The best 1/eta of the
+-- trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials are pruned. The
+-- function also compares trials that failed, ended or were cancelled after they had reached the rung. Therefore the
+-- verdicts do not depend on the number or the speed of the workers. An audited trial never pauses. The function does not
+-- wait for audited trials, and does not compare audited trials. ledger.tell records the verdicts on audited trials.
 -- If a trial joins the iteration after the ledger has recorded the cutoff at a rung, the trial gets its verdict from
 -- the recorded cutoff.
 -- A paused trial can have reached several rungs, because an objective does not have to ask for the verdict at each
 -- rung. At a higher rung, the paused trial waits for the trials that the function promotes at the lower rung. Therefore
 -- the function compares the trials at the next rung only if no trial of the iteration is pending.
---
--- In steady mode, the argument `iteration` is null. A paused trial goes on if the trial is now among the best 1/eta of
--- all arrivals at its rung (ledger.ready_for_promotion). The function begins with the highest rung. At each rung, the
--- function begins with the best trial. The argument `free` is the largest number of trials that may go on, because the
--- number of trials in flight is limited. For each trial that goes on, the function inserts a row into ledger.promotion.
--- The function skips a trial whose row another session has locked. In steady mode, the function ends no trial. Only
--- ledger.prune_paused prunes the paused trials.
---
--- The answer has a row for each rung at which the function has recorded verdicts or promotions:
+-- The answer has a row for each rung at which the function has recorded verdicts:
 --   rung: the step of the rung.
---   judged: in batch mode, the number of trials that got a verdict. In steady mode, the number of arrivals at the rung.
---   promoted: the number of trials that go on.
---   trials: in steady mode, the numbers of the trials that go on. Null in batch mode.
--- The answer has no rows if the function changed nothing. The manager then calls the function again later. The possible
--- reasons in both modes are: the manager does not hold the study, or no trial is paused. In batch mode, other possible
--- reasons are: a trial that is not audited is pending or running, or another session has locked a paused trial. In
--- steady mode, other possible reasons are: no paused trial can go on, other sessions have locked all paused trials that
--- can go on, or `free` is 0.
-create or replace function ledger.promote(study_id int, claim uuid, iteration int, free int default null)
-returns table (rung bigint, judged int, promoted int, trials int[])
+--   judged, promoted: the number of trials that got a verdict, and the number of these trials that go on.
+-- The answer has no rows if the function changed nothing. The possible reasons are: the manager does not hold the
+-- study, a trial that is not audited is pending or running, no trial is paused, or another session has locked a paused
+-- trial. The manager then calls the function again later.
+create or replace function ledger.promote(study_id int, claim uuid, iteration int)
+returns table (rung bigint, judged int, promoted int)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
 #variable_conflict use_column
@@ -45,39 +30,8 @@ declare
   waiting int[];
   going int[];
   arrived record;
-  candidate record;
-  slots int := coalesce(promote.free, 0);
 begin
-  if parent.id is null or stopping ->> 'rule' is distinct from 'promotion' then
-    return;
-  end if;
-  if parent.spec ->> 'mode' = 'steady' then
-    trials := '{}';
-    for candidate in select * from ledger.ready_for_promotion(parent.id, stopping) loop
-      exit when slots <= 0;
-      perform from ledger.trial
-      where trial.study_id = parent.id and trial.number = candidate.trial and trial.state = 'paused'
-      for no key update skip locked;
-      continue when not found;
-      if trials <> '{}' and candidate.rung <> rung then
-        return next;
-        trials := '{}';
-      end if;
-      rung := candidate.rung;
-      judged := candidate.arrivals;
-      trials := trials || candidate.trial;
-      promoted := cardinality(trials);
-      slots := slots - 1;
-      insert into ledger.promotion (study_id, trial, rung, arrivals, promoted_at)
-      values (parent.id, candidate.trial, candidate.rung, candidate.arrivals, moment);
-      update ledger.trial
-      set state = 'pending', available_at = moment
-      where trial.study_id = parent.id and trial.number = candidate.trial;
-    end loop;
-    if trials <> '{}' then
-      perform ledger.notify('ledger');
-      return next;
-    end if;
+  if parent.id is null or stopping ->> 'rule' is distinct from 'promotion' or parent.spec ->> 'mode' = 'steady' then
     return;
   end if;
   -- A user may have cancelled a paused trial in a transaction that has not ended. If the function compared only the
@@ -149,5 +103,5 @@ end
 $$;
 
 comment on function ledger.promote is
-  'Decide which paused trials go on, for the manager that holds the study. In batch mode, the function decides about '
-  'one iteration. In steady mode, at most `free` trials go on. Answers a row for each rung at which the rule decided.';
+  'Decide which paused trials of an iteration go on, for the manager that holds the study. Answers a row for each rung at '
+  'which the rule decided.';

@@ -37,13 +37,9 @@ begin
     where trial.study_id = parent.id and trial.state = 'paused'
     for no key update skip locked);
   update ledger.trial
-  set state = 'pruned', pruned_step = verdict.step, pruned_loss = verdict.loss, error = null, finished_at = moment
-  from ledger.verdict
-  where trial.study_id = parent.id and trial.number = any (waiting) and trial.state = 'paused'
-    and verdict.study_id = parent.id and verdict.trial = trial.number and verdict.stops and not verdict.audited
-    and not exists (
-      select from ledger.promotion
-      where promotion.study_id = parent.id and promotion.trial = verdict.trial and promotion.rung = verdict.rung);
+  set state = 'pruned', pruned_step = found.step, pruned_loss = found.loss, error = null, finished_at = moment
+  from ledger.paused_trials(parent.id) as found
+  where trial.study_id = parent.id and trial.number = found.trial and trial.number = any (waiting);
   return 'pruned';
 end
 $$;

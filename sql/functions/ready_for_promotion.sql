@@ -1,7 +1,6 @@
 -- Return the paused trials that can go on now, in a study in steady mode with the rule `promotion`. A paused trial
--- waits at the rung whose verdict stops the trial. The trial can go on when it has become one of the best 1/eta of all
--- arrivals at the rung (ledger.promotion_cutoff). The rows of the highest rung come first. At each rung, the best trial
--- comes first.
+-- (ledger.paused_trials) can go on when the trial has become one of the best 1/eta of all arrivals at its rung
+-- (ledger.promotion_cutoff). The rows of the highest rung come first. At each rung, the best trial comes first.
 --   stopping: the object `stopping` of the study's spec.
 --   arrivals: the number of arrivals at the rung.
 create or replace function ledger.ready_for_promotion(study_id int, stopping jsonb)
@@ -9,15 +8,7 @@ returns table (rung bigint, trial int, loss float8, arrivals int)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with waiting as materialized (
-    select verdict.rung, verdict.trial, verdict.loss
-    from ledger.trial
-    join ledger.verdict on verdict.study_id = trial.study_id and verdict.trial = trial.number
-    where trial.study_id = ready_for_promotion.study_id and trial.state = 'paused'
-      and verdict.stops and not verdict.audited
-      and not exists (
-        select from ledger.promotion
-        where promotion.study_id = verdict.study_id and promotion.trial = verdict.trial
-          and promotion.rung = verdict.rung)),
+    select found.rung, found.trial, found.loss from ledger.paused_trials(ready_for_promotion.study_id) as found),
   arrived as materialized (
     select
       reached.rung, count(*)::int as arrivals, array_agg(verdict.loss) as losses, array_agg(verdict.trial) as trials

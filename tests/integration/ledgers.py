@@ -8,11 +8,12 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, text
 
-from ledger.database import iteration_totals, managing, protocol, studies, trials
+from ledger.database import iteration_totals, managing, protocol, studies, transfer, trials
 from ledger.database.managing import ClaimedStudy, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.manager.loop import StudyManager
+from ledger.verification import verify
 
 # Sets the columns of an iteration as they are before the iteration is told.
 UNTOLD = ", ".join(
@@ -108,6 +109,16 @@ def expire(db: Connection, connection: psycopg.Connection[Any], number: int = 0)
     """Take a trial of the study `s` back, as its manager does after the end of the lease."""
     row = trial(connection, number)
     return reap(db, studies.get(db, "s"), TrialLease(number, row["worker"], row["lease_until"]))
+
+
+def states(db: Connection, row: StudyRow) -> list[str]:
+    """The state of each trial."""
+    return [trial.state for trial in trials.all_of(db, row.id)]
+
+
+def verified(db: Connection) -> int:
+    """Verify the study `s`, and return the number of its trials."""
+    return verify(transfer.snapshot(db, studies.get(db, "s").id)).trials
 
 
 def add_iteration(db: Connection, row: StudyRow, number: int, size: int) -> None:

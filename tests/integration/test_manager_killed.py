@@ -198,7 +198,7 @@ def test_a_manager_killed_at_a_promotion_leaves_records_that_verify(
     monkeypatch.setattr(verified_proposals, "propose", vars(loop)["propose"])
     monkeypatch.setattr(faults, "work", lambda: train(connection))
     carry_on(url, steady_study(tmp_path, "calm"))
-    words = ("ledger.promote(", "ledger.prune_paused(", "ledger.propose(")
+    words = ("ledger.promote_waiting(", "ledger.prune_paused(", "ledger.propose(")
     moments = list(faults.moments)
     for word in words:
         assert any(word in moment for moment in moments), word

@@ -92,6 +92,7 @@ FUNCTIONS = {
             "number",
             "pause",
             "promote",
+            "promote_waiting",
             "propose",
             "prune_paused",
             "reap",

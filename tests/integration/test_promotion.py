@@ -8,14 +8,25 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from ledger.database import managing, protocol, studies, transfer, trials
+from ledger.database import managing, protocol, studies, trials
 from ledger.database.managing import ClaimedStudy, DecidedRung
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.verdicts import TrialStopping, is_audited
-from ledger.verification import verify
-from tests.integration.ledgers import add_iteration, attempt, expire, finish, hold, spec, take, tell, trial
+from tests.integration.ledgers import (
+    add_iteration,
+    attempt,
+    expire,
+    finish,
+    hold,
+    spec,
+    states,
+    take,
+    tell,
+    trial,
+    verified,
+)
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals
 from tests.integration.test_verdicts import verdicts
@@ -48,14 +59,6 @@ def promote(db: Connection, row: StudyRow, iteration: int = 0) -> list[DecidedRu
     found = managing.promote(db, held, iteration)
     managing.leave_study(db, held)
     return found
-
-
-def states(db: Connection, row: StudyRow) -> list[str]:
-    return [trial.state for trial in trials.all_of(db, row.id)]
-
-
-def verified(db: Connection) -> int:
-    return verify(transfer.snapshot(db, studies.get(db, "s").id)).trials
 
 
 def test_the_best_paused_trials_go_on_and_the_others_are_pruned(db, connection):

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from ledger.database import annotations, artifact_protocol, artifacts, managing, protocol, studies, trials
 from ledger.database.annotations import AnnotationChange
 from ledger.database.connection import driver, engine
-from ledger.database.managing import ClaimedStudy, DecidedRung, ProposedBatch, TrialLease
+from ledger.database.managing import ClaimedStudy, DecidedRung, PromotedTrials, ProposedBatch, TrialLease
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
 from ledger.study.early_stopping import EarlyStopping
@@ -736,7 +736,7 @@ class Histories(RuleBasedStateMachine):
         return [(number, -rung) for rung, _, number in sorted(found)]
 
     def promote_arrived(self, name: str, free: int) -> None:
-        answer = managing.promote(self.sessions[name], self.managers[name], None, free)
+        answer = managing.promote_waiting(self.sessions[name], self.managers[name], free)
         if not self.holds(name):
             assert answer == []
             return
@@ -748,8 +748,7 @@ class Histories(RuleBasedStateMachine):
             trial.promoted.add(rung)
             decided.setdefault(rung, []).append(number)
         assert answer == [
-            DecidedRung(rung, len(self.arrived[rung]), len(numbers), numbers)
-            for rung, numbers in sorted(decided.items())
+            PromotedTrials(rung, len(self.arrived[rung]), numbers) for rung, numbers in sorted(decided.items())
         ]
 
     def prune_paused(self, name: str, data: st.DataObject) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from ledger.database import managing, protocol, studies, transfer, trials, verdicts
-from ledger.database.managing import ClaimedStudy, DecidedRung, TrialLease
+from ledger.database.managing import ClaimedStudy, PromotedTrials
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.errors import UsageError
@@ -21,7 +21,7 @@ from ledger.study.spec import StudySpec
 from ledger.study.verdicts import TrialStopping, is_audited
 from ledger.verification import verify
 from ledger.verification.verdicts import disagreements
-from tests.integration.ledgers import finish, hold, propose, reap, spec, take, tell, trial
+from tests.integration.ledgers import expire, finish, hold, propose, spec, states, take, tell, trial, verified
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals
 from tests.integration.test_commands import Run
@@ -51,9 +51,9 @@ def reach(connection: psycopg.Connection[Any], loss: float, step: int = 1) -> tu
     return held, answer
 
 
-def promote(db: Connection, row: StudyRow, free: int = 9) -> list[DecidedRung]:
+def promote(db: Connection, row: StudyRow, free: int = 9) -> list[PromotedTrials]:
     held = hold(db, row)
-    found = managing.promote(db, held, None, free)
+    found = managing.promote_waiting(db, held, free)
     managing.leave_study(db, held)
     return found
 
@@ -65,10 +65,6 @@ def prune_paused(db: Connection, row: StudyRow, budget: int = 100) -> str:
     return answer
 
 
-def states(db: Connection, row: StudyRow) -> list[str]:
-    return [trial.state for trial in trials.all_of(db, row.id)]
-
-
 def arrivals(connection: psycopg.Connection[Any], rung: int = 1) -> list[tuple[Any, ...]]:
     return connection.execute(
         "select trial, arrival, compared, cutoff, stops from ledger.verdict where rung = %s order by arrival", (rung,)
@@ -77,10 +73,6 @@ def arrivals(connection: psycopg.Connection[Any], rung: int = 1) -> list[tuple[A
 
 def promotions(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     return connection.execute("select trial, rung, arrivals from ledger.promotion order by 1, 2").fetchall()
-
-
-def verified(db: Connection) -> int:
-    return verify(transfer.snapshot(db, studies.get(db, "s").id)).trials
 
 
 def test_a_trial_goes_on_if_it_is_among_the_best_arrivals(db, connection):
@@ -123,7 +115,7 @@ def test_a_waiting_trial_is_promoted_when_more_trials_have_arrived(db, connectio
     assert promote(db, row) == []
     assert [reach(connection, loss)[1] for loss in losses[3:]] == ["stop", "stop", "stop"]
     assert promote(db, row, free=0) == []
-    assert promote(db, row) == [DecidedRung(1, 6, 1, [2])]
+    assert promote(db, row) == [PromotedTrials(1, 6, [2])]
     assert promotions(connection) == [(2, 1, 6)]
     assert states(db, row) == ["running", "running", "pending", "paused", "paused", "paused"]
     assert promote(db, row) == []
@@ -137,19 +129,19 @@ def test_at_most_the_free_trials_go_on_the_best_of_the_highest_rung_first(db, co
     first = reach(connection, 0.1)[0]
     for number in range(1, 8):
         assert reach(connection, 0.1 + number / 100)[1] == "stop"
-    assert promote(db, row, free=2) == [DecidedRung(1, 8, 2, [1, 2])]
+    assert promote(db, row, free=2) == [PromotedTrials(1, 8, [1, 2])]
     assert promotions(connection) == [(1, 1, 8), (2, 1, 8)]
     assert protocol.report(connection, first, [2], [0.5]) == "continue"
     for number, loss in ((1, 0.6), (2, 0.7)):
         held, answer = reach(connection, loss, step=2)
         assert (held.trial, answer) == (number, "stop")
-    assert promote(db, row, free=1) == [DecidedRung(1, 8, 1, [3])], "the third of the best four"
+    assert promote(db, row, free=1) == [PromotedTrials(1, 8, [3])], "the third of the best four"
     held, answer = reach(connection, 0.9, step=2)
     assert (held.trial, answer) == (3, "stop")
     for _ in range(2):
         assert reach(connection, 0.9)[1] == "stop"
-    assert promote(db, row, free=1) == [DecidedRung(2, 4, 1, [1])], "the higher rung comes first"
-    assert promote(db, row, free=5) == [DecidedRung(1, 10, 1, [4])]
+    assert promote(db, row, free=1) == [PromotedTrials(2, 4, [1])], "the higher rung comes first"
+    assert promote(db, row, free=5) == [PromotedTrials(1, 10, [4])]
     assert promotions(connection) == [(1, 1, 8), (1, 2, 4), (2, 1, 8), (3, 1, 8), (4, 1, 10)]
     assert verified(db) == 12
 
@@ -188,14 +180,13 @@ def test_a_promoted_trial_can_wait_at_a_higher_rung(db, connection):
 
 
 def test_a_worker_that_died_after_the_verdict_does_not_promote_its_trial(db, connection, advance):
-    row = start(db, size=3)
+    start(db, size=3)
     for loss in (0.1, 0.2):
         reach(connection, loss)
     held = take(connection)
     assert protocol.report(connection, held, [1], [0.5]) == "stop"
     advance(31)
-    lease = trial(connection, 2)
-    assert reap(db, row, TrialLease(2, lease["worker"], lease["lease_until"])) == "pending"
+    assert expire(db, connection, 2) == "pending"
     assert verified(db) == 3
     again = take(connection)
     assert again.trial == 2
@@ -222,7 +213,7 @@ def test_an_audited_trial_goes_on_and_is_compared(db, connection):
     rows = connection.execute("select trial from ledger.verdict where audited order by 1").fetchall()
     assert rows == [(number,) for number in sorted(audited)]
     expected = [number for number in range(1, 6) if number not in audited]
-    assert promote(db, row) == [DecidedRung(1, count, len(expected), expected)]
+    assert promote(db, row) == [PromotedTrials(1, count, expected)]
     assert [number for number, *_ in promotions(connection)] == expected
     assert verified(db) == count
 
@@ -255,10 +246,10 @@ def test_a_locked_paused_trial_is_skipped_until_the_lock_ends(db, connection, ur
         reach(connection, loss)
     with psycopg.connect(url) as other:
         other.execute("select ledger.cancel_trials(%s, 2, 'not wanted')", (row.id,))
-        assert promote(db, row) == [DecidedRung(1, 8, 1, [3])]
+        assert promote(db, row) == [PromotedTrials(1, 8, [3])]
         assert promotions(connection) == [(3, 1, 8)]
         other.rollback()
-    assert promote(db, row) == [DecidedRung(1, 8, 1, [2])]
+    assert promote(db, row) == [PromotedTrials(1, 8, [2])]
     assert promotions(connection) == [(2, 1, 8), (3, 1, 8)]
 
 
@@ -268,7 +259,7 @@ def test_only_the_manager_that_holds_the_study_promotes_and_prunes(db, connectio
         reach(connection, loss)
     stranger = ClaimedStudy(row.id, uuid.uuid4())
     hold(db, row)
-    assert managing.promote(db, stranger, None, 9) == []
+    assert managing.promote_waiting(db, stranger, 9) == []
     assert managing.prune_paused(db, stranger, 100) == "lost"
     assert states(db, row) == ["running", "running", "paused", "paused", "paused", "paused"]
 
@@ -299,7 +290,7 @@ def test_a_paused_trial_that_can_go_on_is_not_pruned(db, connection):
     for each in held[:2]:
         protocol.complete(connection, each, 0.1, {}, 1.0)
     assert prune_paused(db, row) == "changed"
-    assert promote(db, row) == [DecidedRung(1, 6, 1, [2])]
+    assert promote(db, row) == [PromotedTrials(1, 6, [2])]
 
 
 def test_a_locked_paused_trial_stays_when_the_others_are_pruned(db, connection, url):
@@ -339,7 +330,7 @@ def test_an_enqueued_trial_pauses_and_is_promoted_as_others(db, connection):
     assert reach(connection, 0.4)[1] == "stop"
     assert trials.enqueue(db, row.id, [{"C": 79.0}]) == [7]
     assert reach(connection, 0.95)[1] == "stop"
-    assert promote(db, row) == [DecidedRung(1, 8, 1, [6])]
+    assert promote(db, row) == [PromotedTrials(1, 8, [6])]
     assert promotions(connection) == [(6, 1, 8)]
     assert verified(db) == 8
 
@@ -448,7 +439,7 @@ def test_a_verdict_newer_than_the_snapshot_of_its_trial_is_no_difference(db, con
     held = [reach(connection, loss)[0] for loss in (0.1, 0.2, 0.3)]
     before = transfer.snapshot(db, row.id)
     assert reach(connection, 0.4)[1] == "stop"
-    assert promote(db, row) == [DecidedRung(1, 4, 1, [1])]
+    assert promote(db, row) == [PromotedTrials(1, 4, [1])]
     protocol.report(connection, held[0], [2], [0.5])
     assert reach(connection, 0.3, step=2)[0].trial == 1
     after = transfer.snapshot(db, row.id)
