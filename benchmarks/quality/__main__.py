@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import __main__ as sections
 from benchmarks import records, report
-from benchmarks.quality import analysis, methods, models, runs
+from benchmarks.quality import analysis, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 from ledger.objectives import MODELS
 
@@ -24,7 +24,7 @@ def main() -> None:
     jobs = "number of parallel searches (default: one for each core)"
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help=jobs)
     parser.add_argument("--functions", nargs="+", default=[], choices=known, metavar="NAME", help=", ".join(known))
-    parser.add_argument("--methods", nargs="+", default=list(methods.METHODS), choices=methods.METHODS)
+    parser.add_argument("--methods", nargs="+", default=list(runs.NAMES), choices=runs.NAMES)
     parser.add_argument(
         "--seeds", type=int, help=f"default: {runs.FUNCTION_SEEDS} for functions, {runs.MODEL_SEEDS} for models"
     )

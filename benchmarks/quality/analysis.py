@@ -18,8 +18,9 @@ from typing import Any
 from scipy import stats
 
 from benchmarks import report
-from benchmarks.quality import methods, models, runs
+from benchmarks.quality import models, runs
 from benchmarks.quality.functions import FUNCTIONS
+from benchmarks.searchers.methods import METHODS
 
 MARGIN = 0.15
 LEVEL = 0.05
@@ -110,7 +111,7 @@ def markdown(records: Sequence[Record]) -> str:
     records = [one for one in records if (one["evaluations"], one["batch"]) == (evaluations, batch)]
     records = list(_last(records).values())
     table = logarithms(records)
-    versions = [f"{name}: {_versions(records, name)}" for name in methods.METHODS]
+    versions = [f"{name}: {_versions(records, name)}" for name in runs.NAMES]
     parts = [
         f"## Quality of searches after {evaluations} evaluations, batches of {batch}\n",
         "Each figure is the mean of log10 of the regret over the seeds, and a lower figure is better. The file"
@@ -129,11 +130,11 @@ def markdown(records: Sequence[Record]) -> str:
 
 def _versions(records: Sequence[Record], method: str) -> str:
     found = sorted({one["version"] for one in records if one["method"] == method})
-    return " and ".join(found) or methods.why_not(method) or "not run"
+    return " and ".join(found) or METHODS[method].why_not or "not run"
 
 
 def _suite(title: str, table: Table, records: Sequence[Record]) -> str:
-    names = [name for name in methods.METHODS if any(name in one for one in table.values())]
+    names = [name for name in runs.NAMES if any(name in one for one in table.values())]
     compared = {name: difference(one.get("ours", {}), one.get("skopt", {})) for name, one in table.items()}
     tested = {name: one for name, one in compared.items() if one is not None}
     adjusted = dict(zip(tested, holm([one.p for one in tested.values()]), strict=True))

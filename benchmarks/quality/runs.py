@@ -1,20 +1,21 @@
 """Runs of the searches: each adds a line of JSON to a file, and is not repeated."""
 
-import time
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks import records, report
-from benchmarks.quality import methods, models
+from benchmarks.quality import models
 from benchmarks.quality.functions import FUNCTIONS
 from benchmarks.records import Record
+from benchmarks.searchers.methods import METHODS
+from benchmarks.searchers.searcher import Setting, search
 from ledger.study.dimensions import Dimension
-from ledger.study.spec import initial_points
 
+# The names of the measured methods, which are keys of `METHODS`.
+NAMES = ("ours", "skopt", "optuna-tpe", "optuna-gp", "random")
 EVALUATIONS = 60
 BATCH = 4
 # Seeds of each function, and of each model on each dataset.
@@ -36,7 +37,8 @@ class Task:
     @property
     def key(self) -> tuple[object, ...]:
         """The values that identify a line of this search by this version of the method."""
-        return (self.function, self.seed, self.method, methods.version(self.method), self.evaluations, self.batch)
+        version = METHODS[self.method].version
+        return (self.function, self.seed, self.method, version, self.evaluations, self.batch)
 
     def __str__(self) -> str:
         return f"{self.function}, seed {self.seed}, {self.method}"
@@ -64,7 +66,7 @@ def tasks(
         (name, method): seeds or MORE_SEEDS.get((name, method), FUNCTION_SEEDS if name in FUNCTIONS else MODEL_SEEDS)
         for name in functions
         for method in names
-        if methods.why_not(method) is None
+        if METHODS[method].why_not is None
     }
     return [
         Task(name, seed, method, evaluations, batch)
@@ -81,30 +83,18 @@ def missing(file: Path, wanted: Sequence[Task]) -> list[Task]:
 
 
 def run(task: Task) -> Record:
-    """Search, and return the line with the lowest loss, its regret (None for models) and the seconds of proposals."""
+    """Search, and return the line with the lowest loss, its regret (None for models) and the processor seconds of the
+    proposals."""
     dimensions, evaluate, facts = _problem(task)
-    batches = -(-task.evaluations // task.batch)
-    search = methods.searcher(task.method, dimensions, task.seed, initial_points(batches, task.batch))
-    losses: list[float] = []
-    seconds = 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for size in _sizes(task.evaluations, task.batch):
-            started = time.perf_counter()
-            batch = search.ask(size)
-            seconds += time.perf_counter() - started
-            found = [evaluate(params, len(losses) + index) for index, params in enumerate(batch)]
-            losses += found
-            started = time.perf_counter()
-            search.tell(batch, found)
-            seconds += time.perf_counter() - started
+    searcher = METHODS[task.method].make(Setting(dimensions, task.seed, task.evaluations, task.batch))
+    _, losses, seconds = search(searcher, evaluate, task.evaluations, task.batch)
     loss = min(losses)
     regret = FUNCTIONS[task.function].regret(loss) if task.function in FUNCTIONS else None
     return {
         "function": task.function,
         "seed": task.seed,
         "method": task.method,
-        "version": methods.version(task.method),
+        "version": METHODS[task.method].version,
         "evaluations": task.evaluations,
         "batch": task.batch,
         "loss": loss,
@@ -120,11 +110,6 @@ def chosen(names: Collection[str]) -> list[str]:
     """Return the functions and models with these names, or all of them if no name is given."""
     known = [*FUNCTIONS, *models.NAMES]
     return [name for name in known if not names or name in names or name.partition("/")[0] in names]
-
-
-def _sizes(evaluations: int, batch: int) -> Iterator[int]:
-    for done in range(0, evaluations, batch):
-        yield min(batch, evaluations - done)
 
 
 def _problem(task: Task) -> tuple[Sequence[Dimension], Callable[[Mapping[str, Any], int], float], Record]:

@@ -7,8 +7,10 @@ import statistics
 import pytest
 
 from benchmarks import growth, mlp, records, report
-from benchmarks.quality import analysis, methods, models, runs
+from benchmarks.quality import analysis, models, runs
 from benchmarks.quality.functions import FUNCTIONS
+from benchmarks.searchers.methods import METHODS
+from benchmarks.searchers.searcher import Setting
 from ledger.study.dimensions import Categorical, Integer, Real
 
 
@@ -116,7 +118,7 @@ def test_the_report_has_a_row_per_function_and_marks_a_missed_target():
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_a_functions_scale_is_the_median_regret_above_its_minimum(function):
-    drawn = methods.searcher("random", function.dimensions, 0, 1).ask(2000)
+    drawn = METHODS["random"].make(Setting(function.dimensions, 0, 2000, 2000)).ask(2000)
     regrets = [function.value(params) - function.minimum for params in drawn]
     assert min(regrets) >= 0
     assert statistics.median(regrets) == pytest.approx(function.scale, rel=0.2)

@@ -1,0 +1,1 @@
+"""Search methods with one interface: a searcher returns batches of parameters, and receives their losses."""

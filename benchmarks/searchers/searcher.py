@@ -1,0 +1,69 @@
+"""The interface of a search method, and the loop that runs a search."""
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ledger.study.dimensions import Dimension
+from ledger.study.spec import initial_points
+
+Params = dict[str, Any]
+
+
+class Searcher(Protocol):
+    def ask(self, size: int) -> list[Params]: ...
+
+    def tell(self, batch: Sequence[Params], losses: Sequence[float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a searcher knows about its search.
+
+    Attributes
+    ----------
+    dimensions : sequence of Dimension
+    seed : int
+    evaluations, batch : int
+        The number of evaluations of the search, and of each batch.
+    is_noisy : bool
+        Whether two evaluations of a point can have different losses.
+    """
+
+    dimensions: Sequence[Dimension]
+    seed: int
+    evaluations: int
+    batch: int
+    is_noisy: bool = False
+
+    @property
+    def initial(self) -> int:
+        """The number of random points at the beginning. It is the default of a study."""
+        return initial_points(-(-self.evaluations // self.batch), self.batch)
+
+
+def search(
+    searcher: Searcher, evaluate: Callable[[Params, int], float], evaluations: int, batch: int
+) -> tuple[list[Params], list[float], float]:
+    """Run a search. Return its points, their losses, and the processor seconds of the proposals.
+
+    `evaluate` receives the parameters and the number of the evaluation.
+    """
+    points: list[Params] = []
+    losses: list[float] = []
+    seconds = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        while len(points) < evaluations:
+            started = time.process_time()
+            asked = searcher.ask(min(batch, evaluations - len(points)))
+            seconds += time.process_time() - started
+            found = [evaluate(params, len(points) + index) for index, params in enumerate(asked)]
+            started = time.process_time()
+            searcher.tell(asked, found)
+            seconds += time.process_time() - started
+            points += asked
+            losses += found
+    return points, losses, seconds
