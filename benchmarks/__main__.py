@@ -1,8 +1,8 @@
 """`python -m benchmarks [SECTION ...]`: measure, and write benchmarks/RESULTS.md.
 
 A section is a module of this package with a function `run() -> str`. The function returns Markdown that begins with a
-heading of the second level. Its text is stored in benchmarks/results/, so sections can run one at a time. `make
-bench-quality` and `make bench-stopping` write the sections of `ELSEWHERE`.
+heading of the second level. Its text is stored in benchmarks/results/, so sections can run one at a time. The
+commands `make bench-quality`, `make bench-stopping` and `make bench-public` write the sections of `ELSEWHERE`.
 """
 
 import argparse
@@ -17,9 +17,9 @@ import benchmarks
 from benchmarks import report
 
 # These sections come first; the others follow in the order of their names.
-FIRST = ("proposals", "resume", "quality", "stopping", "mlp", "turnaround", "utilisation")
+FIRST = ("proposals", "resume", "quality", "public", "stopping", "mlp", "turnaround", "utilisation")
 # These sections take hours, and have their own commands.
-ELSEWHERE = ("quality", "stopping")
+ELSEWHERE = ("quality", "public", "stopping")
 
 
 def sections() -> dict[str, ModuleType]:

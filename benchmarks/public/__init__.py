@@ -1,0 +1,1 @@
+"""Problems that other projects have published: what searches find on COCO's functions, on tables and on surrogates."""
