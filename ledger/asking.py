@@ -131,8 +131,7 @@ class AskedTrial:
 
 
 class _ClosedError(LedgerError):
-    """An exception that ends a call of a method after the study has ended, or after another thread has closed the
-    study."""
+    """The exception that a method raises if the study has ended, or if another thread has closed the study."""
 
 
 @dataclass

@@ -62,9 +62,9 @@ class PromotionRequest:
 
 
 def objective_failed(trials: Collection[TrialRow], limits: TrialLimits) -> bool:
-    """Return whether the objective's exceptions or the time limit caused the failure of each trial in `trials`.
+    """Return True if all trials in `trials` failed because of the objective's exceptions or the time limit.
 
-    The result is False if `trials` is empty, or if a trial failed because of crashes or lost attempts.
+    The result is False if `trials` is empty, or if any of the trials failed because of crashes or lost attempts.
     """
     return bool(trials) and all(trial.state == "failed" and trial.failures >= limits.max_failures for trial in trials)
 

@@ -163,7 +163,7 @@ class CommandTemplate:
                 if placeholder is not None and placeholder not in space and placeholder not in _NAMES:
                     raise UsageError(
                         f"placeholder {{{one_line(placeholder, 80)}}} names no parameter of the"
-                        f" space{nearest(placeholder, (*space, *_NAMES))}; write {{{{ and }}}} for other braces"
+                        f" space{nearest(placeholder, (*space, *_NAMES))}; write {{{{ and }}}} for literal braces"
                     )
         used = self.placeholders
         if "trial.params_file" in used and params_as != "file":

@@ -467,7 +467,7 @@ class TrainerHandle:
         self._first += 1
         self._messages = []
         # Jobs run one after the other, so the total duration of the ended jobs is at most the time since the supervisor
-        # sent the jobs. An objective can replace the clock of the trainer process, so an answer can be wrong.
+        # sent the jobs. An objective can replace the clock of the trainer process, so `outcome.seconds` can be wrong.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds

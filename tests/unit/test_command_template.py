@@ -118,7 +118,7 @@ def test_a_script_of_a_shell_takes_values_as_its_arguments():
             "arguments",
             "placeholder {lr} names no parameter of the space; there are rate, trial",
         ),
-        (["p", "{raet}"], ["rate"], "arguments", "; did you mean 'rate'?; write {{ and }} for other braces"),
+        (["p", "{raet}"], ["rate"], "arguments", "; did you mean 'rate'?; write {{ and }} for literal braces"),
         (["p", "{trial.sed}"], ["x"], "variable", "; did you mean 'trial.seed'?"),
         (
             ["p"],
