@@ -560,7 +560,7 @@ class Study:
                     if observer.last_problem is None:
                         raise
                     raise type(error)(
-                        f"{error}; the last warning or error of a worker: {observer.last_problem}"
+                        f"{error}; the last warning or error of a worker was: {observer.last_problem}"
                     ) from None
         self._check_end(row, settings, "run")
         return load_study(row.name, self._database)

@@ -396,9 +396,9 @@ class TrialAsker:
         (open_trials,) = self._call(_open_trials, self._study_id)
         if open_trials == held:
             raise LedgerError(
-                f"ask: study {self._study.name} needs the results of {held} running trials of this program before its"
-                ' next proposal: call tell() for a running trial first, or pass mode="steady" or a larger'
-                " batch_size to Study()"
+                f"ask: before the next proposal, study {self._study.name} needs the results of {held} trials that this"
+                ' program runs: call tell() for a running trial first, or pass mode="steady" or a larger batch_size to'
+                " Study()"
             )
 
     def _call(self, statement: Callable[..., Any], *arguments: Any) -> Any:

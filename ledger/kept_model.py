@@ -241,8 +241,8 @@ def _without_model(connection: "Connection", study: StudyRow, row: TrialRow) -> 
     numbers = {each.trial for each in artifacts.of_study(connection, study.id) if each.removed_at is None}
     others = f"; trials with a model: {', '.join(map(str, sorted(numbers)[:_MOST_TRIALS]))}" if numbers else ""
     return (
-        f"trial {row.number} of study {name} has no kept model: a better trial was known, the model could not be saved,"
-        " the model was removed, or no worker trained the trial"
+        f"trial {row.number} of study {name} has no kept model, because a better trial was known, the model could not"
+        " be saved, the model was removed, or no worker trained the trial"
         f" (`ledger trial show {name} {row.number}` shows the worker's output){others}; {again}"
     )
 

@@ -365,8 +365,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("worker", "study_id", name=op.f("refusal_pkey")),
         schema="ledger",
-        comment="The studies that each worker refuses. The row of a refusal is deleted when the worker can load the "
-        "objective, or stops. Read the table through the view ledger.refusals.",
+        comment="One row for each study that a worker refuses. The row is deleted when the worker can load the "
+        "objective, or when the worker stops. Read the table through the view ledger.refusals.",
     )
     op.create_table(
         "iteration",
@@ -530,8 +530,8 @@ def upgrade() -> None:
             postgresql.ARRAY(sa.Integer()),
             nullable=True,
             comment="Numbers of the iteration's improving trials; null while this iteration is not marked as told, or "
-            "if no trial improved. An improving trial was better than all trials with a lower number when the "
-            "iteration was marked as told.",
+            "if no trial improved. When the iteration was marked as told, an improving trial was better than all "
+            "trials with a lower number.",
         ),
         sa.CheckConstraint(
             "(mean_loss is null) = (best_loss is null) and (mean_loss is null or told_at is not null)",
@@ -986,8 +986,8 @@ def upgrade() -> None:
             "sha256",
             sa.Text(),
             nullable=False,
-            comment="SHA-256, in hexadecimal, of the hashes in the column parts. Two codes with the same hash are"
-            " equal.",
+            comment="SHA-256, in hexadecimal, of the hashes that the column parts contains. Two codes with the same "
+            "hash are equal.",
         ),
         sa.Column(
             "parts",
@@ -1001,8 +1001,8 @@ def upgrade() -> None:
             "sources",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="JSON object with the SHA-256 of each source text, by the name of the file. The texts are in the "
-            "table ledger.source.",
+            comment="JSON object that maps each file name to the SHA-256 of the file's source text. The texts are in "
+            "the table ledger.source.",
         ),
         sa.Column(
             "git_commit",

@@ -40,8 +40,8 @@ def upgrade() -> None:
             "discarded_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the content was discarded; null before. No artifact can refer to a discarded content, "
-            "and a command deletes the content from its store.",
+            comment="Time when the content was discarded; null until it is discarded. No artifact can refer to a "
+            "discarded content, and a command deletes the content from its store.",
         ),
         sa.CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name=op.f("artifact_content_sha256_is_hexadecimal")),
         sa.CheckConstraint("size >= 0", name=op.f("artifact_content_size_is_natural")),
@@ -125,7 +125,7 @@ def upgrade() -> None:
             "saved_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="Time when the worker saved the artifact last; null until the artifact is saved.",
+            comment="Time when the worker last saved the artifact; null until the artifact is saved.",
         ),
         sa.Column(
             "removed_at",

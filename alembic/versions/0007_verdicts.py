@@ -55,7 +55,7 @@ def upgrade() -> None:
             "loss",
             sa.Double(),
             nullable=True,
-            comment="Loss at this step; null if the reported value was NaN or an infinity.",
+            comment="Loss at the verdict's step; null if the reported value was NaN or an infinity.",
         ),
         sa.Column(
             "cutoff",

@@ -28,8 +28,9 @@ def upgrade() -> None:
             "trial",
             sa.Integer(),
             nullable=True,
-            comment="With the rule promotion, number of the trial with this loss. Another trial with the same loss goes "
-            "on if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
+            comment="With the rule promotion, number of the trial with the cutoff's loss. Another trial with the same "
+            "loss goes on if its own number is lower. Null if the study has another rule, or if each trial with a loss "
+            "goes on.",
         ),
         schema="ledger",
     )
@@ -42,10 +43,10 @@ def upgrade() -> None:
         cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
         "loss follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the "
         "same iteration. A cutoff never changes.",
-        of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
-        "iteration that the rule has compared at the rung.",
-        of_verdict="Number of other trials with which the trial was compared. With the rule promotion in batch mode, number "
-        "of trials that the rule has compared at the rung, as in the cutoff.",
+        of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of "
+        "the iteration's trials that the rule has compared at the rung.",
+        of_verdict="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
+        "number of trials that the rule has compared at the rung, equal to the column compared of the cutoff.",
         state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "
         "failed or cancelled.",
         claim="Secret of the current or last worker of the trial; null before the first claim, and after a release, a "
@@ -53,8 +54,8 @@ def upgrade() -> None:
         outcome="Outcome of the attempt (complete, pruned, paused, failed, crashed, timeout, released, stale or lost). "
         "The result of a stale attempt came too late. A lost attempt had no heartbeat within its lease, or was "
         "cancelled. Null while the attempt is running.",
-        seen="In steady mode, numbers of the trials whose end or pause the manager noticed after the previous "
-        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch "
+        seen="In steady mode, numbers of trials that have ended or paused. The manager noticed each end or pause "
+        "after the previous proposal, in the order of this list. The proposals depend on this column. Null in batch "
         "mode.",
     )
     # This revision changes the arguments of both functions. `ledger db upgrade` then creates the functions again.
@@ -103,8 +104,8 @@ def _add_steady_mode() -> None:
             "seen_rungs",
             postgresql.ARRAY(sa.BigInteger()),
             nullable=True,
-            comment="In steady mode with the rule promotion, rung at which each trial of seen waited; the element is null "
-            "if the trial had ended. Null with another rule, and in batch mode.",
+            comment="In steady mode with the rule promotion, one element for each trial in the column seen: the rung "
+            "at which the trial waited, or null if the trial had ended. Null with another rule, and in batch mode.",
         ),
         schema="ledger",
     )

@@ -32,7 +32,7 @@ COMMANDS = {
         "ledger.cli.search:resume",
         "Continue a paused, interrupted or failed study, raise its budget, or change its batch size.",
     ),
-    "best": ("ledger.cli.best:best", "Print the best parameters of a study as text for a program or a file."),
+    "best": ("ledger.cli.best:best", "Print a study's best parameters as a dict, as TOML or as a Python program."),
     "compare": (
         "ledger.cli.compare:compare",
         "Compare the progress, the best parameters and the settings of studies with the same objective.",

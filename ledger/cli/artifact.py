@@ -150,7 +150,7 @@ def rm(
     from ledger.database import artifacts, studies
 
     if keep is not None and (trial is not None or attempt is not None or yes):
-        raise UsageError("--keep chooses the trials by their values: leave out the trial, --attempt and --yes")
+        raise UsageError("--keep chooses the trials by their values: leave out the trial's number, --attempt and --yes")
     with connected(settings) as connection:
         study = studies.get(connection, name)
         if keep is not None:
@@ -183,7 +183,7 @@ def rm(
     "--forget",
     type=TEXT,
     metavar="URL",
-    help="Forget the contents of this store, which no longer exists. The command deletes no file.",
+    help="Forget the contents of a store that no longer exists. The command deletes no file.",
 )
 @settings_options
 @store_option

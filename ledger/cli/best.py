@@ -35,7 +35,7 @@ from ledger.settings import Settings
 @document.json_option
 @settings_options
 def best(name: str, form: Literal["python", "toml", "code"], as_json: bool, settings: Settings) -> None:
-    """Print the best parameters of a study as text for a program or a file.
+    """Print a study's best parameters as a dict, as TOML or as a Python program.
 
     The first line is a comment with the value and the number of the trial. The values are exact.
     """

@@ -32,7 +32,7 @@ from ledger.settings import Settings
     multiple=True,
     type=TEXT,
     metavar="NAME=VALUE",
-    help="Value of a variable of the query, as with psql -v. For example, study=NAME selects one study. Some queries"
+    help="Value for a variable in the query, as with psql -v. For example, study=NAME selects one study. Some queries"
     " also have other variables.",
 )
 @document.json_option

@@ -246,7 +246,9 @@ def _way_to_extend(row: "StudyRow") -> str:
 
     if is_in_script(row.spec["objective"]):
         change = f"change `{row.stopped_by}`" if row.stopped_by else "set a larger `trials` or `iterations`"
-        return f"to continue the study, {change} in its script or notebook, and run the script or notebook again"
+        return (
+            f"to continue the study, {change} in the study's script or notebook, and run the script or notebook again"
+        )
     if row.stopped_by:
         return f"to continue the study, add --{row.stopped_by} with another value"
     return f"to extend the study, add --trials with a total of more than {row.budget} trials"

@@ -48,8 +48,8 @@ def stopping() -> None:
     "rules",
     type=click.Choice([rule for rule in RULES if rule != "none"]),
     multiple=True,
-    help="The rule. To compare several rules, repeat the option. Default: the rule of the study; halving if the study"
-    " has no rule, or the rule promotion in steady mode.",
+    help="The rule. To compare several rules, repeat the option. Default: the rule of the study. If the study has no"
+    " rule, or if a study in steady mode has the rule promotion, the default is halving.",
 )
 @click.option(
     "--eta",
@@ -57,13 +57,13 @@ def stopping() -> None:
     type=click.IntRange(2, 16),
     multiple=True,
     help="Value of the key eta, as in the table [stopping]. To compare several values, repeat the option. Default: the"
-    " value of the study, or 3.",
+    " study's own eta, or 3.",
 )
-@click.option("--min-resource", type=_STEP, help="The step of the first rung. Default: the value of the study, or 1.")
+@click.option("--min-resource", type=_STEP, help="The step of the first rung. Default: the study's own value, or 1.")
 @click.option(
     "--max-resource",
     type=_STEP,
-    help="The number of steps of a whole training. Default: the value of the study's own rule.",
+    help="The number of steps of a whole training. Default: the study's own value.",
 )
 @document.json_option
 @settings_options
@@ -76,7 +76,7 @@ def replay(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Show the training steps that a rule of early stopping would have saved, and the false stops.
+    """Show the training steps that a rule of early stopping would avoid, and the false stops.
 
     The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
     a trial with the trials of earlier iterations. With the rule promotion, a rung compares the trials of the same
@@ -209,7 +209,7 @@ def _show(found: "Replay", values: Mapping[int, float]) -> None:
         f"{f', brackets {rule.brackets}' if rule.brackets > 1 else ''}: {found.trials} trials with reports"
     )
     table.show(("RUNG", "TRIALS", "STOPPED"), [(rung.rung, rung.trials, rung.stopped) for rung in found.rungs])
-    click.echo(f"steps: {found.steps} trained, {found.saved} saved by the rule ({_share(found):.1%})")
+    click.echo(f"steps: {found.steps} trained, of which the rule avoids {found.saved} ({_share(found):.1%})")
     numbers = ", ".join(map(str, found.false_stops[:10])) + (", ..." if len(found.false_stops) > 10 else "")
     click.echo(
         f"stopped: {found.stopped} trials, of which {len(found.false_stops)} ended among the best 10%"

@@ -111,7 +111,7 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
     value = f"with the value {nearest.value:.6g}" if nearest.value is not None else f"which is {nearest.state}"
     if found.nearest_rung is not None:
         value = f"which waited at rung {found.nearest_rung}"
-    yield f"nearest known trial: trial {nearest.number} at the distance {expected.distance:.6g}, {value}"
+    yield f"nearest known trial: trial {nearest.number}, {value}, at the distance {expected.distance:.6g}"
     if found.elsewhere is not None:
         yield (
             "the surrogate's numbers can differ from the numbers of the proposal, because the environments differ:"
@@ -123,9 +123,9 @@ def _end(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> str:
     if row.state == "pruned":
         return f": the training ended early, after the verdict on step {row.pruned_step}"
     if row.state == "paused" and study.is_steady:
-        return ": it waits at a rung until it is among the best trials that have arrived there"
+        return ": the trial waits at a rung until it is among the best trials that have reached this rung"
     if row.state == "paused":
-        return ": it waits at a rung until all other trials that the rule compares have paused or ended"
+        return ": the trial waits at a rung until all other trials in the comparison have paused or ended"
     if row.state == "complete" and any(verdict.ends for verdict in decided):
         return ": the objective returned a value in spite of the verdict"
     return ""
@@ -160,11 +160,14 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
         limit = "each trial with a finite value goes on"
         if verdict.cutoff is not None:
             cutoff = scale.value(verdict.cutoff)
-            limit = f"a trial with a better value than {cutoff:.6g}, or with this value and a lower number, goes on"
+            limit = (
+                f"a trial goes on if its value is better than {cutoff:.6g}, or if its value is equal and its number is"
+                " lower"
+            )
         if verdict.arrival is not None:
             return (
-                f"{trial}; the best 1/{rule['eta']} of the trials go on; the trial was arrival {verdict.arrival} at the"
-                f" rung, and {limit}; {decision}"
+                f"{trial}; the best 1/{rule['eta']} of the trials go on; the trial's place in the order of"
+                f" arrival at the rung is {verdict.arrival}, and {limit}; {decision}"
             )
         return (
             f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"

@@ -30,8 +30,8 @@ artifact_content = Table(
     moment("stored_at", comment="Time when the content was complete; null while a worker writes the content."),
     moment(
         "discarded_at",
-        comment="Time when the content was discarded; null before. No artifact can refer to a discarded content, and a "
-        "command deletes the content from its store.",
+        comment="Time when the content was discarded; null until it is discarded. No artifact can refer to a "
+        "discarded content, and a command deletes the content from its store.",
     ),
     CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_is_hexadecimal"),
     CheckConstraint("size >= 0", name="size_is_natural"),
@@ -92,7 +92,7 @@ artifact = Table(
         comment="Id of the content that the worker is writing for this artifact; null if the worker is writing no "
         "content.",
     ),
-    moment("saved_at", comment="Time when the worker saved the artifact last; null until the artifact is saved."),
+    moment("saved_at", comment="Time when the worker last saved the artifact; null until the artifact is saved."),
     moment(
         "removed_at",
         comment="Time when a user or the manager removed the artifact; null unless the artifact is removed.",

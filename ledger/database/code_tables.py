@@ -28,7 +28,8 @@ code_version = Table(
         "sha256",
         Text,
         nullable=False,
-        comment="SHA-256, in hexadecimal, of the hashes in the column parts. Two codes with the same hash are equal.",
+        comment="SHA-256, in hexadecimal, of the hashes that the column parts contains. Two codes with the same hash "
+        "are equal.",
     ),
     Column(
         "parts",
@@ -42,7 +43,7 @@ code_version = Table(
         "sources",
         JSONB,
         nullable=False,
-        comment="JSON object with the SHA-256 of each source text, by the name of the file. The texts are in the "
+        comment="JSON object that maps each file name to the SHA-256 of the file's source text. The texts are in the "
         "table ledger.source.",
     ),
     Column(

@@ -53,8 +53,8 @@ def columns() -> list[Column[Any]]:
         Column(
             "improvements",
             ARRAY(Integer),
-            comment=f"Numbers of the iteration's improving trials; {_UNTIL}, or if no trial improved. An improving "
-            "trial was better than all trials with a lower number when the iteration was marked as told.",
+            comment=f"Numbers of the iteration's improving trials; {_UNTIL}, or if no trial improved. When the "
+            "iteration was marked as told, an improving trial was better than all trials with a lower number.",
         ),
     ]
 

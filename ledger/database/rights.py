@@ -78,8 +78,8 @@ def warnings(connection: Connection) -> Sequence[str]:
         shown = databases[:_NAMES]
         lines.append(
             f"every login of the ledger can connect to {_named([one_line(row.name) for row in databases])}, and can"
-            " then fill the server's lock table or disk: if no other program needs this right, run"
-            f" `revoke connect on database {', '.join(row.quoted for row in shown)} from public` as a superuser"
+            " then fill the server's lock table or disk: if no other program needs the CONNECT privilege of public,"
+            f" run `revoke connect on database {', '.join(row.quoted for row in shown)} from public` as a superuser"
         )
     return lines
 

@@ -321,15 +321,15 @@ iteration = Table(
     Column(
         "seen",
         ARRAY(Integer),
-        comment="In steady mode, numbers of the trials whose end or pause the manager noticed after the previous "
-        "proposal, in the order in which the manager noticed them. The proposals depend on these lists. Null in batch "
+        comment="In steady mode, numbers of trials that have ended or paused. The manager noticed each end or pause "
+        "after the previous proposal, in the order of this list. The proposals depend on this column. Null in batch "
         "mode.",
     ),
     Column(
         "seen_rungs",
         ARRAY(BigInteger),
-        comment="In steady mode with the rule promotion, rung at which each trial of seen waited; the element is null "
-        "if the trial had ended. Null with another rule, and in batch mode.",
+        comment="In steady mode with the rule promotion, one element for each trial in the column seen: the rung at "
+        "which the trial waited, or null if the trial had ended. Null with another rule, and in batch mode.",
     ),
     *iteration_totals.columns(),
     CheckConstraint("number >= 0 and round >= 0 and size >= 1 and first_trial >= 0", name="numbers_are_natural"),

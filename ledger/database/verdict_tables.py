@@ -27,14 +27,14 @@ cutoff = Table(
         "compared",
         Integer,
         nullable=False,
-        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
-        "iteration that the rule has compared at the rung.",
+        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of the "
+        "iteration's trials that the rule has compared at the rung.",
     ),
     Column(
         "trial",
         Integer,
-        comment="With the rule promotion, number of the trial with this loss. Another trial with the same loss goes on "
-        "if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
+        comment="With the rule promotion, number of the trial with the cutoff's loss. Another trial with the same loss "
+        "goes on if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
     ),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
     CheckConstraint("trial is null or loss is not null", name="trial_with_a_loss"),
@@ -51,14 +51,14 @@ verdict = Table(
     Column("rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung."),
     Column("attempt", Integer, nullable=False, comment="Number of the attempt that reported the step, from 1."),
     Column("step", BigInteger, nullable=False, comment="Last reported step at or below the rung."),
-    Column("loss", Double, comment="Loss at this step; null if the reported value was NaN or an infinity."),
+    Column("loss", Double, comment="Loss at the verdict's step; null if the reported value was NaN or an infinity."),
     Column("cutoff", Double, comment="Loss below which the trial goes on; null if each trial with a loss goes on."),
     Column(
         "compared",
         Integer,
         nullable=False,
         comment="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
-        "number of trials that the rule has compared at the rung, as in the cutoff.",
+        "number of trials that the rule has compared at the rung, equal to the column compared of the cutoff.",
     ),
     Column(
         "arrival",

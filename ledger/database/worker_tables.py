@@ -54,8 +54,8 @@ refusal = Table(
     ),
     Column("reason", Text, nullable=False, comment="Reason of the refusal, at most 1000 characters."),
     moment("refused_at", nullable=False, comment="Time of the worker's last refusal of the study."),
-    comment="The studies that each worker refuses. The row of a refusal is deleted when the worker can load the "
-    "objective, or stops. Read the table through the view ledger.refusals.",
+    comment="One row for each study that a worker refuses. The row is deleted when the worker can load the objective, "
+    "or when the worker stops. Read the table through the view ledger.refusals.",
 )
 
 dataset = Table(

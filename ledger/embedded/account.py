@@ -10,7 +10,7 @@ from pathlib import Path
 from ledger.embedded.ownership import SYSTEM_USER, system_user
 from ledger.errors import LedgerError
 
-_NOT_AS_ROOT = "start this program as a user other than root, or name a server with --database-url"
+_NOT_AS_ROOT = "start your program as a user other than root, or name a server with --database-url"
 
 
 def server_account() -> tuple[int, int] | None:

@@ -222,8 +222,8 @@ def _check_settings(home: Path) -> None:
         ).fetchone()
     if found is not None:
         raise LedgerError(
-            f"the data in {home} contain the setting {found[0]} of a database or a role, and this setting can run"
-            f" code of the user who prepared the data: {ELSEWHERE}"
+            f"the data in {home} contain the setting {found[0]} of a database or a role, and with this setting,"
+            f" PostgreSQL can run code of the user who prepared the data: {ELSEWHERE}"
         )
 
 

@@ -102,9 +102,10 @@ class ArtifactCleaner:
             if time.monotonic() >= ends_at:
                 name = self._study.name
                 way_out = (
-                    f"artifacts of beaten trials are left: run `ledger artifact rm {name} --keep {self._kept}`"
+                    "some artifacts of beaten trials are not removed yet:"
+                    f" run `ledger artifact rm {name} --keep {self._kept}`"
                     if self._due_at == 0.0
-                    else "checkpoints of ended trials are left: run `ledger artifact sweep`"
+                    else "some checkpoints of ended trials are not removed yet: run `ledger artifact sweep`"
                 )
                 message = f"study {name}: {way_out}"
                 log_event(_log, "artifacts", message, level=logging.WARNING, study=self._study.name)
@@ -142,7 +143,10 @@ class ArtifactCleaner:
             except LedgerError as error:
                 if not is_said:
                     is_said = True
-                    message = f"a removed artifact is still in its store: {error}: run `ledger artifact sweep` later"
+                    message = (
+                        f"the content of a removed artifact is still in its store: {error}: run `ledger artifact sweep`"
+                        " later"
+                    )
                     log_event(_log, "artifacts", message, level=logging.WARNING, study=self._study.name)
             else:
                 self._deleted.put(content.id)

@@ -61,7 +61,7 @@ class BatchPolicy:
         The manager does not need to wait, because no trial of the study is in flight.
         """
         if request.round > 0:
-            reason = f"iteration {request.iteration}: every trial failed, and the space has no other points"
+            reason = f"iteration {request.iteration}: every trial failed, and the space has no unused points"
             return StudyEnd("failed", reason)
         return StudyEnd(
             "complete", f"the space is used up: all {self._study.space.size()} points of the space were tried"

@@ -321,7 +321,7 @@ class StudyManager:
         history.add(batch)
         self._since[number] = time.monotonic()
         facts: dict[str, Any] = {"study": self._row.name, "iteration": number, "round": round}
-        again = f", round {round}, because every trial of the previous round failed" if round else ""
+        again = f" (round {round}, because every trial of the previous round failed)" if round else ""
         message = f"{self._where(number)}: {proposal}{again}, {history.counted} of {budget} trials"
         seconds = proposal.ask_seconds + proposal.tell_seconds
         log_event(_log, "proposed", message, points=batch.points, seconds=seconds, **facts)

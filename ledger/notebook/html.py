@@ -66,7 +66,7 @@ def running_search(
     if output:
         lines = escape("\n".join(one_line(line, 1000) for line in output))
         parts.append(
-            f"<details><summary>output of the workers, {len(output)} last lines</summary>"
+            f"<details><summary>output of the workers (last {len(output)} lines)</summary>"
             f'<pre style="max-height:20em;overflow:auto">{lines}</pre></details>'
         )
     return _block(parts)
@@ -200,7 +200,7 @@ def _workers(workers: Sequence[WorkerStatus]) -> str:
         lines.append(f"and {len(workers) - _WORKERS} more")
     text = "<br>".join(escape(line) for line in lines)
     training = sum(worker.trial is not None for worker in workers)
-    return f"<details><summary>{len(workers)}, {training} of them training</summary><small>{text}</small></details>"
+    return f"<details><summary>{len(workers)} (training: {training})</summary><small>{text}</small></details>"
 
 
 def _failure(failure: Any) -> str:

@@ -464,5 +464,5 @@ def _describe_end(code: int, error_output: str) -> str:
         cause = f"the command ended with exit code {code}"
     limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
     if limit != resource.RLIM_INFINITY:
-        cause += f" (each of its processes may use at most {limit} bytes, --memory-limit)"
+        cause += f" (--memory-limit allows each process of the command at most {limit} bytes)"
     return f"{cause}: {last_line(error_output)}" if error_output else cause

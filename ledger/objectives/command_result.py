@@ -122,7 +122,7 @@ def from_output(tail: bytes, size: int) -> dict[str, Any]:
         result = _result(line, _OUTPUT)
         if result is not None:
             return result
-    found = f"its last line is {_shown(last)}" if last else "it is empty"
+    found = f"the last line is {_shown(last)}" if last else "the output is empty"
     raise InvalidResultError(f"no line of standard output is {_WANTED}; {found}: print the result at the end")
 
 

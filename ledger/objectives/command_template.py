@@ -182,8 +182,8 @@ class CommandTemplate:
             for text in space.get(first, ()):
                 if _is_option(text):
                     raise UsageError(
-                        f"{show(text)} of parameter {first!r} would become an option in the argument {show(argument)}:"
-                        f' put the option into the argument, such as "--option={argument}"'
+                        f"the value {show(text)} of parameter {first!r} would turn the argument {show(argument)} into"
+                        f' an option: put an option name before the value, such as "--option={argument}"'
                     )
 
     def render(self, params: Mapping[str, Any], facts: Mapping[str, str]) -> list[str]:
@@ -239,7 +239,7 @@ class CommandTemplate:
                 shown = f"{{{one_line(name, 80)}}}"
                 raise UsageError(
                     f"placeholder {shown} is in a shell script, and the shell could run the value as a command: write"
-                    f' "$1" in the script, and put the arguments sh {shown} after the script'
+                    f' "$1" in the script, and add two arguments after the script: sh and {shown}'
                 )
 
 

@@ -51,7 +51,7 @@ def check_steps(steps: Sequence[Sequence[str]]) -> None:
         if not name.isidentifier() or "__" in name or name in ("steps", "memory", "verbose", "transform_input"):
             raise UsageError(
                 f"the name {show(name)} of a step must consist of letters, digits and single underscores, and must not"
-                " be the name of a parameter of a pipeline; rename the step"
+                " be the name of a pipeline's parameter; rename the step"
             )
         if name in earlier:
             raise UsageError(f"two steps have the name {show(name)}; rename one of the two steps")

@@ -64,7 +64,7 @@ class ModelDocument(_Part):
     target : str or None
         The name of the column that the model predicts. For a dataset of scikit-learn, `target` is None.
     columns : list of InputColumn
-        The columns of a table that the model accepts, in the required order.
+        The columns that the model accepts in a table, in the required order.
     missing_numbers : str
         How the model treats a missing number. With "median", the model replaces the missing number by the median of the
         column. With "estimator", the user's pipeline receives NaN. With "refused", a missing number is an error,

@@ -123,7 +123,7 @@ def load(content: bytes, plain: Any, packages: Collection[str]) -> Any:
     except Exception as error:  # A foreign file can cause any exception in skops and in the estimator.
         raise LedgerError(
             f"the file of the model cannot be read ({type(error).__name__}: {one_line(str(error))}): the file is"
-            " damaged or foreign, or the packages of this machine have other versions"
+            " damaged or foreign, or another version of a package wrote the file"
         ) from error
 
 

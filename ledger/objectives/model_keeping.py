@@ -79,4 +79,4 @@ def _check_predictions(estimator: Any, kept: Any, dataset: DatasetArrays) -> Non
 
     rows = dataset.features[:_COMPARED_ROWS]
     if not np.array_equal(estimator.predict(rows), kept.predict(rows)):
-        raise LedgerError("the estimator predicts other values after skops has written and read the estimator")
+        raise LedgerError("the estimator's predictions changed after skops had written and read the estimator")

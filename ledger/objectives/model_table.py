@@ -118,8 +118,8 @@ def _check_names(given: Sequence[str], known: Sequence[str]) -> None:
         raise UsageError(f"two columns of the table have the name {show(repeated)}; remove one of the two columns")
     place = next(place for place, name in enumerate(known) if name != given[place])
     raise UsageError(
-        f"the columns of the table have another order: column {place} is {show(given[place])}, but the model expects"
-        f" {show(known[place])}{way_out}"
+        f"the columns of the table are in the wrong order: column {place} is {show(given[place])}, but the model"
+        f" expects {show(known[place])}{way_out}"
     )
 
 

@@ -105,8 +105,8 @@ def read(name: str) -> PickledFunction:
     path = os.environ.get(VARIABLE)
     if not path:
         raise LedgerError(
-            f"objective {name!r} is defined in a script or notebook, so only the workers that the script or notebook"
-            " starts by run() can load the objective: run the script or notebook again, or move the function into a"
+            f"objective {name!r} is defined in a script or notebook, so only the workers that run() starts there can"
+            " load the objective: run the script or notebook again, or move the function into a"
             " module; to extend a complete study, first set a larger `trials` or `iterations`"
         )
     try:

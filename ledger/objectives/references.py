@@ -87,8 +87,8 @@ def resolve(reference: str, what: str, allowed: Collection[str], folder: str | N
     except (Exception, SystemExit) as error:  # An import runs code that may raise any exception.
         raise LedgerError(
             f"{what} {reference!r}: module {module_name!r} cannot be imported "
-            f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put its "
-            f"folder on PYTHONPATH{_hint(package, folder)}"
+            f"({type(error).__name__}: {one_line(str(error))}); install the module on the worker's machine, or put the "
+            f"module's folder on PYTHONPATH{_hint(package, folder)}"
         ) from error
     # A module inherits attributes such as `__init__` from its type. An inherited attribute does not belong to the
     # user's code.

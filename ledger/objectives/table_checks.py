@@ -114,6 +114,6 @@ def _check_classes(table: DatasetArrays, folds: int | None, where: str) -> None:
     scored = math.ceil(total / 5)
     if folds is None and min(scored, total - scored) < len(table.labels):
         raise UsageError(
-            f"{where}: only a fifth of the {total} rows is for scoring, and these rows are too few for"
+            f"{where}: only a fifth of the {total} rows is for scoring, and this fifth is too small for"
             f" {len(table.labels)} classes; add rows, or use --cv"
         )

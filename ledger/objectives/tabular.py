@@ -212,7 +212,7 @@ def read_holdout(content: bytes, file_format: str, encoding: TableEncoding, name
 
     A hold-out file has the same columns as the file with the training rows. The order of the columns may differ.
 
-    If a text in the hold-out file does not occur in the training rows, the function treats the text's cell as missing.
+    If a text in the hold-out file does not occur in the training rows, the function treats the cell as missing.
 
     Raises
     ------
@@ -269,8 +269,8 @@ def _check_size(rows: int, encoding: TableEncoding, name: str) -> None:
     width = sum(len(encoding.codes.get(feature, " ")) for feature in encoding.features)
     if rows * width > LARGEST_TABLE:
         raise UsageError(
-            f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells (a column of"
-            " text becomes one column for each different text); leave columns or rows out"
+            f"{name}: {rows:,} rows with {width:,} columns exceed the limit of {LARGEST_TABLE:,} cells (a text"
+            " column becomes one column for each of its different texts); leave columns or rows out"
         )
 
 

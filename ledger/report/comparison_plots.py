@@ -95,7 +95,7 @@ def _section(
     shown = _range_after_start(group)
     if shown is not None and "type" not in value_axis:
         value_axis["range"] = shown
-        note += f" The plot leaves out the worst values of the first {_EARLY:.0%} of the trials."
+        note += f" The plot does not show the worst values among the first {_EARLY:.0%} of the trials."
     layout = {"height": 380, "showlegend": True, "xaxis": axis, "yaxis": value_axis}
     caption = (
         f"Each line shows how the best {group.value_name} of one study improves. The best {group.value_name} of all"

@@ -107,7 +107,7 @@ def _check_storable(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"choice {text!a} is not valid Unicode; remove the unpaired surrogate") from None
+        raise ValueError(f"choice {text!a} is not valid Unicode; remove the unpaired surrogate code point") from None
     if "\0" in text:
         raise ValueError(
             f"choice {show(text)} contains a NUL character, which PostgreSQL cannot store; remove the character"

@@ -66,7 +66,7 @@ def _pairs(space: Any, place: str) -> Iterator[tuple[Any, Any]]:
     ):
         raise UsageError(
             f"{place}: the ConfigurationSpace has conditions or forbidden clauses, which the ledger does not support;"
-            " remove the conditions and clauses, and ignore the inactive parameters inside the objective"
+            " remove the conditions and clauses, and let the objective ignore inactive parameters"
         )
     if isinstance(space, Mapping):
         yield from space.items()

@@ -202,8 +202,8 @@ class ObjectiveSettings(SettingsModel):
     )
     record_source: bool | None = Field(
         default=None,
-        description="Whether the ledger keeps the source text of your own objective, and not only its hashes. Default:"
-        " true.",
+        description="Whether the ledger keeps the source text of your own objective. If false, the ledger"
+        " keeps only hashes of the text. Default: true.",
     )
     keep_models: Annotated[Literal["none", "best"] | None, AllowedTexts(KEEP_MODELS)] = Field(
         default=None,
@@ -376,7 +376,7 @@ class Objective(ObjectiveSettings):
             )
         if self.keep_models is not None and not self.trains:
             raise ValueError(
-                "keep_models needs a model or an estimator, which the ledger itself trains; remove keep_models, and"
+                "keep_models needs a model or an estimator that the ledger itself trains; remove keep_models, and"
                 " save the model in your own objective by context.save_artifact"
             )
         if self.class_weights is not None and self.task == REGRESSION:

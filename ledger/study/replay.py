@@ -294,7 +294,7 @@ def audit(trials: Mapping[int, ReplayedTrial], audited: Collection[int], against
     audited : collection of int
         The numbers of the audited trials with a verdict.
     against : collection of int
-        The numbers of the trials that a verdict stops, and of the audited trials that a verdict would stop.
+        The numbers of the trials that a verdict stops or, for an audited trial, would stop.
 
     Examples
     --------

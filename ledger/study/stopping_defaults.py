@@ -67,16 +67,16 @@ def with_defaults(table: StoppingTable, objective: Objective, space: Space) -> d
 
 def _check_rounds(objective: Objective, *, boosts: bool, rounds: int) -> None:
     if not boosts:
-        raise UsageError(f"only the models {' and '.join(BOOSTING_MODELS)} have rounds; choose the resource rows")
+        raise UsageError(f"only the models {' and '.join(BOOSTING_MODELS)} have rounds; set resource to rows")
     if objective.cv is not None:
         raise UsageError(
             "with cv, a trial trains one fold after the other, so the mean score after a round is unknown until all"
-            " folds are trained; choose the resource rows, or leave cv out"
+            " folds are trained; set resource to rows, or leave cv out"
         )
     if rounds > MOST_REPORTS:
         raise UsageError(
-            f"{_ROUNDS} is up to {rounds:,}, but a trial can report at most {MOST_REPORTS:,} rounds; choose the"
-            f" resource rows, or a smaller {_ROUNDS}"
+            f"{_ROUNDS} is up to {rounds:,}, but a trial can report at most {MOST_REPORTS:,} rounds; set"
+            f" resource to rows, or choose a smaller {_ROUNDS}"
         )
 
 

@@ -63,11 +63,11 @@ def saved_steps(status: StudyStatus) -> str:
     --------
     >>> from types import SimpleNamespace
     >>> saved_steps(SimpleNamespace(saved_steps=1234)), saved_steps(SimpleNamespace(saved_steps=None))
-    ('1,234 steps saved by early stopping', '')
+    ('1,234 steps avoided by early stopping', '')
     """
     if not status.saved_steps:
         return ""
-    return f"{status.saved_steps:,} step{'s' if status.saved_steps != 1 else ''} saved by early stopping"
+    return f"{status.saved_steps:,} step{'s' if status.saved_steps != 1 else ''} avoided by early stopping"
 
 
 def unsuccessful_attempts(status: StudyStatus) -> str:

@@ -135,7 +135,7 @@ class StatusPanel:
             return [Text(), table]
         omitted = ordered[rows:]
         training = sum(worker.trial is not None for worker in omitted)
-        return [Text(), table, _cut(Text(f"and {len(omitted)} more workers, {training} of them training", "dim"))]
+        return [Text(), table, _cut(Text(f"and {len(omitted)} more workers (training: {training})", "dim"))]
 
     def _failures(self) -> Sequence[RenderableType]:
         failures = self._status.latest_failures

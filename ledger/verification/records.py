@@ -345,8 +345,8 @@ def _code(ledger: StudySnapshot) -> Iterator[str]:
             return
         if not lowest <= version.first_trial <= len(ledger.trials):
             yield (
-                f"{place} is valid from trial {version.first_trial}, but this number must be at least {lowest} (the"
-                f" first trial of the previous version) and at most {len(ledger.trials)} (the number of trials)"
+                f"{place} is valid from trial {version.first_trial}, but this trial number must be at least {lowest}"
+                f" (the first trial of the previous version) and at most {len(ledger.trials)} (the number of trials)"
             )
         lowest = version.first_trial
         if version.sha256 != digest_parts(version.parts):
@@ -428,15 +428,15 @@ def _seen(ledger: StudySnapshot) -> Iterator[str]:
             yield f"iteration {iteration.number} has {len(numbers)} trials in `seen`, but {len(rungs)} in `seen_rungs`"
             return
         for number, rung in zip(numbers, rungs, strict=True):
-            what = "end" if rung is None else f"pause at rung {rung}"
-            place = f"iteration {iteration.number} records the {what} of trial {number}"
+            what, at_rung = ("end", "") if rung is None else ("pause", f" at rung {rung}")
+            place = f"iteration {iteration.number} records the {what} of trial {number}{at_rung}"
             trial = ledger.trials[number] if 0 <= number < len(ledger.trials) else None
             if trial is None:
                 yield f"{place}, but the trial does not exist"
                 return
             known = seen.setdefault(number, set())
             if rung in known:
-                yield f"{place}, but an earlier entry of `seen` also records this {what.partition(' ')[0]}"
+                yield f"{place}, but an earlier entry of `seen` also records this {what}"
             if rung is not None and None in known:
                 yield f"{place}, but an earlier entry of `seen` records the end of this trial"
             if trial.iteration >= iteration.number:

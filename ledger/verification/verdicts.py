@@ -264,7 +264,7 @@ def _steady_promotions(
         for number, seen_rung in zip(iteration.seen or (), iteration.seen_rungs or (), strict=False):
             if seen_rung is not None and (number, seen_rung) not in waited:
                 yield (
-                    f"iteration {iteration.number} records the pause at rung {seen_rung} of trial {number}, but no"
+                    f"iteration {iteration.number} records the pause of trial {number} at rung {seen_rung}, but no"
                     " verdict stops the trial at this rung"
                 )
 
@@ -278,8 +278,8 @@ def _promoted(
         yield "the trial did not wait at the rung, because no verdict stopped it"
     elif not arrival <= promotion.arrivals <= len(limits):
         yield (
-            f"`arrivals` is {promotion.arrivals}, but the trial was arrival {arrival} of {len(limits)} arrivals at the"
-            " rung"
+            f"`arrivals` is {promotion.arrivals}, but the trial was arrival {arrival}, and the rung has {len(limits)}"
+            " arrivals"
         )
     elif not goes_on(verdict.loss, verdict.trial, limits[promotion.arrivals - 1]):
         yield f"the trial was not among the best 1/{eta} of the first {promotion.arrivals} arrivals"

@@ -317,8 +317,8 @@ def test_the_code_moves_with_its_study(db, connection, server, template, asked):
         (_set("code_versions", 0, "number", value=1), "code version 0 is missing, and the next code version is 1"),
         (
             _set("code_versions", 1, "first_trial", value=7),
-            "code version 1 is valid from trial 7, but this number must be at least 0 (the first trial of the previous"
-            " version) and at most 0 (the number of trials)",
+            "code version 1 is valid from trial 7, but this trial number must be at least 0 (the first trial of the"
+            " previous version) and at most 0 (the number of trials)",
         ),
         (
             _set("code_versions", 0, "sha256", value="0" * 64),

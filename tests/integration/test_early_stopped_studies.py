@@ -292,7 +292,8 @@ PROMOTED = "(select trial from ledger.promotion where rung = 1 order by trial li
         ),
         (
             f"update ledger.promotion set arrivals = 999 where trial = {PROMOTED} and rung = 1",
-            r"trial \d+: the promotion at rung 1: `arrivals` is 999, but the trial was arrival \d+ of 24 arrivals",
+            r"trial \d+: the promotion at rung 1: `arrivals` is 999, but the trial was arrival \d+, and the rung has 24"
+            " arrivals",
         ),
         (
             f"delete from ledger.promotion where trial = {PROMOTED} and rung = 1",
@@ -310,7 +311,7 @@ PROMOTED = "(select trial from ledger.promotion where rung = 1 order by trial li
         (
             "update ledger.iteration set seen_rungs[1] = 999 where number = (select max(number) from ledger.iteration"
             " where cardinality(seen_rungs) > 0)",
-            r"iteration \d+ records the pause at rung 999 of trial \d+, but no verdict stops the trial at this rung",
+            r"iteration \d+ records the pause of trial \d+ at rung 999, but no verdict stops the trial at this rung",
         ),
     ],
 )

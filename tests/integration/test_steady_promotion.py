@@ -371,7 +371,10 @@ def test_an_export_moves_the_promotions_and_a_damaged_one_is_refused(db, connect
     assert promoted == [(2, 6)]
     for change, said in (
         ({"arrivals": 3}, "trial 2: the promotion at rung 1: the trial was not among the best 1/2 of the first 3"),
-        ({"arrivals": 7}, "trial 2: the promotion at rung 1: `arrivals` is 7, but the trial was arrival 3 of 6"),
+        (
+            {"arrivals": 7},
+            "trial 2: the promotion at rung 1: `arrivals` is 7, but the trial was arrival 3, and the rung has 6",
+        ),
         ({"trial": 0}, "trial 0: the promotion at rung 1: the trial did not wait at the rung"),
         ({"rung": 2}, "trial 2: the promotion at rung 2: the trial has no verdict at this rung"),
         ({"arrivals": "6"}, r"promotions\[0\].arrivals"),
@@ -395,10 +398,11 @@ def test_why_and_the_views_name_a_promotion(db, connection, url, run: Run, monke
     monkeypatch.setenv("DATABASE_URL", url)
     code, out, error = run("why", "s", "2")
     assert code == 0, error
-    assert "the trial was arrival 3 at the rung" in out
+    assert "the trial's place in the order of arrival at the rung is 3" in out
     assert "the rule stops the trial" in out
     assert "rung 1: the trial was promoted later, at " in out
-    assert "it waits at a rung until it is among the best trials that have arrived there" in run("why", "s", "3")[1]
+    waits = "the trial waits at a rung until it is among the best trials that have reached this rung"
+    assert waits in run("why", "s", "3")[1]
     (decided,) = json.loads(run("why", "s", "2", "--json")[1])["verdicts"]
     assert decided["promoted_at"] is not None
     shown = connection.execute("select trial from ledger.verdicts where promoted_at is not null").fetchall()

@@ -51,7 +51,7 @@ def test_a_replay_says_what_a_rule_would_have_saved_and_lost(curves, run: Run):
         "RUNG  TRIALS  STOPPED",
         "   1       5        1",
         "   2       4        1",
-        "steps: 20 trained, 5 saved by the rule (25.0%)",
+        "steps: 20 trained, of which the rule avoids 5 (25.0%)",
         "stopped: 2 trials, of which 1 ended among the best 10% (false stops: 3)",
         "best value: 0.125 (trial 3) without the rule, 0.25 (trial 2) with the rule",
     ]

@@ -138,7 +138,7 @@ def test_why_prints_one_document(decided, run: Run):
 def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
     for command, said in (
         (("status", "s"), "4 complete, 1 pruned"),
-        (("status", "s"), "5 steps saved by early stopping"),
+        (("status", "s"), "5 steps avoided by early stopping"),
         (("study", "show", "s"), "4 complete, 1 pruned"),
         (("trial", "show", "s", "2"), "pruned      at step 3; `ledger why s 2` says why"),
         (("trial", "list", "s", "--state", "pruned"), "pruned"),

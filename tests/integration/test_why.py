@@ -106,7 +106,8 @@ def test_a_proposed_point_has_its_expectation_and_its_nearest_trial(searched, db
     said = lines(run, last)
     assert said[1].startswith(f"point: the surrogate ({searched.spec['optimizer']['base_estimator']}, ")
     assert f"knew {known} trials, and expected the value {shown['expected']['value']:.6g} with" in said[1]
-    assert said[2].startswith(f"nearest known trial: trial {nearest} at the distance ")
+    assert said[2].startswith(f"nearest known trial: trial {nearest}, ")
+    assert ", at the distance " in said[2]
     assert len(said) == 3
 
 

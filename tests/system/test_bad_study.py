@@ -89,7 +89,7 @@ def test_a_study_that_a_worker_cannot_load_blocks_no_younger_study(both):
     wait_until(lambda: both.ask("select count(*) from ledger.attempts where study = 'bad'")[0][0] >= 2)
     for name in ("worker", "bad"):
         (line,) = both.lines(name, REASON)
-        assert "put its folder on PYTHONPATH" in line
+        assert "put the module's folder on PYTHONPATH" in line
     # the worker finds the repaired module without a restart
     (both.folder / "nope.py").write_text(OBJECTIVE)
     assert both.manager.wait(PATIENCE) == 0, both.said("bad")

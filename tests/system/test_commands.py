@@ -277,8 +277,8 @@ def test_a_memory_limit_holds_for_a_command(folder):
     try:
         ended = outcome(trainer, *PYTHON, "-c", "print(len(bytearray(500_000_000)))")
         assert ended.error.splitlines()[-1] == (
-            "the command ended with exit code 1 (each of its processes may use at most 200000000 bytes,"
-            " --memory-limit): MemoryError"
+            "the command ended with exit code 1 (--memory-limit allows each process of the command at most"
+            " 200000000 bytes): MemoryError"
         )
         assert outcome(trainer, *PYTHON, "-c", "print(len(bytearray(5_000_000)))").loss == 5_000_000
     finally:

@@ -63,7 +63,7 @@ def test_a_notebook_shows_one_display_and_no_log_lines(tmp_path: Path, monkeypat
         assert said in html
     assert "&lt;b&gt;said&lt;/b&gt; by the objective" in html, "the output is escaped, and in a folded part"
     assert html.index("<details>") < html.index("by the objective")
-    assert "output of the workers, 8 last lines" in html, "one line of each trial, and no log record"
+    assert "output of the workers (last 8 lines)" in html, "one line of each trial, and no log record"
     assert "<script" not in html
     assert "http" not in html
 

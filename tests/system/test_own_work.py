@@ -197,7 +197,7 @@ def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
         " select id, 9, 0, 0, 'proposed', '{\"x\": 0.5}', now() from again returning number"
     )
     error = program.run("worker", "--study", "notebook", "--allow", "__main__", code=1)
-    assert "so only the workers that the script or notebook starts by run() can load the objective: run" in error
+    assert "so only the workers that run() starts there can load the objective: run" in error
     program.run("study", "cancel", "notebook")
 
 

@@ -321,7 +321,7 @@ if __name__ == "__main__":
     assert out == [
         [
             "LedgerError",
-            "ask: study held needs the results of 2 running trials of this program before its next proposal: call"
+            "ask: before the next proposal, study held needs the results of 2 trials that this program runs: call"
             ' tell() for a running trial first, or pass mode="steady" or a larger batch_size to Study()',
         ],
         ["UsageError", "tell: trial 0: the objective returned nan; return a finite number"],

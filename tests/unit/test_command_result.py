@@ -49,11 +49,11 @@ def test_other_keys_are_metrics():
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        (b"", 'no line of standard output is a number or a JSON object with "value"; it is empty'),
-        (b"\n \r\n", "it is empty"),
-        (b"finished\n", "its last line is finished: print the result at the end"),
-        (b"loss=0.5", "its last line is loss=0.5"),
-        (b"\x00\xff\x1b[2J", r"its last line is \x00"),
+        (b"", 'no line of standard output is a number or a JSON object with "value"; the output is empty'),
+        (b"\n \r\n", "the output is empty"),
+        (b"finished\n", "the last line is finished: print the result at the end"),
+        (b"loss=0.5", "the last line is loss=0.5"),
+        (b"\x00\xff\x1b[2J", r"the last line is \x00"),
         *((text.encode(), f"ends with the result {text}: print a finite number") for text in ("nan", "-nan", "NaN")),
         *((text.encode(), f"ends with the result {text}") for text in ("inf", "-Inf", "Infinity", "NA", "1e5000")),
         (b"0.5\nnan\n", "ends with the result nan"),

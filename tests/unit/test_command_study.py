@@ -155,7 +155,7 @@ def test_a_choice_that_would_become_an_option_is_refused(folder):
     (folder / "study.toml").write_text(
         '[objective]\ncommand = ["cc", "{o}"]\n[space]\no = { type = "categorical", choices = ["-O2", "-O3"] }\n'
     )
-    with pytest.raises(UsageError, match=r'"-O2" of parameter \'o\' would become an option .* such as "--option={o}"$'):
+    with pytest.raises(UsageError, match=r'parameter \'o\' would turn .* into an option: .* such as "--option={o}"$'):
         assemble({}, folder / "study.toml")
 
 

@@ -159,7 +159,7 @@ def test_a_command_that_gets_each_parameter_is_accepted(arguments, params_as):
 
 def test_no_value_makes_an_option_of_an_argument():
     template = CommandTemplate(["gcc", "{opt}", "-O{level}"])
-    with pytest.raises(UsageError, match=r'"-O2" of parameter \'opt\' would become an option in the argument "{opt}"'):
+    with pytest.raises(UsageError, match=r'"-O2" of parameter \'opt\' would turn the argument "{opt}" into an option'):
         template.check({"opt": ["O1", "-O2"], "level": ["-2"]}, "arguments")
     template.check({"opt": ["-2", "-.5", "-1.", "-1e-05", "-2.5E+3", "a-b", ""], "level": ["-x"]}, "arguments")
     assert template.render({"opt": -3, "level": "-x"}, {}) == ["gcc", "-3", "-O-x"]

@@ -182,4 +182,4 @@ def test_a_bad_first_trial_does_not_hide_the_differences():
     section = comparison_sections(replace(group, studies=tuple(studies)), 0)[0]
     low, high = section.plots[0].figure.layout.yaxis.range
     assert 0.9 < low < 1.0 < 1.8 < high < 1.9
-    assert "leaves out the worst values of the first 10% of the trials" in section.caption
+    assert "does not show the worst values among the first 10% of the trials" in section.caption

@@ -183,7 +183,7 @@ def test_a_frame_is_converted_as_the_data_file(leavers):
         (lambda frame: frame.assign(income=np.inf), 'row 0, column "income": the number is not finite'),
         (
             lambda frame: frame[["plan", "age", "income"]],
-            'the columns of the table have another order: column 0 is "pla',
+            'the columns of the table are in the wrong order: column 0 is "pla',
         ),
         (lambda frame: frame.rename(columns={"age": "agee"}), "the model has no column \"agee\"; did you mean 'age'?"),
         (

@@ -96,11 +96,11 @@ def test_a_study_with_a_rule_shows_steps_and_what_the_rule_has_saved():
     trains = replace(worker("trains", 9, 5.5), step=27)
     shown = status(pruned=3, saved_steps=1234, workers=[trains])
     rows = drawn(StatusPanel(shown))
-    assert "saved       1,234 steps saved by early stopping" in rows
+    assert "saved       1,234 steps avoided by early stopping" in rows
     assert any(row.split()[:5] == ["trains", "trial", "9,", "step", "27"] for row in rows)
-    assert ", 1,234 steps saved by early stopping, 4 failed attempts" in line(shown)
+    assert ", 1,234 steps avoided by early stopping, 4 failed attempts" in line(shown)
     page = running_search(shown, None, [])
-    assert "1,234 steps saved by early stopping" in page
+    assert "1,234 steps avoided by early stopping" in page
     assert "3 pruned" in page
     assert "trial 9 at step 27 for 0:00:05" in page
 
@@ -143,7 +143,7 @@ def test_the_panel_fits_the_console_and_counts_omitted_workers(height):
     rows = drawn(StatusPanel(status(workers=many)), height=height)
     assert len(rows) <= max(height - 1, 15)
     shown = sum(re.match(r"w\d\d", row) is not None for row in rows)
-    assert f"and {60 - shown} more workers, {60 - shown} of them training" in rows
+    assert f"and {60 - shown} more workers (training: {60 - shown})" in rows
     assert drawn(StatusPanel(status(workers=many), rows=60)).count("") == 2
 
 

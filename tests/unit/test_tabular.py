@@ -125,7 +125,7 @@ def rows(*lines, header="a,y"):
         ("a,y\n1,a\n2,b\n1,a\n2,b\n", None),
         (
             "a,y\n1,a\n2,b\n1,a\n2,b\n1,c\n2,c\n3,d\n3,d\n",
-            't.csv: column "y": only a fifth of the 8 rows is for scoring, and these rows are too few for',
+            't.csv: column "y": only a fifth of the 8 rows is for scoring, and this fifth is too small for',
         ),
         (
             "a,y\n" + "".join(f"n{row},{row % 2}\n" for row in range(101)),
