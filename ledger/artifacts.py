@@ -61,7 +61,7 @@ class Artifact:
     sha256: str
     store: str | None
     saved_at: datetime
-    # The settings name the ledger that has the artifact, and the place of the contents.
+    # The settings name the artifact's ledger and the place of the contents.
     _settings: Settings = field(default_factory=Settings.from_environment, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -330,7 +330,8 @@ def remove(connection: "Connection", settings: Settings, study_id: int, rows: It
 
 
 def remove_beaten(connection: "Connection", settings: Settings, study_id: int, kept: int) -> Removal:
-    """Remove the artifacts of ended trials. The `kept` best trials with artifacts keep their artifacts.
+    """Remove the artifacts of ended trials. Of the trials with artifacts, the best trials keep their artifacts, and
+    `kept` is the number of these trials.
 
     The function deletes the contents of the removed artifacts from the store that the settings choose.
     """
@@ -388,7 +389,8 @@ def _delete(
 
 
 def forget_store(connection: "Connection", url: str) -> int:
-    """Delete the records of the discarded contents in a store that no longer exists. Return the number of records."""
+    """For a store that no longer exists, delete the ledger's records of discarded contents. Return the number of
+    records."""
     forgotten = 0
     while page := artifacts.some_discarded(connection, url):
         for content in page:

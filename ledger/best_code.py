@@ -205,7 +205,7 @@ def _preprocess(code: _GeneratedCode, form: TrainingSettings, dataset: DatasetAr
     """Add the lines that build a pipeline. The pipeline encodes texts and replaces missing numbers before the model
     runs.
 
-    Return the name of the argument with which the pipeline's method `fit` receives the weights of the rows.
+    Return the name of the argument that passes the row weights to the pipeline's method `fit`.
     """
     steps = []
     encoding = dataset.encoding

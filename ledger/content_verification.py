@@ -1,4 +1,4 @@
-"""Verification of the SHA-256 of the artifacts and checkpoints of a study."""
+"""Verification of the SHA-256 of each artifact and each checkpoint in a study."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VerifiedContents:
-    """The result of a verification of the artifacts and checkpoints of a study.
+    """The result of a verification of a study's artifacts and checkpoints.
 
     Attributes
     ----------

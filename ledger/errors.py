@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # The first line of every Python traceback.
 _TRACEBACK = "Traceback (most recent call last):\n"
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
-# A pattern for the paths of the files of installed packages, of the standard library and of the interpreter.
+# A pattern for the paths of files that belong to installed packages, to the standard library or to the interpreter.
 _LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3[.0-9]*/|\"<frozen ")
 # Largest number of traceback frames that a command shows.
 _FRAMES = 3

@@ -55,9 +55,9 @@ class KeptModel:
     metric : str
         The name of the metric.
     columns : tuple of str
-        The names of the columns from which the model predicts, in their order.
+        The names of the columns from which the model predicts, in the order of the columns.
     classes : tuple or None
-        The classes of the target, in the order of the columns of `predict_proba`. None for a regression.
+        The target's classes, in the same order as the columns that `predict_proba` returns. None for a regression.
     versions : dict
         The versions of Python and of the packages that trained the model.
     estimator : scikit-learn estimator
@@ -85,14 +85,14 @@ class KeptModel:
     _document: ModelDocument = field(repr=False)
 
     def predict(self, table: Any) -> "Array":
-        """Return the predicted class or number of each row of a table.
+        """For each row of a table, return the class or the number that the model predicts.
 
         Parameters
         ----------
         table : pandas.DataFrame or array of shape (rows, columns)
             The rows. A data frame must have exactly the columns that `KeptModel.columns` names, in the same order. An
-            array must have one column for each name in `KeptModel.columns`, in the same order. A column of texts must
-            contain texts that occur in the data file. A missing text is allowed.
+            array must have one column for each name in `KeptModel.columns`, in the same order. Each text in a column of
+            texts must occur in the data file. A missing text is allowed.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class FoundModel:
     ----------
     study, trial : StudyRow, TrialRow
     model, description : ArtifactRow
-        The artifacts with the model and with its document.
+        The artifact that contains the model, and the artifact that contains the model's document.
     document : ModelDocument
     """
 
@@ -334,7 +334,7 @@ def open_model(
     builder = load_builder(form, allow)
     plain = whole_estimator(builder, as_floats(params), seed, 1, document.missing_numbers == "median")
     packages = {package for package in model_file.packages_of(form) if package in PACKAGES} | set(allow)
-    # The function `versions` reads the versions only of packages that are imported.
+    # The function `versions` reads the version of a package only if the package is imported.
     model_file.import_skops()
     if differing := model_file.other_versions(document.versions, model_file.versions(packages)):
         warnings.warn(

@@ -46,8 +46,8 @@ class Trial:
     iteration : int
         The number of the trial's iteration, counted from 0.
     state : {"pending", "running", "paused", "complete", "pruned", "failed", "cancelled"}
-        The trial's state. The rule of early stopping has ended a pruned trial. The rule has paused a paused trial, and
-        later decides whether the trial goes on.
+        The trial's state. A trial is pruned if the rule of early stopping has ended the trial. A trial is paused if the
+        rule has paused the trial, and will later decide whether the trial goes on.
     source : {"proposed", "retried", "enqueued", "imported"}
         The origin of the trial's parameters.
     params : dict
@@ -74,7 +74,7 @@ class Trial:
         The last error of the trial, or the reason why a user cancelled the trial. None if the trial is complete. The
         attribute `error` is also None if the trial has no error and no user has cancelled the trial.
     pruned_step : int or None
-        The step whose value ended a pruned trial. None if the trial is not pruned.
+        The step whose reported value caused the end of a pruned trial. None if the trial is not pruned.
     pruned_loss : float or None
         The loss at `pruned_step`. None if the reported value was NaN, or if the trial is not pruned.
     tags : tuple of str
@@ -285,8 +285,8 @@ class StudyResult:
     def plot(self) -> "ResultPlots":
         """The plots of the study as Plotly figures, such as ``plot.convergence()``.
 
-        When a program first calls a method of `plot`, the method reads the study from the ledger again. If the study is
-        still running, the plots can show trials that the attribute `trials` does not contain.
+        The first call of a method of `plot` reads the current state of the study from the ledger. If the study is still
+        running, the plots can show trials that the attribute `trials` does not contain.
 
         Examples
         --------
@@ -419,7 +419,7 @@ class StudyResult:
     def artifacts(self, trial: int | None = None) -> list[Artifact]:
         """Return the artifacts of the study, ordered by trial, attempt and name.
 
-        The method reads the present artifacts from the ledger. The list contains no removed artifacts.
+        The method reads the artifacts from the ledger at the time of the call. The list contains no removed artifacts.
 
         Parameters
         ----------

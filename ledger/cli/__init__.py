@@ -112,9 +112,8 @@ class _LazyGroup(SectionedGroup):
     def suggestion(self, ctx: click.Context, word: str) -> str:
         """Suggest commands for an unknown word.
 
-        If a group such as `ledger study` has a command with the name `word`, the method suggests the command of the
-        group. If no group has a command with the name `word`, the method suggests the command with the most similar
-        name.
+        If a group such as `ledger study` has a command with the name `word`, the method suggests this command. If no
+        group has a command with the name `word`, the method suggests the command with the most similar name.
         """
         groups = {name: command for name in COMMANDS if isinstance(command := self.get_command(ctx, name), click.Group)}
         meant = [f"`ledger {name} {word}`" for name, group in groups.items() if word in group.commands]

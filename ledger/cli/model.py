@@ -1,4 +1,4 @@
-"""The command `ledger model`, which shows the kept model of a study, or writes it to a file."""
+"""The command `ledger model`, which shows the kept model of a study, or writes the model to a file."""
 
 import os
 from pathlib import Path
@@ -48,7 +48,8 @@ _MOST_NAMES, _LONGEST = 8, 1_000
 @settings_options
 @store_option
 def model(name: str, trial: int | None, output: Path | None, force: bool, as_json: bool, settings: Settings) -> None:
-    """Show the kept model of a study, or write it to a file. With --keep-models best, a study keeps its best model.
+    """Show the kept model of a study, or write the model to a file. With --keep-models best, a study keeps its best
+    model.
 
     `ledger.load_model` reads the model in Python, and predicts from a data frame.
     """

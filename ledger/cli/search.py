@@ -78,8 +78,8 @@ def run(
     continue the study.
 
     The words after -- are a program and its arguments. A worker runs the program once for each trial. A placeholder
-    such as {lr} stands for the value of a parameter. The workers that the command starts may run only the program and
-    the arguments after --.
+    such as {lr} stands for the value of a parameter. The workers that the command starts may run only the program after
+    --, with its arguments.
     """
     from ledger import search
     from ledger.cli.environment import log_environment
@@ -203,9 +203,9 @@ def resume(
 
     The ledger contains the whole state of the study, so the command needs no files of an earlier run. To start workers
     for your own objective, the command needs the module or the program of the objective, and the option --allow or
-    --allow-command. Only the script or the notebook itself can start workers for a function of a script or a notebook.
-    To continue the study of such a function, run the script or the notebook again. To extend the study, set a larger
-    number of trials or iterations in the script or the notebook.
+    --allow-command. If a script or a notebook defines the function, only this script or notebook can start workers for
+    the function. To continue the study of such a function, run the script or the notebook again. To extend the study,
+    set a larger number of trials or iterations in the script or the notebook.
     """
     from ledger import search
     from ledger.cli.progress_display import ProgressDisplay, best_so_far, end, local

@@ -79,7 +79,7 @@ def show(name: str, shown: int, as_json: bool, settings: Settings) -> None:
 
     The command also shows each live worker that refuses the study because the worker cannot load the study's objective.
 
-    The last lines show the best parameters as a Python dict and as TOML, which the user can copy.
+    The last lines show the best parameters as a Python dict and as TOML, so that the user can copy the parameters.
     """
     from ledger.database import annotations, codes, reads, studies, trials
     from ledger.study.python_values import ordered_params

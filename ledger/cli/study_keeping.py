@@ -109,8 +109,9 @@ def delete(
 ) -> None:
     """Delete studies with their trials, attempts, losses, annotations and artifacts.
 
-    The user names the studies, or chooses them by --name or --tag. --name and --tag also choose archived studies. The
-    command deletes the studies one after the other. If a study cannot be deleted, the command stops at this study.
+    The user gives the names of the studies, or chooses the studies by --name or --tag. --name and --tag also choose
+    archived studies. The command deletes the studies one after the other. If a study cannot be deleted, the command
+    stops at this study.
     """
     from ledger import artifacts
     from ledger.database import studies, study_list

@@ -224,7 +224,8 @@ def show(name: str, number: int, as_json: bool, settings: Settings) -> None:
 def annotate(name: str, number: int, settings: Settings, **given: Any) -> None:
     """Change the tags, the note and the user attributes of a trial.
 
-    The command also changes the annotation of a trial that has ended, because an annotation does not affect a result.
+    The command can also change the annotation of a trial that has ended, because an annotation does not affect a
+    result.
     """
     from ledger.database import annotations, studies
 

@@ -43,8 +43,8 @@ def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
 
     For a study with a rule of early stopping, the command prints a sentence for each rung that the trial has reached.
     At a rung, the rule compares the trial with other trials. If the surrogate has proposed the trial, the command fits
-    the surrogate again to the trials that were known at that time. The command then prints the value that the surrogate
-    expected.
+    the surrogate again to the trials that were known at the time of the proposal. The command then prints the value
+    that the surrogate expected.
     """
     from ledger.database import studies, trials, verdicts
     from ledger.verification.origins import origin

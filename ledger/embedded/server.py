@@ -253,8 +253,8 @@ def _remove_leftovers(home: Path) -> None:
     if file.exists():
         pid = file.read_text(errors="replace").partition("\n")[0]
         # The function does not remove postmaster.pid if another program runs a server in the folder `data`. The server
-        # of the other program would stop without postmaster.pid. After a power failure, postmaster.pid may contain
-        # arbitrary bytes.
+        # of the other program would stop if postmaster.pid were missing. After a power failure, postmaster.pid may
+        # contain arbitrary bytes.
         with suppress(OSError, ValueError):
             if Path("/proc", pid, "cwd").samefile(data):
                 raise LedgerError(
@@ -319,7 +319,7 @@ def _way_out() -> str:
 
 
 def _last_error(log: Path, start: int) -> str:
-    """Return the last error message that follows the byte `start` of the log, as one line."""
+    """Return the last error message in the part of the log that begins at the byte `start`, as one line."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").splitlines()

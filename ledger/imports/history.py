@@ -70,8 +70,8 @@ def gather(
     UsageError
         `skip_unusable` is False and at least one row is unusable, or `skip_unusable` is True and every row is unusable.
         A row is unusable if the row's point or loss is not valid, or if another trial already has the same point as the
-        row. With `skip_unusable`, an import in which no row is usable is no error if the study already has one of the
-        points, because the user has then repeated the import.
+        row. With `skip_unusable`, the function raises no error if every row is unusable, but the study already has one
+        of the points. In this case, the user has repeated the import.
     """
     history = CheckedTrials()
     taken = dict(recorded)
@@ -91,7 +91,7 @@ def gather(
         else:
             taken[key] = row.place
             history.finished.append(finished)
-    # An import that the user repeats finds only trials that the study already has.
+    # If the user repeats an import, the import finds only trials that the study already has.
     if not history.finished and not history.repeated:
         why = f": the first of {len(history.left_out)} errors is {history.left_out[0]}" if history.left_out else ""
         raise UsageError(f"{place}: the ledger can import none of the finished trials{why}")

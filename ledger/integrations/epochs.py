@@ -33,7 +33,7 @@ def checked_period(checkpoint_every: Any) -> int | None:
 
 def is_checkpoint_due(context: Context, epoch: int, period: int | None) -> bool:
     """Return whether a callback must keep a checkpoint after an epoch. The last epoch of each period needs a
-    checkpoint. If the worker must stop, any epoch needs a checkpoint.
+    checkpoint. If the worker must stop, the epoch always needs a checkpoint.
 
     Parameters
     ----------

@@ -33,8 +33,8 @@ class ReportCallback(pl.Callback):  # type: ignore[misc]
     """A Lightning callback that reports a metric to the ledger after each epoch, and can keep checkpoints.
 
     If `context.should_prune` returns True, the callback raises `ledger.TrialPruned`. The step of a report is the number
-    of the epoch, counted from 0. If the training has a validation, the callback reports nothing after an epoch without
-    validation (``check_val_every_n_epoch``). Before the training, Lightning runs a short validation to check the code.
+    of the epoch, counted from 0. If only some epochs have a validation (``check_val_every_n_epoch``), the callback
+    reports nothing after the other epochs. Before the training, Lightning runs a short validation to check the code.
     The callback does not report this validation.
 
     The training must run in the process of the objective, on one device.

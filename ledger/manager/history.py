@@ -17,8 +17,8 @@ from ledger.database import trials as recorded_trials
 from ledger.database.rows import IterationRow, StudyRow, TrialRow
 from ledger.database.verdicts import RungLosses
 
-# Time in seconds between two looks at the paused trials of steady mode. Only commands of users change these trials
-# without the manager, and a study can have very many of them.
+# Time in seconds between two checks of the paused trials in steady mode. A paused trial changes without the manager
+# only if a user runs a command. A study can have very many paused trials.
 WAITING_POLL = 0.25
 
 
@@ -60,7 +60,8 @@ class StudyHistory:
         The rung at which each trial of `recorded` waited. The element is None if the trial had ended.
     seen : list of int
         The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended. If `pauses`
-        is True, the list also contains the number of a trial once for each pause that is not in `recorded`.
+        is True, the list also contains paused trials. For each pause that is not in `recorded`, the list contains the
+        number of the trial once.
     seen_rungs : list of int or None
         The rung at which each trial of `seen` waited. The element is None if the trial had ended.
     counted, counted_ended, counted_failed : int

@@ -252,8 +252,9 @@ class StudyManager:
     def _take(self, study: StudyRow, *, wait: bool) -> None:
         """Claim the study.
 
-        If another manager has claimed the study, repeat the attempt to claim the study. The attempts stop after
-        `TAKE_SECONDS` seconds. If `wait` is True, the attempts continue until no other manager has a valid claim.
+        If another manager has claimed the study, repeat the attempt to claim the study. If `wait` is False, the
+        attempts stop after `TAKE_SECONDS` seconds. If `wait` is True, the attempts continue until no other manager has
+        a valid claim.
         """
         end = time.monotonic() + TAKE_SECONDS
         is_said = False
@@ -378,8 +379,9 @@ class StudyManager:
         if answer == "lost":
             raise self._lost()
         self._history.expect_pruned()
-        # If the ledger pruned nothing, a command has added a trial or has extended the budget, or another session has
-        # locked a paused trial. The manager's next poll reads the new state of the study.
+        # If the ledger pruned nothing, the reason is one of three: a command has added a trial, a command has extended
+        # the budget, or another session has locked a paused trial. The manager's next poll reads the new state of the
+        # study.
 
     def _finish(self, end: StudyEnd, budget: int) -> None:
         answer = managing.finish(self._connection, self._held, end.state, end.reason, budget)

@@ -38,7 +38,8 @@ def running_search(
     best_params : mapping or None
         The parameters of the best trial.
     output : sequence of str
-        The last lines of the workers' output. The display shows the lines only after a click of the user.
+        The last lines of the workers' output. The display shows the lines only after the user clicks the heading of the
+        lines.
     note : str
         An additional line in the display, such as a warning that the status is old.
     """

@@ -1,7 +1,7 @@
 """The archive of a checkpoint: an uncompressed zip file with the files and folders of one folder.
 
-A worker with the credentials of the database can keep any bytes as a checkpoint. Therefore `unpack` writes only regular
-files and folders below the given folder. `unpack` writes at most as many bytes as the archive contains.
+A worker with the credentials of the database can store any bytes as a checkpoint. Therefore `unpack` writes only
+regular files and folders below the given folder. `unpack` writes at most as many bytes as the archive contains.
 """
 
 import errno
@@ -23,8 +23,8 @@ from ledger.text import one_line
 MOST_ENTRIES = 10_000
 # Errors that a name in an archive can cause. For example, an archive can use the same name for a file and for a folder.
 _ERRORS_OF_NAMES = (errno.EEXIST, errno.EILSEQ, errno.EINVAL, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR)
-# Errors that zipfile raises if the bytes are not an archive. Code of the objective can also raise an exception during
-# `unpack`, such as a TimeoutError. An exception of the objective does not mean that the archive is damaged.
+# Errors that zipfile raises if the bytes are not an archive. During `unpack`, code of the objective can also raise an
+# exception, such as a TimeoutError. An exception of the objective does not mean that the archive is damaged.
 _ERRORS_OF_BYTES = (
     *(BadZipFile, EOFError, IndexError, NotImplementedError, OverflowError, RuntimeError, ValueError),
     *(struct.error, zlib.error),
@@ -100,7 +100,7 @@ def unpack(archive: IO[bytes], folder: Path) -> None:
     try:
         with ZipFile(archive) as source:
             entries = source.infolist()
-            # Two entries of a hostile archive can share their bytes.
+            # In a hostile archive, two entries can refer to the same bytes.
             if len(entries) > MOST_ENTRIES or sum(entry.file_size for entry in entries) > size:
                 raise ArchiveError("the archive has too many entries or bytes")
             for entry in entries:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of a trial, which `Context.restore` has written into a folder.
+    """A trial's checkpoint that `Context.restore` has written into a folder.
 
     Attributes
     ----------
@@ -41,7 +41,8 @@ class Checkpoint:
 
 @contextmanager
 def keep(context: "Context", step: int) -> Iterator[Path]:
-    """Yield an empty folder, and keep its content as a checkpoint. `Context.checkpoint` describes the parameters."""
+    """Yield an empty folder. After the ``with`` block, keep the folder's content as a checkpoint. `Context.checkpoint`
+    describes the parameters."""
     number = checked_step("checkpoint", step)
     saver = saver_of("checkpoint")
     with tempfile.TemporaryDirectory() if saver is None else saver.trial_folder() as folder:

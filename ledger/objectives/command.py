@@ -358,7 +358,7 @@ class _CheckpointKeeper:
         self.fault: str | None = None
 
     def look(self) -> None:
-        """Save the checkpoint with the largest step in the ledger, and then remove all complete checkpoints from the
+        """Let the ledger save the checkpoint with the largest step, and then remove all complete checkpoints from the
         folder.
         """
         try:

@@ -334,7 +334,7 @@ def fixed_arguments(arguments: Sequence[str], patterns: Sequence[str]) -> int:
 
 
 def _script(arguments: Sequence[str], index: int) -> int | None:
-    """Return the index of the argument that contains the script of a shell's option `-c`.
+    """If a shell has the option `-c`, return the index of the argument that contains the script for this option.
 
     In `arguments`, `index` is the position of the shell's first option.
     """

@@ -101,10 +101,10 @@ class Context:
 
         The objective calls the method after `report`, and raises `ledger.TrialPruned` if the method returns True. If
         the objective returns a value instead of raising `ledger.TrialPruned`, the trial is complete. In batch mode, the
-        answer depends only on the reported values. In steady mode, the answer comes from the database. Therefore the
-        first call after a report at a rung waits for the answer. The call waits at most one second. If the database is
-        unavailable, the method does not wait, and a later call returns the answer. If the study has no rule of early
-        stopping, or if no worker runs the objective, the method returns False.
+        answer depends only on the reported values. In steady mode, the answer comes from the database. Therefore, after
+        a report at a rung, the first call waits for the answer of the database. The call waits at most one second. If
+        the database is unavailable, the method does not wait, and a later call returns the answer. If the study has no
+        rule of early stopping, or if no worker runs the objective, the method returns False.
 
         Examples
         --------

@@ -19,8 +19,8 @@ from ledger.text import nearest, one_line, show
 
 # Packages whose estimators a worker may run without permission.
 PACKAGES = ("sklearn", "xgboost", "lightgbm")
-# Parameters that the ledger itself sets, also in the steps of a pipeline. Each name is mapped to a text for error
-# messages. The text describes the value that the ledger sets.
+# Parameters that the ledger itself sets, both in a single estimator and in the steps of a pipeline. Each name is mapped
+# to a text for error messages. The text describes the value that the ledger sets.
 RESERVED = {
     "random_state": "the trial's own seed",
     "n_jobs": "the worker's threads",

@@ -127,7 +127,7 @@ class FittingObjective:
         return curve.score(), seconds - curve.seconds
 
     def refit(self, params: Mapping[str, Any], seed: int) -> Any:
-        """Return an estimator that is trained on all rows of the dataset, except the rows of a hold-out file.
+        """Return an estimator that is trained on all rows of the dataset, but on no row of a hold-out file.
 
         If the objective replaces missing numbers, the estimator is a pipeline whose first step replaces missing
         numbers.
@@ -233,7 +233,7 @@ class _RoundCurve:
     Attributes
     ----------
     seconds : float
-        The time in seconds that the computation of all scores has taken.
+        The total time of all score computations, in seconds.
     """
 
     def __init__(self, context: Context, score: Callable[[], float]) -> None:

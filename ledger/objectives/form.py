@@ -80,7 +80,8 @@ class DatasetReference:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The validated settings of an objective that trains an estimator, such as the model, the dataset and the metric.
+    """The validated settings of an objective that trains an estimator. Examples of settings are the model, the dataset
+    and the metric.
 
     Attributes
     ----------

@@ -72,7 +72,7 @@ def _with_context(reference: str, function: Callable[..., Any]) -> Callable[[dic
     is_second = bool(others) and others[0].kind in (others[0].POSITIONAL_ONLY, others[0].POSITIONAL_OR_KEYWORD)
     try:
         # If the signature permits a second positional argument, the ledger passes the context by position. A decorator
-        # may return a wrapper that has the signature of the user's function. The wrapper may accept only positional
+        # may return a wrapper that has the signature of the user's function. Some wrappers accept only positional
         # arguments.
         if is_second and (others[0].name == "context" or not is_named):
             signature.bind({}, None)

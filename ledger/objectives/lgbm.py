@@ -42,8 +42,8 @@ def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> 
     def after_iteration(env: CallbackEnv) -> None:
         rounds = env.iteration - env.begin_iteration + 1
         if rounds == 1:
-            # LightGBM stores its predictions for a validation set. After each round, LightGBM only adds the predictions
-            # of the new trees.
+            # LightGBM stores its predictions for a validation set. After each round, LightGBM computes only the
+            # predictions of the new trees, and adds them to the stored predictions.
             train = env.model.train_set
             test = train.create_valid(rows.features, label=rows.targets, params=train.get_params())
             env.model.add_valid(test, "test")

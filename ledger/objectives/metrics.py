@@ -77,7 +77,7 @@ _POSITIVE = words("neg_mean_gamma_deviance")
 
 @dataclass(frozen=True)
 class MetricUse:
-    """The properties of a study that determine which metrics the study can use, such as the task and the model.
+    """The properties of a study, such as the task and the model, that determine which metrics the study can use.
 
     Attributes
     ----------

@@ -1,8 +1,8 @@
 """The file of a kept model, in the format of skops.
 
 A file in the format of skops contains the names of types and the data of objects, but no code. The loader creates only
-objects of types that the study's estimator needs. Therefore a worker cannot write a file that runs other code when a
-program loads the file.
+objects of types that the study's estimator needs. Therefore, if a program loads a file that a worker has written, the
+file cannot make the program run other code.
 """
 
 import importlib

@@ -197,7 +197,7 @@ def _texts_of(cell: Any) -> tuple[str, ...]:
         return (cell.strip(),)
     text = str(cell)
     if text in ("True", "False"):
-        # pandas reads "True", "true" and "TRUE" as booleans, and also the three spellings of "False".
+        # pandas reads three spellings of each boolean: "True", "true" and "TRUE", and the same spellings of "False".
         return text, text.lower(), text.upper()
     try:
         return (text, float_text(float(cell)))

@@ -114,8 +114,8 @@ def worker_changes(
     refused, differing : list of str
         `refused` lists the code changes that forbid the training on this worker. `differing` lists the values that
         differ on this machine, but do not forbid the training. A module may compute a value that depends on the
-        machine, such as the number of cores. One of a program's arguments may also name a file that the program
-        changes.
+        machine, such as the number of cores. In addition, an argument of a program may be the name of a file that the
+        program changes.
     """
     parts = fingerprint.parts_from_json(recorded.get("parts"))
     if pickled.is_in_script(objective):

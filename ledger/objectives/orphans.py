@@ -5,8 +5,7 @@ detached from a command.
 
 A process is detached if its parent process has ended. For example, a double fork creates a detached process. The
 nearest ancestor that adopts detached processes becomes the new parent of a detached process. Without adoption, the
-worker could not find a detached process, because a detached process may also have its own session and its own process
-group.
+worker could not find a detached process, because a detached process may have its own session and its own process group.
 """
 
 import ctypes

@@ -27,7 +27,8 @@ MODULE = "__main__"
 
 
 def is_in_script(objective: Mapping[str, Any]) -> bool:
-    """Whether the objective is a function of a script or a notebook. Only the script can start workers for it.
+    """Whether the objective is a function of a script or a notebook. Only the script or the notebook can start workers
+    for the objective.
 
     Examples
     --------

@@ -101,7 +101,7 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
             length += len(text)
             if length > LARGEST_JSON:
                 break
-    # The code has already checked each metric, so the only possible fault is the total size of the metrics.
+    # The code has already checked each metric, so the only possible fault is that the metrics are too large in total.
     if json_fault(metrics) is not None:
         raise InvalidResultError(
             f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON (the metric {_shown(name)}"

@@ -1,9 +1,9 @@
 """The folders in which a trainer searches for the modules of an objective.
 
 A trainer does not search in the current folder, because another user may have put a file into this folder. A file of
-another user could have the name of a module that the trainer imports, such as sklearn. There is one exception: the
-trainer also searches in the current folder if only this folder contains the allowed package of the objective. The
-trainer searches in the current folder last.
+another user could have the name of a module that the trainer imports, such as sklearn. There is one exception: if no
+other folder contains the allowed package of the objective, the trainer also searches in the current folder. The trainer
+searches in the current folder last.
 """
 
 import importlib.util

@@ -35,7 +35,7 @@ def csv_rows(content: bytes, name: str) -> tuple[list[str], Rows]:
     ------
     UsageError
         The file is empty, or the encoding of the file is not UTF-8. The returned function `rows` raises a UsageError if
-        a line is not valid csv, or if a line and the first line have different numbers of cells.
+        a line is not valid csv, or if a line does not have the same number of cells as the first line.
     """
     try:
         text = content.decode("utf-8-sig")

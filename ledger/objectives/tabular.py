@@ -79,7 +79,7 @@ class TableEncoding:
 
 @dataclass(frozen=True, eq=False)
 class DatasetArrays:
-    """A dataset in the form of read-only arrays, on which the trainer trains the models.
+    """A dataset in the form of read-only arrays. The trainer trains the models on this dataset.
 
     Attributes
     ----------

@@ -29,9 +29,9 @@ def reproducible(params: Mapping[str, Any]) -> dict[str, Any]:
 def follow(estimator: Any, rows: Rows, after_round: Callable[[int], object]) -> dict[str, Any]:
     """After each boosting round of the training, call a function with the number of completed rounds.
 
-    During the call, the estimator can predict only `rows`. After n rounds, the estimator predicts the same values as an
-    estimator that was trained with only n rounds. The function `follow` does not change the model that the method `fit`
-    trains.
+    During the call, the estimator can make predictions only for `rows`. After n rounds, the estimator predicts the same
+    values as an estimator that was trained with only n rounds. The function `follow` does not change the model that the
+    method `fit` trains.
 
     Parameters
     ----------
@@ -80,9 +80,10 @@ class _AfterRound(TrainingCallback):  # type: ignore[misc]
 class _BoosterInTraining:
     """A booster that predicts a fixed set of rows after each boosting round.
 
-    XGBoost stores its predictions for a `DMatrix` while the `DMatrix` exists. After each round, XGBoost only adds the
-    predictions of the new trees. Therefore all predictions together take about as long as a single prediction with all
-    trees. The booster `dart` is an exception: `dart` uses all trees for each prediction.
+    XGBoost stores its predictions for a `DMatrix` while the `DMatrix` exists. After each round, XGBoost computes only
+    the predictions of the new trees, and adds them to the stored predictions. Therefore all predictions together take
+    about as long as a single prediction with all trees. The booster `dart` is an exception: `dart` uses all trees for
+    each prediction.
     """
 
     def __init__(self, booster: Booster, rows: DMatrix) -> None:

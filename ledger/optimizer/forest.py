@@ -1,5 +1,5 @@
-"""Subclasses of skopt's forests with a faster fit, and the predictions of the forests. Each added observation updates
-the predictions.
+"""Subclasses of skopt's forests, and the predictions of the forests. The subclasses have a faster fit. Each added
+observation updates the predictions.
 
 In a random forest, each added observation changes only the leaves. A model of extra trees is fitted again after each
 added observation.
@@ -111,8 +111,8 @@ class ForestPredictions:
         self._sizes[leaves] = sizes + 1
 
     def _leaves_of(self, points: Array) -> NDArray[np.intp]:
-        # The code converts the points to single precision once for all trees. Without the common conversion, each tree
-        # would convert the points again.
+        # The code converts the points to single precision only once, and all trees use the converted points. Without
+        # the common conversion, each tree would convert the points again.
         single = np.asarray(points, dtype=np.float32)
         leaves = [estimator.tree_.apply(single) for estimator in self._forest.estimators_]
         return np.asarray(np.stack(leaves, axis=1) + self._offsets)

@@ -73,8 +73,8 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         With "gaussian", the fit also estimates the variance of the noise. If `noise` is a float or None, `noise` has
         the same meaning as the parameter `noise` of skopt's regressor.
     start : array of shape (parameters,), optional
-        The parameters of the kernel from which the fit starts. The parameters are natural logarithms in the same order
-        as `theta_`.
+        The values of the kernel's parameters. The fit starts from these values. The parameters are natural logarithms
+        in the same order as `theta_`.
     restarts : bool
         Whether a fit with `start` also starts from the kernel's own parameters and from `n_restarts_optimizer` random
         values. A fit without `start` always starts from the kernel's own parameters and from random values.
@@ -131,7 +131,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
 
     @property
     def is_fast(self) -> bool:
-        """True if the faster code fits this model, and False if skopt's own code fits this model."""
+        """True if the fit of this model uses the faster code, and False if the fit uses skopt's own code."""
         return (
             known_kernel(self.kernel) is not None
             and self.noise == "gaussian"
@@ -337,7 +337,8 @@ class _NegativeLogLikelihood:
 
 
 def _log_hyperprior(theta: Array, kernel: Kernel) -> tuple[float, Array]:
-    """Return the logarithm of the hyperprior's density without a constant term, and the gradient of the logarithm."""
+    """Return the logarithm of the hyperprior's density, and the gradient of the logarithm. The logarithm omits a
+    constant term."""
     weights = np.exp(kernel.exponent * theta[1:-1])
     amplitude, noise = np.exp(theta[0]), np.exp(theta[-1])
     density = theta[0] - amplitude + NOISE_LOGARITHM * theta[-1] - NOISE * noise

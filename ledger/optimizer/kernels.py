@@ -126,7 +126,7 @@ def covariance(kernel: Kernel, weights: Array, amplitude: float, a: Array, b: Ar
     weights : array of shape (dimensions,)
         The weight of each dimension.
     amplitude : float
-        The prior variance of the Gaussian process, which is the same at all points.
+        The prior variance of the Gaussian process. The prior variance is the same at all points.
     a : array of shape (n, dimensions)
         The first group of points, with one point in each row.
     b : array of shape (m, dimensions)

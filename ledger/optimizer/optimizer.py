@@ -126,22 +126,22 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       points, the GP uses a subset of 1,500 points. A quarter of the subset consists of the best points, and another
       quarter consists of the latest points. The rest of the subset is random. `tell` warns if the GP uses a subset. The
       model's attribute `subset_` contains the indices of the subset.
-    - A GP or a random forest is fitted once for all points of a batch. For each point of the batch, the constant liar
-      [1]_ adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the
-      optimizer fits an extra-trees model again for each point of a batch. In searches on the 6-dimensional Hartmann
-      function, one fit for each batch of 4 points doubled the final distance to the optimum.
-    - The candidates are sampled once for all points of a batch. With "lbfgs", a fifth of the candidates are sampled
-      around the best points. If the space has fewer points than candidates, all points are candidates. L-BFGS-B refines
-      the best candidates together in all real dimensions, and in all integer dimensions with more than 32 values. In
+    - A GP or a random forest is fitted only once for each batch. For each point of the batch, the constant liar [1]_
+      adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the optimizer
+      fits an extra-trees model again for each point of a batch. Searches on the 6-dimensional Hartmann function used
+      batches of 4 points. In these searches, only one fit for each batch doubled the final distance to the optimum.
+    - The candidates are sampled only once for each batch. With "lbfgs", a fifth of the candidates are sampled around
+      the best points. If the space has fewer points than candidates, all points are candidates. In all real dimensions,
+      and in all integer dimensions with more than 32 values, L-BFGS-B refines the best candidates at the same time. In
       categorical and small integer dimensions, `ask` changes one value of a candidate at a time. `ask` rounds each
       refined candidate to valid values, and then computes the acquisition function again.
-    - By default, EI and PI include every improvement of the loss. In skopt, EI and PI include only improvements of more
-      than 0.01 by default. If an improvement of 0.01 is improbable at all points, skopt proposes random points.
-    - A GP's kernel has a weak prior, which `GaussianProcessRegressor` describes. With the weak prior, a GP needs fewer
-      points to distinguish noise from the shape of the objective.
-    - `ask` also avoids duplicates among initial points, and duplicates in a batch. Any two points of a GP's batch
-      differ in at least one dimension by more than 0.001 of the dimension's range.
-    - `tell` only fits the model, and `ask` chooses the points. In skopt, `tell` also chooses the next point.
+    - By default, EI and PI include every improvement of the loss. In skopt, they include only improvements of
+      more than 0.01 by default. If an improvement of 0.01 is improbable at all points, skopt proposes random points.
+    - A GP's kernel has a weak prior. The docstring of `GaussianProcessRegressor` describes this prior. With the weak
+      prior, a GP needs fewer points to distinguish noise from the shape of the objective.
+    - Unlike skopt, `ask` also avoids duplicates among the initial points and duplicates within a batch. Any two points
+      of a GP's batch differ in at least one dimension by more than 0.001 of the dimension's range.
+    - `tell` fits the model, and only `ask` chooses the points. In skopt, `tell` also chooses the next point.
     - With "EIps" and "PIps", the best loss is the minimum of the losses. In skopt, the best loss for "EIps" and "PIps"
       is the minimum of all losses and all logarithms of evaluation times. GP dimensions are scaled to [0, 1].
     - Models run on one thread of BLAS, so equal seeds give equal points on any number of cores.
@@ -427,7 +427,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         return self._next_x
 
     def _select_initial(self, n_points: int, strategy: str, random: np.random.RandomState) -> list[Any]:
-        """Return initial points. If the batch needs more points, a copy of the optimizer proposes the other points."""
+        """Return initial points. If too few initial points remain, a copy of the optimizer proposes the others."""
         liar = self.copy(random_state=random)
         points = []
         for _ in range(min(n_points, self._n_initial_points)):

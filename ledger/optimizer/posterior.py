@@ -35,7 +35,7 @@ class Posterior:
     weights : array of shape (dimensions,)
         The weight of each dimension in the kernel's squared distance.
     amplitude : float
-        The amplitude of the kernel, which is the prior variance of the standardised values.
+        The amplitude of the kernel. The amplitude is the prior variance of the standardised values.
     noise : float
         The total noise on the diagonal of the covariance.
     points : array of shape (n, dimensions)
@@ -133,10 +133,10 @@ class Posterior:
         mean = half.T @ self.solved
         slope *= self.amplitude
         of_mean = self._gradient(points, slope * self.dual)
-        # The variance at a given point is a - k^T K^-1 k, where a is the amplitude, K is the covariance of the observed
-        # points, and k is the covariance between the observed points and the given point. The gradient of the variance
-        # a - k^T K^-1 k is -2 (K^-1 k)^T k', where k' is the gradient of k. The gradient of the standard deviation s is
-        # the gradient of the variance s^2, divided by 2 s.
+        # The formula of the variance at a given point is (a - k^T K^-1 k). The number a is the amplitude, K is the
+        # covariance of the observed points, and k is the covariance between the observed points and the given point.
+        # The gradient of the variance a - k^T K^-1 k is -2 (K^-1 k)^T k', where k' is the gradient of k. The gradient
+        # of the standard deviation s is the gradient of the variance s^2, divided by 2 s.
         of_deviation = -self._gradient(points, slope * solve(self.factor, half, transposed=True).T)
         deviation = np.sqrt(np.maximum(variance, 0.0))[:, None]
         of_deviation = np.divide(of_deviation, deviation, out=np.zeros_like(of_deviation), where=deviation > 0)

@@ -88,8 +88,8 @@ def _acquisition(optimizer: Optimizer, losses: Any, mean: float, deviation: floa
         return None if kappa == "inf" else mean - float(kappa) * deviation
     if optimizer.acq_func not in ("EI", "PI"):
         return None
-    # The code standardises the losses in the same way as the optimizer does before a proposal. Without the
-    # standardisation, rounding errors could be large for very large or very small losses.
+    # Before a proposal, the optimizer standardises the losses. This code standardises the losses in the same way.
+    # Without the standardisation, rounding errors could be large for very large or very small losses.
     standardised, centre, scale = standardise(losses)
     logarithm = acquisition.utility(
         optimizer.acq_func,

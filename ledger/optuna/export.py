@@ -1,4 +1,4 @@
-"""Export of a study as an Optuna storage in an SQLite file. Optuna can continue the study with the file."""
+"""Export of a study as an Optuna storage in an SQLite file. Optuna can open the file and continue the study."""
 
 import json
 import math

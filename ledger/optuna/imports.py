@@ -28,8 +28,8 @@ class OptunaStudy:
     name : str
     maximises : bool
         True if the Optuna study maximises the values of the trials. If the Optuna study minimises the value, the loss
-        in the ledger is equal to the trial's value in Optuna. If the Optuna study and the ledger's study maximise the
-        value, the value in the ledger is equal to the value in Optuna.
+        in the ledger is equal to the trial's value in Optuna. If the Optuna study maximises the value, and the ledger's
+        study also maximises the value, the value in the ledger is equal to the value in Optuna.
     trials : list of optuna.trial.FrozenTrial
         The complete trials.
     others : int
@@ -135,7 +135,7 @@ def load(url: str, name: str) -> OptunaStudy:
     except LedgerError:
         raise
     except Exception as error:
-        # Optuna and SQLAlchemy convert the rows of a storage to Python objects without a check of the rows. Therefore a
+        # Optuna and SQLAlchemy convert the rows of a storage to Python objects, but do not check the rows. Therefore a
         # damaged row can cause an exception of any class, such as a TypeError, a ValueError or a LookupError.
         message = one_line(f"{type(error).__name__}: {error}")
         raise LedgerError(

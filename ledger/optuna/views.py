@@ -95,7 +95,7 @@ def update(connection: Connection) -> None:
 
 
 def not_shown(connection: Connection) -> Sequence[str]:
-    """Find trials that the views for Optuna cannot show, and return the names of the trials' studies.
+    """Find trials that the views for Optuna cannot show, and return the names of the studies that contain these trials.
 
     The views cannot show a trial if the trial's number is too large for an id.
     """

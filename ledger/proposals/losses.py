@@ -49,7 +49,8 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
     >>> scaled_losses([0.5, None, 0.25, 0.75])
     [0.5, 1.0, 0.0, 1.0]
     """
-    # The function subtracts halves of losses, because the difference of two losses may be too large for a float.
+    # The function halves the losses before the subtraction, because the difference of two losses may be too large for a
+    # float.
     halves = [loss / 2 for loss in losses if loss is not None]
     best, worst = min(halves), max(halves)
     span = (worst - best) or 1.0

@@ -105,10 +105,9 @@ def proposal_input(
     """Return the `ProposalInput` from which `propose` computes the points of one round of an iteration.
 
     In batch mode, the observations are the trials of earlier iterations. In batch mode, all trials of earlier
-    iterations have ended. If all trials of an iteration's round fail, the list `excluded` for the iteration's next
-    round contains the parameters of the failed trials. In steady mode, the observations are the trials with the numbers
-    in `seen`. In steady mode, a trial of an earlier iteration is in flight if `seen` does not contain the trial's
-    number.
+    iterations have ended. If all trials of a round fail, the list `excluded` contains the parameters of the failed
+    trials in the next round of the iteration. In steady mode, the observations are the trials with the numbers in
+    `seen`. In steady mode, a trial of an earlier iteration is in flight if `seen` does not contain the trial's number.
 
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
@@ -232,7 +231,7 @@ def _estimates(
             if waits_at in at_rungs:
                 stopped[trial.number] = waits_at, at_rungs[waits_at]
         elif trial.state == "pruned" and trial.pruned_loss is not None:
-            # A trial reaches no rung after the rung that stops the trial.
+            # If the rule of early stopping stops a trial at a rung, the trial reaches no later rung.
             stopped[trial.number] = max(at_rungs, default=-1), trial.pruned_loss
     if not stopped:
         return {}

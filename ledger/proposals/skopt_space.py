@@ -2,15 +2,15 @@
 
 The ledger converts a real value into a share of the parameter's range, in [0, 1]. The ledger converts a choice into the
 index of the choice. If a parameter has a grid or ordered choices, the ledger converts a value into the index of the
-value, which is an integer. skopt can propose only an index, so every proposed value is a value of the grid. The index
-of a value also needs only one column in the input of the surrogate. The search space of skopt does not contain
-parameters that have only one value. The conversion to shares and indices avoids three faults of skopt. In the first
-fault, a rounding error of a logarithm moves a real value past a bound of the dimension. In the second fault, numpy
-changes the type of a choice. In the third fault, skopt treats two different points as equal if the distance between the
-points is less than 1e-8. The ledger scales integers to [0, 1]. If the ledger did not scale integers, skopt would clip
-the logarithm of a log-uniform integer to wrong bounds. skopt clips the logarithm of an integer to wrong bounds only if
-the surrogate is a forest. Without the scaling of integers, skopt would clip the logarithm of an integer to the
-integer's bounds, and not to the logarithms of the bounds.
+value. The index is an integer. skopt can propose only an index, so every proposed value is a value of the grid. Another
+advantage of an index is that the index needs only one column in the input of the surrogate. The search space of skopt
+does not contain parameters that have only one value. The conversion to shares and indices avoids three faults of skopt.
+In the first fault, a rounding error of a logarithm moves a real value past a bound of the dimension. In the second
+fault, numpy changes the type of a choice. In the third fault, skopt treats two different points as equal if the
+distance between the points is less than 1e-8. The ledger scales integers to [0, 1]. If the ledger did not scale
+integers, skopt would clip the logarithm of a log-uniform integer to wrong bounds. skopt clips the logarithm of an
+integer to wrong bounds only if the surrogate is a forest. Without the scaling of integers, skopt would clip the
+logarithm of an integer to the bounds of the dimension, instead of the logarithms of these bounds.
 """
 
 import math
@@ -70,7 +70,8 @@ class DimensionConverter(ABC):
         """
 
     def grid(self, size: int) -> NDArray[Any]:
-        """Return at most `size` values of the skopt dimension in ascending order, from the lowest to the highest value.
+        """Return at most `size` values of the skopt dimension in ascending order. The first value is the dimension's
+        lowest value, and the last value is the highest value.
 
         If the dimension is categorical, the method returns the indices of all choices.
         """
@@ -151,9 +152,9 @@ class IntegerConverter(DimensionConverter):
 class OrdinalConverter(DimensionConverter):
     """An object that converts the values of an ordinal dimension to values of a skopt dimension, and back.
 
-    All neighbouring values of an ordinal dimension have the same distance. The values of the dimension are the numbers
-    of a grid, or ordered choices. Instead of a value, skopt receives the index of the value. In the prior, all values
-    have equal probabilities.
+    In an ordinal dimension, the distance between two neighbouring values is always the same. The values of the
+    dimension are the numbers of a grid, or ordered choices. Instead of a value, skopt receives the index of the value.
+    In the prior, all values have equal probabilities.
     """
 
     def skopt(self) -> Any:

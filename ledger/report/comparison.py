@@ -19,7 +19,7 @@ _LONGEST = 200
 
 @dataclass(frozen=True)
 class ComparedStudy:
-    """One study of a comparison, with the best trial of the study and the course of the best value.
+    """One study of a comparison, with the best trial and each improvement of the best value.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class ComparedStudy:
         value, the trial that ended first determines the time. The value is None if no trial is complete.
     elapsed_seconds : float
         The time in seconds from the creation of the study to the end of the study. For a study that has not ended, the
-        value is the time from the creation of the study to the time of the comparison.
+        time ends at the time of the comparison.
     last_trial : int
-        The highest number of a complete trial, or 0 if no trial is complete.
+        The highest trial number among the complete trials, or 0 if no trial is complete.
     by_trial : tuple of (int, float)
         A pair for each complete trial that improves the best value, in the order of the trials' numbers. Each pair
         contains the number and the value of the trial.

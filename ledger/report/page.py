@@ -182,8 +182,8 @@ def _best(content: ReportContent) -> str:
 
 
 def _versions(content: ReportContent) -> list[tuple[str, str]]:
-    """Return pairs. Each pair contains a title, such as "iterations 0 to 2", and the package versions to show under
-    this title.
+    """Return pairs. Each pair contains a title and the package versions to show under this title. An example of a title
+    is "iterations 0 to 2".
     """
     own = {"trial-ledger": __version__, "plotly": plotly.__version__, "plotly.js": get_plotlyjs_version()}
     sources = [("this report", _named(own)), ("the study's first manager", _named(content.ledger.study.versions))]

@@ -43,7 +43,8 @@ class ParameterAxis(ABC):
         }
 
     def parallel(self, values: list[Any]) -> dict[str, Any]:
-        """Return the parameter's axis in a plot of parallel coordinates, with the position of each value."""
+        """Return the parameter's axis in a plot of parallel coordinates. The dict contains the position of each value
+        on the axis."""
         return {"label": labels.escaped(self._dimension.name, 16), **self._parallel(values)}
 
     @abstractmethod

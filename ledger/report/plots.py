@@ -1,4 +1,5 @@
-"""A mapping from the name of each plot to the function that returns the plot, in the order of the plots on the page."""
+"""A mapping from the name of each plot to the function that returns the plot. The names have the order of the plots on
+the page."""
 
 from collections.abc import Callable, Mapping
 

@@ -21,8 +21,8 @@ _LONGEST_LABEL = 100
 
 @dataclass(frozen=True)
 class Distributions:
-    """A search space whose choices can be any Python objects. The space contains a label instead of each object that
-    the ledger cannot store as JSON.
+    """A search space whose choices can be any Python objects. If the ledger cannot store an object as JSON, the space
+    contains a label instead of the object.
 
     A parameter of an estimator can be any object, such as another estimator. The ledger stores only JSON values. If a
     choice is not a string, a number or a boolean, the search space contains a text instead of the choice. The text is

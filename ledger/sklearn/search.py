@@ -311,8 +311,8 @@ class LedgerSearchCV(BaseSearchCV):  # type: ignore[misc]
                 result = ledger.load_study(study.name, self.database)
                 if any(trial.state == "complete" for trial in result.trials):
                     # If only some candidates fail, the search returns the results of all other candidates.
-                    # scikit-learn's `RandomizedSearchCV` returns the same results. If all fits failed, scikit-learn
-                    # raises an error that contains the exceptions of the fits.
+                    # scikit-learn's `RandomizedSearchCV` also returns the results of all other candidates. If all fits
+                    # failed, scikit-learn raises an error that contains the exceptions of the fits.
                     warnings.warn(f"the search ended early: {error}", FitFailedWarning, stacklevel=2)
                 return result
 

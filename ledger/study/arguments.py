@@ -44,8 +44,8 @@ class IntegerDimension(TypedDict):
 class CategoricalDimension(TypedDict):
     """A dict that defines a dimension whose values are the given choices.
 
-    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true, a worker converts a
-    choice that is a list into a tuple, and passes the tuple to the objective.
+    If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true and a choice is a list,
+    a worker converts the list into a tuple, and passes the tuple to the objective.
     """
 
     type: Literal["categorical"]

@@ -31,8 +31,8 @@ def checked_choice(value: Any) -> Any:
     ----------
     value : JSON value or tuple
         The choice, which is None, a boolean, a number, a string, a list, a tuple or a dict. The function also checks
-        each item of a list, a tuple or a dict. The function converts a scalar of numpy into a number or a string, and
-        an array of numpy into a list.
+        each item of a list, a tuple or a dict. The function converts a scalar of numpy into a number or a string. The
+        function converts an array of numpy into a list.
 
     Raises
     ------

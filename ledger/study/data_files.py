@@ -97,7 +97,8 @@ def counted(data: FileDataset, rows: DatasetArrays) -> FileDataset:
 
 
 def metric_use(objective: Objective, rows: DatasetArrays) -> metrics.MetricUse:
-    """Return the properties of the data and of the objective that determine which metrics the study may use."""
+    """Some properties of the data and of the objective determine which metrics the study may use. Return these
+    properties."""
     assert objective.data is not None
     tables = [rows] if rows.holdout is None else [rows, rows.holdout]
     return metrics.MetricUse(

@@ -59,9 +59,10 @@ def short_form(given: Any) -> dict[str, Any]:
     Parameters
     ----------
     given : object
-        A tuple ``(low, high)`` or ``(low, high, prior)`` is a range of reals, or of integers if both bounds are
-        integers. A `range` object represents a range of integers with a step. A list or a numpy array contains the
-        choices of a categorical dimension. A number, a string, a boolean or None is a constant.
+        A tuple ``(low, high)`` or ``(low, high, prior)`` is a range. The values are integers if both bounds are
+        integers, and real numbers otherwise. A `range` object represents a range of integers with a step. A list or a
+        numpy array contains the choices of a categorical dimension. A number, a string, a boolean or None is a
+        constant.
 
     Raises
     ------

@@ -20,7 +20,8 @@ from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.verdicts import RULES, Rule
 from ledger.text import show
 
-# The database stores a row for each rung that a trial reaches. Each answer to a claim contains a number for each rung.
+# The database stores a row for each rung that a trial reaches. When a worker claims a trial, the answer of the database
+# contains a number for each rung.
 MOST_RUNGS = 100
 LARGEST_STEP = 2**31 - 1
 Step = Annotated[int, Field(ge=1, le=LARGEST_STEP)]

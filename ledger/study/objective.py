@@ -31,8 +31,9 @@ from ledger.text import show
 # Each key of `KINDS` defines one kind of objective, such as a function or a model. An objective has exactly one key of
 # `KINDS`.
 KINDS = ("function", "command", "model", "estimator", "steps")
-# If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`. The key
-# `keep_models` is not valid for a user's function or command, but a later check has a better error message.
+# If an objective runs a user's function or command, the objective may also have the keys of `_OF_OWN`. `_OF_OWN`
+# contains `keep_models`, although this key is not valid for a user's function or command, because a later check refuses
+# the key with a better error message.
 _OF_OWN = ("params_as", "direction", "record_source", "keep_models")
 # The values of the setting `keep_models`. A study keeps no fitted model, or keeps the fitted model of its best trial.
 KEEP_MODELS = ("none", "best")
@@ -354,7 +355,7 @@ class Objective(ObjectiveSettings):
             return values
         if {"data", "dataset"} <= set(values):
             raise ValueError("dataset and data exclude each other; remove one of them")
-        # If the user sets a default value explicitly, the study's spec must not change.
+        # The study's spec must be the same whether the user sets a default value explicitly or omits the value.
         is_regression = values.get("task") == REGRESSION
         metric = {"metric": metrics.DEFAULTS[REGRESSION]} if is_regression else {}
         redundant = {"task": TASKS[0], "metric": metrics.DEFAULT} if not is_regression else {}
@@ -420,7 +421,8 @@ class Objective(ObjectiveSettings):
 
     @property
     def label(self) -> str:
-        """The name of the objective's model, last estimator or function, or the name of the command's main file.
+        """For a command, the name of the command's main file. For any other objective, the name of the model, of the
+        last estimator or of the function.
 
         The name of an estimator or a function does not include its module.
         """
@@ -431,7 +433,7 @@ class Objective(ObjectiveSettings):
 
     @property
     def title(self) -> str:
-        """A title with the user's function, with the command line, or with the dataset and its model or estimators.
+        """A title that contains the user's function, the command line, or the dataset and the model or the estimators.
 
         Examples
         --------

@@ -10,7 +10,7 @@ from ledger.text import show
 
 
 def read_pairs(space: Space, pairs: Iterable[str]) -> list[dict[str, Any]]:
-    """Return a list with the one point that ``PARAMETER=VALUE`` pairs describe.
+    """Return a list with one point. The ``PARAMETER=VALUE`` pairs describe the point.
 
     Parameters
     ----------

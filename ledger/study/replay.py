@@ -1,5 +1,5 @@
-"""The replay of a rule of early stopping on recorded learning curves. The replay counts the steps that the rule would
-have saved, and the trials that the rule would have stopped.
+"""The replay of a rule of early stopping on recorded learning curves. The replay counts the training steps that the
+rule would have made unnecessary, and the trials that the rule would have stopped.
 
 The module computes with plain numbers, and reads nothing from the database.
 """
@@ -96,9 +96,9 @@ class LearningCurves:
 
         An attempt reaches a rung when the attempt reports a step at or above the rung. The function uses the first
         attempt that reaches the rung. The function reads the loss at the highest reported step at or below the rung. If
-        the attempt has no report at or below the rung, the function uses the last earlier attempt with a report at or
-        below the rung. The function treats the reports of an attempt as if they had arrived in the order of their
-        steps.
+        the attempt has no report at or below the rung, the function looks for earlier attempts with a report at or
+        below the rung, and uses the last of these attempts. The function treats the reports of an attempt as if they
+        had arrived in the order of their steps.
         """
         left = list(self._arrivals)
         known: dict[int, float] = {}
@@ -124,7 +124,8 @@ class LearningCurves:
 
 @dataclass(frozen=True)
 class ReplayedRung:
-    """A rung of a replay, with the number of trials that reach the rung, and the number of trials that stop there."""
+    """A rung of a replay, with the number of trials that reach the rung, and the number of trials that stop at the
+    rung."""
 
     rung: int
     trials: int
@@ -145,8 +146,8 @@ class Replay:
     steps : int
         The sum of the highest reported steps of the trials with reports.
     saved : int
-        The number of steps that the rule would have saved. In each stopped trial, the rule saves the steps after the
-        report that reached the rung.
+        The number of training steps that the rule would have made unnecessary. In each stopped trial, the steps after
+        the report that reached the rung are unnecessary.
     stopped : int
         The number of trials that the rule stops.
     false_stops : sequence of int
@@ -183,8 +184,8 @@ def replay(
     """Apply a rule to recorded learning curves.
 
     When the rule has stopped a trial, the later rungs ignore the trial. The replay has no audit, so the rule can stop
-    any trial. The replay uses the recorded points. The replayed rule would have changed the results of the study, so
-    the optimizer could have proposed other points.
+    any trial. The replay uses the recorded points. If the study had used the replayed rule, the results would have been
+    different, so the optimizer could have proposed other points.
 
     Parameters
     ----------
@@ -258,7 +259,7 @@ def replay(
 
 
 def ranking(trials: Iterable[ReplayedTrial]) -> list[int]:
-    """Return the numbers of the complete trials, the trial with the lowest loss first."""
+    """Return the numbers of the complete trials, in ascending order of the losses."""
     return [number for _, number in sorted((trial.loss, trial.number) for trial in trials if trial.loss is not None)]
 
 

@@ -92,7 +92,7 @@ class TrialLimits(SettingsModel):
     max_lost : int
         The number of lost attempts after which a trial fails, from 1 to 100,000.
     lease : float
-        The number of seconds for which a worker's claim of a trial is valid after the last heartbeat, from 0.01 to
+        The number of seconds after the last heartbeat during which a worker's claim of a trial is valid, from 0.01 to
         86,400.
     heartbeat : float
         The number of seconds between two heartbeats of a worker, from 0.01 to 86,400. The number must be less than
@@ -390,8 +390,8 @@ def _changed_file(recorded: FileDataset | HoldoutFile, asked: FileDataset | Hold
 
 
 def flat_settings(study: StudySpec) -> dict[str, str]:
-    """Return a dict that maps the path of each requested setting, such as "optimizer.acq_func", to the text of the
-    setting's value.
+    """Return a dict of the requested settings. Each key is the path of a setting, such as "optimizer.acq_func", and
+    each value is the text of the setting's value.
 
     Examples
     --------

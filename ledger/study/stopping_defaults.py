@@ -12,7 +12,8 @@ from ledger.study.space import Space
 
 # The value of `max_resource` for the resource "rows". One step is one percent of the rows.
 _WHOLE_ROWS = 100
-# The name of the hyper-parameter that sets the number of rounds, and its default value in XGBoost and LightGBM.
+# `_ROUNDS` is the name of the hyper-parameter that sets the number of rounds. `_DEFAULT_ROUNDS` is the default number
+# of rounds in XGBoost and LightGBM.
 _ROUNDS, _DEFAULT_ROUNDS = "n_estimators", 100
 
 

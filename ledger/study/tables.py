@@ -261,9 +261,9 @@ COMMAND = "command"
 # The option --space reads the table [space] from a file.
 SPACE = "space"
 
-# Each key of `_ALSO_REPLACED` is a setting. The value of the key contains the settings that this setting overrides. If
-# a source of settings sets a key, the ledger ignores the overridden keys in sources of lower priority. For example, if
-# the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
+# Each key of `_ALSO_REPLACED` is a setting. `_ALSO_REPLACED` maps this setting to the settings that this setting
+# overrides. If a source of settings sets a key, the ledger ignores the overridden keys in sources of lower priority.
+# For example, if the command line sets `trials`, the ledger ignores the value of `iterations` in the study file.
 OF_FILE = ("data", "target_column", "holdout", "group_column", "time_column", "weight_column")
 _OF_TRAINING = ("params", "dataset", "task", "metric", "cv", "repeats", "class_weights", "keep_models")
 _ALSO_REPLACED = {

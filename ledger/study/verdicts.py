@@ -51,7 +51,7 @@ def cutoff(rule: Rule, eta: int, losses: Sequence[float | None]) -> float | None
 def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | None:
     """Return the cutoff for losses in increasing order. Infinity stands for NaN.
 
-    If a caller adds losses one by one, this function avoids a new sort of all losses in each call.
+    A caller that adds losses one by one can keep the losses in order, so no call has to sort all losses again.
 
     Examples
     --------
@@ -70,8 +70,8 @@ def cutoff_of_ordered(rule: Rule, eta: int, losses: Sequence[float]) -> float | 
 def stops(loss: float | None, limit: float | None) -> bool:
     """Return whether a rung with the cutoff `limit` stops a trial with the given loss. None stands for NaN.
 
-    The rung also stops a trial whose loss is equal to the cutoff. The trial that defines the cutoff has a lower number,
-    and is the better trial.
+    The rung also stops a trial whose loss is equal to the cutoff. In that case, the trial that defines the cutoff is
+    the better trial, because this trial has a lower number.
 
     Examples
     --------
@@ -93,8 +93,9 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
         The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
         The number and the loss of each compared trial. In batch mode, the compared trials are the trials of the
-        iteration that have reached the rung. In steady mode, the compared trials are all trials that have arrived at
-        the rung up to a given arrival. None stands for NaN. A trial with NaN never goes on.
+        iteration that have reached the rung. In steady mode, the compared trials are the trial of a given arrival at
+        the rung, and all trials that have arrived at the rung earlier. None stands for NaN. A trial with NaN never goes
+        on.
 
     Returns
     -------
@@ -276,7 +277,8 @@ class TrialStopping:
 
 
 def _limit(eta: int, rung: Mapping[str, Any]) -> float | None:
-    """Return the cutoff of a rung. None and infinity have the same meaning as in the result of `cutoff`."""
+    """Return the cutoff of a rung. For the meaning of None and for the meaning of infinity, see the result of
+    `cutoff`."""
     if rung["compared"] is None or rung["compared"] < eta:
         return None
     return math.inf if rung["cutoff"] is None else float(rung["cutoff"])
@@ -286,8 +288,8 @@ def reports_of_call(highest: int, steps: Sequence[int], most: int) -> int:
     """Return the number of reports that a worker sends in the next call of ledger.report.
 
     The database treats the steps of one call as if they had arrived in increasing order. Therefore, if a step is lower
-    than an earlier step, the worker sends the lower step in a separate call. Otherwise, a verdict could depend on the
-    number of reports that the worker sends together.
+    than an earlier step, the worker sends the lower step in a separate call. Otherwise, a verdict could depend on how
+    many reports the worker sends in one call.
 
     Parameters
     ----------

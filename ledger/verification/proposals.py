@@ -18,10 +18,10 @@ class RecordedProposal:
     """A recorded proposal of the optimizer, for one round of an iteration.
 
     The attribute `before` is the most recent surrogate that the ledger recorded for an earlier iteration. In steady
-    mode, `seen` contains the numbers of the trials that had ended or paused before the proposal. `seen_rungs` contains
-    the rung at which each trial of `seen` waited, or None if the trial had ended. `elsewhere` describes the differences
-    between the recorded environment and the environment of this process. `elsewhere` is None if the recorded
-    environment equals the environment of this process.
+    mode, `seen` contains the numbers of the trials that had ended or paused before the proposal. For each trial in
+    `seen`, `seen_rungs` contains the rung at which the trial waited, or None if the trial had ended. `elsewhere`
+    describes the differences between the recorded environment and the environment of this process. `elsewhere` is None
+    if the recorded environment equals the environment of this process.
     """
 
     place: str

@@ -336,7 +336,7 @@ def _study(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 
 
 def _code(ledger: StudySnapshot) -> Iterator[str]:
-    """Yield the contradictions in the records of the code versions of the objective."""
+    """Yield the contradictions in the records of the objective's code versions."""
     lowest = 0
     for expected, version in enumerate(ledger.code_versions):
         place = f"code version {expected}"

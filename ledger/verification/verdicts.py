@@ -58,7 +58,8 @@ def _promotion_place(promotion: PromotionRow) -> str:
 
 def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
     """Compare the step and the loss of a verdict with the reports."""
-    # A snapshot of a running study can contain a verdict that is newer than the trial, or whose trial is missing.
+    # In a snapshot of a running study, a verdict can be newer than the verdict's trial, or the verdict's trial can be
+    # missing.
     trial = ledger.trials[verdict.trial] if verdict.trial < len(ledger.trials) else None
     if verdict.attempt < 1 or (trial is not None and not trial.is_open and verdict.attempt > trial.attempts):
         yield f"the verdict belongs to attempt {verdict.attempt}, which does not exist"
@@ -96,7 +97,8 @@ def _pruned(ledger: StudySnapshot) -> Iterator[str]:
 
 
 def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
-    """Compute the cutoffs of each iteration in batch mode, from the verdicts on the trials of earlier iterations."""
+    """For a study in batch mode, compute the cutoffs of each iteration from the verdicts on the trials of earlier
+    iterations."""
     recorded = {(row.iteration, row.rung): (row.compared, row.loss) for row in ledger.stopping.cutoffs}
     losses: Mapping[int, list[float]] = {rung: [] for rung in rule.rungs}
     left = iter(ledger.stopping.verdicts)
@@ -123,7 +125,7 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
 
 
 def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Compute the verdicts of a study in batch mode from the cutoffs of the iterations."""
+    """For a study in batch mode, compute the verdicts from the cutoffs of the iterations."""
     cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
     for verdict in ledger.stopping.verdicts:
         if verdict.trial >= len(ledger.trials):
@@ -286,7 +288,7 @@ def _promoted(
 
 
 def _pauses(ledger: StudySnapshot) -> Iterator[str]:
-    """Compare the number of pauses of each trial with the number of its promotions."""
+    """For each trial, compare the number of pauses with the number of promotions."""
     paused = Counter(attempt.trial for attempt in ledger.attempts if attempt.outcome == "paused")
     promoted = Counter(promotion.trial for promotion in ledger.stopping.promotions)
     stopped = {verdict.trial for verdict in ledger.stopping.verdicts if verdict.stops and not verdict.audited}

@@ -3,8 +3,8 @@
 The supervisor writes a received content into an unnamed temporary file, and computes the content's SHA-256. The
 supervisor then saves the content in steps. Each step sends at most one statement to the database. The supervisor can
 safely repeat each statement. While the database is unavailable, the supervisor keeps the content, and the objective's
-call waits. A thread writes the content into a store, because a store can be slow. The supervisor also reads a
-checkpoint in steps.
+call waits. A thread writes the content into a store, because a store can be slow. The supervisor reads a checkpoint in
+steps as well.
 """
 
 import hashlib
@@ -40,7 +40,8 @@ from ledger.worker.store_threads import Download, StoreThread, Upload
 
 _log = logging.getLogger("ledger.worker")
 
-# Seconds between two reads of a checkpoint from a store that fails.
+# If a store fails during the read of a checkpoint, the supervisor reads the checkpoint again after a pause. Each number
+# is the length of a pause in seconds.
 STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 # After an interruption of the objective's call, the call's thread may still use a slow store. `MOST_ABANDONED` is the
 # maximum number of threads of interrupted calls.
@@ -94,8 +95,8 @@ class ArtifactSaver:
         # Threads that still run after the saver has stopped waiting for them.
         self._abandoned: list[StoreThread] = []
         # `_restored` is the last checkpoint that the supervisor has found for the trainer. `_unusable` contains the
-        # contents that a trainer could not unpack. `_unread` is the number of bytes of the checkpoint that the trainer
-        # has not requested yet.
+        # contents that a trainer could not unpack. The trainer has not requested the last `_unread` bytes of the
+        # checkpoint yet.
         self._restored: LastCheckpoint | None = None
         self._unusable: set[UUID] = set()
         self._unread = 0
@@ -293,8 +294,8 @@ class ArtifactSaver:
         else:
             _check(word)
         word = yield artifact_protocol.save, held, name, digest
-        # If the claim is not valid, a manager may already have removed the content from the ledger. If an earlier
-        # answer of the database was lost, a saved artifact may use the content.
+        # If the claim is not valid, a manager may already have removed the content from the ledger. If this process has
+        # not received an earlier answer of the database, the artifact may already be saved and may use the content.
         if word in ("stale", "unknown") and upload is not None and not self._is_repeated:
             upload.remove()
         _check(word)
@@ -331,7 +332,7 @@ class ArtifactSaver:
     ) -> Generator[_Step, Any, str | None]:
         """Read a checkpoint into a file, and check the checkpoint. If the checkpoint is unusable, return the reason."""
         content = Content(checkpoint.sha256, checkpoint.size, checkpoint.content)
-        # Another worker can write any URL of a store into the database. Therefore the supervisor opens only the store
+        # Another worker can write the URL of any store into the database. Therefore the supervisor opens only the store
         # of this worker's option --store.
         if checkpoint.store is not None and self._store is None:
             return f"the checkpoint is in the store {one_line(checkpoint.store)}: name this store by --store"

@@ -9,8 +9,8 @@ class BestLosses:
     """The best trial of each study, among the trials that this worker has completed.
 
     A study with `keep_models` keeps only the model of its best trial. Therefore, if an earlier trial has a lower loss,
-    a worker saves no model of the new trial. The class ignores each result that the ledger has not accepted, because a
-    cancelled trial keeps no model.
+    a worker saves no model of the new trial. The class ignores each result that the ledger has not accepted, such as
+    the result of a cancelled trial. A cancelled trial keeps no model.
     """
 
     def __init__(self) -> None:

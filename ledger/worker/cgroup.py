@@ -18,7 +18,7 @@ _PREFIX = "ledger-trainer-"
 _TRIES = 5
 # This process waits at most `_LONGEST_WAIT` seconds until the killed processes of a cgroup have ended. A killed process
 # may need more time to end if the process is waiting for a disk. If the processes of a cgroup have not ended after
-# `_LONGEST_WAIT` seconds, the next worker that starts removes the cgroup.
+# `_LONGEST_WAIT` seconds, another worker removes the cgroup when this other worker starts.
 _LONGEST_WAIT = 2.0
 _POLL_SECONDS = 0.002
 
@@ -197,8 +197,8 @@ def _write(folder: int, name: str, text: str) -> None:
 def _remove(folder: Path, deadline: float) -> None:
     """Remove a cgroup whose processes were killed.
 
-    The kernel refuses to remove a cgroup with processes. Therefore the function repeats the removal until the processes
-    have ended, or until the time `deadline`. `deadline` is a value of `time.monotonic`.
+    The kernel refuses to remove a cgroup with processes. Therefore the function tries the removal again until the
+    processes have ended, or until the time `deadline`. `deadline` is a value of `time.monotonic`.
     """
     while not _is_removed(folder, deadline) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

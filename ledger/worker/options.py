@@ -8,7 +8,7 @@ from ledger.worker.system_user import SystemUser
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """The options of one worker, which are the options of the command `ledger worker`.
+    """The options of one worker. The command `ledger worker` has the same options.
 
     Attributes
     ----------

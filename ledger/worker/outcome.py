@@ -19,8 +19,8 @@ from ledger.worker.artifact_messages import ArtifactMessage
 
 # Largest number of bytes in an answer. JSON escapes control characters. Therefore each character of the error text
 # needs at most 6 bytes in JSON. Without the metrics and the error text, an answer needs at most 10,000 bytes. An answer
-# with the code of an objective contains no metrics. The code of an objective consists of a list of parts and of source
-# texts, and has at most `LARGEST_JSON` bytes.
+# with the code of an objective contains no metrics. The code of an objective consists of source texts and a list of
+# parts. The code has at most `LARGEST_JSON` bytes.
 LARGEST_ANSWER = LARGEST_JSON + 6 * LONGEST_ERROR + 10_000
 
 

@@ -1,7 +1,7 @@
 """Reads the output of objectives.
 
-The worker copies the output of objectives to the worker's own streams, up to a limit. The worker also keeps the end of
-the output of each attempt.
+The worker copies the output of objectives to the worker's own streams, up to a limit. The worker also keeps the last
+part of each attempt's output.
 """
 
 import ctypes
@@ -148,7 +148,7 @@ class TrainerOutputReader:
             self._marked.clear()
 
     def take(self, jobs: Sequence[int], *, rest: bool) -> list[str]:
-        """Return the last `KEPT` bytes of the output of each job in `jobs`, and delete these jobs' outputs.
+        """For each job in `jobs`, return the last `KEPT` bytes of the output, and delete the output.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ _log = logging.getLogger("ledger.worker")
 
 
 def say_restarts(claimed: Sequence[ClaimedTrial], worker: str, call: Callable[..., Any]) -> None:
-    """Log each promoted trial without a checkpoint, because its training begins again.
+    """If a promoted trial has no checkpoint, log the trial, because the trial's training begins again.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ _LONGEST_WAIT = 1e6
 
 
 class _StoppedDuringOutageError(Exception):
-    """An exception that reports a request to stop the worker during an outage of the database."""
+    """An exception that reports that the worker must stop, and that the database is unavailable."""
 
 
 class Supervisor:
@@ -211,7 +211,7 @@ class Supervisor:
             log_event(_log, "refused", message, level=logging.WARNING, **fields)
         # The user can remove the cause of a refusal. For example, the user can install a missing package. Therefore,
         # when the worker next claims trials of the study, the worker starts a new trainer process and fetches the
-        # dataset again. The supervisor kills the old trainer process, because the old trainer process may also have
+        # dataset again. The supervisor kills the old trainer process, because the old trainer process may still have
         # unfinished jobs.
         self._trainer.kill()
         self._close_data_files()
@@ -296,7 +296,7 @@ class Supervisor:
         return self._trainer.code
 
     def _train(self, claimed: Sequence[ClaimedTrial], trials: ClaimedTrials, version: int | None) -> None:
-        """Train trials of one study. The training also continues while the database is unavailable.
+        """Train trials of one study. The training continues even while the database is unavailable.
 
         The method returns when every trial has ended, when the worker must release the trials, or when the trainer
         process has ended.

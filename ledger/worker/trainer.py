@@ -84,8 +84,8 @@ class TrainerHandle:
     ----------
     training_since : float or None
         Time at which the training of the current job began, as a value of `time.monotonic`. `training_since` can be
-        later than the real beginning by at most the time between two calls of `wait`. `training_since` is None while
-        the trainer loads the objective, because loading is not a part of the training.
+        later than the real beginning. The difference is at most the time between two calls of `wait`. `training_since`
+        is None while the trainer loads the objective, because loading is not a part of the training.
     code : ObjectiveCode or None
         The code of the objective that the trainer process has loaded. Before the trainer has loaded an objective,
         `code` is None. For a built-in model, `code` is always None.
@@ -179,7 +179,8 @@ class TrainerHandle:
             Parameters and context of each attempt. When the caller calls `start`, all earlier jobs must have ended.
         open_data : sequence of callable
             One function for each data file of the objective. Each function returns a new read-only descriptor of the
-            file. The child process inherits the descriptors, so it gets only the data files of its own objective.
+            file. The child process inherits the descriptors, so the child process gets only the data files of its own
+            objective.
         tuples : sequence of mapping
             The dimensions of the search space that have tuples as choices. A job contains a list instead of a tuple.
         recorded : mapping, optional

@@ -56,7 +56,7 @@ _PACKAGE = Path(__file__).parents[1]
 # time. If the supervisor has not ended this process after `_INTERRUPTION_SECONDS` seconds, the attempt fails.
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
-# Longest time in seconds for which the objective waits for the verdict of the database on a report at a rung. The
+# After a report at a rung, the objective waits for the database's verdict for at most this time in seconds. The
 # supervisor usually answers within some milliseconds.
 _VERDICT_SECONDS = 1.0
 
@@ -303,8 +303,8 @@ def _keep_model(
     """Save the model of a trial. If the model cannot be saved, the trial keeps its result, and the output contains the
     reason.
 
-    The trial must not fail, because the result of a study must not depend on the worker. Another worker might not try
-    to save a model of the same trial.
+    The trial must not fail, because the result of a study must not depend on the worker. It is possible that another
+    worker would not save a model of the same trial.
     """
     try:
         evaluate.keep_model(params, context, result)

@@ -1,7 +1,7 @@
 -- Insert a version of the code of a study's objective, and the source texts of the version. The answer is false if the
 -- ledger already has the version. The function waits at most half a second for another transaction that inserts the
--- same version or the same text. If the wait for a text takes longer than half a second, the function does not store
--- the text or any later text. If the wait for the version takes longer than half a second, the function raises the
+-- same version or the same text. If the wait for a text takes longer than half a second, the function stores neither
+-- this text nor any later text. If the wait for the version takes longer than half a second, the function raises the
 -- error lock_not_available.
 --   number: the number of the new version.
 --   first_trial: the number of the first trial for which the version is valid.

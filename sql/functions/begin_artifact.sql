@@ -13,8 +13,8 @@
 -- A checkpoint is an artifact with the name .checkpoint-STEP. Within an attempt, the step of a new checkpoint must not
 -- be lower than the step of a saved checkpoint. A trial has at most one checkpoint that a worker has begun but not
 -- saved. The function deletes all other unsaved checkpoints of the trial. The function skips a content that another
--- session has locked. The function also does not reuse a content that another worker is still writing. Therefore no
--- worker has to wait for another worker that leaves a transaction open.
+-- session has locked. If another worker is still writing a content, the function does not reuse this content either.
+-- Therefore no worker has to wait for another worker that leaves a transaction open.
 create or replace function ledger.begin_artifact(
   study_id int, trial int, claim uuid, name text, sha256 text, size bigint, store text default null)
 returns table (answer text, content uuid)
@@ -78,9 +78,9 @@ begin
       returning known.uploading)
     select array_agg(uploading) into unneeded from deleted;
   end if;
-  -- If the worker did not receive the answer to an earlier call, the worker continues with the same content. In a
-  -- store, the worker uses a new content, because an earlier call of the objective may still be writing the earlier
-  -- content.
+  -- If the worker did not receive the answer to an earlier call, the worker continues with the same content. If a store
+  -- keeps the content, the worker does not continue with the earlier content, but uses a new content, because an
+  -- earlier call of the objective may still be writing the earlier content.
   select artifact.uploading into earlier
   from ledger.artifact
   where artifact.study_id = begin_artifact.study_id and artifact.trial = begin_artifact.trial

@@ -151,7 +151,7 @@ comment on function ledger.artifact_piece_size is
   'The size of each piece of an artifact that the ledger itself keeps, except the last piece, in bytes.';
 
 -- The number of checkpoints that a trial keeps until it ends. If the content of the last checkpoint is damaged, the
--- next attempt continues from the checkpoint before the last.
+-- next attempt continues from the previous checkpoint.
 create or replace function ledger.kept_checkpoints() returns int
 language sql immutable parallel safe
 return 2;

@@ -42,8 +42,8 @@ begin
   if wanted > 64 then
     raise exception '% claims at once are too many: 64 are the most', wanted using errcode = 'invalid_parameter_value';
   end if;
-  -- A worker may repeat a call before the first call has committed. The advisory lock makes the second call wait for
-  -- the first call, and then return the same trials. Every role can read the key of the advisory lock in pg_locks.
+  -- A worker may repeat a call before the first call has committed. Because of the advisory lock, the second call waits
+  -- for the first call, and then returns the same trials. Every role can read the key of the advisory lock in pg_locks.
   -- If no superuser has run sql/roles.sql, every role can also take an advisory lock with the same key. Therefore a
   -- wait for the advisory lock ends after the lock_timeout of this function. Even without the advisory lock, a worker
   -- cannot claim two trials with one claim, because the claim is the primary key of the table `attempt`.

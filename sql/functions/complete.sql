@@ -1,8 +1,8 @@
 -- Record the loss of a trial. The loss must be a finite number. The ledger records at most one result of a trial. The
 -- triggers of readable_rows.sql refuse values that a client of the database could not read, such as an infinite loss.
 -- Answers:
---   recorded: the function recorded the result. The function also records the result if the manager has taken the trial
---     back, but no other worker has claimed the trial.
+--   recorded: the function recorded the result. If the manager has taken the trial back, the function still records the
+--     result, unless another worker has claimed the trial.
 --   already: an earlier call with the same claim recorded the result. If a worker has received no answer, the worker
 --     repeats the call.
 --   stale: another worker has claimed the trial, or the trial has ended. The function stores the loss only in the row

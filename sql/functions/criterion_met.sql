@@ -4,16 +4,16 @@
 --   reason: the reason for users.
 -- The criteria:
 --   target: a complete trial has a value that is at least as good as the target.
---   patience: at least `patience` trials have ended or paused without a better value. The criterion counts only the trials that
---     the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer knows the
---     results of all earlier iterations. In steady mode, the optimizer knows the result of each trial in the column
---     `seen`, except for a trial with a rung in the column `seen_rungs`. Such a trial had only paused. The criterion
---     does not count cancelled and imported trials.
+--   patience: at least `patience` trials have ended or paused without a better value. The criterion counts only the
+--     trials that the optimizer proposed after the optimizer had received the best value. In batch mode, the optimizer
+--     knows the results of all earlier iterations. In steady mode, the optimizer knows the result of each trial in the
+--     column `seen`, unless the column `seen_rungs` contains a rung for the trial. Such a trial had only paused. The
+--     criterion does not count cancelled and imported trials.
 --   timeout: managers have held the study for `timeout_seconds` in total. The criterion ignores the time without a
 --     manager.
 -- The criteria `target` and `patience` depend only on recorded results. In batch mode, the function checks `target` and
 -- `patience` only if the optimizer has received the results of every iteration. Therefore a study of batch mode ends
--- after the same trials on any number of workers.
+-- after the same trials for any number of workers.
 create or replace function ledger.criterion_met(parent ledger.study, out met text, out reason text)
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

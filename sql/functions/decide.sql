@@ -5,10 +5,10 @@
 -- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
 -- the trial gets the recorded verdicts. When a rung has stopped a trial, the function records no verdicts at higher
 -- rungs.
--- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. In batch mode, the
--- attempt must stop at a rung without a verdict, so that the trial can pause (ledger.prune). In steady mode, a promoted
--- trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both modes, an audited
--- trial goes on in spite of its verdicts.
+-- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. In batch mode, if a
+-- rung has no verdict yet, the attempt must stop at this rung, so that the trial can pause (ledger.prune). In steady
+-- mode, a promoted trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both
+-- modes, an audited trial goes on in spite of its verdicts.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,6 +1,6 @@
--- Delete a study and all rows that belong to the study. Also delete the study's data files and source texts, except
--- those that another study uses. If no other artifact refers to the content of a deleted artifact, also discard the
--- content.
+-- Delete a study and all rows that belong to the study. Also delete the study's data files and source texts, unless
+-- another study uses the same file or the same text. If no other artifact refers to the content of a deleted artifact,
+-- also discard the content.
 -- Only the owner of the tables can delete a study. Answers:
 --   deleted: the function deleted the study.
 --   managed: a manager holds the study, so the function deleted nothing.

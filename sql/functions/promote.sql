@@ -1,11 +1,10 @@
 -- Record the verdicts at the rungs of the rule `promotion` in batch mode, for the manager that holds the study. A trial
--- pauses at a rung (ledger.prune). The function does nothing while a trial of the iteration is pending or running,
--- unless the trial is audited. The function then compares the trials at the lowest rung without verdicts. The best
--- 1/eta of the trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials
--- are pruned. The function also compares trials that failed, ended or were cancelled after they had reached the rung.
--- Therefore the verdicts do not depend on the number or the speed of the workers. An audited trial never pauses. The
--- function does not wait for audited trials, and does not compare audited trials. ledger.tell records the verdicts on
--- audited trials.
+-- pauses at a rung (ledger.prune). While the iteration has a pending or running trial that is not audited, the function
+-- does nothing. Otherwise, the function compares the trials at the lowest rung that has no verdicts. The best 1/eta of
+-- the trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials are pruned.
+-- The function also compares trials that failed, ended or were cancelled after they had reached the rung. Therefore the
+-- verdicts do not depend on the number or the speed of the workers. An audited trial never pauses. The function does
+-- not wait for audited trials, and does not compare audited trials. ledger.tell records the verdicts on audited trials.
 -- If a trial joins the iteration after the ledger has recorded the cutoff at a rung, the trial gets its verdict from
 -- the recorded cutoff.
 -- A paused trial can have reached several rungs, because an objective does not have to ask for the verdict at each

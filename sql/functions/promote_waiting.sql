@@ -1,10 +1,11 @@
--- Let the best paused trials of a study in steady mode with the rule `promotion` go on, for the manager that holds the
--- study. A trial pauses at a rung (ledger.prune). A paused trial goes on if the trial is now among the best 1/eta of
+-- For the manager that holds a study in steady mode with the rule `promotion`, let the best paused trials of the study
+-- go on. A trial pauses at a rung (ledger.prune). A paused trial goes on if the trial is now among the best 1/eta of
 -- all arrivals at its rung (ledger.ready_for_promotion). The function begins with the highest rung. At each rung, the
 -- function begins with the best trial. For each trial that goes on, the function inserts a row into ledger.promotion.
 -- The function skips a trial whose row another session has locked. The function ends no trial. Only ledger.prune_paused
 -- prunes the paused trials.
---   free: the largest number of trials that may go on, because the number of trials in flight is limited.
+--   free: the largest number of trials that may go on. The manager limits this number, because the number of trials in
+--     flight is limited.
 -- The answer has a row for each rung at which the function has promoted trials:
 --   rung: the step of the rung.
 --   arrivals: the number of arrivals at the rung.

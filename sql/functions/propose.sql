@@ -8,8 +8,8 @@
 --   environment: the package versions and the BLAS kernels of the manager.
 --   ask_seconds, tell_seconds: the seconds that the manager needed to choose the points (ask_seconds) and to fit the
 --     surrogate (tell_seconds).
---   seen: in steady mode, the numbers of the trials whose end or pause the manager noticed after the previous
---     iteration.
+--   seen: in steady mode, the numbers of the trials that have ended or paused. The list contains a trial if the manager
+--     noticed the end or the pause of the trial after the previous iteration.
 --   seen_rungs: in steady mode with the rule `promotion`, the rung at which each trial of `seen` waited. The element is
 --     null if the trial had ended.
 --   batch_size: the batch size from which the manager computed the number of points. If the argument `batch_size` is

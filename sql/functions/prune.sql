@@ -2,10 +2,10 @@
 -- function ends the trial, except with the rule `promotion` in steady mode. The function copies the step and the loss
 -- of the verdict into the trial's row. A pruned trial has no final loss. With the rule `promotion` in steady mode, the
 -- function pauses the trial instead. With the rule `promotion` in batch mode, the function pauses a trial at a rung
--- without a verdict. In batch mode, ledger.promote decides whether the paused trial goes on, or prunes the trial. In
--- steady mode, ledger.promote_waiting lets the paused trial go on, or ledger.prune_paused prunes the trial. Answers:
---   pruned: the function ended the trial. The worker may have lost its claim before. The function then ends the trial
---     only if no other worker has claimed the trial since.
+-- without a verdict. In batch mode, ledger.promote lets the paused trial go on, or prunes the trial. In steady mode,
+-- ledger.promote_waiting lets the paused trial go on, or ledger.prune_paused prunes the trial. Answers:
+--   pruned: the function ended the trial. The worker may have lost its claim before. In this case, the function ends
+--     the trial only if no other worker has claimed the trial since then.
 --   paused: the rule is `promotion`, and the trial waits at a rung. The attempt has ended, and does not count as a
 --     failed, crashed or lost attempt.
 --   continue: no verdict stops the trial, so the function changed nothing. The worker continues the training, or reports

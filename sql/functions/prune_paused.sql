@@ -5,8 +5,8 @@
 -- at which the trial waited.
 --   budget: the budget of the study when the manager decided to propose no more trials.
 -- Answers:
---   pruned: the function pruned the paused trials. A trial whose row another session has locked stays paused, and the
---     manager calls the function again.
+--   pruned: the function pruned the paused trials. If another session has locked the row of a trial, the trial stays
+--     paused, and the manager calls the function again.
 --   lost: the manager does not hold the study, so the function wrote nothing.
 --   changed: the function wrote nothing. The possible reasons are: the study has ended, the budget of the study has
 --     changed, a trial is pending or running, or a paused trial can go on. Another possible reason is that the study is

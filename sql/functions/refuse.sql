@@ -8,8 +8,8 @@
 -- The ledger keeps at most one refusal for each pair of a worker and a study. The function records a refusal only if
 -- the worker has called ledger.announce. Each call also removes the refusals of each worker that has stopped, or that
 -- has not announced itself recently.
--- The function returns false if the worker had already lost the claim. The function also records the refusal of a
--- worker that has lost the claim.
+-- The function returns false if the worker had already lost the claim. Even if the worker has lost the claim, the
+-- function records the refusal.
 create or replace function ledger.refuse(study_id int, trial int, claim uuid, reason text) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$

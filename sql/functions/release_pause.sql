@@ -12,8 +12,8 @@ end;
 comment on function ledger.release_pause is
   'The time for which no worker can claim a trial after the trial''s last release. Internal.';
 
--- The number of times that workers have released a trial. Each attempt of the trial has failed, has crashed, was lost, has
--- paused at a rung of early stopping, or was released.
+-- The number of times that workers have released a trial. The function subtracts the failed, crashed, lost and paused
+-- attempts from all attempts of the trial, because each other attempt was released.
 create or replace function ledger.releases(known ledger.trial) returns int
 language sql stable set search_path = pg_catalog, pg_temp
 as $$

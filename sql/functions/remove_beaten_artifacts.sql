@@ -1,7 +1,7 @@
--- Remove artifacts of the trials that have ended and are not among the best trials. Of the complete trials that still
--- have artifacts, the best trials have the lowest losses. If two losses are equal, the trial with the lower number is
--- better. A trial that has not ended keeps its artifacts, so the function disturbs no worker. The function removes no
--- checkpoints.
+-- Remove artifacts of the trials that have ended and are not among the best trials. The best trials are the trials with
+-- the lowest losses among the complete trials that still have artifacts. If two losses are equal, the trial with the
+-- lower number is better. A trial that has not ended keeps its artifacts, so the function disturbs no worker. The
+-- function removes no checkpoints.
 --   kept: the number of trials that keep their artifacts, at least 1.
 -- One call removes at most 50 artifacts, and deletes at most about 256 MB of contents in the ledger itself. Because of
 -- the limits on the number and the size, a call ends within the time limit of a statement. The answer is the number of

@@ -7,7 +7,7 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$
   select case when cardinality(losses) >= eta then
     (array(select coalesce(given.loss, 'infinity') from unnest(losses) as given (loss) order by 1))[
-      -- The best 1/eta of the trials go on. The trial itself counts as one of the trials.
+      -- The best 1/eta of the trials go on. These trials include the trial for which the function computes the cutoff.
       case when rule = 'halving' then greatest(1, (cardinality(losses) + 1) / eta) else cardinality(losses) / 2 + 1 end]
   end
 $$;

@@ -1,7 +1,7 @@
--- Set the stopping criteria of a study. If an argument is null, the study does not use the criterion that has the name
--- of the argument. After a criterion has ended the study, the study runs again if the study meets none of the new
--- criteria. If the ended study meets one of the new criteria, the function records this criterion, and the study does
--- not run again. Answers:
+-- Set the stopping criteria of a study. Each argument sets the criterion with the same name. If an argument is null,
+-- the study does not use this criterion. After a criterion has ended the study, the study runs again if the study meets
+-- none of the new criteria. If the ended study meets one of the new criteria, the function records this criterion, and
+-- the study does not run again. Answers:
 --   changed: the function recorded the criteria.
 --   unchanged: the study already has the given criteria.
 --   cancelled: the study is cancelled, so its criteria do not change.

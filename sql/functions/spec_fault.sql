@@ -51,8 +51,8 @@ begin
   if jsonb_typeof(objective -> 'record_source') <> 'boolean' then
     return 'the spec: in the objective, record_source must be a boolean';
   end if;
-  -- The number of folds (cv) and the number of repeats must be written as an integer such as 5, because some clients
-  -- would read 5.0 as a float.
+  -- The spec must contain the number of folds (cv) and the number of repeats as integers such as 5. Some clients would
+  -- read 5.0 as a float.
   if (objective -> 'cv')::text !~ '^[0-9]{1,9}$' then
     return 'the spec: in the objective, cv must be the number of folds, an integer';
   end if;
@@ -120,7 +120,7 @@ begin
            and (spec -> 'stopping' -> 'max_resource')::text ~ '^[1-9][0-9]{0,9}$'
       then (spec -> 'stopping' ->> 'min_resource')::bigint < (spec -> 'stopping' ->> 'max_resource')::bigint
            and (spec -> 'stopping' ->> 'max_resource')::bigint < 2147483648
-           -- A rung of the median rule is a multiple of min_resource, and a rule has at most 100 rungs.
+           -- A rung of the median rule is a multiple of min_resource. Each rule has at most 100 rungs.
            and (spec -> 'stopping' ->> 'rule' <> 'median'
                 or ((spec -> 'stopping' ->> 'max_resource')::bigint - 1)
                    / (spec -> 'stopping' ->> 'min_resource')::bigint <= 100)

@@ -6,7 +6,7 @@
 --   told: the function recorded that the optimizer has received the losses of the iteration.
 --   lost: the manager does not hold the claim of the study, so the function wrote nothing.
 --   changed: the function did not change the iteration. There are three possible reasons: the number of trials differs
---     from the argument `size`, a trial of the iteration is pending, running or paused, or the optimizer had already
+--     from the argument `size`; a trial of the iteration is pending, running or paused; or the optimizer had already
 --     received the losses.
 -- With the rule `promotion` in batch mode, the function also records verdicts on the trials that never paused, such as
 -- audited trials. The function records verdicts only at the rungs at which ledger.promote has compared the other

@@ -1,5 +1,5 @@
--- Return the data that a worker needs to stop a trial early without waiting for the database. The answer is null if the
--- study has no rule. The answer is an object with the keys:
+-- Return the data with which a worker can stop a trial early, so that the worker does not have to wait for the
+-- database. The answer is null if the study has no rule. The answer is an object with the keys:
 --   rule, eta, enforce: the settings of the study.
 --   resource, max_resource: the settings of the study. For a model or an estimator, the resource is the kind of the
 --     steps at which the ledger reports a score (ledger.objectives.training_resource). The resource is null if the
@@ -8,8 +8,8 @@
 --   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
 --     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
 --     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
---     has two exceptions. In batch mode, at a rung without a verdict, `stops` is true if the trial is not audited, so
---     that the trial pauses at the rung. In steady mode, `stops` is false at a rung after which the trial was promoted.
+--     has two exceptions. In batch mode, if the trial is not audited, `stops` is true at each rung without a verdict,
+--     so that the trial pauses at the rung. In steady mode, `stops` is false at a rung at which the trial was promoted.
 --     The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
 -- Therefore, in steady mode, only the answer to ledger.report stops a trial.

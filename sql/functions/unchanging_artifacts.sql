@@ -1,6 +1,7 @@
 -- Triggers that refuse each change of an artifact after the end of its attempt. While the claim of the attempt is
--- valid, the worker can save the artifact again. Later, a user can only remove the artifact. The ledger deletes a
--- checkpoint that the trial does not need any more. A content and its pieces never change.
+-- valid, the worker can save the artifact again. Later, the artifact cannot change any more, but a user can remove the
+-- artifact. The ledger deletes a checkpoint that the trial does not need any more. A content and its pieces never
+-- change.
 create or replace function ledger.refuse_change_of_artifact() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

@@ -1,5 +1,4 @@
--- Triggers that refuse each change of a report, and one trigger that deletes the reports of a study together with the
--- study.
+-- Triggers that refuse each change of a report, and one trigger that deletes the reports of a deleted study.
 create or replace function ledger.refuse_change_of_report() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

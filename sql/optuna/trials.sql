@@ -40,10 +40,10 @@ create index if not exists trial_optuna_id on ledger.trial ((
     when number < 1048576 and study_id < 512 then 1610612736 + study_id * 1048576 + number
   end));
 
--- Like Optuna 5, the view shows times in UTC without a time zone. If a trial ended but no worker ever claimed the
--- trial, the view shows the end time as the start time. Optuna has no state for a trial that is paused at a rung. For a
--- paused trial, the view shows the state RUNNING, because Optuna's dashboard draws the intermediate values of running
--- trials. The dashboard does not draw the intermediate values of waiting trials.
+-- Like Optuna 5, the view shows times in UTC, with the type `timestamp without time zone`. If a trial ended but no
+-- worker ever claimed the trial, the view shows the end time as the start time. Optuna has no state for a trial that is
+-- paused at a rung. For a paused trial, the view shows the state RUNNING, because Optuna's dashboard draws the
+-- intermediate values of running trials. The dashboard does not draw the intermediate values of waiting trials.
 create or replace view optuna.trials as
 select
   trial_id,

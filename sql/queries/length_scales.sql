@@ -1,11 +1,11 @@
 -- What did the surrogate learn about each parameter? For each iteration, the query shows the length scale of each
--- parameter. The length scales belong to the kernel of the surrogate that proposed the iteration. A length scale of 1
--- is as long as the parameter's whole range, measured on the scale of the parameter's prior. If the distance between
--- two values is much shorter than the length scale, the surrogate predicts almost the same loss for the two values. A
--- large length scale means that the surrogate found no influence of the parameter on the loss. The maximum length scale
--- is 100. A categorical parameter with more than two unordered choices has one length scale for each choice. If a
--- parameter has several length scales, the query shows the shortest length scale. Only Gaussian processes with a Matern
--- kernel have length scales.
+-- parameter. The length scales belong to the kernel of the surrogate that proposed the iteration. On the scale of the
+-- parameter's prior, a length scale of 1 is as long as the parameter's whole range. If the distance between two values
+-- is much shorter than the length scale, the surrogate predicts almost the same loss for the two values. A large length
+-- scale means that the surrogate found no influence of the parameter on the loss. The maximum length scale is 100. A
+-- categorical parameter with more than two unordered choices has one length scale for each choice. If a parameter has
+-- several length scales, the query shows the shortest length scale. Only Gaussian processes with a Matern kernel have
+-- length scales.
 -- psql -f sql/queries/length_scales.sql runs the query for all studies. The option -v study=NAME selects one study.
 \if :{?study} \else \set study '' \endif
 with dimensions as (

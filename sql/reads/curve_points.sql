@@ -1,6 +1,6 @@
 -- The learning curve of each trial in the list `trials`. If a curve has more than `points` reports, the query returns a
--- selection of about `points` reports. The returned reports are at equal distances, and the last report is always one of
--- the returned reports. The column `reports` contains the number of all reports of the curve.
+-- selection of about `points` reports. The selection contains every n-th report of the curve, and always contains the
+-- last report. The column `reports` contains the number of all reports of the curve.
 select trial, step, value, reports
 from (
   select

@@ -63,8 +63,8 @@ select
    where study_id = :study and state = 'complete'
    order by loss, trial
    limit 1) as best,
-  -- If the study has more than `improvements` improvements, the query returns a selection of improvements at equal
-  -- distances. The selection includes the first and the last improvement.
+  -- If the study has more than `improvements` improvements, the query returns a selection that contains every n-th
+  -- improvement. The selection includes the first and the last improvement.
   (select coalesce(jsonb_agg(jsonb_build_array(number, loss, value) order by number), '[]')
    from improvement
    where places <= :improvements or place = places

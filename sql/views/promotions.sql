@@ -1,4 +1,4 @@
--- The promotions of paused trials in studies in steady mode with the rule `promotion`.
+-- For each study in steady mode with the rule `promotion`, the promotions of the study's paused trials.
 create or replace view ledger.promotions as
 select
   promotion.study_id,

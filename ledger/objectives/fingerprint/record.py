@@ -123,7 +123,7 @@ class ObjectiveCode:
         ------
         ValueError
             `value` is not a JSON object that `to_json` has written. The value may be invalid, because an objective can
-            write any answer to the pipe of its trainer.
+            write any data to the pipe of its trainer.
         """
         if not isinstance(value, Mapping) or not isinstance(value.get("parts"), list):
             raise ValueError("the code is not an object with a list of parts")
