@@ -117,7 +117,7 @@ artifact = Table(
     ),
     CheckConstraint("removed_at is null or saved_at is not null", name="removed_after_saved"),
     Index("artifact_of_content", "content", postgresql_where=text("content is not null")),
-    # The function ledger.remove_beaten_artifacts uses this index to find the artifacts that are not removed.
+    # The function ledger.remove_beaten_artifacts uses this index to find the artifacts whose content is still stored.
     Index("artifact_present", "study_id", "trial", postgresql_where=text("content is not null")),
     # The functions ledger.last_checkpoints and ledger.remove_checkpoints use this index to find checkpoints.
     Index("artifact_checkpoints", "study_id", "trial", "attempt", "step", postgresql_where=text("step is not null")),

@@ -4,10 +4,10 @@ The view of the study NAME has the name ``ledger."study:NAME"``. A column has th
 the name of a parameter or metric is empty or already used in the view, the column is named ``param_NAME`` or
 ``metric_NAME``. If ``param_NAME`` is also already used, the column is named ``param_NAME~N``. If ``metric_NAME`` is
 also already used, the column is named ``metric_NAME~N``. N is the smallest integer greater than 1 that makes the name
-unique. PostgreSQL limits a name to 63 bytes. The module shortens a name of more than 63 bytes to its first 54 bytes. To
-the shortened name, the module appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash. The module
-first names the columns of the parameters, in the order of the search space. Then the module names the columns of the
-metrics, in alphabetical order.
+unique. PostgreSQL limits a name to 63 bytes. The module shortens a name of more than 63 bytes to its first 54 bytes.
+Then the module appends ``~`` and the first 8 hexadecimal digits of the full name's MD5 hash. The module first names the
+columns of the parameters, in the order of the search space. Then the module names the columns of the metrics, in
+alphabetical order.
 """
 
 import hashlib

@@ -73,7 +73,7 @@ _DEAD = text("""
 # `LOCK_AGE` equals the time limit of one SQL statement, in seconds. A transaction of a worker or manager is usually
 # shorter than `LOCK_AGE` seconds.
 LOCK_AGE = STATEMENT_SECONDS
-# Number of seconds after which the function `warnings` reports that a session waits for a lock.
+# If a session waits for a lock for longer than this number of seconds, the function `warnings` reports the wait.
 LOCK_PATIENCE = 1.0
 _LONGEST_STATEMENT = 120
 _CONSEQUENCE = "so PostgreSQL cannot remove the old versions of rows that were deleted or updated since then"

@@ -1,9 +1,10 @@
-"""Columns of the table `iteration` that contain counts of trials. Each count includes the trials of the iteration, and
-the trials of all iterations whose losses the optimizer received earlier.
+"""Columns of the table `iteration` that contain counts of trials. Each count includes the trials of the iteration. Each
+count also includes the trials of all iterations whose losses the optimizer received before the losses of this
+iteration.
 
-For a list of studies, a query reads the counts of each study from only one row of the table. Therefore the query is
-fast even if a study has many ended trials. The SQL function `ledger.mark_told` (sql/functions/) writes the counts. The
-command `ledger verify` checks the counts.
+A query for a list of studies reads only one row of the table for each study. Therefore the query is fast even if a
+study has many ended trials. The SQL function `ledger.mark_told` (sql/functions/) writes the counts. The command `ledger
+verify` checks the counts.
 """
 
 from typing import Any
@@ -62,9 +63,9 @@ def columns() -> list[Column[Any]]:
 def indexes() -> list[Index]:
     """Return new indexes for the columns that `columns` returns.
 
-    Each index is partial, and the first column of each index is the study's id. If PostgreSQL expects few rows,
-    PostgreSQL could use an index over all rows instead of the primary key. A query that uses an index over all rows
-    would read all iterations of the study.
+    Each index is partial, and the first column of each index is the study's id. If an index contained all rows,
+    PostgreSQL could choose this index instead of the primary key when PostgreSQL expects few rows. A query that uses
+    such an index would read all iterations of the study.
     """
     return [
         Index("iteration_told", "study_id", "told", unique=True, postgresql_where=text("told is not null")),

@@ -27,7 +27,7 @@ from ledger.errors import LedgerError
 # plot of `SHOWN` trials. If a study has more than `SHOWN` trials, the overview contains a selection of `SHOWN` trials.
 # Up to half of the selected trials are the trials with the best values.
 SHOWN = 2_000
-# Largest number of trials to which a report fits the surrogate.
+# Largest number of trials that a report uses to fit the surrogate.
 OBSERVED = 10_000
 # If a study has at most `BARS` attempts, each attempt has its own group. If a study has more attempts, the overview
 # divides the time of the study into time slots of equal length. All attempts of a group belong to the same time slot,
@@ -57,7 +57,7 @@ class IterationMean:
 
 @dataclass(frozen=True)
 class ProposalEnvironment:
-    """The package versions and the BLAS libraries with which a manager proposed the iterations from `first` to `last`.
+    """The package versions and the BLAS libraries that a manager used to propose the iterations from `first` to `last`.
 
     An iteration without proposed trials has no environment.
     """
@@ -186,7 +186,7 @@ class StudyOverview:
     curves : sequence of LearningCurve
         The learning curves of some of the trials in `shown`.
     rung_losses : mapping
-        The losses of the trials in `observed` at the rungs of early stopping.
+        For the trials in `observed`, the losses at the rungs of early stopping.
     rungs : sequence of RungCount
         The counts of the verdicts at each rung.
     """
@@ -296,7 +296,8 @@ def improvements(connection: Connection, study_id: int) -> list[Improvement]:
 
 
 def thinned(improved: Sequence[Improvement]) -> Sequence[Improvement]:
-    """Return an evenly spaced selection of at most `SHOWN` improvements. Also return the last improvement."""
+    """Return an evenly spaced selection of at most `SHOWN` improvements. If the selection does not contain the last
+    improvement, add the last improvement."""
     kept = improved[:: 1 + len(improved) // SHOWN]
     return kept if not improved or kept[-1] == improved[-1] else [*kept, improved[-1]]
 
@@ -312,7 +313,7 @@ def spread(count: int, without: Collection[int], wanted: int) -> list[int]:
 
 
 def _observed(connection: Connection, study_id: int, count: int, ended: int) -> set[int]:
-    """Return the numbers of the trials to which the report fits the surrogate."""
+    """Return the numbers of the trials that the report uses to fit the surrogate."""
     of_ended = select(_trials.c.number).where(_trials.c.study_id == study_id, _trials.c.finished_at.is_not(None))
     quarter = OBSERVED if ended <= OBSERVED else OBSERVED // 4
     with connection.begin():

@@ -82,7 +82,7 @@ def point_pages(connection: Connection, study_id: int) -> Iterator[Sequence[Any]
 
 def of_trials(connection: Connection, study_id: int, first: int, last: int) -> dict[int, list[ReportRow]]:
     """Return the learning curves of the trials with the numbers `first` to `last`. If an attempt has continued from a
-    checkpoint, the curve also contains the reports of earlier attempts before this checkpoint.
+    checkpoint, the curve also contains the reports that earlier attempts made before this checkpoint.
     """
     chosen = rows_of(ReportRow).where(
         _reports.c.study_id == study_id, _reports.c.trial.between(first, last), ~_reports.c.is_replaced

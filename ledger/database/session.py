@@ -18,8 +18,8 @@ R = TypeVar("R")
 # If a statement fails with one of the errors in _STATEMENT_ONLY, the connection is still usable.
 _STATEMENT_ONLY = (errors.QueryCanceled, errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 _NOT_PREPARED = (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
-# The SQLSTATE classes of data exceptions, integrity constraint violations and exceeded program limits. psycopg raises
-# an OperationalError for an exceeded program limit, but a retry cannot succeed.
+# The SQLSTATE classes of three kinds of errors: data exceptions, integrity constraint violations, and exceeded program
+# limits. psycopg raises an OperationalError for an exceeded program limit, but a retry cannot succeed.
 _REFUSALS = ("22", "23", "54")
 
 

@@ -126,14 +126,14 @@ class StudyStatus:
         The complete trials that improved the best value, in the order of their numbers. If a study has more
         than 1,000 improvements, the sequence contains a selection that includes the first and the last improvement.
     last_complete : int or None
-        Number of the complete trial with the highest number. The convergence curve ends at the trial `last_complete`.
+        The highest number of a complete trial. The convergence curve ends at the trial `last_complete`.
     workers : sequence of WorkerStatus
         Workers in the order of their start times.
     latest_failures : sequence of FailedAttempt
-        At most 3 attempts, which are the latest failed, crashed or lost attempts. The latest failure comes first.
+        The latest attempts that failed, crashed or were lost, at most 3 attempts. The latest failure comes first.
     saved_steps : int or None
-        Total number of steps that the rule of early stopping has saved. For one pruned trial, the number of saved steps
-        is the rule's `max_resource` minus the trial's `pruned_step`. None if the study has no rule of early stopping.
+        Total number of steps that the pruned trials did not run. For one pruned trial, this number is the rule's
+        `max_resource` minus the trial's `pruned_step`. None if the study has no rule of early stopping.
     """
 
     name: str

@@ -35,8 +35,8 @@ class TimedImprovement:
 
 @dataclass(frozen=True)
 class StudyCurve:
-    """Two sequences of the trials that improved the best value of a study. `by_trial` is in the order of the trial
-    numbers, and `by_time` is in the order of the trials' end times.
+    """The trials that improved a study's best value, as two sequences. `by_trial` is in the order of the trial numbers,
+    and `by_time` is in the order of the trials' end times.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class StudyCurve:
     study : StudyRow
     progress : ProgressRow
     code : str or None
-        The SHA-256 of the last recorded version of the objective's code.
+        The SHA-256 of the objective's code in the last recorded version.
     best : TrialRow or None
         The complete trial with the lowest loss.
     by_trial : sequence of Improvement
@@ -56,7 +56,7 @@ class StudyCurve:
         more than `overview.SHOWN` trials, the function `read` looks for improvements only in a selection of the study's
         trials.
     last_trial : int
-        The number of the complete trial with the highest number. If no trial is complete, `last_trial` is 0.
+        The highest number of a complete trial. If no trial is complete, `last_trial` is 0.
     is_sampled : bool
         Whether the function `read` computed `by_time` from only a selection of the trials.
     """

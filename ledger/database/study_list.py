@@ -82,7 +82,8 @@ class StudyFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether all attributes of the filter except `archived` are empty or None."""
+        """Whether each attribute of the filter is empty or None. The value of `archived` has no effect on the
+        result."""
         texts = (self.name, self.objective, self.dataset, self.newer, self.older)
         return not self.states and not self.tags and all(each is None for each in texts)
 

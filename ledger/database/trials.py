@@ -25,7 +25,7 @@ from ledger.errors import LedgerError
 # A page has at most `PAGE` rows. One statement reads the metrics of at most `METRICS_PAGE` trials.
 PAGE, METRICS_PAGE = 1000, 10_000
 # When a worker calls an SQL function, the function locks the worker's trial for only a few milliseconds. If a lock on a
-# trial's row lasts for longer than CANCEL_SECONDS, a session has usually left a transaction open.
+# trial's row lasts for longer than CANCEL_SECONDS, the usual reason is a session that has left a transaction open.
 CANCEL_SECONDS = 1.0
 CANCEL_POLL = 0.02
 # A result of PostgreSQL has at most 1,664 columns.
@@ -447,7 +447,7 @@ def cancel(connection: Connection, study_id: int, numbers: Sequence[int], reason
 def end_cancelled(connection: Connection, study_id: int) -> list[int]:
     """Wait until a study's cancelled trials have ended, but wait at most CANCEL_SECONDS seconds.
 
-    Return the numbers of the study's trials that have not ended.
+    Return the numbers of all trials of the study that are still open.
     """
     end = time.monotonic() + CANCEL_SECONDS
     while managing.end_cancelled(connection, study_id) and time.monotonic() < end:

@@ -9,8 +9,8 @@ to use the server if another system user can write to a folder or file of the se
 process also accepts folders and files of the user `account.SYSTEM_USER`. The user `account.SYSTEM_USER` runs the server
 for root. The module `ownership` contains the checks of folders and files.
 
-Three lock files show whether a process uses the server, and whether a process of PostgreSQL itself still runs. The
-processes use ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
+Three lock files show whether a process uses the server, and whether a process of the server still runs. The processes
+use ``flock``, because the kernel releases a process's ``flock`` locks when the process ends.
 
 - Every process that uses the server holds a shared lock on ``users.lock``. If a process gets the exclusive lock on
   ``users.lock``, no other process uses the server.

@@ -55,7 +55,8 @@ def server_account() -> tuple[int, int] | None:
 
 
 def run_as(account: tuple[int, int] | None) -> list[str]:
-    """Return the start of a command line that runs a program under the user id and the group id in `account`.
+    """Return the arguments that must precede a command line, so that the program runs under the user id and the group
+    id in `account`.
 
     The list of arguments is empty if `account` is None.
 

@@ -57,7 +57,7 @@ def counts(status: StudyStatus) -> str:
 
 
 def saved_steps(status: StudyStatus) -> str:
-    """Return a text with the number of steps that early stopping has saved. The text is empty if the number is 0.
+    """Return a text with the number of steps that the pruned trials did not run. The text is empty if the number is 0.
 
     Examples
     --------

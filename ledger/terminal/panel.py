@@ -43,8 +43,8 @@ class StatusPanel:
         rows = self._rows
         if rows is None:
             above = len(console.render_lines(Group(*head, *self._failures()), options, pad=False))
-            # Four lines of the console cannot show a worker. The four lines are the empty line above the table of
-            # workers, the table's header, the number of omitted workers, and the line of the cursor.
+            # Four lines of the console are not available for workers. The four lines are the empty line above the table
+            # of workers, the table's header, the number of omitted workers, and the line of the cursor.
             rows = max(1, options.max_height - above - 4)
         yield Group(*head, *self._workers(rows, options), *self._failures())
 

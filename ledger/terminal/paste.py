@@ -49,8 +49,8 @@ def as_toml(params: Mapping[str, Any]) -> str:
         if name not in without
     )
 
-    # Apart from line feeds, the TOML text contains unprintable characters only inside strings. Inside a TOML string, an
-    # escape sequence can represent an unprintable character.
+    # Outside strings, the only unprintable characters in the TOML text are line feeds. Inside a TOML string, an escape
+    # sequence can represent an unprintable character.
     return (
         comments
         + "".join(
