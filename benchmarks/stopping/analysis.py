@@ -87,7 +87,9 @@ def markdown(records: Sequence[Record]) -> str:
         " benchmarks/stopping/analysis.py defines the regret. A false stop is a stop of a trial that would have been"
         ' among the best tenth. If stops were random, 10% would be false. The column "best lost" counts the searches'
         " that stopped the trial with the lowest final loss. A verdict has changed if the trial with the same number"
-        " was stopped in only one of both runs, or after another epoch. The time is the simulated time of the search,"
+        " was stopped in only one of both runs, or after another epoch. Rows with different numbers of searches have"
+        " means over different tasks or seeds. The second table uses only the searches that both contestants have. The"
+        " time is the simulated time of the search,"
         " in units of the time of `ours-steady`.\n\n"
         f"Each halving rule lets the best 1/{ETA} of the trials go on after epoch {MIN_RESOURCE} and its multiples by"
         f" {ETA}. Each median rule decides after every {MIN_RESOURCE} epochs. With the rule promotion, the trials of a"
@@ -163,8 +165,13 @@ def _table(records: Sequence[Record], found: Regrets, trainings: int) -> str:
 
 
 def _peers(found: Regrets, workers: int, trainings: int) -> str:
-    """Return a table of each halving search of ours minus each search of the other tools."""
-    mine = _order(name for count, name in found if count == workers and name.startswith("ours") and "halving" in name)
+    """Return a table of each search of ours with early stopping minus each search of the other tools."""
+    rules = ("halving", "promotion")
+    mine = _order(
+        name
+        for count, name in found
+        if count == workers and name.startswith("ours") and any(rule in name for rule in rules)
+    )
     peers = _order(name for count, name in found if count == workers and not name.startswith(("ours", "random")))
     rows = []
     for peer in peers:
