@@ -69,7 +69,7 @@ def of_study(connection: Connection, study_id: int, trial: int | None = None) ->
 
 
 def contents(connection: Connection, study_id: int, trial: int | None = None) -> Iterator[StoredContent]:
-    """Yield the contents of the artifacts and of the checkpoints of a study or of one trial.
+    """Yield the contents of the artifacts and checkpoints that belong to a study or to one trial.
 
     The function reads the contents in several transactions. While the caller uses a content, no transaction is open.
     """
@@ -113,8 +113,8 @@ def remove(connection: Connection, study_id: int, row: ArtifactRow) -> str:
 
 
 def remove_beaten(connection: Connection, study_id: int, kept: int) -> int:
-    """Remove the artifacts of ended trials, except the artifacts of the `kept` best trials. The function chooses the
-    best trials among the trials that have artifacts.
+    """Remove the artifacts of ended trials, but do not remove the artifacts of the best trials. `kept` is the number of
+    these best trials. The function chooses the best trials among the trials that have artifacts.
 
     Parameters
     ----------
@@ -164,7 +164,8 @@ def discard(connection: Connection) -> list[DiscardedContent]:
 
 
 def discarded(connection: Connection) -> Iterator[DiscardedContent]:
-    """Yield the discarded contents that are still in their stores, and read each page in a separate transaction."""
+    """Yield the discarded contents that are still in their stores. The function reads each page of contents in a
+    separate transaction."""
     after = None
     while page := some_discarded(connection, None, after):
         yield from page
@@ -181,7 +182,7 @@ def some_discarded(
     store : str or None
         The URL of a store. None stands for all stores.
     after : UUID or None
-        The function returns only contents with a greater id.
+        The function returns only contents whose id is greater than `after`.
     """
     call = text(
         "select content, sha256, size, store_url"

@@ -33,15 +33,15 @@ MOST_TAGS = int(_BOUNDS["most_tags"])
 MOST_ATTRIBUTES = int(_BOUNDS["most_attributes"])
 LARGEST_ATTRIBUTES = int(_BOUNDS["largest_attributes"])
 # Bounds of artifacts. An artifact's name has a maximum length in characters. An attempt has a maximum number of
-# artifacts. The maximum size of an artifact differs between the ledger's database and a store. All sizes, such as the
-# size of a piece, are in bytes.
+# artifacts. An artifact in the ledger's database and an artifact in a store have different maximum sizes. All sizes,
+# such as the size of a piece, are in bytes.
 LONGEST_ARTIFACT_NAME = int(_BOUNDS["longest_artifact_name"])
 MOST_ARTIFACTS = int(_BOUNDS["most_artifacts"])
 LARGEST_KEPT_ARTIFACT = int(_BOUNDS["largest_kept_artifact"])
 LARGEST_ARTIFACT = int(_BOUNDS["largest_artifact"])
 ARTIFACT_PIECE = int(_BOUNDS["artifact_piece_size"])
-# Maximum sizes of a JSON document in bytes. PostgreSQL converts a document to text, and the size of the document is the
-# size of this text.
+# Maximum sizes of a JSON document in bytes. The size of a document is the size of the text to which PostgreSQL converts
+# the document.
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
 # Limits for the reports of trials. The limits are the maximum number of steps in one call, the maximum number of steps

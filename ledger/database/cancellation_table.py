@@ -1,4 +1,5 @@
-"""SQLAlchemy metadata of the table that contains the cancellations of trials whose rows another session has locked."""
+"""SQLAlchemy metadata of the table of cancellations. The table contains the cancellation of a trial if another session
+had locked the trial's row."""
 
 from sqlalchemy import Column, ForeignKeyConstraint, Integer, Table, Text
 

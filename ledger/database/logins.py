@@ -1,7 +1,7 @@
 """Functions that add, list and remove logins.
 
-A login is a database role that can connect to the server. A login has the rights of one of the four roles of
-sql/roles.sql.
+A login is a database role that can connect to the server. The file sql/roles.sql creates four roles, and a login has
+the rights of one role.
 """
 
 import re
@@ -22,17 +22,17 @@ SHORTEST_PASSWORD = 8
 MARK = "Login of the trial ledger, which `ledger access add` made."
 # Since PostgreSQL 16, a grant of a role has the options INHERIT and SET.
 _INHERIT_OPTION_SINCE = 160000
-# Maximum time, in milliseconds, for which the function `remove` waits for the end of each session.
+# The function `remove` waits until each session has ended, but at most this number of milliseconds for one session.
 _ENDS_WITHIN = 5_000
 _NAME = re.compile(r"[a-z_][a-z0-9_.-]{0,62}")
 _RESERVED = {"public", "none", "current_role", "current_user", "session_user", *KINDS.values()}
 
-# The query _LOGINS returns the logins and their settings. A login inherits the rights of one of the four roles of
-# sql/roles.sql. The function `remove` first disables a login, and then drops the login. If an error occurs before
-# `remove` drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove` can drop the
-# login. The query _LOGINS omits superusers. A role without the superuser attribute can also run sql/roles.sql. After a
-# role without the superuser attribute has run sql/roles.sql, the role is a member of the role ledger_owner. Therefore
-# the query _LOGINS also returns the role that ran sql/roles.sql.
+# The query _LOGINS returns the logins and their settings. The file sql/roles.sql creates four roles, and a login
+# inherits the rights of one role. The function `remove` first disables a login, and then drops the login. If an error
+# occurs before `remove` drops the login, _LOGINS still returns the disabled login. Therefore a later call of `remove`
+# can drop the login. The query _LOGINS omits superusers. A role does not need the superuser attribute to run
+# sql/roles.sql. After a role without the superuser attribute has run sql/roles.sql, the role is a member of the role
+# ledger_owner. Therefore the query _LOGINS also returns the role that ran sql/roles.sql.
 _LOGINS = """
 select login.rolname as name, kind.rolname as role, coalesce(shobj_description(login.oid, 'pg_authid') = %s, false),
   (select count(*)::int from pg_stat_activity where usesysid = login.oid),
@@ -67,8 +67,8 @@ class Login:
     sessions : int
         The number of the login's open sessions.
     settings : sequence of str
-        The login's own settings, such as "default_transaction_read_only=on". `settings` does not contain the settings
-        that the function `add` makes.
+        The login's own settings, such as "default_transaction_read_only=on". The function `add` gives the login some
+        settings. `settings` does not contain these settings.
     """
 
     name: str
@@ -101,7 +101,7 @@ def check_password(password: str) -> None:
 def add(
     connection: psycopg.Connection[Any], name: str, kind: str, password: str, connection_limit: int | None = None
 ) -> None:
-    """Create a login that has the rights of one of the four roles of sql/roles.sql, and the time limits in `LIMITS`.
+    """Create a login with the rights of one role from sql/roles.sql and with the time limits in `LIMITS`.
 
     The login gets its own settings, because another login with the same role may have changed the role's settings. The
     settings are valid in all databases of the server, because a login exists in all databases.
@@ -157,7 +157,7 @@ def add(
         )
         connection.execute(sql.SQL("comment on role {} is {}").format(login, sql.Literal(MARK)))
         # A login of the kind "owner" acts as the role ledger_owner. A login of the kind "manager", "worker" or "reader"
-        # only inherits the rights of its role.
+        # inherits the rights of its role, but does not act as the role.
         inherits = kind != "owner" and connection.info.server_version >= _INHERIT_OPTION_SINCE
         grant = "grant {} to {} with inherit true, set false" if inherits else "grant {} to {}"
         connection.execute(sql.SQL(grant).format(sql.Identifier(role), login))
@@ -242,8 +242,8 @@ def _end_sessions(connection: psycopg.Connection[Any], name: str) -> int:
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))
     except errors.InsufficientPrivilege:
-        # A superuser can end the sessions of every login. Any other role can end the login's sessions only if the role
-        # is a member of the login.
+        # A superuser can end the sessions of every login. A role that is not a superuser must be a member of the login
+        # to end the login's sessions.
         connection.execute(sql.SQL("grant {} to current_user").format(sql.Identifier(name)))
         for (pid,) in rows:
             connection.execute(end, (pid, _ENDS_WITHIN))

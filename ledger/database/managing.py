@@ -1,4 +1,4 @@
-"""Functions that a manager calls to read from the ledger, or to call the SQL functions in sql/functions/.
+"""Functions by which a manager reads from the ledger and calls the SQL functions in sql/functions/.
 
 Each function runs one transaction on the given connection. If the SQL function returns a word such as "held", the
 Python function returns the same word.
@@ -40,11 +40,11 @@ class ProposedBatch:
     known : int
         The number of trials that the study had when the optimizer computed the points.
     seen : sequence of int or None
-        In steady mode, the numbers of the trials whose end or pause the manager noticed after the previous iteration.
-        In batch mode, None.
+        In steady mode, the numbers of trials that ended or paused. The manager noticed the end or the pause of these
+        trials after the previous iteration. In batch mode, None.
     seen_rungs : sequence of int or None, optional
-        In steady mode with the rule "promotion", the rung at which each trial of `seen` waited. The element is None if
-        the trial had ended.
+        In steady mode with the rule "promotion", one element for each trial of `seen`. The element is the rung at which
+        the trial waited. The element is None if the trial had ended.
     batch_size : int or None
         The study's batch size at the time when the manager chose the number of points. If the study's current batch
         size differs from `batch_size`, the ledger refuses the batch. None disables the check of the batch size.
@@ -91,7 +91,7 @@ class DecidedRung:
 @dataclass(frozen=True)
 class PromotedTrials:
     """The trials that go on at a rung of the rule "promotion" in steady mode: the step of the rung, the number of
-    arrivals at the rung, and the numbers of the trials.
+    trials that have arrived at the rung, and the numbers of the trials that go on.
     """
 
     rung: int
@@ -244,7 +244,7 @@ def waiting(connection: Connection, study_id: int, numbers: Collection[int] | No
 
 
 def open_states(connection: Connection, study_id: int, iteration: int) -> dict[int, str]:
-    """Return the states of the trials of an iteration, without the ended trials. The key of each state is the number of
+    """Return the state of each trial of an iteration, but omit the ended trials. The key of each state is the number of
     the trial.
     """
     with connection.begin():

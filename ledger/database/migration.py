@@ -10,12 +10,12 @@ from ledger.database import revision
 from ledger.database.connection import refused_if_locked
 from ledger.resources import folder
 
-# Most commands only check the revision of the schema. The check of the revision does not need Alembic. Therefore this
-# module does not import Alembic at the top.
+# Most commands check the revision of the schema, but do not migrate the schema. The check of the revision does not need
+# Alembic. Therefore this module does not import Alembic at the top.
 if TYPE_CHECKING:
     from alembic.config import Config
 
-# PostgreSQL has no statement whose only effect is the lock of a schema. The statement `comment on schema` locks the
+# PostgreSQL has no statement that locks a schema and has no other effect. The statement `comment on schema` locks the
 # schema until the end of the transaction. Only the schema's owner can run `comment on schema`. _LOCK sets the comment
 # of the schema to the comment's current text, so the comment does not change.
 _LOCK = """

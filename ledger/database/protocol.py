@@ -1,4 +1,4 @@
-"""Functions that a worker calls to run the SQL functions in sql/functions/.
+"""Functions by which a worker runs the SQL functions in sql/functions/.
 
 Each function sends one statement in autocommit mode. If the connection fails before the answer arrives, the worker can
 safely repeat the statement with the same claim.
@@ -106,8 +106,8 @@ def claim(
 ) -> list[ClaimedTrial]:
     """Claim pending trials of one study. The function claims at most ``len(claims)`` trials.
 
-    If `study` is None, the database chooses a running study. The function does not claim a trial of a study whose id is
-    in `leave_out`.
+    If `study` is None, the database chooses a running study. If the id of a study is in `leave_out`, the function
+    claims no trial of the study.
 
     The returned list is empty if the worker can claim no pending trial. The returned list can be shorter than `claims`,
     because the ledger divides the pending trials among the workers.

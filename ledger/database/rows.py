@@ -12,8 +12,8 @@ from uuid import UUID
 
 OPEN_STATES = ("pending", "running", "paused")
 TRIAL_STATES = (*OPEN_STATES, "complete", "pruned", "failed", "cancelled")
-# The states of trials. A message with the number of trials in each state lists the states in the order of
-# COUNTED_STATES.
+# The states of trials. If a message contains the number of trials in each state, the message lists the states in the
+# order of COUNTED_STATES.
 COUNTED_STATES = ("complete", "pruned", "running", "paused", "pending", "failed", "cancelled")
 STUDY_STATES = ("running", "paused", "complete", "failed", "cancelled")
 SOURCES = ("proposed", "enqueued", "retried", "imported")
@@ -28,9 +28,9 @@ _DERIVED = {"derived": True}
 class StudyRow:
     """One row of the view `ledger.studies`: a study with its state, budget and settings.
 
-    `budget` is the number of trials that the optimizer may propose. `managed_seconds` is the time, in seconds, for
-    which earlier managers have run the study. The time of the current manager is not part of `managed_seconds`.
-    `stopped_by` is the stopping criterion that ended the study before the study had used its budget.
+    `budget` is the number of trials that the optimizer may propose. Earlier managers have run the study for
+    `managed_seconds` seconds. The time of the current manager is not part of `managed_seconds`. `stopped_by` is the
+    stopping criterion that ended the study before the study had used its budget.
     """
 
     id: int = field(metadata=_COMPUTED)
@@ -92,17 +92,17 @@ class ArtifactRow:
 class IterationRow:
     """One row of the view `ledger.iterations`: an iteration of a study, with the iteration's times and results.
 
-    In steady mode, `seen` contains the numbers of the trials whose end or pause the manager noticed after the
-    previous iteration. In batch mode, `seen` is None. With the rule "promotion" in steady mode, `seen_rungs` contains
-    the rung at which each trial of `seen` waited. An element of `seen_rungs` is None if the trial had ended. With
-    another rule, and in batch mode, `seen_rungs` is None. `mean_value` is `mean_loss`, converted to a value of the
-    objective. `best_value` is `best_loss`, converted to a value of the objective. `batch_size` is the batch size that
-    the study had when the optimizer proposed the iteration.
+    In steady mode, `seen` contains the numbers of trials that ended or paused. The manager noticed the end or the pause
+    of these trials after the previous iteration. In batch mode, `seen` is None. With the rule "promotion" in steady
+    mode, `seen_rungs` has one element for each trial of `seen`. The element is the rung at which the trial waited. An
+    element of `seen_rungs` is None if the trial had ended. With another rule, and in batch mode, `seen_rungs` is None.
+    `mean_value` is `mean_loss`, converted to a value of the objective. `best_value` is `best_loss`, converted to a
+    value of the objective. `batch_size` is the batch size that the study had when the optimizer proposed the iteration.
 
     The optimizer receives the losses iteration by iteration. `told` numbers the iterations in the order in which the
     optimizer receives their losses. The field `last_complete` and the ``total_`` fields describe the trials of the
-    iteration and of all iterations with a lower `told`. In batch mode, `improvements` contains the trials of the
-    iteration that are better than all trials with a lower number. In steady mode, `improvements` can also contain other
+    iteration and of all iterations with a lower `told`. In batch mode, a trial of the iteration is in `improvements` if
+    the trial is better than all trials with a lower number. In steady mode, `improvements` can also contain other
     trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields are None until
     the optimizer receives the losses.
     """
@@ -268,9 +268,8 @@ class CutoffRow:
 
     If the loss of a trial is lower than `loss`, the trial goes on. `loss` is None if each trial with a loss goes on.
     `compared` is the number of earlier trials that have reached the rung. With the rule "promotion", `compared` is the
-    number of trials of the iteration that the rule has compared at the rung. `trial` is the number of the trial that
-    has the loss `loss`. Another trial with the loss `loss` goes on if the number of the other trial is lower than
-    `trial`.
+    number of the iteration's trials that the rule has compared at the rung. `trial` is the number of the trial that has
+    the loss `loss`. If another trial has the same loss, the other trial goes on if its number is lower than `trial`.
     """
 
     iteration: int
@@ -308,7 +307,7 @@ class VerdictRow:
 
     @property
     def ends(self) -> bool:
-        """Whether the rule stops the trial at the rung, and the trial is neither audited nor promoted."""
+        """True if the trial has a verdict to stop at the rung, and is neither audited nor promoted."""
         return self.stops and not self.audited and self.promoted_at is None
 
 
@@ -316,8 +315,8 @@ class VerdictRow:
 class PromotionRow:
     """One row of the view `ledger.promotions`: the promotion of a paused trial in steady mode.
 
-    The trial waited at `rung`. `arrivals` is the number of arrivals at the rung at the time of the promotion. The trial
-    was among the best 1/eta of these arrivals.
+    The trial waited at `rung`. `arrivals` is the number of trials that had arrived at the rung when the manager
+    promoted the trial. The promoted trial was among the best 1/eta of these trials.
     """
 
     trial: int

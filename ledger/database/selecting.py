@@ -54,7 +54,7 @@ def rows_of(row: type[R]) -> Select[Any]:
 
 
 def fetch(connection: Connection, row: type[R], statement: Select[Any] | CompoundSelect[Any]) -> list[R]:
-    """Run a statement that `rows_of` has returned, in the connection's current transaction, and return the rows."""
+    """In the connection's current transaction, run a statement that `rows_of` has returned. Return the rows."""
     return [row(*each) for each in connection.execute(statement)]
 
 

@@ -38,9 +38,9 @@ _RUNGS = text(
 @dataclass(frozen=True, slots=True)
 class RungCount:
     """The counts of the verdicts at one rung. `trials` counts the trials that have reached the rung. `stopped` counts
-    the trials that have a verdict to stop and that the manager has not promoted at the rung. `audited` counts the
-    audited trials. An audited trial continues despite a verdict to stop. `continued` counts the audited trials with a
-    verdict to stop.
+    the trials with a verdict to stop, without the trials that the manager has promoted at the rung. `audited` counts
+    the audited trials. An audited trial continues despite a verdict to stop. `continued` counts the audited trials with
+    a verdict to stop.
     """
 
     rung: int
@@ -52,9 +52,7 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class RungReport:
-    """The last report whose step is at most the step of a rung. The report belongs to the attempt that has reached the
-    rung.
-    """
+    """The last report at or below the step of a rung. The report belongs to the attempt that has reached the rung."""
 
     step: int
     loss: float | None
@@ -142,9 +140,9 @@ def of_trial(connection: Connection, study_id: int, trial: int) -> list[VerdictR
 
 def audited_and_stopped(connection: Connection, study_id: int) -> tuple[set[int], set[int]]:
     """Return two sets of trial numbers. The first set contains the audited trials that have a verdict. The second set
-    contains the trials that a verdict stops.
+    contains the trials that have a verdict to stop at a rung, and that the manager has not promoted at this rung.
 
-    An audited trial can belong to both sets.
+    An audited trial with such a verdict belongs to both sets.
     """
     with connection.begin():
         rows = connection.execute(_DECIDED, {"study": study_id}).all()

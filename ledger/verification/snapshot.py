@@ -41,7 +41,8 @@ class VerificationResult:
 def verify(ledger: StudySnapshot) -> VerificationResult:
     """Verify the records of a study, and recompute the study's proposals.
 
-    The function recomputes a proposal only if its recorded environment equals the environment of this process.
+    If the recorded environment of a proposal equals the environment of this process, the function recomputes the
+    proposal. Otherwise, the function does not recompute the proposal.
 
     Raises
     ------
