@@ -196,7 +196,7 @@ def contents(connection: "Connection", settings: Settings, study_id: int, row: A
     Raises
     ------
     LedgerError
-        The store does not have the artifact or cannot be read, or the bytes are damaged.
+        The store does not have the artifact, the store cannot be read, or the bytes are damaged.
     """
     assert row.content is not None
     content = StoredContent(row.trial, row.name, row.content, row.sha256, row.size, row.store)
@@ -225,7 +225,7 @@ def checked_pieces(connection: "Connection", settings: Settings, stored: StoredC
     Raises
     ------
     StoreError
-        The store does not have the content or cannot be read, or the bytes are damaged.
+        The store does not have the content, the store cannot be read, or the bytes are damaged.
     LedgerError
         The content is in a store, but the settings choose no store.
     """

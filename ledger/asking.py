@@ -41,7 +41,7 @@ from ledger.worker.registration import WorkerRegistration
 
 # The shortest and the longest pause, in seconds, between two requests for a trial.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
-# Pause, in seconds, between two attempts of this program to manage a study that another program manages.
+# Pause, in seconds, before this program tries again to manage a study that another program manages.
 _MANAGER_PAUSE = 1.0
 # Interval, in seconds, at which the heartbeat thread checks whether a claim needs a heartbeat.
 _HEARTBEAT_POLL = 0.2

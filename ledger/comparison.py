@@ -172,7 +172,8 @@ def compare(*names: str, set_apart: bool = False, database: str | None = None) -
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise a UsageError if a name is not a string, or occurs twice, or if the number of names is not from 1 to 12."""
+    """Raise a UsageError if a name is not a string, if a name occurs twice, or if the number of names is less than 1 or
+    greater than 12."""
     for name in names:
         if not isinstance(name, str):
             raise UsageError(

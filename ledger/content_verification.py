@@ -34,7 +34,7 @@ class VerifiedContents:
 
 
 def verify(connection: "Connection", settings: Settings, study_id: int, study: str) -> VerifiedContents:
-    """Read the artifacts and checkpoints of a study, and compare their bytes with the recorded SHA-256.
+    """Read the artifacts and checkpoints of a study, and check that the bytes have the recorded SHA-256.
 
     The study may be running. The function reads only the ledger and the store that the settings choose.
 

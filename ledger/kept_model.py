@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-# Largest number of bytes of the JSON document that describes a kept model. A worker can save an artifact of any size
+# Largest size, in bytes, of the JSON document that describes a kept model. A worker can save an artifact of any size
 # under the document's name.
 _LARGEST_DOCUMENT = 64 * 1024 * 1024
 # Largest number of trials in a message.
@@ -190,7 +190,7 @@ def find(connection: "Connection", settings: Settings, name: str, trial: int | N
     UsageError
         The objective is a function or a command.
     LedgerError
-        The study or the trial does not exist or has no kept model, or the document is damaged.
+        The study or the trial does not exist, the study or the trial has no kept model, or the document is damaged.
     """
     study = studies.get(connection, name)
     form = training_form(name, study.spec["objective"], "load_model")
@@ -278,8 +278,8 @@ def load_model(
     UsageError
         The objective is a function or a command, or the study trains an estimator that `allow` does not permit.
     LedgerError
-        The study or the trial has no kept model, or the model is damaged or contains foreign types. The function also
-        raises a LedgerError if the database or the store is unavailable.
+        The study or the trial has no kept model, the model is damaged, or the model contains foreign types. The
+        function also raises a LedgerError if the database or the store is unavailable.
 
     Examples
     --------

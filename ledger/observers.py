@@ -94,8 +94,8 @@ class ProgramObserver(SearchObserver):
             self._view.end()
 
     def call_back(self) -> None:
-        """Call each callback with each trial that has ended since the previous call, in the order of the trial
-        numbers.
+        """Call each callback with each trial that has ended since the previous call of this method, in the order of the
+        trial numbers.
         """
         if not self._callbacks or self._study is None:
             return

@@ -43,7 +43,7 @@ def training_form(study: str, objective: Mapping[str, Any], request: str) -> Tra
 
 
 def stored_contents(connection: Connection, objective: Mapping[str, Any]) -> list[bytes]:
-    """Return the contents of the data files of an objective, in the order that `ledger.objectives.load` expects."""
+    """Return the contents of an objective's data files, in the order that `ledger.objectives.load` expects."""
     data = dataset_reference(objective)
     files = () if data is None else data.files
     return [b"".join(datasets.pieces(connection, file.sha256)) for file in files]

@@ -40,7 +40,7 @@ def trials_frame(
     space : sequence of dict
         The dimensions of the search space, as in the study's spec.
     expanded : sequence of str
-        The attributes that are a dict. The data frame has a column for each key of each dict.
+        The attributes whose value is a dict. The data frame has a column for each key of each dict.
     """
     pd = pandas_for("trials_dataframe()")
     rows = []

@@ -311,7 +311,7 @@ class StudyResult:
         ----------
         threads : int
             The number of threads that train the estimator, from 1 to 1,024. A worker trains each trial with the number
-            of threads in the worker's option ``threads``, which is 1 by default.
+            of threads that the worker's option ``threads`` sets. The default of the option is 1.
         allow : collection of str
             The packages from which the method may run an estimator, in addition to scikit-learn, XGBoost and LightGBM.
 

@@ -53,7 +53,8 @@ def begin(
     -------
     (str, UUID or None)
         The answer, and the id of the content. The answer is "wanted", "stored", "stale" or "unknown". The id is None
-        for the answers "stale" and "unknown". The worker must write the content only if the answer is "wanted".
+        for the answers "stale" and "unknown". If the answer is "wanted", the worker must write the content. After any
+        other answer, the worker does not write the content.
     """
     statement = "select answer, content from ledger.begin_artifact(%s, %s, %s, %s, %s, %s, %s)"
     row = connection.execute(statement, (*_claim(held), name, sha256, size, store)).fetchone()

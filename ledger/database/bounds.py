@@ -45,7 +45,7 @@ ARTIFACT_PIECE = int(_BOUNDS["artifact_piece_size"])
 LARGEST_JSON = int(_BOUNDS["largest_json"])
 LARGEST_VERSIONS = int(_BOUNDS["largest_versions"])
 # Limits for the reports of trials. The limits are the maximum number of steps in one call, the maximum number of steps
-# of one attempt, the largest step, and the maximum size of the metrics of one report in bytes.
+# of one attempt, the largest step, and the maximum size, in bytes, of the metrics of one report.
 MOST_REPORTS_OF_CALL = int(_BOUNDS["most_reports_of_call"])
 MOST_REPORTS = int(_BOUNDS["most_reports"])
 LARGEST_STEP = int(_BOUNDS["largest_step"])

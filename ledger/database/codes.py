@@ -15,7 +15,7 @@ _RECORD = text("select ledger.record_code(:study, :known, cast(:code as jsonb), 
 
 
 def versions_of(connection: Connection, study_id: int) -> list[CodeVersionRow]:
-    """Return the versions of the code of a study's objective, ordered by number."""
+    """Return the code versions of a study's objective, ordered by number."""
     with connection.begin():
         return read_versions(connection, study_id)
 

@@ -345,7 +345,7 @@ def refused_if_locked(what: str) -> "Iterator[None]":
 def storable(connection: psycopg.Connection[Any], text: str) -> str:
     """Return `text` with escape sequences instead of the characters that the database cannot store.
 
-    The database cannot store NUL characters, lone surrogates and characters outside the database's encoding.
+    The database cannot store NUL characters, lone surrogates, or characters outside the database's encoding.
     """
     encoding = "utf-8" if connection.info.parameter_status("server_encoding") in ("UTF8", "SQL_ASCII") else "ascii"
     return text.replace("\0", "\\0").encode(encoding, "backslashreplace").decode()

@@ -34,7 +34,8 @@ def workers(connection: Connection) -> list[tuple[WorkerRow, float]]:
 
 
 def refusals(connection: Connection, study: str | None = None) -> list[RefusalRow]:
-    """Return the workers' refusals of one study or of all studies. The list contains only refusals by live workers."""
+    """For one study or for all studies, return the workers' refusals. The list contains only refusals by live
+    workers."""
     chosen = rows_of(RefusalRow).order_by(views.refusals.c.worker, views.refusals.c.study)
     if study is not None:
         chosen = chosen.where(views.refusals.c.study == study)

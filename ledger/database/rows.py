@@ -99,12 +99,12 @@ class IterationRow:
     `mean_value` is `mean_loss`, converted to a value of the objective. `best_value` is `best_loss`, converted to a
     value of the objective. `batch_size` is the batch size that the study had when the optimizer proposed the iteration.
 
-    The optimizer receives the losses iteration by iteration. `told` numbers the iterations in the order in which the
-    optimizer receives their losses. The field `last_complete` and the ``total_`` fields describe the trials of the
-    iteration and of all iterations with a lower `told`. In batch mode, a trial of the iteration is in `improvements` if
-    the trial is better than all trials with a lower number. In steady mode, `improvements` can also contain other
-    trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_`` fields are None until
-    the optimizer receives the losses.
+    The optimizer receives the losses iteration by iteration. The field `told` is the iteration's position in the order
+    in which the optimizer receives the losses. The field `last_complete` and the ``total_`` fields describe the trials
+    of this iteration, and the trials of all iterations with a lower `told`. In batch mode, a trial of the iteration is
+    in `improvements` if the trial is better than all trials with a lower number. In steady mode, `improvements` can
+    also contain other trials of the iteration. The fields `told`, `last_complete`, `improvements` and the ``total_``
+    fields are None until the optimizer receives the losses.
     """
 
     number: int

@@ -110,7 +110,7 @@ def make_private(folder: Path, owner: tuple[int, int] | None) -> Path:
     Raises
     ------
     LedgerError
-        The path is a symbolic link or not a folder, belongs to another user, or can be written by other users.
+        The path is a symbolic link, is not a folder, belongs to another user, or can be written by other users.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor = open_folder(folder)

@@ -1,4 +1,4 @@
-"""The origin of the point of a trial, recomputed from the recorded history."""
+"""The origin of a trial's point, recomputed from the recorded history."""
 
 from dataclasses import dataclass
 from itertools import chain, takewhile

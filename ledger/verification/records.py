@@ -269,8 +269,8 @@ def _iteration(iteration: IterationRow, trials: Sequence[TrialRow], *, may_wait:
 def _totals(ledger: StudySnapshot, trials: Sequence[Sequence[TrialRow]]) -> Iterator[str]:
     """Compare the recorded totals of the iterations with the iterations' trials, and yield the contradictions.
 
-    The totals of an iteration include the trials of this iteration, and the trials of all iterations that were already
-    marked as told. The file sql/functions/mark_told.sql describes the totals and the improvements.
+    The totals of an iteration include the trials of this iteration, and the trials of all iterations that were marked
+    as told before this iteration. The file sql/functions/mark_told.sql describes the totals and the improvements.
     """
     for iteration in ledger.iterations:
         own = trials[iteration.number]
