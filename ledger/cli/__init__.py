@@ -45,7 +45,7 @@ COMMANDS = {
     "why": ("ledger.cli.why:why", "Say how the point of a trial was chosen, and why a rule stopped the trial."),
     "stopping": ("ledger.cli.stopping:stopping", "Apply a rule of early stopping to recorded learning curves."),
     "artifact": ("ledger.cli.artifact:artifact", "List, download and remove the files that trials have saved."),
-    "model": ("ledger.cli.model:model", "Show the kept model of a study, or write it to a file."),
+    "model": ("ledger.cli.model:model", "Show the kept model of a study, or write the model to a file."),
     "query": ("ledger.cli.query:query", "Run a named query of sql/queries, as `ledger db psql -f` does."),
     "verify": ("ledger.cli.verify:verify", "Check the records of a study, and recompute its proposals."),
     "export": ("ledger.cli.export:export", "Export the trials of a study, even if the study is running."),

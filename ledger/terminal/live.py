@@ -186,7 +186,7 @@ class LiveView:
             self._close()
             ago = int(time.monotonic() - self._read_at)
             why = reason(getattr(error, "orig", error))
-            return f"the status is {ago} s old, because the database does not answer: {why}"
+            return f"status {ago} s old, because the database does not answer: {why}"
         except LedgerError:
             # If a user has deleted the study, `status.read` raises a LedgerError. The live view shows no message about
             # the deletion of a study, because the study's manager shows this message.
