@@ -6,13 +6,11 @@ benchmarks/public.jsonl.
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import __main__ as sections
-from benchmarks import records, report
-from benchmarks.public import analysis, problems, runs
+from benchmarks import searches
+from benchmarks.public import analysis, boosting, problems, runs
 from benchmarks.searchers.methods import METHODS
 
 FILE = Path(__file__).parents[1] / "public.jsonl"
@@ -36,23 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     if (asked.dev or asked.problems) and asked.output == FILE:
         parser.error(f"the report needs all measuring problems: give --output another file than {FILE.name}")
+    for name in asked.problems or ():
+        kind = name.partition("/")[0]
+        if kind not in problems.KINDS:
+            parser.error(
+                f"problem {name!r} does not exist: begin with {', '.join(problems.KINDS)}, such as bbob/f8/d3/i7"
+            )
+        if kind == boosting.KIND and asked.yahpo is None:
+            parser.error(f"the folder of the surrogates is not set: give --yahpo FOLDER, or set {VARIABLE}")
     names = asked.problems or (problems.tuning if asked.dev else problems.measuring)(asked.yahpo)
     wanted = runs.runs(names, asked.methods, asked.seeds, asked.evaluations, asked.batch, asked.yahpo)
-    left = records.missing(asked.output, wanted, runs.key)
-    print(f"{len(wanted) - len(left)} of {len(wanted)} searches are complete; running {len(left)}", flush=True)
-    try:
-        wrong = records.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
-    except KeyboardInterrupt:
-        sys.exit("interrupted: run the same command to continue")
-    text = analysis.markdown(records.read(asked.output))
-    if asked.output == FILE:
-        report.keep("public", text, "make bench-public")
-        sections.assemble()
-        print(f"written to {report.RESULTS}")
-    else:
-        print(text)
-    if wrong:
-        sys.exit("\n".join([f"{len(wrong)} searches failed:", *wrong]))
+    searches.run_and_report("public", wanted, runs.key, asked.output, FILE, asked.jobs, analysis.markdown)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ CLASSES = {
     "tables": tuple(tables.CLASSES),
     "XGBoost": (boosting.KIND,),
 }
+KINDS = tuple(kind for kinds in CLASSES.values() for kind in kinds)
 # A function of COCO has one of these dimensions, in turn.
 DIMENSIONS = {"bbob": (3, 5, 10, 20), "bbob-mixint": (5, 10), "bbob-noisy": (3, 5, 10)}
 # Nothing is measured on these tables, on the instances 1 to 6 of COCO, and on the surrogates' tasks for tuning.

@@ -6,11 +6,9 @@ benchmarks/quality.jsonl.
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-from benchmarks import __main__ as sections
-from benchmarks import records, report
+from benchmarks import searches
 from benchmarks.quality import analysis, models, runs
 from benchmarks.quality.functions import FUNCTIONS
 from ledger.objectives import MODELS
@@ -33,21 +31,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=FILE, help="results; the report of another file is only printed")
     asked = parser.parse_args()
     wanted = runs.tasks(runs.chosen(asked.functions), asked.methods, asked.seeds, asked.evaluations, asked.batch)
-    left = runs.missing(asked.output, wanted)
-    print(f"{len(wanted) - len(left)} of {len(wanted)} searches are complete; running {len(left)}", flush=True)
-    try:
-        wrong = records.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
-    except KeyboardInterrupt:
-        sys.exit("interrupted: run the same command to continue")
-    text = analysis.markdown(records.read(asked.output))
-    if asked.output == FILE:
-        report.keep("quality", text, "make bench-quality")
-        sections.assemble()
-        print(f"written to {report.RESULTS}")
-    else:
-        print(text)
-    if wrong:
-        sys.exit("\n".join([f"{len(wrong)} searches failed:", *wrong]))
+    searches.run_and_report("quality", wanted, runs.key, asked.output, FILE, asked.jobs, analysis.markdown)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class SmacSearcher:
         facade = HyperparameterOptimizationFacade
         self._facade = facade(
             scenario,
-            self._never_called,
+            _never_called,
             initial_design=facade.get_initial_design(scenario, n_configs=setting.initial),
             logging_level=False,
             overwrite=True,
@@ -57,10 +57,6 @@ class SmacSearcher:
             for name, one in self._dimensions.items()
         }
 
-    @staticmethod
-    def _never_called(config: Any, seed: int) -> float:
-        raise NotImplementedError
-
 
 def _parameter(package: Any, dimension: Any) -> Any:
     if isinstance(dimension, Categorical):
@@ -69,3 +65,8 @@ def _parameter(package: Any, dimension: Any) -> Any:
         package.UniformIntegerHyperparameter if isinstance(dimension, Integer) else package.UniformFloatHyperparameter
     )
     return kind(dimension.name, dimension.low, dimension.high, log=dimension.prior == "log-uniform")
+
+
+def _never_called(config: Any, seed: int) -> float:
+    """Stand for the target function, which SMAC3 requires. A search that is asked and told does not call it."""
+    raise AssertionError(f"SMAC3 called the target function with {config} and the seed {seed}")

@@ -6,14 +6,12 @@ benchmarks/stopping.jsonl. The learning curves come from the surrogates of YAHPO
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import __main__ as sections
-from benchmarks import records, report
+from benchmarks import records, searches
 from benchmarks.stopping import analysis, contestants, runs
 from benchmarks.stopping.curves import SYNTHETIC, load_surrogate
 
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             wanted = runs.runs(SYNTHETIC[:2], asked.contestants, seeds=1, workers=(4,), trainings=4)
             wrong = records.run_all(output, wanted, asked.jobs, lambda line: print(line, flush=True))
             print(analysis.markdown(records.read(output)))
-        _fail(wrong)
+        searches.end(wrong)
         return
     if (asked.dev or asked.tasks) and asked.output == FILE:
         parser.error(f"the report needs all measuring tasks: give --output another file than {FILE.name}")
@@ -65,20 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             known = ", ".join([*SYNTHETIC, *surrogate.dev, *surrogate.measuring])
             parser.error(f"task {unknown[0]!r} does not exist: choose from {known}")
     wanted = runs.runs(tasks, asked.contestants, asked.seeds, asked.workers, asked.trainings, asked.yahpo)
-    left = records.missing(asked.output, wanted, runs.key)
-    print(f"{len(wanted) - len(left)} of {len(wanted)} searches are complete; running {len(left)}", flush=True)
-    try:
-        wrong = records.run_all(asked.output, left, asked.jobs, lambda line: print(line, flush=True)) if left else []
-    except KeyboardInterrupt:
-        sys.exit("interrupted: run the same command to continue")
-    text = analysis.markdown(records.read(asked.output))
-    if asked.output == FILE:
-        report.keep("stopping", text, "make bench-stopping")
-        sections.assemble()
-        print(f"written to {report.RESULTS}")
-    else:
-        print(text)
-    _fail(wrong)
+    searches.run_and_report("stopping", wanted, runs.key, asked.output, FILE, asked.jobs, analysis.markdown)
 
 
 def _surrogate(parser: argparse.ArgumentParser, folder: Path | None) -> Any:
@@ -91,11 +76,6 @@ def _surrogate(parser: argparse.ArgumentParser, folder: Path | None) -> Any:
         parser.error(f"{folder / 'surrogate.py'} does not exist: give the folder of the surrogates with --yahpo")
     except ModuleNotFoundError as error:
         parser.error(f"the surrogates need {error.name}: run pip install {error.name}")
-
-
-def _fail(wrong: Sequence[str]) -> None:
-    if wrong:
-        sys.exit("\n".join([f"{len(wrong)} searches failed:", *wrong]))
 
 
 if __name__ == "__main__":

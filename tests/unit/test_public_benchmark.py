@@ -206,3 +206,18 @@ def test_part_of_the_problems_cannot_become_the_report(capsys):
         command.main(["--problems", "bbob/f1/d3/i7"])
     assert ended.value.code == 2
     assert "give --output another file than public.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        ("car", "problem 'car' does not exist: begin with bbob, bbob-mixint,"),
+        ("rbv2_xgboost/6", "the folder of the surrogates is not set: give --yahpo FOLDER, or set BENCHMARK_YAHPO"),
+    ],
+)
+def test_a_problem_that_cannot_be_loaded_is_refused(tmp_path, monkeypatch, capsys, problem, said):
+    monkeypatch.delenv(command.VARIABLE, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--problems", problem, "--output", str(tmp_path / "own.jsonl")])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
