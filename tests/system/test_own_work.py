@@ -189,7 +189,7 @@ def test_a_notebooks_closure_runs_on_the_workers_of_its_run_alone(program):
     resumed = program.start("resume", "notebook", "--workers", "0")
     _, error = resumed.communicate()
     assert resumed.returncode == 0
-    assert "is already complete: to continue the study, set a larger `trials` or `iterations` in its script" in error
+    assert "to continue the study, set a larger `trials` or `iterations` in the study's script or notebook" in error
     program.query(
         "with again as (update ledger.study set state = 'running', finished_at = null where name = 'notebook'"
         " returning id) insert into ledger.trial"
