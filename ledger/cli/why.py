@@ -72,7 +72,7 @@ def _point(row: TrialRow, found: "PointOrigin | None") -> dict[str, Any]:
     facts["known_trials"] = found.known
     if found.expected is not None and found.nearest is not None:
         facts["expected"] = {
-            **document.pick(found.expected, "value", "deviation"),
+            **document.pick(found.expected, "value", "deviation", "exponent", "gain"),
             "acquisition_function": found.acq_func,
             "acquisition": found.expected.acquisition,
         }
@@ -108,6 +108,11 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
         f"point: the surrogate ({found.estimator}, {found.acq_func}) knew {found.known} trials, and expected the value"
         f" {expected.value:.6g} with the standard deviation {expected.deviation:.6g}{gain}"
     )
+    if expected.exponent is not None:
+        yield (
+            f"transform: Yeo-Johnson with the exponent {expected.exponent:.3g}, which increases the log-likelihood of"
+            f" the losses by {expected.gain:.3g}"
+        )
     value = f"with the value {nearest.value:.6g}" if nearest.value is not None else f"which is {nearest.state}"
     if found.nearest_rung is not None:
         value = f"which waited at rung {found.nearest_rung}"

@@ -458,7 +458,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         rows = self._rows()
         model = clone(self.base_estimator_)
         if isinstance(model, GaussianProcessRegressor):
-            restarts = len(rows) <= ALWAYS_RESTARTED or _step(len(rows)) > _step(self._fitted_to)
+            restarts = len(rows) <= ALWAYS_RESTARTED or root_two_step(len(rows)) > root_two_step(self._fitted_to)
             model.set_params(start=self._theta, restarts=restarts)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -595,6 +595,6 @@ def _is_forest(estimator: Any) -> bool:
     return isinstance(estimator, FORESTS)
 
 
-def _step(points: int) -> int:
+def root_two_step(points: int) -> int:
     """Return the largest integer n for which sqrt(2)**n is at most the number of points."""
     return int(2 * np.log2(max(points, 1)))

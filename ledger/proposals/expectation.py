@@ -4,7 +4,7 @@ point.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger import seeds
 from ledger.proposals.environment import one_thread
@@ -12,6 +12,14 @@ from ledger.proposals.observations import Observation, ProposalInput
 from ledger.proposals.propose import is_random, load_optimizer, told_optimizer
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.spec import StudySpec
+
+if TYPE_CHECKING:
+    from ledger.optimizer import Optimizer
+    from ledger.optimizer.prediction import PointPrediction
+    from ledger.proposals.loss_transform import YeoJohnson
+
+# The number of quantiles of a predicted distribution from which the code computes the mean and the standard deviation.
+QUANTILES = 1_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,10 @@ class Expectation:
     distance : float
         The Euclidean distance to the nearest observation in the transformed search space. In the transformed search
         space, each number is scaled to [0, 1].
+    exponent : float or None
+        The exponent of the Yeo-Johnson transform, or None if the surrogate models the losses themselves.
+    gain : float or None
+        The increase of the log-likelihood by the transform. None if the proposal did not consider the transform.
     """
 
     value: float
@@ -39,6 +51,8 @@ class Expectation:
     acquisition: float | None
     nearest: int
     distance: float
+    exponent: float | None
+    gain: float | None
 
 
 def expectation(
@@ -95,7 +109,11 @@ def expectation(
 
     with one_thread():
         seed = seeds.derive(study.seed, "iteration", iteration, round)
-        found = prediction_at(told_optimizer(study, searched, seed, observations, given.surrogate), point)
+        fitted = told_optimizer(study, searched, seed, observations, given.surrogate)
+        found = prediction_at(fitted.optimizer, point)
+    mean, deviation, acquisition = found.mean, found.deviation, found.acquisition
+    if fitted.transform is not None:
+        mean, deviation, acquisition = _in_losses(fitted.transform, fitted.optimizer, found)
     losses = [each.loss for each in observations if each.loss is not None]
     scale = study.objective.scale
     # The optimizer has received losses that were scaled to [0, 1]. The difference of two losses may be too large for a
@@ -105,9 +123,41 @@ def expectation(
     def value(scaled: float) -> float:
         return scale.value(2 * (min(losses) / 2 + half * scaled))
 
-    acquisition = found.acquisition
     if acquisition is not None and study.optimizer.acq_func == "EI":
         acquisition = 2 * (half * acquisition)
     elif acquisition is not None and study.optimizer.acq_func == "LCB":
         acquisition = value(acquisition)
-    return Expectation(value(found.mean), 2 * (half * found.deviation), acquisition, found.nearest, found.distance)
+    return Expectation(
+        value(mean),
+        2 * (half * deviation),
+        acquisition,
+        found.nearest,
+        found.distance,
+        None if fitted.transform is None else fitted.transform.exponent,
+        fitted.gain,
+    )
+
+
+def _in_losses(
+    transform: "YeoJohnson", optimizer: "Optimizer", found: "PointPrediction"
+) -> tuple[float, float, float | None]:
+    """Convert a prediction of transformed losses into the mean, the standard deviation and the acquisition value of the
+    scaled losses.
+
+    The function computes the mean and the standard deviation from quantiles of the predicted distribution. The expected
+    improvement is the probability of an improvement, multiplied by the mean improvement of the losses that improve.
+    """
+    import numpy as np
+    from scipy.special import log_ndtr, ndtri, ndtri_exp
+
+    shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    losses = transform.inverse(found.mean + found.deviation * ndtri(shares))
+    acquisition = found.acquisition
+    if optimizer.acq_func == "LCB" and acquisition is not None:
+        acquisition = float(transform.inverse([acquisition])[0])
+    elif optimizer.acq_func == "EI":
+        best = min(optimizer.yi) - (optimizer.acq_func_kwargs or {}).get("xi", 0.0)
+        log_probability = float(log_ndtr((best - found.mean) / max(found.deviation, np.finfo(float).tiny)))
+        better = transform.inverse(found.mean + found.deviation * ndtri_exp(log_probability + np.log(shares)))
+        acquisition = float(np.exp(log_probability) * (transform.inverse([best])[0] - better).mean())
+    return float(losses.mean()), float(losses.std()), acquisition

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ledger import seeds
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
@@ -18,6 +20,7 @@ from ledger.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from ledger.optimizer import Optimizer
+    from ledger.proposals.loss_transform import Array, YeoJohnson
 
 # The acquisition function "MES" computes the distribution of the minimum over all candidates. With skopt's default of
 # 10,000 candidates, "MES" would be slow.
@@ -29,6 +32,13 @@ DRAWS = 100
 # `_within_bounds` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
 # to the logarithms of the training times.
 SHORTEST, LONGEST = 1e-6, 1e9
+# A GP models the transformed losses if the transform increases the log-likelihood by more than `EVIDENCE`. A smaller
+# increase can be due to chance, because the transform has one parameter.
+EVIDENCE = 2.0
+# With at most `ALWAYS_COMPARED` observations, each proposal fits a GP to the losses and a GP to the transformed losses.
+# With more observations, a proposal fits both GPs only if the number of observations has reached the next power of
+# sqrt(2). Otherwise, the proposal makes the same choice as the last recorded proposal.
+ALWAYS_COMPARED = 128
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,10 @@ class Proposal:
         `kernel` is a text that describes the kernel, and `theta` is a list of the natural logarithms of the kernel's
         parameters. `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is
         the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
-        number of observations that the GP uses.
+        number of observations that the GP uses. `transform` is a dict that describes the transform of the losses. The
+        dict contains the `name` of the transform, which is "none" or "yeo-johnson", and the `gain`, which is the
+        increase of the log-likelihood by the transform. For "yeo-johnson", the dict also contains the `exponent`. With
+        fewer than 8 different losses, `transform` is missing.
     tell_seconds, ask_seconds : float
         `tell_seconds` is the duration of the fit of the surrogate. `ask_seconds` is the time that the optimizer needed
         to choose the points. Both durations are in seconds.
@@ -145,11 +158,11 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
         started = time.perf_counter()
         # `one_thread` limits only libraries that are already loaded, so `load_optimizer` must run before `one_thread`.
         with one_thread():
-            optimizer = told_optimizer(study, searched, seed, observations, given.surrogate)
+            fitted = told_optimizer(study, searched, seed, observations, given.surrogate)
             told = time.perf_counter()
-            surrogate = _surrogate(study, optimizer.models[-1], len(observations))
+            surrogate = _surrogate(study, fitted, len(observations))
             open_points = [searched.point(params) for params in in_flight]
-            candidates = [searched.params(point) for point in optimizer.ask(size, "cl_min", open_points)]
+            candidates = [searched.params(point) for point in fitted.optimizer.ask(size, "cl_min", open_points)]
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
@@ -161,15 +174,38 @@ def is_random(study: StudySpec, observations: Sequence[Observation]) -> bool:
     return len(observations) < study.resolved.initial_points or all(each.loss is None for each in observations)
 
 
+@dataclass(frozen=True)
+class ToldOptimizer:
+    """An optimizer that has received all observations, and has fitted the surrogate.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    transform : YeoJohnson or None
+        The transform of the scaled losses. None if the optimizer has received the scaled losses themselves.
+    gain : float or None
+        The increase of the log-likelihood by the transform, from the last comparison of both GPs. None if no proposal
+        has compared both GPs.
+    """
+
+    optimizer: "Optimizer"
+    transform: "YeoJohnson | None" = None
+    gain: float | None = None
+
+
 def told_optimizer(
     study: StudySpec,
     searched: SpaceConverter,
     seed: int,
     observations: Sequence[Observation],
     surrogate: Mapping[str, Any] | None,
-) -> "Optimizer":
+) -> ToldOptimizer:
     """Return an optimizer that has received all observations, and has fitted the surrogate. Before this call, the
     caller must call `load_optimizer`, and must limit the libraries to one thread.
+
+    The function fits a GP to the scaled losses, and a second GP to the transformed losses. The function returns the
+    optimizer with the second GP if the transform increases the log-likelihood by more than `EVIDENCE`. A forest, and
+    the GPs of "EIps" and "PIps", are always fitted to the scaled losses.
 
     Parameters
     ----------
@@ -183,11 +219,52 @@ def told_optimizer(
     surrogate : mapping or None
         The surrogate that the ledger recorded last.
     """
-    optimizer = _optimizer(study, searched, seed, surrogate)
+    from ledger.proposals.loss_transform import YeoJohnson, is_transformable
+
+    points = [searched.point(each.params) for each in observations]
     scaled = scaled_losses([each.loss for each in observations])
-    values = _with_times(scaled, observations) if study.optimizer.acq_func.endswith("ps") else scaled
-    optimizer.tell([searched.point(each.params) for each in observations], values)
-    return optimizer
+
+    def told(values: Sequence[Any]) -> "Optimizer":
+        optimizer = _optimizer(study, searched, seed, surrogate)
+        optimizer.tell(points, values)
+        return optimizer
+
+    if study.optimizer.acq_func.endswith("ps"):
+        return ToldOptimizer(told(_with_times(scaled, observations)))
+    if study.optimizer.base_estimator != "GP" or not is_transformable(scaled):
+        return ToldOptimizer(told(scaled))
+    transform = YeoJohnson(scaled)
+    gain = _recorded_gain(surrogate, len(scaled))
+    if gain is None:
+        plain, transformed = told(scaled), told(transform.transform(scaled).tolist())
+        gain = _log_likelihood(transformed, transform.log_derivatives) - _log_likelihood(plain, np.zeros(len(scaled)))
+        optimizer = transformed if gain > EVIDENCE else plain
+    else:
+        optimizer = told(transform.transform(scaled).tolist() if gain > EVIDENCE else scaled)
+    return ToldOptimizer(optimizer, transform if gain > EVIDENCE else None, gain)
+
+
+def _recorded_gain(surrogate: Mapping[str, Any] | None, observations: int) -> float | None:
+    """Return the recorded gain, or None if this proposal must compare both GPs."""
+    from ledger.optimizer.optimizer import root_two_step
+
+    if surrogate is None or "transform" not in surrogate or observations <= ALWAYS_COMPARED:
+        return None
+    if root_two_step(observations) > root_two_step(surrogate["observations"]):
+        return None
+    return float(surrogate["transform"]["gain"])
+
+
+def _log_likelihood(optimizer: "Optimizer", log_derivatives: "Array") -> float:
+    """Return the log-likelihood of the scaled losses under the GP.
+
+    The GP has a likelihood for the standardised values. The derivatives of the standardisation and of the transform
+    convert this likelihood into a likelihood of the scaled losses.
+    """
+    model = optimizer.models[-1]
+    known = log_derivatives if model.subset_ is None else log_derivatives[model.subset_]
+    scale = len(known) * math.log(model.y_train_std_)
+    return float(model.log_marginal_likelihood_value_) - scale + float(known.sum())
 
 
 def _optimizer(
@@ -232,10 +309,10 @@ def _within_bounds(seconds: float) -> float:
     return min(max(seconds, SHORTEST), LONGEST)
 
 
-def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any]:
+def _surrogate(study: StudySpec, told: ToldOptimizer, observations: int) -> dict[str, Any]:
     from sklearn.base import clone
 
-    estimator = study.optimizer.base_estimator
+    estimator, model = study.optimizer.base_estimator, told.optimizer.models[-1]
     if estimator != "GP":
         return {"estimator": estimator}
     # If the acquisition function is "EIps" or "PIps", the first estimator models the losses, and the second estimator
@@ -250,8 +327,15 @@ def _surrogate(study: StudySpec, model: Any, observations: int) -> dict[str, Any
         "theta": [float(value) for value in kernel.theta],
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
         "observations": observations,
+        **({} if told.gain is None else {"transform": _described(told.transform, told.gain)}),
         **({} if fitted.subset_ is None else {"known": len(fitted.subset_)}),
     }
+
+
+def _described(transform: "YeoJohnson | None", gain: float) -> dict[str, Any]:
+    if transform is None:
+        return {"name": "none", "gain": gain}
+    return {"name": "yeo-johnson", "exponent": transform.exponent, "gain": gain}
 
 
 def _unused(

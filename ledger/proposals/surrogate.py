@@ -13,6 +13,7 @@ from ledger.optimizer import Optimizer
 from ledger.optimizer.columns import TransformedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
+from ledger.proposals.loss_transform import YeoJohnson
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
 from ledger.proposals.skopt_space import SpaceConverter
@@ -176,7 +177,11 @@ class Surrogate:
             model = clone(optimizer.base_estimator_)
             if isinstance(model, GaussianProcessRegressor):
                 model.set_params(optimizer=None, start=given.surrogate["theta"])
-            self._model = model.fit(self._columns.transform(points), np.array(scaled_losses(losses)))
+            scaled = np.array(scaled_losses(losses))
+            exponent = given.surrogate.get("transform", {}).get("exponent")
+            self._transform = None if exponent is None else YeoJohnson(scaled.tolist(), exponent)
+            modelled = scaled if self._transform is None else self._transform.transform(scaled)
+            self._model = model.fit(self._columns.transform(points), modelled)
         self.estimator = study.optimizer.base_estimator
         self.observations = len(points)
         subset = getattr(self._model, "subset_", None)
@@ -294,19 +299,30 @@ class Surrogate:
         return self._scale.loss_of_zero - losses if self._scale.is_maximised else losses
 
     def _means(self, rows: Array) -> Array:
+        """Predict the scaled losses. If the losses were transformed, a prediction is the median of the loss."""
         if isinstance(self._model, GaussianProcessRegressor):
-            return self._model.posterior_.means(rows)
-        return np.asarray(self._model.predict(rows))
+            means = self._model.posterior_.means(rows)
+        else:
+            means = np.asarray(self._model.predict(rows))
+        return means if self._transform is None else self._transform.inverse(means)
 
     def _averages(self, groups: Array) -> tuple[Array, Array]:
         """Predict the average loss of each group of points. Return the predicted mean and the standard deviation of
         each group.
 
+        If the losses were transformed, the standard deviation is half of the difference between two losses. The two
+        losses are the average of the transformed losses plus and minus its standard deviation, converted into losses.
+
         The argument `groups` is an array of shape (groups, points, columns). Each returned array has the shape
         (groups,).
         """
         if isinstance(self._model, GaussianProcessRegressor):
-            return self._model.posterior_.predict_averages(groups)
+            average, deviation = self._model.posterior_.predict_averages(groups)
+            if self._transform is None:
+                return average, deviation
+            means = self._means(np.vstack(list(groups))).reshape(len(groups), -1).mean(axis=1)
+            low, high = self._transform.inverse(average - deviation), self._transform.inverse(average + deviation)
+            return means, (high - low) / 2
         rows = np.vstack(list(groups))
         trees = np.array([tree.predict(rows) for tree in self._model.estimators_])
         averages = trees.reshape(len(trees), len(groups), -1).mean(axis=2)  # (trees, groups)

@@ -161,7 +161,7 @@ class DerivedSettings(SettingsModel):
 
     initial_points: Count
     threads: Annotated[int, Field(ge=1)] = 1
-    proposer_version: Literal[1] = 1
+    proposer_version: Literal[2] = 2
 
 
 class StudySpec(SettingsModel):

@@ -356,7 +356,7 @@ def test_an_integer_and_an_equal_float_in_a_file_are_one_study(write: Any) -> No
     "spec",
     [
         *({}, {"objective": 3}, {"extra": 1}),
-        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 2}}),
+        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 1}}),
     ],
 )
 def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) -> None:
