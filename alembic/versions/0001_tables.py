@@ -431,8 +431,8 @@ def upgrade() -> None:
             "surrogate",
             postgresql.JSONB(none_as_null=True),
             nullable=True,
-            comment="Fitted surrogate that proposed the points, with its estimator, kernel, theta (logarithms of the "
-            "kernel's parameters) and number of observations; null for random points.",
+            comment="Fitted surrogate that proposed the points: estimator, kernel, theta (logarithms of the "
+            "kernel's parameters), number of observations and transform of the losses; null for random points.",
         ),
         sa.Column(
             "environment",

@@ -308,8 +308,8 @@ iteration = Table(
     Column(
         "surrogate",
         JSONB(none_as_null=True),
-        comment="Fitted surrogate that proposed the points, with its estimator, kernel, theta (logarithms of the "
-        "kernel's parameters) and number of observations; null for random points.",
+        comment="Fitted surrogate that proposed the points: estimator, kernel, theta (logarithms of the "
+        "kernel's parameters), number of observations and transform of the losses; null for random points.",
     ),
     Column(
         "environment",

@@ -88,13 +88,15 @@ class Posterior:
         """
         return np.asarray(self.mean + self.scale * (self._covariance(points, self.points) @ self.dual))
 
-    def predict_averages(self, groups: Array) -> tuple[Array, Array]:
+    def predict_averages(self, groups: Array, weights: Array | None = None) -> tuple[Array, Array]:
         """For each group of points, return the mean and the standard deviation of the group's average value.
 
         Parameters
         ----------
         groups : array of shape (groups, m, dimensions)
             The groups, with m points in each group.
+        weights : array of shape (groups, m), optional
+            The weight of each value in the sum that replaces the average. By default, all weights are 1/m.
 
         Returns
         -------
@@ -102,10 +104,12 @@ class Posterior:
             One array with the mean for each group, and one array with the standard deviation for each group. The
             standard deviation includes the covariances between the values at the points of a group.
         """
+        if weights is None:
+            weights = np.full(groups.shape[:2], 1.0 / groups.shape[1])
         averaged, prior = [], []
-        for points in groups:
-            averaged.append(self._covariance(points, self.points).mean(axis=0))
-            prior.append(self._covariance(points, points).mean())
+        for points, of_points in zip(groups, weights, strict=True):
+            averaged.append(of_points @ self._covariance(points, self.points))
+            prior.append(of_points @ self._covariance(points, points) @ of_points)
         half = solve(self.factor, np.array(averaged).T)  # (n, groups)
         return self.in_unit(half.T @ self.solved, np.array(prior) - np.einsum("ij,ij->j", half, half))
 

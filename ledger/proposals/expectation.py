@@ -34,7 +34,8 @@ class Expectation:
     acquisition : float or None
         The value of the acquisition function. "EI" is the expected improvement of the value, "PI" is the probability of
         an improvement, and "LCB" is the confidence bound of the value. For the other acquisition functions,
-        `acquisition` is None.
+        `acquisition` is None. If the losses were transformed, the optimizer has maximised the expected improvement of
+        the transformed losses instead.
     nearest : int
         The index of the nearest observation in `ProposalInput.observations`.
     distance : float
@@ -43,7 +44,8 @@ class Expectation:
     exponent : float or None
         The exponent of the Yeo-Johnson transform, or None if the surrogate models the losses themselves.
     gain : float or None
-        The increase of the log-likelihood by the transform. None if the proposal did not consider the transform.
+        The increase of the log-likelihood by the transform, from the last comparison of both GPs. None if the proposal
+        did not consider the transform.
     """
 
     value: float
@@ -150,14 +152,19 @@ def _in_losses(
     import numpy as np
     from scipy.special import log_ndtr, ndtri, ndtri_exp
 
+    # The posterior's standard deviation can round to zero.
+    deviation = max(found.deviation, float(np.finfo(float).tiny))
     shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    losses = transform.inverse(found.mean + found.deviation * ndtri(shares))
+    losses = transform.inverse(found.mean + deviation * ndtri(shares))
     acquisition = found.acquisition
     if optimizer.acq_func == "LCB" and acquisition is not None:
         acquisition = float(transform.inverse([acquisition])[0])
     elif optimizer.acq_func == "EI":
         best = min(optimizer.yi) - (optimizer.acq_func_kwargs or {}).get("xi", 0.0)
-        log_probability = float(log_ndtr((best - found.mean) / max(found.deviation, np.finfo(float).tiny)))
-        better = transform.inverse(found.mean + found.deviation * ndtri_exp(log_probability + np.log(shares)))
+        with np.errstate(over="ignore"):
+            log_probability = float(log_ndtr((best - found.mean) / deviation))
+        if log_probability == -np.inf:
+            return float(losses.mean()), float(losses.std()), 0.0
+        better = transform.inverse(found.mean + deviation * ndtri_exp(log_probability + np.log(shares)))
         acquisition = float(np.exp(log_probability) * (transform.inverse([best])[0] - better).mean())
     return float(losses.mean()), float(losses.std()), acquisition

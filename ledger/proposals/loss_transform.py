@@ -6,7 +6,9 @@ shortens such a tail, and keeps the order of the losses. The proposals use the t
 have a larger likelihood under the GP.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,8 @@ LOWEST, HIGHEST = -4.0, 6.0
 # The interquartile range of normally distributed losses, in standard deviations.
 NORMAL_RANGE = 1.349
 # If more than half of the losses are equal, the interquartile range can be zero. Therefore the divisor of the losses is
-# at least their standard deviation, multiplied by `NARROWEST`.
-NARROWEST = 1e-3
+# at least their standard deviation, multiplied by `NARROWEST`. With this divisor, all powers are finite.
+NARROWEST = 1e-9
 # `inverse` returns scaled losses from -`BEYOND` to 1 + `BEYOND`. A scaled loss outside this range is farther from the
 # observed losses than the width of the range of the observed losses.
 BEYOND = 1.0
@@ -39,7 +41,7 @@ class YeoJohnson:
     Parameters
     ----------
     losses : sequence of float
-        The scaled losses of the observations, in [0, 1]. At least two losses must differ.
+        The scaled losses of the observations, in [0, 1]. `is_transformable` must be true for the losses.
     exponent : float, optional
         The exponent of the transform, from -4 to 6. By default, the exponent is the maximum-likelihood estimate for
         normally distributed losses.
@@ -63,7 +65,6 @@ class YeoJohnson:
 
     def __init__(self, losses: Sequence[float], exponent: float | None = None) -> None:
         known = np.array(losses, dtype=float)
-        self._losses = known
         low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
         self._middle, self._width = float(middle), max(float(high - low) / NORMAL_RANGE, NARROWEST * float(known.std()))
         standardised = self._standardised(known)
@@ -86,13 +87,12 @@ class YeoJohnson:
         standardised = _inverse(self._lowest + self._span * within, self.exponent)
         return np.clip(self._middle + self._width * standardised, -BEYOND, 1.0 + BEYOND)
 
-    @property
-    def log_derivatives(self) -> Array:
-        """The natural logarithms of the transform's derivatives at the losses of the observations.
+    def log_derivatives(self, losses: Sequence[float] | Array) -> Array:
+        """Return the natural logarithms of the transform's derivatives at scaled losses.
 
         The sum converts the log-likelihood of the transformed losses into a log-likelihood of the losses.
         """
-        standardised = self._standardised(self._losses)
+        standardised = self._standardised(np.asarray(losses, dtype=float))
         slopes = (self.exponent - 1) * np.sign(standardised) * np.log1p(np.abs(standardised))
         return np.asarray(slopes - np.log(self._width * self._span))
 
@@ -103,6 +103,26 @@ class YeoJohnson:
 def is_transformable(losses: Sequence[float]) -> bool:
     """Return whether enough losses are different for an estimate of the exponent."""
     return len(set(losses)) >= FEWEST
+
+
+def recorded_exponent(surrogate: Mapping[str, Any]) -> float | None:
+    """Return the exponent of a recorded surrogate. None if the surrogate models the losses themselves.
+
+    A record from a file can contain any value. The function treats a value outside the range of the exponent as None.
+    """
+    exponent = _recorded(surrogate, "exponent")
+    return exponent if exponent is not None and LOWEST <= exponent <= HIGHEST else None
+
+
+def recorded_gain(surrogate: Mapping[str, Any]) -> float | None:
+    """Return the gain of a recorded surrogate. None if no gain is recorded."""
+    return _recorded(surrogate, "gain")
+
+
+def _recorded(surrogate: Mapping[str, Any], name: str) -> float | None:
+    transform = surrogate.get("transform")
+    value = transform.get(name) if isinstance(transform, Mapping) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _most_likely(standardised: Array) -> float:

@@ -52,7 +52,8 @@ class ProposalInput:
         are ordered by number. The optimizer uses the value of the constant liar as the loss of each trial in flight.
     surrogate : mapping or None
         The value of `Proposal.surrogate` that the ledger recorded last. If the surrogate is a GP, the next fit starts
-        from the recorded kernel.
+        from the recorded kernel. With many observations, the next proposal also uses the recorded choice of the
+        transform.
 
     Examples
     --------

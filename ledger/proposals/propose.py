@@ -37,7 +37,8 @@ SHORTEST, LONGEST = 1e-6, 1e9
 EVIDENCE = 2.0
 # With at most `ALWAYS_COMPARED` observations, each proposal fits a GP to the losses and a GP to the transformed losses.
 # With more observations, a proposal fits both GPs only if the number of observations has reached the next power of
-# sqrt(2). Otherwise, the proposal makes the same choice as the last recorded proposal.
+# sqrt(2). Otherwise, the proposal makes the same choice as the last recorded proposal. Both fits start from the last
+# recorded kernel, so the comparison slightly favours the last choice.
 ALWAYS_COMPARED = 128
 
 
@@ -55,12 +56,13 @@ class Proposal:
         A description of the surrogate, as values that JSON can represent. `surrogate` is None if the points are random.
         The description always has the key `estimator`. Only the description of a GP has keys other than `estimator`.
         `kernel` is a text that describes the kernel, and `theta` is a list of the natural logarithms of the kernel's
-        parameters. `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood. `observations` is
+        parameters. `log_marginal_likelihood` is the logarithm of the kernel's marginal likelihood, for the standardised
+        losses or transformed losses. `observations` is
         the number of observations that the GP received. If the GP uses only a part of the observations, `known` is the
         number of observations that the GP uses. `transform` is a dict that describes the transform of the losses. The
         dict contains the `name` of the transform, which is "none" or "yeo-johnson", and the `gain`, which is the
         increase of the log-likelihood by the transform. For "yeo-johnson", the dict also contains the `exponent`. With
-        fewer than 8 different losses, `transform` is missing.
+        fewer than 8 different losses, and with "EIps" and "PIps", `transform` is missing.
     tell_seconds, ask_seconds : float
         `tell_seconds` is the duration of the fit of the surrogate. `ask_seconds` is the time that the optimizer needed
         to choose the points. Both durations are in seconds.
@@ -184,8 +186,8 @@ class ToldOptimizer:
     transform : YeoJohnson or None
         The transform of the scaled losses. None if the optimizer has received the scaled losses themselves.
     gain : float or None
-        The increase of the log-likelihood by the transform, from the last comparison of both GPs. None if no proposal
-        has compared both GPs.
+        The increase of the log-likelihood by the transform, from the last comparison of both GPs. None if the proposal
+        did not consider the transform.
     """
 
     optimizer: "Optimizer"
@@ -224,10 +226,15 @@ def told_optimizer(
     points = [searched.point(each.params) for each in observations]
     scaled = scaled_losses([each.loss for each in observations])
 
-    def told(values: Sequence[Any]) -> "Optimizer":
-        optimizer = _optimizer(study, searched, seed, surrogate)
+    def told(values: Sequence[Any], xi: float | None = study.optimizer.xi) -> "Optimizer":
+        optimizer = _optimizer(study, searched, seed, surrogate, xi)
         optimizer.tell(points, values)
         return optimizer
+
+    def told_transformed() -> "Optimizer":
+        # The setting `xi` is a share of the range of the losses. The lowest scaled loss is 0, and its transform is 0.
+        xi = study.optimizer.xi
+        return told(transform.transform(scaled).tolist(), None if xi is None else -float(transform.transform([-xi])[0]))
 
     if study.optimizer.acq_func.endswith("ps"):
         return ToldOptimizer(told(_with_times(scaled, observations)))
@@ -236,23 +243,25 @@ def told_optimizer(
     transform = YeoJohnson(scaled)
     gain = _recorded_gain(surrogate, len(scaled))
     if gain is None:
-        plain, transformed = told(scaled), told(transform.transform(scaled).tolist())
-        gain = _log_likelihood(transformed, transform.log_derivatives) - _log_likelihood(plain, np.zeros(len(scaled)))
+        plain, transformed = told(scaled), told_transformed()
+        derivatives = transform.log_derivatives(scaled)
+        gain = _log_likelihood(transformed, derivatives) - _log_likelihood(plain, np.zeros(len(scaled)))
         optimizer = transformed if gain > EVIDENCE else plain
     else:
-        optimizer = told(transform.transform(scaled).tolist() if gain > EVIDENCE else scaled)
+        optimizer = told_transformed() if gain > EVIDENCE else told(scaled)
     return ToldOptimizer(optimizer, transform if gain > EVIDENCE else None, gain)
 
 
 def _recorded_gain(surrogate: Mapping[str, Any] | None, observations: int) -> float | None:
     """Return the recorded gain, or None if this proposal must compare both GPs."""
     from ledger.optimizer.optimizer import root_two_step
+    from ledger.proposals.loss_transform import recorded_gain
 
-    if surrogate is None or "transform" not in surrogate or observations <= ALWAYS_COMPARED:
+    if surrogate is None or "observations" not in surrogate or observations <= ALWAYS_COMPARED:
         return None
     if root_two_step(observations) > root_two_step(surrogate["observations"]):
         return None
-    return float(surrogate["transform"]["gain"])
+    return recorded_gain(surrogate)
 
 
 def _log_likelihood(optimizer: "Optimizer", log_derivatives: "Array") -> float:
@@ -268,7 +277,7 @@ def _log_likelihood(optimizer: "Optimizer", log_derivatives: "Array") -> float:
 
 
 def _optimizer(
-    study: StudySpec, searched: SpaceConverter, seed: int, surrogate: Mapping[str, Any] | None
+    study: StudySpec, searched: SpaceConverter, seed: int, surrogate: Mapping[str, Any] | None, xi: float | None
 ) -> "Optimizer":
     asked = study.optimizer
     # If all dimensions are categorical, the GP's kernel has no gradients. With the acquisition function "EIps" or
@@ -283,7 +292,7 @@ def _optimizer(
         acq_optimizer="lbfgs" if gradients else "sampling",
         random_state=seed,
         model_queue_size=1,
-        acq_func_kwargs={key: value for key in ("kappa", "xi") if (value := getattr(asked, key)) is not None},
+        acq_func_kwargs={name: value for name, value in (("kappa", asked.kappa), ("xi", xi)) if value is not None},
         acq_optimizer_kwargs={"n_points": MES_CANDIDATES} if asked.acq_func == "MES" else None,
         avoid_duplicates=True,
     )

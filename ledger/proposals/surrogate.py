@@ -13,7 +13,7 @@ from ledger.optimizer import Optimizer
 from ledger.optimizer.columns import TransformedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals.environment import one_thread
-from ledger.proposals.loss_transform import YeoJohnson
+from ledger.proposals.loss_transform import YeoJohnson, is_transformable, recorded_exponent
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
 from ledger.proposals.skopt_space import SpaceConverter
@@ -120,10 +120,10 @@ class Surrogate:
     """The surrogate of a study: a model that predicts the value of a trial from the parameters. The model is fitted to
     observations of the study.
 
-    A GP uses the kernel that the ledger recorded last. The class does not fit the kernel again. The GP uses the same
-    number of observations as the GP that computes the next proposal. If the surrogate is a forest, the class fits the
-    forest in the same way as `propose` fits the forest for the next proposal. Each failed trial gets the worst loss of
-    all observations.
+    A GP uses the kernel and the transform of the losses that the ledger recorded last. The class does not fit the
+    kernel again. The GP uses the same number of observations as the GP that computes the next proposal. If the
+    surrogate is a forest, the class fits the forest in the same way as `propose` fits the forest for the next proposal.
+    Each failed trial gets the worst loss of all observations.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class Surrogate:
             if isinstance(model, GaussianProcessRegressor):
                 model.set_params(optimizer=None, start=given.surrogate["theta"])
             scaled = np.array(scaled_losses(losses))
-            exponent = given.surrogate.get("transform", {}).get("exponent")
+            exponent = recorded_exponent(given.surrogate) if is_transformable(scaled.tolist()) else None
             self._transform = None if exponent is None else YeoJohnson(scaled.tolist(), exponent)
             modelled = scaled if self._transform is None else self._transform.transform(scaled)
             self._model = model.fit(self._columns.transform(points), modelled)
@@ -192,10 +192,11 @@ class Surrogate:
 
         Friedman 2001 (section 8.2) defines the partial dependence. The method samples the values of all other
         parameters from the priors of these parameters. The method computes the mean of the predicted values. With a GP,
-        the method computes the standard deviation of the mean loss from the posterior. The standard deviation includes
-        the covariances between the points (Moosbauer and others 2021, *Explaining hyperparameter optimization via
-        partial dependence plots*, section 4). With a forest, each tree predicts a mean loss. The method computes the
-        standard deviation of the trees' predictions.
+        the method computes the standard deviation of the mean loss from the posterior. If the losses were transformed,
+        the mean is a mean of medians, and the standard deviation is approximate. The standard deviation includes the
+        covariances between the points (Moosbauer and others 2021, *Explaining hyperparameter optimization via partial
+        dependence plots*, section 4). With a forest, each tree predicts a mean loss. The method computes the standard
+        deviation of the trees' predictions.
 
         Returns
         -------
@@ -310,19 +311,20 @@ class Surrogate:
         """Predict the average loss of each group of points. Return the predicted mean and the standard deviation of
         each group.
 
-        If the losses were transformed, the standard deviation is half of the difference between two losses. The two
-        losses are the average of the transformed losses plus and minus its standard deviation, converted into losses.
+        If the losses were transformed, the standard deviation is approximate. The approximation replaces the inverse of
+        the transform by its tangent at the prediction of each point (the delta method).
 
         The argument `groups` is an array of shape (groups, points, columns). Each returned array has the shape
         (groups,).
         """
         if isinstance(self._model, GaussianProcessRegressor):
-            average, deviation = self._model.posterior_.predict_averages(groups)
+            posterior = self._model.posterior_
             if self._transform is None:
-                return average, deviation
-            means = self._means(np.vstack(list(groups))).reshape(len(groups), -1).mean(axis=1)
-            low, high = self._transform.inverse(average - deviation), self._transform.inverse(average + deviation)
-            return means, (high - low) / 2
+                return posterior.predict_averages(groups)
+            losses = self._means(np.vstack(list(groups))).reshape(groups.shape[:2])
+            slopes = np.exp(-self._transform.log_derivatives(losses))
+            _, deviation = posterior.predict_averages(groups, slopes / groups.shape[1])
+            return losses.mean(axis=1), deviation
         rows = np.vstack(list(groups))
         trees = np.array([tree.predict(rows) for tree in self._model.estimators_])
         averages = trees.reshape(len(trees), len(groups), -1).mean(axis=2)  # (trees, groups)

@@ -96,7 +96,7 @@ def importance(content: ReportContent) -> ReportSection:
         f" of the variance of the {content.value_name} over the whole space. The parameter alone explains"
         f" {shares.first:.0%} of the variance. The parameter and its interactions together explain"
         f" {shares.total:.0%} of the variance. The bars show the first-order and the total Sobol index of each"
-        " parameter. The Sobol indices describe the surrogate's mean. The report estimates the Sobol indices from"
+        " parameter. The Sobol indices describe the surrogate's prediction. The report estimates the Sobol indices from"
         " random points of the space (Saltelli et al. 2010, Jansen 1999)."
     )
     return ReportSection(

@@ -52,7 +52,7 @@ class PointOrigin:
 
 
 def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOrigin | None:
-    """Return how the optimizer chose the point of a trial. The function fits the surrogate once.
+    """Return how the optimizer chose the point of a trial. The function fits the surrogate as the proposal did.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def test_a_fixed_number_of_trials_is_in_flight_and_every_proposal_verifies(conne
     assert not connection.execute("select from ledger.iteration where told_at is null").fetchall()
 
 
-def test_each_proposal_costs_one_fit(connection, url, study, monkeypatch):
+def test_each_proposal_costs_two_fits(connection, url, study, monkeypatch):
     fits = []
     fit = GaussianProcessRegressor.fit
 
@@ -119,7 +119,9 @@ def test_each_proposal_costs_one_fit(connection, url, study, monkeypatch):
     monkeypatch.setattr(GaussianProcessRegressor, "fit", counted)
     manage(url, study, Fleet(connection))
     modelled = "select from ledger.iteration where surrogate is not null"
-    assert len(fits) == len(connection.execute(modelled).fetchall()) > 5
+    proposals = len(connection.execute(modelled).fetchall())
+    assert proposals > 5
+    assert len(fits) == 2 * proposals
 
 
 def test_a_steady_manager_killed_goes_on_with_what_it_had_seen(connection, url, study):

@@ -106,9 +106,13 @@ def test_a_proposed_point_has_its_expectation_and_its_nearest_trial(searched, db
     said = lines(run, last)
     assert said[1].startswith(f"point: the surrogate ({searched.spec['optimizer']['base_estimator']}, ")
     assert f"knew {known} trials, and expected the value {shown['expected']['value']:.6g} with" in said[1]
-    assert said[2].startswith(f"nearest known trial: trial {nearest}, ")
-    assert ", at the distance " in said[2]
-    assert len(said) == 3
+    exponent, gain = (shown["expected"][name] for name in ("exponent", "gain"))
+    transform = (
+        "transform: Yeo-Johnson with the exponent {:.3g}, which increases the log-likelihood of the losses by {:.3g}"
+    )
+    assert said[2:-1] == ([] if exponent is None else [transform.format(exponent, gain)])
+    assert said[-1].startswith(f"nearest known trial: trial {nearest}, ")
+    assert ", at the distance " in said[-1]
 
 
 def test_the_first_points_are_random(searched, run: Run):

@@ -383,6 +383,7 @@ def test_a_fit_begins_from_the_kernel_recorded_before(monkeypatch: pytest.Monkey
     assert second.surrogate is not None
     assert cold.surrogate is not None
     assert warm_evaluations < sum(each.evaluations_ for each in fitted) / 2
+    assert second.surrogate["transform"]["name"] == cold.surrogate["transform"]["name"]
     found, best = (one.surrogate["log_marginal_likelihood"] for one in (second, cold) if one.surrogate)
     assert found > best - 0.5, "it lost next to nothing"
 
