@@ -24,6 +24,10 @@ _REPORTED = text(
     " where report.study_id = verdict.study_id and report.trial = verdict.trial and report.attempt = verdict.attempt"
     " and report.step <= verdict.rung order by report.step desc limit 1) as last where verdict.study_id = :study"
 )
+_REACHED = text(
+    "select trial, min(step), max(step) from ledger.reports where study_id = :study group by trial, attempt"
+    " order by trial, attempt"
+)
 _DECIDED = text(
     "select trial, bool_or(stops and promoted_at is null) as stops, bool_or(audited) as audited from ledger.verdicts"
     " where study_id = :study group by trial having bool_or(stops and promoted_at is null) or bool_or(audited)"
@@ -65,13 +69,15 @@ class RecordedStopping:
 
     `cutoffs` is ordered by iteration and rung. `verdicts` and `promotions` are ordered by trial and rung. Each key of
     `reports` is a pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at
-    or below the rung.
+    or below the rung. `reached` maps a trial to the lowest and the highest step of each attempt with reports, in the
+    order of the attempts.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
     verdicts: Sequence[VerdictRow] = ()
     promotions: Sequence[PromotionRow] = ()
     reports: Mapping[tuple[int, int], RungReport] = field(default_factory=dict)
+    reached: Mapping[int, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def rung_losses(self) -> RungLosses:
@@ -105,9 +111,13 @@ def _by_trial(rows: Iterable[Any]) -> RungLosses:
 
 
 def read(connection: Connection, study_id: int) -> RecordedStopping:
-    """Read the cutoffs, the verdicts and the promotions of a study, and the report that belongs to each verdict. The
-    caller has begun a transaction.
+    """Read the cutoffs, the verdicts and the promotions of a study, the report that belongs to each verdict, and the
+    reported steps. The caller has begun a transaction.
     """
+    # In a running study, a verdict can be newer than the reported steps, but each reported rung has its verdict.
+    reached: dict[int, list[tuple[int, int]]] = {}
+    for trial, lowest, highest in connection.execute(_REACHED, {"study": study_id}):
+        reached.setdefault(trial, []).append((lowest, highest))
     return RecordedStopping(
         _read_cutoffs(connection, study_id),
         _read_verdicts(connection, study_id),
@@ -116,6 +126,7 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
             (trial, rung): RungReport(*report)
             for trial, rung, *report in connection.execute(_REPORTED, {"study": study_id})
         },
+        reached,
     )
 
 

@@ -46,6 +46,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     else:
         yield from _cutoffs(ledger, rule)
         yield from _verdicts(ledger, study)
+        yield from _missing(ledger, rule)
 
 
 def _place(verdict: VerdictRow) -> str:
@@ -135,6 +136,35 @@ def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         compared, limit = (0, None) if given is None else (given.compared, given.loss)
         stopped = _stops(verdict, study, compared, limit)
         yield from _differences(verdict, study, compared, limit, None, stopped=stopped)
+
+
+def _missing(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
+    """For a study in batch mode with the rule "halving" or "median", find each rung that a trial has reached without a
+    verdict.
+    """
+    decided = {
+        (verdict.trial, verdict.rung): verdict.stops and not verdict.audited for verdict in ledger.stopping.verdicts
+    }
+    for trial, attempts in ledger.stopping.reached.items():
+        for rung in rule.rungs:
+            stops = decided.get((trial, rung))
+            if stops is None and _has_reached(attempts, rung):
+                yield f"trial {trial}: the trial has reached rung {rung}, but the verdict is missing"
+            # A trial gets no verdicts above the rung that has stopped the trial.
+            if stops:
+                break
+
+
+def _has_reached(attempts: Sequence[tuple[int, int]], rung: int) -> bool:
+    """Return whether an attempt has reached the rung, and this attempt or an earlier one has reported a step at or
+    below the rung.
+    """
+    lowest = attempts[0][0]
+    for first, last in attempts:
+        lowest = min(lowest, first)
+        if lowest <= rung <= last:
+            return True
+    return False
 
 
 def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:

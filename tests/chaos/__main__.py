@@ -5,6 +5,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -21,6 +22,8 @@ processes, a real PostgreSQL server, and a proxy between the processes and the s
 faults, one after the other:
 
 - The test kills worker processes and the manager process.
+- The test sends SIGTERM to workers in the middle of a trial. The objective keeps a checkpoint, and the worker gives the
+  trial back.
 - The test pauses workers until their leases have expired, and then lets the paused workers continue.
 - The test restarts, crashes and kills PostgreSQL.
 - The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
@@ -31,7 +34,9 @@ faults, one after the other:
 A fault is a hit if an SQL statement was open on a connection that the fault affected. A fault of a worker, or of the
 worker's connection, is also a hit if the worker held a claim. A fault of the manager, of PostgreSQL or of the store is
 also a hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial
-of the study with the trial of the same number in a study without faults.
+of the study with the trial of the same number in a study without faults. In steady mode, the trials depend on the order
+in which they end, so the test compares no trials. In both modes, `ledger verify` computes all proposals and verdicts
+again.
 
 """
 
@@ -57,6 +62,7 @@ of the study with the trial of the same number in a study without faults.
     show_default=True,
     help="Rule of early stopping of the model `rugged`.",
 )
+@click.option("--mode", type=click.Choice(["batch", "steady"]), default="batch", show_default=True)
 @click.option("--base-estimator", type=click.Choice(["GP", "RF", "ET"]), default="ET", show_default=True)
 @click.option("--pace", type=click.FloatRange(min=0), default=1.4, show_default=True, help="Seconds between faults.")
 @click.option("--output", type=click.Path(path_type=Path), help="File for the page; default: standard output.")
@@ -67,12 +73,13 @@ def main(
     trials: int,
     model: str,
     rule: str,
+    mode: Literal["batch", "steady"],
     base_estimator: str,
     pace: float,
     output: Path | None,
 ) -> None:
     """Run a study under faults, compare it with the undisturbed study, and report the differences."""
-    plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator, rule=rule)
+    plan = Plan(model, -(-trials // POINTS), POINTS, seed, base_estimator, rule=rule, mode=mode)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     click.echo(f"logs are in {folder}", err=True)
     soaked = soak(
@@ -82,7 +89,7 @@ def main(
         workers=workers,
         pace=pace,
         seed=seed,
-        calm=lambda iterations: undisturbed(plan, folder / "undisturbed", iterations=iterations),
+        calm=lambda size: undisturbed(plan, folder / "undisturbed", iterations=size) if mode == "batch" else [],
         seconds=seconds,
         grow=True,
         watch=lambda line: click.echo(line, err=True),
@@ -91,6 +98,7 @@ def main(
         click.echo(f"  {line}", err=True)
     command = f"make chaos SECONDS={seconds:g} SEED={seed} WORKERS={workers} TRIALS={trials} MODEL={model}"
     command += f" RULE={rule}" if rule != "median" else ""
+    command += f" MODE={mode}" if mode != "batch" else ""
     text = table(plan, soaked, workers=workers, command=command)
     if output is None:
         click.echo(text)

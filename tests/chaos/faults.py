@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 # Seconds that a fault waits for a target.
 AIM = 10.0
+# Calls whose acknowledgement can be lost: a commit of the manager, and functions that workers call.
+CALLS = ("commit", "claim", "complete", "complete", "report", "report", "heartbeat", "prune", "save_artifact")
 
 
 @dataclass
@@ -90,6 +92,12 @@ class Injector:
         member = self._stop_a_worker(fault)
         if member is not None:
             self._fleet.kill_worker(member)
+
+    def dismiss_worker(self, fault: Fault) -> None:
+        member = self._stop_a_worker(fault)
+        if member is not None:
+            member.ask_to_leave()
+            member.go_on()
 
     def stop_worker(self, fault: Fault) -> None:
         seconds, with_trainer = self._random.uniform(0.5, 4) * LEASE, self._random.random() < 0.5
@@ -173,7 +181,7 @@ class Injector:
         self._for(fault, seconds, where)
 
     def lose_answer(self, fault: Fault) -> None:
-        fault.what = self._random.choice(["claim", "complete", "complete", "report", "report", "heartbeat", "commit"])
+        fault.what = self._random.choice(CALLS)
         where = _written_and_committed() if fault.what == "commit" else _calls(f"ledger.{fault.what}(")
         trap = self._proxy.lose_answer(where)
 
@@ -267,6 +275,7 @@ class Injector:
 
 KINDS: dict[str, Callable[[Injector, Fault], None]] = {
     "worker: SIGKILL": Injector.kill_worker,
+    "worker: SIGTERM": Injector.dismiss_worker,
     "worker: SIGSTOP, then SIGCONT": Injector.stop_worker,
     "manager: SIGKILL": Injector.kill_manager,
     "PostgreSQL: fast restart": lambda injector, fault: injector.restart(fault, "fast"),

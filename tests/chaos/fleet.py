@@ -26,7 +26,7 @@ class Member:
         with log.open("w") as file:
             self._process = program.start(*command, log=file)
         self.pid = self._process.pid
-        self.is_stopped = self.was_killed = False
+        self.is_stopped = self.was_ended = False
         self._stopped: list[int] = []
 
     @property
@@ -62,11 +62,13 @@ class Member:
                     os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        self.was_killed = True
+        self.was_ended = True
         self._process.kill()
         self._process.wait()
 
     def ask_to_leave(self) -> None:
+        """Send SIGTERM, like a machine that is taken away."""
+        self.was_ended = True
         self._process.terminate()
 
     def wait(self, seconds: float) -> int | None:
@@ -194,7 +196,7 @@ class Fleet:
         member, now = place.member, time.monotonic()
         if member is not None and not member.runs:
             place.member = None
-            if not member.was_killed:
+            if not member.was_ended:
                 self.left.append(f"{member.log.stem}: exit code {member.exit_code}: {member.last_words}")
                 place.again = now + AFTER_LEAVING
         if place.member is None and now >= place.again:

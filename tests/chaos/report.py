@@ -15,11 +15,12 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
     expected = soaked.iterations * plan.batch_size if plan.patience is None else len(soaked.undisturbed)
     pairs = zip(soaked.results, soaked.undisturbed, strict=False)
     differing = sum(result != undisturbed for result, undisturbed in pairs)
+    missing = abs(len(soaked.undisturbed) - len(soaked.results))
     return {
         "trials lost": expected - counts["ended"],
         "results recorded twice": counts["doubled"],
         "trials without an attempt of the same outcome": counts["without_attempt"],
-        "trials that differ from the undisturbed study": differing + abs(len(soaked.undisturbed) - len(soaked.results)),
+        "trials that differ from the undisturbed study": differing + missing if plan.mode == "batch" else 0,
         "complete trials without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
         "iterations not told": counts["untold"],
         "failures of machines that were counted as failures of the objective": counts["failures"],
@@ -40,7 +41,8 @@ def table(plan: Plan, soaked: Soaked, *, workers: int, command: str) -> str:
     injected = Counter(fault.kind for fault in soaked.faults)
     hit = Counter(fault.kind for fault in soaked.faults if fault.hit)
     lines = [
-        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`"
+        f"The study had {soaked.counts['trials']} trials (objective `{plan.model}`, surrogate `{plan.base_estimator}`,"
+        f" {plan.mode} mode"
         f"{f', rule `{plan.rule}`' if plan.model == 'rugged' else ''}). The study ran on {workers} workers.",
         f"The test injected faults for {soaked.seconds:.0f} s:",
         "",

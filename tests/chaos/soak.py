@@ -180,7 +180,7 @@ def soak(
             for fault in _disturb(fleet, injector, iter(kinds), pace, seconds):
                 watch(f"{time.monotonic() - started:6.1f} s  {fault.kind}  {fault.what}")
                 if grow:
-                    _keep_ahead(server, fleet)
+                    _keep_ahead(server, fleet, plan.batch_size)
             injector.end_all()
             lasted = time.monotonic() - started
             watch(f"{lasted:6.1f} s  the faults have ended")
@@ -247,10 +247,10 @@ def _disturb(fleet: Fleet, injector: Injector, kinds: Iterator[str], pace: float
             injector.pass_time()
 
 
-def _keep_ahead(server: Server, fleet: Fleet) -> None:
+def _keep_ahead(server: Server, fleet: Fleet, batch_size: int) -> None:
     """Let the budget grow if the study is near its end. The next manager uses the new budget."""
-    (row,) = _query(server, "select count(*) as told from ledger.iteration where told_at is not null")
-    if row["told"] + AHEAD > fleet.iterations:
+    (row,) = _query(server, "select count(*) as trials from ledger.trial where finished_at is not null")
+    if row["trials"] / batch_size + AHEAD > fleet.iterations:
         fleet.extend(fleet.iterations + 2 * AHEAD)
         if fleet.manager is not None:
             fleet.manager.kill()

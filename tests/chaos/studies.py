@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.system.programs import Program
 
@@ -14,6 +14,7 @@ LEASE, HEARTBEAT = 2.0, 0.5  # seconds
 _FILE = """
 [study]
 name = "{name}"
+mode = "{mode}"
 iterations = {iterations}
 batch_size = {batch_size}
 seed = {seed}
@@ -60,7 +61,8 @@ Result = tuple[int, dict[str, Any], str, float | None, int | None, float | None]
 class Plan:
     """A study. `model` is "rugged", the objective of the chaos test, or a built-in model. `patience` may end it.
 
-    `rule` is the rule of early stopping of the objective "rugged". The built-in models have none.
+    `rule` is the rule of early stopping of the objective "rugged". The built-in models have none. A study in steady
+    mode depends on the order in which its trials end, so it cannot be compared with an undisturbed study.
     """
 
     model: str
@@ -70,12 +72,14 @@ class Plan:
     base_estimator: str
     patience: int | None = None
     rule: str = "median"
+    mode: Literal["batch", "steady"] = "batch"
 
     def write(self, folder: Path) -> Path:
         """Write the study file into the folder."""
         file = folder / "study.toml"
         head = _FILE.format(
             name=NAME,
+            mode=self.mode,
             iterations=self.iterations,
             batch_size=self.batch_size,
             seed=self.seed,

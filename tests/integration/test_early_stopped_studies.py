@@ -278,6 +278,15 @@ def test_a_corrupted_cutoff_is_named(ledger):
         verified(ledger)
 
 
+@pytest.mark.parametrize("history", ["batch"], indirect=True)
+def test_a_missing_verdict_of_the_last_trial_is_named(ledger):
+    """No later cutoff depends on the verdict, and the verdict stops no trial."""
+    last = "(select trial, max(rung) from ledger.verdict where not stops group by trial order by trial desc limit 1)"
+    corrupt(ledger, f"delete from ledger.verdict where (trial, rung) = {last}")
+    with pytest.raises(LedgerError, match=r"trial \d+: the trial has reached rung \d+, but the verdict is missing"):
+        verified(ledger)
+
+
 PROMOTED = "(select trial from ledger.promotion where rung = 1 order by trial limit 1)"
 
 

@@ -16,14 +16,16 @@ CALM: list[Result] = [(0, {"x": 1.0}, "complete", 0.5, None, None), (1, {"x": 2.
 
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("rule", "seed"), [("median", 5), ("promotion", 6)])
-def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path, rule, seed):
-    plan = Plan("rugged", iterations=50, batch_size=8, seed=seed, base_estimator="ET", rule=rule)
+@pytest.mark.parametrize(
+    ("rule", "mode", "seed"), [("median", "batch", 5), ("promotion", "batch", 6), ("halving", "steady", 7)]
+)
+def test_a_study_under_every_fault_keeps_the_promises(tmp_path, rule, mode, seed):
+    plan = Plan("rugged", iterations=50, batch_size=8, seed=seed, base_estimator="ET", rule=rule, mode=mode)
     injected = list(kinds())
     random.Random(seed).shuffle(injected)
 
     def calm(iterations):
-        return undisturbed(plan, tmp_path / "undisturbed", iterations=iterations)
+        return undisturbed(plan, tmp_path / "undisturbed", iterations=iterations) if mode == "batch" else []
 
     soaked = soak(plan, tmp_path, injected, workers=8, pace=1.0, seed=seed, calm=calm, grow=True)
     found = broken(plan, soaked)
@@ -32,6 +34,7 @@ def test_a_study_under_every_fault_is_the_undisturbed_study(tmp_path, rule, seed
     assert len(soaked.faults) == len(injected)
     assert sum(fault.hit for fault in soaked.faults) > len(injected) / 2
     assert soaked.counts["pruned"] > 0
+    assert soaked.attempts["released"] > 0
 
 
 @pytest.mark.parametrize(
