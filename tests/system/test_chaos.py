@@ -34,7 +34,6 @@ def test_a_study_under_every_fault_keeps_the_promises(tmp_path, rule, mode, seed
     assert len(soaked.faults) == len(injected)
     assert sum(fault.hit for fault in soaked.faults) > len(injected) / 2
     assert soaked.counts["pruned"] > 0
-    assert soaked.attempts["released"] > 0
 
 
 @pytest.mark.parametrize(
