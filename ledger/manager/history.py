@@ -166,9 +166,12 @@ class StudyHistory:
         self.poll()
 
     def promote(self, numbers: Collection[int]) -> None:
-        """Move the promoted trials from `waiting` to `open`."""
+        """Move the promoted trials from `waiting` to `open`.
+
+        If a trial has paused after the last poll, the trial is not in `waiting`, and is still in `open`.
+        """
         for number in numbers:
-            del self.waiting[number]
+            self.waiting.pop(number, None)
         self.open.update(numbers)
 
     def expect_pruned(self) -> None:

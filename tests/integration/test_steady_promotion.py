@@ -16,6 +16,7 @@ from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.errors import UsageError
 from ledger.imports.document import read
+from ledger.manager.history import StudyHistory
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
 from ledger.study.verdicts import TrialStopping, is_audited
@@ -121,6 +122,19 @@ def test_a_waiting_trial_is_promoted_when_more_trials_have_arrived(db, connectio
     assert promote(db, row) == []
     assert arrivals(connection)[2][-1] is True, "a verdict does not change"
     assert verified(db) == 6
+    check_totals(connection, row.id)
+
+
+def test_a_trial_that_paused_after_the_last_poll_can_be_promoted(db, connection):
+    row = start(db, size=6)
+    history = StudyHistory(db, row)
+    for loss in (0.2, 0.1, 0.3, 0.4, 0.9, 0.8):
+        reach(connection, loss)
+    (found,) = promote(db, row)
+    history.promote(found.trials)
+    assert (history.open, history.waiting) == ({0, 1, 2, 3, 4, 5}, {})
+    assert history.poll()
+    assert (history.open, history.waiting) == ({0, 1, 2}, {3: 1, 4: 1, 5: 1})
     check_totals(connection, row.id)
 
 
