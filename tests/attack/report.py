@@ -26,10 +26,10 @@ The manager and the workers are real processes. The test runs these attacks one 
 - A second user of the machine puts Python modules into the folder in which a command starts. The second user also puts
   a ledger into a folder in which root starts a command.
 
-After the attack, the study must make progress, and each view, query and command must work. The ledger correctly accepts
-some calls of an attack, because each role has the rights that the role needs for its work. The answer `stale` or
-`unknown` to a call with a wrong claim is no error, but the call changes nothing. A changed model can be loaded if the
-change is harmless, such as another number in the model.
+After the attack, the study must make progress, and each view, query and command must work. Each role has the rights
+that the role needs for its work. Therefore the ledger correctly accepts the calls of an attack that these rights allow.
+The answer `stale` or `unknown` to a call with a wrong claim is no error, but the call changes nothing. A changed model
+can be loaded if the change is harmless, such as another number in the model.
 
 """
 

@@ -28,15 +28,15 @@ faults, one after the other:
 - The test restarts, crashes and kills PostgreSQL.
 - The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
   statement.
-- The test makes the store of the artifacts and the checkpoints unavailable, and fills its disk. The objective repeats
-  each call that the store refuses.
+- The test makes the store of the artifacts and the checkpoints unavailable, and fills the disk of the store. The
+  objective repeats each call that the store refuses.
 
-A fault is a hit if an SQL statement was open on a connection that the fault affected. A fault of a worker, or of the
-worker's connection, is also a hit if the worker held a claim. A fault of the manager, of PostgreSQL or of the store is
-also a hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares each trial
-of the study with the trial of the same number in a study without faults. In steady mode, the trials depend on the order
-in which they end, so the test compares no trials. In both modes, `ledger verify` computes all proposals and verdicts
-again.
+A fault is a hit if the fault affected a connection with an open SQL statement. A fault of a worker, or of the worker's
+connection, is also a hit if the worker held a claim. A fault of the manager, of PostgreSQL or of the store is also a
+hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares the study with a
+study without faults. The test compares each pair of trials that have the same number. In steady mode, the trials depend
+on the order in which they end, so the test compares no trials. In both modes, `ledger verify` computes all proposals
+and verdicts again.
 
 """
 
