@@ -50,7 +50,10 @@ def record(problem, method, seed=0, found=1.0, **facts):
     }
 
 
-@pytest.mark.parametrize("name", METHODS)
+# The search of skopt takes much longer than the other searches.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "skopt" else ()) for name in METHODS]
+)
 def test_each_method_searches_a_mixed_space_and_repeats_itself(name):
     method = METHODS[name]
     if method.why_not:
