@@ -67,7 +67,7 @@ bench-stopping: .venv/bench  ## Measure early stopping beside other tools, in ho
 bench-public: .venv/bench  ## Measure what searches find on published problems, in hours; can be interrupted: YAHPO=folder JOBS=2
 	$(bin)/python -m benchmarks.public $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS))
 
-chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 RULE=promotion MODE=steady
+chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 RULE=halving MODE=steady
 	$(bin)/python -m tests.chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) --workers $(or $(WORKERS),8) \
 	  --trials $(or $(TRIALS),400) --model $(or $(MODEL),rugged) --rule $(or $(RULE),median) --mode $(or $(MODE),batch) $(if $(OUTPUT),--output $(OUTPUT))
 

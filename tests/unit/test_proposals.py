@@ -375,6 +375,7 @@ def test_a_fit_begins_from_the_kernel_recorded_before(monkeypatch: pytest.Monkey
     first = propose(study, 1, 0, 8, ProposalInput(history[:40]))
     fitted.clear()
     second = propose(study, 2, 0, 8, ProposalInput(history, surrogate=first.surrogate))
+    assert len(fitted) == 2
     warm_evaluations = sum(each.evaluations_ for each in fitted)
     fitted.clear()
     cold = propose(study, 2, 0, 8, ProposalInput(history))
@@ -382,6 +383,7 @@ def test_a_fit_begins_from_the_kernel_recorded_before(monkeypatch: pytest.Monkey
     assert first.surrogate["observations"] == 40
     assert second.surrogate is not None
     assert cold.surrogate is not None
+    assert len(fitted) == 2
     assert warm_evaluations < sum(each.evaluations_ for each in fitted) / 2
     assert second.surrogate["transform"]["name"] == cold.surrogate["transform"]["name"]
     found, best = (one.surrogate["log_marginal_likelihood"] for one in (second, cold) if one.surrogate)
