@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ledger import seeds
 from ledger.proposals.environment import one_thread
 from ledger.proposals.observations import Observation, ProposalInput
@@ -149,7 +151,6 @@ def _in_losses(
     The function computes the mean and the standard deviation from quantiles of the predicted distribution. The expected
     improvement is the probability of an improvement, multiplied by the mean improvement of the losses that improve.
     """
-    import numpy as np
     from scipy.special import log_ndtr, ndtri, ndtri_exp
 
     # The posterior's standard deviation can round to zero.

@@ -105,6 +105,13 @@ def is_transformable(losses: Sequence[float]) -> bool:
     return len(set(losses)) >= FEWEST
 
 
+def record(transform: YeoJohnson | None, gain: float) -> dict[str, Any]:
+    """Return the part of a recorded surrogate that describes the transform. None means no transform."""
+    if transform is None:
+        return {"name": "none", "gain": gain}
+    return {"name": "yeo-johnson", "exponent": transform.exponent, "gain": gain}
+
+
 def recorded_exponent(surrogate: Mapping[str, Any]) -> float | None:
     """Return the exponent of a recorded surrogate. None if the surrogate models the losses themselves.
 

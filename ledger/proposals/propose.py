@@ -321,6 +321,8 @@ def _within_bounds(seconds: float) -> float:
 def _surrogate(study: StudySpec, told: ToldOptimizer, observations: int) -> dict[str, Any]:
     from sklearn.base import clone
 
+    from ledger.proposals.loss_transform import record
+
     estimator, model = study.optimizer.base_estimator, told.optimizer.models[-1]
     if estimator != "GP":
         return {"estimator": estimator}
@@ -336,15 +338,9 @@ def _surrogate(study: StudySpec, told: ToldOptimizer, observations: int) -> dict
         "theta": [float(value) for value in kernel.theta],
         "log_marginal_likelihood": float(fitted.log_marginal_likelihood_value_),
         "observations": observations,
-        **({} if told.gain is None else {"transform": _described(told.transform, told.gain)}),
+        **({} if told.gain is None else {"transform": record(told.transform, told.gain)}),
         **({} if fitted.subset_ is None else {"known": len(fitted.subset_)}),
     }
-
-
-def _described(transform: "YeoJohnson | None", gain: float) -> dict[str, Any]:
-    if transform is None:
-        return {"name": "none", "gain": gain}
-    return {"name": "yeo-johnson", "exponent": transform.exponent, "gain": gain}
 
 
 def _unused(
