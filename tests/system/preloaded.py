@@ -209,7 +209,10 @@ def _serve(connection: socket.socket) -> list[int]:
     """Fork a process for each request, and return in the new process only. Returns the descriptors of its request."""
     global _connection
     while True:
-        message, descriptors, _, _ = socket.recv_fds(connection, 1, _MOST)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(connection, 1, _MOST)
+        except ConnectionResetError:  # the process of this template was killed
+            message = b""
         if not message:
             os._exit(0)
         if pid := _fork_for_adoption():
