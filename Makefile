@@ -61,8 +61,9 @@ bench: .venv/bench  ## Measure speed beside other tools, in 40 minutes: SECTIONS
 bench-quality: .venv/bench  ## Measure what searches find beside other tools, in hours; can be interrupted: JOBS=2
 	$(bin)/python -m benchmarks.quality $(if $(JOBS),--jobs $(JOBS))
 
-bench-stopping: .venv/bench  ## Measure early stopping beside other tools, in hours; can be interrupted: YAHPO=folder JOBS=2
-	$(bin)/python -m benchmarks.stopping $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS))
+bench-stopping: .venv/bench  ## Measure early stopping beside other tools, in days; can be interrupted: YAHPO=folder SEEDS=10 CONTESTANTS="ours-steady optuna-tpe"
+	$(bin)/python -m benchmarks.stopping $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(TASKS),--tasks $(TASKS)) $(if $(CONTESTANTS),--contestants $(CONTESTANTS))
 
 bench-public: .venv/bench  ## Measure what searches find on published problems, in hours; can be interrupted: YAHPO=folder JOBS=2
 	$(bin)/python -m benchmarks.public $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS))

@@ -53,15 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(analysis.markdown(records.read(output)))
         searches.end(wrong)
         return
-    if (asked.dev or asked.tasks) and asked.output == FILE:
-        parser.error(f"the report needs all measuring tasks: give --output another file than {FILE.name}")
     tasks = asked.tasks
+    measuring: Sequence[str] = ()
     if not tasks or not set(tasks) <= set(SYNTHETIC):
         surrogate = _surrogate(parser, asked.yahpo)
-        tasks = tasks or (surrogate.dev if asked.dev else surrogate.measuring)
-        if unknown := sorted(set(tasks) - {*SYNTHETIC, *surrogate.dev, *surrogate.measuring}):
-            known = ", ".join([*SYNTHETIC, *surrogate.dev, *surrogate.measuring])
+        measuring = surrogate.measuring
+        tasks = tasks or (surrogate.dev if asked.dev else measuring)
+        if unknown := sorted(set(tasks) - {*SYNTHETIC, *surrogate.dev, *measuring}):
+            known = ", ".join([*SYNTHETIC, *surrogate.dev, *measuring])
             parser.error(f"task {unknown[0]!r} does not exist: choose from {known}")
+    if asked.output == FILE and not set(tasks) <= set(measuring):
+        parser.error(f"{FILE.name} contains only the tasks for measuring: give --output another file")
     wanted = runs.runs(tasks, asked.contestants, asked.seeds, asked.workers, asked.trainings, asked.yahpo)
     searches.run_and_report("stopping", wanted, runs.key, asked.output, FILE, asked.jobs, analysis.markdown)
 

@@ -6,13 +6,15 @@ rung before it. With the rule "promotion" in steady mode, a paused trial goes on
 best trials at its rung. `sql/functions/` does the same.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from benchmarks.stopping.simulator import Curves, Params, Start
-from ledger.proposals import ProposalInput, proposal_input, propose
+from ledger.proposals import Proposal, ProposalInput, proposal_input, propose
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.spec import LARGEST_BUDGET, DerivedSettings, StudySpec
@@ -78,6 +80,28 @@ LESSONS: dict[str, Lesson] = {
 }
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What a proposal depends on. Two questions are equal if their texts are."""
+
+    text: str
+    study: StudySpec = field(compare=False)
+    iteration: int = field(compare=False)
+    size: int = field(compare=False)
+    given: ProposalInput = field(compare=False)
+
+
+@lru_cache(maxsize=128)
+def _answer(question: _Question) -> tuple[Proposal, float]:
+    """Return the proposal, and the CPU time in seconds that it took.
+
+    In batch mode, both runs of a search ask the same questions.
+    """
+    started = time.process_time()
+    proposal = propose(question.study, question.iteration, 0, question.size, question.given)
+    return proposal, time.process_time() - started
+
+
 @dataclass(eq=False)
 class BatchSearch:
     """A study in batch mode.
@@ -92,6 +116,11 @@ class BatchSearch:
         One of the functions of `LESSONS`.
     is_random : bool
         Whether all points are random.
+
+    Attributes
+    ----------
+    reused : float
+        The CPU time in seconds that the search saved, because an earlier run of the search had asked the same.
     """
 
     curves: Curves
@@ -111,6 +140,7 @@ class BatchSearch:
         self._iterations = 0
         self._surrogate: Mapping[str, Any] | None = None
         self._cutoffs: dict[int, float | None] = {}
+        self.reused = 0.0
 
     def ask(self) -> Start | None:
         if not self._waiting and (size := self._missing()) > 0:
@@ -154,7 +184,7 @@ class BatchSearch:
         return self._cutoffs[rung]
 
     def _propose(self, size: int) -> None:
-        proposal = propose(self._study, self._iterations, 0, size, self._given(self._shown()))
+        proposal = self._proposal(size, self._given(self._shown()))
         if proposal.surrogate is not None:
             self._surrogate = proposal.surrogate
         self._cutoffs = {rung: self._cutoff_now(rung) for rung in self._rungs}
@@ -164,6 +194,14 @@ class BatchSearch:
             self._open.add(number)
             self._waiting.append(self._start(number))
         self._iterations += 1
+
+    def _proposal(self, size: int, given: ProposalInput) -> Proposal:
+        text = repr((self._study, self._iterations, size, given))
+        hits = _answer.cache_info().hits
+        proposal, seconds = _answer(_Question(text, self._study, self._iterations, size, given))
+        if _answer.cache_info().hits > hits:
+            self.reused += seconds
+        return proposal
 
     def _shown(self) -> list[KnownTrial]:
         complete = [trial for trial in self._trials if trial.state == "complete"]

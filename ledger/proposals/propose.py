@@ -284,7 +284,7 @@ def _optimizer(
     # "PIps", `acq_optimizer="auto"` would use gradients even if all dimensions are categorical.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = load_optimizer()(
-        searched.dimensions(),
+        searched.dimensions,
         asked.base_estimator,
         n_initial_points=1,
         n_jobs=1,

@@ -16,6 +16,7 @@ logarithm of an integer to the bounds of the dimension, instead of the logarithm
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,9 @@ class RealConverter(DimensionConverter):
     _dimension: Real
 
     def skopt(self) -> Any:
-        import skopt.space
+        from ledger.proposals import scaled_dimensions
 
-        return skopt.space.Real(0.0, 1.0)
+        return scaled_dimensions.Real()
 
     def to_skopt(self, value: float) -> float:
         low, high = self._scaled(self._dimension.low), self._scaled(self._dimension.high)
@@ -128,9 +129,9 @@ class IntegerConverter(DimensionConverter):
     _dimension: Integer
 
     def skopt(self) -> Any:
-        import skopt.space
+        from ledger.proposals import scaled_dimensions
 
-        return skopt.space.Integer(self._dimension.low, self._dimension.high, self._dimension.prior)
+        return scaled_dimensions.Integer(self._dimension.low, self._dimension.high, self._dimension.prior)
 
     def to_skopt(self, value: int) -> int:
         return value
@@ -158,9 +159,9 @@ class OrdinalConverter(DimensionConverter):
     """
 
     def skopt(self) -> Any:
-        import skopt.space
+        from ledger.proposals import scaled_dimensions
 
-        return skopt.space.Integer(0, self._size - 1)
+        return scaled_dimensions.Integer(0, self._size - 1)
 
     def to_skopt(self, value: Any) -> int:
         return int(self._dimension.index(value))
@@ -186,9 +187,9 @@ class CategoricalConverter(OrdinalConverter):
     is_categorical = True
 
     def skopt(self) -> Any:
-        import skopt.space
+        from ledger.proposals import scaled_dimensions
 
-        return skopt.space.Categorical(range(self._size))
+        return scaled_dimensions.Categorical(self._size)
 
     def grid(self, size: int) -> NDArray[Any]:  # noqa: ARG002
         return np.arange(self._size)
@@ -264,14 +265,12 @@ class SpaceConverter:
         """
         return all(dimension.is_categorical for dimension in self.varying)
 
+    @cached_property
     def dimensions(self) -> list[Any]:
-        """Return a list that contains a new skopt dimension for each dimension in `varying`.
-
-        The skopt dimensions scale numbers to [0, 1], and encode choices one-hot.
+        """A skopt dimension for each dimension in `varying`. The skopt dimensions scale numbers to [0, 1], and encode
+        choices one-hot.
         """
-        from skopt.utils import normalize_dimensions
-
-        return list(normalize_dimensions([dimension.skopt() for dimension in self.varying]).dimensions)
+        return [dimension.skopt() for dimension in self.varying]
 
     def random(self, size: int, seed: int) -> list[dict[str, Any]]:
         """Sample points from the priors of the parameters.

@@ -167,7 +167,7 @@ class Surrogate:
         points = [self._searched.point(study.space.normalise(each.params)) for each in given.observations]
         with one_thread():
             optimizer = Optimizer(
-                self._searched.dimensions(),
+                self._searched.dimensions,
                 study.optimizer.base_estimator,
                 n_initial_points=1,
                 acq_func="EI",

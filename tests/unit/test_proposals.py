@@ -77,7 +77,7 @@ def test_a_grid_and_ordered_choices_have_one_column_and_a_constant_none() -> Non
     # amplitude, one length for each column, noise
     assert len(surrogate["theta"]) == 1 + 4 + 1
     searched = SpaceConverter(study.space)
-    assert [str(dimension) for dimension in searched.dimensions()] == [
+    assert [str(dimension) for dimension in searched.dimensions] == [
         f"Integer(low=0, high={last}, prior='uniform', transform='normalize')" for last in (5, 4, 127, 3)
     ]
     assert searched.params([3, 2, 127, 1]) == {

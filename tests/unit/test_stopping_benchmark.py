@@ -501,9 +501,13 @@ def test_the_folder_of_the_surrogates_is_an_option(tmp_path, capsys):
     assert load_surrogate(tmp_path).name == "lcbench"
 
 
-def test_tasks_for_tuning_never_enter_the_report(tmp_path, capsys):
+@pytest.mark.parametrize("option", [["--dev"], ["--tasks", "tuning"], ["--tasks", "synthetic/0"]])
+def test_tasks_for_tuning_never_enter_the_report(tmp_path, capsys, option):
+    (tmp_path / "surrogate.py").write_text(
+        "class Surrogate:\n    dev, measuring = ['tuning'], ['measuring']\n    def __init__(self, name): ...\n"
+    )
     with pytest.raises(SystemExit):
-        command.main(["--dev", "--yahpo", str(tmp_path)])
+        command.main([*option, "--yahpo", str(tmp_path)])
     assert "give --output another file" in capsys.readouterr().err
 
 
