@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import ledger.proposals
 from benchmarks import report
 from benchmarks.records import fingerprint
 from benchmarks.stopping import ours
+from benchmarks.stopping.mobster import MobsterSearch
+from benchmarks.stopping.oracle import OracleSearch
 from benchmarks.stopping.peers import OptunaSearch, SmacSearch, SyneTuneSearch
 from benchmarks.stopping.simulator import Curves, Search
 from ledger.study import early_stopping, verdicts
@@ -47,30 +50,40 @@ class Contestant:
         Returns a new search from the task, the seed and the number of workers.
     packages : tuple of str
         The packages of the other tool. Empty for ours.
+    module : str or None
+        A module of the other tool that only some of its versions have.
+    driver : str
+        The file that drives the other tool.
     """
 
     name: str
     settings: str
     make: Callable[[Curves, int, int], Search]
     packages: tuple[str, ...] = ()
+    module: str | None = None
+    driver: str = "peers.py"
 
     @property
     def version(self) -> str:
         """The versions that the results depend on. Another version needs another run."""
-        return _version(self.packages)
+        return _version(self.packages, self.driver)
 
     @property
     def why_not(self) -> str | None:
         """The reason why the contestant cannot be measured here, or None."""
         missing = [package for package in self.packages if report.version(package) is None]
-        return f"{missing[0]} is not installed" if missing else None
+        if missing:
+            return f"{missing[0]} is not installed"
+        if self.module is not None and find_spec(self.module) is None:
+            return f"{self.packages[0]} {report.version(self.packages[0])} does not contain it"
+        return None
 
 
 @cache
-def _version(packages: tuple[str, ...]) -> str:
+def _version(packages: tuple[str, ...], driver: str) -> str:
     if packages:
         found = ", ".join(f"{package} {report.version(package)}" for package in packages)
-        return f"{found}, simulator {fingerprint([*_SIMULATOR, _HERE / 'peers.py'])}"
+        return f"{found}, simulator {fingerprint([*_SIMULATOR, _HERE / driver])}"
     folders = [Path(str(package.__file__)).parent for package in (ledger.optimizer, ledger.proposals)]
     files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
     modules = [Path(str(module.__file__)) for module in (early_stopping, verdicts)]
@@ -104,6 +117,13 @@ def _ours(
     return Contestant(name, settings if rule != "none" else "", make)
 
 
+def _oracle(name: str, of: Contestant) -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:
+        return OracleSearch(curves, of.make(curves, seed, workers))
+
+    return Contestant(name, f"{of.settings}, final losses", make)
+
+
 def _optuna(name: str, sampler: str, rule: str) -> Contestant:
     def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
         halving = {"min_resource": MIN_RESOURCE, "reduction_factor": ETA}
@@ -125,6 +145,15 @@ def _synetune(searcher: str) -> Contestant:
 
     short = searcher.partition("_")[0]
     return Contestant(f"synetune-{short}-halving", _RULE, make, ("syne-tune",))
+
+
+def _mobster() -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
+        return MobsterSearch(curves, seed, MIN_RESOURCE, ETA)
+
+    # Syne Tune 0.14 is the last version with MOBSTER, and needs an environment of its own.
+    module = "syne_tune.optimizer.legacy_baselines"
+    return Contestant("synetune-mobster", _RULE, make, ("syne-tune",), module, "mobster.py")
 
 
 def _smac() -> Contestant:
@@ -153,6 +182,7 @@ def _all() -> dict[str, Contestant]:
             for rule in ("none", "halving", "hyperband", "median")
         ),
         *(_synetune(searcher) for searcher in ("random_search", "kde")),
+        _mobster(),
         _smac(),
         *(
             _ours(f"random-{mode}-{rule}", size, rule, is_random=True)
@@ -168,12 +198,14 @@ def _all() -> dict[str, Contestant]:
         ),
         *(_ours(f"ours-{mode}-halving-unaudited", size, "halving", audit=0.0) for mode, size in modes.items()),
     ]
-    return {contestant.name: contestant for contestant in found}
+    named = {contestant.name: contestant for contestant in found}
+    oracles = ("ours-batch-8-halving", "ours-batch-8-promotion", "ours-batch-8-promotion-brackets")
+    return named | {f"{name}-oracle": _oracle(f"{name}-oracle", named[name]) for name in oracles}
 
 
 CONTESTANTS = _all()
-# Variants of ours that only tuning needs.
-VARIANTS = tuple(name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited"))
+# Variants of ours that only tuning and explanations need.
+VARIANTS = tuple(name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "oracle"))
 # The contestants of the report. All points of those whose names begin with "random" are random, which shows the rules
 # alone.
 MEASURED = tuple(name for name in CONTESTANTS if name not in VARIANTS)

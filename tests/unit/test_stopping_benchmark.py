@@ -368,7 +368,12 @@ def test_a_search_of_optuna_repeats_and_its_rule_stops_trials(rule):
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("synetune-random-halving", "syne_tune"), ("synetune-kde-halving", "syne_tune"), ("smac-hyperband", "smac")],
+    [
+        ("synetune-random-halving", "syne_tune"),
+        ("synetune-kde-halving", "syne_tune"),
+        ("synetune-mobster", "syne_tune.optimizer.legacy_baselines"),
+        ("smac-hyperband", "smac"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore")  # of the other tools
 def test_a_search_of_another_tool_repeats_if_it_is_installed(name, module):
