@@ -17,7 +17,7 @@ import benchmarks
 from benchmarks import report
 
 # These sections come first; the others follow in the order of their names.
-FIRST = ("proposals", "resume", "quality", "public", "stopping", "mlp", "turnaround", "utilisation")
+FIRST = ("proposals", "pruned", "resume", "quality", "public", "stopping", "mlp", "turnaround", "utilisation")
 # These sections take hours, and have their own commands.
 ELSEWHERE = ("quality", "public", "stopping")
 
