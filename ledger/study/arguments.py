@@ -15,7 +15,7 @@ class RealDimension(TypedDict):
     """A dict that defines a dimension whose values are real numbers in [low, high].
 
     If the dict has the key `step`, the values are `low`, `low + step` and so on. If the dict has the key `powers_of`,
-    the values are powers of the integer that this key contains.
+    the values are powers of the integer that this key contains. The study tries the value of the key `default` first.
     """
 
     type: Literal["real"]
@@ -24,13 +24,14 @@ class RealDimension(TypedDict):
     prior: NotRequired[Prior]
     step: NotRequired[float]
     powers_of: NotRequired[int]
+    default: NotRequired[float]
 
 
 class IntegerDimension(TypedDict):
     """A dict that defines a dimension whose values are integers in [low, high].
 
     If the dict has the key `step`, the values are `low`, `low + step` and so on. If the dict has the key `powers_of`,
-    the values are powers of the integer that this key contains.
+    the values are powers of the integer that this key contains. The study tries the value of the key `default` first.
     """
 
     type: Literal["integer"]
@@ -39,19 +40,22 @@ class IntegerDimension(TypedDict):
     prior: NotRequired[Prior]
     step: NotRequired[int]
     powers_of: NotRequired[int]
+    default: NotRequired[int]
 
 
 class CategoricalDimension(TypedDict):
     """A dict that defines a dimension whose values are the given choices.
 
     If `ordered` is true, the choices are in ascending or descending order. If `tuples` is true and a choice is a list,
-    a worker converts the list into a tuple, and passes the tuple to the objective.
+    a worker converts the list into a tuple, and passes the tuple to the objective. The study tries the choice `default`
+    first.
     """
 
     type: Literal["categorical"]
     choices: list[Any]
     ordered: NotRequired[bool]
     tuples: NotRequired[bool]
+    default: NotRequired[Any]
 
 
 class ScipyDistribution(Protocol):

@@ -146,7 +146,7 @@ def choice_key(value: Any, *, like_python: bool = False) -> str:
 
 
 def _comparable(value: Any, like_python: bool) -> Any:
-    if not isinstance(value, str | int | float) and hasattr(value, "tolist"):
+    if not isinstance(value, str | int | float) and hasattr(value, "tolist") and not inspect.isclass(value):
         value = value.tolist()
     if isinstance(value, bool):
         return int(value) if like_python else value

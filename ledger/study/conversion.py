@@ -28,7 +28,7 @@ def from_any(space: AnySpace, place: str = "space") -> Space:
 
         The function converts the dimensions of skopt and the distributions of Optuna. The function also converts the
         frozen distributions `uniform`, `loguniform` and `randint` of scipy.stats. From ConfigSpace, the function
-        converts numeric, categorical and constant hyper-parameters.
+        converts numeric, categorical and constant hyper-parameters. The converted dimensions have no defaults.
     place : str
         The text at the beginning of each error message.
 

@@ -30,7 +30,7 @@ def read_dimension(name: str, given: Any) -> Dimension:
     Examples
     --------
     >>> read_dimension("depth", {"type": "integer", "low": 1, "high": 8})
-    Integer(name='depth', low=1, high=8, prior='uniform', grid=None)
+    Integer(name='depth', low=1, high=8, prior='uniform', grid=None, default=None)
     >>> read_dimension("depth", (1, 8)) == read_dimension("depth", range(1, 9))
     True
     """

@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -31,6 +31,19 @@ from ledger.text import nearest, show
 PRIORS = ("uniform", "log-uniform")
 
 
+@dataclass(frozen=True)
+class Default:
+    """The default of a dimension. The class distinguishes the default None from a dimension without a default.
+
+    Attributes
+    ----------
+    value : object
+        An allowed value of the dimension, as the dimension's method `normalise` returns it.
+    """
+
+    value: Any
+
+
 class Dimension(ABC):
     """Base class of the dimensions of a search space. A dimension describes a parameter and the allowed values of the
     parameter.
@@ -45,6 +58,8 @@ class Dimension(ABC):
         also contain. The key `type` is in neither of the two tuples.
     name : str
         The parameter's name.
+    default : Default or None
+        The value that the study tries first, or None if the dimension has no default.
 
     See Also
     --------
@@ -56,6 +71,7 @@ class Dimension(ABC):
     needed: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]]
     name: str
+    default: Default | None
 
     @classmethod
     @abstractmethod
@@ -117,15 +133,37 @@ class Dimension(ABC):
         """Convert a text into a value of the dimension. Raise ValueError if the value is not allowed."""
 
     @abstractmethod
+    def allowed(self) -> str:
+        """Return a text that describes the allowed values."""
+
     def __str__(self) -> str:
-        """Return a text that describes the allowed values, but does not contain the name of the dimension."""
+        """Return a text that describes the allowed values and the default, but does not contain the name of the
+        dimension.
+        """
+        return self.allowed() if self.default is None else f"{self.allowed()}; default {show(self.default.value)}"
+
+    def _with_default(self, table: Mapping[str, Any]) -> Self:
+        """Return the dimension with the default of a dict. Raise ValueError if the default is not allowed."""
+        if "default" not in table:
+            return self
+        try:
+            default = Default(self._read_default(table["default"]))
+        except ValueError as error:
+            raise ValueError(f"default {error}; write an allowed value, or leave the default out") from None
+        return replace(self, default=default)  # type: ignore[type-var]
+
+    def _read_default(self, value: Any) -> Any:
+        return self.normalise(value)
+
+    def _default_json(self) -> dict[str, Any]:
+        return {} if self.default is None else {"default": as_json(self.default.value)}
 
 
 class _NumericDimension(Dimension):
     """Base class of the dimensions whose values are numbers from `low` to `high`, including `low` and `high`."""
 
     needed = ("low", "high")
-    optional = ("prior", *grids.KINDS)
+    optional = ("prior", *grids.KINDS, "default")
     low: Any
     high: Any
     prior: str
@@ -153,7 +191,8 @@ class _NumericDimension(Dimension):
                 " number"
             )
         grid = cls._grid(low, high, table)
-        return cls(name, low, high, prior if grid is None else grid.prior, grid)  # type: ignore[call-arg]
+        dimension = cls(name, low, high, prior if grid is None else grid.prior, grid)  # type: ignore[call-arg]
+        return dimension._with_default(table)
 
     @classmethod
     def _grid(cls, low: Any, high: Any, table: Mapping[str, Any]) -> Grid | None:
@@ -177,7 +216,8 @@ class _NumericDimension(Dimension):
 
     def to_json(self) -> dict[str, Any]:
         grid = {} if self.grid is None else {self.grid.key: self.grid.to_json()}
-        return {"name": self.name, "type": self.kind, "low": self.low, "high": self.high, "prior": self.prior, **grid}
+        bounds = {"low": self.low, "high": self.high, "prior": self.prior}
+        return {"name": self.name, "type": self.kind, **bounds, **grid, **self._default_json()}
 
     def extremes(self) -> list[Any]:
         return [self.low, self.high] if self.grid is None else [self.value(0), self.value(self.grid.size - 1)]
@@ -186,7 +226,7 @@ class _NumericDimension(Dimension):
     def is_ordinal(self) -> bool:
         return self.grid is not None
 
-    def __str__(self) -> str:
+    def allowed(self) -> str:
         return f"{self.kind}, {self.low:g} to {self.high:g}, {self.prior if self.grid is None else self.grid}"
 
     def _inside(self, value: Any) -> Any:
@@ -223,6 +263,8 @@ class Real(_NumericDimension):
         orders of magnitude.
     grid : Grid, optional
         The grid of the allowed values. By default, every float in [low, high] is allowed.
+    default : Default, optional
+        The value that the study tries first.
 
     Examples
     --------
@@ -233,6 +275,8 @@ class Real(_NumericDimension):
     real, 1e-05 to 1, log-uniform
     >>> print(Real.from_table("dropout", {"low": 0, "high": 0.5, "step": 0.1}))
     real, 0 to 0.5, step 0.1
+    >>> print(Real.from_table("dropout", {"low": 0, "high": 0.5, "default": 0.2}))
+    real, 0 to 0.5, uniform; default 0.2
     """
 
     kind = "real"
@@ -241,6 +285,7 @@ class Real(_NumericDimension):
     high: float
     prior: str = "uniform"
     grid: Grid | None = None
+    default: Default | None = None
 
     @staticmethod
     def _bound(key: str, value: Any) -> float:
@@ -293,6 +338,8 @@ class Integer(_NumericDimension):
         The prior, "uniform" or "log-uniform". With the log-uniform prior, `low` must be positive.
     grid : Grid, optional
         The grid of the allowed values. By default, every integer in [low, high] is allowed.
+    default : Default, optional
+        The value that the study tries first.
 
     Examples
     --------
@@ -310,6 +357,7 @@ class Integer(_NumericDimension):
     high: int
     prior: str = "uniform"
     grid: Grid | None = None
+    default: Default | None = None
 
     @staticmethod
     def _bound(key: str, value: Any) -> int:
@@ -372,6 +420,8 @@ class Categorical(Dimension):
         True if the choices are in ascending or descending order. If `ordered` is True, the optimizer assumes that two
         neighbouring choices have similar losses. If `ordered` is False, the optimizer does not assume that neighbouring
         choices have similar losses.
+    default : Default, optional
+        The choice that the study tries first.
 
     Examples
     --------
@@ -386,10 +436,11 @@ class Categorical(Dimension):
 
     kind = "categorical"
     needed = ("choices",)
-    optional = ("ordered", "tuples")
+    optional = ("ordered", "tuples", "default")
     name: str
     choices: tuple[Any, ...]
     ordered: bool = False
+    default: Default | None = None
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> "Categorical":
@@ -404,7 +455,17 @@ class Categorical(Dimension):
         ordered = table.get("ordered", False)
         if not isinstance(ordered, bool):
             raise ValueError(f'the key "ordered" must be true or false, not {show(ordered)}')
-        return cls(name, tuple(with_tuples(choices, _tuples(table.get("tuples", False)))), ordered)
+        dimension = cls(name, tuple(with_tuples(choices, _tuples(table.get("tuples", False)))), ordered)
+        return dimension._with_default(table)
+
+    def _read_default(self, value: Any) -> Any:
+        try:
+            return self.normalise(value)
+        except ValueError:
+            if not isinstance(value, str):
+                raise
+            # TOML has no null, so the default can also be a text that the command line accepts, such as "null".
+            return self.parse(value)
 
     def to_json(self) -> dict[str, Any]:
         tuples = tuples_in(self.choices)
@@ -414,6 +475,7 @@ class Categorical(Dimension):
             "choices": as_json(self.choices),
             **({"ordered": True} if self.ordered else {}),
             **({"tuples": tuples} if tuples else {}),
+            **self._default_json(),
         }
 
     def extremes(self) -> list[Any]:
@@ -433,7 +495,7 @@ class Categorical(Dimension):
         try:
             return self._indices[choice_key(value)]
         except (KeyError, ValueError):
-            raise ValueError(f"{show(value)} is not one of {self}") from None
+            raise ValueError(f"{show(value)} is not one of {self.allowed()}") from None
 
     def value_types(self) -> frozenset[type]:
         return frozenset(type(choice) for choice in self.choices)
@@ -447,7 +509,7 @@ class Categorical(Dimension):
         for value in _readings(text):
             with suppress(ValueError):
                 return self.normalise(value)
-        raise ValueError(f"{show(text)} is not one of {self}")
+        raise ValueError(f"{show(text)} is not one of {self.allowed()}")
 
     def texts(self) -> list[str]:
         """Return a different text for each choice. The method `parse` converts a text back into the choice that the
@@ -463,7 +525,7 @@ class Categorical(Dimension):
     def _texts(self) -> dict[str, int]:
         return {text: index for index, text in enumerate(self.texts())}
 
-    def __str__(self) -> str:
+    def allowed(self) -> str:
         return ", ".join(map(show, self.choices))
 
 

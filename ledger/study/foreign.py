@@ -14,6 +14,9 @@ def foreign_dimension(given: Any) -> dict[str, Any] | None:
     """Convert a dimension of another package to a dict. If the object is not a dimension of a supported package, return
     None.
 
+    The dict has no default. Each dimension of ConfigSpace has a default, even if the user has not chosen one. Therefore
+    the function ignores the defaults of other packages.
+
     Parameters
     ----------
     given : object

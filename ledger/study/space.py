@@ -163,6 +163,17 @@ class Space:
         """The names of the parameters, in the order of the dimensions."""
         return tuple(dimension.name for dimension in self.dimensions)
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each dimension that has a default.
+
+        Examples
+        --------
+        >>> Space.from_toml({"n": {"type": "integer", "low": 1, "high": 8, "default": 4}, "k": ["a", "b"]}).defaults
+        {'n': 4}
+        """
+        return {each.name: each.default.value for each in self.dimensions if each.default is not None}
+
     def texts(self) -> dict[str, list[str]]:
         """Return a dict that maps the name of each parameter to a list of the parameter's text values.
 

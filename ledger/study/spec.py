@@ -404,6 +404,10 @@ def flat_settings(study: StudySpec) -> dict[str, str]:
     # the dimensions.
     order = [dimension["name"] for dimension in asked["space"]]
     asked["space"] = {dimension.pop("name"): dimension for dimension in asked["space"]}
+    for dimension in asked["space"].values():
+        if "default" in dimension:
+            # A default can be an empty object, or a text such as "null".
+            dimension["default"] = json.dumps(dimension["default"], sort_keys=True)
     flat = {"space": ", ".join(order)}
 
     def walk(place: str, value: Any) -> None:

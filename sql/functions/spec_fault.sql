@@ -153,9 +153,17 @@ begin
       and (not dimension ? 'powers_of' or ledger.number(dimension -> 'powers_of') > 1)
       and (not dimension ? 'ordered' or jsonb_typeof(dimension -> 'ordered') = 'boolean')
       and (not dimension ? 'tuples' or jsonb_typeof(dimension -> 'tuples') in ('boolean', 'array'))
+      and case
+        when not dimension ? 'default' then true
+        when jsonb_typeof(dimension -> 'choices') = 'array'
+        then exists (select from jsonb_array_elements(dimension -> 'choices') as choice
+                     where choice = dimension -> 'default')
+        else ledger.number(dimension -> 'default') between ledger.number(dimension -> 'low')
+                                                       and ledger.number(dimension -> 'high')
+      end
       and (dimension ->> 'prior' is distinct from 'log-uniform' or ledger.number(dimension -> 'low') > 0), false)) then
     return 'the spec: a dimension of the space has no name, no known type, no choices, no range, no known prior or a '
-           'malformed step, powers_of, ordered or tuples';
+           'malformed step, powers_of, ordered, tuples or default';
   end if;
   return null;
 end

@@ -276,11 +276,12 @@ def test_a_report_is_written_with_every_kind(db, complete):
     "wrong",
     [
         {"step": 0}, {"step": "a"}, {"step": None}, {"powers_of": 1}, {"powers_of": [2]}, {"ordered": 1},
-        {"ordered": None}, {"tuples": "yes"}, {"tuples": None},
+        {"ordered": None}, {"tuples": "yes"}, {"tuples": None}, {"default": None}, {"default": "1"}, {"default": -1e9},
+        {"type": "categorical", "choices": [[1, 2], "a"], "default": [1]},
     ],
 )  # fmt: skip
 def test_the_database_refuses_a_dimension_that_no_reader_understands(db, wrong: Mapping[str, Any]):
     of = spec()
     of["space"][0] |= wrong
-    with pytest.raises(DataError, match="a malformed step, powers_of, ordered or tuples"):
+    with pytest.raises(DataError, match="a malformed step, powers_of, ordered, tuples or default"):
         studies.create(db, "s", of, "0" * 64, 4, {})

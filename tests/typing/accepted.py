@@ -21,6 +21,9 @@ SPACE: ledger.SearchSpace = {
     "weight": [None, "balanced", (1, 2), {"a": 1}],
     "momentum": 0.9,
     "nothing": None,
+    "momentum_decay": {"type": "real", "low": 0.0, "high": 1.0, "default": 0.5},
+    "trees": {"type": "integer", "low": 1, "high": 99, "default": 10},
+    "criterion": {"type": "categorical", "choices": ["a", None], "default": None},
     "odd": range(1, 10, 2),
 }
 

@@ -43,6 +43,7 @@ def wrong_arguments() -> None:
 def wrong_dimensions() -> None:
     ledger.objective(space={"x": {0.5}})  # type: ignore[dict-item]
     ledger.objective(space={"x": {"type": "real", "low": 0.0, "high": 1.0, "step": "a"}})  # type: ignore[dict-item]
+    ledger.objective(space={"x": {"type": "integer", "low": 0, "high": 9, "default": 0.5}})  # type: ignore[dict-item]
     ledger.Study(loss, space=3)  # type: ignore[arg-type]
     ledger.space.from_any("x")  # type: ignore[arg-type]
     ledger.objective(space={"x": (0.0, 1.0, "log")})  # type: ignore[dict-item]

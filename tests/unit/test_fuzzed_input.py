@@ -37,9 +37,9 @@ FILE = {
     "study": {"name": "mine", "seed": 7, "iterations": 5, "batch_size": 4, "workers": 3},
     "objective": {"model": "svm", "dataset": "wine"},
     "space": {
-        "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform"},
+        "C": {"type": "real", "low": 1e-3, "high": 1e3, "prior": "log-uniform", "default": 1.0},
         "degree": {"type": "integer", "low": 1, "high": 9},
-        "kernel": {"type": "categorical", "choices": ["rbf", "poly"]},
+        "kernel": {"type": "categorical", "choices": ["rbf", "poly"], "default": "poly"},
     },
     "optimizer": {"base_estimator": "RF", "acq_func": "LCB", "kappa": 2.0, "xi": 0.1},
     "limits": {"max_failures": 2, "max_lost": 5, "lease": 60, "heartbeat": 5.0, "trial_timeout": 300},
@@ -86,6 +86,7 @@ dimensions = st.fixed_dictionaries(
         "high": values | st.integers(-9, 9),
         "prior": st.sampled_from(["uniform", "log-uniform", "normal"]) | values,
         "choices": st.lists(values, max_size=5) | values,
+        "default": values | st.integers(-9, 9),
     },
 )
 near_names = st.sampled_from(

@@ -509,18 +509,28 @@ json_values = st.recursive(
 choices = st.lists(json_values, min_size=1, max_size=6, unique_by=lambda choice: choice_key(choice, like_python=True))
 
 
-@given(real_tables, choices, st.integers(-(2**53), 2**53 - 1))
-def test_the_json_form_means_the_same_after_jsonb(bounds: tuple[float, float], values: list[Any], low: int) -> None:
+def maybe_default(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional={"default": values})
+
+
+@given(real_tables, choices, st.integers(-(2**53), 2**53 - 1), st.data())
+def test_the_json_form_means_the_same_after_jsonb(
+    bounds: tuple[float, float], values: list[Any], low: int, data: st.DataObject
+) -> None:
+    defaults = {"r": st.floats(*bounds), "k": st.sampled_from(values), "n": st.integers(low, 2**53)}
+    drawn = {name: data.draw(maybe_default(strategy)) for name, strategy in defaults.items()}
     space = Space.from_toml(
         {
-            "r": {"type": "real", "low": bounds[0], "high": bounds[1]},
-            "k": {"type": "categorical", "choices": values},
-            "n": {"type": "integer", "low": low, "high": 2**53},
+            "r": {"type": "real", "low": bounds[0], "high": bounds[1], **drawn["r"]},
+            "k": {"type": "categorical", "choices": values, **drawn["k"]},
+            "n": {"type": "integer", "low": low, "high": 2**53, **drawn["n"]},
         }
     )
+    assert space.defaults.keys() == {name for name, table in drawn.items() if table}
     again = Space.from_json(jsonb(space.to_json()))
     assert json.dumps(again.to_json(), sort_keys=True) == json.dumps(space.to_json(), sort_keys=True)
     assert again == space
+    assert jsonb_of_choice(again.defaults) == jsonb_of_choice(space.defaults)
 
 
 @given(real_tables, choices, st.integers(1, 50))
