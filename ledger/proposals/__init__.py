@@ -1,5 +1,6 @@
 """The computation of a study's next points from the trials that the ledger recorded."""
 
+from ledger.proposals.defaults import untried_defaults
 from ledger.proposals.environment import environment
 from ledger.proposals.expectation import Expectation, expectation
 from ledger.proposals.losses import mean_loss
@@ -18,4 +19,5 @@ __all__ = [
     "observed_trials",
     "proposal_input",
     "propose",
+    "untried_defaults",
 ]

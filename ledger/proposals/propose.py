@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ledger import seeds
+from ledger.proposals.defaults import untried_defaults
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import Observation, ProposalInput
@@ -108,9 +109,11 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     all points are random. If the points are not random, a new `ledger.optimizer.Optimizer` proposes the points. The
     optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
     observations at once. The optimizer proposes a batch by the constant-liar strategy ``cl_min`` (Ginsbourger, Le Riche
-    and Carraro 2010). If the surrogate is a GP, the fit of the kernel starts from the kernel that the ledger recorded
-    last. The computation runs on one thread. The computation does not use numpy's global random generator, and does not
-    seed the generator. Therefore, two equal studies with equal observations get equal points.
+    and Carraro 2010). If no trial in `given` has the defaults of the space, the first point takes the defaults. The
+    other parameters of the first point keep their values. If the surrogate is a GP, the fit of the kernel starts from
+    the kernel that the ledger recorded last. The computation runs on one thread. The computation does not use numpy's
+    global random generator, and does not seed the generator. Therefore, two equal studies with equal observations get
+    equal points.
 
     Parameters
     ----------
@@ -165,6 +168,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
             surrogate = _surrogate(study, fitted, len(observations))
             open_points = [searched.point(params) for params in in_flight]
             candidates = [searched.params(point) for point in fitted.optimizer.ask(size, "cl_min", open_points)]
+    candidates[0] = {**candidates[0], **untried_defaults(space, given)}
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
