@@ -66,10 +66,11 @@ def why(name: str, number: int, as_json: bool, settings: Settings) -> None:
 
 def _point(row: TrialRow, found: "PointOrigin | None") -> dict[str, Any]:
     facts: dict[str, Any] = document.pick(row, "source", "retry_of")
-    facts |= {"known_trials": None, "expected": None, "nearest": None, "environment_difference": None}
+    facts |= dict.fromkeys(("known_trials", "defaults", "expected", "nearest", "environment_difference"))
     if found is None:
         return facts
     facts["known_trials"] = found.known
+    facts["defaults"] = found.defaults
     if found.expected is not None and found.nearest is not None:
         facts["expected"] = {
             **document.pick(found.expected, "value", "deviation", "exponent", "gain"),
@@ -94,18 +95,23 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
             "retried": f"point: a user retried trial {row.retry_of}, so this trial has the same point",
         }[row.source]
         return
+    if found.defaults:
+        names = one_line(", ".join(found.defaults), _LONGEST)
+        yield f"point: the defaults of the parameters {names}, because no earlier trial had these values"
     if found.expected is None or found.nearest is None:
         reason = "no trial had a value"
         if found.known < found.initial_points:
             reason = f"{found.known} trials had ended, and the surrogate needs {found.initial_points}"
-        yield f"point: random, because {reason}"
+        if len(found.defaults) < len(row.params):
+            yield f"{'other parameters' if found.defaults else 'point'}: random, because {reason}"
         return
     expected, nearest = found.expected, found.nearest
     gain = ""
+    prefix = "" if found.defaults else "point: "
     if expected.acquisition is not None:
         gain = f"; {_ACQUISITIONS[found.acq_func]} {expected.acquisition:.6g}"
     yield (
-        f"point: the surrogate ({found.estimator}, {found.acq_func}) knew {found.known} trials, and expected the value"
+        f"{prefix}the surrogate ({found.estimator}, {found.acq_func}) knew {found.known} trials, and expected the value"
         f" {expected.value:.6g} with the standard deviation {expected.deviation:.6g}{gain}"
     )
     if expected.exponent is not None:

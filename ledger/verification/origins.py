@@ -1,5 +1,6 @@
 """The origin of a trial's point, recomputed from the recorded history."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 from ledger.database import studies, trials, verdicts
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError
-from ledger.proposals import Expectation, expectation, observed_trials, proposal_input
+from ledger.proposals import Expectation, expectation, observed_trials, proposal_input, untried_defaults
 from ledger.study.spec import StudySpec
 from ledger.verification import proposals
 
@@ -25,6 +26,8 @@ class PointOrigin:
         Whether at least one of the known trials had a loss.
     initial_points : int
         The number of trials that a study needs before the surrogate proposes points.
+    defaults : sequence of str
+        The parameters that took their defaults, because no known trial had the defaults.
     estimator, acq_func : str
         The surrogate and the acquisition function of the study.
     expected : Expectation or None
@@ -43,6 +46,7 @@ class PointOrigin:
     known: int
     has_loss: bool
     initial_points: int
+    defaults: Sequence[str]
     estimator: str
     acq_func: str
     expected: Expectation | None
@@ -88,11 +92,14 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
     losses = verdicts.rung_losses(connection, study, [each.number for each, _ in observed])
     given = proposal_input(until, trial.iteration, trial.round, found.before, found.seen, losses, found.seen_rungs)
     expected = expectation(spec, trial.iteration, trial.round, given, trial.params)
+    # Only the first point of a proposal takes the defaults.
+    defaults = untried_defaults(spec.space, given) if trial.number == found.trials[0].number else {}
     nearest, nearest_rung = (None, None) if expected is None else observed[expected.nearest]
     return PointOrigin(
         known=len(observed),
         has_loss=any(each.loss is not None for each in given.observations),
         initial_points=spec.resolved.initial_points,
+        defaults=tuple(defaults),
         estimator=spec.optimizer.base_estimator,
         acq_func=spec.optimizer.acq_func,
         expected=expected,

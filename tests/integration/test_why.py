@@ -120,6 +120,7 @@ def test_the_first_points_are_random(searched, run: Run):
         "source": "proposed",
         "retry_of": None,
         "known_trials": 0,
+        "defaults": [],
         "expected": None,
         "nearest": None,
         "environment_difference": None,
