@@ -97,8 +97,11 @@ def test_the_text_of_a_dimension_ends_with_its_default() -> None:
         "integer, 1 to 10, uniform; default 3",
         '"a", null; default null',
     ]
-    with pytest.raises(UsageError, match='^parameter \'k\': "b" is not one of "a", null$'):
+    message = '^parameter \'k\': "b" is not one of "a", null$'
+    with pytest.raises(UsageError, match=message):
         space.parse({"C": "1", "n": "1", "k": "b"})
+    with pytest.raises(UsageError, match=message):
+        space.normalise({"C": 1, "n": 1, "k": "b"})
 
 
 def study_of(**dimensions: Any) -> Any:
