@@ -48,8 +48,8 @@ begin
     revoke all on all routines in schema ledger from ledger_reader;
     grant usage on schema ledger to ledger_reader;
     grant execute on function
-      ledger.announced_recently, ledger.artifact_bytes, ledger.clock, ledger.data_files, ledger.dataset, ledger.difference,
-      ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.trial_value, ledger.value
+      ledger.announced_recently, ledger.artifact_bytes, ledger.changed_reports, ledger.clock, ledger.data_files,
+      ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.trial_value, ledger.value
     to ledger_reader;
   end if;
 
@@ -66,6 +66,7 @@ begin
       ledger.artifact_bytes,
       ledger.cancel,
       ledger.cancel_trials,
+      ledger.changed_reports,
       ledger.claim_study,
       ledger.clock,
       ledger.create_study,

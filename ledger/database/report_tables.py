@@ -1,10 +1,12 @@
-"""SQLAlchemy metadata of the table that contains the reports of the trials.
+"""SQLAlchemy metadata of the table of reports, and of the trial's column with the hash of its reports.
 
 The table of the reports has no foreign keys. With a foreign key, PostgreSQL would check and lock a row of another table
 for each new report. A trigger in sql/functions/unchanging_reports.sql deletes the reports of a deleted study.
 """
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, Table
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Integer, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.database.schema import metadata, moment
@@ -38,3 +40,16 @@ report = Table(
     comment="One row for each report of an intermediate value. A report never changes. Read the table through the "
     "view ledger.reports.",
 )
+
+
+def trial_items() -> list[Column[Any] | CheckConstraint]:
+    """Return a new column and its constraint for the table `trial`."""
+    return [
+        Column(
+            "reports_sha256",
+            LargeBinary,
+            comment="SHA-256 of the trial's reports and of its arrivals at rungs, recorded when the trial ended. Empty "
+            "if the trial has reports, and has not ended. Null if the trial has no reports.",
+        ),
+        CheckConstraint("octet_length(reports_sha256) in (0, 32)", name="reports_sha256_is_a_hash"),
+    ]

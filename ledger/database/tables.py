@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-from ledger.database import iteration_totals, verdict_tables
+from ledger.database import iteration_totals, report_tables, verdict_tables
 from ledger.database.cancellation_table import cancellation
 from ledger.database.schema import SCHEMA, metadata, moment, of_spec
 from ledger.database.worker_tables import dataset, refusal, worker
@@ -463,6 +463,7 @@ trial = Table(
         "or is complete.",
     ),
     *verdict_tables.trial_columns(),
+    *report_tables.trial_items(),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
         ["ledger.iteration.study_id", "ledger.iteration.number"],

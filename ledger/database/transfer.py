@@ -1,6 +1,6 @@
 """Functions that read a whole study, and functions that insert a study from another ledger."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -44,6 +44,7 @@ PAGE = 1000
 
 _studies, _iterations, _workers = views.studies, views.iterations, views.workers
 _trials, _attempts = views.trials, views.attempts
+_CHANGED_REPORTS = text("select ledger.changed_reports(:study, :first, :last)")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class StudySnapshot:
     """The content of a study at one moment, as rows of the database views.
 
     The rows are ordered by number. The attribute `at` is the time of the snapshot. The mapping `sources` contains the
-    recorded source texts of the code. The key of a source text is the SHA-256 of the text.
+    recorded source texts of the code. The key of a source text is the SHA-256 of the text. The set `changed_reports`
+    contains the ended trials whose reports or arrivals differ from the hash that the ledger recorded at their end. An
+    exported file has no such hashes.
     """
 
     at: datetime
@@ -62,6 +65,7 @@ class StudySnapshot:
     code_versions: Sequence[CodeVersionRow] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     stopping: RecordedStopping = field(default_factory=RecordedStopping)
+    changed_reports: Set[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
         )
     trials: list[TrialRow] = []
     attempts: list[AttemptRow] = []
+    changed: set[int] = set()
     while last_trial is not None and (not trials or trials[-1].number < last_trial):
         after = trials[-1].number if trials else -1
         with _reading(connection):
@@ -139,13 +144,15 @@ def snapshot(connection: Connection, study_id: int) -> StudySnapshot:
                 )
                 .order_by(_attempts.c.trial, _attempts.c.number),
             )
+            place = {"study": study_id, "first": read[0].number, "last": read[-1].number}
+            changed.update(connection.scalars(_CHANGED_REPORTS, place))
         trials += read
     # The function reads the verdicts after the trials, so that the snapshot contains the verdict on each pruned trial.
     with _reading(connection):
         stopping = verdicts.read(connection, study_id)
     if study is None or studies.find(connection, study.name) is None:
         raise LedgerError("the study was deleted while it was read")
-    return StudySnapshot(at, study, iterations, trials, attempts, versions, texts, stopping)
+    return StudySnapshot(at, study, iterations, trials, attempts, versions, texts, stopping, changed)
 
 
 @contextmanager
@@ -214,15 +221,16 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         ({"sha256": sha256, "text": content} for sha256, content in sorted(recorded.sources.items())),
     )
     _insert(connection, insert(tables.iteration), ({**row, **of_study} for row in recorded.iterations))
+    # A trigger on the table `trial` computes the hash of an ended trial's reports and arrivals.
+    _insert(connection, insert(report_tables.report), ({**row, **of_study} for row in recorded.reports))
+    _insert(connection, insert(verdict_tables.verdict), ({**row, **of_study} for row in recorded.verdicts))
     _insert(connection, insert(tables.trial), ({**_pending(row, moment), **of_study} for row in recorded.trials))
     _insert(
         connection,
         insert(tables.attempt),
         ({**_released(row, moment), **of_study, "claim": uuid4()} for row in recorded.attempts),
     )
-    _insert(connection, insert(report_tables.report), ({**row, **of_study} for row in recorded.reports))
     _insert(connection, insert(verdict_tables.cutoff), ({**row, **of_study} for row in recorded.cutoffs))
-    _insert(connection, insert(verdict_tables.verdict), ({**row, **of_study} for row in recorded.verdicts))
     _insert(connection, insert(verdict_tables.promotion), ({**row, **of_study} for row in recorded.promotions))
     annotations = list(recorded.annotations)
     of_the_study = ({**_without_trial(row), **of_study} for row in annotations if row["trial"] is None)

@@ -41,6 +41,8 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     # iterations and trials first.
     yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
     yield from verdicts.disagreements(ledger, study)
+    for trial in sorted(ledger.changed_reports):
+        yield f"trial {trial}: the reports or the arrivals differ from the hash that the ledger recorded at the end"
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import math
 from bisect import insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ledger.database.rows import PromotionRow, TrialRow, VerdictRow
@@ -46,7 +46,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     else:
         yield from _cutoffs(ledger, rule)
         yield from _verdicts(ledger, study)
-        yield from _missing(ledger, rule)
+        yield from _missing(ledger, rule, ledger.stopping.reached)
 
 
 def _place(verdict: VerdictRow) -> str:
@@ -138,17 +138,13 @@ def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         yield from _differences(verdict, study, compared, limit, None, stopped=stopped)
 
 
-def _missing(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
-    """For a study in batch mode with the rule "halving" or "median", find each rung that a trial has reached without a
-    verdict.
-    """
-    decided = {
-        (verdict.trial, verdict.rung): verdict.stops and not verdict.audited for verdict in ledger.stopping.verdicts
-    }
-    for trial, attempts in ledger.stopping.reached.items():
+def _missing(ledger: StudySnapshot, rule: EarlyStopping, trials: Collection[int]) -> Iterator[str]:
+    """Find each rung that one of the given trials has reached without a verdict."""
+    decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
+    for trial in trials:
         for rung in rule.rungs:
             stops = decided.get((trial, rung))
-            if stops is None and _has_reached(attempts, rung):
+            if stops is None and _has_reached(ledger.stopping.reached.get(trial, ()), rung):
                 yield f"trial {trial}: the trial has reached rung {rung}, but the verdict is missing"
             # A trial gets no verdicts above the rung that has stopped the trial.
             if stops:
@@ -159,7 +155,7 @@ def _has_reached(attempts: Sequence[tuple[int, int]], rung: int) -> bool:
     """Return whether an attempt has reached the rung, and this attempt or an earlier one has reported a step at or
     below the rung.
     """
-    lowest = attempts[0][0]
+    lowest = rung + 1
     for first, last in attempts:
         lowest = min(lowest, first)
         if lowest <= rung <= last:
@@ -239,11 +235,14 @@ def _steady(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
                 return
     if study.stopping.rule == "promotion":
         yield from _steady_promotions(ledger, study, at_rung)
-        return
-    if recorded.promotions:
-        yield f"{_promotion_place(recorded.promotions[0])}: the rule {study.stopping.rule} promotes no trials"
-    for rung in sorted(at_rung):
-        yield from _arrivals(at_rung[rung], study)
+    else:
+        if recorded.promotions:
+            yield f"{_promotion_place(recorded.promotions[0])}: the rule {study.stopping.rule} promotes no trials"
+        for rung in sorted(at_rung):
+            yield from _arrivals(at_rung[rung], study)
+    # If another transaction is recording an arrival at the rung, `ledger.arrive` can leave a rung without a verdict.
+    # Therefore a missing verdict is a contradiction only if the hash of the trial's arrivals differs.
+    yield from _missing(ledger, study.stopping, sorted(ledger.changed_reports))
 
 
 def _arrivals(arrived: Sequence[VerdictRow], study: StudySpec) -> Iterator[str]:

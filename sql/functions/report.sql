@@ -20,6 +20,7 @@ as $$
 declare
   moment timestamptz := ledger.clock();
   held int := ledger.held_attempt(report.study_id, report.trial, report.claim);
+  recorded bigint;
 begin
   if greatest(array_ndims(report.steps), array_ndims(report.losses), array_ndims(report.metrics)) > 1
      or cardinality(report.steps) is distinct from cardinality(report.losses)
@@ -39,11 +40,17 @@ begin
     from unnest(report.steps, report.losses, report.metrics) with ordinality as given (step, loss, metrics, place)
     order by given.place
     on conflict do nothing;
-    if (select count(*) from ledger.report as kept
-        where kept.study_id = report.study_id and kept.trial = report.trial and kept.attempt = held)
-       > ledger.most_reports() then
+    recorded := (
+      select count(*) from ledger.report as kept
+      where kept.study_id = report.study_id and kept.trial = report.trial and kept.attempt = held);
+    if recorded > ledger.most_reports() then
       raise exception 'the reports: an attempt may report at most % steps; report fewer steps', ledger.most_reports()
         using errcode = 'invalid_parameter_value';
+    end if;
+    -- In the first call of an attempt, note that the trial has reports (ledger.record_reports_digest).
+    if recorded <= cardinality(report.steps) then
+      update ledger.trial set reports_sha256 = ''
+      where trial.study_id = report.study_id and trial.number = report.trial and trial.reports_sha256 is null;
     end if;
     return case when ledger.decide(report.study_id, report.trial, held, moment) then 'stop' else 'continue' end;
   end if;

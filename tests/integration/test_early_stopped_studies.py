@@ -287,6 +287,52 @@ def test_a_missing_verdict_of_the_last_trial_is_named(ledger):
         verified(ledger)
 
 
+@pytest.mark.parametrize("history", ["steady", "steady promotion"], indirect=True)
+def test_a_missing_verdict_of_the_last_arrival_is_named(ledger):
+    """No other row depends on the verdict."""
+    last = (
+        "(select trial, rung from ledger.verdict as last where not stops and arrival ="
+        " (select max(arrival) from ledger.verdict where verdict.rung = last.rung) order by rung limit 1)"
+    )
+    corrupt(ledger, f"delete from ledger.verdict where (trial, rung) = {last}")
+    with pytest.raises(LedgerError, match=r"trial \d+: the trial has reached rung \d+, but the verdict is missing"):
+        verified(ledger)
+
+
+# A rung has the step 1, 2 or 4, so no verdict uses the reports of the step 7.
+UNUSED = "study_id = 1 and trial = (select min(trial) from ledger.report where step = 7) and step = 7"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"update ledger.report set loss = loss + 1 where {UNUSED}",
+        f"update ledger.report set loss = null where {UNUSED}",
+        f"update ledger.report set step = 9 where {UNUSED}",
+        f"delete from ledger.report where {UNUSED}",
+        "insert into ledger.report select study_id, trial, attempt, 9, loss, null, now() from ledger.report"
+        f" where {UNUSED}",
+    ],
+)
+def test_a_changed_report_that_no_verdict_uses_is_named(ledger, change):
+    assert verified(ledger).trials == 24
+    corrupt(ledger, change)
+    with pytest.raises(LedgerError, match=r"trial \d+: the reports or the arrivals differ from the hash"):
+        verified(ledger)
+
+
+def test_a_changed_report_of_an_imported_study_is_named(ledger, server, template):
+    with engine(ledger).connect() as db:
+        document = exported(db)
+    with new_database(server, template) as elsewhere:
+        with engine(elsewhere).connect() as there:
+            moved(there, document)
+        assert verified(elsewhere).trials == 24
+        corrupt(elsewhere, f"update ledger.report set loss = loss + 1 where {UNUSED}")
+        with pytest.raises(LedgerError, match=r"trial \d+: the reports or the arrivals differ from the hash"):
+            verified(elsewhere)
+
+
 PROMOTED = "(select trial from ledger.promotion where rung = 1 order by trial limit 1)"
 
 

@@ -413,6 +413,7 @@ def test_every_function_of_the_hot_path_is_explained_here():
         "remove_checkpoints",
         "rename_study",
         "report_code",
+        "reports_digest",
         "resume",
         "retry",
         "revision",

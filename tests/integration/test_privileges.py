@@ -68,6 +68,7 @@ FUNCTIONS = {
             "artifact_bytes",
             "cancel",
             "cancel_trials",
+            "changed_reports",
             "claim_study",
             "clock",
             "create_study",
@@ -114,14 +115,15 @@ FUNCTIONS = {
     },
     "ledger_worker": PROTOCOL,
     "ledger_reader": {
-        *("announced_recently", "artifact_bytes", "clock", "data_files", "dataset", "difference", "lease_ended"),
+        *("announced_recently", "artifact_bytes", "changed_reports", "clock", "data_files", "dataset", "difference"),
+        "lease_ended",
         *("number", "revision", "session_ended", "trial_value", "value"),
     },
 }
 # columns that no view shows
 HIDDEN = {
     "manager": {"claim", "lease", "backend_pid", "backend_started_at"},
-    "trial": {"claim"},
+    "trial": {"claim", "reports_sha256"},
     "attempt": {"claim"},
     "dataset": {"content"},
     "artifact": {"uploading", "step"},

@@ -334,6 +334,20 @@ def test_two_arrivals_at_once_get_two_numbers(db, connection, url):
     assert verified(db) == 3
 
 
+def test_a_trial_that_ended_without_its_verdict_verifies(db, connection, url):
+    """While another transaction records an arrival, a report gets no verdict, and the trial may report nothing more."""
+    start(db, size=3)
+    held = [take(connection) for _ in range(3)]
+    with psycopg.connect(url) as first:
+        assert protocol.report(first, held[0], [1], [0.3]) == "continue"
+        assert protocol.report(connection, held[1], [1], [0.4]) == "continue"
+        assert protocol.complete(connection, held[1], 0.4, {}, 1.0) == "recorded"
+        first.commit()
+    assert protocol.complete(connection, held[0], 0.3, {}, 1.0) == "recorded"
+    assert [number for number, *_ in arrivals(connection)] == [0]
+    assert verified(db) == 3
+
+
 def test_an_enqueued_trial_pauses_and_is_promoted_as_others(db, connection):
     row = start(db, size=5)
     for loss in (0.2, 0.1, 0.9, 0.8, 0.7):
