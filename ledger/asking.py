@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ from ledger.manager.objective_change import IfChanged
 from ledger.objectives import ValueScale, value_scale
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.reporting import checked_step, checked_value, finite_loss
-from ledger.objectives.result import to_result
+from ledger.objectives.result import checked_metrics, to_result
 from ledger.seeds import derive
 from ledger.settings import Settings
 from ledger.study.python_values import ordered_params
@@ -78,7 +78,7 @@ class AskedTrial:
     params: dict[str, Any]
     _asker: "TrialAsker" = field(repr=False, compare=False)
 
-    def report(self, value: Any, step: int) -> None:
+    def report(self, value: Any, step: int, metrics: Mapping[str, Any] | None = None) -> None:
         """Record the value of the trial at a step of the training. The call returns when the ledger has recorded the
         value.
 
@@ -89,6 +89,8 @@ class AskedTrial:
         step : int
             An integer from 0 to 10**15, such as the number of the epoch. If a trial reports a step several times, the
             ledger records only the first value.
+        metrics : mapping, optional
+            Other numbers at the step. Each key is the name of a metric, and each value is a finite number.
 
         Raises
         ------
@@ -96,6 +98,8 @@ class AskedTrial:
             `value` is not a real number, or `step` is not an integer.
         ValueError
             `step` is less than 0 or larger than 10**15.
+        LedgerError
+            A metric is not a finite number, or the metrics are too large.
         UsageError
             This program no longer holds the trial, or the trial has reported too many values.
         LedgerError
@@ -111,7 +115,8 @@ class AskedTrial:
         >>> study.tell(trial, 0.5)
         >>> study.close()
         """
-        self._asker.report(self.number, checked_value(value), checked_step("report", step))
+        known = checked_metrics(metrics) if metrics is not None else None
+        self._asker.report(self.number, checked_value(value), checked_step("report", step), known)
 
     def should_prune(self) -> bool:
         """Return whether the study's rule of early stopping has stopped this trial.
@@ -295,7 +300,7 @@ class TrialAsker:
         if answer in ("stale", "unknown"):
             raise self._late("tell", number)
 
-    def report(self, number: int, value: float, step: int) -> None:
+    def report(self, number: int, value: float, step: int, metrics: Mapping[str, Any] | None) -> None:
         """Record a value of a trial that `ask` has returned.
 
         Raises
@@ -312,7 +317,7 @@ class TrialAsker:
             )
         loss = finite_loss(self._scale, value)
         try:
-            answer = self._call(protocol.report, held.claimed, [step], [loss])
+            answer = self._call(protocol.report, held.claimed, [step], [loss], [metrics])
         except ValuesRefused as refused:
             raise UsageError(f"report: trial {number}: {refused}") from None
         if answer in ("stale", "unknown"):

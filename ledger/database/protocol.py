@@ -123,7 +123,11 @@ def heartbeat(connection: Connection[Any], held: ClaimedTrial) -> bool:
 
 
 def report(
-    connection: Connection[Any], held: ClaimedTrial, steps: Sequence[int], losses: Sequence[float | None]
+    connection: Connection[Any],
+    held: ClaimedTrial,
+    steps: Sequence[int],
+    losses: Sequence[float | None],
+    metrics: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> str:
     """Record intermediate values of a running trial. Return "continue", "stop", "stale" or "unknown".
 
@@ -134,9 +138,12 @@ def report(
         ledger ignores a second report of the step.
     losses : sequence of float or None
         The loss at each step. The loss is None if the reported value is not finite.
+    metrics : sequence of mapping or None, optional
+        The metrics at each step, or None for a step without metrics. By default, no step has metrics.
     """
-    statement = "select ledger.report(%s, %s, %s, %s::bigint[], %s::float8[])"
-    return str(_value(connection, statement, held.study_id, held.trial, held.claim, list(steps), list(losses)))
+    statement = "select ledger.report(%s, %s, %s, %s::bigint[], %s::float8[], %s::jsonb[])"
+    given = None if metrics is None else [None if each is None else _jsonb(each) for each in metrics]
+    return str(_value(connection, statement, held.study_id, held.trial, held.claim, list(steps), list(losses), given))
 
 
 def prune(connection: Connection[Any], held: ClaimedTrial, seconds: float, output: str = "") -> str:

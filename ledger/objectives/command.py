@@ -326,12 +326,12 @@ class _ReportReader:
 
     def read(self, data: bytes) -> None:
         """Read the next part of the output. If `data` contains the end of a report, pass the report to the context."""
-        for step, value in self._lines.read(data):
+        for step, value, metrics in self._lines.read(data):
             if self.check():
                 return
             try:
-                self._context.report(value, step)
-            except ValueError as error:
+                self._context.report(value, step, metrics)
+            except (ValueError, InvalidResultError) as error:
                 self.fault = str(error)
         self.check()
 

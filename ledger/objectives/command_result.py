@@ -12,7 +12,7 @@ import re
 import stat
 from typing import Any
 
-from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP
+from ledger.database.bounds import LARGEST_JSON, LARGEST_REPORT, LARGEST_STEP
 from ledger.objectives.result import InvalidResultError
 from ledger.text import one_line, show
 
@@ -26,8 +26,9 @@ _OUTPUT, _FILE = "standard output", "the result file"
 # use an earlier line as the result.
 _NUMBER = re.compile(rb"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|(?i:nan|inf|infinity)|NA)")
 _LINE_END = re.compile(rb"[\r\n]+")
-# A line of a report has at most `LONGEST_REPORT` bytes.
-LONGEST_REPORT = 1_000
+# A line of a report has at most `LONGEST_REPORT` bytes. As in a result, the JSON text of the program can be longer than
+# the ledger's JSON text of the same metrics.
+LONGEST_REPORT = 2 * LARGEST_REPORT
 _WANTED = 'a number or a JSON object with "value"'
 
 
@@ -35,31 +36,34 @@ class ReportParser:
     """A parser that finds the reports (intermediate values) that a running command prints to standard output.
 
     In the output, a report is a line with a JSON object that has the keys "step" and "value". The step is an integer
-    from 0 to `LARGEST_STEP`, and the value is a number. The class ignores all lines that are not reports. In a report,
-    the class ignores all keys except "step" and "value". A line ends with a line feed, a carriage return or both.
+    from 0 to `LARGEST_STEP`, and the value is a number. The class ignores all lines that are not reports. A report can
+    have the key "metrics". `Context.report` checks the metrics. In a report, the class ignores all other keys. A line
+    ends with a line feed, a carriage return or both.
 
     Examples
     --------
     >>> lines = ReportParser()
     >>> lines.read(b'epoch 1\\n{"step": 1, "value": 0.5}\\n{"step": 2, "va')
-    [(1, 0.5)]
-    >>> lines.read(b'lue": 0.25}\\n0.25\\n')
-    [(2, 0.25)]
+    [(1, 0.5, None)]
+    >>> lines.read(b'lue": 0.25, "metrics": {"accuracy": 0.9}}\\n0.25\\n')
+    [(2, 0.25, {'accuracy': 0.9})]
     """
 
     def __init__(self) -> None:
         # The received bytes of an incomplete line. `_partial` contains at most `LONGEST_REPORT` + 1 bytes.
         self._partial = b""
 
-    def read(self, data: bytes) -> list[tuple[int, float]]:
-        """Return the step and value of each report whose end is in `data`. `data` is the next part of the output."""
+    def read(self, data: bytes) -> list[tuple[int, float, Any]]:
+        """Return the step, the value and the metrics of each report whose end is in `data`. `data` is the next part of
+        the output. The metrics may be any JSON value, and are None without metrics.
+        """
         first, *others = _LINE_END.split(data)
         lines = [self._partial + first, *others]
         self._partial = lines.pop()[: LONGEST_REPORT + 1]
         return [report for line in lines if (report := _report(line)) is not None]
 
 
-def _report(line: bytes) -> tuple[int, float] | None:
+def _report(line: bytes) -> tuple[int, float, Any] | None:
     # Most lines of the output are not reports. The test of the length and the test for "step" exclude most lines. The
     # test of the length and the test for "step" are much faster than the JSON parser.
     if len(line) > LONGEST_REPORT or b'"step"' not in line:
@@ -73,7 +77,7 @@ def _report(line: bytes) -> tuple[int, float] | None:
     value = content.get("value")
     if not 0 <= step <= LARGEST_STEP or isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return step, value
+    return step, value, content.get("metrics")
 
 
 def from_output(tail: bytes, size: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The context of a trial. An objective can have a second parameter, which receives the context."""
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Context:
     seed: int
     study_seed: int
 
-    def report(self, value: float, step: int) -> None:
+    def report(self, value: float, step: int, metrics: Mapping[str, float] | None = None) -> None:
         """Report an intermediate value during the training, such as the validation loss after an epoch.
 
         If an attempt reports several values for the same step, the ledger records only the first value. The final value
@@ -71,13 +72,19 @@ class Context:
         step : int
             An integer from 0 to 10**15 that identifies the step of the training, such as the number of the epoch. An
             attempt can report at most 100,000 values.
+        metrics : mapping, optional
+            Other numbers at the step, such as the accuracy on the training data. Each key is the name of a metric, and
+            each value is a finite number. The metrics of one report have at most 10,000 bytes as JSON, and all metrics
+            of an attempt at most 20 MB.
 
         Raises
         ------
         TypeError
             `value` is not a real number, or `step` is not an integer.
         ValueError
-            `step` is less than 0 or larger than 10**15, or the attempt has reported too many values.
+            `step` is less than 0 or larger than 10**15, or the attempt has reported too many values or metrics.
+        LedgerError
+            A metric is not a finite number, or the metrics are too large.
         RuntimeError
             A process other than the objective's process calls the method, or the trial has ended.
 
@@ -89,12 +96,12 @@ class Context:
         ...     x = 1.0
         ...     for epoch in range(20):
         ...         x -= params["rate"] * 2 * x
-        ...         context.report(x**2, epoch)
+        ...         context.report(x**2, epoch, {"distance": abs(x)})
         ...     return x**2
         >>> descent({"rate": 0.5}, ledger.Context(study="descent", trial=0, attempt=1, seed=7, study_seed=42))
         0.0
         """
-        reporting.report(self, value, step)
+        reporting.report(self, value, step, metrics)
 
     def should_prune(self) -> bool:
         """Return whether the study's rule of early stopping has stopped this trial.

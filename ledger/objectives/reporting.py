@@ -1,14 +1,16 @@
 """Functions that check the reports of an objective during the training, and pass the reports to the trainer."""
 
+import json
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledger.database.bounds import LARGEST_STEP, MOST_REPORTS
+from ledger.objectives.result import checked_metrics
 from ledger.objectives.value_scale import ValueScale
 from ledger.text import show
 
@@ -22,11 +24,32 @@ if TYPE_CHECKING:
 # `LEDGER_INSIDE_TRAINER`.
 INSIDE = "LEDGER_INSIDE_TRAINER"
 
-# Function that sends a step and the loss at the step to the supervisor. The loss is None if the reported value is not
-# finite.
-Send = Callable[[int, float | None], object]
+# The maximum size of all metrics that an attempt reports, in bytes. The worker keeps the reports in memory while the
+# database is unavailable.
+LARGEST_METRICS = 20_000_000
+
+# Function that sends a step, the loss and the metrics at the step to the supervisor. The loss is None if the reported
+# value is not finite. The metrics are None if the objective reported no metrics.
+Send = Callable[[int, float | None, Mapping[str, Any] | None], object]
 # Function that returns whether the rule of early stopping has stopped the running trial.
 IsStopped = Callable[[], bool]
+
+
+class ReportTotals:
+    """The number of an attempt's reports, and the size of their metrics."""
+
+    def __init__(self) -> None:
+        self._count = self._size = 0
+
+    def add(self, metrics: Mapping[str, Any] | None) -> str | None:
+        """Add a report. Return a description of the bound that the reports exceed, or None if they exceed no bound."""
+        self._count += 1
+        self._size += len(json.dumps(metrics)) if metrics else 0
+        if self._count > MOST_REPORTS:
+            return f"more than {MOST_REPORTS:,} values"
+        if self._size > LARGEST_METRICS:
+            return f"metrics of more than {LARGEST_METRICS:,} bytes"
+        return None
 
 
 @dataclass
@@ -39,7 +62,7 @@ class _ReportReceiver:
     is_stopped: IsStopped
     resource: "TrainingResource | None"
     process_id: int
-    count: int = 0
+    totals: "ReportTotals"
 
 
 _receiver: _ReportReceiver | None = None
@@ -64,7 +87,7 @@ def receive_reports(
     scale : ValueScale
         The relation between the objective's value and the loss.
     send : callable
-        Function that receives the step and the loss of each report.
+        Function that receives the step, the loss and the metrics of each report.
     is_stopped : callable
         Function that returns whether the rule of early stopping has stopped the trial.
     resource : TrainingResource, optional
@@ -72,19 +95,20 @@ def receive_reports(
         model or an estimator by name reports no scores.
     """
     global _receiver
-    _receiver = _ReportReceiver(context, scale, send, is_stopped, resource, os.getpid())
+    _receiver = _ReportReceiver(context, scale, send, is_stopped, resource, os.getpid(), ReportTotals())
     try:
         yield
     finally:
         _receiver = None
 
 
-def report(context: "Context", value: Any, step: Any) -> None:
+def report(context: "Context", value: Any, step: Any, metrics: Any = None) -> None:
     """Check a report, and pass the report to the receiver of the trial's reports.
 
     The docstring of `Context.report` describes the parameters.
     """
     number, at = checked_value(value), checked_step("report", step)
+    known = checked_metrics(metrics) if metrics is not None else {}
     receiver = _receiver
     if receiver is None:
         if os.environ.get(INSIDE):
@@ -92,12 +116,10 @@ def report(context: "Context", value: Any, step: Any) -> None:
         return
     if receiver.process_id != os.getpid() or receiver.context != context:
         raise _misplaced()
-    receiver.count += 1
-    if receiver.count > MOST_REPORTS:
-        raise ValueError(
-            f"the objective reports more than {MOST_REPORTS:,} values: report fewer steps, such as every tenth step"
-        )
-    receiver.send(at, finite_loss(receiver.scale, number))
+    excess = receiver.totals.add(known)
+    if excess is not None:
+        raise ValueError(f"the objective reports {excess}: report fewer steps, such as every tenth step")
+    receiver.send(at, finite_loss(receiver.scale, number), known or None)
 
 
 def should_prune(context: "Context") -> bool:

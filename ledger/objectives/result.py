@@ -1,13 +1,16 @@
-"""Checks the return value of an objective. The value must be finite, and the metrics must be valid JSON."""
+"""Checks the return value of an objective, and the metrics of a report. The value must be finite, and the metrics must
+be valid JSON.
+"""
 
 import json
 import math
 import numbers
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.database.bounds import LARGEST_JSON, json_fault, text_fault
+from ledger.database.bounds import LARGEST_JSON, LARGEST_REPORT, json_fault, text_fault
 from ledger.errors import LedgerError
 from ledger.objectives.value_scale import ValueScale
 from ledger.text import one_line
@@ -90,24 +93,62 @@ def _convert(returned: Any, scale: ValueScale) -> ObjectiveResult:
     if not keys:
         raise InvalidResultError(f"the objective returned a dict without 'loss' or 'value': {_shown(returned)}")
     loss = scale.loss(_finite(returned[keys[0]], f" as {keys[0]!r}", scale))
+    metrics = {name: value for name, value in returned.items() if name not in keys}
+    way_out = "write large values to a file, and return the name of the file"
+    return ObjectiveResult(loss, _checked(metrics, "returned", LARGEST_JSON, way_out))
+
+
+def checked_metrics(metrics: Any) -> dict[str, Any]:
+    """Return the metrics of a report as Python numbers.
+
+    Parameters
+    ----------
+    metrics : mapping
+        A number for the name of each metric. A number may be a NumPy scalar.
+
+    Raises
+    ------
+    InvalidResultError
+        `metrics` is not a mapping, a value is not a finite number, or the metrics are too large. The message is one
+        line.
+
+    Examples
+    --------
+    >>> checked_metrics({"accuracy": 0.75, "rows": 40})
+    {'accuracy': 0.75, 'rows': 40}
+    >>> checked_metrics({"accuracy": None})
+    Traceback (most recent call last):
+    ledger.objectives.result.InvalidResultError: the objective reported a metric 'accuracy' that is not a number: None
+    """
+    if not isinstance(metrics, Mapping):
+        raise InvalidResultError(f"the objective reported the metrics {_shown(metrics)}; give a dict with numbers")
+    for name, value in metrics.items():
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise InvalidResultError(
+                f"the objective reported a metric {_shown(name)} that is not a number: {_shown(value)}"
+            )
+    return _checked(metrics, "reported", LARGEST_REPORT, "report fewer metrics")
+
+
+def _checked(given: Mapping[Any, Any], verb: str, largest: int, way_out: str) -> dict[str, Any]:
+    """Return metrics as JSON values. `verb` says how the objective passed the metrics, for error messages."""
     metrics: dict[str, Any] = {}
     length = 0
-    for name, value in returned.items():
+    for name, value in given.items():
         if not isinstance(name, str):
-            raise InvalidResultError(f"the objective returned a metric named {_shown(name)}; the name must be a string")
-        if name not in keys:
-            text = _as_json(name, value)
-            metrics |= json.loads(text)
-            length += len(text)
-            if length > LARGEST_JSON:
-                break
+            raise InvalidResultError(f"the objective {verb} a metric named {_shown(name)}; the name must be a string")
+        text = _as_json(name, value, verb)
+        metrics |= json.loads(text)
+        length += len(text)
+        if length > largest:
+            break
     # The code has already checked each metric, so the only possible fault is that the metrics are too large in total.
-    if json_fault(metrics) is not None:
+    if json_fault(metrics, largest) is not None:
         raise InvalidResultError(
-            f"the objective returned metrics of more than {LARGEST_JSON:,} bytes as JSON (the metric {_shown(name)}"
-            " exceeds the limit); write large values to a file, and return the name of the file"
+            f"the objective {verb} metrics of more than {largest:,} bytes as JSON (the metric {_shown(name)}"
+            f" exceeds the limit); {way_out}"
         )
-    return ObjectiveResult(loss, metrics)
+    return metrics
 
 
 def _finite(value: Any, where: str, scale: ValueScale) -> float:
@@ -126,7 +167,7 @@ def _finite(value: Any, where: str, scale: ValueScale) -> float:
     return number
 
 
-def _as_json(name: str, value: Any) -> str:
+def _as_json(name: str, value: Any, verb: str) -> str:
     """Return a metric as a JSON object that Python and PostgreSQL's jsonb can read."""
     try:
         text = json.dumps({name: value}, default=_plain, allow_nan=False, ensure_ascii=False)
@@ -136,7 +177,7 @@ def _as_json(name: str, value: Any) -> str:
     # The `try` block may raise any exception, because the block calls methods of the value's class.
     except Exception as error:
         raise InvalidResultError(
-            f"the objective returned a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
+            f"the objective {verb} a metric {_shown(name)} that is not valid JSON: {_shown(value)} ({_reason(error)})"
         ) from error
     return text
 

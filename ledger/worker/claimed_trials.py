@@ -315,8 +315,10 @@ class ClaimedTrials:
             trial, reports = self._reports[0]
             if trial.claim not in self._gone:
                 some = reports[: self._reports_of_call(trial, reports)]
+                steps, losses = [each.step for each in some], [each.loss for each in some]
+                metrics = [each.metrics for each in some] if any(each.metrics for each in some) else None
                 try:
-                    answer = call(protocol.report, trial, [each.step for each in some], [each.loss for each in some])
+                    answer = call(protocol.report, trial, steps, losses, metrics)
                 except ValuesRefused as refusal:
                     message = f": the database refused {len(some)} reports ({one_line(str(refusal))})"
                     self._log("reports refused", [trial], message, level=logging.WARNING)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ledger.database.bounds import LARGEST_JSON, LARGEST_STEP, LONGEST_ERROR
 from ledger.objectives.fingerprint import ObjectiveCode
-from ledger.objectives.result import InvalidResultError, to_result
+from ledger.objectives.result import InvalidResultError, checked_metrics, to_result
 from ledger.text import one_line, show
 from ledger.worker import artifact_messages
 from ledger.worker.artifact_messages import ArtifactMessage
@@ -34,10 +34,13 @@ class Report:
         The number of the training step. The first step is 0.
     loss : float or None
         The loss at the step. The loss is None if the objective reported NaN or an infinity.
+    metrics : mapping or None
+        The metrics at the step, or None if the objective reported no metrics at the step.
     """
 
     step: int
     loss: float | None
+    metrics: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
     Traceback (most recent call last):
     ledger.worker.outcome.MalformedAnswerError: NaN is not a JSON number
     >>> parse_answer(b'{"job": 3, "step": 1, "loss": 0.5}', trains=True)
-    TrainerAnswer(job=3, content=Report(step=1, loss=0.5))
+    TrainerAnswer(job=3, content=Report(step=1, loss=0.5, metrics=None))
     """
     try:
         content = json.loads(line, parse_constant=_refuse_constant)
@@ -174,8 +177,8 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
         raise MalformedAnswerError("the number of the job is not an integer")
     if content.get("loaded") is True and set(content) == _LOADED_FIELDS:
         return TrainerAnswer(job, _loaded(content["code"], content["differing"]))
-    if set(content) == _REPORT_FIELDS and trains:
-        return TrainerAnswer(job, _report(content["step"], content["loss"]))
+    if set(content) - {"metrics"} == _REPORT_FIELDS and trains:
+        return TrainerAnswer(job, _report(content["step"], content["loss"], content.get("metrics")))
     if trains and content.keys() == {artifact_messages.KEY}:
         try:
             return TrainerAnswer(job, artifact_messages.parse(content[artifact_messages.KEY]))
@@ -197,10 +200,14 @@ def _loaded(code: object, differing: object) -> LoadedCode:
         raise MalformedAnswerError(str(error)) from None
 
 
-def _report(step: object, loss: object) -> Report:
+def _report(step: object, loss: object, metrics: object) -> Report:
     if type(step) is not int or not 0 <= step <= LARGEST_STEP:
         raise MalformedAnswerError(f"step {show(step)} is not an integer from 0 to {LARGEST_STEP}")
-    return Report(step, None if loss is None else _finite("loss", loss))
+    try:
+        known = None if metrics is None else checked_metrics(metrics)
+    except InvalidResultError as refusal:
+        raise MalformedAnswerError(str(refusal)) from None
+    return Report(step, None if loss is None else _finite("loss", loss), known)
 
 
 def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:

@@ -20,13 +20,12 @@ from dataclasses import replace
 from multiprocessing.connection import wait
 from typing import Any
 
-from ledger.database.bounds import MOST_REPORTS
 from ledger.errors import LedgerError, UsageError
 from ledger.objectives import Context
 from ledger.objectives.command import remove_folder
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
-from ledger.objectives.reporting import INSIDE
+from ledger.objectives.reporting import INSIDE, ReportTotals
 from ledger.text import last_line, signal_name
 from ledger.worker import credentials, interpreter
 from ledger.worker.artifact_messages import REPLY, ArtifactMessage
@@ -126,10 +125,10 @@ class TrainerHandle:
         # On Linux, the file descriptor `_pidfd` becomes readable when the child process exits. The channel may stay
         # open after the child has exited, because a process that the objective has started may keep the channel open.
         self._pidfd: int | None = None
-        # `_reports` contains the unread reports of the first unfinished job. `_reported` is the total number of reports
-        # of the first unfinished job.
+        # `_reports` contains the unread reports of the first unfinished job. `_report_totals` counts all reports of the
+        # first unfinished job.
         self._reports: list[Report] = []
-        self._reported = 0
+        self._report_totals = ReportTotals()
         # The unfinished jobs have numbers from `_first` to `_end` - 1, and the next new job gets the number `_next`.
         self._first = self._end = self._next = 0
         # Time at which the supervisor began to wait for the first unfinished job. The time is a value of
@@ -444,9 +443,8 @@ class TrainerHandle:
             return []
         outcome = answer.content
         if isinstance(outcome, Report):
-            self._reported += 1
-            if self._reported > MOST_REPORTS:
-                raise MalformedAnswerError(f"the attempt has reported more than {MOST_REPORTS:,} values")
+            if (excess := self._report_totals.add(outcome.metrics)) is not None:
+                raise MalformedAnswerError(f"the attempt has reported {excess}")
             self._reports.append(outcome)
             return []
         if isinstance(outcome, ArtifactMessage):
@@ -476,7 +474,7 @@ class TrainerHandle:
 
     def _end_reports(self) -> tuple[Report, ...]:
         """Return the unread reports of the first unfinished job. Call this method when the job has ended."""
-        self._reported = 0
+        self._report_totals = ReportTotals()
         return tuple(self.take_reports())
 
     def _end_first(self, kind: str, describe: Callable[[], str]) -> list[AttemptOutcome]:
@@ -575,7 +573,7 @@ class TrainerHandle:
         self._channel.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
-        self._reported = 0
+        self._report_totals = ReportTotals()
         self._process = self._channel = self._pidfd = self._loaded = self._fault = None
         self.code = self._compared = self._differing = None
         self._end = self._first

@@ -254,12 +254,13 @@ def _train(
     context, stopping = Context(**job["context"]), TrialStopping(job.get("stopping"))
     awaited: threading.Event | None = None
 
-    def send(step: int, loss: float | None) -> None:
+    def send(step: int, loss: float | None, metrics: Mapping[str, Any] | None) -> None:
         nonlocal awaited
         has_reached_rung = stopping.observe(step, loss)
         if has_reached_rung and stopping.asks_database:
             awaited = channel.expect_verdict(job["job"], step)
-        channel.report({"job": job["job"], "step": step, "loss": loss}, urgent=has_reached_rung)
+        with_metrics = {"metrics": metrics} if metrics else {}
+        channel.report({"job": job["job"], "step": step, "loss": loss, **with_metrics}, urgent=has_reached_rung)
 
     def is_stopped() -> bool:
         nonlocal awaited

@@ -3,7 +3,7 @@
 import doctest
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +34,9 @@ class RecordingContext(ledger.Context):
     prunes_after: int = EPOCHS
     leaves: bool = False
 
-    def report(self, value: float, step: int) -> None:
+    def report(self, value: float, step: int, metrics: Mapping[str, float] | None = None) -> None:
         assert step not in self.reports
-        super().report(value, step)
+        super().report(value, step, metrics)
         self.reports[step] = value
         self.calls.append(f"report {step}")
 

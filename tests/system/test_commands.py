@@ -115,6 +115,14 @@ def test_lines_with_a_step_and_a_value_are_reports(trainer):
     assert [(each.step, each.loss) for each in ended.reports] == [(1, 0.1), (2, 0.2), (3, 0.3), (4, None)]
 
 
+def test_a_report_of_a_command_can_have_metrics(trainer):
+    ended = bash(trainer, """echo '{"step": 1, "value": 0.5, "metrics": {"accuracy": 0.9}}'; echo 0.5""")
+    assert [each.metrics for each in ended.reports] == [{"accuracy": 0.9}]
+    ended = bash(trainer, """echo '{"step": 1, "value": 0.5, "metrics": {"accuracy": "high"}}'; echo 0.5""")
+    assert (ended.kind, ended.reports) == ("failed", ())
+    assert "the objective reported a metric 'accuracy' that is not a number: 'high'" in ended.error
+
+
 def test_reports_of_a_command_arrive_while_it_runs(trainer, folder):
     begin, end = """echo '{"step": 1, "value": 0.5}'""", """printf '{"step": 2, "value": 3}'"""
     script = f"{begin}; while [ ! -e go ]; do sleep 0.02; done; {end}".replace("{", "{{").replace("}", "}}")

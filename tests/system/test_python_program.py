@@ -233,7 +233,8 @@ def said(call, *arguments, **named):
 said(trial.report, "0.5", 1)
 said(trial.report, 0.5, -1)
 said(study.tell, trial, error=ledger.TrialPruned())
-trial.report(float("nan"), 1)
+said(trial.report, 0.5, 1, {"rate": "high"})
+trial.report(float("nan"), 1, {"rate": 0.25})
 study.tell(trial, 0.5)
 said(trial.report, 0.5, 2)
 show(trial.should_prune())
@@ -246,6 +247,7 @@ show(trial.should_prune())
             "tell: the rule of early stopping has not stopped trial 0: call tell with TrialPruned only if"
             " should_prune() has returned True",
         ],
+        ["InvalidResultError", "the objective reported a metric 'rate' that is not a number: 'high'"],
         ["UsageError", "report: trial 0 of study wrong is not a running trial of this program"],
         False,
     ]

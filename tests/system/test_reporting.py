@@ -37,7 +37,7 @@ def crashes(params, context):
 
 def short(params, context):
     for step in range(3):
-        context.report(context.trial + step / 10, step)
+        context.report(context.trial + step / 10, step, {"rate": step / 8} if step else None)
     return params["x"]
 
 def too_many(params, context):
@@ -47,7 +47,7 @@ def too_many(params, context):
 def forges(params, context):
     from ledger.objectives import reporting
     for step in range(10**6):
-        reporting._receiver.send(step, 0.5)
+        reporting._receiver.send(step, 0.5, None)
     time.sleep(1000)
 """
 
@@ -224,6 +224,8 @@ def test_short_trials_claimed_together_report_before_their_results(searching):
     search.end()
     rows = ask(search.url, "select trial, array_agg(value order by step) from ledger.reports group by 1 order by 1")
     assert rows == [(number, [number + step / 10 for step in range(3)]) for number in range(20)]
+    metrics = ask(search.url, "select array_agg(metrics order by step) from ledger.reports group by trial")
+    assert metrics == [([None, {"rate": 0.125}, {"rate": 0.25}],)] * 20
     assert ask(search.url, "select sum(attempts - 1)::int from ledger.trial where state <> 'complete'") == [(None,)]
 
 

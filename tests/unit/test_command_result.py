@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.objectives.command_result import LARGEST_RESULT, ReportParser, from_file, from_output
+from ledger.objectives.command_result import LARGEST_RESULT, LONGEST_REPORT, ReportParser, from_file, from_output
 from ledger.objectives.result import InvalidResultError, to_result
 
 
@@ -164,12 +164,15 @@ def test_a_result_file_that_is_no_regular_file_blocks_nothing(tmp_path):
 
 def test_reports_are_lines_with_a_step_and_a_value():
     lines = ReportParser()
-    assert lines.read(b'{"step": 0, "value": 1}\n{"value": -2.5, "step": 7, "rate": 0.1}\r') == [(0, 1), (7, -2.5)]
+    assert lines.read(b'{"step": 0, "value": 1}\n{"value": -2.5, "step": 7, "rate": 0.1}\r') == [
+        (0, 1, None),
+        (7, -2.5, None),
+    ]
     assert lines.read(b'\nepoch 8: {"step": 8, "value": 1}\n{"step": 9') == []
     assert lines.read(b', "value": ') == []
-    assert lines.read(b"1e-3}\n") == [(9, 0.001)]
-    ((step, value),) = lines.read(b'{"step": 10, "value": NaN}\n')
-    assert (step, math.isnan(value)) == (10, True)
+    assert lines.read(b"1e-3}\n") == [(9, 0.001, None)]
+    ((step, value, metrics),) = lines.read(b'{"step": 10, "value": NaN, "metrics": {"rate": 0.5}}\n')
+    assert (step, math.isnan(value), metrics) == (10, True, {"rate": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -189,7 +192,7 @@ def test_reports_are_lines_with_a_step_and_a_value():
         b'{"step": 1, "value": 1',
         b'{"step": 1, "value": \xff}',
         b'{"step": ' + b"[" * 900,
-        b'{"step": 1, "value": 1, "more": "' + b"x" * 1_000 + b'"}',
+        b'{"step": 1, "value": 1, "more": "' + b"x" * LONGEST_REPORT + b'"}',
     ],
 )
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
@@ -199,12 +202,12 @@ def test_another_line_is_no_report_however_it_arrives(line, piece):
     found = []
     for start in range(0, len(output), piece):
         found += lines.read(output[start : start + piece])
-    assert found == [(3, 0.5)]
+    assert found == [(3, 0.5, None)]
 
 
 @given(st.lists(st.binary(max_size=30) | st.sampled_from([b'{"step": 1, "value": 2}', b"\n"]), max_size=20))
 def test_any_output_is_searched_for_reports(parts):
     lines = ReportParser()
     for part in parts:
-        for step, _ in lines.read(part):
+        for step, *_ in lines.read(part):
             assert step >= 0

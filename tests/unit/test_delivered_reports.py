@@ -23,8 +23,8 @@ class Ledger:
         if isinstance(self.answer, Exception):
             raise self.answer
         if function is protocol.report:
-            held, steps, _losses = arguments
-            self.calls.append((held.trial, list(steps)))
+            held, steps, _losses, metrics = arguments
+            self.calls.append((held.trial, list(steps)) if metrics is None else (held.trial, list(steps), metrics))
             return self.answer
         self.calls.append(function.__name__)
         results = {
@@ -58,6 +58,13 @@ def test_reports_that_arrive_one_by_one_are_written_together(ledger):
     assert trials.maintain(ledger.call)
     assert ledger.calls == [(0, [0, 1, 2, 3, 4])]
     assert trials.due_at > time.monotonic() + 1, "the next call is the heartbeat"
+
+
+def test_the_metrics_of_some_reports_are_written_with_their_steps(ledger):
+    trials = claimed()
+    trials.keep_reports([Report(0, 0.5), Report(1, 0.5, {"rate": 0.1})])
+    trials.maintain(ledger.call)
+    assert ledger.calls == [(0, [0, 1], [None, {"rate": 0.1}])]
 
 
 def test_many_reports_are_written_in_calls_of_bounded_size(ledger):

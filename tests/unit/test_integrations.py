@@ -45,7 +45,7 @@ def context(request):
 def reports(context):
     """Yield the reports of the trial, as a list of steps and losses."""
     received: list[tuple[int, float | None]] = []
-    with receive_reports(context, ValueScale(), lambda step, loss: received.append((step, loss))):
+    with receive_reports(context, ValueScale(), lambda step, loss, _: received.append((step, loss))):
         yield received
 
 

@@ -31,7 +31,7 @@ def train(objective, params, resource, *, last=None, threads=1):
     with receive_reports(
         CONTEXT,
         value_scale(objective),
-        lambda step, loss: reports.append((step, loss)),
+        lambda step, loss, _: reports.append((step, loss)),
         lambda: bool(reports) and reports[-1][0] == last,
         resource,
     ):

@@ -16,6 +16,7 @@ import ledger
 from ledger.database import bounds
 from ledger.objectives import ValueScale, reporting
 from ledger.objectives.reporting import INSIDE, receive_reports
+from ledger.objectives.result import InvalidResultError
 from ledger.worker.channel import SupervisorChannel, TrainerChannel
 from ledger.worker.outcome import MalformedAnswerError, Report, TrainerAnswer, parse_answer
 
@@ -24,9 +25,16 @@ CONTEXT = ledger.Context("s", 0, 1, 7, 42)
 
 @pytest.fixture
 def sent():
-    """Yield the list of the steps and losses that the supervisor receives while the trial is in training."""
-    received: list[tuple[int, float | None]] = []
-    with receive_reports(CONTEXT, ValueScale("maximize", 1.0), lambda step, loss: received.append((step, loss))):
+    """Yield the list of the steps and losses that the supervisor receives while the trial is in training.
+
+    A report with metrics also has the metrics.
+    """
+    received: list[tuple[Any, ...]] = []
+
+    def send(step, loss, metrics):
+        received.append((step, loss) if metrics is None else (step, loss, metrics))
+
+    with receive_reports(CONTEXT, ValueScale("maximize", 1.0), send):
         yield received
 
 
@@ -72,6 +80,49 @@ def test_a_wrong_report_raises_in_the_objective(request, value, step, error, mes
     assert "\n" not in str(caught.value)
 
 
+def test_metrics_are_sent_as_python_numbers(sent):
+    metrics: dict[str, Any] = {"accuracy": np.float32(0.75), "rows": np.int64(40), "rate": fractions.Fraction(1, 4)}
+    CONTEXT.report(0.5, 0, metrics)
+    CONTEXT.report(0.5, 1, {})
+    assert sent == [(0, 0.5, {"accuracy": 0.75, "rows": 40, "rate": 0.25}), (1, 0.5)]
+    assert [type(value) for value in sent[0][2].values()] == [float, int, float]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ([0.5], "the objective reported the metrics [0.5]; give a dict with numbers"),
+        ({"a": "0.5"}, "the objective reported a metric 'a' that is not a number: '0.5'"),
+        ({"a": True}, "the objective reported a metric 'a' that is not a number: True"),
+        ({"a": math.nan}, "the objective reported a metric 'a' that is not valid JSON: nan ("),
+        ({"a": 10**400}, "the objective reported a metric 'a' that is not valid JSON: "),
+        ({3: 0.5}, "the objective reported a metric named 3; the name must be a string"),
+        ({"a" * (bounds.LONGEST_NAME + 1): 0.5}, "that is not valid JSON"),
+        ({"a\0": 0.5}, "that is not valid JSON"),
+        (
+            {f"{number:099d}": 0.5 for number in range(100)},
+            "the objective reported metrics of more than 10,000 bytes as JSON (the metric '0",
+        ),
+    ],
+)
+@pytest.mark.parametrize("in_trial", [True, False])
+def test_wrong_metrics_raise_in_the_objective(request, metrics, message, in_trial):
+    if in_trial:
+        request.getfixturevalue("sent")
+    with pytest.raises(InvalidResultError) as caught:
+        CONTEXT.report(0.5, 0, metrics)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_metrics_of_an_attempt_are_bounded(sent, monkeypatch):
+    monkeypatch.setattr(reporting, "LARGEST_METRICS", 30)
+    CONTEXT.report(0.5, 0, {"accuracy": 0.5})
+    with pytest.raises(ValueError, match="reports metrics of more than 30 bytes: report fewer steps"):
+        CONTEXT.report(0.5, 1, {"accuracy": 0.5})
+    assert len(sent) == 1
+
+
 def test_a_report_without_a_worker_is_only_checked():
     CONTEXT.report(0.5, 0)
     assert not CONTEXT.should_prune()
@@ -79,7 +130,7 @@ def test_a_report_without_a_worker_is_only_checked():
 
 
 def test_a_report_of_another_trial_or_process_raises(monkeypatch):
-    with receive_reports(CONTEXT, ValueScale(), lambda step, loss: None):
+    with receive_reports(CONTEXT, ValueScale(), lambda step, loss, metrics: None):
         with pytest.raises(RuntimeError, match="does not belong to the running trial"):
             ledger.Context("s", 1, 1, 7, 42).report(0.5, 0)
         monkeypatch.setattr(os, "getpid", lambda: -1)
@@ -172,7 +223,9 @@ def test_several_threads_can_report(channels):
         ({"job": 3, "step": 1, "loss": "0.5"}, 'loss "0.5" is not a finite number'),
         ({"job": 3, "step": 1, "loss": 10**400}, "is not a finite number"),
         ({"job": 3, "step": 1}, "the answer has a wrong set of fields: step"),
-        ({"job": 3, "step": 1, "loss": 1, "metrics": {}}, "the answer has a wrong set of fields: step, loss, metrics"),
+        ({"job": 3, "step": 1, "loss": 1, "more": {}}, "the answer has a wrong set of fields: step, loss, more"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {"a": "b"}}, "reported a metric 'a' that is not a number: 'b'"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": [1]}, "reported the metrics [1]"),
         ({"step": 1, "loss": 1}, "the number of the job is not an integer"),
     ],
 )
@@ -187,3 +240,5 @@ def test_a_report_belongs_to_a_job_that_trains():
     assert parse_answer(line, trains=True) == TrainerAnswer(3, Report(1, None))
     with pytest.raises(MalformedAnswerError, match="the answer has a wrong set of fields: step, loss"):
         parse_answer(line, trains=False)
+    line = b'{"job": 3, "step": 1, "loss": null, "metrics": {"rate": 0.5}}'
+    assert parse_answer(line, trains=True) == TrainerAnswer(3, Report(1, None, {"rate": 0.5}))

@@ -69,7 +69,7 @@ def test_a_pruned_attempt_is_written_after_its_reports(ledger):
     trials.finish(AttemptOutcome("result", 1.0, 0.25, {}))
     ledger.reported = "stop"
     trials.deliver(ledger.call)
-    assert ledger.calls == [("report", 0, [1], [0.9]), ("complete", [(1, 0.25)]), ("prune", 0, 1.5, "said")]
+    assert ledger.calls == [("report", 0, [1], [0.9], None), ("complete", [(1, 0.25)]), ("prune", 0, 1.5, "said")]
     assert trials.attempts == 2
 
 
@@ -175,4 +175,4 @@ def test_a_step_that_falls_is_written_in_a_call_of_its_own(ledger):
     trials = claimed()
     trials.keep_reports([Report(step, 0.1) for step in (0, 2, 1, 3, 4)])
     trials.maintain(ledger.call)
-    assert [steps for _, _, steps, _ in ledger.calls] == [[0, 2], [1], [3, 4]]
+    assert [steps for _, _, steps, *_ in ledger.calls] == [[0, 2], [1], [3, 4]]

@@ -132,7 +132,7 @@ def command_output(content: bytes) -> None:
 
     Each report in the output has a step that the ledger can store.
     """
-    for step, _ in ReportParser().read(content):
+    for step, *_ in ReportParser().read(content):
         assert 0 <= step <= LARGEST_STEP
     try:
         result = to_result(from_output(content, len(content)))
