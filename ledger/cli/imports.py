@@ -149,8 +149,8 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
 
     The argument URL names Optuna's storage, such as sqlite:///optuna.db. The command writes nothing to Optuna's
     storage. If both studies minimise, or both studies maximise, each imported trial keeps its value from Optuna.
-    Otherwise, a trial with a better value in Optuna has a lower loss in the ledger. The command skips trials that are
-    not complete.
+    Otherwise, a trial with a better value in Optuna has a lower loss in the ledger. A pruned trial is pruned in the
+    ledger too, with its last intermediate value. The command skips trials that are neither complete nor pruned.
     """
     from ledger.database import studies
     from ledger.imports.history import import_history
@@ -169,13 +169,16 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
             skip_unusable=skip_unusable,
         )
     _say(into, first, history)
+    pruned = sum(trial.pruned_step is not None for trial in history.finished)
+    if pruned:
+        click.echo(f"{pruned} of the imported trials are pruned, with the last intermediate value of each trial")
     if source.maximises and not scale.is_maximised:
         click.echo(
             f"Optuna's study {study} maximises, but study {into} minimises, so each imported value is the negative of"
             " Optuna's value"
         )
     if source.others:
-        click.echo(f"{source.others} trials are skipped, because they are not complete")
+        click.echo(f"{source.others} trials are skipped, because they are neither complete nor pruned")
 
 
 def _say(study: str, first: int | None, history: Any) -> None:

@@ -145,8 +145,8 @@ def _trials(connection: "Connection", study_id: int) -> tuple[dict[int, "Replaye
     from ledger.study.replay import ReplayedTrial
 
     ended, values = {}, {}
-    for number, iteration, state, loss, value in chain.from_iterable(trials.ended_pages(connection, study_id)):
-        ended[number] = ReplayedTrial(number, iteration, loss, state == "pruned")
+    for number, iteration, source, state, loss, value in chain.from_iterable(trials.ended_pages(connection, study_id)):
+        ended[number] = ReplayedTrial(number, iteration, loss, state == "pruned" and source != "imported")
         if value is not None:
             values[number] = value
     return ended, values

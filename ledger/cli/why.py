@@ -131,6 +131,8 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
 
 
 def _end(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> str:
+    if row.state == "pruned" and row.source == "imported":
+        return f": the training ended early at step {row.pruned_step}, outside this ledger"
     if row.state == "pruned":
         return f": the training ended early, after the verdict on step {row.pruned_step}"
     if row.state == "paused" and study.is_steady:

@@ -476,7 +476,7 @@ trial = Table(
     CheckConstraint("(source = 'retried') = (retry_of is not null)", name="retried_from_a_trial"),
     # The user trained an imported trial outside this ledger. Therefore an imported trial has no attempts and no claim.
     CheckConstraint(
-        "source <> 'imported' or (state = 'complete' and attempts = 0 and claim is null)",
+        "source <> 'imported' or (state in ('complete', 'pruned') and attempts = 0 and claim is null)",
         name="imported_without_attempts",
     ),
     CheckConstraint("jsonb_typeof(params) = 'object'", name="params_is_an_object"),

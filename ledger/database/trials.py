@@ -4,10 +4,11 @@ Each function runs one transaction on the given connection. If a function yields
 transaction for each page.
 """
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from typing import Any
 
@@ -39,11 +40,17 @@ _trials, _attempts = views.trials, views.attempts
 
 @dataclass(frozen=True)
 class ExternalTrial:
-    """A trial that a user evaluated outside this ledger. The loss of the trial is finite."""
+    """A trial that a user evaluated outside this ledger.
+
+    `pruned_step` is the last step of a pruned trial, and None for a complete trial. The loss of a complete trial is
+    finite. The loss of a pruned trial is the loss at its last step, which may be NaN or an infinity. The ledger records
+    no metrics of a pruned trial.
+    """
 
     params: Mapping[str, Any]
     loss: float
     metrics: Mapping[str, Any]
+    pruned_step: int | None = None
 
 
 def all_of(connection: Connection, study_id: int, *, iteration: int | None = None) -> list[TrialRow]:
@@ -106,12 +113,12 @@ def pages(
 
 
 def ended_pages(connection: Connection, study_id: int, size: int = METRICS_PAGE) -> Iterator[Sequence[Any]]:
-    """Yield pages of the ended trials, ordered by number. A row has the number, iteration, state, loss and value of a
-    trial.
+    """Yield pages of the ended trials, ordered by number. A row has the number, iteration, source, state, loss and
+    value of a trial.
 
     The function reads each page in a separate transaction.
     """
-    names = ("number", "iteration", "state", "loss", "value")
+    names = ("number", "iteration", "source", "state", "loss", "value")
     ended = select(*(_trials.c[name] for name in names)).where(
         _trials.c.study_id == study_id, _trials.c.finished_at.is_not(None)
     )
@@ -398,7 +405,9 @@ def enqueue(connection: Connection, study_id: int, points: Sequence[Mapping[str,
         return [int(connection.scalar(call, {"study": study_id, "params": to_json(params)}) or 0) for params in points]
 
 
-def import_finished(connection: Connection, study_id: int, trials: Sequence[ExternalTrial], mean_loss: float) -> int:
+def import_finished(
+    connection: Connection, study_id: int, trials: Sequence[ExternalTrial], mean_loss: float | None
+) -> int:
     """Import all given trials.
 
     If the ledger refuses one of the given trials, the function imports no trial. Return the number of the first
@@ -409,15 +418,15 @@ def import_finished(connection: Connection, study_id: int, trials: Sequence[Exte
     trials : sequence of ExternalTrial
         The trials to import. The sequence must contain at least one trial. Two trials must not have the same
         point.
-    mean_loss : float
-        Mean loss of the given trials.
+    mean_loss : float or None
+        Mean loss of the complete trials, or None if all given trials are pruned.
 
     Raises
     ------
     LedgerError
         The study was cancelled, or already has a trial with one of the given points.
     """
-    rows = [{"params": trial.params, "loss": trial.loss, "metrics": trial.metrics} for trial in trials]
+    rows = [{**asdict(trial), "loss": trial.loss if math.isfinite(trial.loss) else None} for trial in trials]
     call = text("select ledger.import_trials(:study, cast(:trials as jsonb), :mean_loss)")
     with _refusals():
         return int(answer(connection, call, study=study_id, trials=to_json(rows), mean_loss=mean_loss) or 0)

@@ -129,10 +129,9 @@ def import_history(
     history = gather(place, rows(space), space, recorded, skip_unusable=skip_unusable)
     if not history.finished:
         return None, history
-    first = trials.import_finished(
-        connection, study.id, history.finished, mean_loss([trial.loss for trial in history.finished])
-    )
-    return first, history
+    losses = [trial.loss for trial in history.finished if trial.pruned_step is None]
+    mean = mean_loss(losses) if losses else None
+    return trials.import_finished(connection, study.id, history.finished, mean), history
 
 
 def finite_number(kind: str, number: float) -> float:

@@ -1,4 +1,4 @@
-"""Import of the complete trials of an Optuna study. The import writes nothing to the storage of Optuna."""
+"""Import of the complete and pruned trials of an Optuna study. The import writes nothing to the storage of Optuna."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from ledger.database.bounds import LARGEST_STEP
 from ledger.database.trials import ExternalTrial
 from ledger.errors import LedgerError, UsageError
 from ledger.imports.history import UncheckedTrial, finite_number
@@ -21,7 +22,7 @@ from ledger.text import nearest, one_line
 
 @dataclass(frozen=True)
 class OptunaStudy:
-    """The data that the ledger imports from a study in an Optuna storage, such as the complete trials of the study.
+    """The data that the ledger imports from a study in an Optuna storage: the complete and the pruned trials.
 
     Attributes
     ----------
@@ -31,10 +32,9 @@ class OptunaStudy:
         in the ledger is equal to the trial's value in Optuna. If the Optuna study maximises the value, and the ledger's
         study also maximises the value, the value in the ledger is equal to the value in Optuna.
     trials : list of optuna.trial.FrozenTrial
-        The complete trials.
+        The complete and the pruned trials.
     others : int
-        Number of the study's trials that are not complete. A trial that is not complete is running, waiting, pruned or
-        failed.
+        Number of the study's other trials. The other trials are running, waiting or failed.
     """
 
     name: str
@@ -43,7 +43,7 @@ class OptunaStudy:
     others: int
 
     def rows(self, scale: ValueScale) -> Iterator[UncheckedTrial]:
-        """Yield each complete trial as an `UncheckedTrial`, which `import_history` can import.
+        """Yield each trial of `trials` as an `UncheckedTrial`, which `import_history` can import.
 
         The argument `scale` converts a value of the objective into a loss of the ledger's study.
         """
@@ -52,9 +52,22 @@ class OptunaStudy:
             yield UncheckedTrial(place, partial(self._read, trial, scale))
 
     def _read(self, trial: Any, scale: ValueScale, space: Space) -> ExternalTrial:
-        value = finite_number("value", trial.value)
-        loss = scale.loss_of_zero - value if self.maximises else value
+        if trial.state.name == "PRUNED":
+            return self._read_pruned(trial, scale, space)
+        loss = self._loss(finite_number("value", trial.value), scale)
         return ExternalTrial(_point(space, trial.params), loss, {"optuna_trial": trial.number})
+
+    def _read_pruned(self, trial: Any, scale: ValueScale, space: Space) -> ExternalTrial:
+        step = trial.last_step
+        if step is None:
+            raise UsageError("the trial is pruned, but has no intermediate value")
+        if not 0 <= step <= LARGEST_STEP:
+            raise UsageError(f"the step {step} of the last intermediate value is not from 0 to {LARGEST_STEP}")
+        loss = self._loss(float(trial.intermediate_values[step]), scale)
+        return ExternalTrial(_point(space, trial.params), loss, {}, pruned_step=step)
+
+    def _loss(self, value: float, scale: ValueScale) -> float:
+        return scale.loss_of_zero - value if self.maximises else value
 
 
 def _point(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,10 +135,14 @@ def load(url: str, name: str) -> OptunaStudy:
             )
         maximises = study.direction == optuna.study.StudyDirection.MAXIMIZE
         trials = study.get_trials(deepcopy=False)
-        complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
-        for trial in complete:
-            if not isinstance(trial.value, float | int):
+        states = optuna.trial.TrialState
+        finished = [trial for trial in trials if trial.state in (states.COMPLETE, states.PRUNED)]
+        for trial in finished:
+            if trial.state == states.COMPLETE and not isinstance(trial.value, float | int):
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
+            for step, value in trial.intermediate_values.items():
+                if not isinstance(step, int) or not isinstance(value, float | int):
+                    raise ValueError(f"trial {trial.number} has the value {value!r} at the step {step!r}")
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
         # Optuna's error message mentions a commit even if the failed operation only reads data. Therefore the ledger's
         # error message quotes the exception that caused Optuna's error.
@@ -144,4 +161,4 @@ def load(url: str, name: str) -> OptunaStudy:
         ) from None
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return OptunaStudy(name, maximises, complete, len(trials) - len(complete))
+    return OptunaStudy(name, maximises, finished, len(trials) - len(finished))

@@ -198,7 +198,7 @@ def _counts(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
 def _result(trial: TrialRow, attempts: Sequence[AttemptRow]) -> Iterator[str]:
     """Yield the contradictions between the result of a trial and the result of the attempt that completed the trial."""
     if trial.source == "imported":
-        if trial.state != "complete":
+        if trial.state not in ("complete", "pruned"):
             yield f"the trial was imported, but its state is {trial.state}"
         # The user measured the loss of an imported trial outside the ledger.
         if trial.attempts:

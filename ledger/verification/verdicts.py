@@ -78,14 +78,14 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
 
 
 def _pruned(ledger: StudySnapshot) -> Iterator[str]:
-    """Compare the pruned trials with the verdicts that stopped them."""
+    """Compare the trials that this ledger has pruned with the verdicts that stopped them."""
     stopping: dict[int, VerdictRow] = {}
     promoted = {(promotion.trial, promotion.rung) for promotion in ledger.stopping.promotions}
     for verdict in ledger.stopping.verdicts:
         if verdict.stops and not verdict.audited and (verdict.trial, verdict.rung) not in promoted:
             stopping.setdefault(verdict.trial, verdict)
     for trial in ledger.trials:
-        if trial.state != "pruned":
+        if trial.state != "pruned" or trial.source == "imported":
             continue
         found = stopping.get(trial.number)
         if found is None:
@@ -323,7 +323,7 @@ def _pauses(ledger: StudySnapshot) -> Iterator[str]:
     stopped = {verdict.trial for verdict in ledger.stopping.verdicts if verdict.stops and not verdict.audited}
     for trial in ledger.trials:
         pauses, promotions = paused[trial.number], promoted[trial.number]
-        waits = trial.state in ("paused", "pruned")
+        waits = trial.state in ("paused", "pruned") and trial.source != "imported"
         if trial.state == "cancelled":
             agrees = pauses - promotions in (0, 1)
         elif trial.is_open and not ledger.study.has_ended:

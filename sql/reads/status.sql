@@ -108,5 +108,5 @@ select
   case when study.spec ? 'stopping' then (
     select coalesce(sum((study.spec -> 'stopping' ->> 'max_resource')::bigint - trials.pruned_step), 0)
     from ledger.trials
-    where study_id = :study and trials.state = 'pruned') end as saved_steps
+    where study_id = :study and trials.state = 'pruned' and trials.source <> 'imported') end as saved_steps
 from study cross join moment cross join counted cross join began

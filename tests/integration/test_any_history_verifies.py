@@ -156,10 +156,12 @@ def test_any_history_verifies(db, connection, tmp_path):
         def enqueue(self) -> None:
             trials.enqueue(db, self.study.id, [self.new_point()])
 
-        @rule(losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2))
-        def import_history(self, losses: list[float]) -> None:
-            finished = [ExternalTrial(self.new_point(), loss, {"from": "elsewhere"}) for loss in losses]
-            trials.import_finished(db, self.study.id, finished, mean_loss(losses))
+        @rule(
+            losses=st.lists(st.sampled_from([0.125, 0.5]), min_size=1, max_size=2), pruned_step=st.none() | st.just(3)
+        )
+        def import_history(self, losses: list[float], pruned_step: int | None) -> None:
+            finished = [ExternalTrial(self.new_point(), loss, {"from": "elsewhere"}, pruned_step) for loss in losses]
+            trials.import_finished(db, self.study.id, finished, mean_loss(losses) if pruned_step is None else None)
 
         @rule(data=st.data())
         def cancel(self, data: st.DataObject) -> None:

@@ -235,7 +235,7 @@ def test_an_optuna_studys_finished_trials_are_imported(
     assert code == 0, error
     assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
     assert ("maximises, but study s minimises, so each imported value is the negative" in out) == maximises
-    assert out.splitlines()[-1] == "1 trials are skipped, because they are not complete"
+    assert out.splitlines()[-1] == "1 trials are skipped, because they are neither complete nor pruned"
     assert [line.split(": ")[2].split(",")[0] for line in error.splitlines()] == [
         "the parameters are the same as in trial 1 of Optuna's study " + name,
         "parameter 'x'",
@@ -249,6 +249,61 @@ def test_an_optuna_studys_finished_trials_are_imported(
     workers(square)
     assert managed(db, register(db, study(tmp_path))).run().state == "complete"
     assert verified(db).recomputed == 4
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1), ("maximize", -1)])
+@pytest.mark.parametrize("mode", ["batch", "steady"])
+def test_an_optuna_studys_pruned_trials_are_imported_as_pruned(
+    run, db, connection, url, workers, optunas, monkeypatch, tmp_path, direction, sign, mode
+):
+    monkeypatch.setenv("DATABASE_URL", url)
+    storage = optuna.storages.RDBStorage(optunas)
+    source = optuna.create_study(study_name="stopped", storage=storage, direction=direction)
+
+    def objective(trial: Any) -> float:
+        x = trial.suggest_float("x", -1, 1)
+        # The trials 1 to 3 are pruned: after a number, after NaN, and without any value.
+        for step in (9, 4) if trial.number != 3 else ():
+            trial.report(float("nan") if trial.number == 2 and step == 9 else sign * (x * x + step / 100), step)
+        if trial.number:
+            raise optuna.TrialPruned
+        return float(sign * x * x)
+
+    for x in (0.5, -0.75, 0.875, 0.25):
+        source.enqueue_trial({"x": x})
+    source.optimize(objective, n_trials=4)
+    row = recorded(db, study(tmp_path, mode=mode))
+    code, _, error = run("import", "optuna", optunas, "stopped", "--into", "s")
+    said = "trial 3 of Optuna's study stopped: the trial is pruned, but has no intermediate value"
+    assert (code, said in error, trials.all_of(db, row.id)) == (2, True, [])
+    code, out, error = run("import", "optuna", optunas, "stopped", "--into", "s", "--skip-unusable")
+    assert (code, error.startswith(f"left out: {said}")) == (0, True)
+    assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
+    assert "2 of the imported trials are pruned, with the last intermediate value of each trial" in out
+    assert [(one.state, one.loss, one.pruned_step, one.pruned_loss) for one in trials.all_of(db, row.id)] == [
+        ("complete", 0.25, None, None),
+        ("pruned", None, 9, 0.75 * 0.75 + 0.09),
+        ("pruned", None, 9, None),
+    ]
+    assert "the training ended early at step 9, outside this ledger" in run("why", "s", "1")[1]
+    workers(square)
+    assert managed(db, register(db, study(tmp_path, mode=mode))).run().state == "complete"
+    assert verified(db).recomputed >= 4
+    assert connection.execute("select pruned from ledger.progress").fetchone() == (2,)
+
+
+def test_pruned_trials_alone_can_be_imported_and_moved(run, db, url, workers, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", url)
+    row = recorded(db, study(tmp_path))
+    pruned = [ExternalTrial({"x": x}, x * x, {}, pruned_step=3) for x in (-0.75, 0.5)]
+    assert trials.import_finished(db, row.id, pruned, None) == 0
+    assert studies.iterations(db, row.id)[0].mean_loss is None
+    workers(square)
+    assert managed(db, register(db, study(tmp_path))).run().state == "complete"
+    assert verified(db).recomputed == 4
+    assert run("export", "s", "--format", "json", "--output", "s.json")[0] == 0
+    assert run("import", "s.json", "--name", "t")[0] == 0
+    assert run("verify", "t")[0] == 0
 
 
 DAMAGES = {

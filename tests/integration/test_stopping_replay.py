@@ -9,6 +9,7 @@ import pytest
 
 from ledger.database import protocol, reports, studies, trials
 from ledger.database.rows import StudyRow
+from ledger.database.trials import ExternalTrial
 from tests.integration.ledgers import add_iteration, make_study, spec, take, tell
 from tests.integration.test_commands import Run
 from tests.integration.test_commands import run as run
@@ -154,7 +155,10 @@ def test_the_replay_of_a_studys_own_rule_repeats_its_verdicts(decided, connectio
     assert document["audit"] is None
 
 
-def test_trials_that_the_study_pruned_are_counted_as_not_judged(decided, run: Run):
+def test_trials_that_the_study_pruned_are_counted_as_not_judged(decided, db, run: Run):
+    # the study's own rule has not pruned an imported trial
+    imported = [ExternalTrial({"C": 999.0}, 0.5, {}, pruned_step=1)]
+    trials.import_finished(db, studies.get(db, "s").id, imported, None)
     # the first rung is after the end of trial 2, which the study pruned at step 5
     code, out, _ = run("stopping", "replay", "s", "--min-resource", "6")
     assert code == 0

@@ -11,7 +11,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool
 
 import ledger
-from ledger.database import overview, protocol, studies
+from ledger.database import overview, protocol, studies, trials
+from ledger.database.trials import ExternalTrial
 from ledger.optuna import connect as reading
 from ledger.optuna import views as optuna_views
 from ledger.optuna.export import write_optuna
@@ -160,6 +161,8 @@ def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
 
 def test_the_status_shows_the_steps_of_running_trials_and_saved_steps(decided, db, connection, run: Run):
     row = studies.get(db, "s")
+    # the study did not save the steps of a trial that another program pruned
+    trials.import_finished(db, row.id, [ExternalTrial({"C": 999.0}, 0.5, {}, pruned_step=1)], None)
     assert tell(db, row, 1, 0.28125, 0.0625) == "told"
     add_iteration(db, row, 2, 2)
     protocol.announce(connection, "w", "host", 7, {})

@@ -1,0 +1,39 @@
+"""Imported trials that another program has pruned."""
+
+from collections.abc import Sequence
+
+from alembic import op
+
+from ledger.errors import LedgerError
+
+revision: str = "0010"
+down_revision: str | Sequence[str] | None = "0009"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+_NAME = "trial_imported_without_attempts"
+
+
+def upgrade() -> None:
+    _replace("state in ('complete', 'pruned')")
+
+
+def downgrade() -> None:
+    found = op.get_bind().exec_driver_sql(
+        "select name from ledger.trial join ledger.study on study.id = trial.study_id"
+        " where trial.source = 'imported' and trial.state = 'pruned' limit 1"
+    )
+    name = found.scalar()
+    if name is not None:
+        raise LedgerError(
+            f"study {name} has an imported trial that is pruned, which revision 0009 does not know: delete each study"
+            " with such a trial first"
+        )
+    _replace("state = 'complete'")
+
+
+def _replace(states: str) -> None:
+    op.drop_constraint(op.f(_NAME), "trial", schema="ledger")
+    op.create_check_constraint(
+        op.f(_NAME), "trial", f"source <> 'imported' or ({states} and attempts = 0 and claim is null)", schema="ledger"
+    )
