@@ -94,7 +94,7 @@ def main(
         grow=True,
         watch=lambda line: click.echo(line, err=True),
     )
-    for line in (*soaked.left, *soaked.stayed, *soaked.tracebacks):
+    for line in (*soaked.left, *soaked.stayed, *soaked.wrong_exits, *soaked.tracebacks):
         click.echo(f"  {line}", err=True)
     command = f"make chaos SECONDS={seconds:g} SEED={seed} WORKERS={workers} TRIALS={trials} MODEL={model}"
     command += f" RULE={rule}" if rule != "median" else ""

@@ -96,8 +96,7 @@ class Injector:
     def dismiss_worker(self, fault: Fault) -> None:
         member = self._stop_a_worker(fault)
         if member is not None:
-            member.ask_to_leave()
-            member.go_on()
+            self._fleet.ask_worker_to_leave(member)
 
     def stop_worker(self, fault: Fault) -> None:
         seconds, with_trainer = self._random.uniform(0.5, 4) * LEASE, self._random.random() < 0.5

@@ -26,7 +26,7 @@ class Member:
         with log.open("w") as file:
             self._process = program.start(*command, log=file)
         self.pid = self._process.pid
-        self.is_stopped = self.was_ended = False
+        self.is_stopped = self.was_ended = self.was_killed = False
         self._stopped: list[int] = []
 
     @property
@@ -62,7 +62,7 @@ class Member:
                     os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
-        self.was_ended = True
+        self.was_ended = self.was_killed = True
         self._process.kill()
         self._process.wait()
 
@@ -112,6 +112,7 @@ class Fleet:
         self.everybody: list[Member] = []
         self.left: list[str] = []
         self.outlived = 0
+        self._asked: list[Member] = []
 
     def __enter__(self) -> "Fleet":
         self._logs.mkdir(parents=True)
@@ -172,6 +173,23 @@ class Fleet:
         trainers = member.trainers
         member.kill()
         self._orphans |= dict.fromkeys(trainers, time.monotonic())
+
+    def ask_worker_to_leave(self, member: Member) -> None:
+        """Send SIGTERM to a worker in the middle of a trial, and continue the worker."""
+        self._asked.append(member)
+        member.ask_to_leave()
+        member.go_on()
+
+    def wrong_exits(self) -> list[str]:
+        """Return the workers that exited with another code than 0 after `ask_worker_to_leave`.
+
+        A worker that a later fault killed, or that still runs, is not among them.
+        """
+        return [
+            f"{member.log.stem}: exit code {member.exit_code} after SIGTERM: {member.last_words}"
+            for member in self._asked
+            if not member.was_killed and member.exit_code not in (0, None)
+        ]
 
     def dismiss(self) -> list[str]:
         """Ask the workers to stop. Returns the errors."""

@@ -31,6 +31,7 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
         "attempts that never ended": soaked.attempts["open"],
         "trainers that outlived their worker": soaked.outlived,
         "workers that did not stop when asked at the end": len(soaked.stayed),
+        "workers with a wrong exit code after SIGTERM in a trial": len(soaked.wrong_exits),
         "programs that ended with a traceback": len(soaked.tracebacks),
         "differences found by `ledger verify`": int(bool(soaked.verify)),
     }

@@ -96,8 +96,9 @@ class Soaked:
         Attempts by outcome; "open" for attempts without one.
     left : list of str
         Processes that exited before the end of the study without being asked. Each was replaced.
-    tracebacks, stayed : list of str
-        Logs with a traceback; workers that did not stop when asked at the end.
+    tracebacks, stayed, wrong_exits : list of str
+        Logs with a traceback; workers that did not stop when asked at the end; workers that got SIGTERM in the middle
+        of a trial and exited with another code than 0.
     outlived : int
         Number of trainers that outlived their killed worker.
     verify : str
@@ -114,6 +115,7 @@ class Soaked:
     left: list[str]
     tracebacks: list[str]
     stayed: list[str]
+    wrong_exits: list[str]
     outlived: int
     verify: str
     results: list[Result]
@@ -186,6 +188,7 @@ def soak(
             watch(f"{lasted:6.1f} s  the faults have ended")
             fleet.keep_until(lambda: fleet.is_finished, FINISH)
             stayed = fleet.dismiss()
+            wrong_exits = fleet.wrong_exits()
         watch("now `ledger verify`, and the same study undisturbed")
         with ThreadPoolExecutor(1) as pool:
             undisturbed = pool.submit(calm, fleet.iterations)
@@ -202,6 +205,7 @@ def soak(
             left=fleet.left,
             tracebacks=fleet.tracebacks(),
             stayed=stayed,
+            wrong_exits=wrong_exits,
             outlived=fleet.outlived,
             verify=verify,
             results=results(ledger),

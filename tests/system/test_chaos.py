@@ -29,7 +29,7 @@ def test_a_study_under_every_fault_keeps_the_promises(tmp_path, rule, mode, seed
 
     soaked = soak(plan, tmp_path, injected, workers=8, pace=1.0, seed=seed, calm=calm, grow=True)
     found = broken(plan, soaked)
-    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
+    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.wrong_exits, soaked.tracebacks)
     assert f"| all | {len(injected)} |" in table(plan, soaked, workers=8, command="pytest")
     assert len(soaked.faults) == len(injected)
     assert sum(fault.hit for fault in soaked.faults) > len(injected) / 2
@@ -55,6 +55,7 @@ def test_a_study_under_every_fault_keeps_the_promises(tmp_path, rule, mode, seed
         ("attempts that never ended", {"attempts": Counter(complete=16, open=1)}),
         ("trainers that outlived their worker", {"outlived": 1}),
         ("workers that did not stop when asked at the end", {"stayed": ["worker-0001"]}),
+        ("workers with a wrong exit code after SIGTERM in a trial", {"wrong_exits": ["worker-0001"]}),
         ("programs that ended with a traceback", {"tracebacks": ["manager-0001.log"]}),
         ("differences found by `ledger verify`", {"verify": "exit code 1"}),
     ],
@@ -72,6 +73,7 @@ def test_a_soak_that_breaks_a_promise_says_which(what, changed):
         left=[],
         tracebacks=[],
         stayed=[],
+        wrong_exits=[],
         outlived=0,
         verify="",
         results=CALM,

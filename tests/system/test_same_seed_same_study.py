@@ -37,7 +37,7 @@ def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_p
     soaked = soak(plan, tmp_path / "faults", KINDS * rounds, workers=4, pace=0.5, seed=7, calm=calm, grow=True)
     assert soaked.undisturbed[: len(one)] == one
     found = broken(plan, soaked)
-    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
+    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.wrong_exits, soaked.tracebacks)
     assert sum(fault.hit for fault in soaked.faults) > len(KINDS) / 2, soaked.faults
 
 
@@ -48,4 +48,4 @@ def test_the_patience_ends_the_study_after_the_same_trials_under_faults(tmp_path
     assert len(one) < 30 * 4
     soaked = soak(plan, tmp_path / "faults", KINDS[:4], workers=4, pace=0.5, seed=7, calm=lambda _: one)
     found = broken(plan, soaked)
-    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.tracebacks)
+    assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.wrong_exits, soaked.tracebacks)
