@@ -94,7 +94,7 @@ def transform() -> None:
     x = np.array([0.02, 0.15, 0.33, 0.5, 0.6, 0.7, 0.85, 0.98])
     losses = steep(x)
     plain = told(x, losses)
-    scaled = scaled_losses(list(losses))
+    scaled = scaled_losses(losses)
     transformed = YeoJohnson(scaled)
     other = told(x, transformed.transform(scaled))
     low, span = losses.min(), losses.max() - losses.min()

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.multioutput import MultiOutputRegressor
 
 from ledger.optimizer import acquisition
-from ledger.optimizer.columns import SAME, TransformedSpace, are_among
+from ledger.optimizer.columns import SAME, KnownRows, TransformedSpace, are_among
 from ledger.optimizer.forest import ExtraTreesPredictions, ForestPredictions
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor, standardise
 from ledger.optimizer.posterior import GaussianProcessPredictions, Posterior
@@ -82,8 +82,8 @@ class BatchSelector:
         The fitted model. With "EIps" and "PIps", the model is a `MultiOutputRegressor`.
     candidates : array of shape (m, columns)
         The candidates for the points of the batch.
-    rows : array of shape (n, columns)
-        The observed points.
+    known : KnownRows
+        The n observed points.
     values : array of shape (n, outputs)
         The first column contains the losses. With "EIps" and "PIps", the second column contains the logarithms of the
         evaluation times.
@@ -93,14 +93,9 @@ class BatchSelector:
     starts : int
         The number of best candidates that `choose` refines with gradients.
     avoids_duplicates : bool
-        Whether each chosen point must differ from all points in `used`.
+        Whether each chosen point must differ from all points for which `are_used` returns True.
     xi, kappa : float
         The parameters `xi` and `kappa` of `acquisition.utility`. `xi` is in the unit of the losses.
-
-    Attributes
-    ----------
-    used : array of shape (k, columns)
-        The observed points, the proposed points that have no value yet, and the points of the batch.
     """
 
     def __init__(
@@ -108,7 +103,7 @@ class BatchSelector:
         columns: TransformedSpace,
         model: Any,
         candidates: Array,
-        rows: Array,
+        known: KnownRows,
         values: Array,
         *,
         has_gradients: bool,
@@ -117,10 +112,10 @@ class BatchSelector:
         xi: float = acquisition.XI,
         kappa: float | str = acquisition.KAPPA,
     ) -> None:
-        self._columns, self.used, self._observed = columns, rows, len(rows)
+        self._columns, self._known, self._added = columns, known, known.rows[:0]
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
-        self._excluded = are_among(candidates, rows) & self._avoids  # (m,)
+        self._excluded = known.are_near(candidates) & self._avoids  # (m,)
         # The losses are standardised, because rounding could otherwise hide an improvement of very large or very small
         # losses.
         scaled, self._mean, self._scale = standardise(values[:, 0])
@@ -129,7 +124,8 @@ class BatchSelector:
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
         # With "EIps" or "PIps", the model's outputs are the loss and the logarithm of the evaluation time.
         self._predictions = [
-            predictions_of(of_output, candidates, rows, values[:, output]) for output, of_output in enumerate(models)
+            predictions_of(of_output, candidates, known.rows, values[:, output])
+            for output, of_output in enumerate(models)
         ]
 
     def choose(self, name: str) -> Array:
@@ -158,11 +154,15 @@ class BatchSelector:
         """Add a point to the model. The array `lie`, of shape (outputs,), contains the constant liar's value for each
         output of the model.
         """
-        self.used = np.vstack([self.used, row])
+        self._added = np.vstack([self._added, row])
         if self._avoids:
             self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)
         for predictions, value in zip(self._predictions, lie, strict=True):
             predictions.add(row, float(value))
+
+    def are_used(self, rows: Array) -> NDArray[np.bool_]:
+        """For each row, return whether the row is an observed point or one of the points that `add` has added."""
+        return self._known.are_near(rows) | are_among(rows, self._added)
 
     def means(self, rows: Array) -> Array:
         """Return the predicted loss at each row."""
@@ -192,11 +192,11 @@ class BatchSelector:
 
     def _at(self, name: str, rows: Array) -> Array:
         values = self._values(name, [posterior.predict(rows) for posterior in self._posteriors])
-        return np.where(self._are_used(rows), -np.inf, values) if self._avoids else values
+        return np.where(self._are_excluded(rows), -np.inf, values) if self._avoids else values
 
-    def _are_used(self, rows: Array) -> NDArray[np.bool_]:
-        used = are_among(rows, self.used)
-        return used | are_among(rows, self.used[self._observed :], APART) if self._gradients else used
+    def _are_excluded(self, rows: Array) -> NDArray[np.bool_]:
+        used = self.are_used(rows)
+        return used | are_among(rows, self._added, APART) if self._gradients else used
 
     def _refined(self, name: str, rows: Array) -> Array:
         """Move all rows at the same time along the gradient of the acquisition function.

@@ -113,10 +113,17 @@ class CategoricalEncoding(DimensionEncoding):
     def __init__(self, dimension: Any, start: int) -> None:
         super().__init__(dimension, start)
         self.size = len(dimension.categories)
-        self.choices = self.rows(list(self.values()))
+        self.choices: Array = super().rows(list(self.values()))
+        self._are_indices = tuple(self.values()) == tuple(range(len(self.choices)))
 
     def values(self) -> Sequence[Any]:
         return list(self.dimension.categories)
+
+    def rows(self, values: Any) -> Array:
+        if self._are_indices and isinstance(values, np.ndarray) and values.dtype.kind in "if":
+            # For many values, the transformer of skopt is slow.
+            return np.take(self.choices, values.astype(int), axis=0)
+        return super().rows(values)
 
 
 # A mapping from each dimension class of skopt to the matching subclass of `DimensionEncoding`.
@@ -272,7 +279,43 @@ def are_among(rows: Array, others: Array, apart: float = SAME) -> NDArray[np.boo
     >>> are_among(np.array([[0.0, 0.5], [0.0, 0.6]]), np.array([[0.0, 0.5]]))
     array([ True, False])
     """
-    if not len(rows) or not len(others):
-        return np.zeros(len(rows), dtype=bool)
-    distances, _ = cKDTree(others).query(rows, p=np.inf, distance_upper_bound=apart)
-    return np.asarray(np.isfinite(distances))
+    return KnownRows(others).are_near(rows, apart)
+
+
+class KnownRows:
+    """Rows of the transformed space, with an index that finds the rows near other rows.
+
+    The class builds the index only once, because the index of many rows takes much longer than a search.
+
+    Parameters
+    ----------
+    rows : array of shape (n, columns)
+
+    Attributes
+    ----------
+    rows : array of shape (n, columns)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> known = KnownRows(np.array([[0.0, 0.5]]))
+    >>> known.are_near(np.array([[0.0, 0.5], [0.0, 0.6]]))
+    array([ True, False])
+    """
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = rows
+        self._tree: cKDTree | None = None
+
+    def are_near(self, rows: Array, apart: float = SAME) -> NDArray[np.bool_]:
+        """For each row of `rows`, return whether at least one of the known rows is near this row.
+
+        Two rows are near each other if the rows differ by at most `apart` in every column.
+        """
+        if not len(rows) or not len(self.rows):
+            return np.zeros(len(rows), dtype=bool)
+        if self._tree is None:
+            # With these two arguments, the index is built several times faster. The results are the same.
+            self._tree = cKDTree(self.rows, compact_nodes=False, balanced_tree=False)
+        distances, _ = self._tree.query(rows, p=np.inf, distance_upper_bound=apart)
+        return np.asarray(np.isfinite(distances))

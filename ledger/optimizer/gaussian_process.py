@@ -166,7 +166,7 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         if not self.is_fast:
             super().fit(X, y)
             return self
-        points, values = np.array(X, dtype=float), np.array(y, dtype=float)
+        points, values = np.asarray(X, dtype=float), np.array(y, dtype=float)
         if points.ndim != 2 or values.shape != (len(points),) or not len(points):
             raise ValueError(
                 f"expected X of shape (n, dimensions) and y of shape (n,), got {np.shape(X)} and {np.shape(y)}"
@@ -181,7 +181,9 @@ class GaussianProcessRegressor(skopt.learning.GaussianProcessRegressor):  # type
         theta = self._fitted(noisy_kernel, kernel, points, standardised, random)
 
         self.subset_ = _subset(values, random) if len(points) > MODELLED else None
-        if self.subset_ is not None:
+        if self.subset_ is None:
+            points = points.copy()
+        else:
             points, standardised = points[self.subset_], standardised[self.subset_]
         amplitude, *length_scales, noise = np.exp(theta)
         weights = kernel.weights(np.array(length_scales), points.shape[1])
@@ -370,7 +372,7 @@ def _subset(values: Array, random: np.random.RandomState) -> NDArray[np.intp]:
     """Choose `MODELLED` observations for the posterior, and return their sorted indices."""
     indices = np.arange(len(values))
     kept = np.union1d(np.argsort(values, kind="stable")[: MODELLED // 4], indices[-MODELLED // 4 :])
-    others = random.permutation(np.setdiff1d(indices, kept))[: MODELLED - len(kept)]
+    others = random.permutation(np.delete(indices, kept))[: MODELLED - len(kept)]
     return np.sort(np.concatenate([kept, others]))
 
 
@@ -405,3 +407,8 @@ def standardise(values: Array) -> tuple[Array, float, float]:
     if deviation <= 10 * np.finfo(float).eps:
         return np.zeros_like(values), float(mean * largest), 1.0
     return (shares - mean) / deviation, mean * largest, deviation * largest
+
+
+def root_two_step(points: int) -> int:
+    """Return the largest integer n for which sqrt(2)**n is at most the number of points."""
+    return int(2 * np.log2(max(points, 1)))

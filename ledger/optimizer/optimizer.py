@@ -1,23 +1,21 @@
 """A drop-in replacement for `skopt.Optimizer` that proposes points much faster."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import skopt
-import skopt.learning
 import skopt.utils
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.multioutput import MultiOutputRegressor
 from threadpoolctl import ThreadpoolController
 
 from ledger.optimizer import acquisition
 from ledger.optimizer.batch import BatchSelector
-from ledger.optimizer.columns import TransformedSpace, are_among
-from ledger.optimizer.forest import faster_forest
-from ledger.optimizer.gaussian_process import GaussianProcessRegressor
+from ledger.optimizer.columns import KnownRows, TransformedSpace
+from ledger.optimizer.estimators import faster, is_fast, is_forest, is_gp, is_refused
+from ledger.optimizer.gaussian_process import GaussianProcessRegressor, root_two_step
 
 Array = NDArray[np.float64]
 
@@ -32,7 +30,6 @@ ALWAYS_RESTARTED = 32
 _BLAS = ThreadpoolController().select(user_api="blas")
 # `STRATEGIES` maps each strategy of the constant liar to the function that computes the constant liar's value.
 STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
-FORESTS = (skopt.learning.RandomForestRegressor, skopt.learning.ExtraTreesRegressor)
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
@@ -188,12 +185,12 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         acq_optimizer_kwargs: Any = None,
         avoid_duplicates: bool = True,
     ) -> None:
-        if _is_refused(base_estimator):
+        if is_refused(base_estimator):
             raise ValueError(f"base_estimator {base_estimator} does not run with this scikit-learn: use GP, RF or ET")
-        if _is_gp(base_estimator):
+        if is_gp(base_estimator):
             # For "EIps" and "PIps", skopt does not normalise the dimensions.
             dimensions = skopt.utils.normalize_dimensions(dimensions)
-        if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and _is_forest(base_estimator):
+        if acq_optimizer == "auto" and acq_func in ("EIps", "PIps") and is_forest(base_estimator):
             # For "EIps" and "PIps", skopt replaces "auto" by "lbfgs". However, "lbfgs" needs gradients, and a forest
             # has no gradients.
             acq_optimizer = "sampling"
@@ -213,13 +210,15 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             acq_optimizer_kwargs=acq_optimizer_kwargs,
             avoid_duplicates=avoid_duplicates,
         )
-        self.base_estimator_ = _faster(self.base_estimator_)
-        self._is_fast = acq_func != "PVRS" and _is_fast(self.base_estimator_)
+        self.base_estimator_ = faster(self.base_estimator_)
+        self._is_fast = acq_func != "PVRS" and is_fast(self.base_estimator_)
         if self._is_fast and self.acq_optimizer == "lbfgs" and "n_points" not in self.acq_optimizer_kwargs:
             self.n_points = CANDIDATES
         self._columns = TransformedSpace(self.space)
         self._every: Array | None = None
-        self._transformed: list[Array] = []
+        # The rows of all observed points: first the rows that `tell_rows` received, and then the rows of `Xi`.
+        self._known = np.empty((0, len(self._columns.bounds)))
+        self._given_values = np.empty(0)
         self._theta: Array | None = None
         self._fitted_to = 0
 
@@ -284,6 +283,51 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if any(isinstance(value, (int, float, np.number)) and not np.isfinite(value) for value in values):
             raise ValueError(f"expected finite values, got {y!r}")
         return super().tell(x, y, fit=fit)
+
+    def tell_rows(self, rows: Array, values: Array, fit: bool = True) -> None:
+        """Record the values of many points. If `fit` is true and all initial points have values, fit the surrogate.
+
+        The method is much faster than `tell`, because the method does not check and transform the points. The
+        attributes `Xi` and `yi` do not contain these points.
+
+        Parameters
+        ----------
+        rows : array of shape (n, columns)
+            The points in the transformed space.
+        values : array of shape (n,) or (n, 2)
+            The finite values. With "EIps" and "PIps", a value is a pair of a loss and the logarithm of a time.
+
+        Raises
+        ------
+        ValueError
+            The optimizer already has an observation, or the optimizer runs skopt's own code.
+
+        Examples
+        --------
+        >>> optimizer = Optimizer([(0.0, 1.0)], n_initial_points=2, random_state=1)
+        >>> optimizer.tell_rows(np.array([[0.2], [0.7]]), np.array([0.5, 0.1]))
+        >>> optimizer.observed().tolist()
+        [0.5, 0.1]
+        """
+        if self.Xi or len(self._known) or not self._is_fast:
+            raise ValueError("tell_rows needs an optimizer with the faster code and without observations")
+        self._known, self._given_values = rows, values
+        self._n_initial_points -= len(rows)
+        self.cache_ = {}
+        if fit and self._n_initial_points <= 0:
+            self._fit()
+
+    def observed(self) -> Array:
+        """Return the values of all observed points, in the order in which the optimizer received them."""
+        given, values = self._given_values, np.array(self.yi, dtype=float)
+        return (np.concatenate([given, values]) if len(given) else values) if self.Xi else given
+
+    def rows(self) -> Array:
+        """Return the rows of all observed points in the transformed space. The caller must not change the array."""
+        untransformed = len(self._known) - len(self._given_values)
+        if untransformed < len(self.Xi):
+            self._known = np.vstack([self._known, self._columns.transform(self.Xi[untransformed:])])
+        return self._known
 
     def _tell(self, x: Any, y: Any, fit: bool = True) -> Any:
         if not self._is_fast:
@@ -388,6 +432,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             twin.gains_ = np.copy(self.gains_)
         if self._theta is not None:
             twin.start_from(self._theta, self._fitted_to)
+        if len(self._given_values):
+            twin.tell_rows(self._known[: len(self._given_values)], self._given_values, fit=not self.Xi)
         if self.Xi:
             twin._tell(self.Xi, self.yi)
         return twin
@@ -417,10 +463,10 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             return super()._ask()
         if self._n_initial_points > 0:
             point = super()._ask()
-            if self.avoid_duplicates and self._initial_samples is None and self.Xi:
-                rows = self._rows()
-                if are_among(self._columns.transform([point]), rows)[0]:
-                    return self._columns.point(self._unused(rows, self.rng))
+            if self.avoid_duplicates and self._initial_samples is None:
+                known = KnownRows(self.rows())
+                if known.are_near(self._columns.transform([point]))[0]:
+                    return self._columns.point(self._unused(known.are_near, self.rng))
             return point
         if not hasattr(self, "_next_x"):
             (self._next_x,) = self._select(1, "cl_min", self.rng)
@@ -441,28 +487,22 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def _lie(self, strategy: str) -> Any:
         """Return the constant liar's value. The constant liar's value depends only on observed values."""
         of = STRATEGIES[strategy]
+        values = self.observed()
         if self.acq_func.endswith("ps"):
-            values = np.array(self.yi or [[0.0, np.log(np.finfo(float).max)]], dtype=float)
+            values = values if len(values) else np.array([[0.0, np.log(np.finfo(float).max)]])
             return [float(of(column)) for column in values.T]
-        return float(of(self.yi)) if self.yi else 0.0
-
-    def _rows(self) -> Array:
-        """Return the transformed coordinates of all observed points. The method transforms each point only once."""
-        known = len(self._transformed)
-        if known < len(self.Xi):
-            self._transformed += list(self._columns.transform(self.Xi[known:]))
-        return np.array(self._transformed)
+        return float(of(values)) if len(values) else 0.0
 
     @_BLAS.wrap(limits=1)  # type: ignore[untyped-decorator]
     def _fit(self) -> None:
-        rows = self._rows()
+        rows = self.rows()
         model = clone(self.base_estimator_)
         if isinstance(model, GaussianProcessRegressor):
             restarts = len(rows) <= ALWAYS_RESTARTED or root_two_step(len(rows)) > root_two_step(self._fitted_to)
             model.set_params(start=self._theta, restarts=restarts)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.fit(rows, np.array(self.yi, dtype=float))
+            model.fit(rows, self.observed())
         if isinstance(model, GaussianProcessRegressor):
             self.start_from(model.theta_, len(rows))
         subset = getattr(model, "subset_", None)
@@ -484,9 +524,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         """Choose points one by one. Update the latest model with the constant liar's value for each chosen point."""
         if not self.models:
             raise RuntimeError("No random points remain, and no model has been fitted.")
-        rows = self._rows()
-        values = np.array(self.yi, dtype=float).reshape(len(rows), -1)
-        batch = self._batch(rows, values, random)
+        batch = self._batch(self.rows(), random)
         lie = np.atleast_1d(self._lie(strategy))
         if in_flight:
             for row in self._columns.transform(list(in_flight)):
@@ -501,8 +539,8 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             if gains is not None:
                 weights = np.exp(self.eta * (gains - gains.max()))
                 chosen = choices[int(np.argmax(random.multinomial(1, weights / weights.sum())))]
-            if self.avoid_duplicates and are_among(chosen[None, :], batch.used)[0]:
-                chosen = self._unused(batch.used, random)
+            if self.avoid_duplicates and batch.are_used(chosen[None, :])[0]:
+                chosen = self._unused(batch.are_used, random)
             points.append(self._columns.point(chosen))
             if number + 1 < n_points:
                 batch.add(chosen, lie)
@@ -510,13 +548,13 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
                     gains -= batch.means(np.vstack(choices))
         return points
 
-    def _batch(self, rows: Array, values: Array, random: np.random.RandomState) -> BatchSelector:
-        options = self.acq_func_kwargs or {}
+    def _batch(self, rows: Array, random: np.random.RandomState) -> BatchSelector:
+        options, values = self.acq_func_kwargs or {}, self.observed().reshape(len(rows), -1)
         return BatchSelector(
             self._columns,
             self.models[-1],
             self._candidates(rows, values[:, 0], random),
-            rows,
+            KnownRows(rows),
             values,
             # If all points of the space are candidates, gradients cannot find a better point.
             has_gradients=self.acq_optimizer == "lbfgs" and self._columns.size > self.n_points,
@@ -549,52 +587,13 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         drawn[:near] = self._columns.snap(moved)
         return drawn
 
-    def _unused(self, used: Array, random: np.random.RandomState) -> Array:
+    def _unused(self, are_used: Callable[[Array], NDArray[np.bool_]], random: np.random.RandomState) -> Array:
         """Sample an unused point. If the method finds no unused point, return a used point."""
         drawn = self._columns.draw(self.n_points, random)
-        unused = drawn[~are_among(drawn, used)]
+        unused = drawn[~are_used(drawn)]
         if not len(unused) and self._columns.size <= self.n_points:
             every = self._columns.every()
-            unused = every[~are_among(every, used)]
+            unused = every[~are_used(every)]
         if not len(unused):
             warnings.warn("no untried point was found, so the optimizer proposes a tried point again", stacklevel=5)
         return np.asarray((unused if len(unused) else drawn)[0])
-
-
-def _is_refused(estimator: Any) -> bool:
-    if isinstance(estimator, str):
-        return estimator.upper() in ("GBRT", "DUMMY")
-    return estimator is None or isinstance(estimator, skopt.learning.GradientBoostingQuantileRegressor)
-
-
-def _is_gp(estimator: Any) -> bool:
-    if isinstance(estimator, str):
-        return estimator.upper() == "GP"
-    return isinstance(getattr(estimator, "estimator", estimator), skopt.learning.GaussianProcessRegressor)
-
-
-def _faster(estimator: Any) -> Any:
-    if isinstance(estimator, MultiOutputRegressor):
-        return clone(estimator).set_params(estimator=_faster(estimator.estimator))
-    if type(estimator) is skopt.learning.GaussianProcessRegressor:
-        return GaussianProcessRegressor(**estimator.get_params(deep=False), hyperprior=True)
-    return faster_forest(estimator)
-
-
-def _is_fast(estimator: Any) -> bool:
-    if isinstance(estimator, MultiOutputRegressor):
-        return _is_fast(estimator.estimator)
-    if isinstance(estimator, GaussianProcessRegressor):
-        return bool(estimator.is_fast)
-    return isinstance(estimator, FORESTS) and bool(estimator.criterion == "squared_error")
-
-
-def _is_forest(estimator: Any) -> bool:
-    if isinstance(estimator, str):
-        return estimator.upper() in ("RF", "ET")
-    return isinstance(estimator, FORESTS)
-
-
-def root_two_step(points: int) -> int:
-    """Return the largest integer n for which sqrt(2)**n is at most the number of points."""
-    return int(2 * np.log2(max(points, 1)))

@@ -65,8 +65,8 @@ def prediction_at(optimizer: Optimizer, point: list[Any]) -> PointPrediction:
     (2, 0.25, True)
     """
     columns = TransformedSpace(optimizer.space)
-    rows, row = columns.transform(optimizer.Xi), columns.transform([point])
-    losses = np.array(optimizer.yi, dtype=float).reshape(len(rows), -1)[:, 0]
+    rows, row = optimizer.rows(), columns.transform([point])
+    losses = optimizer.observed().reshape(len(rows), -1)[:, 0]
     model = optimizer.models[-1]
     of_loss = model.estimators_[0] if isinstance(model, MultiOutputRegressor) else model
     mean, deviation = predictions_of(of_loss, row, rows, losses).predict()

@@ -1,6 +1,7 @@
 """The computation of a study's next points from the trials that the ledger recorded."""
 
 from ledger.proposals.defaults import untried_defaults
+from ledger.proposals.encoding import EncodedInput, TrialTable
 from ledger.proposals.environment import environment
 from ledger.proposals.expectation import Expectation, expectation
 from ledger.proposals.losses import mean_loss
@@ -8,10 +9,12 @@ from ledger.proposals.observations import Observation, ProposalInput, observed_t
 from ledger.proposals.propose import Proposal, load_optimizer, propose
 
 __all__ = [
+    "EncodedInput",
     "Expectation",
     "Observation",
     "Proposal",
     "ProposalInput",
+    "TrialTable",
     "environment",
     "expectation",
     "load_optimizer",

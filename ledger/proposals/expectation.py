@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ledger import seeds
+from ledger.proposals.encoding import PointEncoder, encoded
 from ledger.proposals.environment import one_thread
-from ledger.proposals.observations import Observation, ProposalInput
+from ledger.proposals.observations import ProposalInput
 from ledger.proposals.propose import is_random, load_optimizer, told_optimizer
-from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -102,23 +102,23 @@ def expectation(
     >>> expected.deviation > 0, 0 <= expected.nearest < 12
     (True, True)
     """
-    space = study.space
-    observations = [Observation(space.normalise(each.params), each.loss, each.seconds) for each in given.observations]
-    if is_random(study, observations):
+    encoder = PointEncoder(study.space)
+    known = encoded(encoder, given)
+    if is_random(study, known):
         return None
-    searched = SpaceConverter(space)
-    point = searched.point(space.normalise(params))
+    searched = encoder.converter
+    point = searched.point(study.space.normalise(params))
     load_optimizer()
     from ledger.optimizer.prediction import prediction_at
 
     with one_thread():
         seed = seeds.derive(study.seed, "iteration", iteration, round)
-        fitted = told_optimizer(study, searched, seed, observations, given.surrogate)
+        fitted = told_optimizer(study, searched, seed, known)
         found = prediction_at(fitted.optimizer, point)
     mean, deviation, acquisition = found.mean, found.deviation, found.acquisition
     if fitted.transform is not None:
         mean, deviation, acquisition = _in_losses(fitted.transform, fitted.optimizer, found)
-    losses = [each.loss for each in observations if each.loss is not None]
+    losses = [each.loss for each in given.observations if each.loss is not None]
     scale = study.objective.scale
     # The optimizer has received losses that were scaled to [0, 1]. The difference of two losses may be too large for a
     # float, so the code subtracts halves of losses.
@@ -161,7 +161,7 @@ def _in_losses(
     if optimizer.acq_func == "LCB" and acquisition is not None:
         acquisition = float(transform.inverse([acquisition])[0])
     elif optimizer.acq_func == "EI":
-        best = min(optimizer.yi) - (optimizer.acq_func_kwargs or {}).get("xi", 0.0)
+        best = float(optimizer.observed().min()) - (optimizer.acq_func_kwargs or {}).get("xi", 0.0)
         with np.errstate(over="ignore"):
             log_probability = float(log_ndtr((best - found.mean) / deviation))
         if log_probability == -np.inf:

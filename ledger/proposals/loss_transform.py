@@ -40,7 +40,7 @@ class YeoJohnson:
 
     Parameters
     ----------
-    losses : sequence of float
+    losses : sequence of float or array
         The scaled losses of the observations, in [0, 1]. `is_transformable` must be true for the losses.
     exponent : float, optional
         The exponent of the transform, from -4 to 6. By default, the exponent is the maximum-likelihood estimate for
@@ -63,8 +63,8 @@ class YeoJohnson:
     array([0.02])
     """
 
-    def __init__(self, losses: Sequence[float], exponent: float | None = None) -> None:
-        known = np.array(losses, dtype=float)
+    def __init__(self, losses: Sequence[float] | Array, exponent: float | None = None) -> None:
+        known = np.asarray(losses, dtype=float)
         low, middle, high = np.quantile(known, [0.25, 0.5, 0.75])
         self._middle, self._width = float(middle), max(float(high - low) / NORMAL_RANGE, NARROWEST * float(known.std()))
         standardised = self._standardised(known)
@@ -100,9 +100,9 @@ class YeoJohnson:
         return (losses - self._middle) / self._width
 
 
-def is_transformable(losses: Sequence[float]) -> bool:
+def is_transformable(losses: Sequence[float] | Array) -> bool:
     """Return whether enough losses are different for an estimate of the exponent."""
-    return len(set(losses)) >= FEWEST
+    return len(np.unique(losses)) >= FEWEST
 
 
 def record(transform: YeoJohnson | None, gain: float) -> dict[str, Any]:

@@ -3,6 +3,11 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
 
 def mean_loss(losses: Sequence[float]) -> float:
     """Return the mean of losses.
@@ -26,7 +31,7 @@ def mean_loss(losses: Sequence[float]) -> float:
     return math.fsum(loss / len(losses) for loss in losses)
 
 
-def scaled_losses(losses: Sequence[float | None]) -> list[float]:
+def scaled_losses(losses: Array) -> Array:
     """Scale losses to [0, 1].
 
     The scaled loss is 0 for the best loss, 1 for the worst loss, and 1 for a failed trial.
@@ -36,22 +41,21 @@ def scaled_losses(losses: Sequence[float | None]) -> list[float]:
 
     Parameters
     ----------
-    losses : sequence of float or None
-        The losses of the trials. The loss of a failed trial is None. At least one loss must be a number.
+    losses : array of float
+        The losses of the trials. The loss of a failed trial is NaN. At least one loss must be a number.
 
     Returns
     -------
-    list of float
+    array of float
         The scaled losses, in [0, 1]. If all losses are equal, all scaled losses are 0.
 
     Examples
     --------
-    >>> scaled_losses([0.5, None, 0.25, 0.75])
-    [0.5, 1.0, 0.0, 1.0]
+    >>> scaled_losses(np.array([0.5, np.nan, 0.25, 0.75]))
+    array([0.5, 1. , 0. , 1. ])
     """
     # The function halves the losses before the subtraction, because the difference of two losses may be too large for a
     # float.
-    halves = [loss / 2 for loss in losses if loss is not None]
-    best, worst = min(halves), max(halves)
-    span = (worst - best) or 1.0
-    return [((worst if loss is None else loss / 2) - best) / span for loss in losses]
+    halves = losses / 2
+    best, worst = float(np.nanmin(halves)), float(np.nanmax(halves))
+    return (np.where(np.isnan(halves), worst, halves) - best) / ((worst - best) or 1.0)

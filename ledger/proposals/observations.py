@@ -1,10 +1,13 @@
 """The observations of a study, and the input of the function `propose`."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ledger.proposals.trial_records import NONE, TrialLike, UsedTrials, record_type, records_of, used_trials
 
 
 @dataclass(frozen=True)
@@ -66,29 +69,6 @@ class ProposalInput:
     excluded: Sequence[Mapping[str, Any]] = ()
     in_flight: Sequence[Mapping[str, Any]] = ()
     surrogate: Mapping[str, Any] | None = None
-
-
-class TrialLike(Protocol):
-    """A protocol for objects that represent a trial. The protocol lists the attributes that `proposal_input` reads."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def iteration(self) -> int: ...
-    @property
-    def round(self) -> int: ...
-    @property
-    def params(self) -> Mapping[str, Any]: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def loss(self) -> float | None: ...
-    @property
-    def pruned_loss(self) -> float | None: ...
-    @property
-    def seconds(self) -> float | None: ...
-    @property
-    def retry_of(self) -> int | None: ...
 
 
 T = TypeVar("T", bound=TrialLike)
@@ -157,26 +137,16 @@ def proposal_input(
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None, seen=[]).in_flight
     [{'C': 1.0}]
     """
-    counted = _counted(trials, iteration, seen, seen_rungs)
-    numbers = set() if seen is None else set(seen)
-    estimates = _estimates(counted, rung_losses or {})
+    used = _used_trials(trials, iteration, round, seen, rung_losses, seen_rungs)
+    observed = [trials[index] for index in used.observed.tolist()]
+    waited = (used.rungs != NONE).tolist()
     return ProposalInput(
         observations=[
-            Observation(
-                trial.params,
-                estimates.get(trial.number, trial.loss if rung is None else None),
-                trial.seconds if rung is None else None,
-            )
-            for trial, rung in counted
-            if _is_observed(trial, rung)
+            Observation(each.params, None if math.isnan(loss) else loss, None if waits else each.seconds)
+            for each, loss, waits in zip(observed, used.losses.tolist(), waited, strict=True)
         ],
-        excluded=[
-            *(trial.params for trial, rung in counted if not _is_observed(trial, rung)),
-            *(trial.params for trial in trials if trial.iteration == iteration and trial.round < round),
-        ],
-        in_flight=[]
-        if seen is None
-        else [trial.params for trial in trials if trial.iteration < iteration and trial.number not in numbers],
+        excluded=[trials[index].params for index in used.excluded.tolist()],
+        in_flight=[trials[index].params for index in used.in_flight.tolist()],
         surrogate=surrogate,
     )
 
@@ -192,60 +162,21 @@ def observed_trials(
 
     The second item of each tuple is the rung at which the trial waited, or None if the trial had ended.
     """
-    return [each for each in _counted(trials, iteration, seen, seen_rungs) if _is_observed(*each)]
+    used = _used_trials(trials, iteration, 0, seen, None, seen_rungs)
+    return [
+        (trials[index], None if rung == NONE else rung)
+        for index, rung in zip(used.observed.tolist(), used.rungs.tolist(), strict=True)
+    ]
 
 
-def _counted(
-    trials: Sequence[T], iteration: int, seen: Sequence[int] | None, seen_rungs: Sequence[int | None] | None
-) -> list[tuple[T, int | None]]:
-    """Return the trials that a proposal uses. The second item of each tuple is the rung at which the trial waited, or
-    None if the trial had ended. If the retry of a trial has ended or paused, the retry replaces the trial.
-    """
-    if seen is None:
-        ended: list[tuple[T, int | None]] = [(trial, None) for trial in trials if trial.iteration < iteration]
-    else:
-        newest: dict[int, int | None] = {}
-        for number, rung in zip(seen, [None] * len(seen) if seen_rungs is None else seen_rungs, strict=True):
-            newest.pop(number, None)
-            newest[number] = rung
-        ended = [(trials[number], rung) for number, rung in newest.items()]
-    retried = {trial.retry_of for trial, _ in ended}
-    return [(trial, rung) for trial, rung in ended if trial.number not in retried]
-
-
-def _is_observed(trial: TrialLike, rung: int | None) -> bool:
-    # If a user cancels a trial after its pause, the trial is still an observation. The manager made the proposal before
-    # the cancellation.
-    return rung is not None or trial.state != "cancelled"
-
-
-def _estimates(
-    counted: Sequence[tuple[TrialLike, int | None]], rung_losses: Mapping[int, Mapping[int, float]]
-) -> dict[int, float]:
-    """Return a mapping from the number of each pruned or paused trial to an estimate of the trial's final loss. The
-    mapping omits a trial without a finite loss.
-    """
-    stopped: dict[int, tuple[int, float]] = {}
-    for trial, waits_at in counted:
-        at_rungs = rung_losses.get(trial.number, {})
-        if waits_at is not None:
-            if waits_at in at_rungs:
-                stopped[trial.number] = waits_at, at_rungs[waits_at]
-        elif trial.state == "pruned" and trial.pruned_loss is not None:
-            # If the rule of early stopping stops a trial at a rung, the trial reaches no later rung.
-            stopped[trial.number] = max(at_rungs, default=-1), trial.pruned_loss
-    if not stopped:
-        return {}
-    complete = {trial.number: trial.loss for trial, rung in counted if rung is None and trial.loss is not None}
-    best = min(complete.values(), default=-math.inf)
-    gains: dict[int, list[float]] = {}
-    for number, final in complete.items():
-        for rung, loss in rung_losses.get(number, {}).items():
-            gains.setdefault(rung, []).append(loss - final)
-    medians = {rung: statistics.median(gained) for rung, gained in gains.items()}
-    estimates = {}
-    for number, (rung, last) in stopped.items():
-        estimate = last - medians.get(rung, 0.0)
-        # The difference of two very large losses is infinite.
-        estimates[number] = max(estimate if math.isfinite(estimate) else last, best)
-    return estimates
+def _used_trials(
+    trials: Sequence[TrialLike],
+    iteration: int,
+    round: int,
+    seen: Sequence[int] | None,
+    rung_losses: Mapping[int, Mapping[int, float]] | None,
+    seen_rungs: Sequence[int | None] | None,
+) -> UsedTrials:
+    numbers = np.array([trial.number for trial in trials], dtype=np.int64)
+    records = records_of(trials, record_type(timed=False))
+    return used_trials(records, numbers, iteration, round, seen, rung_losses or {}, seen_rungs)

@@ -1,10 +1,9 @@
 """A pure function that computes a study's next points from the study's settings and observations."""
 
-import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,10 @@ import numpy as np
 
 from ledger import seeds
 from ledger.proposals.defaults import untried_defaults
+from ledger.proposals.encoding import EncodedInput, PointEncoder, encoded
 from ledger.proposals.environment import one_thread
 from ledger.proposals.losses import scaled_losses
-from ledger.proposals.observations import Observation, ProposalInput
+from ledger.proposals.observations import ProposalInput
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
@@ -30,7 +30,7 @@ MES_CANDIDATES = 1_000
 # samples one random point for each candidate, and `DRAWS` additional random points. If every random point is a
 # duplicate and the space is finite, `_unused` searches all points of the space for a new point.
 DRAWS = 100
-# `_within_bounds` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
+# `_with_times` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
 # to the logarithms of the training times.
 SHORTEST, LONGEST = 1e-6, 1e9
 # A GP models the transformed losses if the transform increases the log-likelihood by more than `EVIDENCE`. A smaller
@@ -102,7 +102,7 @@ def load_optimizer() -> "type[Optimizer]":
     return Optimizer
 
 
-def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput) -> Proposal:
+def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput | EncodedInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
     The points are random while the study has fewer observations than `initial_points`. If no observation has a loss,
@@ -122,7 +122,9 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
         The numbers of the iteration and of the round, from 0.
     size : int
         The number of points, at least 1.
-    given : ProposalInput
+    given : ProposalInput or EncodedInput
+        The trials and the surrogate from which the function computes the points. Equal trials result in equal points,
+        with or without encoding. The time for an `EncodedInput` hardly depends on the number of trials.
 
     Returns
     -------
@@ -143,41 +145,39 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
     [['C', 'gamma'], ['C', 'gamma']]
     """
     started = time.perf_counter()
-    space = study.space
-    observations = [Observation(space.normalise(each.params), each.loss, each.seconds) for each in given.observations]
-    in_flight = [space.normalise(params) for params in given.in_flight]
-    used = {_key(params) for params in (*(each.params for each in observations), *in_flight)}
-    used |= {_key(space.normalise(params)) for params in given.excluded}
+    space, encoder = study.space, PointEncoder(study.space)
+    known = given if isinstance(given, EncodedInput) else encoded(encoder, given)
+    used = _UsedPoints(encoder, known)
     points_of_space = space.size()
     if points_of_space is not None:
-        size = min(size, points_of_space - len(used))
+        size = min(size, used.unused(points_of_space, size))
     if size == 0:
         return Proposal([], None, 0.0, 0.0)
-    searched = SpaceConverter(space)
+    searched = encoder.converter
     seed = seeds.derive(study.seed, "iteration", iteration, round)
     told, surrogate = started, None
-    if is_random(study, observations):
+    if is_random(study, known):
         candidates = searched.random(size, seed)
     else:
         load_optimizer()
         started = time.perf_counter()
         # `one_thread` limits only libraries that are already loaded, so `load_optimizer` must run before `one_thread`.
         with one_thread():
-            fitted = told_optimizer(study, searched, seed, observations, given.surrogate)
+            fitted = told_optimizer(study, searched, seed, known)
             told = time.perf_counter()
-            surrogate = _surrogate(study, fitted, len(observations))
-            open_points = [searched.point(params) for params in in_flight]
-            candidates = [searched.params(point) for point in fitted.optimizer.ask(size, "cl_min", open_points)]
+            surrogate = _surrogate(study, fitted, len(known.points))
+            asked = fitted.optimizer.ask(size, "cl_min", encoder.skopt_points(known.in_flight))
+            candidates = [searched.params(point) for point in asked]
     candidates[0] = {**candidates[0], **untried_defaults(space, given)}
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
 
-def is_random(study: StudySpec, observations: Sequence[Observation]) -> bool:
+def is_random(study: StudySpec, known: EncodedInput) -> bool:
     """Return whether `propose` proposes random points. The points are random if the study has too few observations or
     no loss.
     """
-    return len(observations) < study.resolved.initial_points or all(each.loss is None for each in observations)
+    return len(known.points) < study.resolved.initial_points or bool(np.isnan(known.losses).all())
 
 
 @dataclass(frozen=True)
@@ -199,13 +199,7 @@ class ToldOptimizer:
     gain: float | None = None
 
 
-def told_optimizer(
-    study: StudySpec,
-    searched: SpaceConverter,
-    seed: int,
-    observations: Sequence[Observation],
-    surrogate: Mapping[str, Any] | None,
-) -> ToldOptimizer:
+def told_optimizer(study: StudySpec, searched: SpaceConverter, seed: int, known: EncodedInput) -> ToldOptimizer:
     """Return an optimizer that has received all observations, and has fitted the surrogate. Before this call, the
     caller must call `load_optimizer`, and must limit the libraries to one thread.
 
@@ -220,28 +214,30 @@ def told_optimizer(
         The search space of the study.
     seed : int
         The seed of the round.
-    observations : sequence of Observation
-        Observations with normalised parameters. At least one observation has a loss.
-    surrogate : mapping or None
-        The surrogate that the ledger recorded last.
+    known : EncodedInput
+        At least one observation has a loss.
     """
+    from ledger.optimizer.columns import TransformedSpace
     from ledger.proposals.loss_transform import YeoJohnson, is_transformable
 
-    points = [searched.point(each.params) for each in observations]
-    scaled = scaled_losses([each.loss for each in observations])
+    surrogate, scaled = known.surrogate, scaled_losses(known.losses)
+    rows: Array | None = None
 
-    def told(values: Sequence[Any], xi: float | None = study.optimizer.xi) -> "Optimizer":
+    def told(values: "Array", xi: float | None = study.optimizer.xi) -> "Optimizer":
+        nonlocal rows
         optimizer = _optimizer(study, searched, seed, surrogate, xi)
-        optimizer.tell(points, values)
+        if rows is None:
+            rows = TransformedSpace(optimizer.space).rows(list(known.points.T))
+        optimizer.tell_rows(rows, values)
         return optimizer
 
     def told_transformed() -> "Optimizer":
         # The setting `xi` is a share of the range of the losses. The lowest scaled loss is 0, and its transform is 0.
         xi = study.optimizer.xi
-        return told(transform.transform(scaled).tolist(), None if xi is None else -float(transform.transform([-xi])[0]))
+        return told(transform.transform(scaled), None if xi is None else -float(transform.transform([-xi])[0]))
 
-    if study.optimizer.acq_func.endswith("ps"):
-        return ToldOptimizer(told(_with_times(scaled, observations)))
+    if study.optimizer.uses_times:
+        return ToldOptimizer(told(_with_times(scaled, known.seconds)))
     if study.optimizer.base_estimator != "GP" or not is_transformable(scaled):
         return ToldOptimizer(told(scaled))
     transform = YeoJohnson(scaled)
@@ -258,7 +254,7 @@ def told_optimizer(
 
 def _recorded_gain(surrogate: Mapping[str, Any] | None, observations: int) -> float | None:
     """Return the recorded gain, or None if this proposal must compare both GPs."""
-    from ledger.optimizer.optimizer import root_two_step
+    from ledger.optimizer.gaussian_process import root_two_step
     from ledger.proposals.loss_transform import recorded_gain
 
     if surrogate is None or "observations" not in surrogate or observations <= ALWAYS_COMPARED:
@@ -305,21 +301,20 @@ def _optimizer(
     return optimizer
 
 
-def _with_times(losses: Sequence[float], observations: Sequence[Observation]) -> list[list[float]]:
-    """Return a list of pairs. Each pair contains the loss and the scaled training time of one observation.
+def _with_times(losses: "Array", seconds: "Array") -> "Array":
+    """Return an array of pairs. Each pair contains the loss and the logarithm of the scaled training time of one
+    observation.
 
     If the training time of a trial is unknown, the function uses the longest known training time. Only the ratios of
     the training times affect a proposal. Therefore, the function scales the training times so that the shortest
     training time becomes e, the base of the natural logarithm. The surrogate of the training times is fitted to the
     logarithms of the scaled times. Each logarithm of a scaled time is at least 1.
     """
-    known = [_within_bounds(each.seconds) for each in observations if each.seconds is not None] or [1.0]
-    times = [max(known) if each.seconds is None else _within_bounds(each.seconds) for each in observations]
-    return [[loss, math.e * (seconds / min(times))] for loss, seconds in zip(losses, times, strict=True)]
-
-
-def _within_bounds(seconds: float) -> float:
-    return min(max(seconds, SHORTEST), LONGEST)
+    times = np.clip(seconds, SHORTEST, LONGEST)
+    times = np.where(np.isnan(times), 1.0 if np.isnan(times).all() else np.nanmax(times), times)
+    # The logarithm of numpy can differ from the logarithm of Python in the last bit.
+    logarithms = [math.log(time) for time in (math.e * (times / times.min())).tolist()]
+    return np.column_stack([losses, logarithms])
 
 
 def _surrogate(study: StudySpec, told: ToldOptimizer, observations: int) -> dict[str, Any]:
@@ -348,7 +343,7 @@ def _surrogate(study: StudySpec, told: ToldOptimizer, observations: int) -> dict
 
 
 def _unused(
-    space: Space, searched: SpaceConverter, candidates: Sequence[dict[str, Any]], used: set[str], seed: int
+    space: Space, searched: SpaceConverter, candidates: Sequence[dict[str, Any]], used: "_UsedPoints", seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the candidates.
 
@@ -356,9 +351,8 @@ def _unused(
     of the space are used.
     """
     others = _others(space, searched, len(candidates) + DRAWS, seed)
-    is_new = _remember(used)
     for candidate in candidates:
-        point = candidate if is_new(candidate) else next(filter(is_new, others), None)
+        point = candidate if used.add(candidate) else next(filter(used.add, others), None)
         if point is None:
             return
         yield point
@@ -374,16 +368,29 @@ def _others(space: Space, searched: SpaceConverter, draws: int, seed: int) -> It
             yield space.point((start + step) % size)
 
 
-def _remember(used: set[str]) -> Callable[[dict[str, Any]], bool]:
-    def is_new(params: dict[str, Any]) -> bool:
-        key = _key(params)
-        if key in used:
+class _UsedPoints:
+    """The points that a proposal must not contain again. Two points are equal if their rows of numbers are equal."""
+
+    def __init__(self, encoder: PointEncoder, known: EncodedInput) -> None:
+        self._encoder = encoder
+        self._known = [known.points, known.in_flight, known.excluded]
+        self._added: set[tuple[float, ...]] = set()
+
+    def unused(self, size: int, wanted: int) -> int:
+        """Return how many of the `size` points of a finite space are unused. If more than `wanted` points are unused,
+        the result can be too small, but not smaller than `wanted`.
+        """
+        used = sum(map(len, self._known))
+        if size - used < wanted:
+            # Two trials of a study can have the same point.
+            used = len(np.unique(np.vstack(self._known), axis=0))
+        return size - used
+
+    def add(self, params: Mapping[str, Any]) -> bool:
+        """Add a point. Return False if the point is already in use."""
+        (row,) = self._encoder.encode([params])
+        key = tuple(row.tolist())
+        if key in self._added or any((rows == row).all(axis=1).any() for rows in self._known):
             return False
-        used.add(key)
+        self._added.add(key)
         return True
-
-    return is_new
-
-
-def _key(params: Mapping[str, Any]) -> str:
-    return json.dumps(params)

@@ -12,6 +12,7 @@ from ledger import seeds
 from ledger.optimizer import Optimizer
 from ledger.optimizer.columns import TransformedSpace
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
+from ledger.proposals.encoding import PointEncoder, encoded
 from ledger.proposals.environment import one_thread
 from ledger.proposals.loss_transform import YeoJohnson, is_transformable, recorded_exponent
 from ledger.proposals.losses import scaled_losses
@@ -160,11 +161,10 @@ class Surrogate:
         assert given.surrogate is not None
         self._names, self._searched = study.space.names, SpaceConverter(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
-        losses = [each.loss for each in given.observations]
-        known = [loss for loss in losses if loss is not None]
-        self._best, self._span = min(known), (max(known) - min(known)) or 1.0
+        known = encoded(PointEncoder(study.space), given)
+        best, worst = float(np.nanmin(known.losses)), float(np.nanmax(known.losses))
+        self._best, self._span = best, (worst - best) or 1.0
         self._scale = study.objective.scale
-        points = [self._searched.point(study.space.normalise(each.params)) for each in given.observations]
         with one_thread():
             optimizer = Optimizer(
                 self._searched.dimensions,
@@ -177,13 +177,13 @@ class Surrogate:
             model = clone(optimizer.base_estimator_)
             if isinstance(model, GaussianProcessRegressor):
                 model.set_params(optimizer=None, start=given.surrogate["theta"])
-            scaled = np.array(scaled_losses(losses))
-            exponent = recorded_exponent(given.surrogate) if is_transformable(scaled.tolist()) else None
-            self._transform = None if exponent is None else YeoJohnson(scaled.tolist(), exponent)
+            scaled = scaled_losses(known.losses)
+            exponent = recorded_exponent(given.surrogate) if is_transformable(scaled) else None
+            self._transform = None if exponent is None else YeoJohnson(scaled, exponent)
             modelled = scaled if self._transform is None else self._transform.transform(scaled)
-            self._model = model.fit(self._columns.transform(points), modelled)
+            self._model = model.fit(self._columns.rows(list(known.points.T)), modelled)
         self.estimator = study.optimizer.base_estimator
-        self.observations = len(points)
+        self.observations = len(known.points)
         subset = getattr(self._model, "subset_", None)
         self.known = self.observations if subset is None else len(subset)
 

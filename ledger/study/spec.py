@@ -77,6 +77,11 @@ class OptimizerSettings(SettingsModel):
     kappa: NonNegative | None = None
     xi: NonNegative | None = None
 
+    @property
+    def uses_times(self) -> bool:
+        """True if the optimizer uses the training times of the trials."""
+        return self.acq_func in ("EIps", "PIps")
+
 
 class TrialLimits(SettingsModel):
     """The limits that decide whether an attempt is lost, whether an attempt fails, and whether a trial fails.

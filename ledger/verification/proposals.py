@@ -7,7 +7,7 @@ from typing import Any
 
 from ledger.database.rows import IterationRow, StudyRow, TrialRow
 from ledger.database.transfer import StudySnapshot
-from ledger.proposals import environment, proposal_input, propose
+from ledger.proposals import TrialTable, environment, propose
 from ledger.study.choices import as_json
 from ledger.study.spec import StudySpec
 from ledger.text import show
@@ -75,13 +75,15 @@ def recorded(
 def disagreements(ledger: StudySnapshot, study: StudySpec, proposals: Sequence[RecordedProposal]) -> Iterator[str]:
     """Recompute proposals, and yield the differences between the recorded and the recomputed proposals."""
     rung_losses = ledger.stopping.rung_losses
+    # The table encodes the points of the trials only once, and not for each proposal.
+    table = TrialTable(study)
+    if any(proposal.elsewhere is None for proposal in proposals):
+        table.put(ledger.trials)
     for proposal in proposals:
         if proposal.elsewhere is not None:
             continue
         number, round = proposal.iteration.number, proposal.round
-        given = proposal_input(
-            ledger.trials, number, round, proposal.before, proposal.seen, rung_losses, proposal.seen_rungs
-        )
+        given = table.given(number, round, proposal.before, proposal.seen, rung_losses, proposal.seen_rungs)
         computed = propose(study, number, round, len(proposal.trials), given)
         if len(computed.points) != len(proposal.trials):
             yield (

@@ -15,11 +15,11 @@ from sklearn.base import clone
 from ledger.optimizer import Optimizer
 from ledger.optimizer.prediction import PointPrediction, prediction_at
 from ledger.proposals import Observation, ProposalInput, expectation, propose
+from ledger.proposals.encoding import PointEncoder, encoded
 from ledger.proposals.environment import one_thread
 from ledger.proposals.loss_transform import YeoJohnson, is_transformable
 from ledger.proposals.losses import scaled_losses
-from ledger.proposals.propose import ALWAYS_COMPARED, EVIDENCE, told_optimizer
-from ledger.proposals.skopt_space import SpaceConverter
+from ledger.proposals.propose import ALWAYS_COMPARED, EVIDENCE, ToldOptimizer, told_optimizer
 from ledger.proposals.surrogate import Surrogate
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
@@ -55,9 +55,14 @@ def smooth(point: dict[str, Any]) -> float:
     return math.sin(3 * float(point["x"])) + math.cos(2 * float(point["y"]))
 
 
+def told(spec: StudySpec, history: Sequence[Observation]) -> ToldOptimizer:
+    encoder = PointEncoder(spec.space)
+    return told_optimizer(spec, encoder.converter, 1, encoded(encoder, ProposalInput(history)))
+
+
 def shapes(losses: Sequence[float]) -> tuple[np.ndarray[Any, Any], YeoJohnson]:
-    scaled = scaled_losses(losses)
-    return np.array(scaled), YeoJohnson(scaled)
+    scaled = scaled_losses(np.array(losses))
+    return scaled, YeoJohnson(scaled)
 
 
 @given(LOSSES)
@@ -90,7 +95,7 @@ def test_the_inverse_returns_the_losses(exponent: float) -> None:
 
 @pytest.mark.parametrize("exponent", [-4.0, -1.0, 0.0, 0.5, 1.0, 2.0, 3.5, 6.0])
 def test_the_derivatives_are_those_of_the_transform(exponent: float) -> None:
-    scaled = np.array(scaled_losses(list(np.exp(np.linspace(0.0, 3.0, 20)))))
+    scaled = scaled_losses(np.exp(np.linspace(0.0, 3.0, 20)))
     transform = YeoJohnson(list(scaled), exponent)
     step = 1e-7
     slopes = (transform.transform(scaled + step) - transform.transform(scaled - step)) / (2 * step)
@@ -140,8 +145,7 @@ def test_losses_with_a_long_tail_are_transformed_and_smooth_losses_are_not() -> 
 def log_density(optimizer: Optimizer) -> float:
     """Return the logarithm of the density of the received values under the optimizer's GP, from the kernel alone."""
     model = optimizer.models[-1]
-    values = np.array(optimizer.yi)
-    rows = optimizer.space.transform(optimizer.Xi)
+    values, rows = optimizer.observed(), optimizer.rows()
     kernel = clone(model.kernel_).set_params(k2__noise_level=model.noise_)
     covariance = values.std() ** 2 * (kernel(rows) + 1e-10 * np.eye(len(rows)))
     centred = values - values.mean()
@@ -153,17 +157,16 @@ def log_density(optimizer: Optimizer) -> float:
 def test_the_gain_is_the_difference_of_two_log_likelihoods(loss: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = study()
     history = observed(spec, 40, loss)
-    searched = SpaceConverter(spec.space)
     found = {}
     for evidence in (-math.inf, math.inf):
         # The package has a function with the name of the module.
         monkeypatch.setattr(importlib.import_module("ledger.proposals.propose"), "EVIDENCE", evidence)
-        found[evidence] = told_optimizer(spec, searched, 1, history, None)
+        found[evidence] = told(spec, history)
     transformed, plain = found[-math.inf], found[math.inf]
     assert plain.transform is None
     assert transformed.transform is not None
-    scaled = np.array(scaled_losses([each.loss for each in history]))
-    assert list(plain.optimizer.yi) == pytest.approx(list(scaled))
+    scaled = scaled_losses(np.array([each.loss for each in history]))
+    assert list(plain.optimizer.observed()) == pytest.approx(list(scaled))
     step = 1e-7
     rises = transformed.transform.transform(scaled + step) - transformed.transform.transform(scaled - step)
     expected = log_density(transformed.optimizer) + np.log(rises / (2 * step)).sum() - log_density(plain.optimizer)
@@ -174,11 +177,10 @@ def test_the_gain_is_the_difference_of_two_log_likelihoods(loss: Any, monkeypatc
 def test_the_gain_of_a_subset_counts_the_derivatives_of_the_subset(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = study()
     history = observed(spec, 60, steep)
-    searched = SpaceConverter(spec.space)
-    whole = told_optimizer(spec, searched, 1, history, None)
+    whole = told(spec, history)
     monkeypatch.setattr("ledger.optimizer.gaussian_process.MODELLED", 40)
     with pytest.warns(UserWarning, match="only 40 of 60 points"):
-        subset = told_optimizer(spec, searched, 1, history, None)
+        subset = told(spec, history)
     assert whole.gain is not None
     assert subset.gain is not None
     # The GP of 40 of 60 points has about two thirds of the likelihood.
@@ -238,10 +240,9 @@ def test_an_acquisition_value_is_that_of_sampled_losses(acq_func: str) -> None:
     point = {"x": 0.3, "y": 0.1}
     found = expectation(spec, 1, 0, ProposalInput(history), point)
     assert found is not None
-    searched = SpaceConverter(spec.space)
     with one_thread():
-        fitted = told_optimizer(spec, searched, 1, history, None)
-        predicted = prediction_at(fitted.optimizer, searched.point(point))
+        fitted = told(spec, history)
+        predicted = prediction_at(fitted.optimizer, PointEncoder(spec.space).converter.point(point))
     assert fitted.transform is not None
     losses = [each.loss for each in history if each.loss is not None]
     best, span = min(losses), max(losses) - min(losses)
@@ -272,7 +273,7 @@ def test_an_expectation_without_uncertainty_is_finite(monkeypatch: pytest.Monkey
 def test_the_smallest_improvement_is_a_share_of_the_range_of_the_losses(share: float) -> None:
     spec = study(xi=share)
     history = observed(spec, 40, steep)
-    fitted = told_optimizer(spec, SpaceConverter(spec.space), 1, history, None)
+    fitted = told(spec, history)
     assert fitted.transform is not None
     threshold = -fitted.optimizer.acq_func_kwargs["xi"]
     assert fitted.transform.inverse([threshold])[0] == pytest.approx(-share, abs=1e-9)

@@ -169,7 +169,7 @@ def test_a_point_is_scored_where_it_is_evaluated(monkeypatch):
 
 
 def history(optimizer):
-    return optimizer._rows(), np.array(optimizer.yi), np.random.RandomState(0)
+    return optimizer.rows(), np.array(optimizer.yi), np.random.RandomState(0)
 
 
 def test_points_of_a_batch_keep_their_distance():
@@ -297,3 +297,20 @@ def test_a_forest_learns_a_lie_without_being_grown_again():
     assert mean[0] == pytest.approx(np.mean(means))
     assert deviation[0] == pytest.approx(np.sqrt(np.mean(variances) + np.var(means)))
     assert predictions.mean_at(others[:1])[0] == pytest.approx(mean[0])
+
+
+@pytest.mark.parametrize("estimator", ["GP", "ET"])
+def test_rows_give_the_same_points_as_a_tell(estimator):
+    plain = told(estimator)
+    fresh, of_rows = (Optimizer(mixed(), small(estimator), n_initial_points=12, random_state=1) for _ in range(2))
+    fresh.tell(plain.Xi, plain.yi)
+    of_rows.tell_rows(plain.rows(), plain.observed())
+    assert of_rows.ask(3) == fresh.ask(3)
+    more = fresh.ask(3)
+    fresh.tell(more, [loss(point) for point in more])
+    of_rows.tell(more, [loss(point) for point in more])
+    assert np.array_equal(of_rows.rows(), fresh.rows())
+    assert of_rows.ask(2) == fresh.ask(2)
+    assert of_rows.copy(random_state=5).ask(2) == fresh.copy(random_state=5).ask(2)
+    with pytest.raises(ValueError, match="without observations"):
+        of_rows.tell_rows(plain.rows(), plain.observed())

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skopt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -262,14 +261,14 @@ def test_numpys_generator_and_warning_filters_stay_as_they_were() -> None:
 def test_models_are_fitted_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     study = make(MIXED)
     history = observed(study, LOSSES)
-    fit = skopt.Optimizer._tell
+    fit = GaussianProcessRegressor.fit
     threads: list[int] = []
 
     def spied(*arguments: Any, **named: Any) -> Any:
         threads.extend(one["num_threads"] for one in threadpool_info())
         return fit(*arguments, **named)
 
-    monkeypatch.setattr(skopt.Optimizer, "_tell", spied)
+    monkeypatch.setattr(GaussianProcessRegressor, "fit", spied)
     with threadpool_limits(2):
         propose(study, 1, 0, 1, ProposalInput(history))
         assert {one["num_threads"] for one in threadpool_info()} == {2}

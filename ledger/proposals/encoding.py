@@ -1,0 +1,247 @@
+"""The input of a proposal as arrays of numbers. A study with many trials keeps the numbers, and not the parameters."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ledger.proposals.observations import ProposalInput
+from ledger.proposals.skopt_space import SpaceConverter
+from ledger.proposals.trial_records import NONE, Indices, Records, TrialLike, record_type, records_of, used_trials
+from ledger.study.dimensions import Categorical, Dimension, Real
+from ledger.study.space import Space
+from ledger.study.spec import StudySpec
+
+Array = NDArray[np.float64]
+
+# If a table of trials is full, its size grows by 1/`GROWTH`.
+GROWTH = 8
+
+
+class PointEncoder:
+    """An object that converts points of a search space into rows of numbers. A row has a number for each dimension with
+    more than one value: the value of the skopt dimension.
+
+    Parameters
+    ----------
+    space : Space
+
+    Attributes
+    ----------
+    converter : SpaceConverter
+        The converter between the points of the study and the points of skopt.
+    dimensions : list of Dimension
+        The dimensions with more than one value.
+
+    Examples
+    --------
+    >>> space = Space.from_toml(
+    ...     {
+    ...         "C": {"type": "real", "low": 0.25, "high": 4.0, "prior": "log-uniform"},
+    ...         "kernel": {"type": "categorical", "choices": ["rbf", "linear"]},
+    ...     }
+    ... )
+    >>> encoder = PointEncoder(space)
+    >>> encoder.encode([{"C": 1, "kernel": "linear"}])
+    array([[0.5, 1. ]])
+    >>> encoder.encode_columns([np.array([1.0]), np.array([1.0])])
+    array([[0.5, 1. ]])
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space, self.converter = space, SpaceConverter(space)
+        self.dimensions = [dimension for dimension in space.dimensions if dimension.size() != 1]
+
+    def encode(self, points: Sequence[Mapping[str, Any]]) -> Array:
+        """Return an array of shape (points, dimensions) with the rows of points.
+
+        Raises
+        ------
+        UsageError
+            A point is not in the search space.
+        """
+        rows = [self.converter.point(self._space.normalise(params)) for params in points]
+        return np.array(rows, dtype=float).reshape(len(points), len(self.dimensions))
+
+    def skopt_points(self, rows: Array) -> list[list[Any]]:
+        """Return the points of skopt that belong to rows of numbers."""
+        is_real = [isinstance(dimension, Real) and not dimension.is_ordinal for dimension in self.dimensions]
+        return [
+            [value if real else int(value) for value, real in zip(row, is_real, strict=True)] for row in rows.tolist()
+        ]
+
+    def encode_columns(self, columns: Sequence[Array]) -> Array:
+        """Return the same rows as `encode`, for points whose values are in one array for each dimension. This method is
+        much faster for many points.
+
+        A column contains the parameter's numbers. For a categorical dimension, the column contains the indices of the
+        choices. If a number is not a value of its dimension, the whole row is NaN.
+        """
+        encoded = [_encoded(dimension, values) for dimension, values in zip(self.dimensions, columns, strict=True)]
+        rows = np.column_stack(encoded) if encoded else np.empty((0, 0))
+        rows[np.isnan(rows).any(axis=1)] = math.nan
+        return rows
+
+
+def _encoded(dimension: Dimension, values: Array) -> Array:
+    """Return the values of the skopt dimension, or NaN for a number that is not a value of the dimension."""
+    if isinstance(dimension, Categorical):
+        return values
+    if dimension.is_ordinal:
+        distinct, places = np.unique(values, return_inverse=True)
+        return np.array([_index(dimension, value) for value in distinct.tolist()])[places]
+    low, high = dimension.extremes()
+    is_value = (values >= low) & (values <= high)
+    if not isinstance(dimension, Real):
+        return np.where(is_value & (values == np.floor(values)), values, math.nan)
+    scaled = values
+    if dimension.prior == "log-uniform":
+        # The logarithm of numpy can differ from the logarithm of Python in the last bit.
+        low, high = math.log(low), math.log(high)
+        scaled = np.array([math.log(value) for value in np.where(is_value, values, 1.0).tolist()])
+    shares = np.clip((scaled - low) / (high - low), 0.0, 1.0) if low < high else np.zeros(len(values))
+    return np.where(is_value, shares, math.nan)
+
+
+def _index(dimension: Dimension, value: float) -> float:
+    try:
+        return dimension.index(dimension.normalise(value))
+    except ValueError:
+        return math.nan
+
+
+@dataclass(frozen=True)
+class EncodedInput:
+    """The input of a proposal as arrays. `ProposalInput` describes the attributes of the same names.
+
+    Attributes
+    ----------
+    points : array of shape (observations, dimensions)
+        The encoded points of the observations.
+    losses, seconds : array of shape (observations,)
+        The losses and the training times of the observations, or NaN instead of None.
+    excluded, in_flight : array of shape (points, dimensions)
+        The encoded points of the excluded trials, and of the trials in flight.
+    surrogate : mapping or None
+    """
+
+    points: Array
+    losses: Array
+    seconds: Array
+    excluded: Array
+    in_flight: Array
+    surrogate: Mapping[str, Any] | None
+
+
+def encoded(encoder: PointEncoder, given: ProposalInput) -> EncodedInput:
+    """Encode the input of a proposal.
+
+    Raises
+    ------
+    UsageError
+        A trial in `given` has parameters outside the search space.
+    """
+    return EncodedInput(
+        encoder.encode([each.params for each in given.observations]),
+        np.array([math.nan if each.loss is None else each.loss for each in given.observations]),
+        np.array([math.nan if each.seconds is None else each.seconds for each in given.observations]),
+        encoder.encode(given.excluded),
+        encoder.encode(given.in_flight),
+        given.surrogate,
+    )
+
+
+class TrialTable:
+    """All trials of a study, ordered by number, with encoded points. The point of a trial is encoded only once.
+
+    Parameters
+    ----------
+    study : StudySpec
+
+    Attributes
+    ----------
+    encoder : PointEncoder
+    kind : numpy.dtype
+        The type of the records.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> from ledger.study.file import assemble
+    >>> trial = SimpleNamespace(
+    ...     number=0, iteration=0, round=0, params={"C": 1.0, "gamma": 0.5}, state="complete", loss=0.25,
+    ...     pruned_loss=None, seconds=3.5, retry_of=None,
+    ... )
+    >>> table = TrialTable(assemble({"model": "svm", "seed": 7}))
+    >>> table.put([trial])
+    >>> len(table), table.given(iteration=1, round=0, surrogate=None).losses
+    (1, array([0.25]))
+    """
+
+    def __init__(self, study: StudySpec) -> None:
+        self.encoder = PointEncoder(study.space)
+        self.kind = record_type(len(self.encoder.dimensions), timed=study.optimizer.uses_times)
+        self._buffer = np.zeros(0, self.kind)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def records(self) -> Records:
+        """The records of all trials."""
+        return self._buffer[: self._size]
+
+    def put(self, trials: Sequence[TrialLike]) -> None:
+        """Add new trials, and replace the records of known trials. The new trials must be in the order of their
+        numbers.
+
+        Raises
+        ------
+        UsageError
+            The parameters of a trial are outside the search space.
+        """
+        if not trials:
+            return
+        records = records_of(trials, self.kind)
+        records["point"] = self.encoder.encode([trial.params for trial in trials])
+        numbers = np.array([trial.number for trial in trials])
+        self._resize(max(self._size, int(numbers.max()) + 1))
+        self._buffer[numbers] = records
+
+    def extend(self, records: Records) -> None:
+        """Add the records of new trials."""
+        first = self._size
+        self._resize(first + len(records))
+        self._buffer[first : self._size] = records
+
+    def given(
+        self,
+        iteration: int,
+        round: int,
+        surrogate: Mapping[str, Any] | None,
+        seen: Sequence[int] | Indices | None = None,
+        rung_losses: Mapping[int, Mapping[int, float]] | None = None,
+        seen_rungs: Sequence[int | None] | Indices | None = None,
+    ) -> EncodedInput:
+        """Return the encoded result of `proposal_input`, whose docstring describes the parameters."""
+        records = self.records
+        numbers = np.arange(self._size)
+        used = used_trials(records, numbers, iteration, round, seen, rung_losses or {}, seen_rungs)
+        seconds = np.full(len(used.observed), math.nan)
+        if "seconds" in (self.kind.names or ()):
+            seconds = np.where(used.rungs == NONE, records["seconds"][used.observed], math.nan)
+        points = records["point"]
+        return EncodedInput(
+            points[used.observed], used.losses, seconds, points[used.excluded], points[used.in_flight], surrogate
+        )
+
+    def _resize(self, size: int) -> None:
+        if size > len(self._buffer):
+            larger = np.zeros(size + size // GROWTH, self.kind)
+            larger[: self._size] = self.records
+            self._buffer = larger
+        self._size = size
