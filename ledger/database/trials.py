@@ -14,7 +14,7 @@ from typing import Any
 
 from psycopg import sql
 from psycopg.errors import InvalidParameterValue, ObjectNotInPrerequisiteState
-from sqlalchemy import Connection, DateTime, bindparam, select, text, tuple_
+from sqlalchemy import ARRAY, Connection, DateTime, Integer, any_, bindparam, literal, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 
 from ledger.database import managing, views
@@ -60,6 +60,17 @@ def all_of(connection: Connection, study_id: int, *, iteration: int | None = Non
     of_iteration = rows_of(TrialRow).where(_trials.c.study_id == study_id, _trials.c.iteration == iteration)
     with connection.begin():
         return fetch(connection, TrialRow, of_iteration.order_by(_trials.c.number))
+
+
+def of_numbers(connection: Connection, study_id: int, numbers: Sequence[int]) -> list[TrialRow]:
+    """Return the trials of a study that have one of the given numbers, ordered by number."""
+    if not numbers:
+        return []
+    # PostgreSQL allows 65,535 parameters in a statement, so the numbers are one parameter.
+    is_one = _trials.c.number == any_(literal(list(numbers), ARRAY(Integer)))
+    with connection.begin():
+        chosen = rows_of(TrialRow).where(_trials.c.study_id == study_id, is_one)
+        return fetch(connection, TrialRow, chosen.order_by(_trials.c.number))
 
 
 def ended_from(connection: Connection, study_id: int, first: int) -> list[TrialRow]:

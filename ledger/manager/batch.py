@@ -28,7 +28,7 @@ class BatchPolicy:
     def __init__(self, study: StudySpec, history: StudyHistory, *, another_round: bool) -> None:
         self._study, self._history = study, history
         last = history.next_iteration - 1
-        self._extended = {last: history.rounds[last] + 2} if another_round and last >= 0 else {}
+        self._extended = {last: history.round_of(last) + 2} if another_round and last >= 0 else {}
 
     def to_tell(self) -> list[int]:
         """Return the numbers of the iterations whose results the optimizer can receive now.
@@ -68,7 +68,7 @@ class BatchPolicy:
         )
 
     def _after_failed_round(self, number: int) -> ProposalRequest | StudyEnd:
-        trials, round = self._history.of(number), self._history.rounds[number]
+        trials, round = self._history.of(number), self._history.round_of(number)
         latest = [trial for trial in trials if trial.source == "proposed" and trial.round == round]
         is_hopeless = not self._history.is_proven and objective_failed(latest, self._study.limits)
         if round + 1 < max(1 if is_hopeless else ROUNDS, self._extended.get(number, 0)):

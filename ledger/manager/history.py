@@ -4,18 +4,21 @@ Each call of `StudyHistory.poll` reads new data from the ledger into the manager
 """
 
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from itertools import islice, takewhile
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection
 
-from ledger.database import managing, studies, verdicts
+from ledger.database import histories, managing, studies, verdicts
 from ledger.database import trials as recorded_trials
-from ledger.database.rows import IterationRow, StudyRow, TrialRow
+from ledger.database.rows import StudyRow, TrialRow
 from ledger.database.verdicts import RungLosses
+from ledger.manager.recorded_history import Indices, SeenTrials, TrialStates, read_iterations, read_trials
+from ledger.proposals import EncodedInput, TrialTable
+from ledger.proposals.trial_records import NONE, as_rungs
+from ledger.study.spec import StudySpec
 
 # Time in seconds between two checks of the paused trials in steady mode. A paused trial changes without the manager
 # only if a user runs a command. A study can have very many paused trials.
@@ -35,15 +38,15 @@ class StudyHistory:
         The manager's connection to the ledger.
     study : StudyRow
         The study.
+    spec : StudySpec
+        The settings of the study.
 
     Attributes
     ----------
-    trials : list of TrialRow
-        All trials, ordered by number.
     open : set of int
         The numbers of the trials that have not ended and are not in `waiting`.
-    rounds : dict of int to int
-        A mapping from the number of each iteration to the number of the iteration's latest round.
+    next_iteration : int
+        The number of the next iteration.
     untold : set of int
         The numbers of the iterations whose results the optimizer has not yet received.
     ended : set of int
@@ -53,15 +56,10 @@ class StudyHistory:
     waiting : dict of int to int
         A mapping from the number of each paused trial to the rung at which the trial waits. If `pauses` is False, the
         mapping is empty.
-    recorded : list of int
-        In steady mode, the trial numbers in the column `seen` of all iterations. The list has the order in which the
-        ledger recorded the numbers. The list is empty in batch mode.
-    recorded_rungs : list of int or None
-        The rung at which each trial of `recorded` waited. The element is None if the trial had ended.
     seen : list of int
-        The numbers of the ended trials that are not in `recorded`, in the order in which the trials ended. If `pauses`
-        is True, the list also contains paused trials. For each pause that is not in `recorded`, the list contains the
-        number of the trial once.
+        In steady mode, the numbers of the ended trials that no iteration has recorded in its column `seen`, in the
+        order in which the trials ended. If `pauses` is True, the list also contains paused trials. For each pause that
+        no iteration has recorded, the list contains the number of the trial once. In batch mode, the list is empty.
     seen_rungs : list of int or None
         The rung at which each trial of `seen` waited. The element is None if the trial had ended.
     counted, counted_ended, counted_failed : int
@@ -77,51 +75,72 @@ class StudyHistory:
         trial has paused in steady mode. If only imported trials are complete, `is_proven` is False.
     """
 
-    def __init__(self, connection: Connection, study: StudyRow) -> None:
-        self._connection, self._study = connection, study
-        self.trials: list[TrialRow] = []
+    def __init__(self, connection: Connection, study: StudyRow, spec: StudySpec) -> None:
+        self._connection, self._study, self._is_steady = connection, study, study.is_steady
         self.open: set[int] = set()
         self._open_trials: Counter[int] = Counter()
-        self.rounds: dict[int, int] = {}
         self.untold: set[int] = set()
         self.ended: set[int] = set()
         self.pauses = study.is_steady and study.spec.get("stopping", {}).get("rule") == "promotion"
         self.waiting: dict[int, int] = {}
         self._waiting_at = 0.0
-        self.recorded: list[int] = []
-        self.recorded_rungs: list[int | None] = []
         self.seen: list[int] = []
         self.seen_rungs: list[int | None] = []
-        self.counted = self.counted_ended = self.counted_failed = 0
-        self.best_loss: float | None = None
         self.rung_losses: RungLosses = {}
-        self._surrogates: dict[int, Mapping[str, Any]] = {}
-        for iteration in studies.iterations(connection, study.id):
-            self._note(iteration)
-            self._record(iteration.seen or (), iteration.seen_rungs)
-            if iteration.surrogate is not None:
-                self._surrogates[iteration.number] = iteration.surrogate
-        self.is_proven = any(rung is not None for rung in self.recorded_rungs)
-        recorded = set(zip(self.recorded, self.recorded_rungs, strict=True))
-        self._add(recorded_trials.all_of(connection, study.id), recorded)
+        self._tried: dict[int, TrialRow] = {}
+        # The trials of the iterations in `untold`. The first key is the number of an iteration.
+        self._rows: dict[int, dict[int, TrialRow]] = {}
+        self._table = TrialTable(spec)
+        # An iteration that is committed between the two calls has no trials in `_table`. The next poll reads them.
+        states = read_trials(connection, study.id, self._table)
+        rounds, are_told = read_iterations(connection, study.id)
+        self.next_iteration = len(rounds)
+        # Nearly all iterations have only the round 0.
+        self._rounds = {number: int(rounds[number]) for number in np.flatnonzero(rounds).tolist()}
+        self.untold.update(np.flatnonzero(~are_told).tolist())
+        # A new proposal needs the latest surrogate of an earlier iteration. The last iteration can get another round.
+        self._surrogates: list[tuple[int, Mapping[str, Any]]] = []
+        self._surrogates += histories.latest_surrogates(connection, study.id, 2)[::-1]
+        self._recorded = SeenTrials()
+        if study.is_steady:
+            self._recorded.read(connection, study.id, self.next_iteration)
+        self._count(states, rounds)
 
     @property
-    def next_iteration(self) -> int:
-        """The number of the next iteration."""
-        return max(self.rounds, default=-1) + 1
+    def tried(self) -> list[TrialRow]:
+        """Until `is_proven` is true, all trials except imported trials, ordered by number. Later, an empty list."""
+        return list(self._tried.values())
 
-    def surrogate_before(self, iteration: int) -> Mapping[str, Any] | None:
-        """Return the latest surrogate that the ledger recorded for an iteration before `iteration`.
+    @property
+    def size(self) -> int:
+        """The number of all trials."""
+        return len(self._table)
 
-        The result is None if no iteration before `iteration` has a surrogate.
+    def round_of(self, iteration: int) -> int:
+        """Return the number of the latest round of an iteration."""
+        return self._rounds.get(iteration, 0)
+
+    def given(
+        self, iteration: int, round: int, seen: Sequence[int] | None, seen_rungs: Sequence[int | None] | None
+    ) -> EncodedInput:
+        """Return the input of a proposal. The arguments are the attributes of a `ProposalRequest`.
+
+        Raises
+        ------
+        UsageError
+            The parameters of a trial that the proposal uses are outside the search space.
         """
-        return next((self._surrogates[number] for number in reversed(self._surrogates) if number < iteration), None)
+        surrogate = next((known for number, known in reversed(self._surrogates) if number < iteration), None)
+        if seen is None:
+            return self._table.given(iteration, round, surrogate, None, self.rung_losses)
+        numbers = np.concatenate([self._recorded.numbers, np.array(seen, dtype=np.int64)])
+        rungs = np.concatenate([self._recorded.rungs, as_rungs(seen_rungs, len(seen))])
+        return self._table.given(iteration, round, surrogate, numbers, self.rung_losses, rungs)
 
     def of(self, iteration: int) -> list[TrialRow]:
-        """Return the trials of an iteration, ordered by number."""
-        # The trials are ordered by iteration.
-        first = bisect_left(self.trials, iteration, key=lambda trial: trial.iteration)
-        return list(takewhile(lambda trial: trial.iteration == iteration, islice(self.trials, first, None)))
+        """Return the trials of an iteration of `untold`, ordered by number."""
+        of_iteration = self._rows.get(iteration, {})
+        return [of_iteration[number] for number in sorted(of_iteration)]
 
     def poll(self) -> bool:
         """Read the trials that were added or have ended since the previous poll. If `pauses` is True, also read the
@@ -134,14 +153,16 @@ class StudyHistory:
             waiting = self.waiting
             self._waiting_at = time.monotonic() + WAITING_POLL
         rows = managing.news(
-            self._connection, self._study.id, self.open, len(self.trials), pauses=self.pauses, waiting=waiting
+            self._connection, self._study.id, self.open, self.size, pauses=self.pauses, waiting=waiting
         )
-        if any(row.iteration not in self.rounds for row in rows):
+        if any(row.iteration >= self.next_iteration for row in rows):
             # A user's command may have added an iteration. If an import of trials creates an iteration, the column
             # `told_at` of the iteration already has a value.
             for iteration in studies.iterations(self._connection, self._study.id, first=self.next_iteration):
-                self._note(iteration)
-        self._add(rows, set())
+                self._note(iteration.number, iteration.round)
+                if iteration.told_at is None:
+                    self.untold.add(iteration.number)
+        self._add(rows)
         return bool(rows)
 
     def add(self, batch: managing.ProposedBatch) -> None:
@@ -156,12 +177,13 @@ class StudyHistory:
             self.counted -= len(replaced)
             self.counted_ended -= len(replaced)
             self.counted_failed -= sum(trial.state == "failed" for trial in replaced)
-        self.rounds[batch.number] = batch.round
+        self._note(batch.number, batch.round)
         self.untold.add(batch.number)
         if batch.surrogate is not None:
-            self._surrogates[batch.number] = batch.surrogate
+            earlier = [each for each in self._surrogates if each[0] < batch.number]
+            self._surrogates = [*earlier[-1:], (batch.number, batch.surrogate)]
         if batch.seen is not None:
-            self._record(batch.seen, batch.seen_rungs)
+            self._recorded.add(batch.seen, as_rungs(batch.seen_rungs, len(batch.seen)))
             self.seen, self.seen_rungs = self.seen[len(batch.seen) :], self.seen_rungs[len(batch.seen) :]
         self.poll()
 
@@ -185,35 +207,83 @@ class StudyHistory:
         """
         self.untold.discard(iteration)
         self.ended.discard(iteration)
+        self._open_trials.pop(iteration, None)
+        rows = self._rows.pop(iteration, {})
         if self._study.spec.get("stopping", {}).get("rule") == "promotion" and not self.pauses:
-            numbers = [trial.number for trial in self.of(iteration)]
-            self.rung_losses |= verdicts.rung_losses(self._connection, self._study, numbers)
+            self.rung_losses |= verdicts.rung_losses(self._connection, self._study, list(rows))
 
-    def _note(self, iteration: IterationRow) -> None:
-        self.rounds[iteration.number] = iteration.round
-        if iteration.told_at is None:
-            self.untold.add(iteration.number)
+    def _note(self, iteration: int, round: int) -> None:
+        self.next_iteration = max(self.next_iteration, iteration + 1)
+        if round > 0:
+            self._rounds[iteration] = round
 
-    def _record(self, seen: Sequence[int], rungs: Sequence[int | None] | None) -> None:
-        self.recorded += seen
-        self.recorded_rungs += [None] * len(seen) if rungs is None else rungs
+    def _count(self, states: TrialStates, rounds: Indices) -> None:
+        """Compute the attributes from the trials and the iterations that the ledger had recorded."""
+        records = self._table.records
+        is_open, is_proof = states.are("pending", "running", "paused"), states.are("complete", "pruned")
+        counts = states.are_from("proposed") & (records["round"] == rounds[records["iteration"]])
+        self.counted = int(counts.sum())
+        self.counted_ended = int((counts & ~is_open).sum())
+        self.counted_failed = int((counts & states.are("failed")).sum())
+        losses = records["loss"][states.are("complete")]
+        self.best_loss = float(losses.min()) if len(losses) else None
+        if self.pauses:
+            paused = np.flatnonzero(states.are("paused")).tolist()
+            self.waiting = managing.waiting(self._connection, self._study.id, paused) if paused else {}
+        self.open.update(np.flatnonzero(is_open).tolist())
+        self.open -= self.waiting.keys()
+        self.is_proven = bool(
+            self.waiting or (is_proof & ~states.are_from("imported")).any() or (self._recorded.rungs != NONE).any()
+        )
+        ended = np.flatnonzero(~is_open)
+        with_losses = [*ended.tolist(), *self.waiting] if "stopping" in self._study.spec else []
+        self.rung_losses = verdicts.rung_losses(self._connection, self._study, with_losses)
+        if self._is_steady:
+            self._see(ended)
+        needed = np.isin(records["iteration"], sorted(self.untold))
+        if not self.is_proven:
+            needed |= ~states.are_from("imported")
+        for row in recorded_trials.of_numbers(self._connection, self._study.id, np.flatnonzero(needed).tolist()):
+            self._keep(row)
+        self._open_trials = Counter(records["iteration"][is_open].tolist())
+        self.ended = {iteration for iteration in self.untold if not self._open_trials[iteration]}
+
+    def _see(self, ended: Indices) -> None:
+        """Set `seen` to the ends and the pauses that no iteration has recorded."""
+        numbers, rungs = self._recorded.numbers, self._recorded.rungs
+        new = np.setdiff1d(ended, numbers[rungs == NONE])
+        recorded = set(zip(numbers[rungs != NONE].tolist(), rungs[rungs != NONE].tolist(), strict=True))
+        pauses = [pause for pause in sorted(self.waiting.items()) if pause not in recorded]
+        ends = histories.in_order_of_end(self._connection, self._study.id, new.tolist()) if len(new) else []
+        self.seen = [*(number for number, _ in pauses), *ends]
+        self.seen_rungs = [*(rung for _, rung in pauses), *([None] * len(ends))]
+
+    def _keep(self, row: TrialRow) -> None:
+        if row.iteration in self.untold:
+            self._rows.setdefault(row.iteration, {})[row.number] = row
+        if self.is_proven:
+            self._tried.clear()
+        elif row.source != "imported":
+            # A new trial has a higher number than all known trials.
+            self._tried[row.number] = row
 
     def _counts(self, trial: TrialRow) -> bool:
-        return trial.source == "proposed" and trial.round == self.rounds[trial.iteration]
+        return trial.source == "proposed" and trial.round == self.round_of(trial.iteration)
 
-    def _add(self, rows: list[TrialRow], recorded: set[tuple[int, int | None]]) -> None:
+    def _add(self, rows: list[TrialRow]) -> None:
         ended = []
         paused = self._paused(rows)
         self.rung_losses |= verdicts.rung_losses(
             self._connection, self._study, [row.number for row in rows if not row.is_open or row.number in paused]
         )
+        known = self.size
+        self._table.put(rows)
+        self.is_proven |= bool(paused) or any(row.is_proof for row in rows)
         for row in rows:
             was_open = row.number in self.open or row.number in self.waiting
-            if row.number < len(self.trials):
-                self.trials[row.number] = row
-            else:
-                self.trials.append(row)
+            if row.number >= known:
                 self.counted += self._counts(row)
+            self._keep(row)
             self._open_trials[row.iteration] += row.is_open - was_open
             self.open.discard(row.number)
             self.waiting.pop(row.number, None)
@@ -224,23 +294,20 @@ class StudyHistory:
             if self._counts(row):
                 self.counted_ended += 1
                 self.counted_failed += row.state == "failed"
-            if (row.number, None) not in recorded:
-                ended.append(row)
-            self.is_proven |= row.is_proof
+            ended.append(row)
             if row.loss is not None:
                 self.best_loss = row.loss if self.best_loss is None else min(self.best_loss, row.loss)
         self.waiting |= paused
-        self.is_proven |= bool(paused)
         for iteration in {row.iteration for row in rows} & self.untold:
             if self._open_trials[iteration]:
                 self.ended.discard(iteration)
             else:
                 self.ended.add(iteration)
-        news = [pause for pause in sorted(paused.items()) if pause not in recorded]
-        self.seen += [number for number, _ in news]
-        self.seen_rungs += [rung for _, rung in news]
-        self.seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]
-        self.seen_rungs += [None] * len(ended)
+        if self._is_steady:
+            self.seen += sorted(paused)
+            self.seen_rungs += [paused[number] for number in sorted(paused)]
+            self.seen += [row.number for row in sorted(ended, key=lambda row: (row.finished_at, row.number))]
+            self.seen_rungs += [None] * len(ended)
 
     def _paused(self, rows: list[TrialRow]) -> dict[int, int]:
         """Return a mapping from the number of each paused trial of `rows` to the rung at which the trial waits."""

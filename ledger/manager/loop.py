@@ -30,7 +30,7 @@ from ledger.manager.promoter import TrialPromoter
 from ledger.manager.reaper import TrialReaper
 from ledger.manager.refusals import RefusalMonitor
 from ledger.manager.steady import SteadyPolicy
-from ledger.proposals import environment, load_optimizer, mean_loss, proposal_input, propose
+from ledger.proposals import environment, load_optimizer, mean_loss, propose
 from ledger.study.spec import StudySpec
 
 _log = logging.getLogger("ledger.manager")
@@ -146,7 +146,7 @@ class StudyManager:
         return row
 
     def _run(self, *, another_round: bool) -> StudyRow:
-        self._history = StudyHistory(self._connection, self._row)
+        self._history = StudyHistory(self._connection, self._row, self._study)
         policy = self._policy(another_round=another_round)
         pause = SHORTEST_POLL
         while True:
@@ -285,13 +285,7 @@ class StudyManager:
     def _propose(self, request: ProposalRequest, policy: ProposalPolicy, now: StudyState) -> None:
         history, budget = self._history, now.budget
         number, round = request.iteration, request.round
-        seen: list[int] | None = None
-        rungs: list[int | None] | None = None
-        if request.seen is not None:
-            seen = [*history.recorded, *request.seen]
-            rungs = [*history.recorded_rungs, *(request.seen_rungs or [None] * len(request.seen))]
-        surrogate = history.surrogate_before(number)
-        given = proposal_input(history.trials, number, round, surrogate, seen, history.rung_losses, rungs)
+        given = history.given(number, round, request.seen, request.seen_rungs)
         proposal = propose(self._study, number, round, request.size, given)
         if not proposal.points:
             end = policy.used_up(request)
@@ -301,7 +295,7 @@ class StudyManager:
         batch = ProposedBatch(
             number,
             round,
-            len(history.trials),
+            history.size,
             proposal.points,
             proposal.surrogate,
             environment(),
@@ -318,7 +312,7 @@ class StudyManager:
             # The ledger did not insert the batch, because the study has ended or a command has added trials. The
             # manager's next poll reads the new state of the study.
             return
-        first = len(history.trials)
+        first = history.size
         history.add(batch)
         self._since[number] = time.monotonic()
         facts: dict[str, Any] = {"study": self._row.name, "iteration": number, "round": round}

@@ -97,16 +97,15 @@ class SteadyPolicy:
         """Return the number of failed trials after which the study fails if no trial is complete."""
         if self._extended is not None:
             return self._extended
-        first = [trial for trial in self._history.trials if trial.source == "proposed"][:batch_size]
+        first = [trial for trial in self._history.tried if trial.source == "proposed"][:batch_size]
         rounds = 1 if objective_failed(first, self._study.limits) else ROUNDS
         return min(rounds * batch_size, self._budget)
 
     def _end(self) -> StudyEnd:
         history = self._history
-        tried = [trial for trial in history.trials if trial.source != "imported"]
-        if not history.is_proven and tried:
-            failed = [trial for trial in tried if trial.state == "failed"]
-            return failed_study(f"none of {len(tried)} trials completed", failed[-1] if failed else None)
+        if history.tried:
+            failed = [trial for trial in history.tried if trial.state == "failed"]
+            return failed_study(f"none of {len(history.tried)} trials completed", failed[-1] if failed else None)
         if self._is_used_up:
             size = self._study.space.size()
             return StudyEnd("complete", f"the space is used up: all {size} points of the space were tried")

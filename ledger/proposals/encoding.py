@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ledger.errors import UsageError
 from ledger.proposals.observations import ProposalInput
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.proposals.trial_records import NONE, Indices, Records, TrialLike, record_type, records_of, used_trials
@@ -186,6 +187,7 @@ class TrialTable:
         self.kind = record_type(len(self.encoder.dimensions), timed=study.optimizer.uses_times)
         self._buffer = np.zeros(0, self.kind)
         self._size = 0
+        self._faults: dict[int, UsageError] = {}
 
     def __len__(self) -> int:
         return self._size
@@ -198,16 +200,18 @@ class TrialTable:
     def put(self, trials: Sequence[TrialLike]) -> None:
         """Add new trials, and replace the records of known trials. The new trials must be in the order of their
         numbers.
-
-        Raises
-        ------
-        UsageError
-            The parameters of a trial are outside the search space.
         """
         if not trials:
             return
         records = records_of(trials, self.kind)
-        records["point"] = self.encoder.encode([trial.params for trial in trials])
+        try:
+            records["point"] = self.encoder.encode([trial.params for trial in trials])
+        except UsageError:
+            for record, trial in zip(records, trials, strict=True):
+                try:
+                    (record["point"],) = self.encoder.encode([trial.params])
+                except UsageError as error:
+                    self._faults[trial.number] = error
         numbers = np.array([trial.number for trial in trials])
         self._resize(max(self._size, int(numbers.max()) + 1))
         self._buffer[numbers] = records
@@ -227,10 +231,20 @@ class TrialTable:
         rung_losses: Mapping[int, Mapping[int, float]] | None = None,
         seen_rungs: Sequence[int | None] | Indices | None = None,
     ) -> EncodedInput:
-        """Return the encoded result of `proposal_input`, whose docstring describes the parameters."""
+        """Return the encoded result of `proposal_input`, whose docstring describes the parameters.
+
+        Raises
+        ------
+        UsageError
+            The parameters of a trial that the proposal uses are outside the search space.
+        """
         records = self.records
         numbers = np.arange(self._size)
         used = used_trials(records, numbers, iteration, round, seen, rung_losses or {}, seen_rungs)
+        if self._faults:
+            for number in np.concatenate([used.observed, used.excluded, used.in_flight]).tolist():
+                if number in self._faults:
+                    raise self._faults[number]
         seconds = np.full(len(used.observed), math.nan)
         if "seconds" in (self.kind.names or ()):
             seconds = np.where(used.rungs == NONE, records["seconds"][used.observed], math.nan)

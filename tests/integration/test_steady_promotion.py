@@ -127,7 +127,7 @@ def test_a_waiting_trial_is_promoted_when_more_trials_have_arrived(db, connectio
 
 def test_a_trial_that_paused_after_the_last_poll_can_be_promoted(db, connection):
     row = start(db, size=6)
-    history = StudyHistory(db, row)
+    history = StudyHistory(db, row, StudySpec.from_spec(row.name, row.budget, row.spec))
     for loss in (0.2, 0.1, 0.3, 0.4, 0.9, 0.8):
         reach(connection, loss)
     (found,) = promote(db, row)

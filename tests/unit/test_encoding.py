@@ -116,5 +116,8 @@ def test_an_encoded_input_gives_the_same_proposal(acq_func, monkeypatch):
 def test_a_table_refuses_a_trial_outside_the_space():
     (trial,) = history(1)
     trial.params = {**trial.params, "C": -1.0}
+    table = TrialTable(make(MIXED))
+    table.put([trial])
+    assert not len(table.given(0, 0, None).points), "the proposal does not use the trial"
     with pytest.raises(UsageError, match="parameter 'C'"):
-        TrialTable(make(MIXED)).put([trial])
+        table.given(1, 0, None)

@@ -15,7 +15,7 @@ def history(*, running: int = 0, waiting: int = 0, counted: int = 0, failed: int
     numbers = list(range(counted))
     trials = [SimpleNamespace(number=number, source="proposed", state="complete", failures=0) for number in numbers]
     return SimpleNamespace(
-        trials=trials,
+        tried=[] if is_proven else trials,
         open=set(numbers[waiting : waiting + running]),
         waiting=dict.fromkeys(numbers[:waiting], 1),
         pauses=True,
