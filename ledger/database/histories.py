@@ -14,8 +14,10 @@ from psycopg import sql
 from psycopg.errors import NumericValueOutOfRange
 from sqlalchemy import Connection
 
+from ledger.database import views
 from ledger.database.connection import cursor
 from ledger.database.rows import SOURCES, TRIAL_STATES
+from ledger.database.selecting import last_number
 
 # A page has the columns of at most `PAGE` trials or iterations.
 PAGE = 50_000
@@ -80,6 +82,13 @@ def trial_columns(
         for number in (_FAST_NUMBER, _NUMBER)
     ]
     yield from _pages(connection, study_id, "trials", "trial", [columns | each for each in of_dimensions])
+
+
+def trial_count(connection: Connection, study_id: int) -> int:
+    """Return the number of all trials of a study."""
+    with connection.begin():
+        last = last_number(connection, views.trials, study_id)
+    return 0 if last is None else last + 1
 
 
 def iteration_columns(connection: Connection, study_id: int) -> Iterator[Mapping[str, bytes]]:

@@ -46,6 +46,7 @@ def read_trials(connection: Connection, study_id: int, table: TrialTable) -> Tri
     ]
     timed = "seconds" in (table.kind.names or ())
     states, sources = [], []
+    table.reserve(histories.trial_count(connection, study_id))
     for packed in histories.trial_columns(connection, study_id, dimensions, timed=timed):
         page = {name: _column(each) for name, each in packed.items()}
         records = np.zeros(len(page["loss"]), table.kind)

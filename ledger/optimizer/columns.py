@@ -7,7 +7,7 @@ category. If a dimension is not one-hot encoded, or has at most two categories, 
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -218,14 +218,19 @@ class TransformedSpace:
         """Return an array of shape (points, columns), with one row for each point in `points`."""
         return np.asarray(self._space.transform(points), dtype=float)
 
-    def rows(self, values: Sequence[Any]) -> Array:
+    def rows(self, values: Iterable[Any]) -> Array:
         """Return an array of shape (points, columns), with one row for each point.
 
         `values` contains one array for each dimension. Each array contains the values of one dimension at all points.
         """
-        return np.hstack(
-            [dimension.rows(of_dimension) for dimension, of_dimension in zip(self._dimensions, values, strict=True)]
-        )
+        rows: Array | None = None
+        for dimension, of_dimension in zip(self._dimensions, values, strict=True):
+            part = dimension.rows(of_dimension)
+            if rows is None:
+                rows = np.empty((len(part), len(self.bounds)))
+            rows[:, dimension.columns] = part
+        assert rows is not None
+        return rows
 
     def point(self, row: Array) -> list[Any]:
         """Transform a row of shape (columns,) to a point of the search space."""
@@ -315,7 +320,7 @@ class KnownRows:
         if not len(rows) or not len(self.rows):
             return np.zeros(len(rows), dtype=bool)
         if self._tree is None:
-            # With these two arguments, the index is built several times faster. The results are the same.
-            self._tree = cKDTree(self.rows, compact_nodes=False, balanced_tree=False)
+            # With these arguments, the index is built several times faster, and is smaller. The results are the same.
+            self._tree = cKDTree(self.rows, leafsize=64, compact_nodes=False, balanced_tree=False)
         distances, _ = self._tree.query(rows, p=np.inf, distance_upper_bound=apart)
         return np.asarray(np.isfinite(distances))

@@ -1,7 +1,7 @@
 """The input of a proposal as arrays of numbers. A study with many trials keeps the numbers, and not the parameters."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,21 +120,30 @@ class EncodedInput:
 
     Attributes
     ----------
-    points : array of shape (observations, dimensions)
-        The encoded points of the observations.
-    losses, seconds : array of shape (observations,)
-        The losses and the training times of the observations, or NaN instead of None.
-    excluded, in_flight : array of shape (points, dimensions)
-        The encoded points of the excluded trials, and of the trials in flight.
+    table : array of shape (trials, dimensions)
+        Encoded points. A study can have very many trials, so the input refers to the points of the study's table.
+    observed, excluded, in_flight : array of int
+        The indices of the points in `table`.
+    losses : array of shape (observations,)
+        The losses of the observations, or NaN instead of None.
+    seconds : array of shape (observations,) or None
+        The training times of the observations, or NaN instead of None. The array is None if the optimizer does not use
+        the times.
     surrogate : mapping or None
     """
 
-    points: Array
+    table: Array
+    observed: Indices
+    excluded: Indices
+    in_flight: Indices
     losses: Array
-    seconds: Array
-    excluded: Array
-    in_flight: Array
+    seconds: Array | None
     surrogate: Mapping[str, Any] | None
+
+    @property
+    def columns(self) -> Iterator[Array]:
+        """The numbers of the observations, in one array for each dimension."""
+        return (self.table[self.observed, place] for place in range(self.table.shape[1]))
 
 
 def encoded(encoder: PointEncoder, given: ProposalInput) -> EncodedInput:
@@ -145,12 +154,17 @@ def encoded(encoder: PointEncoder, given: ProposalInput) -> EncodedInput:
     UsageError
         A trial in `given` has parameters outside the search space.
     """
+    observed = [each.params for each in given.observations]
+    table = encoder.encode([*observed, *given.excluded, *given.in_flight])
+    places = np.arange(len(table))
+    excluded = len(observed) + len(given.excluded)
     return EncodedInput(
-        encoder.encode([each.params for each in given.observations]),
+        table,
+        places[: len(observed)],
+        places[len(observed) : excluded],
+        places[excluded:],
         np.array([math.nan if each.loss is None else each.loss for each in given.observations]),
         np.array([math.nan if each.seconds is None else each.seconds for each in given.observations]),
-        encoder.encode(given.excluded),
-        encoder.encode(given.in_flight),
         given.surrogate,
     )
 
@@ -197,6 +211,13 @@ class TrialTable:
         """The records of all trials."""
         return self._buffer[: self._size]
 
+    def reserve(self, size: int) -> None:
+        """Prepare the table for `size` trials, so that the table does not have to copy its records as it grows."""
+        if size > len(self._buffer):
+            larger = np.zeros(size + size // GROWTH, self.kind)
+            larger[: self._size] = self.records
+            self._buffer = larger
+
     def put(self, trials: Sequence[TrialLike]) -> None:
         """Add new trials, and replace the records of known trials. The new trials must be in the order of their
         numbers.
@@ -239,23 +260,18 @@ class TrialTable:
             The parameters of a trial that the proposal uses are outside the search space.
         """
         records = self.records
-        numbers = np.arange(self._size)
-        used = used_trials(records, numbers, iteration, round, seen, rung_losses or {}, seen_rungs)
+        used = used_trials(records, None, iteration, round, seen, rung_losses or {}, seen_rungs)
         if self._faults:
             for number in np.concatenate([used.observed, used.excluded, used.in_flight]).tolist():
                 if number in self._faults:
                     raise self._faults[number]
-        seconds = np.full(len(used.observed), math.nan)
+        seconds = None
         if "seconds" in (self.kind.names or ()):
             seconds = np.where(used.rungs == NONE, records["seconds"][used.observed], math.nan)
-        points = records["point"]
         return EncodedInput(
-            points[used.observed], used.losses, seconds, points[used.excluded], points[used.in_flight], surrogate
+            records["point"], used.observed, used.excluded, used.in_flight, used.losses, seconds, surrogate
         )
 
     def _resize(self, size: int) -> None:
-        if size > len(self._buffer):
-            larger = np.zeros(size + size // GROWTH, self.kind)
-            larger[: self._size] = self.records
-            self._buffer = larger
+        self.reserve(size)
         self._size = size

@@ -165,8 +165,9 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
         with one_thread():
             fitted = told_optimizer(study, searched, seed, known)
             told = time.perf_counter()
-            surrogate = _surrogate(study, fitted, len(known.points))
-            asked = fitted.optimizer.ask(size, "cl_min", encoder.skopt_points(known.in_flight))
+            surrogate = _surrogate(study, fitted, len(known.observed))
+            in_flight = encoder.skopt_points(known.table[known.in_flight])
+            asked = fitted.optimizer.ask(size, "cl_min", in_flight)
             candidates = [searched.params(point) for point in asked]
     candidates[0] = {**candidates[0], **untried_defaults(space, given)}
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
@@ -177,7 +178,7 @@ def is_random(study: StudySpec, known: EncodedInput) -> bool:
     """Return whether `propose` proposes random points. The points are random if the study has too few observations or
     no loss.
     """
-    return len(known.points) < study.resolved.initial_points or bool(np.isnan(known.losses).all())
+    return len(known.observed) < study.resolved.initial_points or bool(np.isnan(known.losses).all())
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def told_optimizer(study: StudySpec, searched: SpaceConverter, seed: int, known:
         nonlocal rows
         optimizer = _optimizer(study, searched, seed, surrogate, xi)
         if rows is None:
-            rows = TransformedSpace(optimizer.space).rows(list(known.points.T))
+            rows = TransformedSpace(optimizer.space).rows(known.columns)
         optimizer.tell_rows(rows, values)
         return optimizer
 
@@ -237,6 +238,7 @@ def told_optimizer(study: StudySpec, searched: SpaceConverter, seed: int, known:
         return told(transform.transform(scaled), None if xi is None else -float(transform.transform([-xi])[0]))
 
     if study.optimizer.uses_times:
+        assert known.seconds is not None
         return ToldOptimizer(told(_with_times(scaled, known.seconds)))
     if study.optimizer.base_estimator != "GP" or not is_transformable(scaled):
         return ToldOptimizer(told(scaled))
@@ -372,25 +374,27 @@ class _UsedPoints:
     """The points that a proposal must not contain again. Two points are equal if their rows of numbers are equal."""
 
     def __init__(self, encoder: PointEncoder, known: EncodedInput) -> None:
-        self._encoder = encoder
-        self._known = [known.points, known.in_flight, known.excluded]
+        self._encoder, self._table = encoder, known.table
+        self._is_used = np.zeros(len(known.table), dtype=bool)
+        for indices in (known.observed, known.excluded, known.in_flight):
+            self._is_used[indices] = True
         self._added: set[tuple[float, ...]] = set()
 
     def unused(self, size: int, wanted: int) -> int:
         """Return how many of the `size` points of a finite space are unused. If more than `wanted` points are unused,
         the result can be too small, but not smaller than `wanted`.
         """
-        used = sum(map(len, self._known))
+        used = int(self._is_used.sum())
         if size - used < wanted:
             # Two trials of a study can have the same point.
-            used = len(np.unique(np.vstack(self._known), axis=0))
+            used = len(np.unique(self._table[self._is_used], axis=0))
         return size - used
 
     def add(self, params: Mapping[str, Any]) -> bool:
         """Add a point. Return False if the point is already in use."""
         (row,) = self._encoder.encode([params])
         key = tuple(row.tolist())
-        if key in self._added or any((rows == row).all(axis=1).any() for rows in self._known):
+        if key in self._added or self._is_used[(self._table == row).all(axis=1)].any():
             return False
         self._added.add(key)
         return True

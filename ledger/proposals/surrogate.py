@@ -181,9 +181,9 @@ class Surrogate:
             exponent = recorded_exponent(given.surrogate) if is_transformable(scaled) else None
             self._transform = None if exponent is None else YeoJohnson(scaled, exponent)
             modelled = scaled if self._transform is None else self._transform.transform(scaled)
-            self._model = model.fit(self._columns.rows(list(known.points.T)), modelled)
+            self._model = model.fit(self._columns.rows(known.columns), modelled)
         self.estimator = study.optimizer.base_estimator
-        self.observations = len(known.points)
+        self.observations = len(known.observed)
         subset = getattr(self._model, "subset_", None)
         self.known = self.observations if subset is None else len(subset)
 

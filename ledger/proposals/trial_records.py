@@ -112,7 +112,7 @@ class UsedTrials:
 
 def used_trials(
     records: Records,
-    numbers: Indices,
+    numbers: Indices | None,
     iteration: int,
     round: int,
     seen: Sequence[int] | Indices | None,
@@ -124,13 +124,14 @@ def used_trials(
     Parameters
     ----------
     records : array of records
-    numbers : array of int
-        The number of the trial of each record.
+    numbers : array of int or None
+        The number of the trial of each record. None if the number is the index of the record.
     """
     of_earlier = records["iteration"] < iteration
     rungs: Indices
     if seen is None:
-        ended, rungs = np.flatnonzero(of_earlier), np.full(int(of_earlier.sum()), NONE)
+        ended = np.flatnonzero(of_earlier)
+        rungs = np.full(len(ended), NONE)
         in_flight = ended[:0]
     else:
         ended, rungs = _latest(np.asarray(seen, dtype=np.int64), as_rungs(seen_rungs, len(seen)))
@@ -138,13 +139,14 @@ def used_trials(
         in_flight = np.flatnonzero(of_earlier)
     retried = records["retry_of"][ended]
     if (retried != NONE).any():
-        counts = ~np.isin(numbers[ended], retried)
+        counts = ~np.isin(ended if numbers is None else numbers[ended], retried)
         ended, rungs = ended[counts], rungs[counts]
     # If a user cancels a trial after its pause, the trial is still an observation. The manager made the proposal before
     # the cancellation.
     is_observed = (rungs != NONE) | ~records["is_cancelled"][ended]
     of_earlier_rounds = np.flatnonzero((records["iteration"] == iteration) & (records["round"] < round))
-    losses = _losses(records["loss"][ended], records["is_pruned"][ended], numbers[ended], rungs, rung_losses)
+    of_ended = ended if numbers is None else numbers[ended]
+    losses = _losses(records["loss"][ended], records["is_pruned"][ended], of_ended, rungs, rung_losses)
     return UsedTrials(
         ended[is_observed],
         rungs[is_observed],
