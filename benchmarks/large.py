@@ -122,9 +122,9 @@ def run(*, quick: bool = False) -> str:
     )
 
 
-def fill(found: Ledger, name: str, trials: int) -> None:
-    """Insert a study of `STUDIES`."""
-    facts = STUDIES[name](trials)
+def fill(found: Ledger, name: str, trials: int, facts: dict[str, Any] | None = None) -> StudyRow:
+    """Insert a study of `STUDIES`, or a study with other parameters of large.sql."""
+    facts = facts or STUDIES[name](trials)
     batch_size = 8 if facts["steady"] or facts["size"] > LARGEST_BATCH else facts["size"]
     mode = "steady" if facts["steady"] else "batch"
     row = found.study(name, iterations=trials // batch_size, batch_size=batch_size, mode=mode)
@@ -142,6 +142,7 @@ def fill(found: Ledger, name: str, trials: int) -> None:
     with psycopg.connect(found.url, autocommit=True) as connection:
         for table in ("iteration", "trial", "attempt"):
             connection.execute(f"vacuum (analyze) ledger.{table}")
+    return row
 
 
 def measure(found: Ledger, arguments: Sequence[str]) -> Measured:

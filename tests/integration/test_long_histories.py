@@ -39,7 +39,7 @@ class Killed(Exception):
 
 
 def study(name: str = "s", mode: str = "batch", acq_func: str = "EI") -> StudySpec:
-    tables = {
+    tables: dict[str, dict[str, Any]] = {
         "study": {"name": name, "trials": 40, "batch_size": 4, "seed": 3, "mode": mode},
         "objective": {"function": "m:f"},
         "optimizer": {"acq_func": acq_func},
