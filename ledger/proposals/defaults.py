@@ -1,13 +1,15 @@
 """The defaults of a search space, which a study tries before all other proposed points."""
 
-from itertools import chain
 from typing import Any
 
+import numpy as np
+
+from ledger.proposals.encoding import EncodedInput, PointEncoder, encoded
 from ledger.proposals.observations import ProposalInput
 from ledger.study.space import Space
 
 
-def untried_defaults(space: Space, given: ProposalInput) -> dict[str, Any]:
+def untried_defaults(space: Space, given: ProposalInput | EncodedInput) -> dict[str, Any]:
     """Return the defaults that the first point of the next proposal takes.
 
     A study tries its defaults once. Therefore the result is empty if a known trial already has all defaults. A user may
@@ -16,7 +18,7 @@ def untried_defaults(space: Space, given: ProposalInput) -> dict[str, Any]:
     Parameters
     ----------
     space : Space
-    given : ProposalInput
+    given : ProposalInput or EncodedInput
         The input of the proposal.
 
     Returns
@@ -32,11 +34,15 @@ def untried_defaults(space: Space, given: ProposalInput) -> dict[str, Any]:
     >>> untried_defaults(space, ProposalInput(in_flight=[{"n": 4, "k": "b"}]))
     {}
     """
-    defaults = [(dimension, dimension.default) for dimension in space.dimensions if dimension.default is not None]
-    known = chain((each.params for each in given.observations), given.in_flight, given.excluded)
-    if any(
-        all(dimension.normalise(params[dimension.name]) == default.value for dimension, default in defaults)
-        for params in known
-    ):
+    encoder = PointEncoder(space)
+    defaults = [
+        (place, searched.to_skopt(dimension.default.value))
+        for place, (dimension, searched) in enumerate(zip(encoder.dimensions, encoder.converter.varying, strict=True))
+        if dimension.default is not None
+    ]
+    if not defaults:
         return {}
-    return space.defaults
+    known = given if isinstance(given, EncodedInput) else encoded(encoder, given)
+    has_defaults = np.logical_and.reduce([known.table[:, place] == value for place, value in defaults])
+    is_tried = any(has_defaults[used].any() for used in (known.observed, known.excluded, known.in_flight))
+    return {} if is_tried else space.defaults

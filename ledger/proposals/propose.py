@@ -169,7 +169,7 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
             in_flight = encoder.skopt_points(known.table[known.in_flight])
             asked = fitted.optimizer.ask(size, "cl_min", in_flight)
             candidates = [searched.params(point) for point in asked]
-    candidates[0] = {**candidates[0], **untried_defaults(space, given)}
+    candidates[0] = {**candidates[0], **untried_defaults(space, known)}
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
 
