@@ -90,7 +90,7 @@ def expectation(
 
     Examples
     --------
-    >>> from ledger.proposals import propose
+    >>> from ledger.proposals import Observation, propose
     >>> from ledger.study.file import assemble
     >>> study = assemble({"model": "svm", "seed": 7})
     >>> points = propose(study, iteration=0, round=0, size=12, given=ProposalInput()).points
