@@ -12,7 +12,7 @@ from ledger.errors import UsageError
 from ledger.proposals.observations import ProposalInput
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.proposals.trial_records import NONE, Indices, Records, TrialLike, record_type, records_of, used_trials
-from ledger.study.dimensions import Categorical, Dimension, Real
+from ledger.study.dimensions import Real
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
@@ -81,37 +81,13 @@ class PointEncoder:
         A column contains the parameter's numbers. For a categorical dimension, the column contains the indices of the
         choices. If a number is not a value of its dimension, the whole row is NaN.
         """
-        encoded = [_encoded(dimension, values) for dimension, values in zip(self.dimensions, columns, strict=True)]
+        encoded = [
+            dimension.to_skopt_column(numbers)
+            for dimension, numbers in zip(self.converter.varying, columns, strict=True)
+        ]
         rows = np.column_stack(encoded) if encoded else np.empty((0, 0))
         rows[np.isnan(rows).any(axis=1)] = math.nan
         return rows
-
-
-def _encoded(dimension: Dimension, values: Array) -> Array:
-    """Return the values of the skopt dimension, or NaN for a number that is not a value of the dimension."""
-    if isinstance(dimension, Categorical):
-        return values
-    if dimension.is_ordinal:
-        distinct, places = np.unique(values, return_inverse=True)
-        return np.array([_index(dimension, value) for value in distinct.tolist()])[places]
-    low, high = dimension.extremes()
-    is_value = (values >= low) & (values <= high)
-    if not isinstance(dimension, Real):
-        return np.where(is_value & (values == np.floor(values)), values, math.nan)
-    scaled = values
-    if dimension.prior == "log-uniform":
-        # The logarithm of numpy can differ from the logarithm of Python in the last bit.
-        low, high = math.log(low), math.log(high)
-        scaled = np.array([math.log(value) for value in np.where(is_value, values, 1.0).tolist()])
-    shares = np.clip((scaled - low) / (high - low), 0.0, 1.0) if low < high else np.zeros(len(values))
-    return np.where(is_value, shares, math.nan)
-
-
-def _index(dimension: Dimension, value: float) -> float:
-    try:
-        return dimension.index(dimension.normalise(value))
-    except ValueError:
-        return math.nan
 
 
 @dataclass(frozen=True)

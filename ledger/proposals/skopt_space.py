@@ -60,6 +60,14 @@ class DimensionConverter(ABC):
         """Convert a value of the parameter into a value of the skopt dimension."""
 
     @abstractmethod
+    def to_skopt_column(self, numbers: Array) -> Array:
+        """Convert many values of the parameter. The results are equal to those of `to_skopt`.
+
+        For a categorical dimension, the numbers are the indices of the choices. If a number is not a value of the
+        dimension, the result is NaN.
+        """
+
+    @abstractmethod
     def from_skopt(self, value: Any) -> Any:
         """Convert a value of the skopt dimension into a value of the parameter. The result has a plain Python type."""
 
@@ -99,6 +107,16 @@ class RealConverter(DimensionConverter):
         share = (self._scaled(value) - low) / (high - low) if low < high else 0.0
         return min(max(share, 0.0), 1.0)
 
+    def to_skopt_column(self, numbers: Array) -> Array:
+        dimension, scaled = self._dimension, numbers
+        is_value = (numbers >= dimension.low) & (numbers <= dimension.high)
+        low, high = self._scaled(dimension.low), self._scaled(dimension.high)
+        if self._is_log:
+            # The logarithm of numpy can differ from the logarithm of Python in the last bit.
+            scaled = np.array([math.log(number) for number in np.where(is_value, numbers, 1.0).tolist()])
+        shares = np.clip((scaled - low) / (high - low), 0.0, 1.0) if low < high else np.zeros(len(numbers))
+        return np.where(is_value, shares, math.nan)
+
     def from_skopt(self, value: Any) -> float:
         dimension, share = self._dimension, float(value)
         # At the ends of the range, the method returns the exact bounds, because the formula below has rounding errors.
@@ -136,6 +154,10 @@ class IntegerConverter(DimensionConverter):
     def to_skopt(self, value: int) -> int:
         return value
 
+    def to_skopt_column(self, numbers: Array) -> Array:
+        is_value = (numbers >= self._dimension.low) & (numbers <= self._dimension.high)
+        return np.where(is_value & (numbers == np.floor(numbers)), numbers, math.nan)
+
     def from_skopt(self, value: Any) -> int:
         return int(value)
 
@@ -165,6 +187,18 @@ class OrdinalConverter(DimensionConverter):
 
     def to_skopt(self, value: Any) -> int:
         return int(self._dimension.index(value))
+
+    def to_skopt_column(self, numbers: Array) -> Array:
+        if isinstance(self._dimension, Categorical):
+            return numbers
+        distinct, places = np.unique(numbers, return_inverse=True)
+        return np.array([self._index(number) for number in distinct.tolist()])[places]
+
+    def _index(self, number: float) -> float:
+        try:
+            return self.to_skopt(self._dimension.normalise(number))
+        except ValueError:
+            return math.nan
 
     def from_skopt(self, value: Any) -> Any:
         return self._dimension.value(int(value))
