@@ -1,7 +1,8 @@
 """Searches of the ledger without its database: the proposals of `ledger.proposals`, and the rules of early stopping.
 
 In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. With the rule "promotion", they
-come from the trials of the same iteration. In steady mode, a verdict compares a trial with the trials that reached the
+come from the trials of the same iteration, and from the latest earlier trials if these are fewer than a batch. In
+steady mode, a verdict compares a trial with the trials that reached the
 rung before it. With the rule "promotion" in steady mode, a paused trial goes on when this trial has become one of the
 best trials at its rung. `sql/functions/` does the same.
 """
@@ -18,7 +19,7 @@ from ledger.proposals import Proposal, ProposalInput, proposal_input, propose
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.spec import LARGEST_BUDGET, DerivedSettings, StudySpec
-from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
+from ledger.study.verdicts import compared_trials, cutoff, goes_on, is_audited, promotion_cutoff, stops
 
 
 @dataclass(frozen=True)
@@ -216,11 +217,16 @@ class BatchSearch:
 class PromotionSearch(BatchSearch):
     """A study in batch mode with the rule "promotion", with the same parameters.
 
-    A trial pauses at each rung, and frees its worker. When all trials of the iteration that the rule compares have
-    paused, the best of them go on from their last epochs, and the others are pruned.
+    A trial pauses at each rung, and frees its worker. When all trials of the iteration that are not audited have
+    paused, the trials that are good enough go on from their last epochs, and the others are pruned.
     """
 
     _paused: set[int] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The trials with a verdict at each rung, in ascending order of the numbers.
+        self._judged: dict[int, list[tuple[int, float | None]]] = {rung: [] for rung in self.stopping.rungs}
 
     @property
     def open_trials(self) -> frozenset[int]:
@@ -243,10 +249,12 @@ class PromotionSearch(BatchSearch):
             self._decide(epoch=max(self._trials[min(self._paused)].at_rungs))
 
     def _decide(self, epoch: int) -> None:
-        """Let the best of the paused trials go on, and prune the others."""
+        """Let the paused trials that are good enough go on, and prune the others."""
         paused, self._paused = sorted(self._paused), set()
         losses = {number: self._trials[number].at_rungs[epoch] for number in paused}
-        limit = promotion_cutoff(self._study.stopping.eta, losses.items())
+        compared = compared_trials(self._study.batch_size, losses.items(), self._judged[epoch])
+        self._judged[epoch] += losses.items()
+        limit = promotion_cutoff(self._study.stopping.eta, compared)
         for number, loss in losses.items():
             if goes_on(loss, number, limit):
                 self._waiting.append(self._start(number))
@@ -254,7 +262,7 @@ class PromotionSearch(BatchSearch):
                 super().end(number, epoch, loss, stopped=True)
 
     def _cutoff_now(self, rung: int) -> None:
-        """Return no cutoff, because earlier iterations say nothing about the trials of an iteration."""
+        """Return no cutoff, because the cutoffs also depend on the trials of the iteration."""
 
     def _rungs_of(self, number: int) -> tuple[int, ...]:
         return self._study.stopping.rungs_of(self._trials[number].iteration)

@@ -80,8 +80,9 @@ def replay(
 
     The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
     a trial with the trials of earlier iterations. With the rule promotion, a rung compares the trials of the same
-    iteration. In steady mode, a rung compares a trial with the trials that reached the rung earlier. A stopped trial is
-    a false stop if its final value is among the best 10 % of the final values.
+    iteration. If these trials are fewer than the batch size, the rung also compares the latest earlier trials. In
+    steady mode, a rung compares a trial with the trials that reached the rung earlier. A stopped trial is a false stop
+    if its final value is among the best 10 % of the final values.
     """
     from ledger.database import studies, verdicts
     from ledger.study.replay import audit, replay
@@ -97,7 +98,9 @@ def replay(
             f"study {name} has no ended trial with reports: let the objective report values by"
             " context.report(value, step)"
         )
-    replays = [replay(rule, curves, trials, by_arrival=study.is_steady) for rule in asked]
+    # The database compares trials by the batch size of the spec, too.
+    batch_size = int(study.spec["batch_size"])
+    replays = [replay(rule, curves, trials, by_arrival=study.is_steady, batch_size=batch_size) for rule in asked]
     measured = audit(trials, audited, against) if audited else None
     if as_json:
         document.write(_document(study, replays, values, measured))

@@ -184,7 +184,7 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
             )
         return (
             f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"
-            f" the iteration, and {limit}; {decision}"
+            f" this iteration or of earlier iterations, and {limit}; {decision}"
         )
     others = "trials of earlier iterations" if verdict.arrival is None else "trials that reached the rung earlier"
     if verdict.compared < rule["eta"]:

@@ -268,8 +268,9 @@ class CutoffRow:
 
     If the loss of a trial is lower than `loss`, the trial goes on. `loss` is None if each trial with a loss goes on.
     `compared` is the number of earlier trials that have reached the rung. With the rule "promotion", `compared` is the
-    number of the iteration's trials that the rule has compared at the rung. `trial` is the number of the trial that has
-    the loss `loss`. If another trial has the same loss, the other trial goes on if its number is lower than `trial`.
+    number of trials of the iteration and of earlier iterations that the rule has compared at the rung. `trial` is the
+    number of the trial that has the loss `loss`, and can belong to an earlier iteration. If another trial has the same
+    loss, the other trial goes on if its number is lower than `trial`.
     """
 
     iteration: int

@@ -27,8 +27,8 @@ cutoff = Table(
         "compared",
         Integer,
         nullable=False,
-        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of the "
-        "iteration's trials that the rule has compared at the rung.",
+        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of "
+        "the iteration and of earlier iterations that the rule has compared at the rung.",
     ),
     Column(
         "trial",
@@ -39,7 +39,7 @@ cutoff = Table(
     CheckConstraint("compared >= 0", name="compared_is_natural"),
     CheckConstraint("trial is null or loss is not null", name="trial_with_a_loss"),
     comment="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
-    "follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the same "
+    "follows from trials of earlier iterations. With the rule promotion, it also follows from trials of the same "
     "iteration. A cutoff never changes.",
 )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import cutoff_of_ordered, goes_on, promotion_cutoff, stops
+from ledger.study.verdicts import compared_trials, cutoff_of_ordered, goes_on, promotion_cutoff, stops
 
 # A stopped trial is a false stop if its final loss is among the best `BEST_SHARE` of the final losses.
 BEST_SHARE = 0.1
@@ -179,7 +179,12 @@ class Replay:
 
 
 def replay(
-    rule: EarlyStopping, curves: LearningCurves, trials: Mapping[int, ReplayedTrial], *, by_arrival: bool
+    rule: EarlyStopping,
+    curves: LearningCurves,
+    trials: Mapping[int, ReplayedTrial],
+    *,
+    by_arrival: bool,
+    batch_size: int,
 ) -> Replay:
     """Apply a rule to recorded learning curves.
 
@@ -198,7 +203,9 @@ def replay(
     by_arrival : bool
         If true, a rung compares a trial with the trials that reached the rung earlier, as in steady mode. If false, a
         rung compares a trial with the trials of earlier iterations, as in batch mode. For the rule "promotion", the
-        value must be false, because the rule compares the trials of one iteration.
+        value must be false, because the function replays this rule as in batch mode.
+    batch_size : int
+        The batch size with which the study was created. Only the rule "promotion" uses it (`compared_trials`).
 
     Returns
     -------
@@ -211,7 +218,7 @@ def replay(
     ...     curves.add(number, [AttemptCurve([1, 2], [loss, loss], [float(number), number + 0.5])])
     >>> ended = {number: ReplayedTrial(number, number, 0.1, is_pruned=False) for number in range(3)}
     >>> rule = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=2)
-    >>> found = replay(rule, curves, ended, by_arrival=False)
+    >>> found = replay(rule, curves, ended, by_arrival=False, batch_size=1)
     >>> found.rungs, found.steps, found.saved, found.false_stops
     ([ReplayedRung(rung=1, trials=3, stopped=1)], 6, 1, [])
     """
@@ -227,11 +234,13 @@ def replay(
         if rule.rule == "promotion":
             reached = [arrival for arrival in reached if rung in rule.rungs_of(trials[arrival[1]].iteration)]
         earlier: list[float] = []
+        judged: list[tuple[int, float | None]] = []
         for _, together in groupby(sorted(reached), key=lambda arrival: arrival[0]):
             group = list(together)
             if rule.rule == "promotion":
                 arrivals = {number: None if loss == math.inf else loss for _, number, loss, _ in group}
-                first_out = promotion_cutoff(rule.eta, arrivals.items())
+                first_out = promotion_cutoff(rule.eta, compared_trials(batch_size, arrivals.items(), judged))
+                judged += arrivals.items()
                 stopped |= {
                     number: step for _, number, loss, step in group if not goes_on(arrivals[number], number, first_out)
                 }

@@ -81,21 +81,51 @@ def stops(loss: float | None, limit: float | None) -> bool:
     return limit is not None and (loss is None or loss >= limit)
 
 
+def compared_trials(
+    batch_size: int, own: Iterable[tuple[int, float | None]], earlier: Sequence[tuple[int, float | None]]
+) -> list[tuple[int, float | None]]:
+    """Return the trials that a rung of the rule "promotion" compares in batch mode.
+
+    The rung compares the trials of the iteration. If these trials are fewer than `batch_size`, the rung also compares
+    the latest trials of earlier iterations, so that a rung that few trials of an iteration reach can stop a trial.
+
+    Parameters
+    ----------
+    batch_size : int
+        The batch size with which the study was created.
+    own : iterable of (int, float or None)
+        The number and the loss of each trial of the iteration that has reached the rung and is not audited. None stands
+        for NaN.
+    earlier : sequence of (int, float or None)
+        The same of each trial of earlier iterations that has a verdict at the rung and is not audited, in ascending
+        order of the numbers.
+
+    Examples
+    --------
+    >>> compared_trials(3, [(8, 0.3), (9, None)], [(0, 0.1), (4, 0.2)])
+    [(8, 0.3), (9, None), (4, 0.2)]
+    >>> compared_trials(2, [(8, 0.3), (9, None)], [(0, 0.1), (4, 0.2)])
+    [(8, 0.3), (9, None)]
+    """
+    found = list(own)
+    missing = batch_size - len(found)
+    return [*found, *earlier[-missing:]] if missing > 0 else found
+
+
 def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> tuple[float, int] | None:
     """Return the best trial that does not go on at a rung of the rule "promotion".
 
-    The best 1/`eta` of the trials go on. If the iteration has fewer than `eta` trials at the rung, each trial with a
-    loss goes on.
+    The best 1/`eta` of the compared trials are good enough to go on. If the rung compares fewer than `eta` trials, each
+    trial with a loss goes on.
 
     Parameters
     ----------
     eta : int
         The attribute `eta` of `EarlyStopping`.
     arrivals : iterable of (int, float or None)
-        The number and the loss of each compared trial. In batch mode, the compared trials are the trials of the
-        iteration that have reached the rung. In steady mode, the compared trials are the trial of a given arrival at
-        the rung, and all trials that have arrived at the rung earlier. None stands for NaN. A trial with NaN never goes
-        on.
+        The number and the loss of each compared trial. In batch mode, the compared trials are the result of
+        `compared_trials`. In steady mode, the compared trials are the trial of a given arrival at the rung, and all
+        trials that have arrived at the rung earlier. None stands for NaN. A trial with NaN never goes on.
 
     Returns
     -------

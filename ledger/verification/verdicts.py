@@ -11,6 +11,7 @@ from ledger.database.transfer import StudySnapshot
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
 from ledger.study.verdicts import (
+    compared_trials,
     cutoff,
     cutoff_of_ordered,
     goes_on,
@@ -42,6 +43,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     if recorded.promotions:
         yield f"{_promotion_place(recorded.promotions[0])}: a study in batch mode has no promotions"
     if rule.rule == "promotion":
+        yield from _unjudged(ledger, rule)
         yield from _promotions(ledger, study)
     else:
         yield from _cutoffs(ledger, rule)
@@ -164,10 +166,11 @@ def _has_reached(attempts: Sequence[tuple[int, int]], rung: int) -> bool:
 
 
 def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
-    """Compute the cutoffs and the verdicts of the rule "promotion" from the losses of each iteration's trials."""
+    """Compute the cutoffs and the verdicts of the rule "promotion" from the losses of the compared trials."""
     cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
     at_rung: dict[tuple[int, int], list[VerdictRow]] = defaultdict(list)
     stopped: set[int] = set()
+    earlier: dict[int, list[tuple[int, float | None]]] = defaultdict(list)
     # In a snapshot of a running study, verdicts can belong to trials that the snapshot does not contain.
     newer = {verdict.rung for verdict in ledger.stopping.verdicts if verdict.trial >= len(ledger.trials)}
     for verdict in ledger.stopping.verdicts:
@@ -180,20 +183,26 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     for (iteration, rung), found in sorted(at_rung.items()):
         place = f"iteration {iteration}: the cutoff at rung {rung}"
         given = cutoffs.pop((iteration, rung), None)
+        judged = [verdict for verdict in found if not is_audited(study.seed, verdict.trial, study.stopping.audit)]
+        # If a trial joins the iteration after the comparison, the verdict on the new trial is later, and the number of
+        # the new trial is higher.
+        own = [(verdict.trial, verdict.loss) for verdict in judged if verdict.decided_at == judged[0].decided_at]
+        compared = compared_trials(study.batch_size, own, earlier[rung])
+        earlier[rung] += [(verdict.trial, verdict.loss) for verdict in judged]
         if rung not in study.stopping.rungs_of(iteration):
             yield f"{_place(found[0])}: the trials of iteration {iteration} do not stop at this rung"
         if given is None:
             yield f"{place} is missing"
             continue
         limit = None if given.loss is None else (given.loss, -1 if given.trial is None else given.trial)
-        # If a trial joins the iteration after the comparison, the number of the new trial is higher than the number of
-        # each compared trial.
-        own = [verdict for verdict in found if not is_audited(study.seed, verdict.trial, study.stopping.audit)]
-        compared = own[: given.compared]
-        expected = promotion_cutoff(study.stopping.eta, [(verdict.trial, verdict.loss) for verdict in compared])
-        if len(compared) < given.compared:
-            if rung not in newer:
-                yield f"{place} compares {given.compared} trials, but only {len(compared)} of them have a verdict"
+        expected = promotion_cutoff(study.stopping.eta, compared)
+        if rung in newer and iteration == len(ledger.iterations) - 1:
+            pass  # The snapshot does not contain each trial of the iteration.
+        elif len(compared) != given.compared:
+            yield (
+                f"{place} compares {given.compared} trials, but the verdicts of the iteration and of earlier iterations"
+                f" result in {len(compared)} compared trials"
+            )
         elif limit != expected:
             yield (
                 f"{place} is {_limit(limit)}, but the losses of the {given.compared} compared trials result in"
@@ -205,6 +214,27 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     for iteration, rung in cutoffs:
         if iteration < len(ledger.iterations) and rung not in newer:
             yield f"iteration {iteration}: the cutoff at rung {rung} belongs to no verdict"
+
+
+def _unjudged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
+    """Find each rung of the rule "promotion" that a trial of a told iteration has reached without a verdict.
+
+    A rung without a cutoff has no verdicts.
+    """
+    decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
+    cutoffs = {(row.iteration, row.rung) for row in ledger.stopping.cutoffs}
+    for trial in ledger.trials:
+        attempts = ledger.stopping.reached.get(trial.number)
+        if attempts is None or ledger.iterations[trial.iteration].told is None:
+            continue
+        lowest, highest = min(first for first, _ in attempts), attempts[-1][1]
+        for rung in rule.rungs_of(trial.iteration):
+            stops = decided.get((trial.number, rung))
+            if stops is None and (trial.iteration, rung) in cutoffs and lowest <= rung <= highest:
+                yield f"trial {trial.number}: the trial has reached rung {rung}, but the verdict is missing"
+            # A trial gets no verdicts above the rung that has stopped the trial.
+            if stops:
+                break
 
 
 def _limit(limit: tuple[float, int] | None) -> str:

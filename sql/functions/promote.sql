@@ -1,10 +1,16 @@
 -- Record the verdicts at the rungs of the rule `promotion` in batch mode, for the manager that holds the study. A trial
 -- pauses at a rung (ledger.prune). While the iteration has a pending or running trial that is not audited, the function
--- does nothing. Otherwise, the function compares the trials at the lowest rung that has no verdicts. The best 1/eta of
--- the trials go on (ledger.promotion_cutoff): a paused trial becomes pending again. The other paused trials are pruned.
--- The function also compares trials that failed, ended or were cancelled after they had reached the rung. Therefore the
--- verdicts do not depend on the number or the speed of the workers. An audited trial never pauses. The function does
--- not wait for audited trials, and does not compare audited trials. ledger.tell records the verdicts on audited trials.
+-- does nothing. Otherwise, the function compares the trials at the lowest rung that has no verdicts. A paused trial that
+-- is among the best 1/eta of the compared trials (ledger.promotion_cutoff) becomes pending again. The other paused
+-- trials are pruned.
+-- The compared trials are the trials of the iteration that have reached the rung. If these trials are fewer than the
+-- batch size in the study's spec, the function also compares the latest trials of earlier iterations with a verdict at
+-- the rung, until the number of compared trials is the batch size. Otherwise, few trials of an iteration would reach a
+-- higher rung, and this rung would stop no trial. The function also compares trials that failed, ended or were
+-- cancelled after they had reached the rung. Therefore the verdicts do not depend on the number or the speed of the
+-- workers. An audited trial never pauses. The function does not wait for audited trials, and does not compare audited
+-- trials. ledger.tell records the verdicts on audited trials. The Python function ledger.study.verdicts.compared_trials
+-- chooses the same trials.
 -- If a trial joins the iteration after the ledger has recorded the cutoff at a rung, the trial gets its verdict from
 -- the recorded cutoff.
 -- A paused trial can have reached several rungs, because an objective does not have to ask for the verdict at each
@@ -30,6 +36,7 @@ declare
   waiting int[];
   going int[];
   arrived record;
+  earlier record;
 begin
   if parent.id is null or stopping ->> 'rule' is distinct from 'promotion' or parent.spec ->> 'mode' = 'steady' then
     return;
@@ -67,9 +74,21 @@ begin
       where not undecided.audited;
       -- If no paused trial waits at this rung, no paused trial waits at a higher rung.
       exit when not arrived.is_waiting;
+      select array_agg(latest.loss) as losses, array_agg(latest.trial) as trials
+      into earlier
+      from (
+        select verdict.loss, verdict.trial
+        from ledger.verdict
+        where verdict.study_id = parent.id and verdict.rung = rungs[place] and not verdict.audited
+          and verdict.trial < (
+            select own.first_trial from ledger.iteration as own
+            where own.study_id = parent.id and own.number = promote.iteration)
+        order by verdict.trial desc
+        limit greatest(0, (parent.spec ->> 'batch_size')::int - cardinality(arrived.trials))) as latest;
       insert into ledger.cutoff (study_id, iteration, rung, loss, trial, compared)
-      select parent.id, promote.iteration, rung, best.loss, best.trial, cardinality(arrived.trials)
-      from ledger.promotion_cutoff((stopping ->> 'eta')::int, arrived.losses, arrived.trials) as best;
+      select parent.id, promote.iteration, rung, best.loss, best.trial, cardinality(arrived.trials || earlier.trials)
+      from ledger.promotion_cutoff(
+        (stopping ->> 'eta')::int, arrived.losses || earlier.losses, arrived.trials || earlier.trials) as best;
     end if;
     select given.judged, given.promoted into judged, promoted
     from ledger.judge(parent.id, promote.iteration, rung, false, moment) as given;

@@ -1,10 +1,10 @@
--- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the trials go on. Even
--- if 1/eta of the trials is less than one trial, the best trial goes on. If fewer than `eta` trials have reached the
--- rung, every trial with a loss goes on. The Python function ledger.study.verdicts.promotion_cutoff computes the same
--- result.
---   losses, trials: the loss and the number of each compared trial. In batch mode, the compared trials are the trials
---     of the iteration that have reached the rung. In steady mode, the compared trials are all trials that have arrived
---     at the rung up to a given arrival. A null loss stands for NaN. A trial with the loss NaN never goes on.
+-- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the compared trials are
+-- good enough to go on. Even if 1/eta of the trials is less than one trial, the best trial is good enough. If the rung
+-- compares fewer than `eta` trials, every trial with a loss goes on. The Python function
+-- ledger.study.verdicts.promotion_cutoff computes the same result.
+--   losses, trials: the loss and the number of each compared trial. In batch mode, ledger.promote chooses the compared
+--     trials. In steady mode, the compared trials are all trials that have arrived at the rung up to a given arrival. A
+--     null loss stands for NaN. A trial with the loss NaN never goes on.
 --   loss, trial: the loss and the number of the best trial that does not go on. The loss and the number are null if
 --     every trial with a loss goes on.
 create or replace function ledger.promotion_cutoff(

@@ -268,8 +268,9 @@ def test_a_corrupted_record_is_named(ledger, change, said):
     assert "\n" not in str(found.value)
 
 
-def test_a_corrupted_cutoff_is_named(ledger):
-    corrupt(ledger, "update ledger.cutoff set loss = loss + 0.001 where iteration = 2 and rung = 2", required=False)
+@pytest.mark.parametrize("change", ["loss = loss + 0.001", "compared = compared + 1"])
+def test_a_corrupted_cutoff_is_named(ledger, change):
+    corrupt(ledger, f"update ledger.cutoff set {change} where iteration = 2 and rung = 2", required=False)
     with psycopg.connect(ledger) as connection:
         is_batch = connection.execute("select count(*) > 0 from ledger.cutoff").fetchone() == (True,)
     if not is_batch:
@@ -278,7 +279,7 @@ def test_a_corrupted_cutoff_is_named(ledger):
         verified(ledger)
 
 
-@pytest.mark.parametrize("history", ["batch"], indirect=True)
+@pytest.mark.parametrize("history", ["batch", "promotion"], indirect=True)
 def test_a_missing_verdict_of_the_last_trial_is_named(ledger):
     """No later cutoff depends on the verdict, and the verdict stops no trial."""
     last = "(select trial, max(rung) from ledger.verdict where not stops group by trial order by trial desc limit 1)"

@@ -12,6 +12,7 @@ from ledger.database import managing, protocol, studies, trials
 from ledger.database.managing import ClaimedStudy, DecidedRung
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.verdicts import TrialStopping, is_audited
 from tests.integration.ledgers import (
@@ -29,6 +30,7 @@ from tests.integration.ledgers import (
 )
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals
+from tests.integration.test_early_stopped_studies import corrupt
 from tests.integration.test_verdicts import verdicts
 
 NAN = float("nan")
@@ -180,6 +182,141 @@ def test_of_fewer_than_eta_trials_each_trial_with_a_loss_goes_on(db, connection)
     assert promote(db, row) == [DecidedRung(1, 3, 2)]
     assert states(db, row) == ["pending", "pruned", "pending"]
     assert verified(db) == 3
+
+
+def reach(
+    db: Connection,
+    connection: psycopg.Connection[Any],
+    row: StudyRow,
+    iteration: int,
+    rung: int,
+    losses: Sequence[float],
+) -> list[DecidedRung]:
+    """Let the next trials of an iteration reach a rung with these losses, and promote."""
+    for loss in losses:
+        pause(connection, [loss], first=rung)
+    return promote(db, row, iteration)
+
+
+def end(db: Connection, connection: psycopg.Connection[Any], row: StudyRow, iteration: int) -> None:
+    """Complete the promoted trials of an iteration, and tell the iteration."""
+    left = states(db, row).count("pending")
+    for _ in range(left):
+        assert protocol.complete(connection, take(connection), 0.5, {}, 1.0) == "recorded"
+    loss = 0.5 if left else None
+    assert tell(db, row, iteration, loss, loss) == "told"
+
+
+def cutoffs(connection: psycopg.Connection[Any], iteration: int) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        "select rung, loss, compared, trial from ledger.cutoff where iteration = %s order by rung", (iteration,)
+    ).fetchall()
+
+
+@pytest.fixture
+def compared(db, connection) -> StudyRow:
+    """Three iterations of 4 trials, of which 2 reach the rung 2."""
+    row = start(db)
+    assert reach(db, connection, row, 0, 1, (0.8, 0.7, 0.6, 0.5)) == [DecidedRung(1, 4, 2)]
+    assert reach(db, connection, row, 0, 2, (0.3, 0.1)) == [DecidedRung(2, 2, 1)]
+    assert reach(db, connection, row, 0, 4, (0.1,)) == [DecidedRung(4, 1, 1)]
+    end(db, connection, row, 0)
+    add_iteration(db, row, 1, 4)
+    assert reach(db, connection, row, 1, 1, (0.1, 0.2, 0.3, 0.4)) == [DecidedRung(1, 4, 2)]
+    assert reach(db, connection, row, 1, 2, (0.05, 0.08)) == [DecidedRung(2, 2, 2)]
+    assert reach(db, connection, row, 1, 4, (0.2, 0.05)) == [DecidedRung(4, 2, 1)]
+    end(db, connection, row, 1)
+    add_iteration(db, row, 2, 4)
+    assert reach(db, connection, row, 2, 1, (0.9, 0.9, 0.9, 0.9)) == [DecidedRung(1, 4, 2)]
+    assert reach(db, connection, row, 2, 2, (0.08, 0.5)) == [DecidedRung(2, 2, 0)]
+    end(db, connection, row, 2)
+    return row
+
+
+def test_few_trials_at_a_rung_are_compared_with_earlier_iterations(compared, db, connection):
+    assert cutoffs(connection, 0) == [(1, 0.7, 4, 1), (2, 0.3, 2, 2), (4, None, 1, None)]
+    # as many trials as a batch has are compared only with each other; both trials are better than the trials 2 and 3;
+    # the rung 4 knows one earlier trial
+    assert cutoffs(connection, 1) == [(1, 0.3, 4, 6), (2, 0.1, 4, 3), (4, 0.1, 3, 3)]
+    # the latest trials are 4 and 5, and trial 5 has the same loss and a lower number
+    assert cutoffs(connection, 2) == [(1, 0.9, 4, 10), (2, 0.08, 4, 8)]
+    assert verdicts(connection, 8) == [(1, 1, 0.9, 0.9, 4, False), (2, 2, 0.08, 0.08, 4, True)]
+    assert states(db, compared)[8:] == ["pruned"] * 4
+    assert verified(db) == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            [
+                "update ledger.verdict set loss = 0.2 where trial = 3 and rung = 2",
+                "update ledger.report set loss = 0.2 where trial = 3 and step = 2",
+            ],
+            "iteration 1: the cutoff at rung 2 is 0.1 of trial 3, but .* result in 0.2 of trial 3",
+        ),
+        (
+            ["update ledger.cutoff set compared = 3 where iteration = 1 and rung = 2"],
+            "iteration 1: the cutoff at rung 2 compares 3 trials, but .* result in 4 compared trials",
+        ),
+        (
+            ["update ledger.cutoff set trial = 2 where iteration = 1 and rung = 2"],
+            "iteration 1: the cutoff at rung 2 is 0.1 of trial 2, but .* result in 0.1 of trial 3",
+        ),
+        (
+            ["delete from ledger.verdict where trial = 4 and rung = 2"],
+            "trial 4: the trial has reached rung 2, but the verdict is missing",
+        ),
+        (
+            ["delete from ledger.cutoff where iteration = 1 and rung = 2"],
+            "iteration 1: the cutoff at rung 2 is missing",
+        ),
+    ],
+)
+def test_a_corrupted_comparison_with_earlier_trials_is_named(compared, db, url, changes, said):
+    for change in changes:
+        corrupt(url, change)
+    with pytest.raises(LedgerError, match=said):
+        verified(db)
+
+
+def test_a_later_trial_does_not_change_the_recorded_comparison(db, connection):
+    row = start(db)
+    assert reach(db, connection, row, 0, 1, (0.4, 0.3, 0.2, 0.1)) == [DecidedRung(1, 4, 2)]
+    end(db, connection, row, 0)
+    add_iteration(db, row, 1, 2)
+    assert reach(db, connection, row, 1, 1, (0.35, 0.25)) == [DecidedRung(1, 2, 0)]
+    trials.enqueue(db, row.id, [{"C": 500.0}])
+    assert reach(db, connection, row, 1, 1, (0.3,)) == [DecidedRung(1, 1, 0)]
+    assert cutoffs(connection, 1) == [(1, 0.25, 4, 5)]
+    end(db, connection, row, 1)
+    add_iteration(db, row, 2, 1)
+    assert reach(db, connection, row, 2, 1, (0.3,)) == [DecidedRung(1, 1, 0)]
+    assert cutoffs(connection, 2) == [(1, 0.3, 4, 7)], "the trials 4 to 7 are compared"
+    assert verified(db) == 8
+
+
+def test_an_audited_trial_of_an_earlier_iteration_is_not_compared(db, connection):
+    share, count = 0.3, 5
+    row = start(db, trials=count, audit=share)
+    audited = [number for number in range(2 * count) if is_audited(42, number, share)]
+    assert any(number < count for number in audited)
+    for number in range(count):
+        held = take(connection)
+        protocol.report(connection, held, [1], [0.5])
+        if number not in audited:
+            protocol.prune(connection, held, 1.0)
+        else:
+            assert protocol.complete(connection, held, 0.5, {}, 1.0) == "recorded"
+    promote(db, row)
+    end(db, connection, row, 0)
+    own = count - sum(number < count for number in audited)
+    add_iteration(db, row, 1, 1)
+    assert count not in audited
+    assert reach(db, connection, row, 1, 1, (0.1,)) == [DecidedRung(1, 1, 1)]
+    assert [compared for _, _, compared, _ in cutoffs(connection, 1)] == [own + 1]
+    end(db, connection, row, 1)
+    assert verified(db) == count + 1
 
 
 def test_trials_that_ended_after_the_rung_are_compared(db, connection):

@@ -24,7 +24,7 @@ from ledger.database.managing import ClaimedStudy, DecidedRung, PromotedTrials, 
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import ArtifactRow
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import cutoff, goes_on, promotion_cutoff, stops
+from ledger.study.verdicts import compared_trials, cutoff, goes_on, promotion_cutoff, stops
 from tests.fuzz import cases
 from tests.integration.ledgers import add_iteration, spec, stop_clock
 from tests.integration.workers import PackageWorker, PsqlWorker, Worker
@@ -711,7 +711,13 @@ class Histories(RuleBasedStateMachine):
                 if not any(each in arrivals for each in waiting):
                     break
                 losses = [(each, loss) for each, (_, loss) in arrivals.items()]
-                self.cutoffs[number, rung] = promotion_cutoff(PROMOTION.eta, losses)
+                earlier = [
+                    (each, trial.verdicts[rung][2])
+                    for each, trial in self.trials.items()
+                    if trial.iteration < number and rung in trial.verdicts
+                ]
+                compared = compared_trials(3, losses, earlier)
+                self.cutoffs[number, rung] = promotion_cutoff(PROMOTION.eta, compared)
             if judged := self.judge(number, rung):
                 decided.append(DecidedRung(rung, len(judged), judged.count(False)))
             for each in waiting:

@@ -38,7 +38,7 @@ def test_a_rung_compares_with_earlier_iterations_in_batch_mode():
     for number, losses in enumerate([[0.5, 0.5, 0.5, 0.5], [0.9, 0.4, 0.3, 0.2], [0.4, 0.1, 0.1, 0.1], [0.6, 0.6]]):
         curves.add(number, [curve(losses)])
     trials = {number: complete(number, number // 2, loss) for number, loss in enumerate([0.5, 0.2, 0.1, None])}
-    found = replay(HALVING, curves, trials, by_arrival=False)
+    found = replay(HALVING, curves, trials, by_arrival=False, batch_size=2)
     assert found.rungs == [ReplayedRung(1, 4, 1), ReplayedRung(2, 3, 0)]
     assert (found.trials, found.steps, found.saved, found.stopped) == (4, 14, 1, 1)
     assert (found.false_stops, found.unknown, found.unjudged) == ([], 1, 0)
@@ -50,10 +50,10 @@ def test_a_stopped_trial_that_would_have_been_best_is_a_false_stop():
     for number, losses in enumerate([[0.1, 0.5], [0.2, 0.5], [0.3, 0.0]]):
         curves.add(number, [curve(losses, began=10.0 * number)])
     trials = {number: complete(number, 0, loss) for number, loss in enumerate([0.5, 0.6, 0.0])}
-    found = replay(HALVING, curves, trials, by_arrival=True)
+    found = replay(HALVING, curves, trials, by_arrival=True, batch_size=2)
     assert (found.false_stops, found.best, found.best_survivor, found.saved) == ([2], 2, 0, 1)
     # no trial of one iteration is compared with another one
-    assert replay(HALVING, curves, trials, by_arrival=False).stopped == 0
+    assert replay(HALVING, curves, trials, by_arrival=False, batch_size=2).stopped == 0
 
 
 def test_a_trial_that_its_study_pruned_cannot_be_judged_after_its_end():
@@ -64,14 +64,14 @@ def test_a_trial_that_its_study_pruned_cannot_be_judged_after_its_end():
         **{number: complete(number, 0, loss) for number, loss in enumerate([0.2, 0.3])},
         **{number: ReplayedTrial(number, 1, None, is_pruned=True) for number in (2, 3)},
     }
-    found = replay(HALVING, curves, trials, by_arrival=False)
+    found = replay(HALVING, curves, trials, by_arrival=False, batch_size=2)
     assert (found.stopped, found.unknown, found.unjudged) == (1, 1, 1)
 
 
 def test_a_study_without_a_complete_trial_has_no_best_value():
     curves = LearningCurves(HALVING.rungs)
     curves.add(0, [curve([math.inf])])
-    found = replay(HALVING, curves, {0: complete(0, 0, None)}, by_arrival=True)
+    found = replay(HALVING, curves, {0: complete(0, 0, None)}, by_arrival=True, batch_size=2)
     assert (found.best, found.best_survivor, found.stopped, found.steps) == (None, None, 0, 1)
 
 
@@ -143,11 +143,12 @@ def simulated(
 
 
 def not_promoted(
-    rule: EarlyStopping, trials: Mapping[int, ReplayedTrial], points: Mapping[int, list[Point]]
+    rule: EarlyStopping, trials: Mapping[int, ReplayedTrial], points: Mapping[int, list[Point]], batch_size: int
 ) -> dict[int, int]:
     """Let the best trials of each iteration go on, one rung after another. Return the last step of each other trial."""
     stopped: dict[int, int] = {}
-    for iteration in {trial.iteration for trial in trials.values()}:
+    judged: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for iteration in sorted({trial.iteration for trial in trials.values()}):
         left = [number for number in trials if trials[number].iteration == iteration]
         for rung in rule.rungs_of(iteration):
             waiting = []
@@ -156,25 +157,30 @@ def not_promoted(
                 above = [step for step, _, _ in points[number] if step >= rung]
                 if below and above:
                     waiting.append((below[-1], number, above[0]))
-            most = max(1, len(waiting) // rule.eta) if len(waiting) >= rule.eta else len(waiting)
-            for place, (loss, number, step) in enumerate(sorted(waiting)):
-                if place >= most or loss == math.inf:
+            latest = sorted(judged[rung], reverse=True)[: max(0, batch_size - len(waiting))]
+            ranked = sorted(
+                [(loss, number) for loss, number, _ in waiting] + [(loss, number) for number, loss in latest]
+            )
+            most = max(1, len(ranked) // rule.eta) if len(ranked) >= rule.eta else len(ranked)
+            for loss, number, step in waiting:
+                if (loss, number) not in ranked[:most] or loss == math.inf:
                     stopped[number] = step
                     left.remove(number)
+                judged[rung].append((number, loss))
     return stopped
 
 
-@given(studies, st.integers(2, 4), st.integers(1, 3))
-def test_a_replay_of_promotion_compares_each_iteration_alone(study, eta, brackets):
+@given(studies, st.integers(2, 4), st.integers(1, 3), st.integers(1, 6))
+def test_a_replay_of_promotion_compares_as_many_trials_as_a_batch_has(study, eta, brackets, batch_size):
     rule = EarlyStopping(rule="promotion", eta=eta, min_resource=1, max_resource=eta**3, brackets=brackets)
     curves, trials, points = LearningCurves(rule.rungs), {}, {}
     for number, (reported, began, ended) in enumerate(study):
-        trials[number] = ReplayedTrial(number, number // 5, 0.5 * number if ended else None, is_pruned=not ended)
+        trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, is_pruned=not ended)
         points[number] = [(step, loss, float(began + step)) for step, loss in sorted(reported.items())]
         if points[number]:
             curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
-    stopped = not_promoted(rule, trials, points)
-    found = replay(rule, curves, trials, by_arrival=False)
+    stopped = not_promoted(rule, trials, points, batch_size)
+    found = replay(rule, curves, trials, by_arrival=False, batch_size=batch_size)
     assert found.stopped == len(stopped) == sum(rung.stopped for rung in found.rungs)
     assert found.saved == sum(curves.last_steps[number] - step for number, step in stopped.items())
 
@@ -191,7 +197,7 @@ def test_a_replay_stops_what_the_rule_stops_in_a_new_training(rule, study, by_ar
         if points[number]:
             curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
     stopped = simulated(rule, trials, points, by_arrival=by_arrival)
-    found = replay(rule, curves, trials, by_arrival=by_arrival)
+    found = replay(rule, curves, trials, by_arrival=by_arrival, batch_size=3)
     assert found.stopped == len(stopped) == sum(rung.stopped for rung in found.rungs)
     assert found.saved == sum(curves.last_steps[number] - step for number, step in stopped.items())
     assert 0 <= found.saved <= found.steps == sum(curves.last_steps.values())

@@ -223,7 +223,7 @@ def test_verdicts_and_points_of_batch_mode_do_not_depend_on_the_workers(kind, st
 
 
 @pytest.mark.parametrize("stopping", [PROMOTION, BRACKETS], ids=["one bracket", "three brackets"])
-def test_promotion_lets_the_best_third_of_each_batch_go_on(stopping):
+def test_promotion_lets_the_best_third_of_the_latest_trials_go_on(stopping):
     trials = searched(PromotionSearch, (1.0, 4.0, 0.5, 2.0), stopping=stopping, batch_size=9, epochs=600)
     assert sum(trial.epoch for trial in trials) == 600, "no epoch is trained twice"
     by_batch: dict[int, list[Trial]] = {}
@@ -231,14 +231,21 @@ def test_promotion_lets_the_best_third_of_each_batch_go_on(stopping):
         by_batch.setdefault(trial.number // 9, []).append(trial)
     whole = [batch for batch in by_batch.values() if all(trial.state != "running" for trial in batch)]
     assert len(whole) > 3
+    judged: dict[int, list[Trial]] = {rung: [] for rung in stopping.rungs}
+    promoted: dict[int, list[int]] = {rung: [] for rung in stopping.rungs}
     for batch in whole:
-        compared = [trial for trial in batch if not is_audited(5, trial.number, stopping.audit)]
-        assert all(trial.state == "complete" for trial in batch if trial not in compared)
+        left = [trial for trial in batch if not is_audited(5, trial.number, stopping.audit)]
+        assert all(trial.state == "complete" for trial in batch if trial not in left)
         for rung in stopping.rungs_of(batch[0].number // 9):
-            ranked = sorted(compared, key=lambda trial: (trial.training.losses[rung - 1], trial.number))
-            compared = ranked[: max(1, len(ranked) // 3)] if len(ranked) >= 3 else ranked
-            assert {trial.epoch for trial in ranked if trial not in compared} <= {rung}
-        assert all(trial.state == "complete" for trial in compared)
+            latest = sorted(judged[rung], key=lambda trial: -trial.number)[: 9 - len(left)]
+            ranked = sorted(left + latest, key=lambda trial: (trial.training.losses[rung - 1], trial.number))
+            best = ranked[: max(1, len(ranked) // 3)] if len(ranked) >= 3 else ranked
+            assert {trial.epoch for trial in left if trial not in best} <= {rung}
+            judged[rung] += left
+            left = [trial for trial in left if trial in best]
+            promoted[rung].append(len(left))
+        assert all(trial.state == "complete" for trial in left)
+    assert {0, 1} <= set(promoted[stopping.rungs[-1]]), "the last rung lets some trials go on, and stops others"
 
 
 def test_a_paused_trial_without_a_verdict_has_not_ended():
