@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.stopping import runs
-from benchmarks.stopping.contestants import AUDIT, CONTESTANTS, ETA, LESSON, MEASURED, MIN_RESOURCE
+from benchmarks.stopping.contestants import AUDIT, CONTESTANTS, ETA, LESSON, MEASURED, MIN_RESOURCE, VARIANTS
 
 Record = Mapping[str, Any]
 # (workers, contestant) -> (task, seed) -> the mean regret of both draws at each mark
@@ -96,6 +96,8 @@ def markdown(records: Sequence[Record]) -> str:
         " batch pause after these epochs, and the best third goes on; with brackets, some batches begin with a later"
         f" epoch. Ours never stops {AUDIT:.0%} of the"
         f' trials. Of a pruned trial, the surrogate of ours learns the loss "{LESSON}" (benchmarks/stopping/ours.py).'
+        ' At each rung, a contestant whose name ends with "oracle" learns the loss after a whole training, and not the'
+        " loss at the rung."
         ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'
         f" trials. Versions: {_versions(records)}.{_not_measured()} The searches ran from"
         f" {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n"
@@ -170,7 +172,7 @@ def _peers(found: Regrets, workers: int, trainings: int) -> str:
     mine = _order(
         name
         for count, name in found
-        if count == workers and name.startswith("ours") and any(rule in name for rule in rules)
+        if count == workers and name.startswith("ours") and name not in VARIANTS and any(rule in name for rule in rules)
     )
     peers = _order(name for count, name in found if count == workers and not name.startswith(("ours", "random")))
     rows = []
