@@ -647,9 +647,11 @@ class Histories(RuleBasedStateMachine):
             assert self.holder is not None
             self.holder.has_session = False
 
-    def propose(self, name: str, data: st.DataObject) -> None:
+    def propose(self, name: str, data: st.DataObject, place: tuple[int, int] | None = None) -> None:
         last = max(self.iterations)
-        number, round = data.draw(st.sampled_from([(last + 1, 0), (last, self.iterations[last].round + 1), (last, 0)]))
+        number, round = place or data.draw(
+            st.sampled_from([(last + 1, 0), (last, self.iterations[last].round + 1), (last, 0)])
+        )
         known = len(self.trials) + data.draw(st.sampled_from([0, 0, 0, -1, 1]))
         points = [{"C": 500.0 + len(self.trials) + index} for index in range(data.draw(st.integers(1, 2)))]
         batch = ProposedBatch(number, round, known, points, None, {}, 0.0, 0.0)
@@ -690,11 +692,12 @@ class Histories(RuleBasedStateMachine):
                 if (number, rung) in self.cutoffs:
                     self.judge(number, rung)
 
-    def promote(self, name: str, data: st.DataObject) -> None:
+    def promote(self, name: str, data: st.DataObject, number: int | None = None) -> None:
         if self.is_steady_promotion:
             self.promote_arrived(name, data.draw(st.integers(0, 3)))
             return
-        number = data.draw(st.sampled_from(list(self.iterations)))
+        if number is None:
+            number = data.draw(st.sampled_from(list(self.iterations)))
         answer = managing.promote(self.sessions[name], self.managers[name], number)
         if not self.holds(name):
             assert answer == []
@@ -786,9 +789,13 @@ class Histories(RuleBasedStateMachine):
         return judged
 
     @precondition(lambda self: (self.is_promotion or self.is_steady_promotion) and self.state == "running")
-    @rule(data=st.data(), losses=st.lists(st.sampled_from([0.25, 0.5, None]), min_size=8, max_size=8))
-    def everyone_pauses(self, data: st.DataObject, losses: list[float | None]) -> None:
-        """Train all trials to their next rung, and decide."""
+    @rule(
+        data=st.data(),
+        losses=st.lists(st.sampled_from([0.25, 0.5, None]), min_size=8, max_size=8),
+        is_followed=st.booleans(),
+    )
+    def everyone_pauses(self, data: st.DataObject, losses: list[float | None], is_followed: bool) -> None:
+        """Train all trials to their next rung, and decide. Sometimes another iteration follows."""
         for _ in self.trials:
             self.claim("a")
         held = [trial.claim for trial in self.trials.values() if trial.state == "running"]
@@ -800,7 +807,13 @@ class Histories(RuleBasedStateMachine):
             self.prune(attempt, data)
         if self.holder is None:
             self.take("m")
-        self.promote(self.name_of_holder(), data)
+        if self.is_steady_promotion:
+            self.promote(self.name_of_holder(), data)
+            return
+        for number in list(self.iterations):
+            self.promote(self.name_of_holder(), data, number)
+        if is_followed:
+            self.propose(self.name_of_holder(), data, (max(self.iterations) + 1, 0))
 
     def finish(self, name: str, data: st.DataObject) -> None:
         state = data.draw(st.sampled_from(["complete", "failed"]))
