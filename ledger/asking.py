@@ -99,11 +99,9 @@ class AskedTrial:
         ValueError
             `step` is less than 0 or larger than 10**15.
         LedgerError
-            A metric is not a finite number, or the metrics are too large.
+            A metric is not a finite number, the metrics are too large, or the claim of the trial is no longer valid.
         UsageError
             This program no longer holds the trial, or the trial has reported too many values.
-        LedgerError
-            The claim of the trial is no longer valid.
 
         Examples
         --------

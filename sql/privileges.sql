@@ -49,7 +49,8 @@ begin
     grant usage on schema ledger to ledger_reader;
     grant execute on function
       ledger.announced_recently, ledger.artifact_bytes, ledger.changed_reports, ledger.clock, ledger.data_files,
-      ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended, ledger.trial_value, ledger.value
+      ledger.dataset, ledger.difference, ledger.lease_ended, ledger.number, ledger.revision, ledger.session_ended,
+      ledger.trial_value, ledger.value
     to ledger_reader;
   end if;
 

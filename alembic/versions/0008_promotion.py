@@ -41,10 +41,10 @@ def upgrade() -> None:
     _describe_states(_OPEN, _STATES, _OUTCOMES)
     _comment(
         cutoff="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The "
-        "loss follows from trials of earlier iterations. With the rule promotion, it also follows from trials of the "
+        "loss follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the "
         "same iteration. A cutoff never changes.",
-        of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of "
-        "the iteration and of earlier iterations that the rule has compared at the rung.",
+        of_cutoff="Number of earlier trials that have reached the rung. With the rule promotion, number of "
+        "the iteration's trials that the rule has compared at the rung.",
         of_verdict="Number of other trials with which the trial was compared. With the rule promotion in batch mode, "
         "number of trials that the rule has compared at the rung, equal to the column compared of the cutoff.",
         state="State of the trial. An open trial is pending, running or paused, and an ended trial is complete, pruned, "

@@ -1,7 +1,8 @@
-"""Imported trials that another program has pruned."""
+"""Imported trials that another program has pruned, and rungs that compare earlier iterations."""
 
 from collections.abc import Sequence
 
+import sqlalchemy as sa
 from alembic import op
 
 from ledger.errors import LedgerError
@@ -16,6 +17,13 @@ _NAME = "trial_imported_without_attempts"
 
 def upgrade() -> None:
     _replace("state in ('complete', 'pruned')")
+    _comment(
+        "One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
+        "follows from trials of earlier iterations. With the rule promotion, it also follows from trials of the same "
+        "iteration. A cutoff never changes.",
+        "Number of earlier trials that have reached the rung. With the rule promotion, number of trials of the "
+        "iteration and of earlier iterations that the rule has compared at the rung.",
+    )
 
 
 def downgrade() -> None:
@@ -30,6 +38,18 @@ def downgrade() -> None:
             " with such a trial first"
         )
     _replace("state = 'complete'")
+    _comment(
+        "One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
+        "follows from trials of earlier iterations. With the rule promotion, the loss follows from trials of the same "
+        "iteration. A cutoff never changes.",
+        "Number of earlier trials that have reached the rung. With the rule promotion, number of the iteration's trials "
+        "that the rule has compared at the rung.",
+    )
+
+
+def _comment(cutoff: str, compared: str) -> None:
+    op.create_table_comment("cutoff", cutoff, schema="ledger")
+    op.alter_column("cutoff", "compared", comment=compared, existing_type=sa.Integer(), schema="ledger")
 
 
 def _replace(states: str) -> None:

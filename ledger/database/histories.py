@@ -1,8 +1,8 @@
 """Functions that read the trials and the iterations of a study as columns of numbers.
 
 A manager of a million trials reads the columns in a few seconds. The rows themselves would need several gigabytes. The
-database packs each column into the binary format of an array, and `column` describes this format. All columns contain
-doubles, without nulls.
+database packs each column into the binary format of an array, and the constants `HEADER` and `LENGTH` describe this
+format. All columns contain doubles, without nulls.
 """
 
 import json

@@ -42,10 +42,10 @@ def read_trials(connection: Connection, study_id: int, table: TrialTable) -> Tri
     """Read all trials of a study into an empty table."""
     dimensions = [
         NumberedDimension(dimension["name"], dimension.get("choices"))
-        for dimension in (each.to_json() for each in table.encoder.dimensions)
+        for dimension in (each.to_json() for each in (*table.encoder.dimensions, *table.encoder.constants))
     ]
     timed = "seconds" in (table.kind.names or ())
-    states, sources = [], []
+    states, sources, are_points = [], [], []
     table.reserve(histories.trial_count(connection, study_id))
     for packed in histories.trial_columns(connection, study_id, dimensions, timed=timed):
         page = {name: _column(each) for name, each in packed.items()}
@@ -55,12 +55,14 @@ def read_trials(connection: Connection, study_id: int, table: TrialTable) -> Tri
         state = page["state"].astype(np.int8)
         records["is_pruned"] = state == TRIAL_STATES.index("pruned")
         records["is_cancelled"] = state == TRIAL_STATES.index("cancelled")
-        records["point"] = table.encoder.encode_columns([page[str(place)] for place in range(len(dimensions))])
+        columns = [page[str(place)] for place in range(len(dimensions))]
+        records["point"], of_page = table.encoder.encode_columns(columns)
         table.extend(records)
+        are_points.append(of_page)
         states.append(state)
         sources.append(page["source"].astype(np.int8))
     # The columns describe each value of the space. The rows show what is wrong with another value.
-    unknown = np.flatnonzero(np.isnan(table.records["point"]).any(axis=1))
+    unknown = np.flatnonzero(~np.concatenate([np.empty(0, bool), *are_points]))
     table.put(recorded_trials.of_numbers(connection, study_id, unknown.tolist()))
     none = np.empty(0, np.int8)
     return TrialStates(np.concatenate([none, *states]), np.concatenate([none, *sources]))

@@ -12,7 +12,7 @@ from ledger.errors import UsageError
 from ledger.proposals.observations import ProposalInput
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.proposals.trial_records import NONE, Indices, Records, TrialLike, record_type, records_of, used_trials
-from ledger.study.dimensions import Real
+from ledger.study.dimensions import Categorical, Real
 from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 
@@ -34,8 +34,8 @@ class PointEncoder:
     ----------
     converter : SpaceConverter
         The converter between the points of the study and the points of skopt.
-    dimensions : list of Dimension
-        The dimensions with more than one value.
+    dimensions, constants : list of Dimension
+        The dimensions with more than one value, and the dimensions with only one value.
 
     Examples
     --------
@@ -49,12 +49,13 @@ class PointEncoder:
     >>> encoder.encode([{"C": 1, "kernel": "linear"}])
     array([[0.5, 1. ]])
     >>> encoder.encode_columns([np.array([1.0]), np.array([1.0])])
-    array([[0.5, 1. ]])
+    (array([[0.5, 1. ]]), array([ True]))
     """
 
     def __init__(self, space: Space) -> None:
         self._space, self.converter = space, SpaceConverter(space)
         self.dimensions = [dimension for dimension in space.dimensions if dimension.size() != 1]
+        self.constants = [dimension for dimension in space.dimensions if dimension.size() == 1]
 
     def encode(self, points: Sequence[Mapping[str, Any]]) -> Array:
         """Return an array of shape (points, dimensions) with the rows of points.
@@ -74,20 +75,31 @@ class PointEncoder:
             [value if real else int(value) for value, real in zip(row, is_real, strict=True)] for row in rows.tolist()
         ]
 
-    def encode_columns(self, columns: Sequence[Array]) -> Array:
+    def encode_columns(self, columns: Sequence[Array]) -> tuple[Array, NDArray[np.bool_]]:
         """Return the same rows as `encode`, for points whose values are in one array for each dimension. This method is
         much faster for many points.
 
-        A column contains the parameter's numbers. For a categorical dimension, the column contains the indices of the
-        choices. If a number is not a value of its dimension, the whole row is NaN.
+        Parameters
+        ----------
+        columns : sequence of array
+            A column for each dimension of `dimensions` and then of `constants`. A column contains the parameter's
+            numbers. For a categorical dimension, the column contains the indices of the choices. NaN stands for another
+            value.
+
+        Returns
+        -------
+        tuple of array
+            The rows, and for each row whether all its values are values of their dimensions.
         """
         encoded = [
             dimension.to_skopt_column(numbers)
-            for dimension, numbers in zip(self.converter.varying, columns, strict=True)
+            for dimension, numbers in zip(self.converter.varying, columns[: len(self.dimensions)], strict=True)
         ]
-        rows = np.column_stack(encoded) if encoded else np.empty((0, 0))
-        rows[np.isnan(rows).any(axis=1)] = math.nan
-        return rows
+        rows = np.column_stack(encoded) if encoded else np.empty((len(columns[0]), 0))
+        are_points = np.asarray(~np.isnan(rows).any(axis=1))
+        for constant, numbers in zip(self.constants, columns[len(self.dimensions) :], strict=True):
+            are_points &= numbers == (0 if isinstance(constant, Categorical) else constant.value(0))
+        return rows, are_points
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ begin
           ledger.value(known.loss, parent.direction, parent.loss_of_zero))
         when known.state in ('failed', 'cancelled') then
           format(': `ledger trial retry %s %s` tries them again', parent.name, known.number)
+        when known.source = 'imported' then ': it was imported'
         when known.state = 'pruned' then format(': the rule of early stopping ended it after step %s', known.pruned_step)
         else ', so it has not ended yet'
       end

@@ -7,8 +7,8 @@
 --   trials: a JSON array of objects. Each object of the array has the keys `params`, `loss` (a finite number) and
 --     `metrics` (an object). If an object has the key `pruned_step` with a number, the trial is pruned: `loss` is the
 --     loss at this step, or null if the value at this step was not finite, and the function ignores `metrics`.
---   mean_loss: the mean of the losses of the complete trials, or null if all trials are pruned. The Python function `mean_loss` in ledger/proposals/losses.py computes
---     the mean.
+--   mean_loss: the mean of the losses of the complete trials, or null if all trials are pruned. The Python function
+--     `mean_loss` in ledger/proposals/losses.py computes the mean.
 -- The function refuses to add trials to a cancelled study. The function also refuses a trial if the names of its
 -- parameters differ from the names in the search space. The function also refuses a trial if an earlier trial of the
 -- study has the same parameters.

@@ -1,7 +1,7 @@
 -- Record the verdicts at the rungs of the rule `promotion` in batch mode, for the manager that holds the study. A trial
 -- pauses at a rung (ledger.prune). While the iteration has a pending or running trial that is not audited, the function
--- does nothing. Otherwise, the function compares the trials at the lowest rung that has no verdicts. A paused trial that
--- is among the best 1/eta of the compared trials (ledger.promotion_cutoff) becomes pending again. The other paused
+-- does nothing. Otherwise, the function compares the trials at the lowest rung that has no verdicts. A paused trial
+-- that is among the best 1/eta of the compared trials (ledger.promotion_cutoff) becomes pending again. The other paused
 -- trials are pruned.
 -- The compared trials are the trials of the iteration that have reached the rung. If these trials are fewer than the
 -- batch size in the study's spec, the function also compares the latest trials of earlier iterations with a verdict at

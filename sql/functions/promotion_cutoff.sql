@@ -1,5 +1,5 @@
--- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the compared trials are
--- good enough to go on. Even if 1/eta of the trials is less than one trial, the best trial is good enough. If the rung
+-- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the compared trials
+-- are good enough to go on. Even if 1/eta of the trials is less than one trial, the best trial is good enough. If the rung
 -- compares fewer than `eta` trials, every trial with a loss goes on. The Python function
 -- ledger.study.verdicts.promotion_cutoff computes the same result.
 --   losses, trials: the loss and the number of each compared trial. In batch mode, ledger.promote chooses the compared

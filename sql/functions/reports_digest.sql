@@ -22,8 +22,8 @@ $$;
 comment on function ledger.reports_digest is
   'The SHA-256 of a trial''s reports and of its arrivals at rungs; null if the trial has no reports. Internal.';
 
--- Record the SHA-256 of a trial's reports when the trial ends. A report and an arrival lock the row of an open trial, so
--- an ended trial gets no more reports and arrivals. Most trials have no reports. Therefore the trigger fires on an
+-- Record the SHA-256 of a trial's reports when the trial ends. A report and an arrival lock the row of an open trial,
+-- so an ended trial gets no more reports and arrivals. Most trials have no reports. Therefore the trigger fires on an
 -- update only if ledger.report has set the column to the empty value.
 create or replace function ledger.record_reports_digest() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
@@ -40,12 +40,13 @@ comment on function ledger.record_reports_digest is
 create or replace trigger ending_trials_get_a_digest before update on ledger.trial
   for each row when (new.finished_at is not null and new.reports_sha256 is not null)
   execute function ledger.record_reports_digest();
--- An import inserts the reports of an ended trial before the trial.
+-- `ledger import` inserts the reports of an ended trial before the trial. A trial without attempts has no reports.
 create or replace trigger imported_trials_get_a_digest before insert on ledger.trial
-  for each row when (new.finished_at is not null) execute function ledger.record_reports_digest();
+  for each row when (new.finished_at is not null and new.attempts > 0) execute function ledger.record_reports_digest();
 
 -- Return the ended trials from `first` to `last` whose reports or arrivals differ from the recorded SHA-256. A trial
--- that ended before the ledger had the column `reports_sha256` has no SHA-256, so the function does not compare it.
+-- whose last attempt with reports was before the ledger had the column `reports_sha256` has no SHA-256, so the function
+-- does not compare it.
 create or replace function ledger.changed_reports(study_id int, first int, last int) returns setof int
 language sql stable security definer set search_path = pg_catalog, pg_temp
 as $$

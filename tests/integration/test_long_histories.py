@@ -20,6 +20,7 @@ from ledger.manager.registration import register
 from ledger.optimizer import gaussian_process
 from ledger.proposals import TrialTable
 from ledger.study.file import assemble
+from ledger.study.space import Space
 from ledger.study.spec import StudySpec
 from ledger.verification import verify
 from tests.integration.ledgers import claim_one, managed, propose, take
@@ -155,7 +156,20 @@ def test_the_columns_say_what_the_rows_say(db, connection, acq_func):
     assert [SOURCES[place] for place in kinds.sources] == [trial.source for trial in rows]
 
 
-@pytest.mark.parametrize("wrong", ['{"x": 7}', '{"x": "0.5"}', '{"x": 1e-400, "degree": 1.5}', '{"kernel": "poly"}'])
+def test_a_manager_reads_the_trials_of_a_space_of_constants(db):
+    spec = study().model_copy(update={"space": Space.from_toml({"a": 3, "k": "x"})})
+    row = register(db, spec)
+    propose(db, row, 0, [{"a": 3, "k": "x"}])
+    table = TrialTable(spec)
+    read_trials(db, row.id, table)
+    assert len(table) == 1
+    assert table.given(1, 0, None).table.shape == (1, 0)
+
+
+WRONG = ['{"x": 7}', '{"x": "0.5"}', '{"x": 1e-400, "degree": 1.5}', '{"kernel": "poly"}', '{"fixed": "changed"}']
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_value_is_named_only_when_a_proposal_uses_it(db, connection, wrong):
     spec = study()
     row = register(db, spec)

@@ -14,7 +14,8 @@ from ledger.proposals.encoding import PointEncoder, encoded
 from ledger.study.choices import as_json
 from tests.unit.proposed import CATEGORIES, GRIDS, INTEGERS, MIXED, make
 
-SPACES = {"mixed": MIXED, "grids": GRIDS, "categories": CATEGORIES, "integers": INTEGERS}
+CONSTANTS = {"a": 3, "k": "x"}
+SPACES = {"mixed": MIXED, "grids": GRIDS, "categories": CATEGORIES, "integers": INTEGERS, "constants": CONSTANTS}
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
@@ -23,9 +24,12 @@ def test_columns_of_numbers_are_encoded_like_the_parameters(space):
     points = [*make(space).space.extreme_points(), *encoder.converter.random(500, 3)]
     columns = [
         np.array([_number(dimension.to_json(), point[dimension.name]) for point in points])
-        for dimension in encoder.dimensions
+        for dimension in (*encoder.dimensions, *encoder.constants)
     ]
-    assert encoder.encode_columns(columns).tobytes() == encoder.encode(points).tobytes()
+    rows, are_points = encoder.encode_columns(columns)
+    assert rows.shape == (len(points), len(encoder.dimensions))
+    assert rows.tobytes() == encoder.encode(points).tobytes()
+    assert are_points.all()
 
 
 def _number(dimension: dict[str, Any], value: Any) -> float:
@@ -34,14 +38,15 @@ def _number(dimension: dict[str, Any], value: Any) -> float:
     return float(choices.index(repr(as_json(value))) if choices else value)
 
 
-@pytest.mark.parametrize(("name", "wrong"), [("C", 1e-4), ("C", math.nan), ("degree", 7.0), ("degree", 1.5)])
-def test_a_number_outside_the_space_makes_a_row_of_nan(name, wrong):
-    encoder = PointEncoder(make(MIXED).space)
-    columns = {"C": [1.0, 1.0], "degree": [2.0, 2.0], "kernel": [0.0, 0.0], "leaves": [8.0, 8.0]}
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("C", 1e-4), ("C", math.nan), ("degree", 7.0), ("degree", 1.5), ("fixed", math.nan)]
+)
+def test_a_number_outside_the_space_is_no_point(name, wrong):
+    encoder = PointEncoder(make({**MIXED, "fixed": "constant"}).space)
+    columns = {"C": [1.0, 1.0], "degree": [2.0, 2.0], "kernel": [0.0, 0.0], "leaves": [8.0, 8.0], "fixed": [0.0, 0.0]}
     columns[name][1] = wrong
-    rows = encoder.encode_columns([np.array(columns[dimension.name]) for dimension in encoder.dimensions])
-    assert np.isfinite(rows[0]).all()
-    assert np.isnan(rows[1]).all()
+    given = [np.array(columns[dimension.name]) for dimension in (*encoder.dimensions, *encoder.constants)]
+    assert encoder.encode_columns(given)[1].tolist() == [True, False]
 
 
 def history(count: int) -> list[Any]:
