@@ -113,7 +113,7 @@ class AskedTrial:
         >>> study.tell(trial, 0.5)
         >>> study.close()
         """
-        known = checked_metrics(metrics) if metrics is not None else None
+        known = (checked_metrics(metrics) or None) if metrics is not None else None
         self._asker.report(self.number, checked_value(value), checked_step("report", step), known)
 
     def should_prune(self) -> bool:
