@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.stopping.peers import SyneTuneSearch
 from benchmarks.stopping.simulator import Curves, Start
 
 
-class MobsterSearch:
+class MobsterSearch(SyneTuneSearch):
     """MOBSTER with stopping, asked and told without Syne Tune's tuner. Its surrogate is a GP over points and epochs.
 
     Parameters
@@ -60,14 +61,3 @@ class MobsterSearch:
         self._scheduler.on_trial_add(trial)
         self._open[number] = trial
         return Start(number, self._normalise(dict(trial.config)))
-
-    def report(self, number: int, epoch: int, loss: float) -> bool:
-        answer: str = self._scheduler.on_trial_result(self._open[number], {"loss": loss, "epoch": epoch})
-        return answer == "STOP"
-
-    def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
-        trial = self._open.pop(number)
-        if stopped:
-            self._scheduler.on_trial_remove(trial)
-        else:
-            self._scheduler.on_trial_complete(trial, {"loss": loss, "epoch": epoch})
