@@ -171,7 +171,10 @@ def optuna(url: str, study: str, into: str, skip_unusable: bool, settings: Setti
     _say(into, first, history)
     pruned = sum(trial.pruned_step is not None for trial in history.finished)
     if pruned:
-        click.echo(f"{pruned} of the imported trials are pruned, with the last intermediate value of each trial")
+        click.echo(
+            f"{pruned} of the imported trials are pruned; the loss of a pruned trial comes from its last intermediate"
+            " value"
+        )
     if source.maximises and not scale.is_maximised:
         click.echo(
             f"Optuna's study {study} maximises, but study {into} minimises, so each imported value is the negative of"

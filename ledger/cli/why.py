@@ -183,8 +183,8 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
                 f" arrival at the rung is {verdict.arrival}, and {limit}; {decision}"
             )
         return (
-            f"{trial}; the best 1/{rule['eta']} of the trials go on; the rung has compared {verdict.compared} trials of"
-            f" this iteration or of earlier iterations, and {limit}; {decision}"
+            f"{trial}; a trial goes on if it is among the best 1/{rule['eta']} of the compared trials; the rule"
+            f" compared {verdict.compared} trials of this iteration and of earlier iterations, and {limit}; {decision}"
         )
     others = "trials of earlier iterations" if verdict.arrival is None else "trials that reached the rung earlier"
     if verdict.compared < rule["eta"]:

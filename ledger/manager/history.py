@@ -91,14 +91,15 @@ class StudyHistory:
         # The trials of the iterations in `untold`. The first key is the number of an iteration.
         self._rows: dict[int, dict[int, TrialRow]] = {}
         self._table = TrialTable(spec)
-        # An iteration that is committed between the two calls has no trials in `_table`. The next poll reads them.
+        # If another session commits an iteration between the two calls, `_table` lacks its trials until the next poll.
         states = read_trials(connection, study.id, self._table)
         rounds, are_told = read_iterations(connection, study.id)
         self.next_iteration = len(rounds)
         # Nearly all iterations have only the round 0.
         self._rounds = {number: int(rounds[number]) for number in np.flatnonzero(rounds).tolist()}
         self.untold.update(np.flatnonzero(~are_told).tolist())
-        # A new proposal needs the latest surrogate of an earlier iteration. The last iteration can get another round.
+        # A proposal needs the latest surrogate of an earlier iteration. The last iteration can get another round, so
+        # the manager keeps two surrogates.
         self._surrogates: list[tuple[int, Mapping[str, Any]]] = []
         self._surrogates += histories.latest_surrogates(connection, study.id, 2)[::-1]
         self._recorded = SeenTrials()

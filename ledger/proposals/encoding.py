@@ -1,4 +1,7 @@
-"""The input of a proposal as arrays of numbers. A study with many trials keeps the numbers, and not the parameters."""
+"""The input of a proposal as arrays of numbers.
+
+A manager keeps the numbers of the trials in memory, and not the parameters.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence

@@ -124,7 +124,8 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
         The number of points, at least 1.
     given : ProposalInput or EncodedInput
         The trials and the surrogate from which the function computes the points. Equal trials result in equal points,
-        with or without encoding. The time for an `EncodedInput` hardly depends on the number of trials.
+        with or without encoding. If the surrogate is a GP, the time for an `EncodedInput` hardly depends on the number
+        of trials.
 
     Returns
     -------

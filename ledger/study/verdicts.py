@@ -87,7 +87,8 @@ def compared_trials(
     """Return the trials that a rung of the rule "promotion" compares in batch mode.
 
     The rung compares the trials of the iteration. If these trials are fewer than `batch_size`, the rung also compares
-    the latest trials of earlier iterations, so that a rung that few trials of an iteration reach can stop a trial.
+    the latest trials of earlier iterations. Without the earlier trials, a rung that few trials reach could stop no
+    trial.
 
     Parameters
     ----------
@@ -97,8 +98,8 @@ def compared_trials(
         The number and the loss of each trial of the iteration that has reached the rung and is not audited. None stands
         for NaN.
     earlier : sequence of (int, float or None)
-        The same of each trial of earlier iterations that has a verdict at the rung and is not audited, in ascending
-        order of the numbers.
+        The number and the loss of each trial of earlier iterations that has a verdict at the rung and is not audited,
+        in ascending order of the numbers.
 
     Examples
     --------
@@ -113,10 +114,10 @@ def compared_trials(
 
 
 def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> tuple[float, int] | None:
-    """Return the best trial that does not go on at a rung of the rule "promotion".
+    """Return the best compared trial that is not among the best 1/`eta` of the compared trials of a rung.
 
-    The best 1/`eta` of the compared trials are good enough to go on. If the rung compares fewer than `eta` trials, each
-    trial with a loss goes on.
+    Only the rule "promotion" uses this cutoff. If the rung compares fewer than `eta` trials, each trial with a loss
+    goes on.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def promotion_cutoff(eta: int, arrivals: Iterable[tuple[int, float | None]]) -> 
     Returns
     -------
     tuple of (float, int) or None
-        The loss and the number of the best trial that does not go on. A trial goes on if its loss is lower than the
+        The loss and the number of this trial. A trial goes on if its loss is lower than the
         returned loss. A trial with a loss equal to the returned loss goes on if its number is lower than the returned
         number. None means that each trial with a loss goes on.
 

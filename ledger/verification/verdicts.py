@@ -197,7 +197,7 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         limit = None if given.loss is None else (given.loss, -1 if given.trial is None else given.trial)
         expected = promotion_cutoff(study.stopping.eta, compared)
         if rung in newer and iteration == len(ledger.iterations) - 1:
-            pass  # The snapshot does not contain each trial of the iteration.
+            pass  # The snapshot may lack some trials of the iteration.
         elif len(compared) != given.compared:
             yield (
                 f"{place} compares {given.compared} trials, but the verdicts of the iteration and of earlier iterations"

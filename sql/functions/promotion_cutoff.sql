@@ -1,12 +1,12 @@
--- Return the best trial that does not go on at a rung of the rule `promotion`. The best 1/eta of the compared trials
--- are good enough to go on. Even if 1/eta of the trials is less than one trial, the best trial is good enough. If the rung
--- compares fewer than `eta` trials, every trial with a loss goes on. The Python function
--- ledger.study.verdicts.promotion_cutoff computes the same result.
+-- Return the best compared trial that is not among the best 1/eta of the compared trials of a rung. Even if 1/eta of the
+-- trials is less than one trial, the best trial goes on. If the rung compares fewer than `eta` trials, every trial with a
+-- loss goes on. Only the rule `promotion` uses this cutoff. The Python function ledger.study.verdicts.promotion_cutoff
+-- computes the same result.
 --   losses, trials: the loss and the number of each compared trial. In batch mode, ledger.promote chooses the compared
 --     trials. In steady mode, the compared trials are all trials that have arrived at the rung up to a given arrival. A
 --     null loss stands for NaN. A trial with the loss NaN never goes on.
---   loss, trial: the loss and the number of the best trial that does not go on. The loss and the number are null if
---     every trial with a loss goes on.
+--   loss, trial: the loss and the number of this trial. The loss and the number are null if every trial with a loss goes
+--     on.
 create or replace function ledger.promotion_cutoff(
   eta int, losses float8[], trials int[], out loss float8, out trial int)
 language sql immutable parallel safe set search_path = pg_catalog, pg_temp
@@ -20,8 +20,8 @@ as $$
 $$;
 
 comment on function ledger.promotion_cutoff is
-  'The loss and the number of the best trial that a rung of the rule promotion does not let go on; null if each trial '
-  'with a loss goes on. Internal.';
+  'The loss and the number of the best compared trial that is not among the best 1/eta of the compared trials of a rung '
+  'of the rule promotion; null if each trial with a loss goes on. Internal.';
 
 -- Whether a trial goes on at a rung of the rule `promotion`. The Python function ledger.study.verdicts.goes_on computes
 -- the same result.

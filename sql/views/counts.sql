@@ -67,7 +67,7 @@ comment on column ledger.counts.ended is 'Number of these proposed trials that h
 comment on column ledger.counts.complete is 'Trials with a loss.';
 comment on column ledger.counts.running is 'Trials that a worker holds now.';
 comment on column ledger.counts.pending is 'Trials that wait for a worker.';
-comment on column ledger.counts.pruned is 'Trials that ended early, by the rule of early stopping or before their import.';
+comment on column ledger.counts.pruned is 'Trials that the rule of early stopping ended, and imported trials that were pruned.';
 comment on column ledger.counts.paused is 'Trials that wait at a rung until the manager promotes or prunes them.';
 comment on column ledger.counts.failed is 'Trials that reached the limit of failures, of crashes or of lost attempts.';
 comment on column ledger.counts.cancelled is 'Trials that were cancelled.';

@@ -62,7 +62,7 @@ comment on column ledger.progress.iterations_told is
 comment on column ledger.progress.complete is 'Trials with a loss.';
 comment on column ledger.progress.running is 'Trials that a worker holds now.';
 comment on column ledger.progress.pending is 'Trials that wait for a worker.';
-comment on column ledger.progress.pruned is 'Trials that ended early, by the rule of early stopping or before their import.';
+comment on column ledger.progress.pruned is 'Trials that the rule of early stopping ended, and imported trials that were pruned.';
 comment on column ledger.progress.paused is 'Trials that wait at a rung until the manager promotes or prunes them.';
 comment on column ledger.progress.failed is 'Trials that reached the limit of failures, of crashes or of lost attempts.';
 comment on column ledger.progress.cancelled is 'Trials that were cancelled.';

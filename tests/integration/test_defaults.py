@@ -117,7 +117,7 @@ def test_defaults_that_were_enqueued_are_not_proposed(db, ran: Ran, tmp_path):
     assert len(rows) == 9
 
 
-def test_a_surrogate_of_imported_trials_proposes_the_defaults_first(db, ran: Ran, run: Run, url, tmp_path, monkeypatch):
+def test_the_first_proposal_after_an_import_takes_the_defaults(db, ran: Ran, run: Run, url, tmp_path, monkeypatch):
     row = record(db, study(tmp_path))
     assert row is not None
     imported = [ExternalTrial({**ALL, "C": 2.0 + number}, 0.5 + number, {}) for number in range(6)]

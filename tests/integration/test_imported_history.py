@@ -279,7 +279,9 @@ def test_an_optuna_studys_pruned_trials_are_imported_as_pruned(
     code, out, error = run("import", "optuna", optunas, "stopped", "--into", "s", "--skip-unusable")
     assert (code, error.startswith(f"left out: {said}")) == (0, True)
     assert out.splitlines()[0] == "3 finished trials are imported into study s as trial 0 to 2"
-    assert "2 of the imported trials are pruned, with the last intermediate value of each trial" in out
+    assert (
+        "2 of the imported trials are pruned; the loss of a pruned trial comes from its last intermediate value" in out
+    )
     assert [(one.state, one.loss, one.pruned_step, one.pruned_loss) for one in trials.all_of(db, row.id)] == [
         ("complete", 0.25, None, None),
         ("pruned", None, 9, 0.75 * 0.75 + 0.09),

@@ -99,7 +99,7 @@ def run_with_kills(db: Connection, spec: StudySpec, ends: list[int]) -> None:
 
 
 @pytest.mark.usefixtures("_few_points", "_worker")
-def test_resumed_managers_propose_the_points_of_an_undisturbed_one(db):
+def test_a_resumed_manager_proposes_the_same_points(db):
     found = {}
     for name, ends in {"calm": [], "s": [4, 12, 16, 24, 36]}.items():
         run_with_kills(db, study(name), ends)
@@ -114,7 +114,7 @@ def test_resumed_managers_propose_the_points_of_an_undisturbed_one(db):
 
 
 @pytest.mark.usefixtures("_few_points", "_worker")
-def test_the_points_of_resumed_managers_verify_in_steady_mode(db):
+def test_verify_accepts_points_of_resumed_managers_in_steady_mode(db):
     run_with_kills(db, study(mode="steady"), [4, 13, 20, 31])
     row = studies.get(db, "s")
     checked = verify(transfer.snapshot(db, row.id))
@@ -125,7 +125,7 @@ def test_the_points_of_resumed_managers_verify_in_steady_mode(db):
 
 @pytest.mark.usefixtures("_few_points")
 @pytest.mark.parametrize("acq_func", ["EI", "EIps"])
-def test_the_columns_say_what_the_rows_say(db, connection, acq_func):
+def test_the_columns_have_the_values_of_the_rows(db, connection, acq_func):
     spec = study(acq_func=acq_func)
     row = register(db, spec)
     points = [*spec.space.extreme_points(), {**next(spec.space.extreme_points()), "C": 0.3, "x": 0.1}]

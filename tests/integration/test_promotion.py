@@ -233,10 +233,10 @@ def compared(db, connection) -> StudyRow:
     return row
 
 
-def test_few_trials_at_a_rung_are_compared_with_earlier_iterations(compared, db, connection):
+def test_a_rung_with_few_trials_also_compares_earlier_trials(compared, db, connection):
     assert cutoffs(connection, 0) == [(1, 0.7, 4, 1), (2, 0.3, 2, 2), (4, None, 1, None)]
-    # as many trials as a batch has are compared only with each other; both trials are better than the trials 2 and 3;
-    # the rung 4 knows one earlier trial
+    # Rung 1 has as many trials as the batch size, so it compares no earlier trials. At rung 2, both trials are better
+    # than trials 2 and 3. At rung 4, there is one earlier trial.
     assert cutoffs(connection, 1) == [(1, 0.3, 4, 6), (2, 0.1, 4, 3), (4, 0.1, 3, 3)]
     # the latest trials are 4 and 5, and trial 5 has the same loss and a lower number
     assert cutoffs(connection, 2) == [(1, 0.9, 4, 10), (2, 0.08, 4, 8)]

@@ -334,8 +334,8 @@ def test_two_arrivals_at_once_get_two_numbers(db, connection, url):
     assert verified(db) == 3
 
 
-def test_a_trial_that_ended_without_its_verdict_verifies(db, connection, url):
-    """While another transaction records an arrival, a report gets no verdict, and the trial may report nothing more."""
+def test_verify_accepts_a_trial_that_ended_without_its_verdict(db, connection, url):
+    """If another transaction is recording an arrival, a report gets no verdict. The trial can end without another."""
     start(db, size=3)
     held = [take(connection) for _ in range(3)]
     with psycopg.connect(url) as first:

@@ -81,7 +81,7 @@ def arrays(given: EncodedInput) -> list[Any]:
 
 
 @pytest.mark.parametrize("mode", ["batch", "steady"])
-def test_a_table_gives_what_the_trials_give(mode):
+def test_a_table_returns_the_same_input_as_the_trials(mode):
     study, trials = make(MIXED, acq_func="EIps"), history(60)
     last = trials[-1].iteration
     losses = {number: {1: 0.1 * number, 3: 0.2} for number in range(0, 60, 3)}

@@ -300,7 +300,7 @@ def test_a_forest_learns_a_lie_without_being_grown_again():
 
 
 @pytest.mark.parametrize("estimator", ["GP", "ET"])
-def test_rows_give_the_same_points_as_a_tell(estimator):
+def test_tell_rows_leads_to_the_same_points_as_tell(estimator):
     plain = told(estimator)
     fresh, of_rows = (Optimizer(mixed(), small(estimator), n_initial_points=12, random_state=1) for _ in range(2))
     fresh.tell(plain.Xi, plain.yi)

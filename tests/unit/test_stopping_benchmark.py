@@ -447,7 +447,7 @@ def line(name, seed=0, task="a", losses=(None, 0.5, 0.4, 0.3, 0.2), **facts):
 
 def test_a_regret_is_measured_from_the_lowest_loss_of_all_contestants():
     lines = [line("ours-steady"), line("optuna-tpe", lowest=0.0, losses=(0.9, 0.5, 0.25, 0.0, 0.0))]
-    found = analysis.regrets(lines)
+    found = analysis.regrets(lines, analysis.lowest_losses(lines))
     assert found[8, "ours-steady"]["a", 0] == pytest.approx([1.0, 1.0, 0.8, 0.6, 0.4])
     assert found[8, "optuna-tpe"]["a", 0] == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.0])
 
@@ -468,6 +468,23 @@ def test_the_report_has_a_row_for_each_contestant():
     assert cells[7:] == ["10", "50.0%", "10.0%", "50.0%", "12 of 32", "25.0%", "1.00", "1"]
     assert "| optuna-tpe-halving | +0.0000 ± 0.0000 |" in text
     assert "Not measured yet" in analysis.markdown([])
+
+
+def test_shorter_searches_are_compared_after_as_many_epochs():
+    long = [line("ours-steady", task=task) for task in ("a", "b")]
+    short = line("optuna-gp-median", trainings=16, losses=(0.5, 0.5, 0.5, 0.3, 0.2))
+    text = analysis.markdown([*long, short])
+    assert "## Early stopping in 64 trainings" in text
+    assert "### 16 trainings" in text
+    assert "| optuna-gp-median | 8 | 1 | 0.2500 | 0.7500 |" in text
+
+
+def test_the_report_uses_only_the_last_version_of_a_contestant():
+    old = [line("ours-steady", task=task, version="1") for task in ("a", "b")]
+    new = line("ours-steady", version="2", losses=(0.5, 0.5, 0.1, 0.1, 0.1))
+    text = analysis.markdown([*old, new])
+    assert "| ours-steady | 1 | 1.0000 | 1.0000 | 0.0000 |" in text
+    assert "Rows of earlier versions of the ledger: ours-steady with 8 workers (2)." in text
 
 
 class FakeSession:
