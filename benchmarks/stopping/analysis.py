@@ -17,29 +17,35 @@ from benchmarks.stopping import runs
 from benchmarks.stopping.contestants import AUDIT, CONTESTANTS, ETA, LESSON, MEASURED, MIN_RESOURCE, VARIANTS
 
 Record = Mapping[str, Any]
-# (workers, contestant) -> (task, seed) -> the mean regret of both draws at each mark
-Regrets = dict[tuple[int, str], dict[tuple[str, int], list[float]]]
+# (task, seed) -> the mean regret of both draws at each mark
+SearchRegrets = dict[tuple[str, int], list[float]]
+# (workers, contestant) -> the regrets of its searches
+Regrets = dict[tuple[int, str], SearchRegrets]
 # Whether ours is at or below a peer is judged at these marks: a quarter of the epochs, and all of them.
 JUDGED = (runs.SHARES.index(0.25), len(runs.SHARES) - 1)
 
 
 def last_lines(records: Sequence[Record]) -> list[Record]:
-    """Return the last line of each search, for any version, of the number of trainings that the last line has."""
-    if not records:
-        return []
+    """Return the last line of each search by the last measured version of its contestant."""
+    versions = {(one["contestant"], one["workers"], one["trainings"]): one["version"] for one in records}
     kept = {
-        (one["task"], one["seed"], one["contestant"], one["workers"]): one
+        (one["task"], one["seed"], one["contestant"], one["workers"], one["trainings"]): one
         for one in records
-        if one["trainings"] == records[-1]["trainings"]
+        if one["version"] == versions[one["contestant"], one["workers"], one["trainings"]]
     }
     return list(kept.values())
 
 
-def regrets(records: Sequence[Record]) -> Regrets:
-    """Return the regrets of the searches."""
+def lowest_losses(records: Iterable[Record]) -> dict[str, float]:
+    """Return the lowest known loss of each task."""
     lowest: dict[str, float] = defaultdict(lambda: math.inf)
     for one in records:
         lowest[one["task"]] = min(lowest[one["task"]], one["lowest"])
+    return lowest
+
+
+def regrets(records: Iterable[Record], lowest: Mapping[str, float]) -> Regrets:
+    """Return the regrets of searches with equal numbers of trainings."""
     found: Regrets = defaultdict(dict)
     for one in records:
         best = lowest[one["task"]]
@@ -52,9 +58,7 @@ def regrets(records: Sequence[Record]) -> Regrets:
     return found
 
 
-def difference(
-    ours: Mapping[tuple[str, int], Sequence[float]], peer: Mapping[tuple[str, int], Sequence[float]], mark: int
-) -> tuple[float, float] | None:
+def difference(ours: SearchRegrets, peer: SearchRegrets, mark: int) -> tuple[float, float] | None:
     """Return the mean of ours minus a peer over the common searches, and its standard error over the tasks.
 
     Searches of the same task are not independent, so the error is that of the tasks' means. Returns None for fewer than
@@ -74,9 +78,10 @@ def markdown(records: Sequence[Record]) -> str:
     """Return the section of the report for the existing records."""
     if not records:
         return "## Early stopping\n\nNot measured yet. Run `make bench-stopping`.\n"
-    records = last_lines(records)
-    found = regrets(records)
-    trainings = records[-1]["trainings"]
+    known = last_lines(records)
+    lowest, trainings = lowest_losses(known), max(one["trainings"] for one in known)
+    records = [one for one in known if one["trainings"] == trainings]
+    found = regrets(records, lowest)
     tasks, seeds = {one["task"] for one in records}, {one["seed"] for one in records}
     parts = [
         f"## Early stopping in {trainings} trainings\n\n"
@@ -99,12 +104,17 @@ def markdown(records: Sequence[Record]) -> str:
         ' At each rung, a contestant whose name ends with "oracle" learns the loss after a whole training, and not the'
         " loss at the rung."
         ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'
-        f" trials. Versions: {_versions(records)}.{_not_measured()} The searches ran from"
-        f" {min(one['date'] for one in records)} to {max(one['date'] for one in records)}.\n"
+        f" trials. Versions: {_versions(known)}.{_not_measured(known)}{_older(known)} The searches ran from"
+        f" {min(one['date'] for one in known)} to {max(one['date'] for one in known)}.\n"
     ]
     for workers in sorted({one["workers"] for one in records}):
         lines = [one for one in records if one["workers"] == workers]
         parts.append(f"### {workers} workers\n\n{_table(lines, found, trainings)}\n{_peers(found, workers, trainings)}")
+    parts += [
+        _shorter(lines, found, lowest, mark)
+        for mark, share in enumerate(runs.SHARES)
+        if share < 1 and (lines := [one for one in known if one["trainings"] == trainings * share])
+    ]
     return "\n".join(parts)
 
 
@@ -112,9 +122,20 @@ def _versions(records: Sequence[Record]) -> str:
     return "; ".join(sorted({one["version"] for one in records}))
 
 
-def _not_measured() -> str:
-    found = [f"{name} ({why})" for name in MEASURED if (why := CONTESTANTS[name].why_not)]
+def _not_measured(records: Iterable[Record]) -> str:
+    measured = {one["contestant"] for one in records}
+    found = [f"{name} ({why})" for name in MEASURED if name not in measured and (why := CONTESTANTS[name].why_not)]
     return f" Not measured: {', '.join(found)}." if found else ""
+
+
+def _older(records: Iterable[Record]) -> str:
+    """Name the rows of ours whose version differs from the version of this tree."""
+    found = {
+        f"{one['contestant']} with {one['workers']} workers ({one['version']})"
+        for one in records
+        if one["contestant"].startswith("ours") and one["version"] != CONTESTANTS[one["contestant"]].version
+    }
+    return f" Rows of earlier versions of the ledger: {', '.join(sorted(found))}." if found else ""
 
 
 def _order(names: Iterable[str]) -> list[str]:
@@ -191,3 +212,29 @@ def _peers(found: Regrets, workers: int, trainings: int) -> str:
     ]
     note = "A negative difference means that ours is better. The ± is the standard error over the tasks.\n\n"
     return note + report.table(header, rows)
+
+
+def _shorter(records: Sequence[Record], found: Regrets, lowest: Mapping[str, float], mark: int) -> str:
+    """Return the table of searches with fewer trainings. Their number of epochs is that of a mark in `found`."""
+    trainings = records[0]["trainings"]
+    short = regrets(records, lowest)
+    mine = _order(name for _, name in found if name.startswith("ours") and name not in VARIANTS)
+    rows = []
+    for workers, name in sorted(short, key=lambda one: (one[0], list(CONTESTANTS).index(one[1]))):
+        searches = short[workers, name]
+        row = [
+            name,
+            str(workers),
+            str(len(searches)),
+            f"{statistics.fmean(each[-1] for each in searches.values()):.4f}",
+        ]
+        for other in mine:
+            of_other = found.get((workers, other), {})
+            common = [of_other[search][mark] for search in searches if search in of_other]
+            row.append(f"{statistics.fmean(common):.4f}" if common else "–")
+        rows.append(row)
+    note = (
+        f"### {trainings} trainings\n\nThese searches are slow, so they ended after {trainings} trainings. The columns"
+        " of ours contain the mean regret after as many epochs of the same tasks and seeds.\n\n"
+    )
+    return note + report.table(["contestant", "workers", "searches", "regret", *mine], rows)

@@ -12,6 +12,7 @@ import ledger.proposals
 from benchmarks import report
 from benchmarks.records import fingerprint
 from benchmarks.stopping import ours
+from benchmarks.stopping.groups import GROUPS, GroupSearch
 from benchmarks.stopping.mobster import MobsterSearch
 from benchmarks.stopping.oracle import OracleSearch
 from benchmarks.stopping.peers import OptunaSearch, SmacSearch, SyneTuneSearch
@@ -75,7 +76,7 @@ class Contestant:
         if missing:
             return f"{missing[0]} is not installed"
         if self.module is not None and find_spec(self.module) is None:
-            return f"{self.packages[0]} {report.version(self.packages[0])} does not contain it"
+            return f"{self.packages[0]} {report.version(self.packages[0])} does not contain the module {self.module}"
         return None
 
 
@@ -115,6 +116,15 @@ def _ours(
 
     settings = f"{_RULE}, audit {audit}, {lesson}" + (f", {brackets} brackets" if brackets > 1 else "")
     return Contestant(name, settings if rule != "none" else "", make)
+
+
+def _groups(batch_size: int) -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
+        stopping = EarlyStopping(rule="halving", eta=ETA, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
+        return GroupSearch(curves, seed, batch_size, stopping, ours.LESSONS[LESSON])
+
+    settings = f"{_RULE}, audit {AUDIT}, {LESSON}, {GROUPS} groups"
+    return Contestant(f"ours-batch-{batch_size}-halving-groups", settings, make)
 
 
 def _oracle(name: str, of: Contestant) -> Contestant:
@@ -197,6 +207,7 @@ def _all() -> dict[str, Contestant]:
             for lesson in ours.LESSONS
         ),
         *(_ours(f"ours-{mode}-halving-unaudited", size, "halving", audit=0.0) for mode, size in modes.items()),
+        *(_groups(size) for size in BATCHES),
     ]
     named = {contestant.name: contestant for contestant in found}
     oracles = ("ours-batch-8-halving", "ours-batch-8-promotion", "ours-batch-8-promotion-brackets")
@@ -205,7 +216,9 @@ def _all() -> dict[str, Contestant]:
 
 CONTESTANTS = _all()
 # Variants of ours that only tuning and explanations need.
-VARIANTS = tuple(name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "oracle"))
+VARIANTS = tuple(
+    name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "groups", "oracle")
+)
 # The contestants of the report. All points of those whose names begin with "random" are random, which shows the rules
 # alone.
 MEASURED = tuple(name for name in CONTESTANTS if name not in VARIANTS)

@@ -1,6 +1,6 @@
-"""A search that sees at each rung what the trial would reach in the end.
+"""A search that receives the loss after a whole training at each rung.
 
-Its regret shows how much a rule loses because curves cross, and how much because a trial needs epochs at all.
+Its regret shows how much of a rule's regret is not caused by crossing curves.
 """
 
 from benchmarks.stopping.simulator import Curves, Search, Start

@@ -1,10 +1,10 @@
 """Searches of the ledger without its database: the proposals of `ledger.proposals`, and the rules of early stopping.
 
 In batch mode, the cutoffs of an iteration come from the trials of earlier iterations. With the rule "promotion", they
-come from the trials of the same iteration, and from the latest earlier trials if these are fewer than a batch. In
-steady mode, a verdict compares a trial with the trials that reached the
-rung before it. With the rule "promotion" in steady mode, a paused trial goes on when this trial has become one of the
-best trials at its rung. `sql/functions/` does the same.
+come from the trials of the same iteration. If their number is below the batch size, they also come from the latest
+earlier trials. In steady mode, a verdict compares a trial with the trials that reached the rung before it. With the
+rule "promotion" in steady mode, a paused trial goes on when this trial has become one of the best trials at its rung.
+`sql/functions/` does the same.
 """
 
 import time
@@ -83,7 +83,7 @@ LESSONS: dict[str, Lesson] = {
 
 @dataclass(frozen=True)
 class _Question:
-    """What a proposal depends on. Two questions are equal if their texts are."""
+    """The input of a proposal. Two inputs are equal if their texts are equal."""
 
     text: str
     study: StudySpec = field(compare=False)
@@ -121,7 +121,8 @@ class BatchSearch:
     Attributes
     ----------
     reused : float
-        The CPU time in seconds that the search saved, because an earlier run of the search had asked the same.
+        The CPU time in seconds that the search saved, because an earlier run of the search had computed the same
+        proposals.
     """
 
     curves: Curves
