@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.proposals import ripples
 from benchmarks.stopping.ours import KnownTrial, rung_losses
-from ledger.proposals import proposal_input, propose
+from ledger.proposals import proposal_input, propose, whole_training
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
@@ -57,7 +57,8 @@ def _timed(
     study: StudySpec, trials: list[KnownTrial], iteration: int, surrogate: Mapping[str, Any] | None
 ) -> tuple[Mapping[str, Any] | None, float]:
     started = time.process_time()
-    given = proposal_input(trials, iteration, 0, surrogate, None, rung_losses(trials))
+    whole = whole_training(study)
+    given = proposal_input(trials, iteration, 0, surrogate, None, rung_losses(trials), whole=whole)
     found = propose(study, iteration, 0, BATCH, given)
     return found.surrogate, time.process_time() - started
 

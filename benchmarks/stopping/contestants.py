@@ -30,7 +30,7 @@ BRACKETS = 3
 AUDIT = EarlyStopping().audit
 # The key of `ours.LESSONS` with the lowest mean regret on the tasks for tuning. After all epochs of a search, its lead
 # over "last" was within the standard error.
-LESSON = "estimated"
+LESSON = "rungs"
 BATCHES = (8, 32)
 
 _RULE = f"eta {ETA} from {MIN_RESOURCE}"

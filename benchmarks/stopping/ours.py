@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from benchmarks.stopping.simulator import Curves, Params, Start
-from ledger.proposals import Proposal, ProposalInput, proposal_input, propose
+from ledger.proposals import Proposal, ProposalInput, proposal_input, propose, whole_training
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.spec import LARGEST_BUDGET, DerivedSettings, StudySpec
@@ -67,7 +67,12 @@ def worst_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:
 
 
 def estimated_loss(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # noqa: ARG001
-    """Let `proposal_input` estimate the final loss of a pruned trial, as a study does."""
+    """Let `proposal_input` estimate the final loss of a pruned trial, as a study without a Gaussian process does."""
+    return trial
+
+
+def losses_at_rungs(trial: KnownTrial, complete: Sequence[KnownTrial]) -> KnownTrial:  # noqa: ARG001
+    """Let the surrogate model the losses at the rungs, as a study with a Gaussian process does."""
     return trial
 
 
@@ -78,6 +83,7 @@ LESSONS: dict[str, Lesson] = {
     "last": last_loss,
     "worst": worst_loss,
     "estimated": estimated_loss,
+    "rungs": losses_at_rungs,
 }
 
 
@@ -135,6 +141,7 @@ class BatchSearch:
 
     def __post_init__(self) -> None:
         self._study = study(self.curves, self.seed, self.batch_size, self.mode, self.stopping, is_random=self.is_random)
+        self._whole = whole_training(self._study) if self.lesson is losses_at_rungs else None
         self._rungs = frozenset(self.stopping.rungs)
         self._trials: list[KnownTrial] = []
         self._open: set[int] = set()
@@ -180,7 +187,8 @@ class BatchSearch:
         return Start(number, self._trials[number].params)
 
     def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
-        return proposal_input(trials, self._iterations, 0, self._surrogate, None, rung_losses(trials))
+        known = rung_losses(trials)
+        return proposal_input(trials, self._iterations, 0, self._surrogate, None, known, whole=self._whole)
 
     def _cutoff(self, rung: int) -> float | None:
         return self._cutoffs[rung]
@@ -292,7 +300,8 @@ class SteadySearch(BatchSearch):
         return self._study.batch_size - len(self._open)
 
     def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
-        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen, rung_losses(trials))
+        known = rung_losses(trials)
+        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen, known, whole=self._whole)
 
     def _cutoff(self, rung: int) -> float | None:
         return self._cutoff_now(rung)
@@ -350,8 +359,8 @@ class SteadyPromotionSearch(SteadySearch):
         return min(going)[-1] if going else None
 
     def _given(self, trials: Sequence[KnownTrial]) -> ProposalInput:
-        known = rung_losses(trials)
-        return proposal_input(trials, self._iterations, 0, self._surrogate, self._seen, known, self._seen_rungs)
+        of_seen = (self._seen, rung_losses(trials), self._seen_rungs)
+        return proposal_input(trials, self._iterations, 0, self._surrogate, *of_seen, whole=self._whole)
 
     def _cutoff_now(self, rung: int) -> None:
         """Return no cutoff, because `report` compares a trial with all arrivals at its rung."""

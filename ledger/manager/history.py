@@ -237,7 +237,9 @@ class StudyHistory:
             self.waiting or (is_proof & ~states.are_from("imported")).any() or (self._recorded.rungs != NONE).any()
         )
         ended = np.flatnonzero(~is_open)
-        with_losses = [*ended.tolist(), *self.waiting] if "stopping" in self._study.spec else []
+        # A trial that has paused stays an observation, even if the manager has promoted the trial.
+        has_paused = self._recorded.numbers[self._recorded.rungs != NONE]
+        with_losses = {*ended.tolist(), *self.waiting, *has_paused.tolist()} if "stopping" in self._study.spec else ()
         self.rung_losses = verdicts.rung_losses(self._connection, self._study, with_losses)
         if self._is_steady:
             self._see(ended)

@@ -82,7 +82,7 @@ class BatchSelector:
         The fitted model. With "EIps" and "PIps", the model is a `MultiOutputRegressor`.
     candidates : array of shape (m, columns)
         The candidates for the points of the batch.
-    known : KnownRows
+    rows : array of shape (n, columns)
         The n observed points.
     values : array of shape (n, outputs)
         The first column contains the losses. With "EIps" and "PIps", the second column contains the logarithms of the
@@ -103,7 +103,7 @@ class BatchSelector:
         columns: TransformedSpace,
         model: Any,
         candidates: Array,
-        known: KnownRows,
+        rows: Array,
         values: Array,
         *,
         has_gradients: bool,
@@ -112,20 +112,19 @@ class BatchSelector:
         xi: float = acquisition.XI,
         kappa: float | str = acquisition.KAPPA,
     ) -> None:
-        self._columns, self._known, self._added = columns, known, known.rows[:0]
+        self._columns, self._known, self._added = columns, KnownRows(columns.whole(rows)), rows[:0]
         self._gradients, self._starts, self._avoids = has_gradients, starts, avoids_duplicates
         self._candidates = candidates
-        self._excluded = known.are_near(candidates) & self._avoids  # (m,)
+        self._excluded = self._known.are_near(candidates) & self._avoids  # (m,)
         # The losses are standardised, because rounding could otherwise hide an improvement of very large or very small
         # losses.
         scaled, self._mean, self._scale = standardise(values[:, 0])
-        self._best = float(scaled.min())
+        self._best = float(scaled[columns.are_whole(rows)].min())
         self._xi, self._kappa = xi, kappa
         models = model.estimators_ if isinstance(model, MultiOutputRegressor) else [model]
         # With "EIps" or "PIps", the model's outputs are the loss and the logarithm of the evaluation time.
         self._predictions = [
-            predictions_of(of_output, candidates, known.rows, values[:, output])
-            for output, of_output in enumerate(models)
+            predictions_of(of_output, candidates, rows, values[:, output]) for output, of_output in enumerate(models)
         ]
 
     def choose(self, name: str) -> Array:

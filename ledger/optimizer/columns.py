@@ -23,6 +23,20 @@ EXCHANGED = 32
 SAME = 1e-8
 
 
+class Fidelity(Real):  # type: ignore[misc]
+    """A dimension for the share of a whole training after which a value was observed, in [0, 1].
+
+    The optimizer models the values after each share, but proposes only whole trainings, whose share is 1. A search
+    space has at most one such dimension.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0.0, 1.0, transform="normalize", name="fidelity")
+
+    def rvs(self, n_samples: int = 1, random_state: Any = None) -> Any:  # noqa: ARG002
+        return np.ones(n_samples)
+
+
 class DimensionEncoding(ABC):
     """The encoding of one dimension of the search space as numbers, in one or more columns of the transformed space.
 
@@ -77,6 +91,19 @@ class RealEncoding(DimensionEncoding):
         raise TypeError(f"the values of {self.dimension} cannot be counted")
 
 
+class FidelityEncoding(DimensionEncoding):
+    """The encoding of the dimension `Fidelity` as one column. The column has the value 1 in each proposed row."""
+
+    size = 1
+    choices = np.ones((1, 1))
+
+    def values(self) -> Sequence[Any]:
+        return [1.0]
+
+    def snap(self, rows: Array) -> None:
+        rows[:, self.columns] = 1.0
+
+
 class IntegerEncoding(DimensionEncoding):
     """The encoding of an integer dimension as one column of the transformed space.
 
@@ -128,6 +155,7 @@ class CategoricalEncoding(DimensionEncoding):
 
 # A mapping from each dimension class of skopt to the matching subclass of `DimensionEncoding`.
 KINDS: dict[type, type[DimensionEncoding]] = {
+    Fidelity: FidelityEncoding,
     Real: RealEncoding,
     Integer: IntegerEncoding,
     Categorical: CategoricalEncoding,
@@ -189,6 +217,7 @@ class TransformedSpace:
         self.size = math.prod(dimension.size for dimension in self._dimensions)
         self.choices = [(each.columns, each.choices) for each in self._dimensions if each.choices is not None]
         self.free = np.array([each.columns.start for each in self._dimensions if each.choices is None], dtype=int)
+        self._fidelity = [each.columns.start for each in self._dimensions if isinstance(each, FidelityEncoding)]
 
     def draw(self, size: int, random: np.random.RandomState) -> Array:
         """Sample rows from the priors of the dimensions.
@@ -231,6 +260,22 @@ class TransformedSpace:
             rows[:, dimension.columns] = part
         assert rows is not None
         return rows
+
+    def are_whole(self, rows: Array) -> NDArray[np.bool_]:
+        """For each row, return whether the row belongs to a whole training. If no row does, return True for each row.
+
+        Without the dimension `Fidelity`, all rows belong to whole trainings.
+        """
+        are_whole = np.asarray((rows[:, self._fidelity] == 1.0).all(axis=1))
+        return are_whole if are_whole.any() else ~are_whole
+
+    def whole(self, rows: Array) -> Array:
+        """Return the rows of the whole trainings of the same points."""
+        if not self._fidelity:
+            return rows
+        whole = rows.copy()
+        whole[:, self._fidelity] = 1.0
+        return whole
 
     def point(self, row: Array) -> list[Any]:
         """Transform a row of shape (columns,) to a point of the search space."""

@@ -464,7 +464,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         if self._n_initial_points > 0:
             point = super()._ask()
             if self.avoid_duplicates and self._initial_samples is None:
-                known = KnownRows(self.rows())
+                known = KnownRows(self._columns.whole(self.rows()))
                 if known.are_near(self._columns.transform([point]))[0]:
                     return self._columns.point(self._unused(known.are_near, self.rng))
             return point
@@ -487,7 +487,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def _lie(self, strategy: str) -> Any:
         """Return the constant liar's value. The constant liar's value depends only on observed values."""
         of = STRATEGIES[strategy]
-        values = self.observed()
+        values = self.observed()[self._columns.are_whole(self.rows())]
         if self.acq_func.endswith("ps"):
             values = values if len(values) else np.array([[0.0, np.log(np.finfo(float).max)]])
             return [float(of(column)) for column in values.T]
@@ -554,7 +554,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
             self._columns,
             self.models[-1],
             self._candidates(rows, values[:, 0], random),
-            KnownRows(rows),
+            rows,
             values,
             # If all points of the space are candidates, gradients cannot find a better point.
             has_gradients=self.acq_optimizer == "lbfgs" and self._columns.size > self.n_points,

@@ -70,18 +70,18 @@ def prediction_at(optimizer: Optimizer, point: list[Any]) -> PointPrediction:
     model = optimizer.models[-1]
     of_loss = model.estimators_[0] if isinstance(model, MultiOutputRegressor) else model
     mean, deviation = predictions_of(of_loss, row, rows, losses).predict()
-    distances = np.linalg.norm(rows - row, axis=1)
+    distances = np.linalg.norm(columns.whole(rows) - row, axis=1)
     nearest = int(np.argmin(distances))
     return PointPrediction(
         float(mean[0]),
         float(deviation[0]),
-        _acquisition(optimizer, losses, float(mean[0]), float(deviation[0])),
+        _acquisition(optimizer, losses, columns.are_whole(rows), float(mean[0]), float(deviation[0])),
         nearest,
         float(distances[nearest]),
     )
 
 
-def _acquisition(optimizer: Optimizer, losses: Any, mean: float, deviation: float) -> float | None:
+def _acquisition(optimizer: Optimizer, losses: Any, are_whole: Any, mean: float, deviation: float) -> float | None:
     options = optimizer.acq_func_kwargs or {}
     kappa = options.get("kappa", acquisition.KAPPA)
     if optimizer.acq_func == "LCB":
@@ -95,7 +95,7 @@ def _acquisition(optimizer: Optimizer, losses: Any, mean: float, deviation: floa
         optimizer.acq_func,
         np.array([(mean - centre) / scale]),
         np.array([deviation / scale]),
-        float(standardised.min()),
+        float(standardised[are_whole].min()),
         options.get("xi", acquisition.XI) / scale,
         kappa,
     ).value

@@ -5,7 +5,7 @@ from ledger.proposals.encoding import EncodedInput, TrialTable
 from ledger.proposals.environment import environment
 from ledger.proposals.expectation import Expectation, expectation
 from ledger.proposals.losses import mean_loss
-from ledger.proposals.observations import Observation, ProposalInput, observed_trials, proposal_input
+from ledger.proposals.observations import Observation, ProposalInput, observed_trials, proposal_input, whole_training
 from ledger.proposals.propose import Proposal, load_optimizer, propose
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "proposal_input",
     "propose",
     "untried_defaults",
+    "whole_training",
 ]

@@ -5,14 +5,14 @@ A manager keeps the numbers of the trials in memory, and not the parameters.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ledger.errors import UsageError
-from ledger.proposals.observations import ProposalInput
+from ledger.proposals.observations import ProposalInput, whole_training
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.proposals.trial_records import NONE, Indices, Records, TrialLike, record_type, records_of, used_trials
 from ledger.study.dimensions import Categorical, Real
@@ -117,6 +117,8 @@ class EncodedInput:
         The indices of the points in `table`.
     losses : array of shape (observations,)
         The losses of the observations, or NaN instead of None.
+    shares : array of shape (observations,) or None
+        The shares of a whole training after which the losses were observed. None if all shares are 1.
     seconds : array of shape (observations,) or None
         The training times of the observations, or NaN instead of None. The array is None if the optimizer does not use
         the times.
@@ -128,13 +130,29 @@ class EncodedInput:
     excluded: Indices
     in_flight: Indices
     losses: Array
+    shares: Array | None
     seconds: Array | None
     surrogate: Mapping[str, Any] | None
 
     @property
     def columns(self) -> Iterator[Array]:
-        """The numbers of the observations, in one array for each dimension."""
-        return (self.table[self.observed, place] for place in range(self.table.shape[1]))
+        """The numbers of the observations, in one array for each dimension, and the shares if they are known."""
+        yield from (self.table[self.observed, place] for place in range(self.table.shape[1]))
+        if self.shares is not None:
+            yield self.shares
+
+    def with_shares(self) -> "EncodedInput":
+        """Return the same input, with shares that are not None."""
+        return self if self.shares is not None else replace(self, shares=np.ones(len(self.losses)))
+
+    def of_whole_trainings(self) -> "EncodedInput":
+        """Return the input without the losses that were observed before the end of a training."""
+        if self.shares is None:
+            return self
+        are_whole = self.shares == 1
+        seconds = None if self.seconds is None else self.seconds[are_whole]
+        observed, losses = self.observed[are_whole], self.losses[are_whole]
+        return replace(self, observed=observed, losses=losses, shares=None, seconds=seconds)
 
 
 def encoded(encoder: PointEncoder, given: ProposalInput) -> EncodedInput:
@@ -149,12 +167,14 @@ def encoded(encoder: PointEncoder, given: ProposalInput) -> EncodedInput:
     table = encoder.encode([*observed, *given.excluded, *given.in_flight])
     places = np.arange(len(table))
     excluded = len(observed) + len(given.excluded)
+    shares = np.array([each.share for each in given.observations])
     return EncodedInput(
         table,
         places[: len(observed)],
         places[len(observed) : excluded],
         places[excluded:],
         np.array([math.nan if each.loss is None else each.loss for each in given.observations]),
+        shares if (shares < 1).any() else None,
         np.array([math.nan if each.seconds is None else each.seconds for each in given.observations]),
         given.surrogate,
     )
@@ -193,6 +213,7 @@ class TrialTable:
         self._buffer = np.zeros(0, self.kind)
         self._size = 0
         self._faults: dict[int, UsageError] = {}
+        self._whole = whole_training(study)
 
     def __len__(self) -> int:
         return self._size
@@ -251,7 +272,7 @@ class TrialTable:
             The parameters of a trial that the proposal uses are outside the search space.
         """
         records = self.records
-        used = used_trials(records, None, iteration, round, seen, rung_losses or {}, seen_rungs)
+        used = used_trials(records, None, iteration, round, seen, rung_losses or {}, seen_rungs, self._whole)
         if self._faults:
             for number in np.concatenate([used.observed, used.excluded, used.in_flight]).tolist():
                 if number in self._faults:
@@ -259,8 +280,9 @@ class TrialTable:
         seconds = None
         if "seconds" in (self.kind.names or ()):
             seconds = np.where(used.rungs == NONE, records["seconds"][used.observed], math.nan)
+        shares = None if used.shares is None or (used.shares == 1).all() else used.shares
         return EncodedInput(
-            records["point"], used.observed, used.excluded, used.in_flight, used.losses, seconds, surrogate
+            records["point"], used.observed, used.excluded, used.in_flight, used.losses, shares, seconds, surrogate
         )
 
     def _resize(self, size: int) -> None:

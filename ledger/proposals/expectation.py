@@ -114,7 +114,7 @@ def expectation(
     with one_thread():
         seed = seeds.derive(study.seed, "iteration", iteration, round)
         fitted = told_optimizer(study, searched, seed, known)
-        found = prediction_at(fitted.optimizer, point)
+        found = prediction_at(fitted.optimizer, fitted.whole(point))
     mean, deviation, acquisition = found.mean, found.deviation, found.acquisition
     if fitted.transform is not None:
         mean, deviation, acquisition = _in_losses(fitted.transform, fitted.optimizer, found)

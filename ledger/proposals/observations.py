@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ledger.proposals.trial_records import NONE, TrialLike, UsedTrials, record_type, records_of, used_trials
+from ledger.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Observation:
         is the loss that `proposal_input` gives to the trial.
     seconds : float or None
         The training time of the trial, in seconds. `seconds` is None if the training time is unknown.
+    share : float
+        The share of a whole training after which the loss was observed, in (0, 1].
 
     Examples
     --------
@@ -33,6 +36,7 @@ class Observation:
     params: Mapping[str, Any]
     loss: float | None
     seconds: float | None
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class ProposalInput:
         ordered by number. In steady mode, the trials also include each trial whose pause the manager noticed. A
         promoted trial stays an observation until the manager notices its next pause or its end, so the trial is not in
         `in_flight`. In steady mode, the trials have the order in which the manager noticed the ends and the pauses.
+        If the surrogate models the losses at rungs, a trial has an observation for each of these losses.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
@@ -82,6 +87,7 @@ def proposal_input(
     seen: Sequence[int] | None = None,
     rung_losses: Mapping[int, Mapping[int, float]] | None = None,
     seen_rungs: Sequence[int | None] | None = None,
+    whole: int | None = None,
 ) -> ProposalInput:
     """Return the `ProposalInput` from which `propose` computes the points of one round of an iteration.
 
@@ -93,14 +99,16 @@ def proposal_input(
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
 
-    A pruned trial has no final loss. Therefore the observation of a pruned trial contains an estimate of the loss. The
-    gain of a complete trial is the trial's loss at a rung, minus the trial's final loss. The estimate is the pruned
-    trial's loss at its last rung, minus the median of the gains at this rung. The page docs/stopping.md compares four
-    such estimates. The estimate of a pruned trial is at least the lowest loss of a complete trial. If the loss of a
-    pruned trial at the rung was NaN, the function treats the trial as a failed trial.
+    A pruned trial has no final loss. If `whole` is not None, the trial has an observation for each loss at a rung. A
+    complete trial has these observations too, and an observation of its final loss. If `whole` is None, the observation
+    of a pruned trial contains an estimate of the final loss. The gain of a complete trial is the trial's loss at a
+    rung, minus the trial's final loss. The estimate is the pruned trial's loss at its last rung, minus the median of
+    the gains at this rung. The page docs/stopping.md compares such methods. The estimate of a pruned trial is at least
+    the lowest loss of a complete trial. If the loss of a pruned trial at the rung was NaN, the function treats the
+    trial as a failed trial.
 
-    In steady mode, a trial that has paused at a rung gets the same observation as a trial that was pruned at this rung.
-    If `seen` contains a trial several times, the function uses only the last occurrence.
+    In steady mode, a trial that has paused at a rung gets the same observations as a trial that was pruned at this
+    rung. If `seen` contains a trial several times, the function uses only the last occurrence.
 
     Parameters
     ----------
@@ -120,6 +128,8 @@ def proposal_input(
     seen_rungs : sequence of int or None, optional
         The rung at which each trial of `seen` waited. The element is None if the trial had ended. If `seen_rungs` is
         None, all trials of `seen` had ended.
+    whole : int, optional
+        The result of `whole_training`.
 
     Returns
     -------
@@ -137,13 +147,14 @@ def proposal_input(
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None, seen=[]).in_flight
     [{'C': 1.0}]
     """
-    used = _used_trials(trials, iteration, round, seen, rung_losses, seen_rungs)
+    used = _used_trials(trials, iteration, round, seen, rung_losses, seen_rungs, whole)
+    shares = np.ones(len(used.observed)) if used.shares is None else used.shares
     observed = [trials[index] for index in used.observed.tolist()]
     waited = (used.rungs != NONE).tolist()
     return ProposalInput(
         observations=[
-            Observation(each.params, None if math.isnan(loss) else loss, None if waits else each.seconds)
-            for each, loss, waits in zip(observed, used.losses.tolist(), waited, strict=True)
+            Observation(each.params, None if math.isnan(loss) else loss, None if waits else each.seconds, share)
+            for each, loss, waits, share in zip(observed, used.losses.tolist(), waited, shares.tolist(), strict=True)
         ],
         excluded=[trials[index].params for index in used.excluded.tolist()],
         in_flight=[trials[index].params for index in used.in_flight.tolist()],
@@ -155,18 +166,32 @@ def observed_trials(
     trials: Sequence[T],
     iteration: int,
     seen: Sequence[int] | None = None,
+    rung_losses: Mapping[int, Mapping[int, float]] | None = None,
     seen_rungs: Sequence[int | None] | None = None,
+    whole: int | None = None,
 ) -> list[tuple[T, int | None]]:
-    """Return the observed trials, in the order of the observations that `proposal_input` returns. The docstring of
-    `proposal_input` describes the parameters.
+    """Return the trial of each observation that `proposal_input` returns. The docstring of `proposal_input` describes
+    the parameters.
 
     The second item of each tuple is the rung at which the trial waited, or None if the trial had ended.
     """
-    used = _used_trials(trials, iteration, 0, seen, None, seen_rungs)
+    used = _used_trials(trials, iteration, 0, seen, rung_losses, seen_rungs, whole)
     return [
         (trials[index], None if rung == NONE else rung)
         for index, rung in zip(used.observed.tolist(), used.rungs.tolist(), strict=True)
     ]
+
+
+def whole_training(study: StudySpec) -> int | None:
+    """Return the number of steps of a whole training if the surrogate models the losses at rungs, and otherwise None.
+
+    Only a Gaussian process models the losses at rungs. With "EIps" and "PIps", it models whole trainings, because the
+    time of a trial is the time of its whole training.
+    """
+    optimizer, stopping = study.optimizer, study.stopping
+    if stopping.rule == "none" or optimizer.base_estimator != "GP" or optimizer.uses_times:
+        return None
+    return stopping.max_resource
 
 
 def _used_trials(
@@ -176,7 +201,8 @@ def _used_trials(
     seen: Sequence[int] | None,
     rung_losses: Mapping[int, Mapping[int, float]] | None,
     seen_rungs: Sequence[int | None] | None,
+    whole: int | None,
 ) -> UsedTrials:
     numbers = np.array([trial.number for trial in trials], dtype=np.int64)
     records = records_of(trials, record_type(timed=False))
-    return used_trials(records, numbers, iteration, round, seen, rung_losses or {}, seen_rungs)
+    return used_trials(records, numbers, iteration, round, seen, rung_losses or {}, seen_rungs, whole)

@@ -33,6 +33,11 @@ DRAWS = 100
 # `_with_times` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
 # to the logarithms of the training times.
 SHORTEST, LONGEST = 1e-6, 1e9
+# The largest number of observations of one trial. A rung is an integer of at most 31 bits, and the surrogate models at
+# most one rung for each power of two. Another observation is the final loss.
+MOST_OBSERVATIONS = 32
+# The parameters of a kernel that are no length scales: the amplitude and the noise.
+OTHER_PARAMETERS = 2
 # A GP models the transformed losses if the transform increases the log-likelihood by more than `EVIDENCE`. A smaller
 # increase can be due to chance, because the transform has one parameter.
 EVIDENCE = 2.0
@@ -85,7 +90,7 @@ class Proposal:
         elif "known" in self.surrogate:
             made = (
                 f"surrogate points (the surrogate is fitted to {self.surrogate['known']} of"
-                f" {self.surrogate['observations']} trials)"
+                f" {self.surrogate['observations']} observations)"
             )
         else:
             made = "surrogate points"
@@ -167,9 +172,9 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
             fitted = told_optimizer(study, searched, seed, known)
             told = time.perf_counter()
             surrogate = _surrogate(study, fitted, len(known.observed))
-            in_flight = encoder.skopt_points(known.table[known.in_flight])
+            in_flight = [fitted.whole(point) for point in encoder.skopt_points(known.table[known.in_flight])]
             asked = fitted.optimizer.ask(size, "cl_min", in_flight)
-            candidates = [searched.params(point) for point in asked]
+            candidates = [searched.params(point[: len(searched.varying)]) for point in asked]
     candidates[0] = {**candidates[0], **untried_defaults(space, known)}
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
     return Proposal(points, surrogate, told - started, time.perf_counter() - told)
@@ -179,7 +184,11 @@ def is_random(study: StudySpec, known: EncodedInput) -> bool:
     """Return whether `propose` proposes random points. The points are random if the study has too few observations or
     no loss.
     """
-    return len(known.observed) < study.resolved.initial_points or bool(np.isnan(known.losses).all())
+    initial, observed = study.resolved.initial_points, known.observed
+    if known.shares is not None:
+        # A trial can have several observations. The first observations suffice for the comparison.
+        observed = np.unique(known.table[observed[: initial * MOST_OBSERVATIONS]], axis=0)
+    return len(observed) < initial or bool(np.isnan(known.losses).all())
 
 
 @dataclass(frozen=True)
@@ -199,6 +208,10 @@ class ToldOptimizer:
     optimizer: "Optimizer"
     transform: "YeoJohnson | None" = None
     gain: float | None = None
+
+    def whole(self, point: Sequence[Any]) -> list[Any]:
+        """Return the point of the optimizer that belongs to a whole training with a point of `SpaceConverter`."""
+        return [*point, 1.0][: self.optimizer.space.n_dims]
 
 
 def told_optimizer(study: StudySpec, searched: SpaceConverter, seed: int, known: EncodedInput) -> ToldOptimizer:
@@ -227,7 +240,7 @@ def told_optimizer(study: StudySpec, searched: SpaceConverter, seed: int, known:
 
     def told(values: "Array", xi: float | None = study.optimizer.xi) -> "Optimizer":
         nonlocal rows
-        optimizer = _optimizer(study, searched, seed, surrogate, xi)
+        optimizer = _optimizer(study, searched, seed, surrogate, xi, has_shares=known.shares is not None)
         if rows is None:
             rows = TransformedSpace(optimizer.space).rows(known.columns)
         optimizer.tell_rows(rows, values)
@@ -280,14 +293,22 @@ def _log_likelihood(optimizer: "Optimizer", log_derivatives: "Array") -> float:
 
 
 def _optimizer(
-    study: StudySpec, searched: SpaceConverter, seed: int, surrogate: Mapping[str, Any] | None, xi: float | None
+    study: StudySpec,
+    searched: SpaceConverter,
+    seed: int,
+    surrogate: Mapping[str, Any] | None,
+    xi: float | None,
+    *,
+    has_shares: bool,
 ) -> "Optimizer":
+    from ledger.proposals.scaled_dimensions import Fidelity
+
     asked = study.optimizer
     # If all dimensions are categorical, the GP's kernel has no gradients. With the acquisition function "EIps" or
     # "PIps", `acq_optimizer="auto"` would use gradients even if all dimensions are categorical.
     gradients = asked.base_estimator == "GP" and asked.acq_func != "MES" and not searched.is_categorical
     optimizer = load_optimizer()(
-        searched.dimensions,
+        [*searched.dimensions, *([Fidelity()] if has_shares else [])],
         asked.base_estimator,
         n_initial_points=1,
         n_jobs=1,
@@ -299,7 +320,9 @@ def _optimizer(
         acq_optimizer_kwargs={"n_points": MES_CANDIDATES} if asked.acq_func == "MES" else None,
         avoid_duplicates=True,
     )
-    if surrogate is not None and "theta" in surrogate:
+    # The recorded kernel has no length scale for the shares if no trial had reached a rung.
+    parameters = optimizer.space.transformed_n_dims + OTHER_PARAMETERS
+    if surrogate is not None and len(surrogate.get("theta", ())) == parameters:
         optimizer.start_from(surrogate["theta"], surrogate["observations"])
     return optimizer
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import skopt.space
 
+from ledger.optimizer import columns
+
 
 class _Fast:
     """A dimension that ignores a call of `set_transformer` with the name of its transformer."""
@@ -45,3 +47,7 @@ class Categorical(_Fast, skopt.space.Categorical):  # type: ignore[misc]
 
     def __init__(self, size: int) -> None:
         super().__init__(range(size), transform="onehot")
+
+
+class Fidelity(_Fast, columns.Fidelity):
+    """The dimension for the share of a whole training."""

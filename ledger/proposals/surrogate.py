@@ -17,6 +17,8 @@ from ledger.proposals.environment import one_thread
 from ledger.proposals.loss_transform import YeoJohnson, is_transformable, recorded_exponent
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
+from ledger.proposals.propose import OTHER_PARAMETERS
+from ledger.proposals.scaled_dimensions import Fidelity
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.spec import StudySpec
 
@@ -124,7 +126,8 @@ class Surrogate:
     A GP uses the kernel and the transform of the losses that the ledger recorded last. The class does not fit the
     kernel again. The GP uses the same number of observations as the GP that computes the next proposal. If the
     surrogate is a forest, the class fits the forest in the same way as `propose` fits the forest for the next proposal.
-    Each failed trial gets the worst loss of all observations.
+    Each failed trial gets the worst loss of all observations. If the recorded GP models the losses at rungs, all
+    predictions are predictions for whole trainings.
 
     Parameters
     ----------
@@ -162,12 +165,16 @@ class Surrogate:
         self._names, self._searched = study.space.names, SpaceConverter(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
         known = encoded(PointEncoder(study.space), given)
+        length_scales = len(given.surrogate.get("theta", ())) - OTHER_PARAMETERS
+        # The recorded kernel has a length scale for the shares only if a trial had reached a rung.
+        self._has_shares = length_scales > sum(each.transformed_size for each in self._searched.dimensions)
+        known = known.with_shares() if self._has_shares else known.of_whole_trainings()
         best, worst = float(np.nanmin(known.losses)), float(np.nanmax(known.losses))
         self._best, self._span = best, (worst - best) or 1.0
         self._scale = study.objective.scale
         with one_thread():
             optimizer = Optimizer(
-                self._searched.dimensions,
+                [*self._searched.dimensions, *([Fidelity()] if self._has_shares else [])],
                 study.optimizer.base_estimator,
                 n_initial_points=1,
                 acq_func="EI",
@@ -212,7 +219,7 @@ class Surrogate:
             groups = []
             for value in grid:
                 points[index] = np.full(AVERAGED, value)
-                groups.append(self._columns.rows(points))
+                groups.append(self._rows(points))
             mean, deviation = self._averages(np.array(groups))
             values = [dimension.from_skopt(value) for value in grid]
             dependences[dimension.name] = PartialDependence(values, self._values(mean), self._span * deviation)
@@ -242,7 +249,7 @@ class Surrogate:
         # The loop predicts one row of the grid at a time, because the kernel matrix for all rows could be very large.
         for value in grids[1]:
             columns[up] = np.full(len(columns[across]), value)
-            of_points = self._means(self._columns.rows(columns))
+            of_points = self._means(self._rows(columns))
             means.append(of_points.reshape(len(grids[0]), JOINT_AVERAGED).mean(axis=1))
         of_first, of_second = (
             [varying[index].from_skopt(value) for value in grid]
@@ -275,7 +282,7 @@ class Surrogate:
         drawn = qmc.Sobol(2 * len(varying), rng=self._seed).random(SAMPLED)
         first = [dimension.quantiles(drawn[:, column]) for column, dimension in enumerate(varying)]
         second = [dimension.quantiles(drawn[:, column]) for column, dimension in enumerate(varying, len(varying))]
-        of_first, of_second = self._means(self._columns.rows(first)), self._means(self._columns.rows(second))
+        of_first, of_second = self._means(self._rows(first)), self._means(self._rows(second))
         variance = float(np.concatenate([of_first, of_second]).var())
         if variance <= FLAT**2:
             return importances
@@ -284,7 +291,7 @@ class Surrogate:
         centre = float(np.concatenate([of_first, of_second]).mean())
         for index, dimension in enumerate(varying):
             mixed = [*first[:index], second[index], *first[index + 1 :]]
-            of_mixed = self._means(self._columns.rows(mixed))
+            of_mixed = self._means(self._rows(mixed))
             # `of_first`, `of_second` and `of_mixed` are the surrogate's means at the points of `first`, `second` and
             # `mixed`. The first-order index is the average of `of_second * (of_mixed - of_first)`, divided by the
             # variance of the surrogate's mean. The total index is the average of `(of_first - of_mixed)**2 / 2`,
@@ -293,6 +300,10 @@ class Surrogate:
             total = float(((of_first - of_mixed) ** 2).mean()) / 2 / variance
             importances[dimension.name] = ParameterImportance(min(max(alone, 0.0), 1.0), min(max(total, 0.0), 1.0))
         return importances
+
+    def _rows(self, points: list[Array]) -> Array:
+        """Return the rows of whole trainings. The list has an array of values for each dimension."""
+        return self._columns.rows([*points, np.ones(len(points[0]))] if self._has_shares else points)
 
     def _values(self, means: Array) -> Array:
         """Convert means of scaled losses into means of trial values."""

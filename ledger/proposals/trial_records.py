@@ -6,7 +6,7 @@ of a second.
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -95,11 +95,14 @@ class UsedTrials:
     Attributes
     ----------
     observed : array of int
-        The observed trials, in the order of the observations.
+        The trial of each observation. If `shares` is not None, a trial can have several observations.
     rungs : array of int
-        The rung at which each observed trial waited, or `NONE` if the trial had ended.
+        The rung at which the trial of each observation waited, or `NONE` if the trial had ended.
     losses : array of float
-        The loss of each observed trial, or NaN. For a pruned or paused trial, the loss is an estimate.
+        The loss of each observation, or NaN.
+    shares : array of float or None
+        The share of a whole training after which the loss of each observation was observed, in (0, 1]. None if all
+        losses are losses after whole trainings, or estimates of such losses.
     excluded, in_flight : array of int
         The trials whose points the optimizer must not propose again, and the trials in flight.
     """
@@ -107,6 +110,7 @@ class UsedTrials:
     observed: Indices
     rungs: Indices
     losses: Array
+    shares: Array | None
     excluded: Indices
     in_flight: Indices
 
@@ -119,6 +123,7 @@ def used_trials(
     seen: Sequence[int] | Indices | None,
     rung_losses: Mapping[int, Mapping[int, float]],
     seen_rungs: Sequence[int | None] | Indices | None,
+    whole: int | None,
 ) -> UsedTrials:
     """Choose the trials that a proposal uses. The docstring of `proposal_input` describes the choice and the arguments.
 
@@ -146,15 +151,14 @@ def used_trials(
     # the cancellation.
     is_observed = (rungs != NONE) | ~records["is_cancelled"][ended]
     of_earlier_rounds = np.flatnonzero((records["iteration"] == iteration) & (records["round"] < round))
-    of_ended = ended if numbers is None else numbers[ended]
-    losses = _losses(records["loss"][ended], records["is_pruned"][ended], of_ended, rungs, rung_losses)
-    return UsedTrials(
-        ended[is_observed],
-        rungs[is_observed],
-        losses[is_observed],
-        np.concatenate([ended[~is_observed], of_earlier_rounds]),
-        in_flight,
-    )
+    excluded = np.concatenate([ended[~is_observed], of_earlier_rounds])
+    observed, rungs = ended[is_observed], rungs[is_observed]
+    of_observed = observed if numbers is None else numbers[observed]
+    given = records["loss"][observed], records["is_pruned"][observed], of_observed, rungs, rung_losses
+    if whole is None or not rung_losses:
+        return UsedTrials(observed, rungs, _losses(*given), None, excluded, in_flight)
+    places, losses, shares = _losses_at_rungs(*given, whole)
+    return UsedTrials(observed[places], rungs[places], losses, shares, excluded, in_flight)
 
 
 def as_rungs(rungs: Sequence[int | None] | Indices | None, size: int) -> Indices:
@@ -208,3 +212,52 @@ def _losses(
         # The difference of two very large losses is infinite.
         losses[index] = max(estimate if math.isfinite(estimate) else last, best)
     return losses
+
+
+def _losses_at_rungs(
+    recorded: Array,
+    is_pruned: NDArray[np.bool_],
+    numbers: Indices,
+    rungs: Indices,
+    rung_losses: Mapping[int, Mapping[int, float]],
+    whole: int,
+) -> tuple[Indices, Array, Array]:
+    """Return the place of the trial, the loss and the share of a whole training of each observation.
+
+    A trial has an observation for each rung of `_sparse`. A trial that is neither pruned nor paused also has an
+    observation with the share 1. A failed trial has only this observation. If a pruned trial has no loss at a rung, its
+    last loss is an estimate of the final loss, and is at least the lowest loss of a complete trial.
+    """
+    waits = rungs != NONE
+    has_final = ~(is_pruned | waits)
+    has_failed = np.isnan(recorded) & ~waits
+    complete = recorded[has_final & ~has_failed]
+    best = float(complete.min()) if len(complete) else -math.inf
+    places: list[int] = []
+    losses: list[float] = []
+    shares: list[float] = []
+    for place, (number, until) in enumerate(zip(numbers.tolist(), rungs.tolist(), strict=True)):
+        at_rungs = {} if has_failed[place] else rung_losses.get(number, {})
+        reached = _sparse(rung for rung in at_rungs if not waits[place] or rung <= until)
+        places += [place] * len(reached)
+        losses += [at_rungs[rung] for rung in reached]
+        shares += [rung / whole for rung in reached]
+        if has_final[place] or not reached:
+            places.append(place)
+            losses.append(math.nan if waits[place] else float(recorded[place]))
+            shares.append(1.0)
+            if is_pruned[place] and not has_failed[place]:
+                losses[-1] = max(losses[-1], best)
+    return np.array(places, dtype=np.int64), np.array(losses, dtype=float), np.array(shares, dtype=float)
+
+
+def _sparse(rungs: Iterable[int]) -> list[int]:
+    """Return the highest rung, and each lower rung that is at most half of the next returned rung, in ascending order.
+
+    The rule "median" can have very many rungs. Nearby rungs have similar losses, but each makes a proposal slower.
+    """
+    kept: list[int] = []
+    for rung in sorted(rungs, reverse=True):
+        if not kept or 2 * rung <= kept[-1]:
+            kept.append(rung)
+    return kept[::-1]

@@ -6,7 +6,7 @@ from functools import cached_property
 from ledger.database.overview import StudyOverview
 from ledger.database.rows import TrialRow
 from ledger.objectives import metrics
-from ledger.proposals import proposal_input
+from ledger.proposals import proposal_input, whole_training
 from ledger.proposals.surrogate import ParameterImportance, PartialDependence, Surrogate
 from ledger.study.spec import StudySpec
 
@@ -58,7 +58,8 @@ class ReportContent:
             return None
         following = self.ledger.next_iteration
         trials, rung_losses = self.ledger.observed, self.ledger.rung_losses
-        given = proposal_input(trials, following, 0, recorded, rung_losses=rung_losses)
+        whole = whole_training(self.study)
+        given = proposal_input(trials, following, 0, recorded, rung_losses=rung_losses, whole=whole)
         return Surrogate(self.study, given, following)
 
     @cached_property

@@ -145,7 +145,7 @@ def why_no_surrogate(content: ReportContent) -> str:
 
 
 def surrogate_name(content: ReportContent) -> str:
-    """Return a text with the kind of the surrogate and the number of trials to which the surrogate is fitted. The
+    """Return a text with the kind of the surrogate and the number of observations to which the surrogate is fitted. The
     content must have a surrogate.
     """
     assert content.surrogate is not None
@@ -155,5 +155,5 @@ def surrogate_name(content: ReportContent) -> str:
     if len(content.ledger.observed) < content.ledger.ended:
         observations = content.ledger.ended
     if known < observations:
-        return f"{name} (fitted to {known:,} of {observations:,} trials)"
-    return f"{name} of {observations:,} trials"
+        return f"{name} (fitted to {known:,} of {observations:,} observations)"
+    return f"{name} of {observations:,} observations"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from ledger.database import studies, trials, verdicts
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError
-from ledger.proposals import Expectation, expectation, observed_trials, proposal_input, untried_defaults
+from ledger.proposals import Expectation, expectation, observed_trials, proposal_input, untried_defaults, whole_training
 from ledger.study.spec import StudySpec
 from ledger.verification import proposals
 
@@ -88,15 +88,16 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
     found = next((each for each in recorded if (each.iteration.number, each.round) == of_trial), None)
     if found is None:
         raise LedgerError(f"study {study.name} was deleted while it was read")
-    observed = observed_trials(until, trial.iteration, found.seen, found.seen_rungs)
-    losses = verdicts.rung_losses(connection, study, [each.number for each, _ in observed])
-    given = proposal_input(until, trial.iteration, trial.round, found.before, found.seen, losses, found.seen_rungs)
+    losses = verdicts.rung_losses(connection, study, [each.number for each in until])
+    of_history = (found.seen, losses, found.seen_rungs, whole_training(spec))
+    observed = observed_trials(until, trial.iteration, *of_history)
+    given = proposal_input(until, trial.iteration, trial.round, found.before, *of_history)
     expected = expectation(spec, trial.iteration, trial.round, given, trial.params)
     # Only the first point of a proposal takes the defaults.
     defaults = untried_defaults(spec.space, given) if trial.number == found.trials[0].number else {}
     nearest, nearest_rung = (None, None) if expected is None else observed[expected.nearest]
     return PointOrigin(
-        known=len(observed),
+        known=len({each.number for each, _ in observed}),
         has_loss=any(each.loss is not None for each in given.observations),
         initial_points=spec.resolved.initial_points,
         defaults=tuple(defaults),

@@ -132,7 +132,7 @@ def test_the_newest_value_of_a_trial_counts():
     seen, rungs = [0, 1, 2, 1, 0], [1, 1, None, 3, None]
     given = proposal_input(trials, 1, 0, None, seen, rung_losses, rungs)
     assert [(one.params["x"], one.loss) for one in given.observations] == [(2, 2.0), (1, 4.0), (0, 0.0)]
-    observed = observed_trials(trials, 1, seen, rungs)
+    observed = observed_trials(trials, 1, seen, rung_losses, rungs)
     assert [(one.number, rung) for one, rung in observed] == [(2, None), (1, 3), (0, None)]
 
 

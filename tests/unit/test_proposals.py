@@ -412,5 +412,5 @@ def test_a_model_that_knows_only_some_of_the_trials_says_so(monkeypatch: pytest.
     proposal = propose(study, 1, 0, 2, ProposalInput(history))
     assert proposal.surrogate is not None
     assert proposal.surrogate["known"] < proposal.surrogate["observations"] == 30
-    fit = f"the surrogate is fitted to {proposal.surrogate['known']} of 30 trials"
+    fit = f"the surrogate is fitted to {proposal.surrogate['known']} of 30 observations"
     assert f"2 surrogate points ({fit}) proposed in" in str(proposal)
