@@ -142,7 +142,10 @@ def load(url: str, name: str) -> OptunaStudy:
                 raise ValueError(f"trial {trial.number} is complete, but its value is {trial.value!r}")
             for step, value in trial.intermediate_values.items():
                 if not isinstance(step, int) or not isinstance(value, float | int):
-                    raise ValueError(f"trial {trial.number} has the value {value!r} at the step {step!r}")
+                    raise ValueError(
+                        f"trial {trial.number} has an invalid intermediate value: the step must be an integer and the"
+                        f" value a number, not {step!r} and {value!r}"
+                    )
     except (SQLAlchemyError, ImportError, RuntimeError, optuna.exceptions.OptunaError) as error:
         # Optuna's error message mentions a commit even if the failed operation only reads data. Therefore the ledger's
         # error message quotes the exception that caused Optuna's error.

@@ -339,6 +339,21 @@ def test_a_damaged_row_of_optuna_is_refused_in_one_line(run, db, url, optunas, m
     assert counts(url) == (0, None)
 
 
+def test_a_wrong_intermediate_value_of_optuna_is_named(run, db, url, optunas, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", url)
+    recorded(db, study(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "optuna.db")) as damaged, damaged:
+        damaged.execute(
+            "insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type)"
+            " select trial_id, 'y', 'x', 'FINITE' from trials join studies using (study_id)"
+            " where study_name = 'low' and number = 3"
+        )
+    code, out, error = run("import", "optuna", optunas, "low", "--into", "s", "--skip-unusable")
+    assert (code, out, error.count("\n")) == (1, "", 1), error
+    named = "the step must be an integer and the value a number, not 'y' and 'x'; repair the storage"
+    assert f"trial 3 has an invalid intermediate value: {named}" in error
+
+
 def test_what_cannot_be_read_of_optuna_is_refused_in_one_line(run, db, url, optunas, monkeypatch, tmp_path):
     monkeypatch.setenv("DATABASE_URL", url)
     recorded(db, study(tmp_path, space='y = { type = "real", low = -1.0, high = 1.0 }'))
