@@ -109,8 +109,8 @@ def checked_metrics(metrics: Any) -> dict[str, Any]:
     Raises
     ------
     InvalidResultError
-        `metrics` is not a mapping, a value is not a finite number, or the metrics are too large. The message is one
-        line.
+        `metrics` is not a mapping, a value is not a finite number, the metrics are too large, or a method of `metrics`
+        raised an exception. The message is one line.
 
     Examples
     --------
@@ -120,14 +120,36 @@ def checked_metrics(metrics: Any) -> dict[str, Any]:
     Traceback (most recent call last):
     ledger.objectives.result.InvalidResultError: the objective reported a metric 'accuracy' that is not a number: None
     """
+    try:
+        return _checked_numbers(metrics)
+    except InvalidResultError:
+        raise
+    except Exception as error:  # A method of the mapping's class, such as __iter__, may raise any exception.
+        raise InvalidResultError(
+            f"the objective reported the metrics {_shown(metrics)}, and the check of these metrics raised"
+            f" {_shown(error)}"
+        ) from error
+
+
+def _checked_numbers(metrics: Any) -> dict[str, Any]:
     if not isinstance(metrics, Mapping):
         raise InvalidResultError(f"the objective reported the metrics {_shown(metrics)}; give a dict with numbers")
-    for name, value in metrics.items():
+    # A mapping may give other items at each call. Therefore the code reads the items once.
+    given = dict(metrics)
+    for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise InvalidResultError(
-                f"the objective reported a metric {_shown(name)} that is not a number: {_shown(value)}"
-            )
-    return _checked(metrics, "reported", LARGEST_REPORT, "report fewer metrics")
+            fault = "a number"
+        elif not _is_finite(value):
+            fault = "a finite number"
+        else:
+            continue
+        raise InvalidResultError(f"the objective reported a metric {_shown(name)} that is not {fault}: {_shown(value)}")
+    return _checked(given, "reported", LARGEST_REPORT, "report fewer metrics")
+
+
+def _is_finite(value: Any) -> bool:
+    # math.isfinite raises OverflowError for an integer outside the range of a float.
+    return bool(-math.inf < value < math.inf)
 
 
 def _checked(given: Mapping[Any, Any], verb: str, largest: int, way_out: str) -> dict[str, Any]:

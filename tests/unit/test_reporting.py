@@ -80,6 +80,36 @@ def test_a_wrong_report_raises_in_the_objective(request, value, step, error, mes
     assert "\n" not in str(caught.value)
 
 
+class Raising(dict[str, float]):
+    """Metrics whose items cannot be read."""
+
+    def __iter__(self):
+        raise LookupError("no items")
+
+    keys = items = __iter__
+
+
+class Changing(dict[str, Any]):
+    """Metrics that are numbers only when they are read the first time."""
+
+    is_read = False
+
+    def __getitem__(self, name):
+        self.is_read, was_read = True, self.is_read
+        return "text" if was_read else 0.5
+
+    def __iter__(self):
+        return iter(["a"])
+
+    def items(self):
+        return [(name, self[name]) for name in self]
+
+
+def test_metrics_are_read_once(sent):
+    CONTEXT.report(0.5, 0, Changing(a=None))
+    assert sent == [(0, 0.5, {"a": 0.5})]
+
+
 def test_metrics_are_sent_as_python_numbers(sent):
     metrics: dict[str, Any] = {"accuracy": np.float32(0.75), "rows": np.int64(40), "rate": fractions.Fraction(1, 4)}
     CONTEXT.report(0.5, 0, metrics)
@@ -94,11 +124,19 @@ def test_metrics_are_sent_as_python_numbers(sent):
         ([0.5], "the objective reported the metrics [0.5]; give a dict with numbers"),
         ({"a": "0.5"}, "the objective reported a metric 'a' that is not a number: '0.5'"),
         ({"a": True}, "the objective reported a metric 'a' that is not a number: True"),
-        ({"a": math.nan}, "the objective reported a metric 'a' that is not valid JSON: nan ("),
+        ({"a": math.nan}, "the objective reported a metric 'a' that is not a finite number: nan"),
+        (
+            {"a": np.float32("-inf")},
+            "the objective reported a metric 'a' that is not a finite number: np.float32(-inf)",
+        ),
         ({"a": 10**400}, "the objective reported a metric 'a' that is not valid JSON: "),
         ({3: 0.5}, "the objective reported a metric named 3; the name must be a string"),
         ({"a" * (bounds.LONGEST_NAME + 1): 0.5}, "that is not valid JSON"),
         ({"a\0": 0.5}, "that is not valid JSON"),
+        ({"a\ud800": 0.5}, "a metric 'a\\ud800' that is not valid JSON: 0.5 (an unpaired UTF-16 surrogate is not"),
+        ({"a": {"b": 0.5}}, "the objective reported a metric 'a' that is not a number: {'b': 0.5}"),
+        ({"a": 10**5_000}, "the objective reported a metric 'a' that is not valid JSON: a value of type int ("),
+        (Raising(a=0.5), "the objective reported the metrics {'a': 0.5}, and the check of these metrics raised "),
         (
             {f"{number:099d}": 0.5 for number in range(100)},
             "the objective reported metrics of more than 10,000 bytes as JSON (the metric '0",
@@ -226,6 +264,11 @@ def test_several_threads_can_report(channels):
         ({"job": 3, "step": 1, "loss": 1, "more": {}}, "the answer has a wrong set of fields: step, loss, more"),
         ({"job": 3, "step": 1, "loss": 1, "metrics": {"a": "b"}}, "reported a metric 'a' that is not a number: 'b'"),
         ({"job": 3, "step": 1, "loss": 1, "metrics": [1]}, "reported the metrics [1]"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {"a": {"b": 1}}}, "a metric 'a' that is not a number: {'b': 1}"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {"a": 10**400}}, "a number beyond the range of a double"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {"\ud800": 1}}, "an unpaired UTF-16 surrogate is not allowed"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {"\0": 1}}, "a NUL character is not allowed"),
+        ({"job": 3, "step": 1, "loss": 1, "metrics": {"a" * 301: 1}}, "a text of 301 characters is too long"),
         ({"step": 1, "loss": 1}, "the number of the job is not an integer"),
     ],
 )
