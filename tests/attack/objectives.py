@@ -20,6 +20,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+from ledger import LedgerError
 from ledger.objectives import artifact_saving
 
 # What the URL of a role with its password looks like to a thief.
@@ -180,6 +181,54 @@ def hostile_reports(params, context):
             with suppress(Exception):
                 context.report(value, step)
     return 1.0
+
+
+class OddMetrics(dict[str, float]):
+    """Metrics that raise whenever their items are read."""
+
+    def __iter__(self):
+        raise RuntimeError("no items")
+
+    keys = values = items = __iter__
+
+
+def _odd_metrics():
+    """Return objects none of which is the metrics of a report."""
+    return (
+        *([], "x", 1.0, True, Odd(), OddMetrics(a=1.0), [("a", 1.0)], {"a"}, b"{}"),
+        *({"a\0": 1.0}, {"": None}, {"x" * 301: 1.0}, {"x" * 50_000_000: 1.0}, {"\ud800": 1.0}, {3: 1.0}, {None: 1.0}),
+        *({"a": {"b": {"c": 1.0}}}, {"a": [1.0]}, {"a": "1.0"}, {"a": True}, {"a": 1j}, {"a": Odd()}, {Odd(): 1.0}),
+        *(
+            {"a": math.nan},
+            {"a": math.inf},
+            {"a": -math.inf},
+            {"a": 10**400},
+            {"a": -(10**5_000)},
+            {"a": Fraction(10**400)},
+        ),
+        *({f"{number:0300d}": 0.5 for number in range(33)}, {f"m{number}": number for number in range(200_000)}),
+        {f"m{number}": 1e-300 for number in range(40)},
+    )
+
+
+def hostile_metrics_of_reports(params, context):
+    """Report wrong metrics. The metric `wrong` contains the places of those that do not raise a LedgerError."""
+    odd, wrong = _odd_metrics(), []
+    for place, metrics in enumerate(odd):
+        try:
+            context.report(0.5, place, metrics)
+        except LedgerError:
+            continue
+        except Exception:
+            pass
+        wrong.append(place)
+    context.report(0.5, len(odd), {"rate": Fraction(1, 4), "tiny": 5e-324, "-\x1b[2J\u202e": -0.0})
+    return {"loss": 1.0, "wrong": wrong}
+
+
+def hostile_flood_of_metrics(params, context):
+    for step in range(10**9):
+        context.report(0.5, step, {f"{number:0300d}": 0.5 for number in range(32)})
 
 
 def hostile_flood_of_reports(params, context):
@@ -382,6 +431,11 @@ MESSAGES = (
     b'{"job": %d, "step": 3, "loss": 0.5}\n',
     b'{"job": %d, "step": -1, "loss": 0.5}\n',
     b'{"job": %d, "step": 1e3, "loss": "x"}\n',
+    b'{"job": %d, "step": 4, "loss": 0.5, "metrics": {"a": 0.5}}\n',
+    b'{"job": %d, "step": 5, "loss": 0.5, "metrics": {"a": 1e400}}\n',
+    b'{"job": %d, "step": 6, "loss": 0.5, "metrics": {"\\u0000": 1, "\\ud800": {}}}\n',
+    b'{"job": %d, "step": 7, "loss": 0.5, "metrics": [["a", 1]]}\n',
+    b'{"job": %d, "step": 8, "loss": 0.5, "metrics": {"' + b"x" * 20_000 + b'": 1}}\n',
     b'{"job": "x"}\n',
     b"[1]\n",
     b"null\n",

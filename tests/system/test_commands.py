@@ -1,5 +1,6 @@
 """Commands as objectives: programs in any language, what they print, how they fail, and the end of their processes."""
 
+import itertools
 import json
 import os
 import shutil
@@ -118,9 +119,39 @@ def test_lines_with_a_step_and_a_value_are_reports(trainer):
 def test_a_report_of_a_command_can_have_metrics(trainer):
     ended = bash(trainer, """echo '{"step": 1, "value": 0.5, "metrics": {"accuracy": 0.9}}'; echo 0.5""")
     assert [each.metrics for each in ended.reports] == [{"accuracy": 0.9}]
-    ended = bash(trainer, """echo '{"step": 1, "value": 0.5, "metrics": {"accuracy": "high"}}'; echo 0.5""")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "error"),
+    [
+        ('{"accuracy": "high"}', "a metric 'accuracy' that is not a number: 'high'"),
+        ('{"accuracy": NaN}', "a metric 'accuracy' that is not a finite number: nan"),
+        ('{"accuracy": -1e400}', "a metric 'accuracy' that is not a finite number: -inf"),
+        (f'{{"accuracy": 1{"0" * 400}}}', "a number beyond the range of a double"),
+        ('{"accuracy": {"test": {"fold": 1}}}', "a metric 'accuracy' that is not a number: {'test': {'fold': 1}}"),
+        ('{"accuracy": null}', "a metric 'accuracy' that is not a number: None"),
+        ('{"\\u0000": 1}', "a NUL character is not allowed"),
+        ('{"\\ud800": 1}', "an unpaired UTF-16 surrogate is not allowed"),
+        (f'{{"{"x" * 301}": 1}}', "a text of 301 characters is too long"),
+        (json.dumps({f"{number:0300d}": 0.5 for number in range(33)}), "metrics of more than 10,000 bytes as JSON"),
+        ("[0.5]", "the metrics [0.5]; give a dict with numbers"),
+        ('"high"', "the metrics 'high'; give a dict with numbers"),
+        ("0", "the metrics 0; give a dict with numbers"),
+    ],
+    ids=itertools.count(),
+)
+def test_wrong_metrics_of_a_command_end_the_program(trainer, folder, metrics, error):
+    (folder / "line").write_text(f'{{"step": 1, "value": 0.5, "metrics": {metrics}}}\n')
+    ended = bash(trainer, "cat line; exec sleep 1000")
     assert (ended.kind, ended.reports) == ("failed", ())
-    assert "the objective reported a metric 'accuracy' that is not a number: 'high'" in ended.error
+    assert "the objective reported " in ended.error
+    assert error in ended.error
+
+
+def test_a_line_that_is_too_long_for_a_report_is_ignored(trainer, folder):
+    (folder / "line").write_text('{"step": 1, "value": 0.5, "metrics": {"' + "x" * 20_000 + '": 1}}\n')
+    ended = bash(trainer, "cat line; echo 0.5")
+    assert (ended.error, ended.loss, ended.reports) == (None, 0.5, ())
 
 
 def test_reports_of_a_command_arrive_while_it_runs(trainer, folder):

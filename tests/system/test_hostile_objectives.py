@@ -68,6 +68,24 @@ def test_what_an_objective_writes_to_its_trainers_pipe_fails_its_trial(tmp_path,
         assert "the trainer process wrote a malformed answer (" in attempt["error"].splitlines()[-1]
 
 
+def test_wrong_metrics_of_reports_raise_and_harm_no_trial(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]), prepend=os.pathsep)
+    trainer = TrainerHandle(["tests.attack"], 1, adopts=True)
+    try:
+        trainer.start(
+            {"function": "tests.attack.objectives:hostile_metrics_of_reports"}, [({"x": 1.0}, Context("s", 0, 1, 0, 0))]
+        )
+        ended, reports = [], []
+        while trainer.jobs:
+            ended += trainer.wait(None)
+            reports += trainer.take_reports()
+    finally:
+        trainer.close()
+    assert [(outcome.error, outcome.metrics) for outcome in ended] == [(None, {"wrong": []})]
+    (report,) = [*reports, *ended[0].reports]
+    assert report.metrics == {"rate": 0.25, "tiny": 5e-324, "-\x1b[2J\u202e": 0.0}
+
+
 CLOCK = """
 import sys, time
 time.perf_counter = lambda: CLOCKS[0]

@@ -49,7 +49,21 @@ def forges(params, context):
     for step in range(10**6):
         reporting._receiver.send(step, 0.5, None)
     time.sleep(1000)
+
+METRICS = {f"{number:0300d}": 0.5 for number in range(32)}
+
+def too_large(params, context):
+    for step in range(10**4):
+        context.report(0.5, step, METRICS)
+
+def forges_metrics(params, context):
+    from ledger.objectives import reporting
+    for step in range(10**4):
+        reporting._receiver.send(step, 0.5, METRICS)
+    time.sleep(1000)
 """
+# 20 MB have room for this number of reports with METRICS.
+MOST_WITH_METRICS = 2_022
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
@@ -230,13 +244,19 @@ def test_short_trials_claimed_together_report_before_their_results(searching):
 
 
 @pytest.mark.parametrize(
-    ("function", "error"),
+    ("function", "error", "most"),
     [
-        ("too_many", "ValueError: the objective reports more than 100,000 values: report fewer steps"),
-        ("forges", "the trainer process wrote a malformed answer (the attempt has reported more than 100,000 values)"),
+        ("too_many", "ValueError: the objective reports more than 100,000 values: report fewer steps", 100_000),
+        ("forges", "malformed answer (the attempt has reported more than 100,000 values)", 100_000),
+        ("too_large", "ValueError: the objective reports metrics of more than 20,000,000 bytes", MOST_WITH_METRICS),
+        (
+            "forges_metrics",
+            "malformed answer (the attempt has reported metrics of more than 20,000,000 bytes)",
+            MOST_WITH_METRICS,
+        ),
     ],
 )
-def test_too_many_reports_fail_the_attempt(searching, function, error):
+def test_too_many_reports_fail_the_attempt(searching, function, error, most):
     search = searching(function, max_failures=1)
     search.worker()
     for process in search.started:
@@ -244,4 +264,4 @@ def test_too_many_reports_fail_the_attempt(searching, function, error):
     ((said,),) = ask(search.url, "select error from ledger.trial where state = 'failed'")
     assert error in said
     ((count,),) = ask(search.url, "select count(*) from ledger.report")
-    assert count == 100_000
+    assert count == most

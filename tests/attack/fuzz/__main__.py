@@ -50,6 +50,7 @@ def _fuzz(name: str, seconds: int) -> None:
         "export": mutation.mutate_json,
         "study_file": mutation.mutate_toml,
         "answers": mutation.mutate_lines,
+        "command_output": mutation.mutate_lines,
         "points": mutation.mutate_lines,
     }
     mutate = mutations.get(name)

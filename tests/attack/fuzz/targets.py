@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ledger.database.bounds import LARGEST_STEP
+from ledger.database.bounds import LARGEST_REPORT, LARGEST_STEP
 from ledger.errors import LedgerError, UsageError
 from ledger.imports import document
 from ledger.imports.history import gather
 from ledger.imports.table import read_rows
 from ledger.objectives import tabular
 from ledger.objectives.command_result import ReportParser, from_output
-from ledger.objectives.result import InvalidResultError, to_result
+from ledger.objectives.result import InvalidResultError, checked_metrics, to_result
 from ledger.objectives.table_checks import check_rows
 from ledger.objectives.table_columns import ColumnRoles
 from ledger.study.file import assemble, workers
@@ -130,10 +130,18 @@ def dataset(content: bytes) -> None:
 def command_output(content: bytes) -> None:
     """The standard output of a command is a result that the ledger can store, or is refused in one line.
 
-    Each report in the output has a step that the ledger can store.
+    Each report in the output has a step that the ledger can store. The metrics of a report are numbers that the ledger
+    can store, or are refused in one line.
     """
-    for step, *_ in ReportParser().read(content):
+    for step, _, metrics in ReportParser().read(content):
         assert 0 <= step <= LARGEST_STEP
+        try:
+            known = checked_metrics(metrics)
+        except InvalidResultError as refused:
+            _check_line(str(refused))
+        else:
+            assert all(math.isfinite(number) for number in known.values())
+            assert len(json.dumps(known, ensure_ascii=False).encode()) <= LARGEST_REPORT
     try:
         result = to_result(from_output(content, len(content)))
     except InvalidResultError as refused:
