@@ -34,9 +34,9 @@ faults, one after the other:
 A fault is a hit if the fault affected a connection with an open SQL statement. A fault of a worker, or of the worker's
 connection, is also a hit if the worker held a claim. A fault of the manager, of PostgreSQL or of the store is also a
 hit if any worker of the study held a claim at the moment of the fault. At the end, the test compares the study with a
-study without faults. The test compares each pair of trials that have the same number. In steady mode, the trials depend
-on the order in which they end, so the test compares no trials. In both modes, `ledger verify` computes all proposals
-and verdicts again.
+study without faults. The test compares each pair of trials that have the same number, with the verdicts on the trials
+and the cutoffs of their iterations. In steady mode, the trials depend on the order in which they end, so the test
+compares no trials. In both modes, `ledger verify` computes all proposals and verdicts again.
 
 """
 

@@ -20,7 +20,7 @@ def broken(plan: Plan, soaked: Soaked) -> dict[str, int]:
         "trials lost": expected - counts["ended"],
         "results recorded twice": counts["doubled"],
         "trials without an attempt of the same outcome": counts["without_attempt"],
-        "trials that differ from the undisturbed study": differing + missing if plan.mode == "batch" else 0,
+        "trials or verdicts that differ from the undisturbed study": differing + missing if plan.mode == "batch" else 0,
         "complete trials without all reports": counts["without_reports"] if plan.model == "rugged" else 0,
         "iterations not told": counts["untold"],
         "failures of machines that were counted as failures of the objective": counts["failures"],

@@ -1,10 +1,11 @@
 """Study of the chaos test, and the same study without faults."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tests.system.programs import Program
 
@@ -45,24 +46,43 @@ pair = { type = "categorical", choices = "[null, [1, 2], [0, 3]]", tuples = true
 _STOPPING = """
 [stopping]
 rule = "{rule}"
-min_resource = 2
+min_resource = {min_resource}
 max_resource = 4
-"""
+{eta}"""
 _MODEL = """
 [objective]
 model = "{model}"
 """
 
-# The number, the parameters, the state, the loss, and the step and the loss at an early end.
-Result = tuple[int, dict[str, Any], str, float | None, int | None, float | None]
+# The columns of a trial, and of a verdict, that depend only on the study in batch mode. The attempt of a verdict, and
+# the times, also depend on the workers.
+_TRIAL = ("number", "params", "state", "loss", "pruned_step", "pruned_loss")
+_VERDICT = ("rung", "step", "loss", "cutoff", "compared", "arrival", "stops", "audited")
+
+
+class Result(NamedTuple):
+    """A trial as it depends only on the study in batch mode.
+
+    `verdicts` contains the verdicts on the trial, and `cutoffs` the cutoffs of the trial's iteration.
+    """
+
+    number: int
+    params: dict[str, Any]
+    state: str
+    loss: float | None
+    pruned_step: int | None = None
+    pruned_loss: float | None = None
+    verdicts: Sequence[dict[str, Any]] = ()
+    cutoffs: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
     """A study. `model` is "rugged", the objective of the chaos test, or a built-in model. `patience` may end it.
 
-    `rule` is the rule of early stopping of the objective "rugged". The built-in models have none. A study in steady
-    mode depends on the order in which its trials end, so it cannot be compared with an undisturbed study.
+    `rule` is the rule of early stopping of the objective "rugged". The built-in models have none. The rule has a rung
+    at the step 2, and also a rung at the step 1 if `has_two_rungs` is true. A study in steady mode depends on the order
+    in which its trials end, so it cannot be compared with an undisturbed study.
     """
 
     model: str
@@ -73,6 +93,7 @@ class Plan:
     patience: int | None = None
     rule: str = "median"
     mode: Literal["batch", "steady"] = "batch"
+    has_two_rungs: bool = False
 
     def write(self, folder: Path) -> Path:
         """Write the study file into the folder."""
@@ -88,7 +109,8 @@ class Plan:
             lease=LEASE,
             heartbeat=HEARTBEAT,
         )
-        rugged = _RUGGED + _STOPPING.format(rule=self.rule)
+        rungs = {"min_resource": 1, "eta": "eta = 2"} if self.has_two_rungs else {"min_resource": 2, "eta": ""}
+        rugged = _RUGGED + _STOPPING.format(rule=self.rule, **rungs)
         file.write_text(head + (rugged if self.model == "rugged" else _MODEL.format(model=self.model)))
         return file
 
@@ -113,5 +135,16 @@ def undisturbed(plan: Plan, folder: Path, *, workers: int = 1, iterations: int |
 def results(of: Program) -> list[Result]:
     """Return the result of each trial."""
     document = json.loads(of.run("export", NAME, "--format", "json"))
-    columns = ("number", "params", "state", "loss", "pruned_step", "pruned_loss")
-    return [tuple(trial[column] for column in columns) for trial in document["trials"]]
+    verdicts, cutoffs = defaultdict(list), defaultdict(list)
+    for verdict in document["verdicts"]:
+        verdicts[verdict["trial"]].append({name: verdict[name] for name in _VERDICT})
+    for cutoff in document["cutoffs"]:
+        cutoffs[cutoff["iteration"]].append(cutoff)
+    return [
+        Result(
+            **{name: trial[name] for name in _TRIAL},
+            verdicts=verdicts[trial["number"]],
+            cutoffs=cutoffs[trial["iteration"]],
+        )
+        for trial in document["trials"]
+    ]

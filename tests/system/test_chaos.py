@@ -11,23 +11,32 @@ from tests.chaos.report import broken, table
 from tests.chaos.soak import Soaked, soak
 from tests.chaos.studies import Plan, Result, undisturbed
 
-CALM: list[Result] = [(0, {"x": 1.0}, "complete", 0.5, None, None), (1, {"x": 2.0}, "complete", 0.25, None, None)]
+VERDICTS = [{"rung": 2, "loss": 0.75, "stops": False}]
+CALM = [Result(0, {"x": 1.0}, "complete", 0.5), Result(1, {"x": 2.0}, "complete", 0.25, verdicts=VERDICTS)]
+DIFFERING = "trials or verdicts that differ from the undisturbed study"
 
 
 @pytest.mark.campaign
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("rule", "mode", "seed"), [("median", "batch", 5), ("promotion", "batch", 6), ("halving", "steady", 7)]
+    "plan",
+    [
+        Plan("rugged", 50, 8, 5, "ET", rule="median"),
+        Plan("rugged", 50, 8, 6, "ET", rule="promotion"),
+        Plan("rugged", 50, 8, 7, "ET", rule="halving", mode="steady"),
+        Plan("rugged", 10, 8, 8, "ET", rule="halving", has_two_rungs=True),
+        Plan("rugged", 10, 8, 9, "ET", rule="promotion", mode="steady", has_two_rungs=True),
+    ],
+    ids=lambda plan: f"{plan.rule}-{plan.mode}",
 )
-def test_a_study_under_every_fault_keeps_the_promises(tmp_path, rule, mode, seed):
-    plan = Plan("rugged", iterations=50, batch_size=8, seed=seed, base_estimator="ET", rule=rule, mode=mode)
+def test_a_study_under_every_fault_keeps_the_promises(tmp_path, plan):
     injected = list(kinds())
-    random.Random(seed).shuffle(injected)
+    random.Random(plan.seed).shuffle(injected)
 
     def calm(iterations):
-        return undisturbed(plan, tmp_path / "undisturbed", iterations=iterations) if mode == "batch" else []
+        return undisturbed(plan, tmp_path / "undisturbed", iterations=iterations) if plan.mode == "batch" else []
 
-    soaked = soak(plan, tmp_path, injected, workers=8, pace=1.0, seed=seed, calm=calm, grow=True)
+    soaked = soak(plan, tmp_path, injected, workers=8, pace=1.0, seed=plan.seed, calm=calm, grow=True)
     found = broken(plan, soaked)
     assert not any(found.values()), (found, soaked.verify, soaked.stayed, soaked.wrong_exits, soaked.tracebacks)
     assert f"| all | {len(injected)} |" in table(plan, soaked, workers=8, command="pytest")
@@ -44,8 +53,11 @@ def test_a_study_under_every_fault_keeps_the_promises(tmp_path, rule, mode, seed
         ("results recorded twice", {"counts": {"doubled": 1}}),
         ("trials without an attempt of the same outcome", {"counts": {"without_attempt": 1}}),
         ("complete trials without all reports", {"counts": {"without_reports": 1}}),
-        ("trials that differ from the undisturbed study", {"results": [CALM[0], (*CALM[1][:3], 0.6, None, None)]}),
-        ("trials that differ from the undisturbed study", {"results": CALM[:1]}),
+        (DIFFERING, {"results": [CALM[0], CALM[1]._replace(loss=0.6)]}),
+        (DIFFERING, {"results": [CALM[0], CALM[1]._replace(verdicts=[{"rung": 2, "loss": 0.75, "stops": True}])]}),
+        (DIFFERING, {"results": [CALM[0], CALM[1]._replace(verdicts=[])]}),
+        (DIFFERING, {"results": [CALM[0]._replace(cutoffs=[{"rung": 2, "loss": 0.75}]), CALM[1]]}),
+        (DIFFERING, {"results": CALM[:1]}),
         ("iterations not told", {"counts": {"untold": 1}}),
         ("failures of machines that were counted as failures of the objective", {"counts": {"failures": 1}}),
         ("complete attempts without their artifact", {"counts": {"unsaved": 1}}),
