@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ledger.proposals import Observation, ProposalInput, propose
+from ledger.study.early_stopping import EarlyStopping
 from ledger.study.file import assemble
 from ledger.study.space import Space
 from ledger.study.spec import DerivedSettings, OptimizerSettings, StudySpec
@@ -36,13 +37,21 @@ INTEGERS = {
 
 
 def make(
-    space: dict[str, Any], estimator: str = "GP", acq_func: str = "EI", *, seed: int = 1, initial: int = 2
+    space: dict[str, Any],
+    estimator: str = "GP",
+    acq_func: str = "EI",
+    *,
+    seed: int = 1,
+    initial: int = 2,
+    whole: int | None = None,
 ) -> StudySpec:
+    """Return a study. If `whole` is not None, a whole training has so many steps, and the rule halving stops trials."""
     return assemble({"seed": seed}).model_copy(
         update={
             "space": Space.from_toml(space),
             "optimizer": OptimizerSettings.model_validate({"base_estimator": estimator, "acq_func": acq_func}),
             "resolved": DerivedSettings(initial_points=initial),
+            "stopping": EarlyStopping() if whole is None else EarlyStopping(rule="halving", max_resource=whole),
         }
     )
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ledger.errors import UsageError
-from ledger.proposals import EncodedInput, ProposalInput, TrialTable, proposal_input, propose
+from ledger.proposals import EncodedInput, ProposalInput, TrialTable, proposal_input, propose, whole_training
 from ledger.proposals.encoding import PointEncoder, encoded
 from ledger.study.choices import as_json
 from tests.unit.proposed import CATEGORIES, GRIDS, INTEGERS, MIXED, make
@@ -77,17 +78,24 @@ def history(count: int) -> list[Any]:
 
 def arrays(given: EncodedInput) -> list[Any]:
     points = [given.table[indices].tolist() for indices in (given.observed, given.excluded, given.in_flight)]
-    return [*points, repr(given.losses.tolist()), repr(None if given.seconds is None else given.seconds.tolist())]
+    numbers = [None if each is None else each.tolist() for each in (given.losses, given.shares)]
+    return [*points, repr(numbers), repr(None if given.seconds is None else given.seconds.tolist())]
 
 
 @pytest.mark.parametrize("mode", ["batch", "steady"])
-def test_a_table_returns_the_same_input_as_the_trials(mode):
-    study, trials = make(MIXED, acq_func="EIps"), history(60)
+@pytest.mark.parametrize("acq_func", ["EI", "EIps"])
+def test_a_table_returns_the_same_input_as_the_trials(mode, acq_func):
+    study, trials = make(MIXED, acq_func=acq_func, whole=9), history(60)
     last = trials[-1].iteration
     losses = {number: {1: 0.1 * number, 3: 0.2} for number in range(0, 60, 3)}
     seen = [5, 3, 40, 3, 9, 12, 1] if mode == "steady" else None
     rungs = [None, 1, None, 3, None, 1, None] if mode == "steady" else None
-    expected = encoded(PointEncoder(study.space), proposal_input(trials, last, 1, None, seen, losses, rungs))
+    whole = whole_training(study)
+    given = proposal_input(trials, last, 1, None, seen, losses, rungs, whole)
+    expected = encoded(PointEncoder(study.space), given)
+    if acq_func == "EI":
+        # The arrays of the manager have the times only where the optimizer uses the times.
+        expected = replace(expected, seconds=None)
     at_once, bit_by_bit = TrialTable(study), TrialTable(study)
     at_once.put(trials)
     for trial in trials:
@@ -101,17 +109,19 @@ def test_a_table_returns_the_same_input_as_the_trials(mode):
     assert len(expected.excluded) > 0
     assert (len(expected.in_flight) > 0) == (mode == "steady")
     assert np.isnan(expected.losses).any()
+    assert (expected.shares is None) == (acq_func == "EIps")
 
 
 @pytest.mark.parametrize("acq_func", ["EI", "EIps"])
 def test_an_encoded_input_gives_the_same_proposal(acq_func, monkeypatch):
     monkeypatch.setattr("ledger.optimizer.gaussian_process.MODELLED", 16)
-    study, trials = make(MIXED, acq_func=acq_func), history(80)
+    study, trials = make(MIXED, acq_func=acq_func, whole=9), history(80)
     table = TrialTable(study)
     table.put(trials)
-    given: ProposalInput = proposal_input(trials, 20, 0, None, seen=range(40))
+    losses = {number: {1: 0.1 * number, 3: 0.2} for number in range(0, 80, 3)}
+    given: ProposalInput = proposal_input(trials, 20, 0, None, range(40), losses, whole=whole_training(study))
     plain = propose(study, 20, 0, 3, given)
-    of_table = propose(study, 20, 0, 3, table.given(20, 0, None, seen=range(40)))
+    of_table = propose(study, 20, 0, 3, table.given(20, 0, None, range(40), losses))
     assert plain.surrogate is not None
     assert plain.surrogate["known"] == 16
     assert (plain.points, plain.surrogate) == (of_table.points, of_table.surrogate)

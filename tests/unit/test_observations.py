@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ledger.proposals import Observation, mean_loss, observed_trials, proposal_input
+from ledger.proposals import Observation, mean_loss, observed_trials, proposal_input, whole_training
+from tests.unit.proposed import MIXED, make
 
 
 def trial(number: int, iteration: int, state: str = "complete", round: int = 0, retry_of: int | None = None) -> Any:
@@ -134,6 +135,59 @@ def test_the_newest_value_of_a_trial_counts():
     assert [(one.params["x"], one.loss) for one in given.observations] == [(2, 2.0), (1, 4.0), (0, 0.0)]
     observed = observed_trials(trials, 1, seen, rung_losses, rungs)
     assert [(one.number, rung) for one, rung in observed] == [(2, None), (1, 3), (0, None)]
+
+
+def at_shares(given: Any) -> list[tuple[int, float | None, float]]:
+    return [(one.params["x"], one.loss, one.share) for one in given.observations]
+
+
+def test_each_loss_at_a_rung_is_an_observation():
+    trials = [trial(1, 0), trial(9, 0, "pruned"), trial(3, 0, "failed"), trial(4, 0)]
+    rung_losses = {1: {1: 5.0, 3: 2.0}, 9: {1: 9.0}, 3: {1: 0.5}, 4: {3: 6.0, 1: 7.0}}
+    given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses, whole=12)
+    assert at_shares(given) == [
+        *((1, 5.0, 1 / 12), (1, 2.0, 0.25), (1, 1.0, 1.0)),
+        *((9, 9.0, 1 / 12), (3, None, 1.0)),
+        *((4, 7.0, 1 / 12), (4, 6.0, 0.25), (4, 4.0, 1.0)),
+    ]
+    observed = observed_trials(trials, 1, rung_losses=rung_losses, whole=12)
+    assert [one.number for one, _ in observed] == [1, 1, 1, 9, 3, 4, 4, 4]
+
+
+def test_a_pruned_trial_without_a_loss_at_a_rung_is_never_the_best():
+    trials = [trial(2, 0), trial(1, 0, "pruned"), trial(5, 0, "pruned"), trial(6, 0, "pruned")]
+    trials[3].pruned_loss = None
+    given = proposal_input(trials, 1, 0, None, rung_losses={2: {1: 3.0}, 6: {1: 3.0}}, whole=4)
+    assert at_shares(given) == [(2, 3.0, 0.25), (2, 2.0, 1.0), (1, 2.0, 1.0), (5, 5.0, 1.0), (6, None, 1.0)]
+
+
+def test_of_many_rungs_the_surrogate_knows_a_few():
+    losses = {rung: float(rung) for rung in range(1, 100)}
+    given = proposal_input([trial(0, 0, "pruned")], 1, 0, None, rung_losses={0: losses}, whole=100)
+    assert [one.loss for one in given.observations] == [1.0, 3.0, 6.0, 12.0, 24.0, 49.0, 99.0]
+
+
+def test_a_paused_trial_has_the_losses_until_its_pause():
+    trials = [trial(0, 0), trial(1, 0, "running")]
+    rung_losses = {0: {1: 8.0}, 1: {1: 6.0, 3: 4.0, 9: 2.0}}
+    given = proposal_input(trials, 1, 0, None, [0, 1], rung_losses, [None, 3], whole=10)
+    assert at_shares(given) == [(0, 8.0, 0.1), (0, 0.0, 1.0), (1, 6.0, 0.1), (1, 4.0, 0.3)]
+    given = proposal_input(trials, 1, 0, None, [1], {0: {1: 8.0}}, [1], whole=10)
+    assert at_shares(given) == [(1, None, 1.0)], "the loss at the rung was NaN"
+
+
+@pytest.mark.parametrize(
+    ("whole", "estimator", "acq_func", "expected"),
+    [
+        (9, "GP", "EI", 9),
+        (9, "GP", "MES", 9),
+        (None, "GP", "EI", None),
+        (9, "ET", "EI", None),
+        (9, "GP", "EIps", None),
+    ],
+)
+def test_only_a_gp_of_losses_models_the_losses_at_rungs(whole, estimator, acq_func, expected):
+    assert whole_training(make(MIXED, estimator, acq_func, whole=whole)) == expected
 
 
 def test_the_mean_of_huge_losses_is_a_number():

@@ -10,7 +10,8 @@ import skopt.learning
 from skopt.space import Categorical, Integer, Real
 
 from ledger.optimizer import Optimizer, gaussian_process
-from ledger.optimizer.columns import TransformedSpace, are_among
+from ledger.optimizer.batch import APART
+from ledger.optimizer.columns import Fidelity, TransformedSpace, are_among
 from ledger.optimizer.forest import ForestPredictions, faster_forest
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.optimizer.posterior import Posterior
@@ -166,6 +167,19 @@ def test_a_point_is_scored_where_it_is_evaluated(monkeypatch):
     for row in rows[:: max(len(rows) // 100, 1)]:
         np.testing.assert_allclose(columns.transform([columns.point(row)])[0], row, atol=1e-9)
     assert are_among(columns.transform(batch[:1]), np.vstack([rows, optimizer._candidates(*history(optimizer))])).all()
+
+
+@pytest.mark.parametrize("acq_func", ["EI", "PI", "LCB", "MES"])
+def test_an_optimizer_with_a_fidelity_proposes_whole_trainings(acq_func):
+    optimizer = Optimizer([(0.0, 1.0), Fidelity()], "GP", n_initial_points=2, acq_func=acq_func, random_state=1)
+    assert [point[-1] for point in optimizer.ask(2)] == [1.0, 1.0]
+    shares = [0.25, 0.25, 0.25, 0.25, 1.0, 1.0, 1.0]
+    places = [0.0, 0.2, 0.6, 1.0, 0.1, 0.5, 0.9]
+    optimizer.tell([*map(list, zip(places, shares, strict=True))], [0.1, 0.0, 0.1, 0.2, 0.9, 0.5, 0.7])
+    batch = optimizer.ask(3)
+    assert [point[-1] for point in batch] == [1.0] * 3
+    assert optimizer._lie("cl_min") == 0.5, "an early loss is no loss to improve on"
+    assert not any(abs(point[0] - place) <= APART for point in batch for place in places)
 
 
 def history(optimizer):

@@ -18,7 +18,7 @@ from ledger.optimizer.gaussian_process import GaussianProcessRegressor
 from ledger.proposals import Observation, Proposal, ProposalInput, environment, propose
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.space import Space
-from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS
+from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, StudySpec
 from tests.unit.proposed import CATEGORIES, GRIDS, INTEGERS, MIXED, make, observed
 from tests.unit.test_space import jsonb
 
@@ -414,3 +414,56 @@ def test_a_model_that_knows_only_some_of_the_trials_says_so(monkeypatch: pytest.
     assert proposal.surrogate["known"] < proposal.surrogate["observations"] == 30
     fit = f"the surrogate is fitted to {proposal.surrogate['known']} of 30 observations"
     assert f"2 surrogate points ({fit}) proposed in" in str(proposal)
+
+
+WHOLE = 8
+
+
+def of_rungs(study: StudySpec, trials: int) -> list[Observation]:
+    """Return the losses of random points after a quarter, and for every third point also after a whole training.
+
+    The lowest early loss is not where the lowest final loss is: it is the minimum of `(x - 0.2)**2`, and not of
+    `(x - 0.7)**2`.
+    """
+    found = []
+    for number, params in enumerate(SpaceConverter(study.space).random(trials, 5)):
+        found.append(Observation(params, (params["x"] - 0.2) ** 2, None, 0.25))
+        if number % 3 == 0:
+            found.append(Observation(params, 0.2 + (params["x"] - 0.7) ** 2, 1.0))
+    return found
+
+
+def test_a_proposal_is_made_for_whole_trainings() -> None:
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, whole=WHOLE)
+    proposal = propose(study, 1, 0, 4, ProposalInput(of_rungs(study, 24)))
+    assert min(abs(point["x"] - 0.7) for point in proposal.points) < 0.05
+    assert min(abs(point["x"] - 0.2) for point in proposal.points) > 0.05
+    assert proposal.surrogate is not None
+    # amplitude, the length scales of x and of the share, noise
+    assert len(proposal.surrogate["theta"]) == 4
+
+
+def test_a_point_known_only_at_a_rung_is_not_proposed_again() -> None:
+    study = make(INTEGERS, whole=WHOLE)
+    points = [study.space.point(number) for number in range(12)]
+    history = [Observation(points[0], 1.0, None), *(Observation(point, 0.5, None, 0.25) for point in points[1:9])]
+    proposal = propose(study, 1, 0, 4, ProposalInput(history))
+    assert sorted(map(str, proposal.points)) == sorted(map(str, points[9:]))
+
+
+def test_a_trial_counts_once_for_the_initial_points() -> None:
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, initial=10, whole=WHOLE)
+    assert propose(study, 1, 0, 1, ProposalInput(of_rungs(study, 9))).surrogate is None
+    assert propose(study, 1, 0, 1, ProposalInput(of_rungs(study, 10))).surrogate is not None
+
+
+def test_a_recorded_kernel_without_the_shares_is_not_used() -> None:
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, whole=WHOLE)
+    whole = [each for each in of_rungs(study, 24) if each.share == 1]
+    before = propose(study, 1, 0, 1, ProposalInput(whole)).surrogate
+    assert before is not None
+    assert len(before["theta"]) == 3
+    fresh, resumed = (
+        propose(study, 2, 0, 2, ProposalInput(of_rungs(study, 24), surrogate=one)) for one in (None, before)
+    )
+    assert (fresh.points, fresh.surrogate) == (resumed.points, resumed.surrogate)

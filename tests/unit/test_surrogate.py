@@ -11,6 +11,7 @@ from ledger.proposals import Observation, ProposalInput, propose
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.proposals.surrogate import Surrogate
 from ledger.study.spec import StudySpec
+from tests.unit.proposed import make
 from tests.unit.snapshots import SPACE, loss, snapshot
 
 
@@ -116,3 +117,20 @@ def test_equal_losses_make_no_parameter_important():
 def test_the_gp_of_a_large_study_knows_a_sample_of_its_trials():
     surrogate, _ = fitted(trials=1_600)
     assert (surrogate.observations, surrogate.known) == (1_600, 1_500)
+
+
+def test_a_surrogate_of_losses_at_rungs_predicts_whole_trainings():
+    # The value of a trial is 1 minus the loss.
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, whole=8)
+    points = SpaceConverter(study.space).random(40, 5)
+    at_rungs = [Observation(point, (point["x"] - 0.2) ** 2, None, 0.25) for point in points]
+    whole = [Observation(point, 2 + (point["x"] - 0.7) ** 2, 1.0) for point in points[::2]]
+    recorded = propose(study, 9, 0, 1, ProposalInput([*at_rungs, *whole])).surrogate
+    assert recorded is not None
+    for observations in ([*at_rungs, *whole], whole):
+        of_x = Surrogate(study, ProposalInput(observations, surrogate=recorded), 10).dependences()["x"]
+        assert_allclose(of_x.values[int(of_x.mean.argmax())], 0.7, atol=0.06)
+        assert_allclose(of_x.mean.max(), 1 - 2.0, atol=0.05)
+    before = propose(study, 9, 0, 1, ProposalInput(whole)).surrogate
+    of_x = Surrogate(study, ProposalInput([*at_rungs, *whole], surrogate=before), 10).dependences()["x"]
+    assert_allclose(of_x.mean.max(), 1 - 2.0, atol=0.05)
