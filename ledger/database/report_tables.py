@@ -48,8 +48,8 @@ def trial_items() -> list[Column[Any] | CheckConstraint]:
         Column(
             "reports_sha256",
             LargeBinary,
-            comment="SHA-256 of the trial's reports and of its arrivals at rungs, recorded when the trial ended. Empty "
-            "if the trial has reports, and has not ended. Null if the trial has no reports.",
+            comment="SHA-256 of the trial's reports, without their times, and of its arrivals at rungs, recorded when "
+            "the trial ended. Empty if the trial has reports, and has not ended. Null if the trial has no reports.",
         ),
         CheckConstraint("octet_length(reports_sha256) in (0, 32)", name="reports_sha256_is_a_hash"),
     ]

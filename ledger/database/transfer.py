@@ -53,8 +53,8 @@ class StudySnapshot:
 
     The rows are ordered by number. The attribute `at` is the time of the snapshot. The mapping `sources` contains the
     recorded source texts of the code. The key of a source text is the SHA-256 of the text. The set `changed_reports`
-    contains the ended trials whose reports or arrivals differ from the hash that the ledger recorded at their end. An
-    exported file has no such hashes.
+    contains the ended trials whose reports or arrivals differ from the hash that the ledger recorded when the trial
+    ended. An exported file has no such hashes.
     """
 
     at: datetime
@@ -221,7 +221,8 @@ def _restore(connection: Connection, recorded: ImportedStudy) -> StudyRow | None
         ({"sha256": sha256, "text": content} for sha256, content in sorted(recorded.sources.items())),
     )
     _insert(connection, insert(tables.iteration), ({**row, **of_study} for row in recorded.iterations))
-    # A trigger on the table `trial` computes the hash of an ended trial's reports and arrivals.
+    # A trigger on the table `trial` computes the hash of an ended trial's reports and arrivals, and marks an open trial
+    # that has reports.
     _insert(connection, insert(report_tables.report), ({**row, **of_study} for row in recorded.reports))
     _insert(connection, insert(verdict_tables.verdict), ({**row, **of_study} for row in recorded.verdicts))
     _insert(connection, insert(tables.trial), ({**_pending(row, moment), **of_study} for row in recorded.trials))

@@ -42,7 +42,10 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     yield from chain(_numbers(ledger), _facts(ledger, study), _values(ledger, study))
     yield from verdicts.disagreements(ledger, study)
     for trial in sorted(ledger.changed_reports):
-        yield f"trial {trial}: the reports or the arrivals differ from the hash that the ledger recorded at the end"
+        yield (
+            f"trial {trial}: the reports or the arrivals differ from the hash that the ledger recorded when the trial"
+            " ended"
+        )
 
 
 def _numbers(ledger: StudySnapshot) -> Iterator[str]:

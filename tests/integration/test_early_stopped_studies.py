@@ -109,7 +109,8 @@ class Workers:
     def has_ended(self, training: Training) -> bool:
         training.step += 1
         loss = loss_at(training.held, training.step)
-        answer = protocol.report(self.connection, training.held, [training.step], [loss])
+        metrics = {"rate": 0.5} if training.step == STEPS - 1 else None
+        answer = protocol.report(self.connection, training.held, [training.step], [loss], [metrics])
         training.verdicts.observe(training.step, None if loss != loss else loss)
         if self.check:
             assert answer == ("stop" if training.verdicts.is_stopped else "continue")
@@ -313,6 +314,8 @@ UNUSED = "study_id = 1 and trial = (select min(trial) from ledger.report where s
         f"delete from ledger.report where {UNUSED}",
         "insert into ledger.report select study_id, trial, attempt, 9, loss, null, now() from ledger.report"
         f" where {UNUSED}",
+        f"update ledger.report set metrics = null where {UNUSED}",
+        f"""update ledger.report set metrics = metrics || '{{"rate": 0.25}}' where {UNUSED}""",
     ],
 )
 def test_a_changed_report_that_no_verdict_uses_is_named(ledger, change):
