@@ -15,9 +15,10 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
-from ledger.database import annotations, codes, curves, studies, trials, verdicts, views
+from ledger.database import annotations, codes, curves, savings, studies, trials, verdicts, views
 from ledger.database.curves import LearningCurve
 from ledger.database.rows import AnnotationRow, AttemptRow, CodeVersionRow, ProgressRow, StudyRow, TrialRow
+from ledger.database.savings import SavedSteps
 from ledger.database.selecting import begin_snapshot, fetch, fetch_one, last_number, query, rows_of
 from ledger.database.status import Improvement
 from ledger.database.verdicts import RungCount, RungLosses
@@ -189,6 +190,8 @@ class StudyOverview:
         For the trials in `observed`, the losses at the rungs of early stopping.
     rungs : sequence of RungCount
         The counts of the verdicts at each rung.
+    saved : SavedSteps or None
+        The steps that the pruned trials did not train. None if the study has no rule of early stopping.
     """
 
     at: datetime
@@ -214,6 +217,7 @@ class StudyOverview:
     curves: Sequence[LearningCurve] = ()
     rung_losses: RungLosses = field(default_factory=dict)
     rungs: Sequence[RungCount] = ()
+    saved: SavedSteps | None = None
 
 
 def read(connection: Connection, study: StudyRow) -> StudyOverview:
@@ -245,6 +249,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         ).one_or_none()
         improved = improvements(connection, study.id)
         code_versions = codes.read_versions(connection, study.id)
+        saved = savings.read(connection, study.id) if "stopping" in now.spec else None
     count = 0 if last_trial is None else last_trial + 1
     iterations = 0 if last_iteration is None else last_iteration + 1
     ended = progress.complete + progress.pruned + progress.failed + progress.cancelled
@@ -276,6 +281,7 @@ def read(connection: Connection, study: StudyRow) -> StudyOverview:
         curves=curves.read(connection, study.id, known),
         rung_losses=verdicts.rung_losses(connection, now, observed),
         rungs=verdicts.rung_counts(connection, now),
+        saved=saved,
     )
     if studies.find(connection, now.name) is None:
         raise LedgerError("the study was deleted while it was read")

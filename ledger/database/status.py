@@ -1,4 +1,6 @@
-"""The status of a study at one moment. One SQL statement reads the status from the views in the schema `ledger`."""
+"""The status of a study at one moment. One SQL statement reads the status from the views in the schema `ledger`. With
+a rule of early stopping, a second statement reads the saved steps, which can include trials that were pruned meanwhile.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ledger.database import savings
 from ledger.database.selecting import query
 from ledger.errors import LedgerError
 from ledger.text import last_line
@@ -132,8 +135,10 @@ class StudyStatus:
     latest_failures : sequence of FailedAttempt
         The latest attempts that failed, crashed or were lost, at most 3 attempts. The latest failure comes first.
     saved_steps : int or None
-        Total number of steps that the pruned trials did not run. For one pruned trial, this number is the rule's
-        `max_resource` minus the trial's `pruned_step`. None if the study has no rule of early stopping.
+        Total number of steps that the pruned trials did not run. None if the study has no rule of early stopping.
+    saved_seconds : float or None
+        Estimated training time of the saved steps. None if the study has no rule of early stopping, or if the time is
+        unknown.
     """
 
     name: str
@@ -170,6 +175,7 @@ class StudyStatus:
     workers: Sequence[WorkerStatus]
     latest_failures: Sequence[FailedAttempt]
     saved_steps: int | None = None
+    saved_seconds: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -177,7 +183,7 @@ class StudyStatus:
 
 
 def read(connection: Connection, study_id: int) -> StudyStatus:
-    """Read the status of a study with one statement.
+    """Read the status of a study.
 
     Raises
     ------
@@ -186,9 +192,11 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
     """
     with connection.begin():
         row = connection.execute(query("status"), {"study": study_id, **LIMITS}).one_or_none()
+        saved = savings.read(connection, study_id) if row is not None and row.stops_early else None
     if row is None:
         raise LedgerError("the study was deleted, so it has no status")
     facts = dict(row._mapping)
+    del facts["stops_early"]
     rated, rated_seconds = facts.pop("rated"), facts.pop("rated_seconds")
     rate = rated / rated_seconds if rated and rated_seconds > 0 else None
     ended = min(row.ended, row.budget)
@@ -202,7 +210,8 @@ def read(connection: Connection, study_id: int) -> StudyStatus:
         "failures": int(row.failures),
         "crashes": int(row.crashes),
         "lost": int(row.lost),
-        "saved_steps": None if row.saved_steps is None else int(row.saved_steps),
+        "saved_steps": None if saved is None else saved.steps,
+        "saved_seconds": None if saved is None else saved.seconds,
         "trials_a_second": rate,
         "remaining_seconds": min(remaining) if remaining and is_managed else None,
         "improvements": [Improvement(number, float(value), float(loss)) for number, loss, value in row.improvements],

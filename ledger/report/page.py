@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs_version
 from ledger import __version__
 from ledger.database.overview import StudyOverview
 from ledger.database.rows import AnnotationRow, TrialRow
+from ledger.database.savings import SavedSteps
 from ledger.objectives.fingerprint import commit_text, not_watched, parts_from_json, watched
 from ledger.report.content import ReportContent
 from ledger.report.html import moment, page_of
@@ -90,6 +91,15 @@ def _tiles(content: ReportContent) -> list[tuple[str, str, str]]:
     ]
 
 
+def _saved(saved: SavedSteps | None) -> list[tuple[str, str]]:
+    if saved is None or not saved.steps:
+        return []
+    steps = f"{saved.steps:,} step{'s' if saved.steps != 1 else ''}"
+    if saved.seconds is None:
+        return [("Avoided by early stopping", steps)]
+    return [("Avoided by early stopping", f"{steps}, about {_duration(timedelta(seconds=saved.seconds))} of training")]
+
+
 def _duration(time: timedelta) -> str:
     """Return a duration as text, in the largest suitable unit."""
     seconds = max(time.total_seconds(), 0.0)
@@ -125,6 +135,7 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
         ("Mode", study.mode),
         ("Seed", str(study.seed)),
         *_criteria(content),
+        *_saved(content.ledger.saved),
         ("Surrogate", study.optimizer.base_estimator),
         ("Acquisition function", study.optimizer.acq_func),
         ("Random points first", str(study.resolved.initial_points)),

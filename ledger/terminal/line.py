@@ -10,7 +10,8 @@ from ledger.text import one_line
 def line(status: StudyStatus) -> str:
     """Return the study's progress in one line.
 
-    The line contains no timestamps and no durations. Therefore the line changes only when the study changes.
+    The line contains no timestamps, and no durations that grow with time. Therefore the line changes only when the
+    study changes.
     """
     parts = [
         f"{status.ended} of {status.budget} trials",
@@ -57,17 +58,22 @@ def counts(status: StudyStatus) -> str:
 
 
 def saved_steps(status: StudyStatus) -> str:
-    """Return a text with the number of steps that the pruned trials did not run. The text is empty if the number is 0.
+    """Return a text with the number of steps that the pruned trials did not run, and with the estimated training time
+    of these steps. The text is empty if the number is 0, and has no time below a second.
 
     Examples
     --------
     >>> from types import SimpleNamespace
-    >>> saved_steps(SimpleNamespace(saved_steps=1234)), saved_steps(SimpleNamespace(saved_steps=None))
-    ('1,234 steps avoided by early stopping', '')
+    >>> saved_steps(SimpleNamespace(saved_steps=1234, saved_seconds=725.5))
+    '1,234 steps avoided by early stopping (about 0:12:05 of training)'
+    >>> saved_steps(SimpleNamespace(saved_steps=1, saved_seconds=None))
+    '1 step avoided by early stopping'
     """
     if not status.saved_steps:
         return ""
-    return f"{status.saved_steps:,} step{'s' if status.saved_steps != 1 else ''} avoided by early stopping"
+    text = f"{status.saved_steps:,} step{'s' if status.saved_steps != 1 else ''} avoided by early stopping"
+    seconds = status.saved_seconds or 0.0
+    return f"{text} (about {duration(seconds)} of training)" if seconds >= 1.0 else text
 
 
 def unsuccessful_attempts(status: StudyStatus) -> str:

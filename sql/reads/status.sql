@@ -105,8 +105,5 @@ select
      where attempt.outcome in ('failed', 'crashed', 'timeout', 'lost')
      order by attempt.ended_at desc
      limit :failures) as attempt) as failures_seen,
-  case when study.spec ? 'stopping' then (
-    select coalesce(sum((study.spec -> 'stopping' ->> 'max_resource')::bigint - trials.pruned_step), 0)
-    from ledger.trials
-    where study_id = :study and trials.state = 'pruned' and trials.source <> 'imported') end as saved_steps
+  study.spec ? 'stopping' as stops_early
 from study cross join moment cross join counted cross join began

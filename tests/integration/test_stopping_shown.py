@@ -30,7 +30,7 @@ def train(connection: psycopg.Connection[Any], losses: dict[int, float]) -> None
     held = take(connection)
     for step, loss in losses.items():
         if protocol.report(connection, held, [step], [loss]) == "stop":
-            assert protocol.prune(connection, held, 1.0) == "pruned"
+            assert protocol.prune(connection, held, 20.0) == "pruned"
             return
     last = list(losses.values())[-1]
     protocol.complete(connection, held, 0.0 if last != last else last, {}, 2.0)
@@ -139,7 +139,7 @@ def test_why_prints_one_document(decided, run: Run):
 def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
     for command, said in (
         (("status", "s"), "4 complete, 1 pruned"),
-        (("status", "s"), "5 steps avoided by early stopping"),
+        (("status", "s"), "3 steps avoided by early stopping (about 0:00:12 of training)"),
         (("study", "show", "s"), "4 complete, 1 pruned"),
         (("trial", "show", "s", "2"), "pruned      at step 3; `ledger why s 2` says why"),
         (("trial", "list", "s", "--state", "pruned"), "pruned"),
@@ -150,6 +150,7 @@ def test_the_commands_count_and_show_pruned_trials(decided, run: Run, tmp_path):
         assert said in out
     page = (tmp_path / "s.html").read_text()
     assert "1 pruned" in page
+    assert "3 steps, about 12.0 s of training" in page
     cells = re.findall(r'<td class="number">(.*?)</td>', page)
     assert [cells[place : place + 6] for place in range(0, len(cells), 6)] == [
         ["2", "4", "0", "0%", "0", "0"],
@@ -169,8 +170,8 @@ def test_the_status_shows_the_steps_of_running_trials_and_saved_steps(decided, d
     held = take(connection)
     protocol.report(connection, held, [0, 1], [0.5, 0.25])
     shown = json.loads(run("status", "s", "--json")[1])
-    # trial 2 was stopped at step 3 of 8
-    assert shown["saved_steps"] == 5
+    # the rung stopped trial 2 for its report of step 3, but the trial ended at step 5 of 8
+    assert (shown["saved_steps"], shown["saved_seconds"]) == (3, 12.0)
     assert [(worker["trial"], worker["step"]) for worker in shown["workers"]] == [(held.trial, 1)]
     assert f"trial {held.trial}, step 1" in run("status", "s")[1]
     assert protocol.fail(connection, held, "error", 1.0) == "retry"
@@ -187,7 +188,7 @@ def test_the_status_of_a_study_without_a_rule_shows_the_steps_too(db, url, conne
     assert "step" not in run("status", "s")[1]
     protocol.report(connection, held, [0, 1], [0.5, 0.25])
     shown = json.loads(run("status", "s", "--json")[1])
-    assert (shown["saved_steps"], shown["workers"][0]["step"]) == (None, 1)
+    assert (shown["saved_steps"], shown["saved_seconds"], shown["workers"][0]["step"]) == (None, None, 1)
     assert f"trial {held.trial}, step 1" in run("status", "s")[1]
 
 

@@ -94,13 +94,14 @@ def test_the_panel_shows_progress_best_value_workers_and_failures():
 
 def test_a_study_with_a_rule_shows_steps_and_what_the_rule_has_saved():
     trains = replace(worker("trains", 9, 5.5), step=27)
-    shown = status(pruned=3, saved_steps=1234, workers=[trains])
+    shown = status(pruned=3, saved_steps=1234, saved_seconds=725.5, workers=[trains])
     rows = drawn(StatusPanel(shown))
-    assert "saved       1,234 steps avoided by early stopping" in rows
+    saved = "1,234 steps avoided by early stopping (about 0:12:05 of training)"
+    assert f"saved       {saved}" in rows
     assert any(row.split()[:5] == ["trains", "trial", "9,", "step", "27"] for row in rows)
-    assert ", 1,234 steps avoided by early stopping, 4 failed attempts" in line(shown)
+    assert f", {saved}, 4 failed attempts" in line(shown)
     page = running_search(shown, None, [])
-    assert "1,234 steps avoided by early stopping" in page
+    assert saved in page
     assert "3 pruned" in page
     assert "trial 9 at step 27 for 0:00:05" in page
 
@@ -116,7 +117,13 @@ def test_paused_trials_are_counted_apart_from_pending_ones():
 def test_a_study_without_a_rule_shows_no_saved_steps():
     shown = status()
     assert "saved" not in "\n".join([*drawn(StatusPanel(shown)), line(shown), running_search(shown, None, [])])
-    assert line(status(saved_steps=0)) == line(shown)
+    assert line(status(saved_steps=0, saved_seconds=0.0)) == line(shown)
+
+
+@pytest.mark.parametrize("seconds", [None, 0.9])
+def test_an_unknown_or_short_time_is_not_shown_as_saved(seconds):
+    shown = line(status(saved_steps=1, saved_seconds=seconds))
+    assert ", 1 step avoided by early stopping, 4 failed attempts" in shown
 
 
 def test_a_maximised_score_is_shown_with_the_name_of_its_metric():
