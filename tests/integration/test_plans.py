@@ -15,7 +15,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from sqlalchemy import event, text
 
-from ledger.database import managing, protocol, reads, status, studies, trials
+from ledger.database import managing, protocol, reads, savings, status, studies, trials
 from ledger.database.connection import engine
 from ledger.resources import folder
 from tests.databases import new_database
@@ -324,6 +324,37 @@ def test_the_status_reads_the_steps_of_running_trials_by_an_index(big, explained
         connection.execute(statement, parameters)
         found = "\n".join(shown(connection, plans))
     assert "report_pkey" in found
+    assert "Seq Scan on report" not in found
+
+
+@pytest.mark.parametrize("big", ["complete"], indirect=True)
+def test_the_saved_steps_are_read_by_an_index(big, explained):
+    connection, study_id, plans = explained
+    url, _ = big
+    seen: list[tuple[str, Any]] = []
+    with engine(url).connect() as own:
+        event.listen(own, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
+        with own.begin():
+            assert savings.read(own, study_id) == (0, None)
+    with connection.transaction(force_rollback=True):
+        connection.execute("alter table ledger.trial disable trigger user")
+        connection.execute(
+            "update ledger.trial set state = 'pruned', pruned_step = 0, loss = null, metrics = null"
+            " where number % 100 = 0 and state = 'complete'"
+        )
+        connection.execute(
+            "insert into ledger.report (study_id, trial, attempt, step, loss, reported_at)"
+            " select study_id, number, 1, step, 0.5, now() from ledger.trial, generate_series(0, 49) as step"
+            " where state = 'pruned'"
+        )
+        connection.execute("analyze ledger.trial, ledger.report")
+        shown(connection, plans)
+        connection.execute(*seen[-1])
+        found = "\n".join(shown(connection, plans))
+    # the rows of each scan of the table, for one trial
+    rows = re.findall(r"using report_pkey on report.*actual rows=(\d+)", found)
+    assert rows
+    assert max(map(int, rows)) == 1
     assert "Seq Scan on report" not in found
 
 
