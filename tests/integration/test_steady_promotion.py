@@ -138,6 +138,20 @@ def test_a_trial_that_paused_after_the_last_poll_can_be_promoted(db, connection)
     check_totals(connection, row.id)
 
 
+def test_a_resumed_manager_knows_the_losses_of_promoted_trials(db, connection):
+    row = start(db, size=6)
+    for loss in (0.2, 0.1, 0.3, 0.4, 0.9, 0.8):
+        reach(connection, loss)
+    propose(db, row, 1, [{"C": 9.0}], seen=[2, 3, 4, 5], seen_rungs=[1, 1, 1, 1])
+    (promoted,) = promote(db, row)
+    assert promoted.trials == [2]
+    resumed = StudyHistory(db, row, StudySpec.from_spec(row.name, row.budget, row.spec))
+    given = resumed.given(2, 0, resumed.seen, resumed.seen_rungs)
+    assert given.losses.tolist() == [0.3, 0.4, 0.9, 0.8]
+    assert given.shares is not None
+    assert given.shares.tolist() == [1 / 8] * 4
+
+
 def test_at_most_the_free_trials_go_on_the_best_of_the_highest_rung_first(db, connection):
     row = start(db, size=12)
     first = reach(connection, 0.1)[0]
