@@ -143,7 +143,7 @@ def proposal_input(
     ...     seconds=3.5, retry_of=None,
     ... )
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None).observations
-    [Observation(params={'C': 1.0}, loss=0.25, seconds=3.5)]
+    [Observation(params={'C': 1.0}, loss=0.25, seconds=3.5, share=1.0)]
     >>> proposal_input([ended], iteration=1, round=0, surrogate=None, seen=[]).in_flight
     [{'C': 1.0}]
     """
