@@ -27,6 +27,8 @@ class PointPrediction:
         probability of an improvement. "LCB" is the lower confidence bound of the loss. For the other acquisition
         functions, `acquisition` is None. The value of "MES" depends on all candidates. The values of "EIps" and "PIps"
         have no common unit.
+    best : float
+        The lowest observed loss of a whole training.
     nearest : int
         The index of the nearest observed point, in the order in which the optimizer received the points.
     distance : float
@@ -38,6 +40,7 @@ class PointPrediction:
     mean: float
     deviation: float
     acquisition: float | None
+    best: float
     nearest: int
     distance: float
 
@@ -67,6 +70,7 @@ def prediction_at(optimizer: Optimizer, point: list[Any]) -> PointPrediction:
     columns = TransformedSpace(optimizer.space)
     rows, row = optimizer.rows(), columns.transform([point])
     losses = optimizer.observed().reshape(len(rows), -1)[:, 0]
+    are_whole = columns.are_whole(rows)
     model = optimizer.models[-1]
     of_loss = model.estimators_[0] if isinstance(model, MultiOutputRegressor) else model
     mean, deviation = predictions_of(of_loss, row, rows, losses).predict()
@@ -75,7 +79,8 @@ def prediction_at(optimizer: Optimizer, point: list[Any]) -> PointPrediction:
     return PointPrediction(
         float(mean[0]),
         float(deviation[0]),
-        _acquisition(optimizer, losses, columns.are_whole(rows), float(mean[0]), float(deviation[0])),
+        _acquisition(optimizer, losses, are_whole, float(mean[0]), float(deviation[0])),
+        float(losses[are_whole].min()),
         nearest,
         float(distances[nearest]),
     )

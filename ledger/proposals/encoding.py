@@ -111,6 +111,8 @@ class EncodedInput:
 
     Attributes
     ----------
+    trials : int
+        The number of observed trials.
     table : array of shape (trials, dimensions)
         Encoded points. A study can have very many trials, so the input refers to the points of the study's table.
     observed, excluded, in_flight : array of int
@@ -125,6 +127,7 @@ class EncodedInput:
     surrogate : mapping or None
     """
 
+    trials: int
     table: Array
     observed: Indices
     excluded: Indices
@@ -136,10 +139,15 @@ class EncodedInput:
 
     @property
     def columns(self) -> Iterator[Array]:
-        """The numbers of the observations, in one array for each dimension, and the shares if they are known."""
+        """The numbers of the observations, in one array for each dimension, and the shares if they are known.
+
+        If no trial is complete, a failed trial gets the highest share of the other trials. Otherwise, the worst loss
+        would be the lowest loss of a whole training.
+        """
         yield from (self.table[self.observed, place] for place in range(self.table.shape[1]))
         if self.shares is not None:
-            yield self.shares
+            known = self.shares[~np.isnan(self.losses)]
+            yield np.minimum(self.shares, known.max()) if len(known) else self.shares
 
     def with_shares(self) -> "EncodedInput":
         """Return the same input, with shares that are not None."""
@@ -169,6 +177,7 @@ def encoded(encoder: PointEncoder, given: ProposalInput) -> EncodedInput:
     excluded = len(observed) + len(given.excluded)
     shares = np.array([each.share for each in given.observations])
     return EncodedInput(
+        len(observed) if given.trials is None else given.trials,
         table,
         places[: len(observed)],
         places[len(observed) : excluded],
@@ -280,9 +289,16 @@ class TrialTable:
         seconds = None
         if "seconds" in (self.kind.names or ()):
             seconds = np.where(used.rungs == NONE, records["seconds"][used.observed], math.nan)
-        shares = None if used.shares is None or (used.shares == 1).all() else used.shares
         return EncodedInput(
-            records["point"], used.observed, used.excluded, used.in_flight, used.losses, shares, seconds, surrogate
+            used.count,
+            records["point"],
+            used.observed,
+            used.excluded,
+            used.in_flight,
+            used.losses,
+            used.shares,
+            seconds,
+            surrogate,
         )
 
     def _resize(self, size: int) -> None:

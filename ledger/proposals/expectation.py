@@ -161,7 +161,7 @@ def _in_losses(
     if optimizer.acq_func == "LCB" and acquisition is not None:
         acquisition = float(transform.inverse([acquisition])[0])
     elif optimizer.acq_func == "EI":
-        best = float(optimizer.observed().min()) - (optimizer.acq_func_kwargs or {}).get("xi", 0.0)
+        best = found.best - (optimizer.acq_func_kwargs or {}).get("xi", 0.0)
         with np.errstate(over="ignore"):
             log_probability = float(log_ndtr((best - found.mean) / deviation))
         if log_probability == -np.inf:

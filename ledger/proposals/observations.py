@@ -13,7 +13,7 @@ from ledger.study.spec import StudySpec
 
 @dataclass(frozen=True)
 class Observation:
-    """The parameters and the loss of a trial that has ended.
+    """The parameters of a trial, and its loss at the end or at a rung.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ class ProposalInput:
     in_flight : sequence of mapping
         In steady mode, the parameters of the trials that are not in `observations` and not in `excluded`. The trials
         are ordered by number. The optimizer uses the value of the constant liar as the loss of each trial in flight.
+    trials : int or None
+        The number of trials in `observations`. None if each trial has one observation.
     surrogate : mapping or None
         The value of `Proposal.surrogate` that the ledger recorded last. If the surrogate is a GP, the next fit starts
         from the recorded kernel. With many observations, the next proposal also uses the recorded choice of the
@@ -74,6 +76,7 @@ class ProposalInput:
     excluded: Sequence[Mapping[str, Any]] = ()
     in_flight: Sequence[Mapping[str, Any]] = ()
     surrogate: Mapping[str, Any] | None = None
+    trials: int | None = None
 
 
 T = TypeVar("T", bound=TrialLike)
@@ -159,6 +162,7 @@ def proposal_input(
         excluded=[trials[index].params for index in used.excluded.tolist()],
         in_flight=[trials[index].params for index in used.in_flight.tolist()],
         surrogate=surrogate,
+        trials=used.count,
     )
 
 

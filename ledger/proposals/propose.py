@@ -33,9 +33,6 @@ DRAWS = 100
 # `_with_times` clips training times to the range from `SHORTEST` to `LONGEST` seconds, because a surrogate is fitted
 # to the logarithms of the training times.
 SHORTEST, LONGEST = 1e-6, 1e9
-# The largest number of observations of one trial. A rung is an integer of at most 31 bits, and the surrogate models at
-# most one rung for each power of two. Another observation is the final loss.
-MOST_OBSERVATIONS = 32
 # The parameters of a kernel that are no length scales: the amplitude and the noise.
 OTHER_PARAMETERS = 2
 # A GP models the transformed losses if the transform increases the log-likelihood by more than `EVIDENCE`. A smaller
@@ -110,7 +107,7 @@ def load_optimizer() -> "type[Optimizer]":
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput | EncodedInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    The points are random while the study has fewer observations than `initial_points`. If no observation has a loss,
+    The points are random while fewer trials than `initial_points` have ended or paused. If no observation has a loss,
     all points are random. If the points are not random, a new `ledger.optimizer.Optimizer` proposes the points. The
     optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
     observations at once. The optimizer proposes a batch by the constant-liar strategy ``cl_min`` (Ginsbourger, Le Riche
@@ -181,14 +178,10 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
 
 
 def is_random(study: StudySpec, known: EncodedInput) -> bool:
-    """Return whether `propose` proposes random points. The points are random if the study has too few observations or
-    no loss.
+    """Return whether `propose` proposes random points. The points are random if the study has too few observed trials
+    or no loss.
     """
-    initial, observed = study.resolved.initial_points, known.observed
-    if known.shares is not None:
-        # A trial can have several observations. The first observations suffice for the comparison.
-        observed = np.unique(known.table[observed[: initial * MOST_OBSERVATIONS]], axis=0)
-    return len(observed) < initial or bool(np.isnan(known.losses).all())
+    return known.trials < study.resolved.initial_points or bool(np.isnan(known.losses).all())
 
 
 @dataclass(frozen=True)
@@ -322,7 +315,7 @@ def _optimizer(
     )
     # The recorded kernel has no length scale for the shares if no trial had reached a rung.
     parameters = optimizer.space.transformed_n_dims + OTHER_PARAMETERS
-    if surrogate is not None and len(surrogate.get("theta", ())) == parameters:
+    if surrogate is not None and len(surrogate.get("theta") or ()) == parameters:
         optimizer.start_from(surrogate["theta"], surrogate["observations"])
     return optimizer
 

@@ -165,9 +165,9 @@ class Surrogate:
         self._names, self._searched = study.space.names, SpaceConverter(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
         known = encoded(PointEncoder(study.space), given)
-        length_scales = len(given.surrogate.get("theta", ())) - OTHER_PARAMETERS
+        length_scales = len(given.surrogate.get("theta") or ()) - OTHER_PARAMETERS
         # The recorded kernel has a length scale for the shares only if a trial had reached a rung.
-        self._has_shares = length_scales > sum(each.transformed_size for each in self._searched.dimensions)
+        self._has_shares = length_scales == 1 + sum(each.transformed_size for each in self._searched.dimensions)
         known = known.with_shares() if self._has_shares else known.of_whole_trainings()
         best, worst = float(np.nanmin(known.losses)), float(np.nanmax(known.losses))
         self._best, self._span = best, (worst - best) or 1.0

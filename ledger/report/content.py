@@ -78,7 +78,8 @@ class ReportContent:
         assert self.best is not None
         assert self.best.loss is not None
         assert self.ledger.highest_loss is not None
-        return max(abs(self.best.loss), abs(self.ledger.highest_loss)) > LARGEST
+        at_rungs = (loss for losses in self.ledger.rung_losses.values() for loss in losses.values())
+        return max(map(abs, (self.best.loss, self.ledger.highest_loss, *at_rungs))) > LARGEST
 
     @property
     def values(self) -> tuple[float, float]:

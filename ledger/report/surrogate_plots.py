@@ -153,7 +153,7 @@ def surrogate_name(content: ReportContent) -> str:
     name = names[content.surrogate.estimator]
     known, observations = content.surrogate.known, content.surrogate.observations
     if len(content.ledger.observed) < content.ledger.ended:
-        observations = content.ledger.ended
+        return f"{name} (fitted to {known:,} observations of {content.ledger.ended:,} trials)"
     if known < observations:
         return f"{name} (fitted to {known:,} of {observations:,} observations)"
     return f"{name} of {observations:,} observations"

@@ -261,7 +261,7 @@ def test_an_acquisition_value_is_that_of_sampled_losses(acq_func: str) -> None:
 def test_an_expectation_without_uncertainty_is_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = study()
     history = observed(spec, 40, steep)
-    certain = PointPrediction(0.3, 0.0, 0.0, 0, 0.5)
+    certain = PointPrediction(0.3, 0.0, 0.0, 0.0, 0, 0.5)
     monkeypatch.setattr("ledger.optimizer.prediction.prediction_at", lambda *_: certain)
     found = expectation(spec, 1, 0, ProposalInput(history), {"x": 0.3, "y": 0.1})
     assert found is not None

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from ledger.optimizer import gaussian_process
 from ledger.optimizer.gaussian_process import GaussianProcessRegressor
-from ledger.proposals import Observation, Proposal, ProposalInput, environment, propose
+from ledger.proposals import Observation, Proposal, ProposalInput, environment, expectation, propose
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.space import Space
 from ledger.study.spec import ACQ_FUNCS, BASE_ESTIMATORS, StudySpec
@@ -453,8 +453,18 @@ def test_a_point_known_only_at_a_rung_is_not_proposed_again() -> None:
 
 def test_a_trial_counts_once_for_the_initial_points() -> None:
     study = make({"x": {"type": "real", "low": 0, "high": 1}}, initial=10, whole=WHOLE)
-    assert propose(study, 1, 0, 1, ProposalInput(of_rungs(study, 9))).surrogate is None
-    assert propose(study, 1, 0, 1, ProposalInput(of_rungs(study, 10))).surrogate is not None
+    assert propose(study, 1, 0, 1, ProposalInput(of_rungs(study, 9), trials=9)).surrogate is None
+    assert propose(study, 1, 0, 1, ProposalInput(of_rungs(study, 10), trials=10)).surrogate is not None
+
+
+def test_a_failed_trial_is_not_the_best_if_no_trial_is_complete() -> None:
+    study = make({"x": {"type": "real", "low": 0, "high": 1}}, whole=WHOLE)
+    at_rungs = [each for each in of_rungs(study, 24) if each.share < 1]
+    failed = Observation({"x": 0.99}, None, None)
+    best = expectation(study, 1, 0, ProposalInput([*at_rungs, failed]), {"x": 0.2})
+    assert best is not None
+    assert best.acquisition is not None
+    assert best.acquisition < 0.1, "the lowest loss at a rung is the loss to improve on"
 
 
 def test_a_recorded_kernel_without_the_shares_is_not_used() -> None:
