@@ -63,7 +63,7 @@ def test_the_report_of_a_study_is_one_file_that_the_command_names(study, ledger,
     assert capsys.readouterr() == ("", f"report written to {output}\n")
     page = output.read_text()
     assert "8 complete" in page
-    assert "of the Gaussian process of 9 trials" in page or "the Gaussian process of 9 trials" in page
+    assert "of the Gaussian process of 9 observations" in page or "the Gaussian process of 9 observations" in page
     assert "ValueError: no" in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "s.toml"]
     assert output.stat().st_size < 6_000_000
