@@ -100,7 +100,8 @@ def markdown(records: Sequence[Record]) -> str:
         f" {ETA}. Each median rule decides after every {MIN_RESOURCE} epochs. With the rule promotion, the trials of a"
         " batch pause after these epochs, and the best third goes on; with brackets, some batches begin with a later"
         f" epoch. Ours never stops {AUDIT:.0%} of the"
-        f' trials. The surrogate of ours learns from pruned trials by the method "{LESSON}" (benchmarks/stopping/ours.py).'
+        f' trials. The surrogate of ours learns from pruned trials by the method "{LESSON}"'
+        " (benchmarks/stopping/ours.py)."
         ' At each rung, a contestant whose name ends with "oracle" learns the loss after a whole training, and not the'
         " loss at the rung."
         ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'

@@ -28,8 +28,8 @@ MIN_RESOURCE = 2
 BRACKETS = 3
 # The share of the trials that ours never stops, which is the default of a study.
 AUDIT = EarlyStopping().audit
-# The key of `ours.LESSONS` with the lowest mean regret on the tasks for tuning after a quarter and a half of the epochs.
-# After all epochs of a search, it was level with "ignored".
+# The key of `ours.LESSONS` with the lowest mean regret on the tasks for tuning after a quarter and after half of the
+# epochs. After all epochs of a search, it was level with "ignored".
 LESSON = "rungs"
 BATCHES = (8, 32)
 
