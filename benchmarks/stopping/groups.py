@@ -4,10 +4,9 @@ The ledger does not have this rule. Without checkpoints, a trial would have to k
 its own have reached the rung.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from benchmarks.stopping.ours import BatchSearch
-from benchmarks.stopping.simulator import Start
+from benchmarks.stopping.ours import BatchSearch, PromotionSearch
 from ledger.study.verdicts import cutoff, stops
 
 # The number of groups of a batch.
@@ -15,7 +14,7 @@ GROUPS = 4
 
 
 @dataclass(eq=False)
-class GroupSearch(BatchSearch):
+class GroupSearch(PromotionSearch):
     """A study in batch mode with the rule "halving", with the same parameters.
 
     The trials of a batch belong to `GROUPS` groups, in the order of their numbers. At a rung, a trial waits until each
@@ -23,33 +22,29 @@ class GroupSearch(BatchSearch):
     earlier iterations and of the earlier groups. In the simulation, a waiting trial frees its worker.
     """
 
-    _paused: dict[int, int] = field(default_factory=dict, init=False)
-
     def report(self, number: int, epoch: int, loss: float) -> bool:
-        # Only audited trials report at a rung. The others pause there.
-        if epoch in self._rungs:
-            self._reach(number, epoch, loss)
-            self._decide()
-        return False
+        stopped = super().report(number, epoch, loss)
+        self._release()
+        return stopped
 
     def end(self, number: int, epoch: int, loss: float, stopped: bool) -> None:
         if epoch == self.curves.epochs:
-            super().end(number, epoch, loss, stopped)
+            BatchSearch.end(self, number, epoch, loss, stopped)
         else:
             self._reach(number, epoch, loss)
-            self._paused[number] = epoch
-        self._decide()
+            self._paused.add(number)
+        self._release()
 
-    def _decide(self) -> None:
+    def _release(self) -> None:
         """Stop or continue each paused trial for which all earlier groups are known, in the order of the numbers."""
-        for number, rung in sorted(self._paused.items()):
-            first = self._first_of_group(number)
+        for number in sorted(self._paused):
+            rung, first = max(self._trials[number].at_rungs), self._first_of_group(number)
             if all(rung in self._trials[each].at_rungs for each in self._open if each < first):
-                del self._paused[number]
+                self._paused.remove(number)
                 loss = self._trials[number].at_rungs[rung]
                 known = [trial.at_rungs[rung] for trial in self._trials[:first] if rung in trial.at_rungs]
                 if stops(loss, cutoff("halving", self._study.stopping.eta, known)):
-                    super().end(number, rung, loss, stopped=True)
+                    BatchSearch.end(self, number, rung, loss, stopped=True)
                 else:
                     self._waiting.append(self._start(number))
 
@@ -57,10 +52,3 @@ class GroupSearch(BatchSearch):
         """Return the number of the first trial of the group. All batches have the same size."""
         size = self._study.batch_size // GROUPS
         return number // size * size
-
-    def _start(self, number: int) -> Start:
-        """Return the start of a trial, which ends at the next rung."""
-        trial = self._trials[number]
-        left = sorted(self._rungs - trial.at_rungs.keys())
-        pauses = left and not self._is_audited(number)
-        return Start(number, trial.params, until=left[0] if pauses else None)
