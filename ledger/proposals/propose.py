@@ -313,11 +313,17 @@ def _optimizer(
         acq_optimizer_kwargs={"n_points": MES_CANDIDATES} if asked.acq_func == "MES" else None,
         avoid_duplicates=True,
     )
-    # The recorded kernel has no length scale for the shares if no trial had reached a rung.
-    parameters = optimizer.space.transformed_n_dims + OTHER_PARAMETERS
-    if surrogate is not None and len(surrogate.get("theta") or ()) == parameters:
+    if surrogate is not None and has_length_scales(surrogate, optimizer.space.transformed_n_dims):
         optimizer.start_from(surrogate["theta"], surrogate["observations"])
     return optimizer
+
+
+def has_length_scales(surrogate: Mapping[str, Any], columns: int) -> bool:
+    """Return whether a recorded kernel has a length scale for each of the columns.
+
+    If no trial had reached a rung, the recorded kernel has no length scale for the shares.
+    """
+    return len(surrogate.get("theta") or ()) == columns + OTHER_PARAMETERS
 
 
 def _with_times(losses: "Array", seconds: "Array") -> "Array":

@@ -17,7 +17,7 @@ from ledger.proposals.environment import one_thread
 from ledger.proposals.loss_transform import YeoJohnson, is_transformable, recorded_exponent
 from ledger.proposals.losses import scaled_losses
 from ledger.proposals.observations import ProposalInput
-from ledger.proposals.propose import OTHER_PARAMETERS
+from ledger.proposals.propose import has_length_scales
 from ledger.proposals.scaled_dimensions import Fidelity
 from ledger.proposals.skopt_space import SpaceConverter
 from ledger.study.spec import StudySpec
@@ -165,9 +165,8 @@ class Surrogate:
         self._names, self._searched = study.space.names, SpaceConverter(study.space)
         self._seed = seeds.derive(study.seed, "iteration", iteration, 0)
         known = encoded(PointEncoder(study.space), given)
-        length_scales = len(given.surrogate.get("theta") or ()) - OTHER_PARAMETERS
-        # The recorded kernel has a length scale for the shares only if a trial had reached a rung.
-        self._has_shares = length_scales == 1 + sum(each.transformed_size for each in self._searched.dimensions)
+        columns = sum(each.transformed_size for each in self._searched.dimensions)
+        self._has_shares = has_length_scales(given.surrogate, columns + 1)
         known = known.with_shares() if self._has_shares else known.of_whole_trainings()
         best, worst = float(np.nanmin(known.losses)), float(np.nanmax(known.losses))
         self._best, self._span = best, (worst - best) or 1.0
