@@ -301,15 +301,20 @@ def test_a_listing_does_not_read_what_has_ended(big, question):
         assert _blocks(own, observer) - before < 1_200
 
 
+def last_statement(url: str, read: Callable[[Any], object]) -> tuple[str, Any]:
+    """Return the last statement that `read` sends on a connection of SQLAlchemy, and its parameters."""
+    sent: list[tuple[str, Any]] = []
+    with engine(url).connect() as own:
+        event.listen(own, "before_cursor_execute", lambda *args: sent.append((args[2], args[3])))
+        read(own)
+    return sent[-1]
+
+
 @pytest.mark.parametrize("big", ["complete"], indirect=True)
 def test_the_status_reads_the_steps_of_running_trials_by_an_index(big, explained):
     connection, study_id, plans = explained
     url, _ = big
-    seen: list[tuple[str, Any]] = []
-    with engine(url).connect() as own:
-        event.listen(own, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
-        status.read(own, study_id)
-    statement, parameters = seen[-1]
+    statement, parameters = last_statement(url, lambda own: status.read(own, study_id))
     connection.prepare_threshold = 0
     with connection.transaction(force_rollback=True):
         # The trials of this ledger have reported many values, but the running trial has reported none.
@@ -331,11 +336,12 @@ def test_the_status_reads_the_steps_of_running_trials_by_an_index(big, explained
 def test_the_saved_steps_are_read_by_an_index(big, explained):
     connection, study_id, plans = explained
     url, _ = big
-    seen: list[tuple[str, Any]] = []
-    with engine(url).connect() as own:
-        event.listen(own, "before_cursor_execute", lambda *args: seen.append((args[2], args[3])))
+
+    def read(own: Any) -> None:
         with own.begin():
             assert savings.read(own, study_id) == (0, None)
+
+    statement = last_statement(url, read)
     with connection.transaction(force_rollback=True):
         connection.execute("alter table ledger.trial disable trigger user")
         connection.execute(
@@ -349,7 +355,7 @@ def test_the_saved_steps_are_read_by_an_index(big, explained):
         )
         connection.execute("analyze ledger.trial, ledger.report")
         shown(connection, plans)
-        connection.execute(*seen[-1])
+        connection.execute(*statement)
         found = "\n".join(shown(connection, plans))
     # the rows of each scan of the table, for one trial
     rows = re.findall(r"using report_pkey on report.*actual rows=(\d+)", found)
