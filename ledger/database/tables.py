@@ -463,7 +463,7 @@ trial = Table(
         "or is complete.",
     ),
     *verdict_tables.trial_columns(),
-    *report_tables.trial_items(),
+    report_tables.trial_column(),
     ForeignKeyConstraint(
         ["study_id", "iteration"],
         ["ledger.iteration.study_id", "ledger.iteration.number"],
@@ -497,7 +497,7 @@ trial = Table(
     CheckConstraint("(state = 'complete') = (metrics is not null)", name="metrics_when_complete"),
     CheckConstraint("loss > '-infinity' and loss < 'infinity'", name="loss_is_finite"),
     CheckConstraint("state <> 'failed' or error is not null", name="failed_with_an_error"),
-    *verdict_tables.trial_constraints(),
+    verdict_tables.trial_constraint(),
     # No index of the table `trial` contains a column that a heartbeat changes. Therefore PostgreSQL can record a
     # heartbeat as a heap-only update, which changes no index. Workers claim the pending trials in the order of the
     # index `trial_pending`.

@@ -132,10 +132,9 @@ def trial_columns() -> list[Column[Any]]:
     ]
 
 
-def trial_constraints() -> list[CheckConstraint]:
-    """Return new constraints for the columns that `trial_columns` returns."""
-    return [
-        CheckConstraint("(state = 'pruned') = (pruned_step is not null)", name="step_when_pruned"),
-        CheckConstraint("pruned_loss is null or state = 'pruned'", name="pruned_loss_when_pruned"),
-        CheckConstraint("pruned_loss > '-infinity' and pruned_loss < 'infinity'", name="pruned_loss_is_finite"),
-    ]
+def trial_constraint() -> CheckConstraint:
+    """Return a new constraint for the columns that `trial_columns` returns."""
+    return CheckConstraint(
+        "case when state = 'pruned' then pruned_step is not null else pruned_step is null and pruned_loss is null end",
+        name="step_and_loss_when_pruned",
+    )

@@ -9,7 +9,8 @@
 --   leave_out: the ids of studies that the worker has refused (ledger.refuse). The function takes no trials of the
 --     studies in `leave_out`.
 -- The function takes no trials of a study that meets a stopping criterion (ledger.stop).
--- If the study stops no trials early, the column `stopping` of the answer is null (ledger.trial_stopping).
+-- If the study has no rule of early stopping, the column `stopping` of the answer is null. Otherwise the column contains
+-- the answer of ledger.trial_stopping.
 -- The column `code` of the answer contains the number of the code version that is valid for the study
 -- (ledger.objective_code). The column `code` is null if the ledger has no version of the study's code. A worker sends
 -- several claims at once if the training of a trial takes less time than a call of this function. If a worker sends
@@ -60,7 +61,8 @@ begin
       trial.claim, study.id, study.name, trial.number, trial.attempts, trial.params, study.objective, study.seed,
       extract(epoch from study.lease)::float8, extract(epoch from study.heartbeat)::float8,
       extract(epoch from study.trial_timeout)::float8, ledger.current_code(study.id), study.tuples,
-      ledger.trial_stopping(study.id, study.seed, study.spec -> 'stopping', trial.number, trial.iteration)
+      case when study.spec ? 'stopping'
+           then ledger.trial_stopping(study.id, study.seed, study.spec -> 'stopping', trial.number, trial.iteration) end
     from ledger.attempt
     join ledger.trial on trial.study_id = attempt.study_id and trial.number = attempt.trial
     join ledger.study on study.id = trial.study_id
@@ -128,7 +130,9 @@ begin
       taken.claim, candidate.id, candidate.name, taken.number, taken.attempts, taken.params, candidate.objective,
       candidate.seed, extract(epoch from candidate.lease)::float8, extract(epoch from candidate.heartbeat)::float8,
       extract(epoch from candidate.trial_timeout)::float8, current, candidate.tuples,
-      ledger.trial_stopping(candidate.id, candidate.seed, candidate.spec -> 'stopping', taken.number, taken.iteration)
+      case when candidate.spec ? 'stopping'
+           then ledger.trial_stopping(
+             candidate.id, candidate.seed, candidate.spec -> 'stopping', taken.number, taken.iteration) end
     from taken;
     return;
   end loop;

@@ -86,19 +86,15 @@ $$;
 comment on function ledger.refuse_unreadable_iteration is
   'Trigger: refuse an iteration that a reader could not read.';
 
+-- PL/pgSQL prepares each expression again in each transaction. Therefore the checks of columns that most statements
+-- leave null or unchanged are in branches. No function changes the numbers of a trial. The check constraints of the
+-- table refuse a trial with a loss and a pruned loss.
 create or replace function ledger.refuse_unreadable_trial() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    ledger.count_fault('its numbers', greatest(new.number, new.iteration, new.round)),
     ledger.count_fault('its counts', greatest(new.attempts, new.failures, new.crashes, new.lost)),
-    ledger.json_fault('the parameters', new.params),
-    case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
-    ledger.json_fault('the metrics', new.metrics),
-    ledger.loss_fault('the loss', new.loss),
-    ledger.step_fault('pruned_step', new.pruned_step),
-    ledger.loss_fault('pruned_loss', new.pruned_loss),
     ledger.text_fault('the name of the worker', new.worker),
     ledger.text_fault('the error', new.error, ledger.longest_error()),
     ledger.moment_fault('available_at', new.available_at),
@@ -107,12 +103,30 @@ declare
     ledger.moment_fault('deadline_at', new.deadline_at),
     ledger.moment_fault('finished_at', new.finished_at));
 begin
-  -- If the text of the metrics has at most ledger.longest_name() bytes, no name of a metric in the text is too long.
-  if fault is null and octet_length(new.metrics::text) > ledger.longest_name() then
-    select ledger.text_fault('the name of a metric', name) into fault
-    from jsonb_object_keys(new.metrics) as name
-    where length(name) > ledger.longest_name()
-    limit 1;
+  if tg_op = 'INSERT' or new.params is distinct from old.params then
+    fault := coalesce(
+      fault,
+      ledger.count_fault('its numbers', greatest(new.number, new.iteration, new.round)),
+      ledger.json_fault('the parameters', new.params));
+  end if;
+  if new.loss is not null or new.metrics is not null then
+    fault := coalesce(
+      fault,
+      case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
+      ledger.json_fault('the metrics', new.metrics),
+      ledger.loss_fault('the loss', new.loss));
+    -- If the text of the metrics has at most ledger.longest_name() bytes, no name of a metric in the text is too long.
+    if fault is null and octet_length(new.metrics::text) > ledger.longest_name() then
+      select ledger.text_fault('the name of a metric', name) into fault
+      from jsonb_object_keys(new.metrics) as name
+      where length(name) > ledger.longest_name()
+      limit 1;
+    end if;
+  elsif new.pruned_step is not null or new.pruned_loss is not null then
+    fault := coalesce(
+      fault,
+      ledger.step_fault('pruned_step', new.pruned_step),
+      ledger.loss_fault('pruned_loss', new.pruned_loss));
   end if;
   if fault is not null then
     raise exception 'trial %, %', new.number, fault using errcode = 'invalid_parameter_value';

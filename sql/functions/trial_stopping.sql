@@ -1,5 +1,6 @@
 -- Return the data with which a worker can stop a trial early, so that the worker does not have to wait for the
--- database. The answer is null if the study has no rule. The answer is an object with the keys:
+-- database. For a study without a rule, ledger.claim does not call the function, because a call takes time. The answer
+-- is an object with the keys:
 --   rule, eta, enforce: the settings of the study.
 --   resource, max_resource: the settings of the study. For a model or an estimator, the resource is the kind of the
 --     steps at which the ledger reports a score (ledger.objectives.training_resource). The resource is null if the
@@ -22,10 +23,6 @@ declare
   audited boolean;
   pauses boolean;
 begin
-  -- Most studies have no rule. For a study without a rule, the function must take almost no time.
-  if stopping is null then
-    return null;
-  end if;
   audited := ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8);
   pauses := stopping ->> 'rule' = 'promotion' and not exists (
     select from ledger.study as parent where parent.id = trial_stopping.study_id and parent.spec ->> 'mode' = 'steady');
