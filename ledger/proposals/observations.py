@@ -51,7 +51,7 @@ class ProposalInput:
         ordered by number. In steady mode, the trials also include each trial whose pause the manager noticed. A
         promoted trial stays an observation until the manager notices its next pause or its end, so the trial is not in
         `in_flight`. In steady mode, the trials have the order in which the manager noticed the ends and the pauses.
-        If the surrogate models the losses at rungs, a trial has an observation for each of these losses.
+        If the surrogate models the losses at rungs, a trial can have several observations.
     excluded : sequence of mapping
         The parameters of each trial that is neither in `observations` nor in `in_flight`, such as a cancelled trial.
         The optimizer does not propose excluded parameters again.
@@ -102,13 +102,14 @@ def proposal_input(
     If a user has retried a trial, and the retry has ended, the input contains the retry instead of the first trial. The
     list `excluded` contains the parameters of each cancelled trial, because a cancelled trial has no loss.
 
-    A pruned trial has no final loss. If `whole` is not None, the trial has an observation for each loss at a rung. A
-    complete trial has these observations too, and an observation of its final loss. If `whole` is None, the observation
-    of a pruned trial contains an estimate of the final loss. The gain of a complete trial is the trial's loss at a
-    rung, minus the trial's final loss. The estimate is the pruned trial's loss at its last rung, minus the median of
-    the gains at this rung. The page docs/stopping.md compares such methods. The estimate of a pruned trial is at least
-    the lowest loss of a complete trial. If the loss of a pruned trial at the rung was NaN, the function treats the
-    trial as a failed trial.
+    A pruned trial has no final loss. If `whole` is not None, the trial has an observation of the loss at its highest
+    rung. Observations of the losses at other rungs show how the loss depends on the share of a whole training. Complete
+    trials have such observations, too. The number of these observations is at most the number of pruned and paused
+    trials, and at most `MOST_OTHER_LOSSES`. If `whole` is None, the observation of a pruned trial contains an estimate
+    of the final loss. The gain of a complete trial is the trial's loss at a rung, minus the trial's final loss. The
+    estimate is the pruned trial's loss at its last rung, minus the median of the gains at this rung. The page
+    docs/stopping.md compares such methods. The estimate of a pruned trial is at least the lowest loss of a complete
+    trial. If the loss of a pruned trial at the rung was NaN, the function treats the trial as a failed trial.
 
     In steady mode, a trial that has paused at a rung gets the same observations as a trial that was pruned at this
     rung. If `seen` contains a trial several times, the function uses only the last occurrence.

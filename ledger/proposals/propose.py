@@ -321,7 +321,7 @@ def _optimizer(
 def has_length_scales(surrogate: Mapping[str, Any], columns: int) -> bool:
     """Return whether a recorded kernel has a length scale for each of the columns.
 
-    If no trial had reached a rung, the recorded kernel has no length scale for the shares.
+    If the optimizer knew no stopped trial, the recorded kernel has no length scale for the shares.
     """
     return len(surrogate.get("theta") or ()) == columns + OTHER_PARAMETERS
 

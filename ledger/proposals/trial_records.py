@@ -21,6 +21,10 @@ Records = NDArray[np.void]
 # `NONE` stands for None in an array of trial numbers or of rungs.
 NONE = -1
 
+# The largest number of losses at other rungs than the highest rung of a stopped trial. It keeps a proposal in a study
+# with early stopping below twice the time of a proposal without early stopping (benchmarks/pruned.py).
+MOST_OTHER_LOSSES = 250
+
 
 class TrialLike(Protocol):
     """A protocol for objects that represent a trial. The protocol lists the attributes that a record is made from."""
@@ -229,34 +233,69 @@ def _losses_at_rungs(
 ) -> tuple[Indices, Array, Array]:
     """Return the place of the trial, the loss and the share of a whole training of each observation.
 
-    A trial has an observation for each rung of `_sparse`. A trial that is neither pruned nor paused also has an
-    observation with the share 1. A failed trial, and a trial whose loss was NaN when it paused, have only this
-    observation. If a pruned trial has no loss at a rung, its last loss is an estimate of the final loss, and is at
-    least the lowest loss of a complete trial.
+    A trial that is neither pruned nor paused has an observation with the share 1. A failed trial, and a trial whose
+    loss was NaN when it paused, have only this observation. A pruned or paused trial has an observation of its highest
+    rung. If a pruned trial has no loss at a rung, its last loss is an estimate of the final loss, and is at least the
+    lowest loss of a complete trial.
+
+    The losses at other rungs show how the loss depends on the share. `_shown_rungs` chooses the trials whose losses at
+    other rungs are observations, too.
     """
     waits = rungs != NONE
     has_final = ~(is_pruned | waits)
     has_failed = np.isnan(recorded) & ~waits
     complete = recorded[has_final & ~has_failed]
     best = float(complete.min()) if len(complete) else -math.inf
+    given = zip(numbers.tolist(), rungs.tolist(), has_failed.tolist(), strict=True)
+    known = [{} if failed else _until(rung_losses.get(number, {}), until) for number, until, failed in given]
+    reached = [_sparse(at_rungs) for at_rungs in known]
+    sizes = np.array([len(each) for each in reached], dtype=np.int64)
+    is_stopped = ~has_final & (sizes > 0)
+    shown = _shown_rungs(sizes, is_stopped)
     places: list[int] = []
     losses: list[float] = []
     shares: list[float] = []
-    for place, (number, until) in enumerate(zip(numbers.tolist(), rungs.tolist(), strict=True)):
-        at_rungs = {} if has_failed[place] else rung_losses.get(number, {})
-        if waits[place] and until not in at_rungs:
-            at_rungs = {}
-        reached = _sparse(rung for rung in at_rungs if not waits[place] or rung <= until)
-        places += [place] * len(reached)
-        losses += [at_rungs[rung] for rung in reached]
-        shares += [rung / whole for rung in reached]
-        if has_final[place] or not reached:
+    for place, (at_rungs, all_rungs) in enumerate(zip(known, reached, strict=True)):
+        highest = all_rungs[len(all_rungs) - shown[place] :]
+        places += [place] * len(highest)
+        losses += [at_rungs[rung] for rung in highest]
+        shares += [rung / whole for rung in highest]
+        if not is_stopped[place]:
             places.append(place)
             losses.append(math.nan if waits[place] else float(recorded[place]))
             shares.append(1.0)
             if is_pruned[place] and not has_failed[place]:
                 losses[-1] = max(losses[-1], best)
     return np.array(places, dtype=np.int64), np.array(losses, dtype=float), np.array(shares, dtype=float)
+
+
+def _shown_rungs(sizes: Indices, is_stopped: NDArray[np.bool_]) -> Indices:
+    """Return at how many of its highest rungs each trial has an observation.
+
+    A stopped trial has an observation at its highest rung. The other observations are at most as many as the stopped
+    trials, and at most `MOST_OTHER_LOSSES`. Complete trials come first, and later trials before earlier trials.
+
+    Parameters
+    ----------
+    sizes : array of int
+        The number of rungs with a loss of each trial.
+    is_stopped : array of bool
+        Whether a pruned or paused trial has a loss at a rung.
+    """
+    others = sizes - is_stopped
+    order = np.concatenate([np.flatnonzero(~is_stopped)[::-1], np.flatnonzero(is_stopped)[::-1]])
+    most = min(int(np.count_nonzero(is_stopped)), MOST_OTHER_LOSSES)
+    left = most - (np.cumsum(others[order]) - others[order])
+    shown = is_stopped.astype(np.int64)
+    shown[order] += np.clip(left, 0, others[order])
+    return shown
+
+
+def _until(at_rungs: Mapping[int, float], rung: int) -> Mapping[int, float]:
+    """Return the losses until a trial paused at a rung. If the loss at this rung was NaN, the result is empty."""
+    if rung == NONE:
+        return at_rungs
+    return {step: loss for step, loss in at_rungs.items() if step <= rung} if rung in at_rungs else {}
 
 
 def _sparse(rungs: Iterable[int]) -> list[int]:

@@ -1,5 +1,6 @@
 """The input that a proposal is made from."""
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,39 +142,95 @@ def at_shares(given: Any) -> list[tuple[int, float | None, float]]:
     return [(one.params["x"], one.loss, one.share) for one in given.observations]
 
 
-def test_each_loss_at_a_rung_is_an_observation():
-    trials = [trial(1, 0), trial(9, 0, "pruned"), trial(3, 0, "failed"), trial(4, 0)]
-    rung_losses = {1: {1: 5.0, 3: 2.0}, 9: {1: 9.0}, 3: {1: 0.5}, 4: {3: 6.0, 1: 7.0}}
+def test_each_loss_at_the_highest_rung_of_a_pruned_trial_is_observed():
+    trials = [trial(1, 0), trial(9, 0, "pruned"), trial(3, 0, "failed"), trial(8, 0, "pruned"), trial(4, 0)]
+    rung_losses = {1: {1: 5.0, 3: 2.0}, 9: {1: 9.0}, 3: {1: 0.5}, 8: {1: 8.5, 3: 8.0}, 4: {3: 6.0, 1: 7.0}}
     given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses, whole=12)
     assert at_shares(given) == [
-        *((1, 5.0, 1 / 12), (1, 2.0, 0.25), (1, 1.0, 1.0)),
-        *((9, 9.0, 1 / 12), (3, None, 1.0)),
+        *((1, 1.0, 1.0), (9, 9.0, 1 / 12), (3, None, 1.0), (8, 8.0, 0.25)),
         *((4, 7.0, 1 / 12), (4, 6.0, 0.25), (4, 4.0, 1.0)),
     ]
     observed = observed_trials(trials, 1, rung_losses=rung_losses, whole=12)
-    assert [one.number for one, _ in observed] == [1, 1, 1, 9, 3, 4, 4, 4]
+    assert [one.number for one, _ in observed] == [1, 9, 3, 8, 4, 4, 4]
+
+
+def test_at_most_one_other_loss_for_each_stopped_trial_is_observed():
+    trials = [trial(number, 0, "pruned") for number in range(7)] + [trial(7, 0), trial(8, 0), trial(9, 0, "failed")]
+    rung_losses = {number: {1: 9.0, 4: 8.0, 6: 7.0} for number in range(10)} | {8: {1: 9.0, 2: 8.0, 4: 7.0}}
+    given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses, whole=8)
+    assert at_shares(given) == [
+        *((number, 7.0, 0.75) for number in range(5)),
+        *((number, loss, share) for number in (5, 6) for loss, share in ((9.0, 1 / 8), (7.0, 0.75))),
+        *((7, 9.0, 1 / 8), (7, 7.0, 0.75), (7, 7.0, 1.0)),
+        *((8, 9.0, 1 / 8), (8, 8.0, 0.25), (8, 7.0, 0.5), (8, 8.0, 1.0)),
+        (9, None, 1.0),
+    ]
+
+
+def test_a_trial_shows_its_highest_rungs_if_the_limit_excludes_some():
+    trials = [trial(0, 0, "pruned"), trial(1, 0, "pruned"), trial(2, 0)]
+    rung_losses = {0: {1: 9.0}, 1: {1: 9.0}, 2: {1: 9.0, 2: 8.0, 4: 7.0}}
+    given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses, whole=8)
+    assert at_shares(given)[2:] == [(2, 8.0, 0.25), (2, 7.0, 0.5), (2, 2.0, 1.0)]
+
+
+def test_at_most_250_losses_at_other_rungs_are_observed():
+    trials = [trial(number, 0, "pruned") for number in range(500)]
+    rung_losses = {number: {1: 9.0, 4: 8.0} for number in range(500)}
+    given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses, whole=8)
+    counts = Counter(one.params["x"] for one in given.observations)
+    assert counts == {number: 1 if number < 250 else 2 for number in range(500)}
+
+
+def test_in_steady_mode_later_ends_are_later_trials():
+    trials = [trial(number, 0, "pruned") for number in range(3)]
+    rung_losses = {number: {1: 9.0, 2: 9.0, 4: 8.0} for number in range(3)}
+    given = proposal_input(trials, 1, 0, None, [2, 0, 1], rung_losses, [None, None, None], whole=8)
+    assert [one.params["x"] for one in given.observations] == [2, 0, 0, 1, 1, 1]
+
+
+def test_a_trial_stopped_without_a_loss_at_a_rung_allows_no_other_loss():
+    known = {number: {1: 9.0, 3: 8.0} for number in (0, 1)}
+    of_nan = [trial(0, 0), trial(1, 0), trial(2, 0, "pruned")]
+    of_nan[2].pruned_loss = None
+    imported = [trial(0, 0), trial(1, 0), trial(2, 0, "pruned")]
+    paused = [trial(0, 0), trial(1, 0), trial(2, 0, "running")]
+    for trials, seen in ((of_nan, None), (imported, None), (paused, [0, 1, 2])):
+        rungs = None if seen is None else [None, None, 3]
+        given = proposal_input(trials, 1, 0, None, seen, known, rungs, whole=8)
+        assert [one.share for one in given.observations] == [1.0, 1.0, 1.0]
+
+
+def test_without_stopped_trials_the_surrogate_learns_as_without_a_rule():
+    trials = [trial(0, 0), trial(1, 0), trial(2, 0, "failed")]
+    rung_losses = {number: {1: 9.0} for number in range(3)}
+    given = proposal_input(trials, 1, 0, None, rung_losses=rung_losses, whole=4)
+    assert given == proposal_input(trials, 1, 0, None)
 
 
 def test_a_pruned_trial_without_a_loss_at_a_rung_is_never_the_best():
     trials = [trial(2, 0), trial(1, 0, "pruned"), trial(5, 0, "pruned"), trial(6, 0, "pruned")]
     trials[3].pruned_loss = None
     given = proposal_input(trials, 1, 0, None, rung_losses={2: {1: 3.0}, 6: {1: 3.0}}, whole=4)
-    assert at_shares(given) == [(2, 3.0, 0.25), (2, 2.0, 1.0), (1, 2.0, 1.0), (5, 5.0, 1.0), (6, None, 1.0)]
+    assert at_shares(given) == [(2, 2.0, 1.0), (1, 2.0, 1.0), (5, 5.0, 1.0), (6, None, 1.0)]
 
 
 def test_of_many_rungs_the_surrogate_knows_a_few():
     losses = {rung: float(rung) for rung in range(1, 100)}
-    given = proposal_input([trial(0, 0, "pruned")], 1, 0, None, rung_losses={0: losses}, whole=100)
-    assert [one.loss for one in given.observations] == [1.0, 3.0, 6.0, 12.0, 24.0, 49.0, 99.0]
+    trials = [trial(number, 0, "pruned") for number in range(12)]
+    given = proposal_input(
+        trials, 1, 0, None, rung_losses={key: {99: 99.0} for key in range(11)} | {11: losses}, whole=100
+    )
+    assert [one.loss for one in given.observations[11:]] == [1.0, 3.0, 6.0, 12.0, 24.0, 49.0, 99.0]
 
 
 def test_a_paused_trial_has_the_losses_until_its_pause():
-    trials = [trial(0, 0), trial(1, 0, "running")]
+    trials = [trial(0, 0, "pruned"), trial(1, 0, "running")]
     rung_losses = {0: {1: 8.0}, 1: {1: 6.0, 3: 4.0, 9: 2.0}}
     given = proposal_input(trials, 1, 0, None, [0, 1], rung_losses, [None, 3], whole=10)
-    assert at_shares(given) == [(0, 8.0, 0.1), (0, 0.0, 1.0), (1, 6.0, 0.1), (1, 4.0, 0.3)]
+    assert at_shares(given) == [(0, 8.0, 0.1), (1, 6.0, 0.1), (1, 4.0, 0.3)]
     given = proposal_input(trials, 1, 0, None, [0, 1], {0: {1: 8.0}, 1: {1: 6.0}}, [None, 3], whole=10)
-    assert at_shares(given)[2:] == [(1, None, 1.0)], "the loss at the last rung was NaN"
+    assert at_shares(given)[1:] == [(1, None, 1.0)], "the loss at the last rung was NaN"
 
 
 @pytest.mark.parametrize(
