@@ -761,3 +761,28 @@ def test_every_table_refuses_rows_that_a_reader_could_not_read(connection):
     ).fetchall()
     # a reader can read any bytes
     assert unchecked == [("artifact_piece",)]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ("state = 'pruned', pruned_step = 2, pruned_loss = 'infinity'", "trial 0, pruned_loss: "),
+        ("state = 'pruned', pruned_step = 2, pruned_loss = 'nan'", "trial 0, pruned_loss: "),
+        ("state = 'pruned', pruned_step = -1", "trial 0, pruned_step: "),
+        ("state = 'complete', loss = 'infinity', metrics = '{}'", "trial 0, the loss: "),
+        ("state = 'complete', loss = 0.5, metrics = '[]'", "trial 0, the metrics: they are not an object"),
+        (
+            "state = 'complete', loss = 0.5, metrics = jsonb_build_object(repeat('x', 1000), 1)",
+            "trial 0, the name of a metric: ",
+        ),
+        ("params = '{\"x\": 1e5000}'", "trial 0, the parameters: "),
+    ],
+)
+def test_an_update_to_an_unreadable_trial_is_refused(db, connection, change, fault):
+    make_study(db, trials=1)
+    take(connection)
+    before = trial(connection)
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        connection.execute(f"update ledger.trial set finished_at = ledger.clock(), {change}")
+    assert str(refused.value).startswith(fault)
+    assert trial(connection) == before
