@@ -8,7 +8,7 @@ bin := .venv/bin
 # because roles belong to a whole server. Files start in the order of their names.
 pytest := $(bin)/pytest --numprocesses $(if $(LEDGER_TEST_SERVER),1,4) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality bench-stopping bench-public chaos attack up release-check clean
+.PHONY: help demo unit test test-all campaigns explore fuzz coverage lint docs site bench bench-quality bench-stopping bench-public bench-earlier chaos attack up release-check clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1\t/' | expand -t 15
@@ -67,6 +67,9 @@ bench-stopping: .venv/bench  ## Measure early stopping beside other tools, in da
 
 bench-public: .venv/bench  ## Measure what searches find on published problems, in hours; can be interrupted: YAHPO=folder JOBS=2
 	$(bin)/python -m benchmarks.public $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS))
+
+bench-earlier: .venv/bench  ## Measure claims and results beside an earlier commit, in 3 minutes: COMMIT=HEAD~10
+	$(bin)/python -m benchmarks.earlier $(or $(COMMIT),HEAD~1)
 
 chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 RULE=halving MODE=steady
 	$(bin)/python -m tests.chaos --seconds $(or $(SECONDS),180) --seed $(or $(SEED),1) --workers $(or $(WORKERS),8) \

@@ -2,7 +2,8 @@
 
 A section is a module of this package with a function `run() -> str`. The function returns Markdown that begins with a
 heading of the second level. Its text is stored in benchmarks/results/, so sections can run one at a time. The
-commands `make bench-quality`, `make bench-stopping` and `make bench-public` write the sections of `ELSEWHERE`.
+commands `make bench-quality`, `make bench-stopping`, `make bench-public` and `make bench-earlier` write the sections
+of `ELSEWHERE`.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from benchmarks import report
 
 # These sections come first; the others follow in the order of their names.
 FIRST = ("proposals", "pruned", "resume", "quality", "public", "stopping", "mlp", "turnaround", "utilisation")
-# These sections take hours, and have their own commands.
-ELSEWHERE = ("quality", "public", "stopping")
+# These sections have their own commands.
+ELSEWHERE = ("quality", "public", "stopping", "earlier")
 
 
 def sections() -> dict[str, ModuleType]:

@@ -89,9 +89,9 @@ def assemble(order: Sequence[str]) -> None:
     """Write RESULTS.md from the stored texts of the sections."""
     kept = [(FOLDER / f"{name}.md").read_text() for name in order if (FOLDER / f"{name}.md").exists()]
     RESULTS.write_text(
-        "# Results\n\n`make bench`, `make bench-quality`, `make bench-public` and `make bench-stopping` generate this"
-        " page. A time is the median of a few runs. The brackets after a time contain the minimum and the maximum. All"
-        " measured tools compute on one thread.\n\n" + "\n".join(kept)
+        "# Results\n\n`make bench`, `make bench-quality`, `make bench-public`, `make bench-stopping` and"
+        " `make bench-earlier` generate this page. A time is the median of a few runs. The brackets after a time"
+        " contain the minimum and the maximum. All measured tools compute on one thread.\n\n" + "\n".join(kept)
     )
 
 
