@@ -24,6 +24,8 @@ Record = Mapping[str, Any]
 # (problem, seed) -> method -> log10 of the regret
 Table = dict[tuple[str, int], dict[str, float]]
 OURS = "ours-study"
+# A method with fewer searches would leave few searches for the ranks.
+RANKED = (OURS, "optuna-gp", "optuna-tpe", "turbo", "cma", "random")
 DRAWS = 2_000
 
 
@@ -62,28 +64,45 @@ def markdown(records: Sequence[Record]) -> str:
     """Return the section of the report for the existing records."""
     if not records:
         return "## Published problems\n\nNot measured yet. Run `make bench-public`.\n"
-    evaluations, batch = records[-1]["evaluations"], records[-1]["batch"]
-    last = {
-        (one["problem"], one["seed"], one["method"]): one
-        for one in records
-        if (one["evaluations"], one["batch"]) == (evaluations, batch)
-    }
-    kept = list(last.values())
-    names = [name for name in METHODS if any(one["method"] == name for one in kept)]
-    table = regrets(kept)
+    by_setting: dict[tuple[int, int], list[Record]] = defaultdict(list)
+    for one in _latest(records):
+        by_setting[one["evaluations"], one["batch"]].append(one)
+    kept = [one for group in by_setting.values() for one in group]
     versions = "; ".join(
-        f"{name}: {' and '.join(sorted({one['version'] for one in kept if one['method'] == name}))}" for name in names
+        f"{name}: {' and '.join(sorted({one['version'] for one in kept if one['method'] == name}))}"
+        for name in _names(kept)
     )
-    missing = [f"{name} ({method.why_not})" for name, method in METHODS.items() if name not in names and method.why_not]
+    missing = [f"{name} ({one.why_not})" for name, one in METHODS.items() if name not in _names(kept) and one.why_not]
     not_run = f" Not run: {', '.join(missing)}." if missing else ""
     text = (
-        f"## Published problems after {evaluations} evaluations, batches of {batch}\n\n"
+        "## Published problems\n\n"
         "A lower rank and a lower regret are better. The file benchmarks/public/analysis.py defines the regret, and"
-        " benchmarks/public/problems.py lists the problems. The brackets contain 95 % intervals. Versions:"
-        f" {versions}.{not_run} The searches ran from"
-        f" {min(one['date'] for one in kept)} to {max(one['date'] for one in kept)}.\n"
+        " benchmarks/public/problems.py lists the problems. The brackets contain 95 % intervals. The ranks are among"
+        f" the methods {', '.join(RANKED)}, in the searches that all of them have. Versions: {versions}.{not_run} The"
+        f" searches ran from {min(one['date'] for one in kept)} to {max(one['date'] for one in kept)}.\n"
     )
-    return "\n".join([text, "### Mean ranks\n", _ranks(table, names), "### Regrets\n", _regrets(table, kept, names)])
+    # The main setting is the one with the most searches.
+    order = sorted(by_setting, key=lambda setting: -len(by_setting[setting]))
+    return "\n".join([text, *(_of_setting(by_setting[setting], *setting) for setting in order)])
+
+
+def _latest(records: Sequence[Record]) -> list[Record]:
+    """Return the latest record of each search."""
+    last = {tuple(one[name] for name in ("problem", "seed", "method", "evaluations", "batch")): one for one in records}
+    return list(last.values())
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    found = {one["method"] for one in records}
+    return [name for name in METHODS if name in found]
+
+
+def _of_setting(records: Sequence[Record], evaluations: int, batch: int) -> str:
+    title = f"{evaluations} evaluations, batches of {batch}"
+    table, names = regrets(records), _names(records)
+    ranked = [name for name in RANKED if name in names]
+    parts = [f"### Mean ranks after {title}\n", _ranks(table, ranked)]
+    return "\n".join([*parts, f"### Regrets after {title}\n", _regrets(table, records, names)])
 
 
 def _classes(names: Sequence[str]) -> dict[str, list[str]]:
@@ -95,14 +114,19 @@ def _classes(names: Sequence[str]) -> dict[str, list[str]]:
 def _ranks(table: Table, names: Sequence[str]) -> str:
     found = ranks(table, names)
     classes = _classes(list(found)) if found else {}
-    counts = {title: sum(len(found[name][names[0]]) for name in kept) for title, kept in classes.items()}
+    counts = {title: sum(len(found[one][names[0]]) for one in kept) for title, kept in classes.items()}
     rows = []
     for name in names if found else ():
         means = {
             title: statistics.fmean(statistics.fmean(found[one][name]) for one in classes[title]) for title in classes
         }
-        rows.append([name, *(f"{mean:.2f}" for mean in means.values())])
-    return report.table(["method", *(f"{title} ({counts[title]} searches)" for title in classes)], rows)
+        behind = ""
+        if OURS in names and name != OURS:
+            pairs = [np.subtract(by_method[name], by_method[OURS]).tolist() for by_method in found.values()]
+            behind = _with_interval(interval(pairs))
+        rows.append([name, *(f"{mean:.2f}" for mean in means.values()), behind])
+    counted = (f"{title} ({counts[title]} searches)" for title in classes)
+    return report.table(["method", *counted, f"all, minus {OURS}"], rows)
 
 
 def _regrets(table: Table, records: Sequence[Record], names: Sequence[str]) -> str:

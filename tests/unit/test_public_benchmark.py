@@ -162,10 +162,24 @@ def test_the_report_has_a_row_for_each_method_and_a_column_for_each_class():
         for seed in range(2)
     ]
     text = analysis.markdown(lines)
-    assert "| method | all (6 searches) | reals (4 searches) | tables (2 searches) |" in text
-    assert "| ours-study | 1.00 | 1.00 | 1.00 |" in text
-    assert "| random | 3.00 | 3.00 | 3.00 |" in text
+    header = "| method | all (6 searches) | reals (4 searches) | tables (2 searches) | all, minus ours-study |"
+    assert header in text
+    assert "| ours-study | 1.00 | 1.00 | 1.00 |  |" in text
+    assert "| random | 3.00 | 3.00 | 3.00 | +2.00 (+2.00 to +2.00) |" in text
     assert "Not measured yet" in analysis.markdown([])
+
+
+def test_each_number_of_evaluations_has_its_own_tables():
+    lines = [record("hpobench/car", method, seed) for method in ("ours-study", "random") for seed in range(2)]
+    lines += [record("hpobench/car", "random", evaluations=200), record("hpobench/car", "smac")]
+    headings = [line for line in analysis.markdown(lines).splitlines() if line.startswith("###")]
+    assert headings == [
+        f"### {what} after {evaluations} evaluations, batches of 4"
+        for evaluations in (60, 200)
+        for what in ("Mean ranks", "Regrets")
+    ]
+    # The only search of SMAC leaves the searches of the ranked methods in the ranks.
+    assert "| random | 1.50 | 1.50 | +0.00 (+0.00 to +0.00) |" in analysis.markdown(lines)
 
 
 def test_a_search_of_a_published_problem_is_a_line_that_is_not_run_again(tmp_path):
