@@ -18,7 +18,18 @@ import benchmarks
 from benchmarks import report
 
 # These sections come first; the others follow in the order of their names.
-FIRST = ("proposals", "pruned", "resume", "quality", "public", "stopping", "mlp", "turnaround", "utilisation")
+FIRST = (
+    "proposals",
+    "histories",
+    "pruned",
+    "resume",
+    "quality",
+    "public",
+    "stopping",
+    "mlp",
+    "turnaround",
+    "utilisation",
+)
 # These sections have their own commands.
 ELSEWHERE = ("quality", "public", "stopping", "earlier")
 

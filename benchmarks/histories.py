@@ -1,0 +1,81 @@
+"""CPU time of a study's proposal of 4 points after up to 20,000 trials.
+
+As in a manager, a table keeps the encoded points, and the recorded kernel is the start of the next fit. A proposal that
+is not counted comes first. The trials have random points of a smooth function.
+"""
+
+import statistics
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks import report
+from benchmarks.proposals import ripples
+from benchmarks.stopping.ours import KnownTrial
+from ledger.proposals import propose
+from ledger.proposals.encoding import TrialTable
+from ledger.proposals.skopt_space import SpaceConverter
+from ledger.study.file import assemble
+from ledger.study.spec import StudySpec
+
+BATCH = 4
+DIMENSIONS = 8
+SIZES = (60, 1_000, 2_000, 5_000, 20_000)
+RUNS = 5
+# Upper limits: seconds after 60 and 1,000 trials, and the ratio of the times after 20,000 and 2,000 trials.
+SECONDS = {60: 0.1, 1_000: 0.6}
+GROWTH, FIRST = 1.2, 2_000
+
+
+def run(*, quick: bool = False) -> str:
+    rows: list[list[str]] = []
+    first: float | None = None
+    for size in (24,) if quick else SIZES:
+        seconds = [_proposal(size, seed) for seed in range(2 if quick else RUNS)]
+        middle = statistics.median(seconds)
+        first = middle if size == FIRST else first
+        target, met = "", ""
+        if size in SECONDS:
+            target = f"at most {SECONDS[size]:g} s"
+            met = report.reached(middle, SECONDS[size], at_least=False)
+        elif first is not None and size > FIRST:
+            target = f"at most {GROWTH:g} × as after {FIRST:,}"
+            met = report.reached(middle / first, GROWTH, at_least=False)
+        rows.append([f"{size:,}", report.spread(seconds), target, met])
+    return (
+        f"## Proposal of {BATCH} points after many trials, GP, EI, {DIMENSIONS} dimensions\n\n"
+        "Each value is the CPU time from the results of the last batch to the next points, on one thread.\n\n"
+        + report.table(["n", "CPU time, s", "target", "met"], rows)
+    )
+
+
+def _proposal(size: int, seed: int) -> float:
+    """Return the CPU time in seconds of the proposal after `size` trials."""
+    study = _study(seed)
+    points = SpaceConverter(study.space).random(size, seed=seed)
+    trials = [
+        KnownTrial(number, number // BATCH, params, "complete", ripples(list(params.values())))
+        for number, params in enumerate(points)
+    ]
+    table = TrialTable(study)
+    surrogate: Mapping[str, Any] | None = None
+    for new in (trials[:-BATCH], trials[-BATCH:]):
+        started = time.process_time()
+        table.put(new)
+        iteration = len(table) // BATCH
+        with warnings.catch_warnings():
+            # The optimizer warns that the GP knows only a part of many trials.
+            warnings.simplefilter("ignore")
+            surrogate = propose(study, iteration, 0, BATCH, table.given(iteration, 0, surrogate, None)).surrogate
+        taken = time.process_time() - started
+    return taken
+
+
+def _study(seed: int) -> StudySpec:
+    tables: dict[str, dict[str, Any]] = {
+        "study": {"name": "measured", "iterations": 10_000, "batch_size": BATCH, "seed": seed},
+        "objective": {"function": "benchmarks.histories:train"},
+        "space": {f"x{number}": {"type": "real", "low": 0.0, "high": 1.0} for number in range(DIMENSIONS)},
+    }
+    return assemble({}, tables=tables)
