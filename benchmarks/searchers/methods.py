@@ -8,7 +8,7 @@ from pathlib import Path
 import ledger
 from benchmarks import report
 from benchmarks.records import fingerprint
-from benchmarks.searchers import cma, drop_in, hebo, optuna_samplers, proposals, smac, turbo
+from benchmarks.searchers import ax, cma, drop_in, hebo, optuna_samplers, proposals, smac, turbo
 from benchmarks.searchers.searcher import Searcher, Setting
 
 _HERE = Path(__file__).parent
@@ -72,6 +72,7 @@ METHODS = {
         Method("optuna-gp", optuna_samplers.gp, ("optuna", "torch")),
         Method("turbo", turbo.TurboSearcher, ("botorch", "torch"), module="turbo"),
         Method("cma", cma.CmaSearcher, ("cmaes",), module="cma"),
+        Method("ax", ax.AxSearcher, ("ax-platform", "botorch"), module="ax"),
         Method("hebo", hebo.HeboSearcher, ("HEBO",), module="hebo"),
         Method("smac", smac.SmacSearcher, ("smac",), module="smac"),
         Method("random", drop_in.RandomSearcher, ("scikit-optimize",)),

@@ -50,10 +50,15 @@ def record(problem, method, seed=0, found=1.0, **facts):
     }
 
 
-# The search of skopt takes much longer than the other searches.
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "skopt" else ()) for name in METHODS]
-)
+# The searches of these methods take much longer than the other searches.
+SLOW = ("skopt", "ax")
+
+
+def marked(names):
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in names]
+
+
+@pytest.mark.parametrize("name", marked(METHODS))
 def test_each_method_searches_a_mixed_space_and_repeats_itself(name):
     method = METHODS[name]
     if method.why_not:
@@ -69,7 +74,7 @@ def test_each_method_searches_a_mixed_space_and_repeats_itself(name):
 
 
 # skopt runs the same class as ours, and much slower.
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("random", "skopt")])
+@pytest.mark.parametrize("name", marked(name for name in METHODS if name not in ("random", "skopt")))
 def test_each_method_learns_from_the_losses(name):
     method = METHODS[name]
     if method.why_not:
