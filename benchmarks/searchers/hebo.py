@@ -1,42 +1,91 @@
-"""Searches of HEBO. It needs an older numpy than the ledger, so it needs an environment of its own."""
+"""Searches of HEBO (Cowen-Rivers and others 2022, *HEBO: Pushing the Limits of Sample-Efficient Hyperparameter
+Optimisation*).
 
+HEBO needs older versions of Python's packages than the ledger. Therefore HEBO runs in a process of its own, with the
+Python of another environment.
+"""
+
+import json
+import os
+import subprocess
+import time
+import weakref
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from benchmarks.searchers import hebo_process
 from benchmarks.searchers.searcher import Params, Setting
 from ledger.study.dimensions import Categorical, Integer
+
+# Environment variable with the Python that has HEBO.
+VARIABLE = "BENCHMARK_HEBO"
+
+
+@cache
+def version(package: str) -> str | None:
+    """Return the version of a package in the environment of HEBO, or None."""
+    python = os.environ.get(VARIABLE)
+    if python is None:
+        return None
+    code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+    found = subprocess.run([python, "-c", code, package], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 class HeboSearcher:
     """HEBO with its default settings. It begins with one random point for each parameter, and one more."""
 
     def __init__(self, setting: Setting) -> None:
-        import numpy as np
-        import torch
-        from hebo.design_space.design_space import DesignSpace
-        from hebo.optimizers.hebo import HEBO
-
-        np.random.seed(setting.seed)  # HEBO draws from the global generators
-        torch.manual_seed(setting.seed)
         self._dimensions = {one.name: one for one in setting.dimensions}
-        space = DesignSpace().parse([_parameter(one) for one in setting.dimensions])
-        self._optimizer = HEBO(space, scramble_seed=setting.seed)
-        self._suggested: Any = None
+        self._seconds = 0.0
+        self._process = subprocess.Popen(
+            [os.environ[VARIABLE], "-I", hebo_process.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        weakref.finalize(self, _end, self._process)
+        self._send({"seed": setting.seed, "parameters": [_parameter(one) for one in setting.dimensions]})
 
     def ask(self, size: int) -> list[Params]:
-        self._suggested = self._optimizer.suggest(n_suggestions=size)
-        return [self._params(row) for row in self._suggested.to_dict("records")]
+        return [self._params(row) for row in self._answer({"ask": size})["points"]]
 
     def tell(self, batch: Sequence[Params], losses: Sequence[float]) -> None:  # noqa: ARG002
-        import numpy as np
+        self._answer({"tell": list(losses)})
 
-        self._optimizer.observe(self._suggested, np.array(losses, dtype=float)[:, None])
+    def processor_seconds(self) -> float:
+        """Return the processor seconds of this process and of the process of HEBO."""
+        return time.process_time() + self._seconds
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        print(json.dumps(message), file=self._process.stdin, flush=True)
+
+    def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        self._send(message)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"HEBO has ended with exit code {self._process.wait()}: try {hebo_process.__file__}")
+        answer: dict[str, Any] = json.loads(line)
+        self._seconds = answer["seconds"]
+        return answer
 
     def _params(self, row: Params) -> Params:
         return {
             name: one.choices[int(row[name])] if isinstance(one, Categorical) else one.normalise(row[name])
             for name, one in self._dimensions.items()
         }
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.wait()
+    process.stdout.close()
 
 
 def _parameter(dimension: Any) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class Method:
         The folders of the ledger that the results depend on.
     module : str or None
         The module of this folder that drives another tool, if its settings influence the results.
+    version_of : callable
+        Returns the version of an installed package from its name, or None.
     """
 
     name: str
@@ -37,11 +39,12 @@ class Method:
     packages: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
     module: str | None = None
+    version_of: Callable[[str], str | None] = report.version
 
     @property
     def why_not(self) -> str | None:
         """The reason why the method cannot be measured here, or None."""
-        missing = [package for package in self.packages if report.version(package) is None]
+        missing = [package for package in self.packages if self.version_of(package) is None]
         return f"not measured: {missing[0]} is not installed" if missing else None
 
     @property
@@ -52,7 +55,7 @@ class Method:
 
 @cache
 def _version(method: Method) -> str:
-    parts = [f"{package} {report.version(package)}" for package in method.packages]
+    parts = [f"{package} {method.version_of(package)}" for package in method.packages]
     if method.folders:
         files = [file for folder in method.folders for file in sorted((_LEDGER / folder).glob("*.py"))]
         parts.append(f"{' and '.join(method.folders)} {fingerprint(files)}")
@@ -73,7 +76,7 @@ METHODS = {
         Method("turbo", turbo.TurboSearcher, ("botorch", "torch"), module="turbo"),
         Method("cma", cma.CmaSearcher, ("cmaes",), module="cma"),
         Method("ax", ax.AxSearcher, ("ax-platform", "botorch"), module="ax"),
-        Method("hebo", hebo.HeboSearcher, ("HEBO",), module="hebo"),
+        Method("hebo", hebo.HeboSearcher, ("HEBO",), module="hebo", version_of=hebo.version),
         Method("smac", smac.SmacSearcher, ("smac",), module="smac"),
         Method("random", drop_in.RandomSearcher, ("scikit-optimize",)),
     )
