@@ -65,11 +65,11 @@ bench-stopping: .venv/bench  ## Measure early stopping beside other tools, in da
 	$(bin)/python -m benchmarks.stopping $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(WORKERS),--workers $(WORKERS)) $(if $(TASKS),--tasks $(TASKS)) $(if $(CONTESTANTS),--contestants $(CONTESTANTS))
 
-bench-public: .venv/bench  ## Measure what searches find on published problems, in hours; can be interrupted: YAHPO=folder SEEDS=10 METHODS="ours-study optuna-gp"
+bench-public: .venv/bench  ## Measure what searches find on published problems, in hours; can be interrupted: YAHPO=folder JOBS=2 SEEDS=10 EVALUATIONS=60 BATCH=4 METHODS="ours-study optuna-gp"
 	$(bin)/python -m benchmarks.public $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(EVALUATIONS),--evaluations $(EVALUATIONS)) $(if $(BATCH),--batch $(BATCH)) $(if $(METHODS),--methods $(METHODS))
 
-bench-earlier: .venv/bench  ## Measure claims and results beside an earlier commit, in 3 minutes: COMMIT=HEAD~10
+bench-earlier: .venv/bench  ## Measure claims and results beside an earlier commit, in 2 minutes: COMMIT=HEAD~10
 	$(bin)/python -m benchmarks.earlier $(or $(COMMIT),HEAD~1)
 
 chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 RULE=halving MODE=steady

@@ -38,7 +38,7 @@ def sections() -> dict[str, ModuleType]:
     """Return the modules of the sections, in the order of the report."""
     names = [one.name for one in pkgutil.iter_modules(benchmarks.__path__) if one.name != "__main__"]
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in _in_order(names)}
-    return {name: module for name, module in modules.items() if hasattr(module, "run")}
+    return {name: module for name, module in modules.items() if hasattr(module, "run") and name not in ELSEWHERE}
 
 
 def assemble() -> None:

@@ -65,10 +65,12 @@ def run(commit: str, trials: int = TRIALS) -> str:
         for call in CALLS
     ]
     counted = trials - _uncounted(trials)
+    now_is = _git("describe", "--always", "--dirty").stdout.decode().strip()
     return (
-        f"## Claims and results beside an earlier commit\n\nThe earlier commit is {title}. Each time is the median of"
-        f" {counted:,} calls by one client, for a study without a rule of early stopping. The brackets contain 95 %"
-        " intervals of the median difference.\n\n"
+        f"## Claims and results beside an earlier commit\n\nThe earlier commit is {title}, and this version is"
+        f" {now_is}. Each time is the median of {counted:,} calls by one client, for a study without a rule of early"
+        " stopping. The brackets contain 95 % intervals of the median difference. The intervals do not contain the"
+        " difference between two servers with the same code, which `make bench-earlier COMMIT=HEAD` measures.\n\n"
         + report.table(["call", "a commit waits for", "earlier, ms", "now, ms", "difference, ms", "difference"], rows)
     )
 
@@ -92,16 +94,17 @@ def _uncounted(trials: int) -> int:
 
 def _unpack(commit: str, folder: Path) -> str:
     """Write the files of a commit into a folder, and return its abbreviated hash and its subject."""
-    git = ["git", "-C", str(ROOT)]
-    shown = subprocess.run(
-        [*git, "log", "-1", "--format=%h (%s)", "--end-of-options", commit], capture_output=True, text=True, check=False
-    )
-    if shown.returncode:
+    verified = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}")
+    if verified.returncode:
         sys.exit(f"commit {commit!r} does not exist in {ROOT}: choose one of `git log`")
-    archive = subprocess.run([*git, "archive", shown.stdout.split()[0]], capture_output=True, check=True).stdout
-    with tarfile.open(fileobj=BytesIO(archive)) as files:
+    found = verified.stdout.decode().strip()
+    with tarfile.open(fileobj=BytesIO(_git("archive", found).stdout)) as files:
         files.extractall(folder, filter="data")
-    return shown.stdout.strip()
+    return _git("log", "-1", "--format=%h (%s)", found).stdout.decode().strip()
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ BATCH = 4
 DIMENSIONS = 8
 SIZES = (60, 1_000, 2_000, 5_000, 20_000)
 RUNS = 5
-# Upper limits: seconds after 60 and 1,000 trials, and the ratio of the times after 20,000 and 2,000 trials.
+# Upper limits: seconds after 60 and 1,000 trials, and the time after more than 2,000 trials in units of the time after
+# 2,000 trials.
 SECONDS = {60: 0.1, 1_000: 0.6}
 GROWTH, FIRST = 1.2, 2_000
 

@@ -29,15 +29,19 @@ RANKED = (OURS, "optuna-gp", "optuna-tpe", "turbo", "cma", "random")
 DRAWS = 2_000
 
 
-def regrets(records: Sequence[Record], share: float = 1.0) -> Table:
-    """Return log10 of the regret of each search after a share of its evaluations."""
+def lowest_losses(records: Sequence[Record]) -> dict[str, float]:
+    """Return the lowest known loss of each problem."""
     lowest: dict[str, float] = defaultdict(lambda: math.inf)
     for one in records:
         lowest[one["problem"]] = min(lowest[one["problem"]], one["lowest"], *one["found"])
+    return lowest
+
+
+def regrets(records: Sequence[Record], lowest: Mapping[str, float]) -> Table:
+    """Return log10 of the regret of each search."""
     table: Table = defaultdict(dict)
     for one in records:
-        found = one["found"][max(0, round(share * len(one["found"])) - 1)]
-        regret = log_regret(found, lowest[one["problem"]], one["median"], one["floor"])
+        regret = log_regret(one["found"][-1], lowest[one["problem"]], one["median"], one["floor"])
         table[one["problem"], one["seed"]][one["method"]] = regret
     return table
 
@@ -68,6 +72,8 @@ def markdown(records: Sequence[Record]) -> str:
     for one in _latest(records):
         by_setting[one["evaluations"], one["batch"]].append(one)
     kept = [one for group in by_setting.values() for one in group]
+    # The numbers of evaluations share the lowest losses, so that their regrets can be compared.
+    lowest = lowest_losses(kept)
     versions = "; ".join(
         f"{name}: {' and '.join(sorted({one['version'] for one in kept if one['method'] == name}))}"
         for name in _names(kept)
@@ -78,12 +84,13 @@ def markdown(records: Sequence[Record]) -> str:
         "## Published problems\n\n"
         "A lower rank and a lower regret are better. The file benchmarks/public/analysis.py defines the regret, and"
         " benchmarks/public/problems.py lists the problems. The brackets contain 95 % intervals. The ranks are among"
-        f" the methods {', '.join(RANKED)}, in the searches that all of them have. Versions: {versions}.{not_run} The"
-        f" searches ran from {min(one['date'] for one in kept)} to {max(one['date'] for one in kept)}.\n"
+        f" those of the methods {', '.join(RANKED)} that a table has, in the searches that all of them have."
+        f" Versions: {versions}.{not_run} The searches ran from {min(one['date'] for one in kept)} to"
+        f" {max(one['date'] for one in kept)}.\n"
     )
     # The main setting is the one with the most searches.
     order = sorted(by_setting, key=lambda setting: -len(by_setting[setting]))
-    return "\n".join([text, *(_of_setting(by_setting[setting], *setting) for setting in order)])
+    return "\n".join([text, *(_of_setting(by_setting[setting], lowest, *setting) for setting in order)])
 
 
 def _latest(records: Sequence[Record]) -> list[Record]:
@@ -97,11 +104,11 @@ def _names(records: Sequence[Record]) -> list[str]:
     return [name for name in METHODS if name in found]
 
 
-def _of_setting(records: Sequence[Record], evaluations: int, batch: int) -> str:
+def _of_setting(records: Sequence[Record], lowest: Mapping[str, float], evaluations: int, batch: int) -> str:
     title = f"{evaluations} evaluations, batches of {batch}"
-    table, names = regrets(records), _names(records)
+    table, names = regrets(records, lowest), _names(records)
     ranked = [name for name in RANKED if name in names]
-    parts = [f"### Mean ranks after {title}\n", _ranks(table, ranked)]
+    parts = [f"### Mean ranks after {title}\n", _ranks(table, ranked)] if len(ranked) > 1 else []
     return "\n".join([*parts, f"### Regrets after {title}\n", _regrets(table, records, names)])
 
 
@@ -120,13 +127,13 @@ def _ranks(table: Table, names: Sequence[str]) -> str:
         means = {
             title: statistics.fmean(statistics.fmean(found[one][name]) for one in classes[title]) for title in classes
         }
-        behind = ""
+        ahead = ""
         if OURS in names and name != OURS:
-            pairs = [np.subtract(by_method[name], by_method[OURS]).tolist() for by_method in found.values()]
-            behind = _with_interval(interval(pairs))
-        rows.append([name, *(f"{mean:.2f}" for mean in means.values()), behind])
+            pairs = [np.subtract(by_method[OURS], by_method[name]).tolist() for by_method in found.values()]
+            ahead = _with_interval(interval(pairs))
+        rows.append([name, *(f"{mean:.2f}" for mean in means.values()), ahead])
     counted = (f"{title} ({counts[title]} searches)" for title in classes)
-    return report.table(["method", *counted, f"all, minus {OURS}"], rows)
+    return report.table(["method", *counted, f"{OURS} minus, all"], rows)
 
 
 def _regrets(table: Table, records: Sequence[Record], names: Sequence[str]) -> str:

@@ -1,18 +1,21 @@
 """Searches of HEBO (Cowen-Rivers and others 2022, *HEBO: Pushing the Limits of Sample-Efficient Hyperparameter
 Optimisation*).
 
-HEBO needs older versions of Python's packages than the ledger. Therefore HEBO runs in a process of its own, with the
+HEBO needs older versions of some packages than the ledger. Therefore HEBO runs in a process of its own, with the
 Python of another environment.
 """
 
+import contextlib
 import json
 import os
 import subprocess
+import sys
+import tempfile
 import time
 import weakref
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.searchers import hebo_process
 from benchmarks.searchers.searcher import Params, Setting
@@ -29,7 +32,10 @@ def version(package: str) -> str | None:
     if python is None:
         return None
     code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
-    found = subprocess.run([python, "-c", code, package], capture_output=True, text=True, check=False)
+    try:
+        found = subprocess.run([python, "-c", code, package], capture_output=True, text=True, check=False)
+    except OSError as error:
+        sys.exit(f"${VARIABLE} is no Python: {error}")
     return found.stdout.strip() if found.returncode == 0 else None
 
 
@@ -39,14 +45,16 @@ class HeboSearcher:
     def __init__(self, setting: Setting) -> None:
         self._dimensions = {one.name: one for one in setting.dimensions}
         self._seconds = 0.0
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, `_end` closes it
         self._process = subprocess.Popen(
+            # Without -I, the process would import this module as the package `hebo`.
             [os.environ[VARIABLE], "-I", hebo_process.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
         )
-        weakref.finalize(self, _end, self._process)
+        weakref.finalize(self, _end, self._process, self._errors)
         self._send({"seed": setting.seed, "parameters": [_parameter(one) for one in setting.dimensions]})
 
     def ask(self, size: int) -> list[Params]:
@@ -61,14 +69,18 @@ class HeboSearcher:
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        print(json.dumps(message), file=self._process.stdin, flush=True)
+        # If the process has ended, the missing answer says so.
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(message), file=self._process.stdin, flush=True)
 
     def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         self._send(message)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"HEBO has ended with exit code {self._process.wait()}: try {hebo_process.__file__}")
+            self._errors.seek(0)
+            last = (self._errors.read().strip().splitlines() or ["no error was printed"])[-1]
+            raise RuntimeError(f"HEBO in the Python ${VARIABLE} has ended: {last}")
         answer: dict[str, Any] = json.loads(line)
         self._seconds = answer["seconds"]
         return answer
@@ -80,12 +92,9 @@ class HeboSearcher:
         }
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    process.wait()
-    process.stdout.close()
+def _end(process: "subprocess.Popen[str]", errors: IO[str]) -> None:
+    with errors, contextlib.suppress(BrokenPipeError):
+        process.communicate()
 
 
 def _parameter(dimension: Any) -> dict[str, Any]:

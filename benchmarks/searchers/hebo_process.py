@@ -2,7 +2,7 @@
 
 The process imports only HEBO, and no module of this project. It reads lines of JSON from standard input, and answers
 each line with a line of JSON. The first line contains the seed and the parameters. The later lines ask for points, or
-tell losses. Each answer contains the processor seconds that the process has used.
+tell losses. Each answer contains the processor seconds of all proposals so far.
 """
 
 import json
@@ -28,15 +28,17 @@ def main() -> None:
     np.random.seed(given["seed"])  # HEBO draws from the global generators
     torch.manual_seed(given["seed"])
     optimizer = HEBO(DesignSpace().parse(given["parameters"]), scramble_seed=given["seed"])
-    suggested = None
+    suggested, begun = None, time.process_time()
     for line in sys.stdin:
         asked, answer = json.loads(line), {}
         if "ask" in asked:
             suggested = optimizer.suggest(n_suggestions=asked["ask"])
-            answer["points"] = json.loads(suggested.to_json(orient="records", double_precision=15))
+            answer["points"] = suggested.to_dict("records")
         else:
             optimizer.observe(suggested, np.array(asked["tell"], dtype=float)[:, None])
-        print(json.dumps({**answer, "seconds": time.process_time()}), file=answers, flush=True)
+        # The numbers of numpy are no numbers of JSON.
+        text = json.dumps({**answer, "seconds": time.process_time() - begun}, default=float)
+        print(text, file=answers, flush=True)
 
 
 if __name__ == "__main__":

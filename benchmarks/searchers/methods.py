@@ -28,8 +28,8 @@ class Method:
         The packages that the results depend on.
     folders : tuple of str
         The folders of the ledger that the results depend on.
-    module : str or None
-        The module of this folder that drives another tool, if its settings influence the results.
+    modules : tuple of str
+        The modules of this folder that drive another tool, if their settings influence the results.
     version_of : callable
         Returns the version of an installed package from its name, or None.
     """
@@ -38,7 +38,7 @@ class Method:
     make: Callable[[Setting], Searcher]
     packages: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
-    module: str | None = None
+    modules: tuple[str, ...] = ()
     version_of: Callable[[str], str | None] = report.version
 
     @property
@@ -59,8 +59,8 @@ def _version(method: Method) -> str:
     if method.folders:
         files = [file for folder in method.folders for file in sorted((_LEDGER / folder).glob("*.py"))]
         parts.append(f"{' and '.join(method.folders)} {fingerprint(files)}")
-    if method.module:
-        parts.append(f"driver {fingerprint([_HERE / f'{method.module}.py'])}")
+    if method.modules:
+        parts.append(f"driver {fingerprint([_HERE / f'{module}.py' for module in method.modules])}")
     return ", ".join(parts)
 
 
@@ -73,11 +73,11 @@ METHODS = {
         Method("skopt", drop_in.skopt, ("scikit-optimize",)),
         Method("optuna-tpe", optuna_samplers.tpe, ("optuna",)),
         Method("optuna-gp", optuna_samplers.gp, ("optuna", "torch")),
-        Method("turbo", turbo.TurboSearcher, ("botorch", "torch"), module="turbo"),
-        Method("cma", cma.CmaSearcher, ("cmaes",), module="cma"),
-        Method("ax", ax.AxSearcher, ("ax-platform", "botorch"), module="ax"),
-        Method("hebo", hebo.HeboSearcher, ("HEBO",), module="hebo", version_of=hebo.version),
-        Method("smac", smac.SmacSearcher, ("smac",), module="smac"),
+        Method("turbo", turbo.TurboSearcher, ("botorch", "torch"), modules=("turbo",)),
+        Method("cma", cma.CmaSearcher, ("cmaes",), modules=("cma",)),
+        Method("ax", ax.AxSearcher, ("ax-platform", "botorch"), modules=("ax",)),
+        Method("hebo", hebo.HeboSearcher, ("HEBO",), modules=("hebo", "hebo_process"), version_of=hebo.version),
+        Method("smac", smac.SmacSearcher, ("smac",), modules=("smac",)),
         Method("random", drop_in.RandomSearcher, ("scikit-optimize",)),
     )
 }

@@ -21,8 +21,8 @@ Record = Mapping[str, Any]
 SearchRegrets = dict[tuple[str, int], list[float]]
 # (workers, contestant) -> the regrets of its searches
 Regrets = dict[tuple[int, str], SearchRegrets]
-# Whether ours is at or below a peer is judged at these marks: a quarter of the epochs, and all of them.
-JUDGED = (runs.SHARES.index(0.25), len(runs.SHARES) - 1)
+# Ours is compared with a peer at these marks: a quarter of the epochs, half of the epochs, and all epochs.
+JUDGED = (runs.SHARES.index(0.25), runs.SHARES.index(0.5), len(runs.SHARES) - 1)
 
 
 def last_lines(records: Sequence[Record]) -> list[Record]:
@@ -190,7 +190,7 @@ def _table(records: Sequence[Record], found: Regrets, trainings: int) -> str:
 
 def _peers(found: Regrets, workers: int, trainings: int) -> str:
     """Return a table of each search of ours with early stopping minus each search of the other tools."""
-    rules = ("halving", "promotion")
+    rules = ("halving", "promotion", "median")
     mine = _order(
         name
         for count, name in found
@@ -231,11 +231,14 @@ def _shorter(records: Sequence[Record], found: Regrets, lowest: Mapping[str, flo
         ]
         for other in mine:
             of_other = found.get((workers, other), {})
-            common = [of_other[search][mark] for search in searches if search in of_other]
-            row.append(f"{statistics.fmean(common):.4f}" if common else "–")
+            common = {search: of_other[search][mark:] for search in searches if search in of_other}
+            one = difference(common, {search: each[-1:] for search, each in searches.items()}, 0)
+            error = "" if one is None else f" ({one[0]:+.4f} ± {one[1]:.4f})"
+            row.append(f"{statistics.fmean(each[0] for each in common.values()):.4f}{error}" if common else "–")
         rows.append(row)
     note = (
         f"### {trainings} trainings\n\nThese searches are slow, so they ended after {trainings} trainings. The columns"
-        " of ours contain the mean regret after as many epochs of the same tasks and seeds.\n\n"
+        " of ours contain the mean regret after as many epochs of the same tasks and seeds, and the difference from the"
+        " regret of the row.\n\n"
     )
     return note + report.table(["contestant", "workers", "searches", "regret", *mine], rows)

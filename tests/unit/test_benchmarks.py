@@ -1,11 +1,13 @@
 """Conclusions of the benchmarks, and the interruption of a run of hours."""
 
+import inspect
 import json
 import math
 import statistics
 
 import pytest
 
+from benchmarks import __main__ as sections
 from benchmarks import earlier, growth, mlp, records, report
 from benchmarks.quality import analysis, models, runs
 from benchmarks.quality.functions import FUNCTIONS
@@ -261,6 +263,11 @@ def test_sections_run_one_by_one_keep_the_others(tmp_path, monkeypatch):
 )
 def test_numbers_have_three_digits(value, text):
     assert report.number(value) == text
+
+
+def test_each_section_of_the_report_runs_without_arguments():
+    for section in sections.sections().values():
+        inspect.signature(section.run).bind()
 
 
 def test_a_difference_of_times_is_the_median_of_the_pairs():
