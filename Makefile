@@ -69,7 +69,7 @@ bench-public: .venv/bench  ## Measure what searches find on published problems, 
 	$(bin)/python -m benchmarks.public $(if $(YAHPO),--yahpo $(YAHPO)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(EVALUATIONS),--evaluations $(EVALUATIONS)) $(if $(BATCH),--batch $(BATCH)) $(if $(METHODS),--methods $(METHODS))
 
-bench-earlier: .venv/bench  ## Measure claims and results beside an earlier commit, in 2 minutes: COMMIT=HEAD~10
+bench-earlier: .venv/bench  ## Measure claims and results beside an earlier commit, in 4 minutes: COMMIT=HEAD~10
 	$(bin)/python -m benchmarks.earlier $(or $(COMMIT),HEAD~1)
 
 chaos: .venv/ready  ## Run a study under faults: SECONDS=180 SEED=1 WORKERS=8 TRIALS=400 RULE=halving MODE=steady

@@ -1,13 +1,13 @@
 """`python -m benchmarks.earlier COMMIT`: compare the time of `claim` and `complete` with an earlier commit.
 
-Each commit has its own server. One client calls the functions of both servers in turn, so that the noise of the machine
-is the same for both. A difference is the median of the paired differences. Its interval comes from their order
-statistics (Conover 1999, *Practical Nonparametric Statistics*, section 3.2).
+In each round, three new servers run at the same time: one with the earlier commit, and two with this version. One
+client calls the functions of the three servers in turn, so that the noise of the machine is the same for all. The
+difference of a round is the median of the paired differences. Two servers with the same code differ too, and a
+difference between the commits means something only if it is larger.
 """
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -28,8 +28,9 @@ from benchmarks import __main__ as sections
 from benchmarks import claimable, report
 from benchmarks.ledgers import ROOT
 
-# Claims for each setting, of which the first ones are not counted.
-TRIALS, UNCOUNTED = 2_800, 100
+ROUNDS = 6
+# Claims for each setting in a round, of which the first ones are not counted.
+TRIALS, UNCOUNTED = 1_000, 100
 # The setting `synchronous_commit` -> what a commit waits for.
 SETTINGS = {"off": "nothing", "on": "the disk"}
 CALLS = ("`claim`", "`complete`", "both")
@@ -39,53 +40,52 @@ _CLAIM = f"select trial from ledger.claim('{claimable.STUDY}', %s, 'w', '{{}}'::
 _COMPLETE = "select ledger.complete(%s, %s, %s, 0.5, '{}', 0.1, null)"
 
 
-def run(commit: str, trials: int = TRIALS) -> str:
+def run(commit: str, trials: int = TRIALS, rounds: int = ROUNDS) -> str:
     """Measure, and return a section of RESULTS.md.
 
     Parameters
     ----------
     commit : str
         A commit of this repository.
-    trials : int
-        Claims for each setting.
+    trials, rounds : int
+        Claims for each setting in a round, and rounds.
 
     Raises
     ------
     SystemExit
         The commit does not exist.
     """
+    found: dict[str, list[list[Calls]]] = {setting: [] for setting in SETTINGS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         title = _unpack(commit, folder)
-        with _held(folder, trials * len(SETTINGS)) as earlier, _held(ROOT, trials * len(SETTINGS)) as now:
-            found = {setting: _measured((earlier, now), setting, trials) for setting in SETTINGS}
-    rows = [
-        [call, SETTINGS[setting], *_medians(pair, call), *difference(pair[0][call], pair[1][call])]
-        for setting, pair in found.items()
-        for call in CALLS
-    ]
-    counted = trials - _uncounted(trials)
+        for _ in range(rounds):
+            with ExitStack() as stack:
+                held = [stack.enter_context(_held(tree, trials * len(SETTINGS))) for tree in (folder, ROOT, ROOT)]
+                for setting in SETTINGS:
+                    found[setting].append(_measured(held, setting, trials))
+    rows = [[call, SETTINGS[setting], *_row(found[setting], call)] for setting in SETTINGS for call in CALLS]
     now_is = _git("describe", "--always", "--dirty").stdout.decode().strip()
+    header = ["call", "a commit waits for", "earlier, ms", "now, ms", "now minus earlier, ms", "same code, ms"]
     return (
         f"## Claims and results beside an earlier commit\n\nThe earlier commit is {title}, and this version is"
-        f" {now_is}. Each time is the median of {counted:,} calls by one client, for a study without a rule of early"
-        " stopping. The brackets contain 95 % intervals of the median difference. The intervals do not contain the"
-        " difference between two servers with the same code, which `make bench-earlier COMMIT=HEAD` measures.\n\n"
-        + report.table(["call", "a commit waits for", "earlier, ms", "now, ms", "difference, ms", "difference"], rows)
+        f" {now_is}. Each time is the median of {trials - _uncounted(trials):,} calls by one client, for a study"
+        f" without a rule of early stopping. The differences are medians of {rounds} rounds, with new servers in each"
+        " round, and the brackets contain the minimum and the maximum. The last column contains the differences"
+        " between two servers with the same code.\n\n" + report.table(header, rows)
     )
 
 
-def _medians(pair: tuple[Calls, Calls], call: str) -> list[str]:
-    return [report.number(statistics.median(one[call])) for one in pair]
+def difference(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the median of the differences between paired times."""
+    return statistics.median(after - before for before, after in zip(first, second, strict=True))
 
 
-def difference(earlier: Sequence[float], now: Sequence[float]) -> tuple[str, str]:
-    """Return the median of the paired differences with its 95 % interval, and its share of the earlier median."""
-    differences = sorted(after - before for before, after in zip(earlier, now, strict=True))
-    last = len(differences) - 1
-    reach = math.ceil(0.98 * math.sqrt(len(differences)))
-    low, middle, high = (differences[min(last, max(0, last // 2 + by))] for by in (-reach, 0, reach))
-    return f"{middle:+.4f} ({low:+.4f} to {high:+.4f})", f"{middle / statistics.median(earlier):+.1%}"
+def _row(rounds: Sequence[Sequence[Calls]], call: str) -> list[str]:
+    earlier, now, again = ([one[which][call] for one in rounds] for which in range(3))
+    medians = [report.number(statistics.median(map(statistics.median, times))) for times in (earlier, now)]
+    changes = [list(map(difference, *pair)) for pair in ((earlier, now), (now, again))]
+    return [*medians, *(f"{statistics.median(one):+.3f} ({min(one):+.3f} to {max(one):+.3f})" for one in changes)]
 
 
 def _uncounted(trials: int) -> int:
@@ -132,17 +132,18 @@ def _held(tree: Path, trials: int) -> Iterator[dict[str, Any]]:
             process.wait()
 
 
-def _measured(pair: Sequence[dict[str, Any]], setting: str, trials: int) -> tuple[Calls, Calls]:
-    """Return the milliseconds of each call, of both ledgers in the same order."""
-    found: tuple[Calls, Calls] = ({call: [] for call in CALLS}, {call: [] for call in CALLS})
+def _measured(held: Sequence[dict[str, Any]], setting: str, trials: int) -> list[Calls]:
+    """Return the milliseconds of each call, of all ledgers in the same order."""
+    found: list[Calls] = [{call: [] for call in CALLS} for _ in held]
     with ExitStack() as stack:
-        clients = [stack.enter_context(psycopg.connect(one["url"], autocommit=True)) for one in pair]
+        clients = [stack.enter_context(psycopg.connect(one["url"], autocommit=True)) for one in held]
         for client in clients:
             client.execute(f"set synchronous_commit = {setting}")
         for number in range(trials):
-            # Each ledger is called first in half of the pairs.
-            for which in (0, 1) if number % 2 else (1, 0):
-                claimed, completed = _claim_and_complete(clients[which], pair[which]["study_id"])
+            # Each ledger is called first equally often.
+            for place in range(len(held)):
+                which = (number + place) % len(held)
+                claimed, completed = _claim_and_complete(clients[which], held[which]["study_id"])
                 if number >= _uncounted(trials):
                     for call, seconds in zip(CALLS, (claimed, completed, claimed + completed), strict=True):
                         found[which][call].append(seconds * 1e3)

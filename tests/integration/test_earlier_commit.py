@@ -9,7 +9,7 @@ from benchmarks.ledgers import ROOT
 
 
 def test_the_calls_of_a_commit_and_of_the_current_files_are_measured():
-    text = earlier.run("HEAD", trials=4)
+    text = earlier.run("HEAD", trials=4, rounds=1)
     commits = r"The earlier commit is [0-9a-f]{7,} \(.+\), and this version is .+\. Each time is the median of 2 calls"
     assert re.search(commits, text)
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| `", "| both"))]
