@@ -8,7 +8,7 @@ seeds (Efron and Tibshirani 1993, *An Introduction to the Bootstrap*).
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,8 +24,10 @@ Record = Mapping[str, Any]
 # (problem, seed) -> method -> log10 of the regret
 Table = dict[tuple[str, int], dict[str, float]]
 OURS = "ours-study"
-# A method with fewer searches would leave few searches for the ranks.
+# The methods that the ranks compare. A method with few searches would leave few searches for the ranks. Therefore a
+# table of ranks has only the methods with at least this share of the searches of ours.
 RANKED = (OURS, "optuna-gp", "optuna-tpe", "turbo", "cma", "random")
+RANKED_SHARE = 0.5
 DRAWS = 2_000
 
 
@@ -84,7 +86,8 @@ def markdown(records: Sequence[Record]) -> str:
         "## Published problems\n\n"
         "A lower rank and a lower regret are better. The file benchmarks/public/analysis.py defines the regret, and"
         " benchmarks/public/problems.py lists the problems. The brackets contain 95 % intervals. The ranks are among"
-        f" those of the methods {', '.join(RANKED)} that a table has, in the searches that all of them have."
+        f" those of the methods {', '.join(RANKED)} that have at least {RANKED_SHARE:.0%} of the searches of {OURS}, in"
+        " the searches that all of them have."
         f" Versions: {versions}.{not_run} The searches ran from {min(one['date'] for one in kept)} to"
         f" {max(one['date'] for one in kept)}.\n"
     )
@@ -107,7 +110,8 @@ def _names(records: Sequence[Record]) -> list[str]:
 def _of_setting(records: Sequence[Record], lowest: Mapping[str, float], evaluations: int, batch: int) -> str:
     title = f"{evaluations} evaluations, batches of {batch}"
     table, names = regrets(records, lowest), _names(records)
-    ranked = [name for name in RANKED if name in names]
+    counts = Counter(one["method"] for one in records)
+    ranked = [name for name in RANKED if name in names and counts[name] >= RANKED_SHARE * counts[OURS]]
     parts = [f"### Mean ranks after {title}\n", _ranks(table, ranked)] if len(ranked) > 1 else []
     return "\n".join([*parts, f"### Regrets after {title}\n", _regrets(table, records, names)])
 

@@ -191,7 +191,9 @@ def test_each_number_of_evaluations_has_its_own_tables():
         "### Regrets after 60 evaluations, batches of 4",
         "### Regrets after 200 evaluations, batches of 4",
     ]
-    # The only search of SMAC leaves the searches of the ranked methods in the ranks.
+    lines.append(record("hpobench/car", "turbo"))
+    lines += [record("hpobench/car", method, 2) for method in ("ours-study", "random")]
+    # The only searches of SMAC and of TuRBO leave the other searches in the ranks.
     assert "| random | 1.50 | 1.50 | +0.00 (+0.00 to +0.00) |" in analysis.markdown(lines)
 
 
