@@ -7,17 +7,12 @@ encoded points. A proposal that is not timed comes first, so that the fit starts
 
 import random
 import statistics
-import time
-from collections.abc import Mapping
-from typing import Any
 
 from benchmarks import report
+from benchmarks.histories import last_proposal, study_of_reals
 from benchmarks.proposals import ripples
-from benchmarks.stopping.ours import KnownTrial, rung_losses
-from ledger.proposals import propose
-from ledger.proposals.encoding import TrialTable
+from benchmarks.stopping.ours import KnownTrial
 from ledger.proposals.skopt_space import SpaceConverter
-from ledger.study.file import assemble
 from ledger.study.spec import StudySpec
 
 BATCH = 8
@@ -59,18 +54,9 @@ def _proposal(size: int, seed: int, share: float | None) -> float:
 
     If the share is None, the study has no rule of early stopping.
     """
-    study = _study(seed, has_rule=share is not None)
-    trials = [_trial(study, seed, number, share or 0.0) for number in range(size)]
-    table, at_rungs = TrialTable(study), rung_losses(trials)
-    surrogate: Mapping[str, Any] | None = None
-    for new in (trials[:-BATCH], trials[-BATCH:]):
-        started = time.process_time()
-        table.put(new)
-        iteration = len(table) // BATCH
-        given = table.given(iteration, 0, surrogate, None, at_rungs)
-        surrogate = propose(study, iteration, 0, BATCH, given).surrogate
-        taken = time.process_time() - started
-    return taken
+    stopping = {"rule": "halving", "min_resource": RUNGS[0], "max_resource": 52}
+    study = study_of_reals(seed, BATCH, DIMENSIONS, **({} if share is None else {"stopping": stopping}))
+    return last_proposal(study, [_trial(study, seed, number, share or 0.0) for number in range(size)], BATCH)
 
 
 def _trial(study: StudySpec, seed: int, number: int, share: float) -> KnownTrial:
@@ -83,14 +69,3 @@ def _trial(study: StudySpec, seed: int, number: int, share: float) -> KnownTrial
         reached = {rung: value for rung, value in reached.items() if rung <= last}
         return KnownTrial(number, number // BATCH, params, "pruned", pruned_loss=reached[last], at_rungs=reached)
     return KnownTrial(number, number // BATCH, params, "complete", loss, at_rungs=reached)
-
-
-def _study(seed: int, *, has_rule: bool) -> StudySpec:
-    tables: dict[str, dict[str, Any]] = {
-        "study": {"name": "measured", "iterations": 1000, "batch_size": BATCH, "seed": seed},
-        "objective": {"function": "benchmarks.pruned:train"},
-        "space": {f"x{number}": {"type": "real", "low": 0.0, "high": 1.0} for number in range(DIMENSIONS)},
-    }
-    if has_rule:
-        tables["stopping"] = {"rule": "halving", "min_resource": RUNGS[0], "max_resource": 52}
-    return assemble({}, tables=tables)

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.searchers.searcher import Params, Setting
+from benchmarks.searchers.searcher import Params, Setting, with_choices
 from ledger.study.dimensions import Categorical, Integer
 
 
@@ -13,7 +13,7 @@ class AxSearcher:
     """Ax with its default settings. It begins with the centre of the space, and then has Sobol points."""
 
     def __init__(self, setting: Setting) -> None:
-        self._dimensions = {one.name: one for one in setting.dimensions}
+        self._dimensions = setting.dimensions
         self._trials: list[int] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Ax and its packages warn of their own code
@@ -34,17 +34,11 @@ class AxSearcher:
                 raise RuntimeError(f"Ax returned {len(asked)} of {size} trials")
             asked |= found
         self._trials = list(asked)
-        return [self._params(values) for values in asked.values()]
+        return [with_choices(self._dimensions, values) for values in asked.values()]
 
     def tell(self, batch: Sequence[Params], losses: Sequence[float]) -> None:  # noqa: ARG002
         for trial, loss in zip(self._trials, losses, strict=True):
             self._client.complete_trial(trial, {"loss": float(loss)})
-
-    def _params(self, values: Any) -> Params:
-        return {
-            name: one.choices[int(values[name])] if isinstance(one, Categorical) else one.normalise(values[name])
-            for name, one in self._dimensions.items()
-        }
 
 
 def _parameter(dimension: Any) -> Any:

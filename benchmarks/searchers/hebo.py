@@ -18,7 +18,7 @@ from functools import cache
 from typing import IO, Any
 
 from benchmarks.searchers import hebo_process
-from benchmarks.searchers.searcher import Params, Setting
+from benchmarks.searchers.searcher import Params, Setting, with_choices
 from ledger.study.dimensions import Categorical, Integer
 
 # Environment variable with the Python that has HEBO.
@@ -43,7 +43,7 @@ class HeboSearcher:
     """HEBO with its default settings. It begins with one random point for each parameter, and one more."""
 
     def __init__(self, setting: Setting) -> None:
-        self._dimensions = {one.name: one for one in setting.dimensions}
+        self._dimensions = setting.dimensions
         self._seconds = 0.0
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115, `_end` closes it
         self._process = subprocess.Popen(
@@ -58,7 +58,7 @@ class HeboSearcher:
         self._send({"seed": setting.seed, "parameters": [_parameter(one) for one in setting.dimensions]})
 
     def ask(self, size: int) -> list[Params]:
-        return [self._params(row) for row in self._answer({"ask": size})["points"]]
+        return [with_choices(self._dimensions, row) for row in self._answer({"ask": size})["points"]]
 
     def tell(self, batch: Sequence[Params], losses: Sequence[float]) -> None:  # noqa: ARG002
         self._answer({"tell": list(losses)})
@@ -84,12 +84,6 @@ class HeboSearcher:
         answer: dict[str, Any] = json.loads(line)
         self._seconds = answer["seconds"]
         return answer
-
-    def _params(self, row: Params) -> Params:
-        return {
-            name: one.choices[int(row[name])] if isinstance(one, Categorical) else one.normalise(row[name])
-            for name, one in self._dimensions.items()
-        }
 
 
 def _end(process: "subprocess.Popen[str]", errors: IO[str]) -> None:

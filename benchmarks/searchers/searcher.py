@@ -2,11 +2,11 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ledger.study.dimensions import Dimension
+from ledger.study.dimensions import Categorical, Dimension
 from ledger.study.spec import initial_points
 
 Params = dict[str, Any]
@@ -42,6 +42,14 @@ class Setting:
     def initial(self) -> int:
         """The number of random points at the beginning. It is the default of a study."""
         return initial_points(-(-self.evaluations // self.batch), self.batch)
+
+
+def with_choices(dimensions: Sequence[Dimension], values: Mapping[str, Any]) -> Params:
+    """Return the parameters of a tool that knows the choices of a dimension by their indices."""
+    return {
+        one.name: one.choices[int(value)] if isinstance(one, Categorical) else one.normalise(value)
+        for one, value in ((one, values[one.name]) for one in dimensions)
+    }
 
 
 def search(
