@@ -63,6 +63,17 @@ def promote(db: Connection, row: StudyRow, iteration: int = 0) -> list[DecidedRu
     return found
 
 
+def test_the_pause_of_the_last_open_trial_is_told(url, db, connection):
+    row = start(db, 2)
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute("listen ledger_ended")
+        pause(connection, [0.9, 0.4])
+        assert not list(listener.notifies(timeout=0.2))
+        pause(connection, [0.9, 0.3])
+        heard = list(listener.notifies(timeout=5, stop_after=1))
+    assert [told.payload for told in heard] == [str(row.id)]
+
+
 def test_the_best_paused_trials_go_on_and_the_others_are_pruned(db, connection):
     row = start(db)
     for loss in (0.4, 0.3, 0.2, 0.1):

@@ -368,6 +368,15 @@ def test_the_end_of_an_iteration_is_told_once_and_that_of_a_trial_never(url, con
     assert [(told.channel, told.payload) for told in heard] == [(ENDED, str(row.id))]
 
 
+def test_a_trial_that_becomes_pending_again_does_not_end_its_iteration(url, connection, db):
+    make_study(db)
+    with psycopg.connect(url, autocommit=True) as listener:
+        listener.execute(f"listen {ENDED}")
+        protocol.release(connection, take(connection))
+        assert trial(connection)["state"] == "pending"
+        assert not list(listener.notifies(timeout=0.2))
+
+
 def test_a_manager_waits_no_longer_than_to_the_end_of_an_iteration(connection, db):
     row = make_study(db, trials=1)
     managing.listen(db)
