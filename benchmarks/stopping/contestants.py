@@ -118,13 +118,14 @@ def _ours(
     return Contestant(name, settings if rule != "none" else "", make)
 
 
-def _groups(batch_size: int) -> Contestant:
-    def make(curves: Curves, seed: int, workers: int) -> Search:  # noqa: ARG001
+def _groups(name: str, batch_size: int, *, keeps_worker: bool) -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:
         stopping = EarlyStopping(rule="halving", eta=ETA, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
-        return GroupSearch(curves, seed, batch_size, stopping, ours.LESSONS[LESSON])
+        kept = workers if keeps_worker else None
+        return GroupSearch(curves, seed, batch_size, stopping, ours.LESSONS[LESSON], workers=kept)
 
     settings = f"{_RULE}, audit {AUDIT}, {LESSON}, {GROUPS} groups"
-    return Contestant(f"ours-batch-{batch_size}-halving-groups", settings, make)
+    return Contestant(name, settings, make)
 
 
 def _oracle(name: str, of: Contestant) -> Contestant:
@@ -207,7 +208,11 @@ def _all() -> dict[str, Contestant]:
             for lesson in ours.LESSONS
         ),
         *(_ours(f"ours-{mode}-halving-unaudited", size, "halving", audit=0.0) for mode, size in modes.items()),
-        *(_groups(size) for size in BATCHES),
+        *(
+            _groups(f"ours-batch-{size}-halving-{kind}", size, keeps_worker=kind == "held-groups")
+            for size in BATCHES
+            for kind in ("groups", "held-groups")
+        ),
     ]
     named = {contestant.name: contestant for contestant in found}
     oracles = ("ours-batch-8-halving", "ours-batch-8-promotion", "ours-batch-8-promotion-brackets")

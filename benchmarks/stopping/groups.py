@@ -4,9 +4,10 @@ The ledger does not have this rule. Without checkpoints, a trial would have to k
 its own have reached the rung.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.stopping.ours import BatchSearch, PromotionSearch
+from benchmarks.stopping.simulator import Start
 from ledger.study.verdicts import cutoff, stops
 
 # The number of groups of a batch.
@@ -19,8 +20,21 @@ class GroupSearch(PromotionSearch):
 
     The trials of a batch belong to `GROUPS` groups, in the order of their numbers. At a rung, a trial waits until each
     trial of the earlier groups has reached the rung or has ended. The rule then compares the trial with the trials of
-    earlier iterations and of the earlier groups. In the simulation, a waiting trial frees its worker.
+    earlier iterations and of the earlier groups.
+
+    Parameters
+    ----------
+    workers : int or None
+        The number of workers, if a waiting trial keeps its worker. None if a waiting trial frees its worker, which
+        needs checkpoints.
     """
+
+    workers: int | None = field(default=None, kw_only=True)
+
+    def ask(self) -> Start | None:
+        if self.workers is not None and len(self._open) - len(self._waiting) >= self.workers:
+            return None
+        return super().ask()
 
     def report(self, number: int, epoch: int, loss: float) -> bool:
         stopped = super().report(number, epoch, loss)
@@ -46,7 +60,7 @@ class GroupSearch(PromotionSearch):
                 if stops(loss, cutoff("halving", self._study.stopping.eta, known)):
                     BatchSearch.end(self, number, rung, loss, stopped=True)
                 else:
-                    self._waiting.append(self._start(number))
+                    self._waiting.appendleft(self._start(number))
 
     def _first_of_group(self, number: int) -> int:
         """Return the number of the first trial of the group. All batches have the same size."""

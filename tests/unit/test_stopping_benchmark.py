@@ -11,6 +11,7 @@ from benchmarks import records
 from benchmarks.stopping import __main__ as command
 from benchmarks.stopping import analysis, contestants, ours, runs
 from benchmarks.stopping.curves import LearningCurves, SyntheticCurves, load_surrogate
+from benchmarks.stopping.groups import GroupSearch
 from benchmarks.stopping.ours import BatchSearch, KnownTrial, PromotionSearch, SteadyPromotionSearch, SteadySearch
 from benchmarks.stopping.simulator import (
     Changes,
@@ -209,8 +210,8 @@ def searched(kind, slowness, *, stopping=HALVING, batch_size=4, epochs=300, less
 
 @pytest.mark.parametrize(
     ("kind", "stopping"),
-    [(BatchSearch, HALVING), (PromotionSearch, PROMOTION), (PromotionSearch, BRACKETS)],
-    ids=["halving", "promotion", "brackets"],
+    [(BatchSearch, HALVING), (PromotionSearch, PROMOTION), (PromotionSearch, BRACKETS), (GroupSearch, HALVING)],
+    ids=["halving", "promotion", "brackets", "groups"],
 )
 def test_verdicts_and_points_of_batch_mode_do_not_depend_on_the_workers(kind, stopping):
     expected = {trial.number: trial for trial in searched(kind, (1.0, 1.0, 1.0, 1.0), stopping=stopping)}
@@ -246,6 +247,22 @@ def test_promotion_lets_the_best_third_of_the_latest_trials_go_on(stopping):
             promoted[rung].append(len(left))
         assert all(trial.state == "complete" for trial in left)
     assert {0, 1} <= set(promoted[stopping.rungs[-1]]), "the last rung lets some trials go on, and stops others"
+
+
+@pytest.mark.parametrize(("workers", "most"), [(None, 8), (4, 4)], ids=["frees its worker", "keeps its worker"])
+def test_a_trial_that_waits_for_earlier_groups(workers, most):
+    begun = []
+
+    class Watched(GroupSearch):
+        def ask(self):
+            start = super().ask()
+            begun.append(len(self._open) - len(self._waiting))
+            return start
+
+    curves = SyntheticCurves("synthetic/0")
+    search = Watched(curves, 5, 8, HALVING, ours.LESSONS["last"], workers=workers)
+    simulate(search, curves, (1.0, 8.0, 1.0, 1.0), [300])
+    assert max(begun) == most
 
 
 def test_a_paused_trial_without_a_verdict_has_not_ended():
