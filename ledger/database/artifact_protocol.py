@@ -80,9 +80,12 @@ def add_piece(connection: Connection[Any], held: ClaimedTrial, name: str, number
         raise DatabaseFullError from None
 
 
-def save(connection: Connection[Any], held: ClaimedTrial, name: str, sha256: str) -> str:
-    """Save an artifact whose content is complete. Return "saved", "already", "unbegun", "stale" or "unknown"."""
-    return _word(connection, "select ledger.save_artifact(%s, %s, %s, %s, %s)", *_claim(held), name, sha256)
+def save(connection: Connection[Any], held: ClaimedTrial, name: str, content: UUID) -> str:
+    """Save an artifact whose content is complete. `content` is the id that `begin` has returned.
+
+    Return "saved", "already", "unbegun", "stale" or "unknown".
+    """
+    return _word(connection, "select ledger.save_artifact(%s, %s, %s, %s, %s)", *_claim(held), name, content)
 
 
 def last_checkpoints(connection: Connection[Any], held: ClaimedTrial) -> list[LastCheckpoint]:

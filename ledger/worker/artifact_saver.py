@@ -43,9 +43,15 @@ _log = logging.getLogger("ledger.worker")
 # If a store fails during the read of a checkpoint, the supervisor reads the checkpoint again after a pause. Each number
 # is the length of a pause in seconds.
 STORE_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+# A call of `begin` whose answer was lost can reach the database after the next call, and then discards the content that
+# the worker writes. The worker then begins again, at most so many times.
+MOST_BEGINNINGS = 5
 # After an interruption of the objective's call, the call's thread may still use a slow store. `MOST_ABANDONED` is the
 # maximum number of threads of interrupted calls.
 MOST_ABANDONED = 4
+
+# Answers of the database after which the artifact is not saved.
+_REFUSALS = ("stale", "unknown", "unbegun")
 
 # A tuple that contains a function of the module `artifact_protocol`, and the function's arguments. The tuple does not
 # contain the argument `connection`.
@@ -278,6 +284,16 @@ class ArtifactSaver:
             self._send(reply(request, piece=b64encode(piece).decode()))
 
     def _save(self, received: "_ReceivedContent") -> _Steps:
+        for _ in range(MOST_BEGINNINGS):
+            word = yield from self._save_once(received)
+            if word != "unbegun":
+                break
+        _check(word)
+        self._has_kept = self._is_checkpoint
+        return {}
+
+    def _save_once(self, received: "_ReceivedContent") -> Generator[_Step, Any, str]:
+        """Write the content, and save the artifact. Return the answer of the database."""
         held, name, digest = received.held, received.name, received.digest.hexdigest()
         store = None if self._store is None else self._store.url
         word, content = yield artifact_protocol.begin, held, name, digest, received.size, store
@@ -290,17 +306,17 @@ class ArtifactSaver:
             received.file.seek(0)
             for number in range(math.ceil(received.size / ARTIFACT_PIECE)):
                 piece = received.file.read(ARTIFACT_PIECE)
-                _check((yield artifact_protocol.add_piece, held, name, number, piece))
-        else:
-            _check(word)
-        word = yield artifact_protocol.save, held, name, digest
-        # If the claim is not valid, a manager may already have removed the content from the ledger. If this process has
-        # not received an earlier answer of the database, the artifact may already be saved and may use the content.
-        if word in ("stale", "unknown") and upload is not None and not self._is_repeated:
+                word = yield artifact_protocol.add_piece, held, name, number, piece
+                if word in _REFUSALS:
+                    return str(word)
+        elif word in _REFUSALS:
+            return str(word)
+        word = yield artifact_protocol.save, held, name, content
+        # If the answer is not "saved", a manager may already have removed the content from the ledger. If this process
+        # has not received an earlier answer of the database, the artifact may already be saved and may use the content.
+        if word in _REFUSALS and upload is not None and not self._is_repeated:
             upload.remove()
-        _check(word)
-        self._has_kept = self._is_checkpoint
-        return {}
+        return str(word)
 
     def _restore(self, held: ClaimedTrial, unusable: str | None, file: IO[bytes]) -> _Steps:
         """Copy the last undamaged checkpoint into a file.

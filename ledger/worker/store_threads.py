@@ -66,19 +66,15 @@ class StoreThread(ABC):
         # `_run` sets `_has_ended` before `_run` reads `_is_abandoned`. Therefore either `_run` or this method removes
         # the content.
         if self.has_ended:
-            self.remove()
-
-    def remove(self) -> None:
-        """Start another thread that removes the content which this thread has written."""
-        threading.Thread(target=self._remove, daemon=True).start()
+            threading.Thread(target=self._discard, daemon=True).start()
 
     @abstractmethod
     def _work(self) -> None:
         """Write or read the content."""
 
     @abstractmethod
-    def _remove(self) -> None:
-        """Remove the content that `_work` has written."""
+    def _discard(self) -> None:
+        """Close the local file, and remove the content that `_work` has written into a store."""
 
     def _run(self) -> None:
         try:
@@ -92,16 +88,23 @@ class StoreThread(ABC):
             self._has_ended.set()
             os.close(self._end)
         if self._is_abandoned.is_set():
-            self._remove()
+            self._discard()
 
 
 class Upload(StoreThread):
-    """A thread that writes a content into a store. The thread closes the file of the content."""
+    """A thread that writes a content into a store."""
+
+    def remove(self) -> None:
+        """Start another thread that removes the written content."""
+        threading.Thread(target=self._remove, daemon=True).start()
 
     def _work(self) -> None:
-        with self._file:
-            self._file.seek(0)
-            self._store.put(self._content, self._file)
+        self._file.seek(0)
+        self._store.put(self._content, self._file)
+
+    def _discard(self) -> None:
+        self._file.close()
+        self._remove()
 
     def _remove(self) -> None:
         with suppress(Exception):  # `ledger artifact sweep` removes the content later.
@@ -116,6 +119,6 @@ class Download(StoreThread):
             self._file.write(piece)
         self._file.flush()
 
-    def _remove(self) -> None:
+    def _discard(self) -> None:
         with suppress(OSError):  # The file has no name.
             self._file.close()

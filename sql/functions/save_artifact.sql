@@ -1,14 +1,18 @@
 -- Save an artifact whose content the worker has written. From now on, readers see the artifact. If the ledger itself
--- keeps the content, the function checks the SHA-256 of the content. Answers:
+-- keeps the content, the function checks the SHA-256 of the content.
+--   content: the id that ledger.begin_artifact answered. If a worker repeats a call of ledger.begin_artifact, the earlier
+--     call can reach the database after the later call, and then replaces the content that the worker writes. The worker
+--     has not written the new content, so the SHA-256 is not enough to identify the content.
+-- Answers:
 --   saved: the function saved the artifact.
---   already: an earlier call saved this artifact with the same SHA-256.
---   unbegun: the worker is not writing an artifact with this name and this SHA-256.
+--   already: an earlier call saved this artifact with this content.
+--   unbegun: the worker is not writing an artifact with this name and this content.
 --   stale, unknown: the claim is not valid. The answers `stale` and `unknown` have the same meaning as in
 --     ledger.complete.
 -- After the function has saved a checkpoint, the trial keeps only its last ledger.kept_checkpoints() checkpoints. The
 -- function deletes the older checkpoints, including the checkpoints of earlier attempts. The function skips a
 -- checkpoint that another session has locked.
-create or replace function ledger.save_artifact(study_id int, trial int, claim uuid, name text, sha256 text)
+create or replace function ledger.save_artifact(study_id int, trial int, claim uuid, name text, content uuid)
 returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
@@ -28,14 +32,10 @@ begin
   where artifact.study_id = save_artifact.study_id and artifact.trial = save_artifact.trial
     and artifact.attempt = held and artifact.name = save_artifact.name
   for no key update;
-  if known.uploading is null then
-    return case when known.sha256 = save_artifact.sha256 and known.removed_at is null
-                then 'already' else 'unbegun' end;
+  if known.uploading is distinct from save_artifact.content then
+    return case when known.content = save_artifact.content then 'already' else 'unbegun' end;
   end if;
   select * into target from ledger.artifact_content where id = known.uploading;
-  if target.sha256 is distinct from save_artifact.sha256 then
-    return 'unbegun';
-  end if;
   if target.stored_at is null then
     if target.store is null then
       select encode(sha256(coalesce(string_agg(piece.bytes, '' order by piece.number), '')), 'hex') into digest

@@ -24,7 +24,7 @@ _CALLS = {
     "failure": "select ledger.fail(%s, %s, %s, 'failed', 1.0)",
     "artifact": f"select answer from ledger.begin_artifact(%s, %s, %s, '{STOLEN}', repeat('0', 64), 1)",
     "piece of an artifact": f"select ledger.add_artifact_piece(%s, %s, %s, '{STOLEN}', 0, 'x')",
-    "end of an artifact": f"select ledger.save_artifact(%s, %s, %s, '{STOLEN}', repeat('0', 64))",
+    "end of an artifact": f"select ledger.save_artifact(%s, %s, %s, '{STOLEN}', gen_random_uuid())",
     "checkpoint": "select answer from ledger.begin_artifact(%s, %s, %s, '.checkpoint-7', repeat('0', 64), 1)",
     "heartbeat": "select ledger.heartbeat(%s, %s, %s)::text",
     "checkpoints": "select count(*)::text from ledger.last_checkpoints(%s, %s, %s)",

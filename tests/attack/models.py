@@ -208,7 +208,7 @@ class Models:
                     for number, first in enumerate(range(0, len(data), ARTIFACT_PIECE)):
                         piece = data[first : first + ARTIFACT_PIECE]
                         artifact_protocol.add_piece(connection, held, artifact, number, piece)
-                assert artifact_protocol.save(connection, held, artifact, digest(data)) == "saved"
+                assert artifact_protocol.save(connection, held, artifact, content) == "saved"
             metrics = {self._document.metric: self._document.value}
             assert protocol.complete(connection, held, self._document.loss, metrics, 1.0) == "recorded"
         return name

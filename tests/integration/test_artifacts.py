@@ -46,10 +46,21 @@ def upload(connection: psycopg.Connection[Any], held: ClaimedTrial, name: str, d
 def save(
     connection: psycopg.Connection[Any], held: ClaimedTrial, name: str, data: bytes, store: str | None = None
 ) -> str:
-    answer, _content = begin(connection, held, name, data, store)
+    answer, content = begin(connection, held, name, data, store)
     if answer == "wanted" and store is None:
         upload(connection, held, name, data)
-    return artifact_protocol.save(connection, held, name, sha256(data))
+    assert content is not None
+    return artifact_protocol.save(connection, held, name, content)
+
+
+def save_begun(connection: psycopg.Connection[Any], held: ClaimedTrial, name: str) -> str:
+    """Save the artifact with the content of the last call of `begin`. Without such a call, the content is unknown."""
+    found = connection.execute(
+        "select coalesce(uploading, content) from ledger.artifact"
+        " where (study_id, trial, attempt, name) = (%s, %s, %s, %s)",
+        (held.study_id, held.trial, held.attempt, name),
+    ).fetchone()
+    return artifact_protocol.save(connection, held, name, found[0] if found and found[0] else uuid.uuid4())
 
 
 def saved(db: Connection) -> list[ArtifactRow]:
@@ -84,7 +95,7 @@ def test_readers_see_an_artifact_only_when_it_is_complete(db, connection):
     begin(connection, held, "model.bin", DATA)
     assert artifact_protocol.add_piece(connection, held, "model.bin", 0, DATA[:ARTIFACT_PIECE]) == "recorded"
     with pytest.raises(InvalidParameterValue, match="artifact model.bin, the content: its SHA-256 is not"):
-        artifact_protocol.save(connection, held, "model.bin", sha256(DATA))
+        save_begun(connection, held, "model.bin")
     assert saved(db) == []
 
 
@@ -96,8 +107,25 @@ def test_each_call_can_be_repeated(db, connection):
     assert begin(connection, held, "model.bin", DATA) == first
     upload(connection, held, "model.bin", DATA)
     assert artifact_protocol.add_piece(connection, held, "model.bin", 0, DATA[:ARTIFACT_PIECE]) == "already"
-    assert artifact_protocol.save(connection, held, "model.bin", sha256(DATA)) == "saved"
-    assert artifact_protocol.save(connection, held, "model.bin", sha256(DATA)) == "already"
+    assert save_begun(connection, held, "model.bin") == "saved"
+    assert save_begun(connection, held, "model.bin") == "already"
+
+
+def test_a_late_call_cannot_replace_the_content_that_is_saved(db, connection):
+    """A call whose answer was lost reaches the database after the worker has repeated the call."""
+    make_study(db)
+    held = take(connection)
+    _, written = begin(connection, held, "model.bin", DATA, STORE)
+    assert written is not None
+    _, unwritten = begin(connection, held, "model.bin", DATA, STORE)
+    assert artifact_protocol.save(connection, held, "model.bin", written) == "unbegun"
+    assert saved(db) == []
+    assert save(connection, held, "model.bin", DATA, STORE) == "saved"
+    _, late = begin(connection, held, "model.bin", DATA, STORE)
+    content = saved(db)[0].content
+    assert content is not None
+    assert content not in (written, unwritten, late)
+    assert artifact_protocol.save(connection, held, "model.bin", content) == "already"
 
 
 def test_each_writer_into_a_store_gets_a_content_of_its_own(db, connection):
@@ -107,7 +135,7 @@ def test_each_writer_into_a_store_gets_a_content_of_its_own(db, connection):
     contents = [begin(connection, held, "model.bin", DATA, STORE) for _ in range(2)]
     assert [answer for answer, _ in contents] == ["wanted", "wanted"]
     assert contents[0] != contents[1]
-    assert artifact_protocol.save(connection, held, "model.bin", sha256(DATA)) == "saved"
+    assert save_begun(connection, held, "model.bin") == "saved"
     assert saved(db)[0].content == contents[1][1]
     assert [discarded.id for discarded in artifacts.discard(db)] == [contents[0][1]]
 
@@ -128,10 +156,10 @@ def test_nothing_is_saved_that_was_not_begun(db, connection):
     make_study(db)
     held = take(connection)
     assert artifact_protocol.add_piece(connection, held, "a", 0, b"x") == "unbegun"
-    assert artifact_protocol.save(connection, held, "a", sha256(b"x")) == "unbegun"
+    assert save_begun(connection, held, "a") == "unbegun"
     begin(connection, held, "a", b"x", STORE)
     assert artifact_protocol.add_piece(connection, held, "a", 0, b"x") == "unbegun", "the store keeps this one"
-    assert artifact_protocol.save(connection, held, "a", sha256(b"y")) == "unbegun"
+    assert artifact_protocol.save(connection, held, "a", uuid.uuid4()) == "unbegun"
 
 
 def test_a_worker_without_a_valid_claim_saves_nothing(db, connection):
@@ -143,7 +171,7 @@ def test_a_worker_without_a_valid_claim_saves_nothing(db, connection):
     for late, word in ((held, "stale"), (stranger, "unknown")):
         assert begin(connection, late, "a", b"x") == (word, None)
         assert artifact_protocol.add_piece(connection, late, "a", 0, b"x") == word
-        assert artifact_protocol.save(connection, late, "a", sha256(b"x")) == word
+        assert save_begun(connection, late, "a") == word
     again = take(connection)
     assert (again.trial, again.attempt) == (held.trial, 2)
     assert save(connection, again, "a", b"y") == "saved"
@@ -231,7 +259,7 @@ def test_equal_artifacts_share_a_content_until_the_last_is_removed(db, connectio
     first, second = take(connection), take(connection)
     assert save(connection, first, "a", DATA) == "saved"
     assert begin(connection, second, "b", DATA)[0] == "stored"
-    assert artifact_protocol.save(connection, second, "b", sha256(DATA)) == "saved"
+    assert save_begun(connection, second, "b") == "saved"
     assert count(connection, "artifact_content") == 1
     one, other = saved(db)
     assert artifacts.remove(db, row.id, one) == "removed"
@@ -258,7 +286,7 @@ def test_a_name_that_is_begun_again_keeps_one_unfinished_content(db, connection)
         begin(connection, held, "a", data)
         upload(connection, held, "a", data)
     assert count(connection, "artifact_content") == 1
-    assert artifact_protocol.save(connection, held, "a", sha256(DATA + b"x")) == "saved"
+    assert save_begun(connection, held, "a") == "saved"
     assert read(db, saved(db)[0]) == DATA + b"x"
 
 
@@ -267,7 +295,7 @@ def test_a_removed_artifact_can_be_saved_again(db, connection):
     held = take(connection)
     save(connection, held, "a", b"x")
     artifacts.remove(db, row.id, saved(db)[0])
-    assert artifact_protocol.save(connection, held, "a", sha256(b"x")) == "unbegun"
+    assert save_begun(connection, held, "a") == "unbegun"
     assert save(connection, held, "a", b"x") == "saved"
     assert read(db, saved(db)[0]) == b"x"
 
@@ -278,7 +306,7 @@ def test_a_content_in_a_store_is_forgotten_after_its_deletion(db, connection):
     answer, content = begin(connection, held, "a", b"x", STORE)
     assert answer == "wanted"
     assert artifacts.discard(db) == [], "the worker still writes the content"
-    assert artifact_protocol.save(connection, held, "a", sha256(b"x")) == "saved"
+    assert save_begun(connection, held, "a") == "saved"
     (artifact,) = saved(db)
     assert (artifact.content, artifact.store) == (content, STORE)
     artifacts.remove(db, row.id, artifact)
@@ -302,8 +330,8 @@ def test_what_a_dead_worker_began_is_discarded(db, connection):
     protocol.release(connection, dead)
     (discarded,) = artifacts.discard(db)
     assert discarded.store == STORE
-    assert artifact_protocol.save(connection, alive, "half", sha256(DATA)) == "saved"
-    assert artifact_protocol.save(connection, alive, "kept", sha256(b"other")) == "saved"
+    assert save_begun(connection, alive, "half") == "saved"
+    assert save_begun(connection, alive, "kept") == "saved"
     assert [(each.trial, each.name) for each in saved(db)] == [
         (dead.trial, "kept"),
         (alive.trial, "half"),
@@ -340,7 +368,7 @@ def test_an_open_transaction_of_a_worker_stops_no_other_worker(url, db, connecti
         assert artifacts.remove(db, row.id, saved(db)[0]) == "removed"
         assert begin(connection, second, "a", DATA)[0] == "stored"
         idle.commit()
-    assert artifact_protocol.save(connection, first, "b", sha256(DATA)) == "saved"
+    assert save_begun(connection, first, "b") == "saved"
     assert [read(db, each) for each in saved(db) if each.removed_at is None] == [DATA]
 
 
@@ -366,7 +394,7 @@ def test_a_writer_and_a_removal_at_once_leave_no_dangling_artifact(url, db, conn
         assert answer == "wanted"
         removing.commit()
     upload(connection, second, "a", DATA)
-    assert artifact_protocol.save(connection, second, "a", sha256(DATA)) == "saved"
+    assert save_begun(connection, second, "a") == "saved"
     (row,) = [each for each in saved(db) if each.removed_at is None]
     assert row.content == content
     assert read(db, row) == DATA
@@ -436,7 +464,7 @@ def test_a_beaten_trial_is_one_that_has_ended(db, connection):
     assert artifacts.remove_beaten(db, row.id, 1) == 2
     assert present(db) == [best.trial, running.trial, released.trial]
     upload(connection, running, "half.bin", DATA)
-    assert artifact_protocol.save(connection, running, "half.bin", sha256(DATA)) == "saved"
+    assert save_begun(connection, running, "half.bin") == "saved"
     assert read(db, next(each for each in saved(db) if each.name == "half.bin")) == DATA
 
 
@@ -529,7 +557,7 @@ def test_a_manager_deletes_replaced_contents_from_its_store_alone(db, connection
         assert content is not None
         if url == store.url:
             store.put(Content(sha256(data), len(data), content), io.BytesIO(data))
-        assert artifact_protocol.save(connection, held, "best.bin", sha256(data)) == "saved"
+        assert save_begun(connection, held, "best.bin") == "saved"
     ArtifactCleaner(db, row, None, store.url).finish()
     assert [path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [b"last"]
     assert [content.store for content in artifacts.discarded(db)] == [STORE]
@@ -554,7 +582,7 @@ def test_a_sweep_finds_contents_in_a_moved_folder(db, connection, tmp_path):
     assert answer == "wanted"
     assert content is not None
     opened(old).put(Content(sha256(b"x"), 1, content), io.BytesIO(b"x"))
-    assert artifact_protocol.save(connection, held, "a", sha256(b"x")) == "saved"
+    assert save_begun(connection, held, "a") == "saved"
     save(connection, held, "b", b"y", STORE)
     (tmp_path / "old").rename(tmp_path / "new")
     for artifact in saved(db):
@@ -582,7 +610,7 @@ def test_a_removal_deletes_its_own_contents_and_names_what_is_left(db, connectio
         assert content is not None
         if url == store.url:
             store.put(Content(sha256(name.encode()), len(name), content), io.BytesIO(name.encode()))
-        assert artifact_protocol.save(connection, held, name, sha256(name.encode())) == "saved"
+        assert save_begun(connection, held, name) == "saved"
     settings = Settings(store=store.url)
     if of == "rows":
         rows = [artifact for artifact in saved(db) if artifact.name != "kept"]

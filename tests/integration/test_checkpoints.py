@@ -18,7 +18,7 @@ from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.store import Content, opened
 from ledger.worker.artifact_messages import CheckpointAnnouncement
 from tests.integration.ledgers import make_study, take
-from tests.integration.test_artifacts import DATA, STORE, begin, count, save, saved, sha256, upload
+from tests.integration.test_artifacts import DATA, STORE, begin, count, save, save_begun, saved, sha256, upload
 
 
 def name(step: int) -> str:
@@ -82,7 +82,7 @@ def test_a_half_written_checkpoint_is_never_readable(db, connection):
     assert content is not None
     assert artifact_protocol.add_piece(connection, held, name(2), 0, DATA[:ARTIFACT_PIECE]) == "recorded"
     with pytest.raises(InvalidParameterValue, match="its SHA-256 is not"):
-        artifact_protocol.save(connection, held, name(2), sha256(DATA))
+        save_begun(connection, held, name(2))
     again = another_attempt(connection, held)
     for reader in (held, again):
         assert list(pieces(connection, reader, content)) == []
@@ -101,7 +101,7 @@ def test_a_stale_claim_keeps_and_reads_nothing(db, connection):
     for late, word in ((zombie, "stale"), (stranger, "unknown")):
         assert begin(connection, late, name(3), b"x") == (word, None)
         assert artifact_protocol.add_piece(connection, late, name(2), 0, b"late") == word
-        assert artifact_protocol.save(connection, late, name(2), sha256(b"late")) == word
+        assert save_begun(connection, late, name(2)) == word
         assert last(connection, late) == []
     newest, before = artifact_protocol.last_checkpoints(connection, held)
     assert (newest.attempt, newest.step, before.attempt, before.step) == (2, 2, 1, 1)
@@ -157,8 +157,8 @@ def test_each_call_about_a_checkpoint_can_be_repeated(db, connection):
     first = begin(connection, held, name(2), DATA)
     assert begin(connection, held, name(2), DATA) == first
     upload(connection, held, name(2), DATA)
-    assert artifact_protocol.save(connection, held, name(2), sha256(DATA)) == "saved"
-    assert artifact_protocol.save(connection, held, name(2), sha256(DATA)) == "already"
+    assert save_begun(connection, held, name(2)) == "saved"
+    assert save_begun(connection, held, name(2)) == "already"
 
 
 def test_the_steps_of_an_attempt_never_become_smaller(db, connection):
@@ -243,7 +243,7 @@ def test_a_manager_removes_the_checkpoints_of_ended_trials_alone(db, connection,
     assert shown(db) == [(trial, 1, step) for trial in (0, running.trial, released.trial) for step in (1, 2)]
     assert [each.name for each in saved(db)] == ["model.bin"]
     upload(connection, running, name(3), b"half")
-    assert artifact_protocol.save(connection, running, name(3), sha256(b"half")) == "saved"
+    assert save_begun(connection, running, name(3)) == "saved"
     assert last(connection, running) == [(1, 3), (1, 2)]
     assert last(connection, take(connection)) == [(1, 2), (1, 1)]
     artifacts.discard(db)
@@ -260,7 +260,7 @@ def test_a_removed_checkpoint_leaves_its_store(db, connection, tmp_path):
         assert answer == "wanted"
         assert content is not None
         store.put(Content(sha256(data), 1, content), io.BytesIO(data))
-        assert artifact_protocol.save(connection, held, name(step), sha256(data)) == "saved"
+        assert save_begun(connection, held, name(step)) == "saved"
     cleaner = ArtifactCleaner(db, row, None, store.url)
 
     def kept() -> list[bytes]:

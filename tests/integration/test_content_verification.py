@@ -36,7 +36,7 @@ def keep_in(folder: Any, connection: Any, held: ClaimedTrial, name: str, data: b
     assert content is not None
     stored = Content(sha256(data), len(data), content)
     store.put(stored, io.BytesIO(data))
-    assert artifact_protocol.save(connection, held, name, sha256(data)) == "saved"
+    assert artifact_protocol.save(connection, held, name, content) == "saved"
     return folder / stored.path
 
 

@@ -476,11 +476,11 @@ class Histories(RuleBasedStateMachine):
         _trial, mine = self.of(attempt)
         digest = hashlib.sha256(content).hexdigest()
         calls = data.draw(st.sampled_from([1, 2, 3, 3, 3]))
-        answer, _ = artifact_protocol.begin(self.connection, attempt.held, name, digest, len(content), None)
+        answer, begun = artifact_protocol.begin(self.connection, attempt.held, name, digest, len(content), None)
         if not mine:
             assert answer == "stale"
             assert artifact_protocol.add_piece(self.connection, attempt.held, name, 0, b"x") == "stale"
-            assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "stale"
+            assert artifact_protocol.save(self.connection, attempt.held, name, uuid.uuid4()) == "stale"
             assert artifact_protocol.last_checkpoints(self.connection, attempt.held) == []
             return False
         assert answer in ("wanted", "stored")
@@ -488,7 +488,8 @@ class Histories(RuleBasedStateMachine):
             word = artifact_protocol.add_piece(self.connection, attempt.held, name, 0, content)
             assert word in ("recorded", "already")
         if calls > 2:
-            assert artifact_protocol.save(self.connection, attempt.held, name, digest) == "saved"
+            assert begun is not None
+            assert artifact_protocol.save(self.connection, attempt.held, name, begun) == "saved"
         return calls > 2
 
     @precondition(lambda self: self.artifacts)
@@ -538,7 +539,7 @@ class Histories(RuleBasedStateMachine):
         assert not worker.release(stranger)
         assert not worker.refuse(stranger, "no package")
         assert artifact_protocol.begin(self.connection, stranger, "a", "0" * 64, 0, None) == ("unknown", None)
-        assert artifact_protocol.save(self.connection, stranger, "a", "0" * 64) == "unknown"
+        assert artifact_protocol.save(self.connection, stranger, "a", uuid.uuid4()) == "unknown"
 
     @rule(seconds=st.sampled_from([5, 31]))
     def time_passes(self, seconds: int) -> None:

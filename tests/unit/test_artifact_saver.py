@@ -84,7 +84,7 @@ def finish(saver: ArtifactSaver, database: Database) -> None:
 def wait_for_threads() -> None:
     """Wait until no thread uses a store."""
     for thread in threading.enumerate():
-        if thread.daemon and ("_run" in thread.name or "_remove" in thread.name):
+        if thread.daemon and any(each in thread.name for each in ("_run", "_discard", "_remove")):
             thread.join()
 
 
@@ -245,6 +245,31 @@ def test_a_content_of_a_claim_that_is_not_valid_leaves_the_store(replies, tmp_pa
     content = Content(hashlib.sha256(DATA).hexdigest(), len(DATA), database.content)
     wait_for_threads()
     assert not (store / content.path).exists()
+
+
+@pytest.mark.parametrize("data", [b"", DATA], ids=["empty", "several pieces"])
+def test_an_artifact_that_a_late_call_has_begun_again_is_written_again(replies, tmp_path, data):
+    class Late(Database):
+        """The first call of `save` finds that a late call of `begin` has replaced the content."""
+
+        def call(self, statement: Callable[..., Any], *args: Any) -> Any:
+            answer = super().call(statement, *args)
+            if statement is artifact_protocol.save and self.calls.count("save") == 1:
+                first.append(self.content)
+                self.content = uuid.uuid4()
+                return "unbegun"
+            return answer
+
+    first: list[uuid.UUID] = []
+    store = tmp_path / "artifacts"
+    database = Late()
+    run(ArtifactSaver(store.as_uri(), replies.append), database, data)
+    assert database.calls == ["begin", "save", "begin", "save"]
+    assert replies == [{"request": 0, "error": None}] * 2
+    digest = hashlib.sha256(data).hexdigest()
+    wait_for_threads()
+    assert (store / Content(digest, len(data), database.content).path).read_bytes() == data
+    assert not (store / Content(digest, len(data), first[0]).path).exists()
 
 
 def test_a_content_stays_if_an_answer_of_the_database_was_lost(replies, tmp_path):
