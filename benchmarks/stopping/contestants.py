@@ -16,6 +16,7 @@ from benchmarks.stopping.groups import GROUPS, GroupSearch
 from benchmarks.stopping.mobster import MobsterSearch
 from benchmarks.stopping.oracle import OracleSearch
 from benchmarks.stopping.peers import OptunaSearch, SmacSearch, SyneTuneSearch
+from benchmarks.stopping.restarts import RestartingSearch
 from benchmarks.stopping.simulator import Curves, Search
 from ledger.study import early_stopping, verdicts
 from ledger.study.early_stopping import EarlyStopping
@@ -128,11 +129,18 @@ def _groups(name: str, batch_size: int, *, keeps_worker: bool) -> Contestant:
     return Contestant(name, settings, make)
 
 
-def _oracle(name: str, of: Contestant) -> Contestant:
+def _oracle(of: Contestant) -> Contestant:
     def make(curves: Curves, seed: int, workers: int) -> Search:
         return OracleSearch(curves, of.make(curves, seed, workers))
 
-    return Contestant(name, f"{of.settings}, final losses", make)
+    return Contestant(f"{of.name}-oracle", f"{of.settings}, final losses", make)
+
+
+def _restarted(of: Contestant) -> Contestant:
+    def make(curves: Curves, seed: int, workers: int) -> Search:
+        return RestartingSearch(of.make(curves, seed, workers))
+
+    return Contestant(f"{of.name}-restarted", f"{of.settings}, no checkpoints", make)
 
 
 def _optuna(name: str, sampler: str, rule: str) -> Contestant:
@@ -216,13 +224,17 @@ def _all() -> dict[str, Contestant]:
     ]
     named = {contestant.name: contestant for contestant in found}
     oracles = ("ours-batch-8-halving", "ours-batch-8-promotion", "ours-batch-8-promotion-brackets")
-    return named | {f"{name}-oracle": _oracle(f"{name}-oracle", named[name]) for name in oracles}
+    restarted = ("ours-batch-32-promotion", "ours-batch-32-promotion-brackets")
+    derived = [*(_oracle(named[name]) for name in oracles), *(_restarted(named[name]) for name in restarted)]
+    return named | {contestant.name: contestant for contestant in derived}
 
 
 CONTESTANTS = _all()
 # Variants of ours that only tuning and explanations need.
 VARIANTS = tuple(
-    name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "groups", "oracle")
+    name
+    for name in CONTESTANTS
+    if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "groups", "oracle", "restarted")
 )
 # The contestants of the report. All points of those whose names begin with "random" are random, which shows the rules
 # alone.

@@ -13,6 +13,7 @@ from benchmarks.stopping import analysis, contestants, ours, runs
 from benchmarks.stopping.curves import LearningCurves, SyntheticCurves, load_surrogate
 from benchmarks.stopping.groups import GroupSearch
 from benchmarks.stopping.ours import BatchSearch, KnownTrial, PromotionSearch, SteadyPromotionSearch, SteadySearch
+from benchmarks.stopping.restarts import RestartingSearch
 from benchmarks.stopping.simulator import (
     Changes,
     Start,
@@ -145,6 +146,19 @@ def test_a_paused_trial_goes_on_from_its_last_epoch():
     ]
     assert [(trial.epoch, trial.state) for trial in found.trials] == [(3, "complete"), (1, "paused")]
     assert [mark.loss for mark in found.marks] == [None, 0.7, 0.7]
+
+
+def test_without_checkpoints_a_paused_trial_begins_again():
+    search = Promoting()
+    found = simulate(RestartingSearch(search), Listed((0.9, 0.8, 0.7), (0.6, 0.5, 0.4)), (1.0,), [1, 3, 4])
+    assert search.calls == [
+        ("start", 0),
+        ("ended", 0, 1, 0.9),
+        (0, 1, 0.9),
+        (0, 2, 0.8),
+        ("ended", 0, 3, 0.7),
+    ]
+    assert [mark.loss for mark in found.marks] == [None, None, 0.7]
 
 
 def test_workers_of_a_waiting_search_are_idle_until_the_slowest_ends():
