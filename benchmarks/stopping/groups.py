@@ -1,7 +1,6 @@
 """The rule "halving" within a batch: a group of trials is compared with the groups before it.
 
-The ledger does not have this rule. Without checkpoints, a trial would have to keep its worker until the groups before
-its own have reached the rung.
+The ledger does not have this rule, because the rule "promotion" has lower regrets (docs/stopping.md).
 """
 
 from dataclasses import dataclass, field
