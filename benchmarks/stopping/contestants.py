@@ -129,18 +129,13 @@ def _groups(name: str, batch_size: int, *, keeps_worker: bool) -> Contestant:
     return Contestant(name, settings, make)
 
 
-def _oracle(of: Contestant) -> Contestant:
+def _changed(of: Contestant, ending: str, settings: str, change: Callable[[Curves, Search], Search]) -> Contestant:
+    """Return a contestant whose searches are changed searches of another one."""
+
     def make(curves: Curves, seed: int, workers: int) -> Search:
-        return OracleSearch(curves, of.make(curves, seed, workers))
+        return change(curves, of.make(curves, seed, workers))
 
-    return Contestant(f"{of.name}-oracle", f"{of.settings}, final losses", make)
-
-
-def _restarted(of: Contestant) -> Contestant:
-    def make(curves: Curves, seed: int, workers: int) -> Search:
-        return RestartingSearch(of.make(curves, seed, workers))
-
-    return Contestant(f"{of.name}-restarted", f"{of.settings}, no checkpoints", make)
+    return Contestant(f"{of.name}-{ending}", f"{of.settings}, {settings}", make)
 
 
 def _optuna(name: str, sampler: str, rule: str) -> Contestant:
@@ -225,7 +220,13 @@ def _all() -> dict[str, Contestant]:
     named = {contestant.name: contestant for contestant in found}
     oracles = ("ours-batch-8-halving", "ours-batch-8-promotion", "ours-batch-8-promotion-brackets")
     restarted = ("ours-batch-32-promotion", "ours-batch-32-promotion-brackets")
-    derived = [*(_oracle(named[name]) for name in oracles), *(_restarted(named[name]) for name in restarted)]
+    derived = [
+        *(_changed(named[name], "oracle", "final losses", OracleSearch) for name in oracles),
+        *(
+            _changed(named[name], "restarted", "no checkpoints", lambda _, search: RestartingSearch(search))
+            for name in restarted
+        ),
+    ]
     return named | {contestant.name: contestant for contestant in derived}
 
 

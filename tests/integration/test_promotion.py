@@ -31,6 +31,7 @@ from tests.integration.ledgers import (
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals
 from tests.integration.test_early_stopped_studies import corrupt
+from tests.integration.test_protocol import ENDED
 from tests.integration.test_verdicts import verdicts
 
 NAN = float("nan")
@@ -66,7 +67,7 @@ def promote(db: Connection, row: StudyRow, iteration: int = 0) -> list[DecidedRu
 def test_the_pause_of_the_last_open_trial_is_told(url, db, connection):
     row = start(db, 2)
     with psycopg.connect(url, autocommit=True) as listener:
-        listener.execute("listen ledger_ended")
+        listener.execute(f"listen {ENDED}")
         pause(connection, [0.9, 0.4])
         assert not list(listener.notifies(timeout=0.2))
         pause(connection, [0.9, 0.3])
