@@ -12,7 +12,7 @@ import ledger.proposals
 from benchmarks import report
 from benchmarks.records import fingerprint
 from benchmarks.stopping import ours
-from benchmarks.stopping.groups import GROUPS, GroupSearch
+from benchmarks.stopping.groups import GroupSearch
 from benchmarks.stopping.mobster import MobsterSearch
 from benchmarks.stopping.oracle import OracleSearch
 from benchmarks.stopping.peers import OptunaSearch, SmacSearch, SyneTuneSearch
@@ -33,6 +33,8 @@ AUDIT = EarlyStopping().audit
 # epochs. After all epochs of a search, it was level with "ignored".
 LESSON = "rungs"
 BATCHES = (8, 32)
+# The trials of a group. A batch of 32 trials has four groups.
+GROUP_SIZE = 8
 
 _RULE = f"eta {ETA} from {MIN_RESOURCE}"
 _HERE = Path(__file__).parent
@@ -119,14 +121,13 @@ def _ours(
     return Contestant(name, settings if rule != "none" else "", make)
 
 
-def _groups(name: str, batch_size: int, *, keeps_worker: bool) -> Contestant:
+def _groups(name: str, batch_size: int) -> Contestant:
     def make(curves: Curves, seed: int, workers: int) -> Search:
-        stopping = EarlyStopping(rule="halving", eta=ETA, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
-        kept = workers if keeps_worker else None
-        return GroupSearch(curves, seed, batch_size, stopping, ours.LESSONS[LESSON], workers=kept)
+        settings: dict[str, Any] = {"rule": "halving", "eta": ETA, "group_size": GROUP_SIZE}
+        stopping = EarlyStopping(**settings, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
+        return GroupSearch(curves, seed, batch_size, stopping, ours.LESSONS[LESSON], workers=workers)
 
-    settings = f"{_RULE}, audit {AUDIT}, {LESSON}, {GROUPS} groups"
-    return Contestant(name, settings, make)
+    return Contestant(name, f"{_RULE}, audit {AUDIT}, {LESSON}, groups of {GROUP_SIZE}", make)
 
 
 def _changed(of: Contestant, ending: str, settings: str, change: Callable[[Curves, Search], Search]) -> Contestant:
@@ -190,6 +191,7 @@ def _all() -> dict[str, Contestant]:
             _ours(f"ours-{mode}-promotion-brackets", size, "promotion", brackets=BRACKETS)
             for mode, size in batches.items()
         ),
+        _groups(f"ours-batch-{BATCHES[-1]}-halving-groups", BATCHES[-1]),
         *(
             _optuna(_with_rule(f"optuna-{short}", rule), sampler, rule)
             for short, sampler in (("tpe", "TPESampler"), ("gp", "GPSampler"))
@@ -211,11 +213,6 @@ def _all() -> dict[str, Contestant]:
             for lesson in ours.LESSONS
         ),
         *(_ours(f"ours-{mode}-halving-unaudited", size, "halving", audit=0.0) for mode, size in modes.items()),
-        *(
-            _groups(f"ours-batch-{size}-halving-{kind}", size, keeps_worker=kind == "held-groups")
-            for size in BATCHES
-            for kind in ("groups", "held-groups")
-        ),
     ]
     named = {contestant.name: contestant for contestant in found}
     oracles = ("ours-batch-8-halving", "ours-batch-8-promotion", "ours-batch-8-promotion-brackets")
@@ -233,9 +230,7 @@ def _all() -> dict[str, Contestant]:
 CONTESTANTS = _all()
 # Variants of ours that only tuning and explanations need.
 VARIANTS = tuple(
-    name
-    for name in CONTESTANTS
-    if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "groups", "oracle", "restarted")
+    name for name in CONTESTANTS if name.rpartition("-")[2] in (*ours.LESSONS, "unaudited", "oracle", "restarted")
 )
 # The contestants of the report. All points of those whose names begin with "random" are random, which shows the rules
 # alone.

@@ -1,7 +1,4 @@
-"""The rule "halving" within a batch: a group of trials is compared with the groups before it.
-
-The ledger does not have this rule, because the rule "promotion" has lower regrets (docs/stopping.md).
-"""
+"""A search of the ledger in batch mode with the rule "halving" and groups, without its database."""
 
 from dataclasses import dataclass, field
 
@@ -9,29 +6,25 @@ from benchmarks.stopping.ours import BatchSearch, PromotionSearch
 from benchmarks.stopping.simulator import Start
 from ledger.study.verdicts import cutoff, stops
 
-# The number of groups of a batch.
-GROUPS = 4
-
 
 @dataclass(eq=False)
 class GroupSearch(PromotionSearch):
-    """A study in batch mode with the rule "halving", with the same parameters.
+    """A study in batch mode with the rule "halving" and groups, with the same parameters.
 
-    The trials of a batch belong to `GROUPS` groups, in the order of their numbers. At a rung, a trial waits until each
-    trial of the earlier groups has reached the rung or has ended. The rule then compares the trial with the trials of
-    earlier iterations and of the earlier groups.
+    At a rung, a trial waits until each trial of the earlier groups has reached the rung or has ended. The rule then
+    compares the trial with the trials of earlier iterations and of the earlier groups. A waiting trial keeps its
+    worker. In the simulation, a waiting trial has paused.
 
     Parameters
     ----------
-    workers : int or None
-        The number of workers, if a waiting trial keeps its worker. None if a waiting trial frees its worker, which
-        needs checkpoints.
+    workers : int
+        The number of workers.
     """
 
-    workers: int | None = field(default=None, kw_only=True)
+    workers: int = field(kw_only=True)
 
     def ask(self) -> Start | None:
-        if self.workers is not None and len(self._open) - len(self._waiting) >= self.workers:
+        if len(self._open) - len(self._waiting) >= self.workers:
             return None
         return super().ask()
 
@@ -63,5 +56,6 @@ class GroupSearch(PromotionSearch):
 
     def _first_of_group(self, number: int) -> int:
         """Return the number of the first trial of the group. All batches have the same size."""
-        size = self._study.batch_size // GROUPS
-        return number // size * size
+        place = number % self._study.batch_size
+        size = self._study.stopping.group_size or self._study.batch_size
+        return number - place + self._study.stopping.group_of(place) * size

@@ -79,7 +79,8 @@ def replay(
     """Show the training steps that a rule of early stopping would avoid, and the false stops.
 
     The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
-    a trial with the trials of earlier iterations. With the rule promotion, a rung compares the trials of the same
+    a trial with the trials of earlier iterations. If the study's own rule has groups, the rule halving also compares a
+    trial with the earlier groups of the same iteration. With the rule promotion, a rung compares the trials of the same
     iteration. If these trials are fewer than the batch size, the rung also compares the latest earlier trials. In
     steady mode, a rung compares a trial with the trials that reached the rung earlier. A stopped trial is a false stop
     if its final value is among the best 10 % of the final values.
@@ -131,9 +132,10 @@ def _rules(
                 " steady mode: choose halving or median"
             )
         try:
-            # Only the rule "promotion" has brackets.
+            # Only the rule "promotion" has brackets, and only the rule "halving" has groups.
             brackets = given.get("brackets", 1) if rule == "promotion" else 1
-            yield EarlyStopping(**{**given, "rule": rule, "eta": eta, "brackets": brackets})
+            size = given.get("group_size") if rule == "halving" else None
+            yield EarlyStopping(**{**given, "rule": rule, "eta": eta, "brackets": brackets, "group_size": size})
         except ValidationError as error:
             raise UsageError(
                 first_fault(error, lambda field: f"--{field.replace('_', '-')}" if field else "")
@@ -184,7 +186,7 @@ def _document(
         "best": _best(first.best, values),
         "replays": [
             {
-                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource", "brackets"),
+                **document.pick(found.rule, "rule", "eta", "min_resource", "max_resource", "brackets", "group_size"),
                 "rungs": found.rungs,
                 "steps_saved": found.saved,
                 "share_saved": _share(found),
@@ -207,9 +209,11 @@ def _share(found: "Replay") -> float:
 
 def _show(found: "Replay", values: Mapping[int, float]) -> None:
     rule = found.rule
+    compared = f", brackets {rule.brackets}" if rule.brackets > 1 else ""
+    compared += f", group_size {rule.group_size}" if rule.group_size is not None else ""
     click.echo(
         f"rule {rule.rule}, eta {rule.eta}, min_resource {rule.min_resource}, max_resource {rule.max_resource}"
-        f"{f', brackets {rule.brackets}' if rule.brackets > 1 else ''}: {found.trials} trials with reports"
+        f"{compared}: {found.trials} trials with reports"
     )
     table.show(("RUNG", "TRIALS", "STOPPED"), [(rung.rung, rung.trials, rung.stopped) for rung in found.rungs])
     click.echo(f"steps: {found.steps} trained, of which the rule avoids {found.saved} ({_share(found):.1%})")

@@ -186,7 +186,9 @@ def _sentence(verdict: VerdictRow, rule: dict[str, Any], scale: ValueScale) -> s
             f"{trial}; a trial goes on if it is among the best 1/{rule['eta']} of the compared trials; the rule"
             f" compared {verdict.compared} trials of this iteration and of earlier iterations, and {limit}; {decision}"
         )
-    others = "trials of earlier iterations" if verdict.arrival is None else "trials that reached the rung earlier"
+    others = "trials that reached the rung earlier"
+    if verdict.arrival is None:
+        others = f"trials of earlier {'iterations and groups' if 'group_size' in rule else 'iterations'}"
     if verdict.compared < rule["eta"]:
         return (
             f"{trial}, and goes on, because the rule compared the trial with only {verdict.compared} {others}"

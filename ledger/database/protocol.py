@@ -129,7 +129,9 @@ def report(
     losses: Sequence[float | None],
     metrics: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> str:
-    """Record intermediate values of a running trial. Return "continue", "stop", "stale" or "unknown".
+    """Record intermediate values of a running trial.
+
+    Return "continue", "stop", "wait", "release", "stale" or "unknown".
 
     Parameters
     ----------

@@ -267,10 +267,11 @@ class CutoffRow:
     """One row of the view `ledger.cutoffs`: the cutoff of an iteration at a rung.
 
     If the loss of a trial is lower than `loss`, the trial goes on. `loss` is None if each trial with a loss goes on.
-    `compared` is the number of earlier trials that have reached the rung. With the rule "promotion", `compared` is the
-    number of trials of the iteration and of earlier iterations that the rule has compared at the rung. `trial` is the
-    number of the trial that has the loss `loss`, and can belong to an earlier iteration. If another trial has the same
-    loss, the other trial goes on if its number is lower than `trial`.
+    `compared` is the number of trials of earlier iterations and groups that have reached the rung. With the rule
+    "promotion", `compared` is the number of trials of the iteration and of earlier iterations that the rule has
+    compared at the rung. `trial` is the number of the trial that has the loss `loss`, and can belong to an earlier
+    iteration. If another trial has the same loss, the other trial goes on if its number is lower than `trial`.
+    `group_number` is the number of the group in the iteration, or 0 if the rule has no groups.
     """
 
     iteration: int
@@ -278,6 +279,7 @@ class CutoffRow:
     loss: float | None
     compared: int
     trial: int | None
+    group_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

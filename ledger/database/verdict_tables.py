@@ -19,6 +19,14 @@ cutoff = Table(
     Column("iteration", Integer, primary_key=True, autoincrement=False, comment="The number of the iteration."),
     Column("rung", BigInteger, primary_key=True, autoincrement=False, comment="The step of the rung."),
     Column(
+        "group_number",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        server_default="0",
+        comment="Number of the group of trials in the iteration, from 0; 0 if the rule has no groups.",
+    ),
+    Column(
         "loss",
         Double,
         comment="Loss below which a trial of the iteration goes on; null if each trial with a loss goes on.",
@@ -27,8 +35,9 @@ cutoff = Table(
         "compared",
         Integer,
         nullable=False,
-        comment="Number of earlier trials that have reached the rung. With the rule promotion, number of trials of "
-        "the iteration and of earlier iterations that the rule has compared at the rung.",
+        comment="Number of trials of earlier iterations and groups that have reached the rung. With the rule "
+        "promotion, number of trials of the iteration and of earlier iterations that the rule has compared at the "
+        "rung.",
     ),
     Column(
         "trial",
@@ -37,10 +46,11 @@ cutoff = Table(
         "goes on if its own number is lower. Null if the study has another rule, or if each trial with a loss goes on.",
     ),
     CheckConstraint("compared >= 0", name="compared_is_natural"),
+    CheckConstraint("group_number >= 0", name="group_number_is_natural"),
     CheckConstraint("trial is null or loss is not null", name="trial_with_a_loss"),
-    comment="One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "
-    "follows from trials of earlier iterations. With the rule promotion, it also follows from trials of the same "
-    "iteration. A cutoff never changes.",
+    comment="One row for each rung of an iteration in batch mode, or of a group, with the loss below which a trial "
+    "goes on. It follows from earlier iterations; with the rule promotion or groups, also from the same iteration. A "
+    "cutoff never changes.",
 )
 
 verdict = Table(

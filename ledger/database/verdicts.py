@@ -170,7 +170,7 @@ def rung_counts(connection: Connection, study: StudyRow) -> tuple[RungCount, ...
 
 def _read_cutoffs(connection: Connection, study_id: int) -> list[CutoffRow]:
     chosen = rows_of(CutoffRow).where(_cutoffs.c.study_id == study_id)
-    return fetch(connection, CutoffRow, chosen.order_by(_cutoffs.c.iteration, _cutoffs.c.rung))
+    return fetch(connection, CutoffRow, chosen.order_by(_cutoffs.c.iteration, _cutoffs.c.rung, _cutoffs.c.group_number))
 
 
 def _read_verdicts(connection: Connection, study_id: int) -> list[VerdictRow]:

@@ -4,6 +4,8 @@ import json
 from base64 import b64decode
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING
+from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
@@ -120,8 +122,11 @@ class _RowSchema:
             dict[str, Any] | None: Json | None,
         }
         types = {name: type_ for name, type_ in get_type_hints(row).items() if name in export_columns(row)}
+        # An export of an older version lacks the columns that are newer. Such a column has a default.
+        defaults = {each.name: each.default for each in dataclass_fields(row) if each.default is not MISSING}
         fields: dict[str, Any] = {
-            name: (bounded.get(type_, type_), ...) for name, type_ in {**types, **self._narrower}.items()
+            name: (bounded.get(type_, type_), defaults.get(name, ...))
+            for name, type_ in {**types, **self._narrower}.items()
         }
         record = create_model(row.__name__, __base__=_ExportModel, **fields)
         return no_info_after_validator_function(
@@ -171,7 +176,7 @@ class StudyDocument(_ExportModel):
             code_versions=self.code_versions,
             sources=self.sources,
             stopping=RecordedStopping(
-                sorted(self.cutoffs, key=lambda row: (row.iteration, row.rung)),
+                sorted(self.cutoffs, key=lambda row: (row.iteration, row.rung, row.group_number)),
                 sorted(self.verdicts, key=lambda row: (row.trial, row.rung)),
                 sorted(self.promotions, key=lambda row: (row.trial, row.rung)),
                 self._rung_reports(),

@@ -202,6 +202,10 @@ class StoppingOptions(TypedDict, total=False):
     brackets : int
         The number of brackets of "promotion" in batch mode. The number of brackets cannot exceed the number of rungs.
         The trials of the iteration ``i`` skip the first ``i % brackets`` rungs. The default is 1.
+    group_size : int
+        The number of trials in each group of an iteration, for "halving" in batch mode. A rung also compares a trial
+        with the trials of the earlier groups of the same iteration. By default, a rung compares a trial only with the
+        trials of earlier iterations.
     audit : float
         The share of the trials that the rule never stops, from 0 to 1. The default is 0.05.
     enforce : bool
@@ -220,6 +224,7 @@ class StoppingOptions(TypedDict, total=False):
     min_resource: int
     max_resource: int
     brackets: int
+    group_size: int
     audit: float
     enforce: bool
 

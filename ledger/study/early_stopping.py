@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from ledger.database.bounds import LARGEST_BATCH
 from ledger.objectives.training_resource import RESOURCES, Resource
 from ledger.study.settings import AllowedTexts, SettingsModel
 from ledger.study.verdicts import RULES, Rule
@@ -52,6 +53,11 @@ class StoppingTable(SettingsModel):
     brackets : int
         The number of brackets of "promotion" in batch mode. The number of brackets cannot exceed the number of rungs.
         The trials of the iteration ``i`` skip the first ``i % brackets`` rungs.
+    group_size : int or None
+        The number of trials in each group of an iteration, for "halving" in batch mode. A rung compares a trial with
+        the trials of earlier iterations and of the earlier groups of the same iteration. At a rung, a trial waits until
+        the trials of the earlier groups have a verdict or have ended. None means that a rung compares a trial only with
+        the trials of earlier iterations.
     audit : float
         The share of the trials that the rule never stops, from 0 to 1. The ledger records the verdicts on these audited
         trials. The recorded verdicts show how often the rule would have stopped one of the best trials.
@@ -81,6 +87,7 @@ class StoppingTable(SettingsModel):
         " rows).",
     )
     brackets: Annotated[int, Field(ge=1, le=MOST_RUNGS)] = 1
+    group_size: Annotated[int | None, Field(ge=1, le=LARGEST_BATCH)] = None
     audit: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
     enforce: bool = False
 
@@ -99,6 +106,9 @@ class EarlyStopping(StoppingTable):
     >>> rule = EarlyStopping(rule="promotion", eta=3, max_resource=27, brackets=3)
     >>> [rule.rungs_of(iteration) for iteration in range(4)]
     [(1, 3, 9), (3, 9), (9,), (1, 3, 9)]
+    >>> rule = EarlyStopping(rule="halving", max_resource=27, group_size=4)
+    >>> [rule.group_of(place) for place in (0, 3, 4, 31)]
+    [0, 0, 1, 7]
     """
 
     @model_validator(mode="after")
@@ -106,6 +116,11 @@ class EarlyStopping(StoppingTable):
         if self.brackets > 1 and self.rule != "promotion":
             raise ValueError(
                 f"brackets {show(self.brackets)} needs the rule `promotion`; set rule to promotion, or remove brackets"
+            )
+        if self.group_size is not None and self.rule != "halving":
+            raise ValueError(
+                f"group_size {show(self.group_size)} needs the rule `halving`; set rule to halving, or remove"
+                " group_size"
             )
         if self.rule == "none":
             return self
@@ -150,3 +165,10 @@ class EarlyStopping(StoppingTable):
         The SQL function ledger.rungs returns the same rungs.
         """
         return self.rungs[iteration % self.brackets :]
+
+    def group_of(self, place: int) -> int:
+        """Return the number of the group of a trial. `place` is the place of the trial in its iteration, from 0.
+
+        The SQL function ledger.trial_group returns the same number.
+        """
+        return 0 if self.group_size is None else place // self.group_size

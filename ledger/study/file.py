@@ -308,6 +308,12 @@ class _SettingsReader:
                     "steady mode has no brackets, because the rule compares all trials at the same rungs; use batch"
                     " mode, or remove the key brackets"
                 )
+        with self._at("stopping", "group_size"):
+            if table.group_size is not None and mode == "steady":
+                raise UsageError(
+                    "steady mode has no groups, because the rule compares a trial with all earlier arrivals at a rung;"
+                    " use batch mode, or remove the key group_size"
+                )
         with self._at("stopping", "resource"):
             values = with_defaults(table, objective, self.space(objective))
         return self._validated(EarlyStopping, "stopping", values)

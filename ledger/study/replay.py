@@ -202,8 +202,9 @@ def replay(
         All ended trials of the study, by number.
     by_arrival : bool
         If true, a rung compares a trial with the trials that reached the rung earlier, as in steady mode. If false, a
-        rung compares a trial with the trials of earlier iterations, as in batch mode. For the rule "promotion", the
-        value must be false, because the function replays this rule as in batch mode.
+        rung compares a trial with the trials of earlier iterations, and of earlier groups of the iteration, as in batch
+        mode. For the rule "promotion", the value must be false, because the function replays this rule as in batch
+        mode.
     batch_size : int
         The batch size with which the study was created. Only the rule "promotion" uses it (`compared_trials`).
 
@@ -224,9 +225,17 @@ def replay(
     """
     stopped: dict[int, int] = {}
     rungs = []
+    first_trials: dict[int, int] = {}
+    for trial in trials.values():
+        first_trials[trial.iteration] = min(trial.number, first_trials.get(trial.iteration, trial.number))
+
+    def group(number: int) -> tuple[int, int]:
+        iteration = trials[number].iteration
+        return iteration, rule.group_of(number - first_trials[iteration])
+
     for rung in rule.rungs:
         reached = [
-            ((time, number) if by_arrival else (trials[number].iteration, 0), number, loss, step)
+            ((time, number) if by_arrival else group(number), number, loss, step)
             for number, loss, step, time in curves.at(rung)
             if number not in stopped
         ]
@@ -236,18 +245,18 @@ def replay(
         earlier: list[float] = []
         judged: list[tuple[int, float | None]] = []
         for _, together in groupby(sorted(reached), key=lambda arrival: arrival[0]):
-            group = list(together)
+            found = list(together)
             if rule.rule == "promotion":
-                arrivals = {number: None if loss == math.inf else loss for _, number, loss, _ in group}
+                arrivals = {number: None if loss == math.inf else loss for _, number, loss, _ in found}
                 first_out = promotion_cutoff(rule.eta, compared_trials(batch_size, arrivals.items(), judged))
                 judged += arrivals.items()
                 stopped |= {
-                    number: step for _, number, loss, step in group if not goes_on(arrivals[number], number, first_out)
+                    number: step for _, number, loss, step in found if not goes_on(arrivals[number], number, first_out)
                 }
                 continue
             limit = cutoff_of_ordered(rule.rule, rule.eta, earlier)
-            stopped |= {number: step for _, number, loss, step in group if stops(loss, limit)}
-            for _, _, loss, _ in group:
+            stopped |= {number: step for _, number, loss, step in found if stops(loss, limit)}
+            for _, _, loss, _ in found:
                 insort(earlier, loss)
         rungs.append(ReplayedRung(rung, len(reached), len(stopped) - before))
     ranked = ranking(trials.values())

@@ -241,7 +241,8 @@ class TrialStopping:
 
     In batch mode, the worker and the database compute the same verdicts. With the rule "promotion" in batch mode, a
     rung without a verdict stops the attempt, so that the trial can pause. In steady mode, only the database knows the
-    verdicts, because the verdicts depend on the arrivals of other trials. When the database stops a trial, the worker
+    verdicts, because the verdicts depend on the arrivals of other trials. With groups, only the database knows the
+    verdicts on a trial if the cutoff of its group was unknown at the claim. When the database stops a trial, the worker
     calls `stop`.
 
     Parameters
@@ -253,6 +254,10 @@ class TrialStopping:
     ----------
     asks_database : bool
         Whether only the database knows the verdicts, as in steady mode. False for a trial that is never stopped.
+    waits : bool
+        Whether the trial waits at a rung until the database knows the verdict, as in a study with groups.
+    enforces : bool
+        Whether the worker ends the training if the objective reports a value after the verdict.
     is_stopped : bool
         Whether a verdict has stopped the trial.
     must_end : bool
@@ -269,7 +274,7 @@ class TrialStopping:
 
     def __init__(self, given: Mapping[str, Any] | None) -> None:
         given = given or {"eta": 0, "enforce": False, "audited": False, "rungs": []}
-        self._enforces, self._is_audited = given["enforce"], given["audited"]
+        self.enforces, self._is_audited = given["enforce"], given["audited"]
         self._rungs = [
             _Rung(
                 rung["step"],
@@ -281,6 +286,7 @@ class TrialStopping:
             for rung in given["rungs"] or ()
         ]
         self.asks_database = not self._is_audited and any(rung["compared"] is None for rung in given["rungs"] or ())
+        self.waits = self.asks_database and given.get("waits", False)
         self._seen: set[int] = set()
         self._highest = -1
         self.is_stopped = self.must_end = False
@@ -292,7 +298,7 @@ class TrialStopping:
     def observe(self, step: int, loss: float | None) -> bool:
         """Add a report of the trial. Return whether the report has reached a rung."""
         if self.is_stopped:
-            self.must_end = self._enforces
+            self.must_end = self.enforces
             return False
         # If a trial reports a step twice, the ledger ignores the second report.
         if not self._rungs or step in self._seen:

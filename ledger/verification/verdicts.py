@@ -12,7 +12,6 @@ from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
 from ledger.study.verdicts import (
     compared_trials,
-    cutoff,
     cutoff_of_ordered,
     goes_on,
     is_audited,
@@ -48,7 +47,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     else:
         yield from _cutoffs(ledger, rule)
         yield from _verdicts(ledger, study)
-        yield from _missing(ledger, rule, ledger.stopping.reached)
+        yield from _missing(ledger, rule, list(_judged(ledger, rule)))
 
 
 def _place(verdict: VerdictRow) -> str:
@@ -102,26 +101,34 @@ def _pruned(ledger: StudySnapshot) -> Iterator[str]:
 def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
     """For a study in batch mode, compute the cutoffs of each iteration from the verdicts on the trials of earlier
     iterations."""
-    recorded = {(row.iteration, row.rung): (row.compared, row.loss) for row in ledger.stopping.cutoffs}
+    recorded = {
+        (row.iteration, row.group_number, row.rung): (row.compared, row.loss) for row in ledger.stopping.cutoffs
+    }
+    needed = _needed_groups(ledger, rule)
     losses: Mapping[int, list[float]] = {rung: [] for rung in rule.rungs}
     left = iter(ledger.stopping.verdicts)
     verdict = next(left, None)
     for iteration in ledger.iterations:
-        while verdict is not None and verdict.trial < iteration.first_trial:
-            insort(losses[verdict.rung], math.inf if verdict.loss is None else verdict.loss)
-            verdict = next(left, None)
-        for rung, earlier in losses.items():
-            place = f"iteration {iteration.number}: the cutoff at rung {rung}"
-            found = recorded.pop((iteration.number, rung), None)
-            expected = len(earlier), _finite(cutoff(rule.rule, rule.eta, earlier))
-            if found is None:
-                yield f"{place} is missing"
-            elif found != expected:
-                yield (
-                    f"{place} is {found[1]} (from {found[0]} trials), but the earlier iterations result in"
-                    f" {expected[1]} (from {expected[0]} trials)"
-                )
-    for number, rung in recorded:
+        for group in range(rule.group_of(max(iteration.size, 1) - 1) + 1):
+            first = iteration.first_trial + group * (rule.group_size or 0)
+            while verdict is not None and verdict.trial < first:
+                insort(losses[verdict.rung], math.inf if verdict.loss is None else verdict.loss)
+                verdict = next(left, None)
+            for rung, earlier in losses.items():
+                of_group = f" of group {group}" if group else ""
+                place = f"iteration {iteration.number}: the cutoff{of_group} at rung {rung}"
+                found = recorded.pop((iteration.number, group, rung), None)
+                expected = len(earlier), _finite(cutoff_of_ordered(rule.rule, rule.eta, earlier))
+                if found is None:
+                    if group == 0 or (iteration.number, group, rung) in needed:
+                        yield f"{place} is missing"
+                elif found != expected:
+                    yield (
+                        f"{place} is {found[1]} (from {found[0]} trials), but the earlier"
+                        f" {'groups and ' if group else ''}iterations result in {expected[1]} (from {expected[0]}"
+                        " trials)"
+                    )
+    for number, _, rung in recorded:
         # In a snapshot of a running study, a cutoff can belong to an iteration that the snapshot does not contain.
         if number < len(ledger.iterations):
             yield f"iteration {number}: the cutoff at rung {rung} belongs to no iteration"
@@ -129,15 +136,46 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
 
 def _verdicts(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     """For a study in batch mode, compute the verdicts from the cutoffs of the iterations."""
-    cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
+    cutoffs = {(row.iteration, row.group_number, row.rung): row for row in ledger.stopping.cutoffs}
     for verdict in ledger.stopping.verdicts:
         if verdict.trial >= len(ledger.trials):
             continue
         trial: TrialRow = ledger.trials[verdict.trial]
-        given = cutoffs.get((trial.iteration, verdict.rung))
+        given = cutoffs.get((trial.iteration, _group(ledger, study.stopping, trial), verdict.rung))
         compared, limit = (0, None) if given is None else (given.compared, given.loss)
         stopped = _stops(verdict, study, compared, limit)
         yield from _differences(verdict, study, compared, limit, None, stopped=stopped)
+
+
+def _group(ledger: StudySnapshot, rule: EarlyStopping, trial: TrialRow) -> int:
+    return rule.group_of(trial.number - ledger.iterations[trial.iteration].first_trial)
+
+
+def _needed_groups(ledger: StudySnapshot, rule: EarlyStopping) -> Collection[tuple[int, int, int]]:
+    """Return the iteration, the group and the rung of each verdict. The ledger records the cutoff of a group before the
+    first verdict on a trial of the group.
+    """
+    if rule.group_size is None:
+        return ()
+    known = [verdict for verdict in ledger.stopping.verdicts if verdict.trial < len(ledger.trials)]
+    trials = [ledger.trials[verdict.trial] for verdict in known]
+    return {
+        (trial.iteration, _group(ledger, rule, trial), verdict.rung)
+        for verdict, trial in zip(known, trials, strict=True)
+    }
+
+
+def _judged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[int]:
+    """Yield each trial with reports that must have a verdict at each rung that it has reached.
+
+    With groups, a trial can reach a rung before its verdict is known. When the iteration is told, all verdicts are
+    known.
+    """
+    for number in ledger.stopping.reached:
+        if rule.group_size is None or (
+            number < len(ledger.trials) and ledger.iterations[ledger.trials[number].iteration].told is not None
+        ):
+            yield number
 
 
 def _missing(ledger: StudySnapshot, rule: EarlyStopping, trials: Collection[int]) -> Iterator[str]:

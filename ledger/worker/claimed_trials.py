@@ -60,6 +60,9 @@ class ClaimedTrials:
         Number of attempts that have started and ended.
     due_at : float
         The time at which the worker must call `maintain`, as a value of `time.monotonic`.
+    must_release : bool
+        Whether the worker must end the running training, and must release its trials. The value is true if the running
+        trial waits for a trial that no worker has claimed.
     """
 
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str, best: BestLosses | None = None) -> None:
@@ -85,6 +88,11 @@ class ClaimedTrials:
         self._has_news = False
         # The step of the last report at a rung, or None. The trainer may be waiting for the verdict on this report.
         self._awaited: int | None = None
+        # The time since which the running trial has waited for other trials, as a value of `time.monotonic`. None if
+        # the trial does not wait. `_waited` is the duration of its earlier waits in seconds.
+        self._waiting_since: float | None = None
+        self._waited = 0.0
+        self.must_release = False
         self.attempts = 0
         now = time.monotonic()
         self._heartbeat_at = now + claimed[0].heartbeat_seconds
@@ -123,6 +131,16 @@ class ClaimedTrials:
         stopping = self._stopping.get(self.first.claim) if self._unfinished else None
         return stopping is not None and stopping.must_end
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the running trial waits for other trials, because its verdict depends on them."""
+        return self._waiting_since is not None
+
+    @property
+    def waited(self) -> float:
+        """The time in seconds for which the running trial has waited for other trials."""
+        return self._waited + (0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since)
+
     def take_verdict(self) -> tuple[int | None, bool] | None:
         """Return the next message to the trainer about the verdict on the running trial, or None if no message is
         necessary.
@@ -133,9 +151,13 @@ class ClaimedTrials:
             The first item is None, or the step of a report. The trainer must stop waiting for the database's verdict on
             this report. The second item is True if the ledger has stopped the trial. The trainer must stop waiting in
             three cases: the ledger has answered, the database is unavailable, or the worker writes the report later,
-            together with the outcomes of several short trials.
+            together with the outcomes of several short trials. In a study with groups, the trainer must stop waiting
+            only if the ledger has answered.
         """
-        is_open = self._reports and len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until
+        is_open = self._reports and (
+            self._must_wait or (len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until)
+        )
+        is_open = is_open or self.is_waiting
         if not self._has_news and (self._awaited is None or is_open):
             return None
         verdict = self._awaited, self._has_news
@@ -146,12 +168,12 @@ class ClaimedTrials:
         """Keep reports of the running trial in memory. `deliver` or `maintain` writes the reports to the ledger later.
 
         If more claimed trials are waiting for the trainer, the worker writes the reports together with the next
-        outcomes.
+        outcomes. In a study with groups, the worker does not wait for the next outcomes.
         """
         if not reports:
             return
         has_reached_rung = self._add_reports(reports)
-        if len(self._unfinished) == 1:
+        if len(self._unfinished) == 1 or self._must_wait:
             # When a report has reached a rung, the ledger needs the report for a verdict. Therefore the worker writes
             # the report at once.
             pause = 0.0 if has_reached_rung else REPORT_SECONDS
@@ -183,6 +205,8 @@ class ClaimedTrials:
     def maintain(self, call: Call) -> bool:
         """Deliver outcomes, release waiting trials, and renew the claim of the running trial.
 
+        If the running trial waits for its verdict, the method asks for the verdict again.
+
         The worker releases the waiting trials before the first heartbeat is due. Therefore at most one claim of the
         worker needs a heartbeat.
 
@@ -191,6 +215,8 @@ class ClaimedTrials:
         bool
             False if the claim of the running trial is no longer valid.
         """
+        if self.is_waiting and not self._reports:
+            self._reports.append((self.first, []))
         self.deliver(call)
         self.release(call)
         current = self._unfinished[0]
@@ -203,6 +229,8 @@ class ClaimedTrials:
                 return False
             self._heartbeat_at = time.monotonic() + current.heartbeat_seconds
         self.due_at = self._heartbeat_at
+        if self.is_waiting:
+            self.due_at = min(self.due_at, time.monotonic() + REPORT_SECONDS)
         return True
 
     def postpone(self, seconds: float) -> None:
@@ -323,14 +351,32 @@ class ClaimedTrials:
                     message = f": the database refused {len(some)} reports ({one_line(str(refusal))})"
                     self._log("reports refused", [trial], message, level=logging.WARNING)
                 else:
-                    self._highest_steps[trial.claim] = max(self._highest_step(trial), *(each.step for each in some))
+                    self._highest_steps[trial.claim] = max([self._highest_step(trial), *(each.step for each in some)])
+                    if self._unfinished and trial is self.first:
+                        self._note_wait(answer)
                     if answer == "stop":
                         self._stop(trial)
-                    elif answer != "continue":
+                    elif answer not in ("continue", "wait", "release"):
                         self._gone.add(trial.claim)
                 del reports[: len(some)]
             if not reports or trial.claim in self._gone:
                 del self._reports[0]
+
+    @property
+    def _must_wait(self) -> bool:
+        """Whether the running trial must wait at a rung until the ledger knows the verdict."""
+        stopping = self._stopping.get(self.first.claim) if self._unfinished else None
+        return stopping is not None and stopping.waits
+
+    def _note_wait(self, answer: str) -> None:
+        """Record from the answer to a report whether the running trial waits for other trials."""
+        now = time.monotonic()
+        if answer in ("wait", "release"):
+            self._waiting_since = now if self._waiting_since is None else self._waiting_since
+            self.must_release = answer == "release"
+        elif self._waiting_since is not None:
+            self._waited += now - self._waiting_since
+            self._waiting_since = None
 
     def _highest_step(self, trial: ClaimedTrial) -> int:
         return self._highest_steps.get(trial.claim, -1)
@@ -339,6 +385,8 @@ class ClaimedTrials:
         """Return the number of reports that the worker sends to the ledger in the next call."""
         if trial.claim not in self._stopping:
             return MOST_REPORTS_OF_CALL
+        if not reports:
+            return 0
         steps = [each.step for each in reports[:MOST_REPORTS_OF_CALL]]
         return reports_of_call(self._highest_step(trial), steps, MOST_REPORTS_OF_CALL)
 
@@ -399,7 +447,8 @@ class ClaimedTrials:
         self._log("abandoned", abandoned, message, level=logging.WARNING)
 
     def _end_first(self) -> ClaimedTrial:
-        self._awaited = None
+        self._awaited = self._waiting_since = None
+        self._waited, self.must_release = 0.0, False
         self.attempts += 1
         self._in_trainer -= 1
         return self._unfinished.popleft()

@@ -57,7 +57,7 @@ _PACKAGE = Path(__file__).parents[1]
 _SIGNAL_SECONDS = 0.5
 _INTERRUPTION_SECONDS = 60.0
 # After a report at a rung, the objective waits for the database's verdict for at most this time in seconds. The
-# supervisor usually answers within some milliseconds.
+# supervisor usually answers within some milliseconds. In a study with groups, the objective waits without a limit.
 _VERDICT_SECONDS = 1.0
 
 
@@ -253,9 +253,14 @@ def _train(
 ) -> AttemptOutcome:
     context, stopping = Context(**job["context"]), TrialStopping(job.get("stopping"))
     awaited: threading.Event | None = None
+    waited = 0.0
 
     def send(step: int, loss: float | None, metrics: Mapping[str, Any] | None) -> None:
         nonlocal awaited
+        if stopping.waits and stopping.enforces:
+            # The objective may never ask for the verdict. If the training went on, the step at which the worker ends
+            # the training would depend on the speed of other workers.
+            is_stopped()
         has_reached_rung = stopping.observe(step, loss)
         if has_reached_rung and stopping.asks_database:
             awaited = channel.expect_verdict(job["job"], step)
@@ -263,10 +268,11 @@ def _train(
         channel.report({"job": job["job"], "step": step, "loss": loss, **with_metrics}, urgent=has_reached_rung)
 
     def is_stopped() -> bool:
-        nonlocal awaited
+        nonlocal awaited, waited
         if awaited is not None:
-            awaited.wait(_VERDICT_SECONDS)
-            awaited = None
+            began = perf_counter()
+            awaited.wait(None if stopping.waits else _VERDICT_SECONDS)
+            awaited, waited = None, waited + (perf_counter() - began if stopping.waits else 0.0)
         return stopping.is_stopped or channel.stopped_job == job["job"]
 
     # The code does not call `time.perf_counter`, because a library for tests may replace the attribute
@@ -279,7 +285,7 @@ def _train(
         if evaluate.keeps_models and (result.loss, context.trial) <= tuple(job.get("best", (inf, 0))):
             _keep_model(evaluate, params, context, result)
     except TrialPruned:
-        return AttemptOutcome("pruned", perf_counter() - started)
+        return AttemptOutcome("pruned", perf_counter() - started - waited)
     except RemainingProcessesError as error:
         # After this process has ended, the supervisor ends all processes in the cgroup of this process.
         sys.exit(str(error))
@@ -295,7 +301,7 @@ def _train(
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else _traceback(error)
         return AttemptOutcome(kind, perf_counter() - started, error=_sendable(text))
-    return AttemptOutcome("result", perf_counter() - started, loss=result.loss, metrics=result.metrics)
+    return AttemptOutcome("result", perf_counter() - started - waited, loss=result.loss, metrics=result.metrics)
 
 
 def _keep_model(

@@ -1,5 +1,5 @@
--- Record the verdict of a study's rule at each rung that an attempt has reached, and return whether the attempt must
--- stop. The caller has locked the trial. At each rung, the rule uses the report with the highest step at or below the
+-- Record the verdict of a study's rule at each rung that an attempt has reached, and return what the attempt must do:
+-- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report with the highest step at or below the
 -- rung. An attempt that continues after a checkpoint does not report the earlier steps again. If the attempt has no
 -- report at or below the rung, the rule uses a report of an earlier attempt (ledger.last_report). If no attempt has a
 -- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
@@ -9,7 +9,10 @@
 -- rung has no verdict yet, the attempt must stop at this rung, so that the trial can pause (ledger.prune). In steady
 -- mode, a promoted trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both
 -- modes, an audited trial goes on in spite of its verdicts.
-create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns boolean
+-- With the rule `halving` and groups, the answer is `wait` if the cutoff of the trial's group is not known yet
+-- (ledger.set_group_cutoffs). The answer is `release` instead if a trial of an earlier group is pending. All workers
+-- could be waiting for this pending trial, so one of them must claim it.
+create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns text
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -17,15 +20,22 @@ declare
   parent ledger.study;
   reached bigint;
   place int;
+  own_group int := 0;
+  first_of_group int;
   each bigint;
   given ledger.cutoff;
   own ledger.verdict;
 begin
   select * into parent from ledger.study where id = decide.study_id and spec ? 'stopping';
   if not found then
-    return false;
+    return 'continue';
   end if;
   select iteration into place from ledger.trial where trial.study_id = parent.id and trial.number = decide.trial;
+  if parent.spec -> 'stopping' ? 'group_size' then
+    select found.number, found.first into own_group, first_of_group
+    from ledger.trial_group(
+      parent.id, place, decide.trial, (parent.spec -> 'stopping' ->> 'group_size')::int) as found;
+  end if;
   select max(step) into reached from ledger.report
   where report.study_id = parent.id and report.trial = decide.trial and report.attempt = decide.attempt;
   foreach each in array ledger.rungs(parent.spec -> 'stopping', place) loop
@@ -51,7 +61,23 @@ begin
         own.stops := true;
       else
         select * into given from ledger.cutoff
-        where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each;
+        where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each
+          and cutoff.group_number = own_group;
+        if not found and own_group > 0 then
+          perform ledger.set_group_cutoffs(parent, place, each, own_group, moment);
+          select * into given from ledger.cutoff
+          where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each
+            and cutoff.group_number = own_group;
+          if not found then
+            -- A later call of ledger.report records the verdict.
+            exit when own.audited;
+            return case when exists (
+              select from ledger.trial
+              where trial.study_id = parent.id and trial.iteration = place and trial.state = 'pending'
+                and trial.number < first_of_group)
+              then 'release' else 'wait' end;
+          end if;
+        end if;
         own.cutoff := given.loss;
         own.compared := coalesce(given.compared, 0);
         own.stops := ledger.is_stopped(
@@ -62,12 +88,12 @@ begin
     if own.stops and not own.audited and not exists (
       select from ledger.promotion
       where promotion.study_id = parent.id and promotion.trial = decide.trial and promotion.rung = each) then
-      return true;
+      return 'stop';
     end if;
   end loop;
-  return false;
+  return 'continue';
 end
 $$;
 
 comment on function ledger.decide is
-  'Record the verdicts at the rungs that an attempt has reached, and answer whether the attempt stops. Internal.';
+  'Record the verdicts at the rungs that an attempt has reached. Answers continue, stop, wait or release. Internal.';

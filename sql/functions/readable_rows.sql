@@ -375,7 +375,7 @@ language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
   fault text := coalesce(
-    ledger.count_fault('its numbers', greatest(new.iteration, new.compared, new.trial)),
+    ledger.count_fault('its numbers', greatest(new.iteration, new.compared, new.trial, new.group_number)),
     ledger.step_fault('the rung', new.rung),
     ledger.loss_fault('the loss', new.loss));
 begin

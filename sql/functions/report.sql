@@ -9,6 +9,9 @@
 -- Answers:
 --   continue: the function recorded the reports, and the worker continues the training.
 --   stop: the function recorded the reports, and the study's rule stops the trial (ledger.decide).
+--   wait: the function recorded the reports, but the verdict depends on trials that have not reached the rung yet. The
+--     worker calls the function again later, with empty lists, until the answer differs.
+--   release: the same, but one of these trials is pending. The worker releases the trial, and claims again.
 --   stale: another worker has claimed the trial, or the trial has ended. The function recorded nothing.
 --   unknown: no attempt has the claim of the caller, for example because a user has deleted the study.
 create or replace function ledger.report(
@@ -52,7 +55,7 @@ begin
       update ledger.trial set reports_sha256 = ''
       where trial.study_id = report.study_id and trial.number = report.trial and trial.reports_sha256 is null;
     end if;
-    return case when ledger.decide(report.study_id, report.trial, held, moment) then 'stop' else 'continue' end;
+    return ledger.decide(report.study_id, report.trial, held, moment);
   end if;
   return ledger.invalid_claim(report.study_id, report.trial, report.claim);
 end
@@ -60,4 +63,4 @@ $$;
 
 comment on function ledger.report is
   'Record intermediate values of a trial in training: the steps, and the loss at each step. Answers continue, stop, '
-  'stale or unknown.';
+  'wait, release, stale or unknown.';

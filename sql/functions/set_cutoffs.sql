@@ -1,7 +1,8 @@
 -- Record the cutoffs of a new iteration in batch mode. The cutoffs depend only on the trials of earlier iterations, and
 -- all these trials have ended. Therefore a verdict on a trial does not depend on the number of workers or on their
 -- speed. If the study has no early stopping, or if the study is in steady mode, the function does nothing. With the
--- rule `promotion`, ledger.promote records the cutoffs.
+-- rule `promotion`, ledger.promote records the cutoffs. If the study has groups, ledger.set_group_cutoffs records the
+-- cutoffs of all groups except the first group.
 create or replace function ledger.set_cutoffs(study_id int, iteration int, first_trial int) returns void
 language sql set search_path = pg_catalog, pg_temp
 as $$

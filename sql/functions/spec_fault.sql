@@ -133,11 +133,20 @@ begin
                      and (spec -> 'stopping' ->> 'brackets')::int <= cardinality(ledger.rungs(spec -> 'stopping'))
              else false
            end
+           and case
+             when not spec -> 'stopping' ? 'group_size' then true
+             when (spec -> 'stopping' -> 'group_size')::text ~ '^[1-9][0-9]{0,8}$'
+             -- In steady mode, the rule compares a trial with all earlier arrivals.
+             then spec -> 'stopping' ->> 'rule' = 'halving' and coalesce(spec ->> 'mode', 'batch') = 'batch'
+                  and (spec -> 'stopping' ->> 'group_size')::int <= ledger.largest_batch()
+             else false
+           end
       else false
     end, false) then
     return 'the spec: stopping must be an object with the rule halving, promotion or median, eta from 2 to 16, '
            'min_resource below max_resource, audit from 0 to 1, the boolean enforce, at most 100 rungs, at most as many '
-           'brackets (only for promotion in batch mode) as rungs, and no resource that the objective does not have';
+           'brackets (only for promotion in batch mode) as rungs, no group_size except for halving in batch mode, and no '
+           'resource that the objective does not have';
   end if;
   if exists (
     select from jsonb_array_elements(spec -> 'space') as dimension

@@ -10,7 +10,8 @@
 --     received the losses.
 -- With the rule `promotion` in batch mode, the function also records verdicts on the trials that never paused, such as
 -- audited trials. The function records verdicts only at the rungs at which ledger.promote has compared the other
--- trials.
+-- trials. With the rule `halving` and groups, the function records the verdicts on the trials that ended before their
+-- verdicts were known.
 create or replace function ledger.tell(
   study_id int, claim uuid, number int, size int, mean_loss float8, best_loss float8)
 returns text
@@ -40,6 +41,10 @@ begin
   if parent.spec -> 'stopping' ->> 'rule' = 'promotion' and coalesce(parent.spec ->> 'mode', 'batch') = 'batch' then
     foreach rung in array ledger.rungs(parent.spec -> 'stopping', tell.number) loop
       perform ledger.judge(parent.id, tell.number, rung, true, moment);
+    end loop;
+  elsif parent.spec -> 'stopping' ? 'group_size' then
+    foreach rung in array ledger.rungs(parent.spec -> 'stopping', tell.number) loop
+      perform ledger.set_group_cutoffs(parent, tell.number, rung, tell.size, moment);
     end loop;
   end if;
   return 'told';

@@ -6,6 +6,7 @@
 --     steps at which the ledger reports a score (ledger.objectives.training_resource). The resource is null if the
 --     objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
+--   waits: whether the trial waits at a rung until its verdict is known (ledger.decide).
 --   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
 --     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
 --     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
@@ -13,7 +14,8 @@
 --     so that the trial pauses at the rung. In steady mode, `stops` is false at a rung at which the trial was promoted.
 --     The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
--- Therefore, in steady mode, only the answer to ledger.report stops a trial.
+-- Therefore, in steady mode, only the answer to ledger.report stops a trial. `cutoff` and `compared` are also null if the
+-- trial belongs to a group whose cutoff is not known yet (ledger.set_group_cutoffs).
 -- PostgreSQL would make another plan for each call, which takes 0.2 ms.
 create or replace function ledger.trial_stopping(study_id int, seed bigint, stopping jsonb, trial int, iteration int)
 returns jsonb
@@ -24,14 +26,20 @@ as $$
 declare
   audited boolean;
   pauses boolean;
+  own_group int := 0;
 begin
+  if stopping ? 'group_size' then
+    own_group := (
+      select found.number
+      from ledger.trial_group(study_id, iteration, trial, (stopping ->> 'group_size')::int) as found);
+  end if;
   audited := ledger.is_audited(seed, trial, (stopping ->> 'audit')::float8);
   pauses := stopping ->> 'rule' = 'promotion' and not exists (
     select from ledger.study as parent where parent.id = trial_stopping.study_id and parent.spec ->> 'mode' = 'steady');
   return jsonb_build_object(
     'rule', stopping -> 'rule', 'eta', stopping -> 'eta', 'enforce', stopping -> 'enforce',
     'resource', stopping -> 'resource', 'max_resource', stopping -> 'max_resource',
-    'audited', audited,
+    'audited', audited, 'waits', stopping ? 'group_size' and not audited,
     'rungs', (
       select jsonb_agg(
         jsonb_build_object(
@@ -44,7 +52,7 @@ begin
       from unnest(ledger.rungs(stopping, trial_stopping.iteration)) as at (step)
       left join ledger.cutoff
         on cutoff.study_id = trial_stopping.study_id and cutoff.iteration = trial_stopping.iteration
-        and cutoff.rung = at.step
+        and cutoff.rung = at.step and cutoff.group_number = own_group
       left join ledger.verdict
         on verdict.study_id = trial_stopping.study_id and verdict.trial = trial_stopping.trial
         and verdict.rung = at.step

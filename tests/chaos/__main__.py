@@ -57,7 +57,7 @@ compares no trials. In both modes, `ledger verify` computes all proposals and ve
 @click.option("--model", type=click.Choice(["rugged", "svm", "xgb", "lgbm"]), default="rugged", show_default=True)
 @click.option(
     "--rule",
-    type=click.Choice(["median", "halving", "promotion"]),
+    type=click.Choice(["median", "halving", "groups", "promotion"]),
     default="median",
     show_default=True,
     help="Rule of early stopping of the model `rugged`.",

@@ -45,7 +45,7 @@ pair = { type = "categorical", choices = "[null, [1, 2], [0, 3]]", tuples = true
 """
 _STOPPING = """
 [stopping]
-rule = "{rule}"
+rule = "{rule}"{groups}
 min_resource = {min_resource}
 max_resource = 4
 {eta}"""
@@ -80,9 +80,10 @@ class Result(NamedTuple):
 class Plan:
     """A study. `model` is "rugged", the objective of the chaos test, or a built-in model. `patience` may end it.
 
-    `rule` is the rule of early stopping of the objective "rugged". The built-in models have none. The rule has a rung
-    at the step 2, and also a rung at the step 1 if `has_two_rungs` is true. A study in steady mode depends on the order
-    in which its trials end, so it cannot be compared with an undisturbed study.
+    `rule` is the rule of early stopping of the objective "rugged". "groups" is the rule "halving" with groups of two
+    trials. The built-in models have no rule. The rule has a rung at the step 2, and also a rung at the step 1 if
+    `has_two_rungs` is true. A study in steady mode depends on the order in which its trials end, so it cannot be
+    compared with an undisturbed study.
     """
 
     model: str
@@ -110,7 +111,9 @@ class Plan:
             heartbeat=HEARTBEAT,
         )
         rungs = {"min_resource": 1, "eta": "eta = 2"} if self.has_two_rungs else {"min_resource": 2, "eta": ""}
-        rugged = _RUGGED + _STOPPING.format(rule=self.rule, **rungs)
+        groups = "\ngroup_size = 2" if self.rule == "groups" else ""
+        rule = "halving" if self.rule == "groups" else self.rule
+        rugged = _RUGGED + _STOPPING.format(rule=rule, groups=groups, **rungs)
         file.write_text(head + (rugged if self.model == "rugged" else _MODEL.format(model=self.model)))
         return file
 

@@ -46,7 +46,9 @@ rule = "{rule}"
 eta = 2
 max_resource = 8
 audit = 0.1
+{groups}
 """
+GROUPS = {"rule": "halving", "groups": "group_size = 2"}
 STEPS = 8
 
 
@@ -66,6 +68,7 @@ class Training:
     held: ClaimedTrial
     verdicts: TrialStopping
     step: int = 0
+    is_waiting: bool = False
 
 
 @dataclass
@@ -107,12 +110,14 @@ class Workers:
         return self.random.choice([0, max(rung["last_step"] or 0 for rung in held.stopping["rungs"])])
 
     def has_ended(self, training: Training) -> bool:
-        training.step += 1
-        loss = loss_at(training.held, training.step)
-        metrics = {"rate": 0.5} if training.step == STEPS - 1 else None
-        answer = protocol.report(self.connection, training.held, [training.step], [loss], [metrics])
-        training.verdicts.observe(training.step, None if loss != loss else loss)
-        if self.check:
+        answer, loss = self.answer(training)
+        if answer == "release":
+            assert protocol.release(self.connection, training.held)
+            return True
+        if answer == "wait":
+            training.is_waiting = True
+            return False
+        if self.check and not training.verdicts.waits:
             assert answer == ("stop" if training.verdicts.is_stopped else "continue")
         if answer == "stop":
             answer = protocol.prune(self.connection, training.held, 0.5 * training.step)
@@ -125,10 +130,21 @@ class Workers:
             return True
         return False
 
+    def answer(self, training: Training) -> tuple[str, float]:
+        """Report the next step, or ask again for the verdict on the last step. Return the answer and the loss."""
+        if training.is_waiting:
+            training.is_waiting = False
+            return protocol.report(self.connection, training.held, [], []), loss_at(training.held, training.step)
+        training.step += 1
+        loss = loss_at(training.held, training.step)
+        metrics = {"rate": 0.5} if training.step == STEPS - 1 else None
+        training.verdicts.observe(training.step, None if loss != loss else loss)
+        return protocol.report(self.connection, training.held, [training.step], [loss], [metrics]), loss
+
 
 def search(url: str, folder: Path, workers: Callable[[psycopg.Connection[Any]], Workers], **settings: str) -> None:
     file = folder / "s.toml"
-    file.write_text(FILE.format(**{"mode": "batch", "estimator": "ET", "rule": "halving", **settings}))
+    file.write_text(FILE.format(**{"mode": "batch", "estimator": "ET", "rule": "halving", "groups": "", **settings}))
     with psycopg.connect(url, autocommit=True) as connection, engine(url).connect() as own:
         assert managed(own, register(own, assemble({}, file)), workers(connection)).run().state == "complete"
 
@@ -150,19 +166,24 @@ def verified(url: str) -> Any:
         return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
-@pytest.mark.parametrize("rule", ["halving", "median", "promotion"])
-def test_verdicts_and_trials_are_the_same_on_any_workers_in_any_order(server, template, tmp_path, rule):
+@pytest.mark.parametrize(
+    "settings",
+    [{"rule": "halving"}, {"rule": "median"}, {"rule": "promotion"}, GROUPS],
+    ids=["halving", "median", "promotion", "groups"],
+)
+def test_verdicts_and_trials_are_the_same_on_any_workers_in_any_order(server, template, tmp_path, settings):
     histories = []
     for seed, count in ((0, 1), (1, 3), (2, 6)):
         with new_database(server, template) as url:
-            search(url, tmp_path, partial(Workers, seed=seed, count=count, leaves=0.05 * seed), rule=rule)
+            search(url, tmp_path, partial(Workers, seed=seed, count=count, leaves=0.05 * seed), **settings)
             facts = [(row.params, row.state, row.loss, row.pruned_step, row.pruned_loss) for row in ended(url)]
             histories.append((facts, decided(url)))
             assert verified(url).recomputed == 4
     assert histories[0] == histories[1] == histories[2]
     states = [state for _, state, *_ in histories[0][0]]
-    if rule != "promotion":
-        assert states[:6] == ["complete"] * 6, "the first iteration has no earlier iteration"
+    if settings["rule"] != "promotion":
+        alone = 6 if settings is not GROUPS else 2
+        assert states[:alone] == ["complete"] * alone, "no trial was compared earlier"
         assert states.count("complete") > 6
     assert states.count("pruned") >= 5
     audited = [verdict for verdict in histories[0][1] if verdict[-1] and verdict[-2]]

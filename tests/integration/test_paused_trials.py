@@ -36,7 +36,7 @@ RULE = EarlyStopping(rule="promotion", eta=2, min_resource=2, max_resource=8, au
 def paused(db, connection, url, run: Run, monkeypatch) -> str:
     """The study s: trial 0 is paused at step 2, trial 1 runs, and trial 2 is pending."""
     settings = {**spec(3), "objective": {"function": "own.code:score"}, "resolved": {"initial_points": 3}}
-    row = studies.create(db, "s", {**settings, "stopping": RULE.model_dump()}, "0" * 64, 3, {})
+    row = studies.create(db, "s", {**settings, "stopping": RULE.model_dump(exclude_none=True)}, "0" * 64, 3, {})
     assert row is not None
     add_iteration(db, row, 0, 3)
     protocol.announce(connection, "w", "host", 7, {})

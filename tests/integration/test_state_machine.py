@@ -175,7 +175,7 @@ class Histories(RuleBasedStateMachine):
         self.is_steady = self.mode.startswith("steady")
         self.is_promotion = self.mode == "promotion"
         self.is_steady_promotion = self.mode == "steady promotion"
-        stopping = self.stopping().model_dump()
+        stopping = self.stopping().model_dump(exclude_none=True)
         mode = "steady" if self.is_steady else "batch"
         settings = {**spec(3, **limits), "mode": mode, "stopping": stopping}
         row = studies.create(self.db, name, settings, "0" * 64, 3, {})

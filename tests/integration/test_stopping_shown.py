@@ -48,7 +48,9 @@ def decided(request, db, connection, url, run: Run, monkeypatch) -> str:
         "mode": options.get("mode", "batch"),
         "resolved": {"initial_points": 2},
     }
-    row = studies.create(db, "s", {**settings, "stopping": EarlyStopping(**rule).model_dump()}, "0" * 64, 5, {})
+    row = studies.create(
+        db, "s", {**settings, "stopping": EarlyStopping(**rule).model_dump(exclude_none=True)}, "0" * 64, 5, {}
+    )
     assert row is not None
     add_iteration(db, row, 0, 2)
     train(connection, {1: 0.75, 2: 0.5, 5: 0.25})

@@ -87,7 +87,7 @@ def test_a_stop_is_that_of_python(connection, eta, losses, loss):
 def search(db, trials: int = 4, mode: str = "batch", **rule: Any) -> StudyRow:
     """A running study that stops trials early, with one iteration of pending trials."""
     given = {"rule": "halving", "eta": 2, "min_resource": 1, "max_resource": 8, "audit": 0.0, **rule}
-    stopping = EarlyStopping(**given).model_dump()
+    stopping = EarlyStopping(**given).model_dump(exclude_none=True)
     row = studies.create(db, "s", {**spec(trials), "mode": mode, "stopping": stopping}, "0" * 64, 100, {})
     assert row is not None
     add_iteration(db, row, 0, trials)

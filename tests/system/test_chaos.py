@@ -25,6 +25,7 @@ DIFFERING = "trials or verdicts that differ from the undisturbed study"
         Plan("rugged", 50, 8, 6, "ET", rule="promotion"),
         Plan("rugged", 50, 8, 7, "ET", rule="halving", mode="steady"),
         Plan("rugged", 10, 8, 8, "ET", rule="halving", has_two_rungs=True),
+        Plan("rugged", 10, 8, 10, "ET", rule="groups", has_two_rungs=True),
         Plan("rugged", 10, 8, 9, "ET", rule="promotion", mode="steady", has_two_rungs=True),
     ],
     ids=lambda plan: f"{plan.rule}-{plan.mode}",

@@ -71,16 +71,19 @@ eta = 2
 max_resource = 9
 audit = 0.0
 enforce = {enforce}
+{groups}
 """
 
 
-def search(folder, url, function="asks", *, workers=2, mode="batch", enforce="false", objective=None, code=0):
+def search(
+    folder, url, function="asks", *, workers=2, mode="batch", enforce="false", objective=None, code=0, groups=""
+):
     """Run a study to its end, and return its trials."""
     folder.mkdir(exist_ok=True)
     (folder / "mine.py").write_text(OBJECTIVE)
     (folder / "train.py").write_text(CURVE)
     objective = objective or f'function = "mine:{function}"'
-    (folder / "own.toml").write_text(FILE.format(mode=mode, enforce=enforce, objective=objective))
+    (folder / "own.toml").write_text(FILE.format(mode=mode, enforce=enforce, objective=objective, groups=groups))
     program = Program(folder, DATABASE_URL=url)
     allowed = ("--allow", "mine", "--allow-command", "python train.py {x}")
     program.run("run", "own.toml", "--workers", str(workers), *allowed, code=code)
@@ -176,3 +179,41 @@ def test_an_objective_that_prunes_itself_without_a_verdict_fails(url, tmp_path):
             " context.should_prune() has returned True",
         )
     ]
+
+
+GROUPS = "group_size = 2"
+
+
+@pytest.fixture
+def grouped(url, tmp_path):
+    """The trials and the verdicts of a study with groups whose objective asks, with one worker."""
+    return search(tmp_path / "one", url, workers=1, groups=GROUPS), verdicts_of(url)
+
+
+def test_groups_stop_trials_of_the_first_iteration(grouped):
+    trials, _ = grouped
+    assert states(trials)[:2] == ["complete"] * 2
+    assert "pruned" in states(trials)[2:6]
+
+
+@pytest.mark.parametrize("function", ["asks", "asks_slowly"])
+def test_groups_stop_the_same_trials_with_any_number_of_workers(grouped, server, template, tmp_path, function):
+    with new_database(server, template) as other:
+        assert search(tmp_path / "four", other, function, workers=4, groups=GROUPS) == grouped[0]
+        assert verdicts_of(other) == grouped[1]
+
+
+def test_groups_end_the_same_trials_of_an_objective_that_never_asks(url, server, template, tmp_path):
+    expected = search(tmp_path / "one", url, "never_asks", workers=1, enforce="true", groups=GROUPS)
+    assert "pruned" in states(expected)[2:6]
+    with new_database(server, template) as other:
+        found = search(tmp_path / "four", other, "never_asks", workers=4, enforce="true", groups=GROUPS)
+        assert (found, verdicts_of(other)) == (expected, verdicts_of(url))
+
+
+def test_groups_end_the_same_programs_with_any_number_of_workers(grouped, server, template, tmp_path):
+    with new_database(server, template) as other:
+        objective = 'command = ["python", "train.py", "{x}"]'
+        found = search(tmp_path / "program", other, objective=objective, workers=4, groups=GROUPS)
+        assert [facts[1:] for facts in found] == [facts[1:] for facts in grouped[0]]
+        assert verdicts_of(other) == grouped[1]

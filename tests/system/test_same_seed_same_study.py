@@ -43,7 +43,7 @@ def test_the_study_is_the_same_with_one_worker_with_eight_and_under_faults(tmp_p
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("rule", ["halving", "promotion"])
+@pytest.mark.parametrize("rule", ["halving", "groups", "promotion"])
 def test_the_verdicts_are_the_same_with_one_worker_and_under_faults(tmp_path, rule):
     plan = Plan("rugged", iterations=4, batch_size=4, seed=3, base_estimator="ET", rule=rule, has_two_rungs=True)
     one = undisturbed(plan, tmp_path / "one")

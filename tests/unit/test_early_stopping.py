@@ -120,6 +120,11 @@ def test_the_rungs_of_halving_grow_by_eta_below_the_whole_training(eta, first, l
             {"rule": "promotion", "max_resource": 27, "brackets": 4},
             "brackets 4 is larger than the number of rungs, which is 3; set brackets to at most 3",
         ),
+        (
+            {"rule": "median", "max_resource": 9, "group_size": 4},
+            "group_size 4 needs the rule `halving`; set rule to halving, or remove group_size",
+        ),
+        ({"rule": "halving", "max_resource": 9, "group_size": 0}, "greater than or equal to 1"),
         ({"rule": "halving", "eta": 1, "max_resource": 9}, "greater than or equal to 2"),
         ({"audit": float("nan")}, "finite number"),
     ],
@@ -151,4 +156,22 @@ def test_steady_mode_promotes_trials_but_has_no_brackets():
     assert assemble({}, tables=tables).stopping.rungs == (1, 3, 9)
     tables["stopping"]["brackets"] = 2
     with pytest.raises(UsageError, match="steady mode has no brackets, because the rule compares all trials"):
+        assemble({}, tables=tables)
+
+
+def test_only_batch_mode_has_groups():
+    tables: dict[str, dict[str, Any]] = {
+        "study": {"mode": "batch"},
+        "objective": {"function": "m:f"},
+        "space": {"x": {"type": "real", "low": 0.0, "high": 1.0}},
+        "stopping": {"rule": "halving", "max_resource": 27, "group_size": 8},
+    }
+    found = assemble({}, tables=tables)
+    assert found.asked()["stopping"]["group_size"] == 8
+    tables["stopping"].pop("group_size")
+    without = assemble({}, tables=tables)
+    assert "group_size" not in without.asked()["stopping"], "the hash of an older study does not change"
+    assert without.spec_hash != found.spec_hash
+    tables["study"]["mode"], tables["stopping"]["group_size"] = "steady", 8
+    with pytest.raises(UsageError, match="steady mode has no groups, because the rule compares a trial with all"):
         assemble({}, tables=tables)

@@ -95,8 +95,10 @@ def test_the_audit_counts_what_the_rule_would_have_lost():
 
 losses = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.inf])
 rules = st.builds(
-    lambda rule, eta, first, last: EarlyStopping(rule=rule, eta=eta, min_resource=first, max_resource=first + last),
-    st.sampled_from(["halving", "median"]),
+    lambda rule, eta, first, last: EarlyStopping(
+        rule=rule[0], group_size=rule[1], eta=eta, min_resource=first, max_resource=first + last
+    ),
+    st.sampled_from([("halving", None), ("halving", 1), ("halving", 2), ("median", None)]),
     st.integers(2, 4),
     st.integers(1, 3),
     st.integers(1, 9),
@@ -112,6 +114,11 @@ studies = st.lists(
 )
 
 
+def group(rule: EarlyStopping, trial: ReplayedTrial) -> tuple[int, int]:
+    """Return the iteration and the group of a trial. Each iteration has three trials."""
+    return trial.iteration, rule.group_of(trial.number % 3)
+
+
 def simulated(
     rule: EarlyStopping, trials: Mapping[int, ReplayedTrial], points: Mapping[int, list[Point]], *, by_arrival: bool
 ) -> dict[int, int]:
@@ -121,8 +128,8 @@ def simulated(
     decided: set[tuple[int, int]] = set()
     reports = sorted((time, number, step) for number, reported in points.items() for step, _, time in reported)
     if not by_arrival:
-        # one iteration after another
-        reports.sort(key=lambda report: (trials[report[1]].iteration, *report))
+        # one group after another
+        reports.sort(key=lambda report: (group(rule, trials[report[1]]), *report))
     for time, number, step in reports:
         for rung in rule.rungs:
             if number in stopped or rung > step or (number, rung) in decided:
@@ -134,7 +141,7 @@ def simulated(
             compared = [
                 loss
                 for other, loss in at_rung[rung]
-                if by_arrival or trials[other].iteration < trials[number].iteration
+                if by_arrival or group(rule, trials[other]) < group(rule, trials[number])
             ]
             if stops(known[-1], cutoff(rule.rule, rule.eta, compared)):
                 stopped[number] = step

@@ -39,8 +39,11 @@ def ledger():
     return Ledger()
 
 
-def claimed(count=1, *, enforce=False, knows=True):
-    """Claim trials with rungs at the steps 1 and 3. In steady mode, a worker knows no cutoff."""
+def claimed(count=1, *, enforce=False, knows=True, waits=False):
+    """Claim trials with rungs at the steps 1 and 3. In steady mode, a worker knows no cutoff.
+
+    In a study with groups, a trial waits at a rung for its verdict.
+    """
     rungs = [
         {
             "step": step,
@@ -52,7 +55,7 @@ def claimed(count=1, *, enforce=False, knows=True):
         }
         for step in (1, 3)
     ]
-    stopping = {"eta": 2, "enforce": enforce, "audited": False, "rungs": rungs}
+    stopping = {"eta": 2, "enforce": enforce, "audited": False, "waits": waits, "rungs": rungs}
     held = [
         ClaimedTrial(uuid.uuid4(), 1, "s", trial, 1, {}, {}, 7, 30.0, 10.0, None, None, [], stopping)
         for trial in range(count)
@@ -176,3 +179,49 @@ def test_a_step_that_falls_is_written_in_a_call_of_its_own(ledger):
     trials.keep_reports([Report(step, 0.1) for step in (0, 2, 1, 3, 4)])
     trials.maintain(ledger.call)
     assert [steps for _, _, steps, *_ in ledger.calls] == [[0, 2], [1], [3, 4]]
+
+
+@pytest.mark.parametrize(("answer", "verdict"), [("continue", (1, False)), ("stop", (1, True))])
+def test_a_worker_asks_again_while_a_trial_waits_for_earlier_groups(ledger, answer, verdict):
+    trials = claimed(knows=False, waits=True)
+    ledger.reported = "wait"
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.maintain(ledger.call)
+    assert trials.is_waiting
+    assert trials.take_verdict() is None
+    assert trials.due_at < time.monotonic() + 1.0
+    assert trials.maintain(ledger.call)
+    assert trials.take_verdict() is None
+    ledger.reported = answer
+    assert trials.maintain(ledger.call)
+    assert trials.take_verdict() == verdict
+    assert not trials.is_waiting
+    assert trials.waited > 0
+    assert ledger.calls == [("report", 0, [1], [0.9], None), *[("report", 0, [], [], None)] * 2]
+    trials.finish(PRUNED)
+    assert trials.waited == 0
+
+
+def test_a_waiting_trial_waits_for_a_database_that_is_away():
+    trials = claimed(knows=False, waits=True)
+    trials.keep_reports([Report(1, 0.9)])
+    trials.postpone(60.0)
+    assert trials.take_verdict() is None
+
+
+def test_a_report_at_a_rung_of_a_group_is_written_at_once(ledger):
+    trials = claimed(2, knows=False, waits=True)
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.due_at <= time.monotonic()
+
+
+def test_a_worker_releases_a_trial_that_waits_for_a_pending_trial(ledger):
+    trials = claimed(2, knows=False, waits=True)
+    ledger.reported = "release"
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.maintain(ledger.call)
+    assert trials.must_release
+    trials.stop(killed=True)
+    trials.release(ledger.call)
+    assert [call[:2] for call in ledger.calls][-1] == ("release", 0)
+    assert trials.start() == []

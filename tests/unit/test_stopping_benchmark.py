@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -212,6 +213,7 @@ def test_changes_count_only_what_ended_in_both_runs():
 HALVING = EarlyStopping(rule="halving", eta=3, min_resource=2, max_resource=27, audit=0.1)
 PROMOTION = EarlyStopping(rule="promotion", eta=3, min_resource=2, max_resource=27, audit=0.1)
 BRACKETS = EarlyStopping(rule="promotion", eta=3, min_resource=2, max_resource=27, audit=0.1, brackets=3)
+GROUPS = EarlyStopping(rule="halving", eta=3, min_resource=2, max_resource=27, audit=0.1, group_size=2)
 
 
 def searched(kind, slowness, *, stopping=HALVING, batch_size=4, epochs=300, lesson="last", is_random=False):
@@ -224,7 +226,12 @@ def searched(kind, slowness, *, stopping=HALVING, batch_size=4, epochs=300, less
 
 @pytest.mark.parametrize(
     ("kind", "stopping"),
-    [(BatchSearch, HALVING), (PromotionSearch, PROMOTION), (PromotionSearch, BRACKETS), (GroupSearch, HALVING)],
+    [
+        (BatchSearch, HALVING),
+        (PromotionSearch, PROMOTION),
+        (PromotionSearch, BRACKETS),
+        (partial(GroupSearch, workers=3), GROUPS),
+    ],
     ids=["halving", "promotion", "brackets", "groups"],
 )
 def test_verdicts_and_points_of_batch_mode_do_not_depend_on_the_workers(kind, stopping):
@@ -263,8 +270,7 @@ def test_promotion_lets_the_best_third_of_the_latest_trials_go_on(stopping):
     assert {0, 1} <= set(promoted[stopping.rungs[-1]]), "the last rung lets some trials go on, and stops others"
 
 
-@pytest.mark.parametrize(("workers", "most"), [(None, 8), (4, 4)], ids=["frees its worker", "keeps its worker"])
-def test_a_trial_that_waits_for_earlier_groups(workers, most):
+def test_a_trial_that_waits_for_earlier_groups_keeps_its_worker():
     begun = []
 
     class Watched(GroupSearch):
@@ -274,9 +280,27 @@ def test_a_trial_that_waits_for_earlier_groups(workers, most):
             return start
 
     curves = SyntheticCurves("synthetic/0")
-    search = Watched(curves, 5, 8, HALVING, ours.LESSONS["last"], workers=workers)
+    search = Watched(curves, 5, 8, GROUPS, ours.LESSONS["last"], workers=4)
     simulate(search, curves, (1.0, 8.0, 1.0, 1.0), [300])
-    assert max(begun) == most
+    assert max(begun) == 4
+
+
+def test_a_group_is_compared_with_earlier_iterations_and_groups():
+    trials = searched(partial(GroupSearch, workers=4), (1.0, 4.0, 0.5, 2.0), stopping=GROUPS, batch_size=6, epochs=600)
+    stopped = 0
+    for trial in trials:
+        if trial.state != "running":
+            for rung in (rung for rung in GROUPS.rungs if rung <= trial.epoch):
+                earlier = [
+                    each.training.losses[rung - 1]
+                    for each in trials
+                    if each.number // 2 < trial.number // 2 and each.epoch >= rung
+                ]
+                is_stopped = stops(trial.training.losses[rung - 1], cutoff("halving", 3, earlier))
+                is_stopped = is_stopped and not is_audited(5, trial.number, 0.1)
+                assert is_stopped == (trial.state == "paused" and trial.epoch == rung)
+                stopped += is_stopped
+    assert stopped > 10
 
 
 def test_a_paused_trial_without_a_verdict_has_not_ended():
