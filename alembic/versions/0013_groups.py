@@ -53,7 +53,8 @@ def downgrade() -> None:
         )
     op.execute(_DROP_DECIDE)
     _replace_key(_KEY)
-    # The view that depends on the column is dropped too. The next upgrade creates the view again.
+    # The view and the trigger that read the column are dropped too. The next upgrade creates them again.
+    op.execute("drop function if exists ledger.refuse_unreadable_cutoff() cascade")
     op.execute("alter table ledger.cutoff drop column group_number cascade")
     _comment(
         "One row for each rung of an iteration in batch mode, with the loss below which a trial goes on. The loss "

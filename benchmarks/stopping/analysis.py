@@ -21,19 +21,50 @@ Record = Mapping[str, Any]
 SearchRegrets = dict[tuple[str, int], list[float]]
 # (workers, contestant) -> the regrets of its searches
 Regrets = dict[tuple[int, str], SearchRegrets]
+# Two versions of a contestant count as equal if at least `REPEATED` searches have run with both versions, and if each
+# of these searches had the same results.
+REPEATED = 10
+RESULTS = (
+    *("losses", "seconds", "trials", "stopped", "false_stops", "best_is_stopped"),
+    *("compared", "changed_points", "changed_verdicts"),
+)
 # Ours is compared with a peer at these marks: a quarter of the epochs, half of the epochs, and all epochs.
 JUDGED = (runs.SHARES.index(0.25), runs.SHARES.index(0.5), len(runs.SHARES) - 1)
 
 
-def last_lines(records: Sequence[Record]) -> list[Record]:
-    """Return the last line of each search by the last measured version of its contestant."""
-    versions = {(one["contestant"], one["workers"], one["trainings"]): one["version"] for one in records}
-    kept = {
-        (one["task"], one["seed"], one["contestant"], one["workers"], one["trainings"]): one
-        for one in records
-        if one["version"] == versions[one["contestant"], one["workers"], one["trainings"]]
-    }
-    return list(kept.values())
+# (task, seed) -> the last line of the search
+Lines = dict[tuple[str, int], Record]
+
+
+def _by_version(records: Iterable[Record]) -> dict[tuple[str, int, int], dict[tuple[str, str], Lines]]:
+    """Return the lines of each contestant, number of workers and number of trainings, by version and settings. The last
+    measured version is the last key.
+    """
+    found: dict[tuple[str, int, int], dict[tuple[str, str], Lines]] = defaultdict(dict)
+    for one in records:
+        versions = found[one["contestant"], one["workers"], one["trainings"]]
+        key = one["version"], one["settings"]
+        lines = versions.pop(key, {})
+        lines[one["task"], one["seed"]] = one
+        versions[key] = lines
+    return found
+
+
+def repeated(earlier: Lines, later: Lines) -> int:
+    """Return how many searches have run with both versions, or 0 if a search had different results."""
+    common = earlier.keys() & later.keys()
+    same = all(earlier[search][name] == later[search][name] for search in common for name in RESULTS)
+    return len(common) if same else 0
+
+
+def last_lines(records: Iterable[Record]) -> list[Record]:
+    """Return the last line of each search by the last measured version of its contestant, or by an equal version."""
+    kept: list[Record] = []
+    for versions in _by_version(records).values():
+        *earlier, last = versions.values()
+        equal = [lines for lines in earlier if repeated(lines, last) >= REPEATED]
+        kept += {search: line for lines in (*equal, last) for search, line in lines.items()}.values()
+    return kept
 
 
 def lowest_losses(records: Iterable[Record]) -> dict[str, float]:
@@ -78,7 +109,7 @@ def markdown(records: Sequence[Record]) -> str:
     """Return the section of the report for the existing records."""
     if not records:
         return "## Early stopping\n\nNot measured yet. Run `make bench-stopping`.\n"
-    known = last_lines(records)
+    of_all, known = records, last_lines(records)
     lowest, trainings = lowest_losses(known), max(one["trainings"] for one in known)
     records = [one for one in known if one["trainings"] == trainings]
     found = regrets(records, lowest)
@@ -105,7 +136,8 @@ def markdown(records: Sequence[Record]) -> str:
         ' At each rung, a contestant whose name ends with "oracle" learns the loss after a whole training, and not the'
         " loss at the rung."
         ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'
-        f" trials. Versions: {_versions(known)}.{_not_measured(known)}{_older(known)} The searches ran from"
+        f" trials. Versions: {_versions(known)}.{_not_measured(known)}{_older(of_all)}{_equal(of_all)} The"
+        " searches ran from"
         f" {min(one['date'] for one in known)} to {max(one['date'] for one in known)}.\n"
     ]
     for workers in sorted({one["workers"] for one in records}):
@@ -130,13 +162,30 @@ def _not_measured(records: Iterable[Record]) -> str:
 
 
 def _older(records: Iterable[Record]) -> str:
-    """Name the rows of ours whose version differs from the version of this tree."""
-    found = {
-        f"{one['contestant']} with {one['workers']} workers ({one['version']})"
-        for one in records
-        if one["contestant"].startswith("ours") and one["version"] != CONTESTANTS[one["contestant"]].version
-    }
+    """Name the rows of ours whose last version differs from the version of this tree."""
+    found = []
+    for (name, workers, _), versions in _by_version(records).items():
+        version, _ = list(versions)[-1]
+        if name.startswith("ours") and version != CONTESTANTS[name].version:
+            found.append(f"{name} with {workers} workers ({version})")
     return f" Rows of earlier versions of the ledger: {', '.join(sorted(found))}." if found else ""
+
+
+def _equal(records: Iterable[Record]) -> str:
+    """Name the rows of ours that also contain searches of an equal earlier version."""
+    found = []
+    for (name, workers, _), versions in _by_version(records).items():
+        *earlier, last = versions
+        for version in earlier:
+            count = repeated(versions[version], versions[last])
+            if name.startswith("ours") and count >= REPEATED:
+                found.append(f"{name} with {workers} workers ({version[0]}, {count} searches)")
+    if not found:
+        return ""
+    return (
+        " Some rows also contain searches of an earlier version, because searches that were repeated with the last"
+        f" version had the same results: {', '.join(sorted(found))}."
+    )
 
 
 def _order(names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from tests.chaos.fleet import Fleet, Member
 from tests.chaos.studies import LEASE
 from tests.system import disks
 from tests.system.disks import Disk
-from tests.system.proxy import Link, Proxy, Where
+from tests.system.proxy import Link, Proxy, Trap, Where
 from tests.system.servers import Server
 
 T = TypeVar("T")
@@ -23,6 +23,8 @@ T = TypeVar("T")
 AIM = 10.0
 # Calls whose acknowledgement can be lost: a commit of the manager, and functions that workers call.
 CALLS = ("commit", "claim", "complete", "complete", "report", "report", "heartbeat", "prune", "save_artifact")
+# Calls that can arrive at the database after their repetition.
+LATE_CALLS = (*CALLS[1:], "begin_artifact", "begin_artifact", "release", "fail")
 
 
 @dataclass
@@ -182,15 +184,24 @@ class Injector:
     def lose_answer(self, fault: Fault) -> None:
         fault.what = self._random.choice(CALLS)
         where = _written_and_committed() if fault.what == "commit" else _calls(f"ledger.{fault.what}(")
-        trap = self._proxy.lose_answer(where)
+        self._arm(fault, self._proxy.lose_answer(where))
+
+    def deliver_late(self, fault: Fault) -> None:
+        """Disconnect a worker, which repeats its call. The first call reaches the database some time later."""
+        call, seconds = self._random.choice(LATE_CALLS), self._random.uniform(0, 1.5)
+        fault.what = f"{call}, by {seconds:.1f} s"
+        self._arm(fault, self._proxy.deliver_late(seconds, _calls(f"ledger.{call}(")))
+
+    # Aiming
+
+    def _arm(self, fault: Fault, trap: Trap) -> None:
+        """Keep a trap until a statement springs it, or until the time to aim is over."""
 
         def end() -> None:
             fault.hit = trap.sprung.is_set()
             self._proxy.release(trap)
 
         self._later(AIM, end, "network", is_over=trap.sprung.is_set)
-
-    # Aiming
 
     def _held(self) -> set[int]:
         """Return the process ids of the live workers that hold a claim according to the ledger."""
@@ -285,6 +296,7 @@ KINDS: dict[str, Callable[[Injector, Fault], None]] = {
     "network: half-open, acknowledging": Injector.half_open,
     "network: half-open, silent": Injector.silence,
     "network: acknowledgement lost": Injector.lose_answer,
+    "network: statement late": Injector.deliver_late,
     "store: unavailable": Injector.break_store,
     "store: full": Injector.fill_store,
 }

@@ -92,18 +92,22 @@ class Link:
             self.role = dict(zip(words[::2], words[1::2], strict=False)).get(b"application_name", b"").decode()
             self.waiting += 1
 
+    def disconnect_client(self) -> None:
+        """Reset the client's connection, and keep the connection to the server."""
+        _reset(self.writers[0])
+
     def abort(self) -> None:
         """Reset both connections."""
         for writer in self.writers:
-            with suppress(OSError):
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            writer.transport.abort()
+            _reset(writer)
         if self.task is not None:
             self.task.cancel()
 
 
 class Trap:
     """Trap for one statement. It stops the request before the server sees it, or the answer after the execution.
+
+    With `late`, the client is disconnected, and the server receives the request only after this time in seconds.
 
     Attributes
     ----------
@@ -113,8 +117,8 @@ class Trap:
         The link that the trap holds.
     """
 
-    def __init__(self, where: Where, *, answer: bool, cut: bool) -> None:
-        self.where, self.answer, self.cut = where, answer, cut
+    def __init__(self, where: Where, *, answer: bool, cut: bool, late: float | None = None) -> None:
+        self.where, self.answer, self.cut, self.late = where, answer, cut, late
         self.sprung = threading.Event()
         self.link: Link | None = None
         self.released = asyncio.Event()
@@ -124,6 +128,10 @@ class Trap:
         if self.cut:
             self.link.abort()
             self.sprung.set()
+        elif self.late is not None:
+            self.link.disconnect_client()
+            self.sprung.set()
+            await asyncio.sleep(self.late)
         else:
             self.sprung.set()
             await self.released.wait()
@@ -269,6 +277,12 @@ class Proxy:
     def lose_answer(self, where: Where = lambda link: True) -> Trap:
         """Lose the acknowledgement of the next statement: the server executes it, and the client is disconnected."""
         return self.trap(where, answer=True, cut=True)
+
+    def deliver_late(self, seconds: float, where: Where = lambda link: True) -> Trap:
+        """Disconnect the client of the next statement, and let the server execute the statement after a time."""
+        trap = Trap(where, answer=False, cut=False, late=seconds)
+        self._do(lambda: self._traps.append(trap))
+        return trap
 
     def release(self, trap: Trap) -> None:
         """Forward the data that a trap holds. Disarm a trap that has not sprung."""
@@ -425,6 +439,12 @@ def _unacknowledged(port: int) -> set[int]:
         if int(remote.rpartition(":")[2], 16) == port and int(queues.partition(":")[0], 16):
             found.add(int(local.rpartition(":")[2], 16))
     return found
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _set_gates(link: Link, gates: tuple[bool, bool]) -> None:

@@ -194,6 +194,22 @@ def test_a_lost_acknowledgement_is_of_a_statement_that_was_done(proxy, connect, 
     assert write(other, "next") == ("next",)
 
 
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_late_statement_is_done_after_its_client_was_disconnected(proxy, connect, postgres, prepared):
+    connection, other = connect("one"), connect("other")
+    for _ in range(8 if prepared else 0):
+        write(connection, "before")
+    trap = proxy.deliver_late(1.0, lambda link: link.role == "one" and "insert" in link.statement)
+    with pytest.raises(psycopg.OperationalError):
+        write(connection, "late")
+    assert trap.sprung.is_set()
+    assert write(other, "repeated") == ("repeated",)
+    assert "late" not in done(postgres)
+    wait_until(lambda: "late" in done(postgres))
+    wait_until(lambda: [link.role for link in proxy.links] == ["other"])
+    assert write(other, "next") == ("next",)
+
+
 @pytest.mark.parametrize("answer", [False, True])
 @pytest.mark.parametrize("prepared", [False, True])
 def test_a_trap_stops_a_statement_before_or_after_it_is_done(proxy, connect, postgres, in_background, answer, prepared):

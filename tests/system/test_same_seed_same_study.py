@@ -12,6 +12,7 @@ KINDS = [
     "network: cut",
     "manager: SIGKILL",
     "network: acknowledgement lost",
+    "network: statement late",
     "PostgreSQL: immediate restart",
     "worker: SIGKILL",
 ]

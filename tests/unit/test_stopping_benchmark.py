@@ -542,6 +542,18 @@ def test_the_report_uses_only_the_last_version_of_a_contestant():
     assert "Rows of earlier versions of the ledger: ours-steady with 8 workers (2)." in text
 
 
+@pytest.mark.parametrize(("seconds", "searches"), [(5.0, 12), (6.0, 10)], ids=["equal", "different"])
+def test_a_version_with_equal_repeated_searches_counts_with_the_last_version(seconds, searches):
+    old = [line("ours-steady", seed, version="1") for seed in range(12)]
+    new = [line("ours-steady", seed, version="2") for seed in range(analysis.REPEATED)]
+    new[-1]["seconds"] = [[1.0, 2.0, 3.0, 4.0, seconds]] * 2
+    text = analysis.markdown([*old, *new])
+    assert f"| ours-steady | {searches} |" in text
+    assert ("ours-steady with 8 workers (1, 10 searches)" in text) == (searches == 12)
+    assert [one["version"] for one in analysis.last_lines([*old, *new])].count("2") == 10
+    assert len(analysis.last_lines([*old, *new[1:]])) == analysis.REPEATED - 1, "too few searches were repeated"
+
+
 class FakeSession:
     """Answers as the network does: the accuracy is 10 % for each epoch plus `momentum`, and the time 3 s an epoch."""
 
