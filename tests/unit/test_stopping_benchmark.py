@@ -543,7 +543,7 @@ def test_the_report_uses_only_the_last_version_of_a_contestant():
 
 
 @pytest.mark.parametrize(("seconds", "searches"), [(5.0, 12), (6.0, 10)], ids=["equal", "different"])
-def test_a_version_with_equal_repeated_searches_counts_with_the_last_version(seconds, searches):
+def test_a_version_with_equal_repeated_searches_counts_too(seconds, searches):
     old = [line("ours-steady", seed, version="1") for seed in range(12)]
     new = [line("ours-steady", seed, version="2") for seed in range(analysis.REPEATED)]
     new[-1]["seconds"] = [[1.0, 2.0, 3.0, 4.0, seconds]] * 2
