@@ -1,5 +1,7 @@
 """Groups of the rule halving in the database: a rung also compares a trial with the earlier groups of its iteration."""
 
+import random
+import uuid
 from typing import Any
 
 import psycopg
@@ -12,8 +14,8 @@ from ledger.database import protocol, studies
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import TrialStopping, is_audited
-from tests.integration.ledgers import add_iteration, spec, take, tell, trial, verified
+from ledger.study.verdicts import TrialStopping, cutoff, is_audited, stops
+from tests.integration.ledgers import add_iteration, spec, states, take, tell, trial, verified
 from tests.integration.moving import exported, moved
 from tests.integration.test_early_stopped_studies import corrupt
 from tests.integration.test_verdicts import search, train, verdicts
@@ -266,6 +268,52 @@ def test_the_database_refuses_groups_that_no_reader_could_read(db, mode, stoppin
     settings = {**row.spec, "mode": mode, "stopping": {**row.spec["stopping"], **stopping}}
     with pytest.raises(Exception, match="no group_size except for halving in batch mode"):
         studies.create(db, "t", settings, "0" * 64, 100, {})
+
+
+def expected_verdicts(losses: dict[int, list[float | None]]) -> list[tuple[int, int, bool]]:
+    """Return the trial, the rung and the stop of each verdict, from the losses at the steps 0 to 7 of each trial."""
+    rule = EarlyStopping(rule="halving", eta=2, max_resource=8, group_size=2)
+    known: dict[int, list[tuple[int, float | None]]] = {rung: [] for rung in rule.rungs}
+    found = []
+    for number in sorted(losses):
+        for rung in rule.rungs:
+            earlier = [loss for other, loss in known[rung] if rule.group_of(other) < rule.group_of(number)]
+            is_stopped = stops(losses[number][rung], cutoff("halving", 2, earlier))
+            known[rung].append((number, losses[number][rung]))
+            found.append((number, rung, is_stopped))
+            if is_stopped:
+                break
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_verdicts_follow_from_the_losses_in_any_order(db, connection, seed):
+    chance = random.Random(seed)
+    row = start(db, trials=9)
+    losses: dict[int, list[float | None]] = {
+        number: [chance.choice([None, *range(20)]) for _ in range(8)] for number in range(9)
+    }
+    # the claim, the next step, and whether the trial waits for its verdict
+    running: dict[int, tuple[ClaimedTrial, int, bool]] = {}
+    workers = chance.choice([1, 3, 9])
+    while "pending" in states(db, row) or running:
+        while len(running) < workers and (taken := protocol.claim(connection, "s", [uuid.uuid4()], "w")):
+            running[taken[0].trial] = taken[0], 0, False
+        number = chance.choice(list(running))
+        held, step, waits = running.pop(number)
+        steps = [] if waits else [step]
+        answer = protocol.report(connection, held, steps, [losses[number][each] for each in steps])
+        if answer == "release" or (answer != "stop" and chance.random() < 0.05):
+            assert protocol.release(connection, held)
+            connection.execute("update ledger.trial set available_at = claimed_at where number = %s", (number,))
+        elif answer == "stop":
+            assert protocol.prune(connection, held, 1.0) == "pruned"
+        elif answer == "continue" and step + len(steps) == 8:
+            complete(connection, held)
+        else:
+            running[number] = held, step + len(steps), answer == "wait"
+    found = connection.execute("select trial, rung, stops from ledger.verdict order by 1, 2").fetchall()
+    assert found == expected_verdicts(losses)
 
 
 def test_a_waiting_trial_keeps_its_claim(db, connection):
