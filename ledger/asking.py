@@ -179,6 +179,11 @@ class TrialAsker:
         code: ObjectiveCode | None = None,
         if_changed: IfChanged = "refuse",
     ) -> None:
+        if study.stopping.group_size is not None:
+            raise UsageError(
+                "ask: the rule of early stopping has groups (group_size), but a program that asks for trials cannot"
+                " wait for earlier groups: remove group_size, or let workers train the trials"
+            )
         self._study, self._settings = study, settings
         self._space = study.space.to_json()
         self._scale: ValueScale = value_scale(study.spec()["objective"])

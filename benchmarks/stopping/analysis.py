@@ -172,13 +172,13 @@ def _older(records: Iterable[Record]) -> str:
 
 
 def _equal(records: Iterable[Record]) -> str:
-    """Name the rows of ours that also contain searches of an equal earlier version."""
+    """Name the rows that also contain searches of an equal earlier version."""
     found = []
     for (name, workers, _), versions in _by_version(records).items():
         *earlier, last = versions
         for version in earlier:
             count = repeated(versions[version], versions[last])
-            if name.startswith("ours") and count >= REPEATED:
+            if count >= REPEATED:
                 found.append(f"{name} with {workers} workers ({version[0]}, {count} searches)")
     if not found:
         return ""

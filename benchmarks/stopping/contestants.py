@@ -36,6 +36,9 @@ BATCHES = (8, 32)
 # The trials of a group. A batch of 32 trials has four groups.
 GROUP_SIZE = 8
 
+# The file that drives most other tools.
+PEERS = "peers.py"
+
 _RULE = f"eta {ETA} from {MIN_RESOURCE}"
 _HERE = Path(__file__).parent
 _SIMULATOR = [_HERE / "simulator.py", _HERE / "curves.py"]
@@ -57,7 +60,7 @@ class Contestant:
     module : str or None
         A module of the other tool that only some of its versions have.
     driver : str
-        The file that drives the other tool.
+        The file that drives the other tool, or a file with a search of ours.
     """
 
     name: str
@@ -65,7 +68,7 @@ class Contestant:
     make: Callable[[Curves, int, int], Search]
     packages: tuple[str, ...] = ()
     module: str | None = None
-    driver: str = "peers.py"
+    driver: str = PEERS
 
     @property
     def version(self) -> str:
@@ -90,6 +93,7 @@ def _version(packages: tuple[str, ...], driver: str) -> str:
         return f"{found}, simulator {fingerprint([*_SIMULATOR, _HERE / driver])}"
     folders = [Path(str(package.__file__)).parent for package in (ledger.optimizer, ledger.proposals)]
     files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
+    files += [_HERE / driver] if driver != PEERS else []
     modules = [Path(str(module.__file__)) for module in (early_stopping, verdicts)]
     return f"ours {fingerprint([*_SIMULATOR, _HERE / 'ours.py', *files, *modules])}"
 
@@ -127,7 +131,7 @@ def _groups(name: str, batch_size: int) -> Contestant:
         stopping = EarlyStopping(**settings, min_resource=MIN_RESOURCE, max_resource=curves.epochs)
         return GroupSearch(curves, seed, batch_size, stopping, ours.LESSONS[LESSON], workers=workers)
 
-    return Contestant(name, f"{_RULE}, audit {AUDIT}, {LESSON}, groups of {GROUP_SIZE}", make)
+    return Contestant(name, f"{_RULE}, audit {AUDIT}, {LESSON}, groups of {GROUP_SIZE}", make, driver="groups.py")
 
 
 def _changed(of: Contestant, ending: str, settings: str, change: Callable[[Curves, Search], Search]) -> Contestant:

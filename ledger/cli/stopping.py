@@ -13,6 +13,7 @@ from ledger.cli import document, table
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options
 from ledger.cli.sections import SectionedGroup
+from ledger.database.bounds import LARGEST_BATCH
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError, UsageError, first_fault
 from ledger.settings import Settings
@@ -65,6 +66,11 @@ def stopping() -> None:
     type=_STEP,
     help="The number of steps of a whole training. Default: the study's own value.",
 )
+@click.option(
+    "--group-size",
+    type=click.IntRange(1, LARGEST_BATCH),
+    help="Value of the key group_size of the rule halving in batch mode. Default: the study's own value, or no groups.",
+)
 @document.json_option
 @settings_options
 def replay(
@@ -73,14 +79,15 @@ def replay(
     etas: Sequence[int],
     min_resource: int | None,
     max_resource: int | None,
+    group_size: int | None,
     as_json: bool,
     settings: Settings,
 ) -> None:
     """Show the training steps that a rule of early stopping would avoid, and the false stops.
 
     The command applies the rule to the reports of the ended trials, and changes nothing. In batch mode, a rung compares
-    a trial with the trials of earlier iterations. If the study's own rule has groups, the rule halving also compares a
-    trial with the earlier groups of the same iteration. With the rule promotion, a rung compares the trials of the same
+    a trial with the trials of earlier iterations. With groups, the rule halving also compares a trial with the earlier
+    groups of the same iteration. With the rule promotion, a rung compares the trials of the same
     iteration. If these trials are fewer than the batch size, the rung also compares the latest earlier trials. In
     steady mode, a rung compares a trial with the trials that reached the rung earlier. A stopped trial is a false stop
     if its final value is among the best 10 % of the final values.
@@ -90,7 +97,8 @@ def replay(
 
     with connected(settings) as connection:
         study = studies.get(connection, name)
-        asked = list(_rules(study, rules, etas, min_resource, max_resource))
+        chosen = {"min_resource": min_resource, "max_resource": max_resource, "group_size": group_size}
+        asked = list(_rules(study, rules, etas, chosen))
         trials, values = _trials(connection, study.id)
         curves = _curves(connection, study.id, {rung for rule in asked for rung in rule.rungs}, trials)
         audited, against = verdicts.audited_and_stopped(connection, study.id)
@@ -116,13 +124,16 @@ def replay(
 
 
 def _rules(
-    study: StudyRow, rules: Sequence[str], etas: Sequence[int], min_resource: int | None, max_resource: int | None
+    study: StudyRow, rules: Sequence[str], etas: Sequence[int], chosen: Mapping[str, int | None]
 ) -> Iterator[EarlyStopping]:
     """Yield each combination of the chosen rules and etas once. If the user does not choose a setting, the setting has
     the same value as in the study's own rule.
     """
     own: Mapping[str, Any] = study.spec.get("stopping") or {"rule": "halving"}
-    chosen = {"min_resource": min_resource, "max_resource": max_resource}
+    if study.is_steady and chosen["group_size"] is not None:
+        raise UsageError(
+            f"--group-size: study {study.name} is in steady mode, which has no groups: leave the option out"
+        )
     given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
     default = "halving" if study.is_steady and own["rule"] == "promotion" else own["rule"]
     for rule, eta in product(dict.fromkeys(rules or [default]), dict.fromkeys(etas or [own.get("eta", 3)])):
@@ -146,12 +157,14 @@ def _trials(connection: "Connection", study_id: int) -> tuple[dict[int, "Replaye
     """Return a dict of the ended trials, and a dict of the values of the complete trials. The keys are the numbers of
     the trials.
     """
-    from ledger.database import trials
+    from ledger.database import studies, trials
     from ledger.study.replay import ReplayedTrial
 
+    first_trials = {row.number: row.first_trial for row in studies.iterations(connection, study_id)}
     ended, values = {}, {}
     for number, iteration, source, state, loss, value in chain.from_iterable(trials.ended_pages(connection, study_id)):
-        ended[number] = ReplayedTrial(number, iteration, loss, state == "pruned" and source != "imported")
+        is_pruned = state == "pruned" and source != "imported"
+        ended[number] = ReplayedTrial(number, iteration, loss, is_pruned, number - first_trials[iteration])
         if value is not None:
             values[number] = value
     return ended, values

@@ -151,6 +151,8 @@ def _lines(study: StudyRow, row: TrialRow, decided: list[VerdictRow]) -> Iterato
         return
     if rule["rule"] == "promotion" and not decided and row.is_open and not study.is_steady:
         yield "the rule promotion has not compared the trial yet"
+    elif "group_size" in rule and not decided and row.is_open:
+        yield "the rule halving has no verdict on the trial yet: at a rung, the trial waits for the earlier groups"
     elif not decided:
         yield f"the trial has reached no rung of the rule {rule['rule']}: its reports end below the first rung"
     scale = value_scale(study.spec["objective"])

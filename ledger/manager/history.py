@@ -204,13 +204,15 @@ class StudyHistory:
     def tell(self, iteration: int) -> None:
         """Record that the optimizer has received the results of an iteration.
 
-        With the rule "promotion" in batch mode, the SQL function ledger.tell records the last verdicts of an iteration.
+        With the rule "promotion" in batch mode, and with groups, the ledger can record a verdict after the trial has
+        ended. The SQL function ledger.tell records the last of these verdicts.
         """
         self.untold.discard(iteration)
         self.ended.discard(iteration)
         self._open_trials.pop(iteration, None)
         rows = self._rows.pop(iteration, {})
-        if self._study.spec.get("stopping", {}).get("rule") == "promotion" and not self.pauses:
+        stopping = self._study.spec.get("stopping", {})
+        if "group_size" in stopping or (stopping.get("rule") == "promotion" and not self.pauses):
             self.rung_losses |= verdicts.rung_losses(self._connection, self._study, list(rows))
 
     def _note(self, iteration: int, round: int) -> None:

@@ -110,8 +110,10 @@ class Context:
         the objective returns a value instead of raising `ledger.TrialPruned`, the trial is complete. In batch mode, the
         answer depends only on the reported values. In steady mode, the answer comes from the database. Therefore, after
         a report at a rung, the first call waits for the answer of the database. The call waits at most one second. If
-        the database is unavailable, the method does not wait, and a later call returns the answer. If the study has no
-        rule of early stopping, or if no worker runs the objective, the method returns False.
+        the database is unavailable, the method does not wait, and a later call returns the answer. In a study with
+        groups, the first call after a report at a rung waits until the trials of the earlier groups have reached the
+        rung. If a worker must release a waiting trial, the method returns True, and the trial continues later. If the
+        study has no rule of early stopping, or if no worker runs the objective, the method returns False.
 
         Examples
         --------

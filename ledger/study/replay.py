@@ -24,13 +24,15 @@ class ReplayedTrial:
     """A trial that has ended, with the data that the replay of a rule needs.
 
     `loss` is the final loss, or None if the trial is not complete. If `is_pruned` is true, the study's own rule stopped
-    the trial, so the learning curve of the trial ends early.
+    the trial, so the learning curve of the trial ends early. `place` is the place of the trial in its iteration, from
+    0. Only a rule with groups needs the place.
     """
 
     number: int
     iteration: int
     loss: float | None
     is_pruned: bool
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -225,17 +227,13 @@ def replay(
     """
     stopped: dict[int, int] = {}
     rungs = []
-    first_trials: dict[int, int] = {}
-    for trial in trials.values():
-        first_trials[trial.iteration] = min(trial.number, first_trials.get(trial.iteration, trial.number))
 
-    def group(number: int) -> tuple[int, int]:
-        iteration = trials[number].iteration
-        return iteration, rule.group_of(number - first_trials[iteration])
+    def group(trial: ReplayedTrial) -> tuple[int, int]:
+        return trial.iteration, rule.group_of(trial.place)
 
     for rung in rule.rungs:
         reached = [
-            ((time, number) if by_arrival else group(number), number, loss, step)
+            ((time, number) if by_arrival else group(trials[number]), number, loss, step)
             for number, loss, step, time in curves.at(rung)
             if number not in stopped
         ]

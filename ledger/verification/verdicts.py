@@ -128,9 +128,10 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
                         f" {'groups and ' if group else ''}iterations result in {expected[1]} (from {expected[0]}"
                         " trials)"
                     )
-    for number, _, rung in recorded:
-        # In a snapshot of a running study, a cutoff can belong to an iteration that the snapshot does not contain.
-        if number < len(ledger.iterations):
+    for number, group, rung in recorded:
+        # In a snapshot of a running study, a cutoff can belong to an iteration or a group that the snapshot does not
+        # contain.
+        if number < len(ledger.iterations) and not (group and ledger.iterations[number].told is None):
             yield f"iteration {number}: the cutoff at rung {rung} belongs to no iteration"
 
 
@@ -181,10 +182,17 @@ def _judged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[int]:
 def _missing(ledger: StudySnapshot, rule: EarlyStopping, trials: Collection[int]) -> Iterator[str]:
     """Find each rung that one of the given trials has reached without a verdict."""
     decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
+    # The verdicts are ordered by trial and rung.
+    highest = {verdict.trial: verdict.rung for verdict in ledger.stopping.verdicts}
     for trial in trials:
         for rung in rule.rungs:
             stops = decided.get((trial, rung))
-            if stops is None and _has_reached(ledger.stopping.reached.get(trial, ()), rung):
+            attempts = ledger.stopping.reached.get(trial, ())
+            if rule.group_size is not None and (attempts[-1][1] < rung or highest.get(trial, 0) > rung):
+                # An attempt can have reached the rung before the verdict was known. If a later attempt does not reach
+                # the rung, or if the trial has a verdict at a higher rung, the trial gets no verdict at the rung.
+                continue
+            if stops is None and _has_reached(attempts, rung):
                 yield f"trial {trial}: the trial has reached rung {rung}, but the verdict is missing"
             # A trial gets no verdicts above the rung that has stopped the trial.
             if stops:

@@ -340,17 +340,23 @@ class TrainerChannel:
     def expect_verdict(self, job: int, step: int) -> threading.Event:
         """Return an event that ends the trainer's wait for the verdict on a report.
 
-        The caller must call this method before the method `report` sends the report of the step.
+        The caller must call this method before the method `report` sends the report of the step. If the trainer already
+        waits for the verdict of an earlier step of the job, both waits end with the verdict of the later step.
         """
-        event = threading.Event()
+        (last_job, _), event = self._expected
+        if last_job != job or event.is_set():
+            event = threading.Event()
         self._expected = (job, step), event
+        if self.stopped_job == job:
+            event.set()
         return event
 
     def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
         if verdict["is_stopped"]:
             self.stopped_job = verdict["job"]
-        expected, event = self._expected
-        if expected == (verdict["job"], verdict["step"]):
+        (job, step), event = self._expected
+        # The supervisor sends no verdicts after a verdict that stops the trial.
+        if job == verdict["job"] and (step == verdict["step"] or verdict["is_stopped"]):
             event.set()
 
     def _write_reports(self) -> None:

@@ -60,9 +60,6 @@ class ClaimedTrials:
         Number of attempts that have started and ended.
     due_at : float
         The time at which the worker must call `maintain`, as a value of `time.monotonic`.
-    must_release : bool
-        Whether the worker must end the running training, and must release its trials. The value is true if the running
-        trial waits for a trial that no worker has claimed.
     """
 
     def __init__(self, claimed: Sequence[ClaimedTrial], worker: str, best: BestLosses | None = None) -> None:
@@ -92,7 +89,8 @@ class ClaimedTrials:
         # the trial does not wait. `_waited` is the duration of its earlier waits in seconds.
         self._waiting_since: float | None = None
         self._waited = 0.0
-        self.must_release = False
+        # The claims of trials that waited, and whose objectives the worker has asked to end without a verdict.
+        self._leaving: set[UUID] = set()
         self.attempts = 0
         now = time.monotonic()
         self._heartbeat_at = now + claimed[0].heartbeat_seconds
@@ -127,18 +125,30 @@ class ClaimedTrials:
 
     @property
     def must_end(self) -> bool:
-        """Whether the worker must end the training of the first unfinished trial (`TrialStopping.must_end`)."""
+        """Whether the worker must end the training of the first unfinished trial (`TrialStopping.must_end`).
+
+        If the study enforces its rule, the worker also ends a training that must leave without a verdict.
+        """
         stopping = self._stopping.get(self.first.claim) if self._unfinished else None
-        return stopping is not None and stopping.must_end
+        leaves = bool(self._unfinished) and self.first.claim in self._leaving
+        return stopping is not None and (stopping.must_end or (stopping.enforces and leaves))
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the running trial waits for other trials, because its verdict depends on them."""
+        """Whether the running trial waits for its verdict in a study with groups."""
         return self._waiting_since is not None
+
+    def leave(self) -> None:
+        """If the running trial waits for its verdict, let `context.should_prune()` return True, so that the objective
+        ends. The worker then releases the trial.
+        """
+        if self.is_waiting and self.first.claim not in self._leaving:
+            self._leaving.add(self.first.claim)
+            self._has_news = True
 
     @property
     def waited(self) -> float:
-        """The time in seconds for which the running trial has waited for other trials."""
+        """The time in seconds for which the running trial has waited for its verdicts."""
         return self._waited + (0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since)
 
     def take_verdict(self) -> tuple[int | None, bool] | None:
@@ -154,10 +164,9 @@ class ClaimedTrials:
             together with the outcomes of several short trials. In a study with groups, the trainer must stop waiting
             only if the ledger has answered.
         """
-        is_open = self._reports and (
-            self._must_wait or (len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until)
+        is_open = self.is_waiting or (
+            self._reports and len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until
         )
-        is_open = is_open or self.is_waiting
         if not self._has_news and (self._awaited is None or is_open):
             return None
         verdict = self._awaited, self._has_news
@@ -173,7 +182,7 @@ class ClaimedTrials:
         if not reports:
             return
         has_reached_rung = self._add_reports(reports)
-        if len(self._unfinished) == 1 or self._must_wait:
+        if len(self._unfinished) == 1 or self.is_waiting:
             # When a report has reached a rung, the ledger needs the report for a verdict. Therefore the worker writes
             # the report at once.
             pause = 0.0 if has_reached_rung else REPORT_SECONDS
@@ -309,6 +318,11 @@ class ClaimedTrials:
         except ValuesRefused as refusal:
             self._replace_refused(trial, outcome, refusal)
             return
+        if answer == "continue" and trial.claim in self._leaving:
+            del self._undelivered[0]
+            released = call(protocol.release, trial)
+            self._log("released", [trial] if released else [], " released, not counted: it waited for other trials")
+            return
         if answer == "continue":
             error = (
                 "the objective raised ledger.TrialPruned, but no verdict stops the trial: raise TrialPruned only after"
@@ -331,6 +345,8 @@ class ClaimedTrials:
         reached = [] if stopping is None else [each.step for each in reports if stopping.observe(each.step, each.loss)]
         if stopping is not None and stopping.asks_database and reached:
             self._awaited = reached[-1]
+            if stopping.waits and self._waiting_since is None:
+                self._waiting_since = time.monotonic()
         if self._reports and self._reports[-1][0] is self._unfinished[0]:
             self._reports[-1][1].extend(reports)
         elif reports:
@@ -352,7 +368,7 @@ class ClaimedTrials:
                     self._log("reports refused", [trial], message, level=logging.WARNING)
                 else:
                     self._highest_steps[trial.claim] = max([self._highest_step(trial), *(each.step for each in some)])
-                    if self._unfinished and trial is self.first:
+                    if self._unfinished and trial is self.first and len(some) == len(reports):
                         self._note_wait(answer)
                     if answer == "stop":
                         self._stop(trial)
@@ -362,20 +378,12 @@ class ClaimedTrials:
             if not reports or trial.claim in self._gone:
                 del self._reports[0]
 
-    @property
-    def _must_wait(self) -> bool:
-        """Whether the running trial must wait at a rung until the ledger knows the verdict."""
-        stopping = self._stopping.get(self.first.claim) if self._unfinished else None
-        return stopping is not None and stopping.waits
-
     def _note_wait(self, answer: str) -> None:
-        """Record from the answer to a report whether the running trial waits for other trials."""
-        now = time.monotonic()
-        if answer in ("wait", "release"):
-            self._waiting_since = now if self._waiting_since is None else self._waiting_since
-            self.must_release = answer == "release"
-        elif self._waiting_since is not None:
-            self._waited += now - self._waiting_since
+        """Record from the answer to the last report whether the running trial still waits for its verdict."""
+        if answer == "release":
+            self.leave()
+        elif answer != "wait" and self._waiting_since is not None:
+            self._waited += time.monotonic() - self._waiting_since
             self._waiting_since = None
 
     def _highest_step(self, trial: ClaimedTrial) -> int:
@@ -448,7 +456,7 @@ class ClaimedTrials:
 
     def _end_first(self) -> ClaimedTrial:
         self._awaited = self._waiting_since = None
-        self._waited, self.must_release = 0.0, False
+        self._waited = 0.0
         self.attempts += 1
         self._in_trainer -= 1
         return self._unfinished.popleft()

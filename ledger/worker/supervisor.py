@@ -177,7 +177,7 @@ class Supervisor:
         try:
             # If the trainer process ends before all trials have ended, the loop starts a new trainer process for the
             # remaining trials.
-            while not (self._shutdown.is_requested or trials.must_release) and (claimed := trials.start()):
+            while not self._shutdown.is_requested and (claimed := trials.start()):
                 if not self._fetch_data_files(claimed[0], trials):
                     break
                 version = claimed[0].code
@@ -332,8 +332,8 @@ class Supervisor:
         limit = min(seconds for seconds in (first.timeout_seconds, self._options.trial_timeout, math.inf) if seconds)
         while self._trainer.jobs:
             since = self._trainer.training_since
-            deadline = (started + LOADING_SECONDS if since is None else since) + limit + trials.waited
-            until = min(trials.due_at, deadline, self._shutdown.deadline, self._artifacts.due_at)
+            began = started + LOADING_SECONDS if since is None else since
+            until = min(trials.due_at, began + limit + trials.waited, self._shutdown.deadline, self._artifacts.due_at)
             timeout = min(max(0.0, until - time.monotonic()), _LONGEST_WAIT)
             outcomes = self._trainer.wait(timeout, *self._shutdown.descriptors, *self._artifacts.descriptors)
             for outcome in outcomes:
@@ -356,11 +356,8 @@ class Supervisor:
             if not self._trainer.jobs:
                 return
             # If the worker stops the trainer immediately after a checkpoint, the attempt loses no progress. Therefore
-            # the worker does not wait for the end of the grace time. A trial that waits for other trials makes no
-            # progress.
-            loses_nothing = self._artifacts.take_kept() or trials.is_waiting
-            may_leave = loses_nothing and self._shutdown.is_requested
-            if may_leave or self._shutdown.is_overdue or trials.must_release:
+            # the worker does not wait for the end of the grace time.
+            if (self._artifacts.take_kept() and self._shutdown.is_requested) or self._shutdown.is_overdue:
                 self._trainer.kill()
                 trials.stop(killed=True)
                 return
@@ -372,7 +369,7 @@ class Supervisor:
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
                 return
-            if not outcomes and now >= deadline:
+            if not outcomes and now >= began + limit + trials.waited:
                 self._trainer.kill()
                 outcome = AttemptOutcome(
                     "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
@@ -382,6 +379,7 @@ class Supervisor:
                 return
             if self._shutdown.is_requested:
                 self._trainer.ask_to_leave()
+                trials.leave()
                 trials.release_soon()
             if now >= trials.due_at and not self._maintain(trials):
                 self._trainer.kill()

@@ -262,7 +262,7 @@ def _train(
             # the training would depend on the speed of other workers.
             is_stopped()
         has_reached_rung = stopping.observe(step, loss)
-        if has_reached_rung and stopping.asks_database:
+        if has_reached_rung and stopping.asks_database and channel.stopped_job != job["job"]:
             awaited = channel.expect_verdict(job["job"], step)
         with_metrics = {"metrics": metrics} if metrics else {}
         channel.report({"job": job["job"], "step": step, "loss": loss, **with_metrics}, urgent=has_reached_rung)
@@ -290,7 +290,7 @@ def _train(
         # After this process has ended, the supervisor ends all processes in the cgroup of this process.
         sys.exit(str(error))
     except CommandFailedError as error:
-        seconds = perf_counter() - started
+        seconds = perf_counter() - started - waited
         _wait_if_interrupted(error, received)
         kind = "crashed" if error.code is not None and error.code < 0 else "failed"
         return AttemptOutcome(kind, seconds, error=_sendable(f"{error.detail}{error}"))
@@ -300,7 +300,7 @@ def _train(
         if isinstance(error, MemoryError) and memory_limit is not None:
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else _traceback(error)
-        return AttemptOutcome(kind, perf_counter() - started, error=_sendable(text))
+        return AttemptOutcome(kind, perf_counter() - started - waited, error=_sendable(text))
     return AttemptOutcome("result", perf_counter() - started - waited, loss=result.loss, metrics=result.metrics)
 
 

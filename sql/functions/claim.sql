@@ -2,7 +2,9 @@
 -- each claim that the worker sends, the function takes at most one trial. If a worker receives no answer, the worker
 -- can send the same claims again, and gets the same trials. If no trial is pending, the answer has no rows. All trials
 -- in one answer belong to the same study. The function takes enqueued trials before all other trials. If a worker has
--- claimed several trials, the worker first trains the trial with the lowest number.
+-- claimed several trials, the worker first trains the trial with the lowest number. If the study has groups, a trial
+-- waits for trials with lower numbers (ledger.decide). Therefore the function then takes one trial at a time, in the
+-- order of the numbers.
 --   study: the name of the study. If the study's name is null, the function takes trials of the oldest running study
 --     that has pending trials.
 --   worker: the name of the worker, which the worker also passes to ledger.announce.
@@ -35,6 +37,7 @@ declare
   candidate ledger.study;
   wanted int := cardinality(claims);
   share int;
+  has_groups boolean;
   workers int;
   numbers int[];
   lowest int;
@@ -81,8 +84,9 @@ begin
       and id <> all (leave_out)
     order by id
   loop
-    share := wanted;
-    if wanted > 1 then
+    has_groups := coalesce(candidate.spec -> 'stopping' ? 'group_size', false);
+    share := case when has_groups then 1 else wanted end;
+    if share > 1 then
       -- If at least `wanted * workers` trials are pending, the share of the worker contains all wanted trials.
       -- Therefore the query counts at most `wanted * workers` pending trials.
       select greatest(count(*) / workers, 1) into share
@@ -97,15 +101,26 @@ begin
     -- generic plan with a parameter could not use the index of pending trials. After the release of a trial, no worker
     -- can claim the trial until the pause ends. If the remaining time until `available_at` is longer than the whole
     -- pause, the database's clock was set back after the release. A worker can then claim the trial at once.
-    numbers := array(
-      select trial.number
-      from ledger.trial
-      where trial.study_id = candidate.id and trial.state = 'pending'
-        and (trial.available_at <= moment
-             or trial.available_at - ledger.release_pause(ledger.releases(trial)) > moment)
-      order by trial.source <> 'enqueued', trial.iteration, trial.number
-      limit share
-      for no key update skip locked);
+    -- The first query does not call ledger.is_claimable, because the call would take time.
+    if not has_groups then
+      numbers := array(
+        select trial.number
+        from ledger.trial
+        where trial.study_id = candidate.id and trial.state = 'pending'
+          and (trial.available_at <= moment
+               or trial.available_at - ledger.release_pause(ledger.releases(trial)) > moment)
+        order by trial.source <> 'enqueued', trial.iteration, trial.number
+        limit share
+        for no key update skip locked);
+    else
+      numbers := array(
+        select trial.number
+        from ledger.trial
+        where trial.study_id = candidate.id and trial.state = 'pending' and ledger.is_claimable(trial, moment)
+        order by trial.number
+        limit share
+        for no key update skip locked);
+    end if;
     continue when numbers = '{}';
     lowest := numbers[1];
     if share > 1 then

@@ -1,6 +1,6 @@
 -- Record the verdict of a study's rule at each rung that an attempt has reached, and return what the attempt must do:
--- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report with the highest step at or below the
--- rung. An attempt that continues after a checkpoint does not report the earlier steps again. If the attempt has no
+-- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report with
+-- the highest step at or below the rung. An attempt that continues after a checkpoint does not report the earlier steps again. If the attempt has no
 -- report at or below the rung, the rule uses a report of an earlier attempt (ledger.last_report). If no attempt has a
 -- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
 -- the trial gets the recorded verdicts. When a rung has stopped a trial, the function records no verdicts at higher
@@ -10,8 +10,9 @@
 -- mode, a promoted trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both
 -- modes, an audited trial goes on in spite of its verdicts.
 -- With the rule `halving` and groups, the answer is `wait` if the cutoff of the trial's group is not known yet
--- (ledger.set_group_cutoffs). The answer is `release` instead if a trial of an earlier group is pending. All workers
--- could be waiting for this pending trial, so one of them must claim it.
+-- (ledger.set_group_cutoffs). All workers could be waiting for a pending trial of an earlier group. Therefore the answer
+-- is `release` if a worker can claim such a trial, if this trial has no verdict at the rung, and if no later trial of
+-- the iteration is running.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns text
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -20,7 +21,7 @@ declare
   parent ledger.study;
   reached bigint;
   place int;
-  own_group int := 0;
+  own_group int;
   first_of_group int;
   each bigint;
   given ledger.cutoff;
@@ -49,7 +50,10 @@ begin
       own.decided_at := moment;
       select last.attempt, last.step, last.loss into own.attempt, own.step, own.loss
       from ledger.last_report(parent.id, decide.trial, each) as last;
-      continue when own.step is null;
+      -- With groups, no trial gets a verdict below a rung with a verdict, because the cutoffs of later groups are fixed.
+      continue when own.step is null or own_group is not null and exists (
+        select from ledger.verdict
+        where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung > each);
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
       if parent.spec ->> 'mode' = 'steady' then
@@ -62,7 +66,7 @@ begin
       else
         select * into given from ledger.cutoff
         where cutoff.study_id = parent.id and cutoff.iteration = place and cutoff.rung = each
-          and cutoff.group_number = own_group;
+          and cutoff.group_number = coalesce(own_group, 0);
         if not found and own_group > 0 then
           perform ledger.set_group_cutoffs(parent, place, each, own_group, moment);
           select * into given from ledger.cutoff
@@ -74,7 +78,14 @@ begin
             return case when exists (
               select from ledger.trial
               where trial.study_id = parent.id and trial.iteration = place and trial.state = 'pending'
-                and trial.number < first_of_group)
+                and trial.number < first_of_group and ledger.is_claimable(trial, moment)
+                and not exists (
+                  select from ledger.verdict
+                  where verdict.study_id = parent.id and verdict.trial = trial.number and verdict.rung >= each))
+              and not exists (
+                select from ledger.trial
+                where trial.study_id = parent.id and trial.iteration = place and trial.state in ('pending', 'running')
+                  and trial.state = 'running' and trial.number > decide.trial)
               then 'release' else 'wait' end;
           end if;
         end if;

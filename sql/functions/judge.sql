@@ -1,5 +1,5 @@
--- For one iteration, return the trials that have reached a rung of the rule `promotion` but have no verdict at this
--- rung. A trial has reached the rung if the last attempt with reports has reported the rung's step or a later step. The
+-- For one iteration, return the trials that have reached a rung but have no verdict at this rung. The rule is `promotion`,
+-- or `halving` with groups. A trial has reached the rung if the last attempt with reports has reported the rung's step or a later step. The
 -- loss of a trial at the rung is the loss that ledger.last_report returns. A trial without a report at or below the
 -- rung gets no verdict. When a rung has stopped a trial, the trial gets no verdicts at higher rungs. An audited trial
 -- is an exception, because it gets the verdicts at all rungs.
@@ -31,7 +31,7 @@ end
 $$;
 
 comment on function ledger.undecided is
-  'The trials of an iteration that have reached a rung of the rule promotion, and have no verdict there. Internal.';
+  'The trials of an iteration that have reached a rung, and have no verdict there. Internal.';
 
 -- For each trial that ledger.undecided returns, record the verdict at a rung of the rule `promotion`. The iteration
 -- must have a cutoff at the rung. The caller has locked the study.

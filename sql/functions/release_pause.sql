@@ -24,3 +24,14 @@ $$;
 
 comment on function ledger.releases is
   'The number of times that workers have released a trial. Internal.';
+
+-- Whether a worker can claim a pending trial at the given time. ledger.claim contains the same condition.
+create or replace function ledger.is_claimable(known ledger.trial, moment timestamptz) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select known.available_at <= moment
+         or known.available_at - ledger.release_pause(ledger.releases(known)) > moment
+$$;
+
+comment on function ledger.is_claimable is
+  'Whether a worker can claim a pending trial at the given time. Internal.';

@@ -43,9 +43,7 @@ begin
       perform ledger.judge(parent.id, tell.number, rung, true, moment);
     end loop;
   elsif parent.spec -> 'stopping' ? 'group_size' then
-    foreach rung in array ledger.rungs(parent.spec -> 'stopping', tell.number) loop
-      perform ledger.set_group_cutoffs(parent, tell.number, rung, tell.size, moment);
-    end loop;
+    perform ledger.set_group_cutoffs(parent, tell.number, 9223372036854775807, tell.size, moment);
   end if;
   return 'told';
 end

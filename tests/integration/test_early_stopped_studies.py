@@ -45,7 +45,7 @@ base_estimator = "{estimator}"
 rule = "{rule}"
 eta = 2
 max_resource = 8
-audit = 0.1
+audit = {audit}
 {groups}
 """
 GROUPS = {"rule": "halving", "groups": "group_size = 2"}
@@ -144,7 +144,9 @@ class Workers:
 
 def search(url: str, folder: Path, workers: Callable[[psycopg.Connection[Any]], Workers], **settings: str) -> None:
     file = folder / "s.toml"
-    file.write_text(FILE.format(**{"mode": "batch", "estimator": "ET", "rule": "halving", "groups": "", **settings}))
+    file.write_text(
+        FILE.format(**{"mode": "batch", "estimator": "ET", "rule": "halving", "groups": "", "audit": "0.1", **settings})
+    )
     with psycopg.connect(url, autocommit=True) as connection, engine(url).connect() as own:
         assert managed(own, register(own, assemble({}, file)), workers(connection)).run().state == "complete"
 
@@ -164,6 +166,20 @@ def decided(url: str) -> list[tuple[Any, ...]]:
 def verified(url: str) -> Any:
     with engine(url).connect() as db:
         return verify(transfer.snapshot(db, studies.get(db, "s").id))
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_the_surrogate_knows_the_verdicts_on_trials_that_have_ended(server, template, tmp_path, seed):
+    workers = partial(Workers, seed=seed, count=6)
+    with new_database(server, template) as url:
+        search(url, tmp_path, workers, estimator="GP", audit="0.5", **GROUPS)
+        with psycopg.connect(url) as connection:
+            late = connection.execute(
+                "select count(*) from ledger.verdict join ledger.trial using (study_id)"
+                " where verdict.trial = trial.number and decided_at > finished_at"
+            ).fetchone()
+        assert late != (0,)
+        assert verified(url).recomputed == 4
 
 
 @pytest.mark.parametrize(

@@ -129,8 +129,13 @@ def test_a_trial_with_a_known_cutoff_does_not_ask_the_database(db, connection):
 def test_a_worker_gives_a_trial_back_if_an_earlier_group_is_pending(db, connection):
     start(db)
     first, second, third = take(connection), take(connection), take(connection)
-    assert report(connection, third, 1) == "wait"
+    fourth = take(connection)
+    for held in (third, fourth):
+        assert report(connection, held, 1) == "wait"
     assert protocol.release(connection, first)
+    assert report(connection, third) == "wait", "the last trial of the iteration gives way"
+    assert report(connection, fourth) == "release"
+    assert protocol.release(connection, fourth)
     assert report(connection, third) == "release"
     assert protocol.release(connection, third)
     again = take(connection)
@@ -314,6 +319,64 @@ def test_the_verdicts_follow_from_the_losses_in_any_order(db, connection, seed):
             running[number] = held, step + len(steps), answer == "wait"
     found = connection.execute("select trial, rung, stops from ledger.verdict order by 1, 2").fetchall()
     assert found == expected_verdicts(losses)
+
+
+def test_the_trials_are_claimed_one_by_one_in_the_order_of_their_numbers(db, connection):
+    row = start(db, trials=4)
+    connection.execute("select ledger.enqueue(%s, '{\"C\": 5.5}')", (row.id,))
+    taken = [protocol.claim(connection, "s", [uuid.uuid4() for _ in range(3)], "w") for _ in range(5)]
+    assert [[held.trial for held in each] for each in taken] == [[0], [1], [2], [3], [4]]
+
+
+def test_a_trial_in_the_pause_after_its_releases_sends_no_worker_away(db, connection):
+    start(db)
+    first, _, third = take(connection), take(connection), take(connection)
+    assert report(connection, third, 1) == "wait"
+    assert protocol.release(connection, first)
+    connection.execute("update ledger.trial set available_at = ledger.clock() + interval '1 ms' where number = 0")
+    connection.execute("update ledger.trial set attempts = 40 where number = 0")
+    connection.execute("update ledger.trial set available_at = ledger.clock() + interval '1 minute' where number = 0")
+    assert report(connection, third) == "wait"
+
+
+def test_a_rung_that_no_trial_reports_holds_no_group_up(db, connection):
+    start(db)
+    first, second, third = take(connection), take(connection), take(connection)
+    for held in (first, second):
+        assert report(connection, held, 2, loss=0.3) == "continue"
+    assert report(connection, third, 2) == "stop"
+    assert verdicts(connection, 2) == [(2, 2, 0.5, 0.3, 2, True)]
+
+
+@pytest.mark.parametrize("order", [(4, 5), (5, 4)])
+def test_a_skipped_rung_does_not_change_a_verdict(db, connection, order):
+    start(db)
+    held = [take(connection) for _ in range(6)]
+    for number in (2, 3):
+        assert report(connection, held[number], 1, 2, loss=0.9) == "wait"
+        complete(connection, held[number], 0.9)
+    for number in (0, 1):
+        assert report(connection, held[number], 1, 2, loss=0.3) == "continue"
+    for number in order:
+        assert report(connection, held[number], 2 if number == 4 else 1) == "stop"
+    assert verdicts(connection, 2) == [(1, 1, 0.9, 0.3, 2, True)]
+    assert cutoffs(connection, 2)[-1] == (0, 2, 0.3, 2)
+
+
+def test_an_attempt_that_did_not_reach_the_rung_again_has_no_verdict(db, connection):
+    row = start(db, trials=4)
+    held = [take(connection) for _ in range(4)]
+    assert report(connection, held[2], 0, 1) == "wait"
+    assert protocol.release(connection, held[2])
+    again = take(connection)
+    assert report(connection, again, 0) == "continue"
+    assert protocol.fail(connection, again, "the loss is missing", 1.0) == "failed"
+    for number in (0, 1, 3):
+        assert report(connection, held[number], 1, loss=0.3) in ("continue", "stop")
+        complete(connection, held[number])
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
+    assert verdicts(connection, 2) == []
+    assert verified(db) == 4
 
 
 def test_a_waiting_trial_keeps_its_claim(db, connection):

@@ -47,6 +47,7 @@ class Link:
         self.delay = 0.0
         self.to_server, self.to_client = asyncio.Event(), asyncio.Event()
         self.trap: Trap | None = None
+        self.has_client = True
         self.writers = [client]
         self.client_port: int = client.get_extra_info("peername")[1]
         self.task: asyncio.Task[None] | None = None
@@ -94,6 +95,7 @@ class Link:
 
     def disconnect_client(self) -> None:
         """Reset the client's connection, and keep the connection to the server."""
+        self.has_client = False
         _reset(self.writers[0])
 
     def abort(self) -> None:
@@ -376,6 +378,9 @@ class Proxy:
         held = b""
         while data := await server.read(_CHUNK):
             finished = link.answered(data)
+            if not link.has_client:
+                link.waiting -= finished
+                continue
             held += data
             if link.trap is not None and link.trap.answer:
                 # send no answer before the last request has been executed

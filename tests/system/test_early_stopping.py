@@ -48,6 +48,21 @@ def asks_slowly(params, context):
     time.sleep(0.2)
     return asks(params, context)
 
+def asks_rarely(params, context):
+    for step, loss in curve(params, context):
+        time.sleep(0.1 if context.trial < 2 else 0.3)
+        context.report(loss, step)
+        if step % 4 == 0 and context.should_prune():
+            raise ledger.TrialPruned
+    return loss
+
+def ignores(params, context):
+    for step, loss in curve(params, context):
+        time.sleep(0.1 if context.trial < 2 else 0.3)
+        context.report(loss, step)
+        context.should_prune()
+    return loss
+
 def prunes_itself(params, context):
     context.report(0.5, 1)
     raise ledger.TrialPruned
@@ -217,3 +232,16 @@ def test_groups_end_the_same_programs_with_any_number_of_workers(grouped, server
         found = search(tmp_path / "program", other, objective=objective, workers=4, groups=GROUPS)
         assert [facts[1:] for facts in found] == [facts[1:] for facts in grouped[0]]
         assert verdicts_of(other) == grouped[1]
+
+
+@pytest.mark.parametrize("function", ["asks_rarely", "ignores"])
+def test_no_training_waits_for_ever_after_its_trial_was_stopped(url, tmp_path, function):
+    trials = search(tmp_path / "own", url, function, workers=4, groups=GROUPS)
+    assert any(stops for *_, stops in verdicts_of(url))
+    assert "running" not in states(trials)
+
+
+def test_short_trials_with_groups_are_not_released(url, tmp_path):
+    search(tmp_path / "own", url, "asks", workers=4, groups=GROUPS)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select count(*) from ledger.attempt where outcome = 'released'").fetchone() == (0,)

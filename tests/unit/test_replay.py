@@ -115,8 +115,8 @@ studies = st.lists(
 
 
 def group(rule: EarlyStopping, trial: ReplayedTrial) -> tuple[int, int]:
-    """Return the iteration and the group of a trial. Each iteration has three trials."""
-    return trial.iteration, rule.group_of(trial.number % 3)
+    """Return the iteration and the group of a trial."""
+    return trial.iteration, rule.group_of(trial.place)
 
 
 def simulated(
@@ -182,7 +182,7 @@ def test_a_replay_of_promotion_compares_as_many_trials_as_a_batch_has(study, eta
     rule = EarlyStopping(rule="promotion", eta=eta, min_resource=1, max_resource=eta**3, brackets=brackets)
     curves, trials, points = LearningCurves(rule.rungs), {}, {}
     for number, (reported, began, ended) in enumerate(study):
-        trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, is_pruned=not ended)
+        trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, not ended, number % 3)
         points[number] = [(step, loss, float(began + step)) for step, loss in sorted(reported.items())]
         if points[number]:
             curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
@@ -196,7 +196,7 @@ def test_a_replay_of_promotion_compares_as_many_trials_as_a_batch_has(study, eta
 def test_a_replay_stops_what_the_rule_stops_in_a_new_training(rule, study, by_arrival):
     curves, trials, points = LearningCurves(rule.rungs), {}, {}
     for number, (reported, began, ended) in enumerate(study):
-        trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, is_pruned=not ended)
+        trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, not ended, number % 3)
         points[number] = [
             (step, loss, began + place / 100 + number / 10_000)
             for place, (step, loss) in enumerate(sorted(reported.items()))

@@ -215,13 +215,48 @@ def test_a_report_at_a_rung_of_a_group_is_written_at_once(ledger):
     assert trials.due_at <= time.monotonic()
 
 
-def test_a_worker_releases_a_trial_that_waits_for_a_pending_trial(ledger):
-    trials = claimed(2, knows=False, waits=True)
+@pytest.mark.parametrize("asked", ["by the ledger", "by a request to stop"])
+def test_a_trial_that_waits_leaves_without_a_verdict(ledger, asked):
+    trials = claimed(knows=False, waits=True)
+    ledger.reported = "release" if asked == "by the ledger" else "wait"
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.maintain(ledger.call)
+    trials.leave()
+    assert trials.take_verdict() == (1, True)
+    assert trials.take_verdict() is None
+    ledger.pruned = "continue"
+    trials.finish(PRUNED)
+    trials.deliver(ledger.call)
+    assert [call[:2] for call in ledger.calls][-2:] == [("prune", 0), ("release", 0)]
+    assert trials.start() == []
+
+
+def test_a_trial_that_leaves_can_still_be_pruned(ledger, caplog):
+    caplog.set_level("INFO")
+    trials = claimed(knows=False, waits=True)
     ledger.reported = "release"
     trials.keep_reports([Report(1, 0.9)])
     assert trials.maintain(ledger.call)
-    assert trials.must_release
-    trials.stop(killed=True)
-    trials.release(ledger.call)
-    assert [call[:2] for call in ledger.calls][-1] == ("release", 0)
-    assert trials.start() == []
+    trials.finish(PRUNED)
+    trials.deliver(ledger.call)
+    assert ledger.calls[-1][:2] == ("prune", 0)
+    assert "trial 0 pruned" in caplog.text
+
+
+def test_a_trial_that_does_not_wait_does_not_leave(ledger):
+    trials = claimed(knows=False, waits=True)
+    trials.leave()
+    assert trials.take_verdict() is None
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.maintain(ledger.call)
+    trials.leave()
+    assert trials.take_verdict() == (1, False)
+
+
+def test_an_enforced_rule_ends_a_training_that_leaves(ledger):
+    trials = claimed(enforce=True, knows=False, waits=True)
+    ledger.reported = "release"
+    trials.keep_reports([Report(1, 0.9)])
+    assert not trials.must_end
+    assert trials.maintain(ledger.call)
+    assert trials.must_end
