@@ -168,9 +168,8 @@ def verified(url: str) -> Any:
         return verify(transfer.snapshot(db, studies.get(db, "s").id))
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-def test_the_surrogate_knows_the_verdicts_on_trials_that_have_ended(server, template, tmp_path, seed):
-    workers = partial(Workers, seed=seed, count=6)
+def test_the_surrogate_knows_the_verdicts_on_trials_that_have_ended(server, template, tmp_path):
+    workers = partial(Workers, seed=2, count=6)
     with new_database(server, template) as url:
         search(url, tmp_path, workers, estimator="GP", audit="0.5", **GROUPS)
         with psycopg.connect(url) as connection:
