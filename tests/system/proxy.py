@@ -173,8 +173,8 @@ class Proxy:
 
     @property
     def links(self) -> list[Link]:
-        """The open links."""
-        return self._do(lambda: list(self._links))
+        """The links with an open connection of a client."""
+        return self._do(lambda: [link for link in self._links if link.has_client])
 
     @property
     def in_flight(self) -> list[Link]:
@@ -223,7 +223,8 @@ class Proxy:
         """Drop all packets of the clients without an acknowledgement, like an unplugged network."""
 
         def silence() -> None:
-            sockets = [link.writers[0].get_extra_info("socket") for link in self._chosen(where)]
+            chosen = [link for link in self._chosen(where) if link.has_client]
+            sockets = [link.writers[0].get_extra_info("socket") for link in chosen]
             if where is None and self._listener is not None:
                 sockets += self._listener.sockets
             for one in sockets:
