@@ -27,7 +27,7 @@ faults, one after the other:
 - The test pauses workers until their leases have expired, and then lets the paused workers continue.
 - The test restarts, crashes and kills PostgreSQL.
 - The test cuts connections, delays connections, makes connections half-open, and drops the acknowledgement of a
-  statement.
+  statement. The test also lets a statement reach the database after the worker has repeated it.
 - The test makes the store of the artifacts and the checkpoints unavailable, and fills the disk of the store. The
   objective repeats each call that the store refuses.
 
