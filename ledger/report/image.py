@@ -1,7 +1,7 @@
 """Draws plots as PNG images with a browser."""
 
 import kaleido
-from choreographer.errors import BrowserClosedError, BrowserFailedError, ChromeNotFoundError
+from choreographer.errors import BrowserClosedError, BrowserFailedError, ChannelClosedError, ChromeNotFoundError
 
 from ledger.errors import LedgerError
 from ledger.report.combined import combined
@@ -36,7 +36,7 @@ def png(section: ReportSection) -> bytes:
             " `apt-get install chromium`, or set BROWSER_PATH to the path of a browser; `ledger report NAME --output"
             " report.html` needs no browser"
         ) from None
-    except (BrowserFailedError, BrowserClosedError) as error:
+    except (BrowserFailedError, BrowserClosedError, ChannelClosedError) as error:
         raise LedgerError(
             f"the browser for the PNG did not start, or crashed ({one_line(str(error.args[0]))}): set BROWSER_PATH"
             " to another browser; `ledger report NAME --output report.html` needs no browser"

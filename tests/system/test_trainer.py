@@ -127,7 +127,8 @@ def test_in_steady_mode_an_objective_waits_for_the_verdict_at_a_rung(trainer, st
             if report.step > 0:
                 told.append(report.step)
                 trainer.tell_verdict(report.step, is_stopped=report.step == stopped_at)
-    assert told == [1, 2]
+    # After a verdict that stops the trial, the objective does not wait, so that its report can arrive with the outcome.
+    assert told in ([[1], [1, 2]] if stopped_at == 1 else [[1, 2]])
     assert ended[0].metrics["answers"] == [False, stopped_at == 1, stopped_at in (1, 2)]
 
 
