@@ -109,7 +109,7 @@ def markdown(records: Sequence[Record]) -> str:
     """Return the section of the report for the existing records."""
     if not records:
         return "## Early stopping\n\nNot measured yet. Run `make bench-stopping`.\n"
-    of_all, known = records, last_lines(records)
+    versions, known = _older(records) + _equal(records), last_lines(records)
     lowest, trainings = lowest_losses(known), max(one["trainings"] for one in known)
     records = [one for one in known if one["trainings"] == trainings]
     found = regrets(records, lowest)
@@ -136,8 +136,7 @@ def markdown(records: Sequence[Record]) -> str:
         ' At each rung, a contestant whose name ends with "oracle" learns the loss after a whole training, and not the'
         " loss at the rung."
         ' Contestants whose names begin with "random" train random points, so both runs of a search train the same'
-        f" trials. Versions: {_versions(known)}.{_not_measured(known)}{_older(of_all)}{_equal(of_all)} The"
-        " searches ran from"
+        f" trials. Versions: {_versions(known)}.{_not_measured(known)}{versions} The searches ran from"
         f" {min(one['date'] for one in known)} to {max(one['date'] for one in known)}.\n"
     ]
     for workers in sorted({one["workers"] for one in records}):

@@ -1,18 +1,18 @@
 -- Record the verdict of a study's rule at each rung that an attempt has reached, and return what the attempt must do:
 -- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report with
--- the highest step at or below the rung. An attempt that continues after a checkpoint does not report the earlier steps again. If the attempt has no
--- report at or below the rung, the rule uses a report of an earlier attempt (ledger.last_report). If no attempt has a
--- report at or below the rung, the function records no verdict at this rung. A verdict is final, so a later attempt of
--- the trial gets the recorded verdicts. When a rung has stopped a trial, the function records no verdicts at higher
--- rungs.
+-- the highest step at or below the rung. An attempt that continues after a checkpoint does not report the earlier steps
+-- again. If the attempt has no report at or below the rung, the rule uses a report of an earlier attempt
+-- (ledger.last_report). If no attempt has a report at or below the rung, the function records no verdict at this rung.
+-- A verdict is final, so a later attempt of the trial gets the recorded verdicts. When a rung has stopped a trial, the
+-- function records no verdicts at higher rungs.
 -- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. In batch mode, if a
 -- rung has no verdict yet, the attempt must stop at this rung, so that the trial can pause (ledger.prune). In steady
 -- mode, a promoted trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both
 -- modes, an audited trial goes on in spite of its verdicts.
 -- With the rule `halving` and groups, the answer is `wait` if the cutoff of the trial's group is not known yet
--- (ledger.set_group_cutoffs). All workers could be waiting for a pending trial of an earlier group. Therefore the answer
--- is `release` if a worker can claim such a trial, if this trial has no verdict at the rung, and if no later trial of
--- the iteration is running.
+-- (ledger.set_group_cutoffs). All workers could be waiting for a pending trial of an earlier group. Therefore the
+-- answer is `release` if a worker can claim such a trial, if this trial has no verdict at the rung, and if no later
+-- trial of the iteration is running.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns text
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

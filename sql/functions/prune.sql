@@ -46,7 +46,8 @@ begin
           finished_at = moment
       where trial.study_id = prune.study_id and trial.number = prune.trial;
       reached := 'pruned';
-    elsif is_promotion and (last.trial is not null or ledger.decide(prune.study_id, prune.trial, held, moment) = 'stop') then
+    elsif is_promotion and (
+      last.trial is not null or ledger.decide(prune.study_id, prune.trial, held, moment) = 'stop') then
       update ledger.trial
       set state = 'paused', claim = null, lease_until = null, deadline_at = null
       where trial.study_id = prune.study_id and trial.number = prune.trial;

@@ -285,22 +285,28 @@ def test_a_trial_that_waits_for_earlier_groups_keeps_its_worker():
     assert max(begun) == 4
 
 
-def test_a_group_is_compared_with_earlier_iterations_and_groups():
-    trials = searched(partial(GroupSearch, workers=4), (1.0, 4.0, 0.5, 2.0), stopping=GROUPS, batch_size=6, epochs=600)
+def check_halving(trials, rule, size, state):
+    """Check each end in `state` against the trials before the trial's block of `size` trials."""
     stopped = 0
     for trial in trials:
-        if trial.state != "running":
-            for rung in (rung for rung in GROUPS.rungs if rung <= trial.epoch):
-                earlier = [
-                    each.training.losses[rung - 1]
-                    for each in trials
-                    if each.number // 2 < trial.number // 2 and each.epoch >= rung
-                ]
-                is_stopped = stops(trial.training.losses[rung - 1], cutoff("halving", 3, earlier))
-                is_stopped = is_stopped and not is_audited(5, trial.number, 0.1)
-                assert is_stopped == (trial.state == "paused" and trial.epoch == rung)
-                stopped += is_stopped
+        if trial.state == "running":
+            continue
+        for rung in (rung for rung in rule.rungs if rung <= trial.epoch):
+            earlier = [
+                each.training.losses[rung - 1]
+                for each in trials
+                if each.number // size < trial.number // size and each.epoch >= rung
+            ]
+            is_stopped = stops(trial.training.losses[rung - 1], cutoff("halving", 3, earlier))
+            is_stopped = is_stopped and not is_audited(5, trial.number, 0.1)
+            assert is_stopped == (trial.state == state and trial.epoch == rung)
+            stopped += is_stopped
     assert stopped > 10
+
+
+def test_a_group_is_compared_with_earlier_iterations_and_groups():
+    trials = searched(partial(GroupSearch, workers=4), (1.0, 4.0, 0.5, 2.0), stopping=GROUPS, batch_size=6, epochs=600)
+    check_halving(trials, GROUPS, 2, "paused")
 
 
 def test_a_paused_trial_without_a_verdict_has_not_ended():
@@ -310,22 +316,7 @@ def test_a_paused_trial_without_a_verdict_has_not_ended():
 
 
 def test_cutoffs_of_batch_mode_come_from_earlier_iterations_alone():
-    trials = searched(BatchSearch, (1.0, 4.0, 0.5, 2.0))
-    stopped = 0
-    for trial in trials:
-        if trial.state == "running":
-            continue
-        for rung in (rung for rung in HALVING.rungs if rung <= trial.epoch):
-            earlier = [
-                each.training.losses[rung - 1]
-                for each in trials
-                if each.number // 4 < trial.number // 4 and each.epoch >= rung
-            ]
-            is_stopped = stops(trial.training.losses[rung - 1], cutoff("halving", 3, earlier))
-            is_stopped = is_stopped and not is_audited(5, trial.number, 0.1)
-            assert is_stopped == (trial.state == "stopped" and trial.epoch == rung)
-            stopped += is_stopped
-    assert stopped > 10
+    check_halving(searched(BatchSearch, (1.0, 4.0, 0.5, 2.0)), HALVING, 4, "stopped")
 
 
 @pytest.mark.parametrize(
