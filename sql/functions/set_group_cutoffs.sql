@@ -54,7 +54,7 @@ begin
           and trial.state not in ('pending', 'running', 'pruned')
           and not exists (
             select from ledger.verdict
-            where verdict.study_id = parent.id and verdict.trial = trial.number and verdict.rung = at_rung)) then
+            where verdict.study_id = parent.id and verdict.trial = trial.number and verdict.rung >= at_rung)) then
         insert into ledger.verdict
           (study_id, trial, rung, attempt, step, loss, cutoff, compared, stops, audited, decided_at)
         select
@@ -65,6 +65,11 @@ begin
           on limiting.study_id = parent.id and limiting.iteration = place.number and limiting.rung = at_rung
           and limiting.group_number = known
         where ended.trial >= first - size and ended.trial < first and ended.state not in ('pending', 'running')
+          -- A trial with a verdict at a higher rung may have reported a step below this rung later. The trial gets no
+          -- verdict at this rung, as in ledger.decide, so that the cutoff does not depend on the time of the report.
+          and not exists (
+            select from ledger.verdict
+            where verdict.study_id = parent.id and verdict.trial = ended.trial and verdict.rung > at_rung)
         order by ended.trial
         on conflict do nothing;
       end if;

@@ -363,6 +363,21 @@ def test_a_skipped_rung_does_not_change_a_verdict(db, connection, order):
     assert cutoffs(connection, 2)[-1] == (0, 2, 0.3, 2)
 
 
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_a_late_report_of_a_lower_step_does_not_change_a_cutoff(db, connection, asks_first):
+    start(db)
+    first, second, third = take(connection), take(connection), take(connection)
+    assert report(connection, first, 2, loss=0.3) == "continue"
+    assert report(connection, second, 1, 2, loss=0.4) == "continue"
+    if asks_first:
+        assert report(connection, third, 1, loss=0.35) == "continue", "one trial is fewer than eta"
+    assert report(connection, first, 1, loss=0.3) == "continue"
+    complete(connection, first)
+    assert report(connection, third, 1, loss=0.35) == "continue"
+    assert verdicts(connection, 0) == [(2, 2, 0.3, None, 0, False)]
+    assert cutoffs(connection, 1)[-1] == (0, 1, None, 1)
+
+
 def test_an_attempt_that_did_not_reach_the_rung_again_has_no_verdict(db, connection):
     row = start(db, trials=4)
     held = [take(connection) for _ in range(4)]
