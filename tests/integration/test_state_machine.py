@@ -4,6 +4,7 @@ Each answer follows the protocol, and the ledger stays consistent. The workers u
 """
 
 import hashlib
+import random
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,14 @@ import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Connection
 
 from ledger.database import annotations, artifact_protocol, artifacts, managing, protocol, studies, trials
@@ -35,6 +43,7 @@ MANAGER_LEASE = 40.0
 RULE = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=3, audit=0.0)
 PROMOTION = EarlyStopping(rule="promotion", eta=2, min_resource=1, max_resource=3, audit=0.0, brackets=2)
 STEADY_PROMOTION = PROMOTION.model_copy(update={"brackets": 1})
+GROUPS = RULE.model_copy(update={"group_size": 1})
 # the number of releases without a pause (ledger.free_releases)
 FREE_RELEASES = 5
 
@@ -175,6 +184,7 @@ class Histories(RuleBasedStateMachine):
         self.is_steady = self.mode.startswith("steady")
         self.is_promotion = self.mode == "promotion"
         self.is_steady_promotion = self.mode == "steady promotion"
+        self.has_groups = self.mode == "groups"
         stopping = self.stopping().model_dump(exclude_none=True)
         mode = "steady" if self.is_steady else "batch"
         settings = {**spec(3, **limits), "mode": mode, "stopping": stopping}
@@ -192,6 +202,8 @@ class Histories(RuleBasedStateMachine):
         self.known_at_rung = {0: {rung: list[float | None]() for rung in RULE.rungs}}
         # the cutoffs of the rule promotion
         self.cutoffs: dict[tuple[int, int], tuple[float, int] | None] = {}
+        # the losses that each group of an iteration is compared with at a rung, except for the first group
+        self.known_to_group: dict[tuple[int, int, int], list[float | None]] = {}
         # the numbers and the losses of the trials in the order of their arrivals, for the rule promotion in steady mode
         self.arrived: dict[int, list[tuple[int, float | None]]] = {rung: [] for rung in RULE.rungs}
         self.attempts: dict[uuid.UUID, Attempt] = {}
@@ -222,10 +234,10 @@ class Histories(RuleBasedStateMachine):
         trial = self.trials[attempt.held.trial]
         return trial, trial.claim == attempt.held.claim and trial.is_open
 
-    @rule(names=st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=3), wanted=st.integers(1, 3))
-    def claims(self, names: list[str], wanted: int) -> None:
-        for name in names:
-            self.claim(name, wanted)
+    # Hypothesis prefers the first elements of a list, and would draw few of the later words.
+    @initialize(seed=st.integers(0, 2**32 - 1))
+    def choose_words(self, seed: int) -> None:
+        self.chance = random.Random(seed)
 
     def claim(self, name: str, wanted: int = 1) -> None:
         pending = [number for number, trial in self.trials.items() if trial.is_claimable(self.now)]
@@ -233,7 +245,7 @@ class Histories(RuleBasedStateMachine):
             pending = []
         claims = [uuid.uuid4() for _ in range(wanted)]
         taken = self.workers[name].claim(self.study.name, claims, name)
-        assert [held.trial for held in taken] == pending[:wanted]
+        assert [held.trial for held in taken] == pending[: 1 if self.has_groups else wanted]
         assert [held.claim for held in taken] == claims[: len(taken)]
         for held in taken:
             trial = self.trials[held.trial]
@@ -243,11 +255,13 @@ class Histories(RuleBasedStateMachine):
             self.attempts[held.claim] = Attempt(held)
             self.asked[held.claim] = claims
 
-    # one rule for all calls with a claim, because hypothesis leaves whole rules out of a history
-    @precondition(lambda self: self.attempts)
-    @rule(data=st.data())
-    def any_words(self, data: st.DataObject) -> None:
-        self.say_anything(data)
+    # one rule for all calls of workers, because hypothesis leaves whole rules out of a history
+    @rule(data=st.data(), names=st.lists(st.sampled_from(["a", "b"]), max_size=3), wanted=st.integers(1, 3))
+    def workers_act(self, data: st.DataObject, names: list[str], wanted: int) -> None:
+        for name in names:
+            self.claim(name, wanted)
+        if self.attempts:
+            self.say_anything(data)
 
     @precondition(lambda self: self.state == "running" and self.trials[2].state == "pending")
     @rule(data=st.data())
@@ -258,12 +272,15 @@ class Histories(RuleBasedStateMachine):
             self.fail(list(self.attempts.values())[-1], data)
 
     def say_anything(self, data: st.DataObject) -> None:
-        words = [self.heartbeat, self.report, self.report, self.prune, self.complete, self.fail, self.release]
-        words += [self.refuse, self.claim_again]
+        words = [self.heartbeat, self.prune, self.complete, self.fail, self.release, self.refuse, self.claim_again]
         words += [self.a_claim_that_never_was, self.save_artifact, self.keep_checkpoint]
         for _ in range(data.draw(st.integers(1, 4))):
-            attempt = data.draw(st.sampled_from(list(self.attempts.values())))
-            data.draw(st.sampled_from(words))(attempt, data)
+            every = list(self.attempts.values())
+            valid = [attempt for attempt in every if self.of(attempt)[1]]
+            attempt = self.chance.choice(valid if valid and self.chance.random() < 0.7 else every)
+            # half of the words are reports, because a verdict follows from the reports of several trials
+            word = self.report if self.chance.random() < 0.5 else self.chance.choice(words)
+            word(attempt, data)
             self.the_ledger_is_as_the_protocol_says()
 
     def take_back_one(self, data: st.DataObject, replaced: bool) -> Attempt:
@@ -317,38 +334,111 @@ class Histories(RuleBasedStateMachine):
             assert answer == "stale"
             return
         attempt.reports = {**reports, **attempt.reports}
-        assert answer == ("stop" if self.decide(attempt) else "continue")
+        assert answer == self.decide(attempt)
 
-    def decide(self, attempt: Attempt) -> bool:
-        """Decide at each rung that the attempt has reached, as the rule says, and return whether the trial stops."""
+    def decide(self, attempt: Attempt) -> str:
+        """Decide at each rung that the attempt has reached, as the rule says, and return what the trial must do."""
         trial = self.trials[attempt.held.trial]
         for rung in self.rungs_of(trial.iteration):
             if max(attempt.reports, default=-1) < rung:
                 break
             if rung not in trial.verdicts:
                 found = self.last_report(attempt.held.trial, rung)
-                if found is None:
+                if found is None or (self.has_groups and max(trial.verdicts, default=0) > rung):
                     continue
                 if self.is_promotion:
-                    return True
+                    return "stop"
+                if self.has_groups and not self.knows_cutoff(attempt.held.trial, rung):
+                    return self.how_to_wait(attempt.held.trial, rung)
                 step, loss = found
-                trial.verdicts[rung] = self.is_stopped(attempt.held.trial, rung, loss), step, loss
-                self.at_rung[rung].append(loss)
+                self.give_verdict(attempt.held.trial, rung, step, loss)
             if trial.stopped_at == rung:
-                return True
-        return False
+                return "stop"
+        return "continue"
+
+    def give_verdict(self, number: int, rung: int, step: int, loss: float | None) -> None:
+        self.trials[number].verdicts[rung] = self.is_stopped(number, rung, loss), step, loss
+        self.at_rung[rung].append(loss)
+
+    def group_of(self, number: int) -> int:
+        iteration = self.trials[number].iteration
+        return GROUPS.group_of(number - self.first_trial(iteration))
+
+    def first_trial(self, iteration: int) -> int:
+        return min(number for number, trial in self.trials.items() if trial.iteration == iteration)
+
+    def knows_cutoff(self, number: int, rung: int) -> bool:
+        """Return whether the group of a trial can be compared at a rung. Add the groups that can be compared now."""
+        iteration, group = self.trials[number].iteration, self.group_of(number)
+        if group and (iteration, rung, group) not in self.known_to_group:
+            self.compare_groups(iteration, rung, group)
+        return not group or (iteration, rung, group) in self.known_to_group
+
+    def compare_groups(self, iteration: int, highest: int, last: int) -> None:
+        """Add the groups up to `last` that can be compared at the rungs up to `highest`.
+
+        The trials of the earlier groups have a verdict or have ended. If the iteration has fewer groups, give the
+        verdicts on the ended trials of its last group.
+        """
+        first, size = self.first_trial(iteration), self.iterations[iteration].size
+        for rung in (rung for rung in GROUPS.rungs if rung <= highest):
+            known = max((group for i, at, group in self.known_to_group if (i, at) == (iteration, rung)), default=0)
+            while known < last:
+                own = [number for number in range(first, first + size) if self.group_of(number) <= known]
+                if any(
+                    self.trials[number].state in ("pending", "running")
+                    and max(self.trials[number].verdicts, default=0) < rung
+                    for number in own
+                ):
+                    break
+                for number in own:
+                    trial = self.trials[number]
+                    has_ended = trial.state not in ("pending", "running") and self.group_of(number) == known
+                    found = self.arrival(number, rung)
+                    if has_ended and found is not None and max(trial.verdicts, default=0) < rung:
+                        self.give_verdict(number, rung, *found)
+                known += 1
+                if len(own) == size:
+                    break
+                self.known_to_group[iteration, rung, known] = [
+                    trial.verdicts[rung][2]
+                    for number, trial in self.trials.items()
+                    if number <= own[-1] and rung in trial.verdicts
+                ]
+            last = min(last, known)
+
+    def how_to_wait(self, number: int, rung: int) -> str:
+        """Return whether a trial that waits at a rung keeps its worker, or releases it for a trial of an earlier
+        group."""
+        own = [(n, trial) for n, trial in self.trials.items() if trial.iteration == self.trials[number].iteration]
+        is_wanted = any(
+            trial.is_claimable(self.now)
+            and self.group_of(each) < self.group_of(number)
+            and max(trial.verdicts, default=0) < rung
+            for each, trial in own
+        )
+        is_last = all(each <= number for each, trial in own if trial.state == "running")
+        return "release" if is_wanted and is_last else "wait"
 
     def is_stopped(self, number: int, rung: int, loss: float | None) -> bool:
         """Return whether the rule stops a trial that arrives at a rung."""
         if self.is_steady_promotion:
             self.arrived[rung].append((number, loss))
             return not goes_on(loss, number, promotion_cutoff(STEADY_PROMOTION.eta, self.arrived[rung]))
-        others = self.at_rung[rung] if self.is_steady else self.known_at_rung[self.trials[number].iteration][rung]
+        iteration = self.trials[number].iteration
+        if self.is_steady:
+            others = self.at_rung[rung]
+        elif self.has_groups and self.group_of(number):
+            others = self.known_to_group[iteration, rung, self.group_of(number)]
+        else:
+            others = self.known_at_rung[iteration][rung]
         return stops(loss, cutoff(RULE.rule, RULE.eta, others))
 
     def stopping(self) -> EarlyStopping:
         if self.is_steady_promotion:
             return STEADY_PROMOTION
+        if self.has_groups:
+            return GROUPS
         return PROMOTION if self.is_promotion else RULE
 
     def rungs_of(self, iteration: int) -> tuple[int, ...]:
@@ -378,7 +468,8 @@ class Histories(RuleBasedStateMachine):
         last = None if trial.stopped_at is None else trial.verdicts[trial.stopped_at][1:]
         can_pause = self.is_promotion or self.is_steady_promotion
         if mine and (
-            (self.is_steady_promotion and last is not None) or (can_pause and last is None and self.decide(attempt))
+            (self.is_steady_promotion and last is not None)
+            or (can_pause and last is None and self.decide(attempt) == "stop")
         ):
             assert answer == "paused"
             trial.state, trial.claim = "paused", None
@@ -692,6 +783,8 @@ class Histories(RuleBasedStateMachine):
             for rung in self.rungs_of(number) if self.is_promotion else ():
                 if (number, rung) in self.cutoffs:
                     self.judge(number, rung)
+            if self.has_groups:
+                self.compare_groups(number, max(GROUPS.rungs), size)
 
     def promote(self, name: str, data: st.DataObject, number: int | None = None) -> None:
         if self.is_steady_promotion:
@@ -814,6 +907,31 @@ class Histories(RuleBasedStateMachine):
         for number in list(self.iterations):
             self.promote(self.name_of_holder(), data, number)
         if is_followed:
+            self.propose(self.name_of_holder(), data, (max(self.iterations) + 1, 0))
+
+    @precondition(lambda self: not (self.is_promotion or self.is_steady_promotion) and self.state == "running")
+    @rule(
+        data=st.data(),
+        losses=st.lists(st.sampled_from([0.25, 0.5, 0.75, None]), min_size=8, max_size=8),
+        is_followed=st.booleans(),
+    )
+    def everyone_reports(self, data: st.DataObject, losses: list[float | None], is_followed: bool) -> None:
+        """Report the steps of all trials in any order. A trial that the rule stops ends, or goes on unasked."""
+        for _ in self.trials:
+            self.claim("a")
+        held = [trial.claim for trial in self.trials.values() if trial.state == "running"]
+        steps = [(claim, step) for claim in held for step in (1, 2)]
+        self.chance.shuffle(steps)
+        for claim, step in steps:
+            assert claim is not None
+            attempt = self.attempts[claim]
+            if self.of(attempt)[1]:
+                self.send(attempt, {step: losses[(attempt.held.trial + step) % len(losses)]}, data)
+                if self.chance.random() < 0.3:
+                    self.chance.choice([self.prune, self.prune, self.complete, self.release])(attempt, data)
+        if is_followed:
+            if self.holder is None:
+                self.take("m")
             self.propose(self.name_of_holder(), data, (max(self.iterations) + 1, 0))
 
     def finish(self, name: str, data: st.DataObject) -> None:
@@ -1018,6 +1136,7 @@ class Histories(RuleBasedStateMachine):
         (PackageWorker, "steady", 50),
         (PackageWorker, "promotion", 50),
         (PackageWorker, "steady promotion", 50),
+        (PackageWorker, "groups", 50),
         (PsqlWorker, "batch", 20),
     ],
     ids=[
@@ -1025,6 +1144,7 @@ class Histories(RuleBasedStateMachine):
         "by the package in steady mode",
         "with promotion",
         "with promotion in steady mode",
+        "with groups",
         "by psql alone",
     ],
 )
