@@ -18,6 +18,7 @@ from tests.attack.neighbours import Neighbours
 from tests.attack.stores import Stores
 from tests.attack.tally import Tally
 from tests.attack.victims import Victims, dismiss, run_commands, victims
+from tests.attack.waits import Waits
 from tests.chaos.studies import NAME
 from tests.system.programs import wait_until
 
@@ -70,6 +71,7 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
         files = Files(under_attack, tally, rng)
         neighbours = Neighbours(under_attack, tally, rng)
         claims = StaleClaims(under_attack, tally, rng)
+        waits = Waits(under_attack, tally, rng)
         models = Models(under_attack, tally, rng)
         stores = Stores(under_attack, tally, rng)
         hostile.attack()
@@ -86,6 +88,7 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
                 hostile.attack_channel()
             files.attack(20)
             claims.attack()
+            waits.attack()
             models.attack(4)
             stores.attack()
             if number % 3 == 0:
@@ -102,7 +105,7 @@ def attack(folder: Path, *, seconds: float, seed: int, watch: Callable[[str], ob
         stores.repair()
         locks.close()
         calls.close()
-        found = _examine(under_attack, hostile, files, neighbours, claims, models)
+        found = _examine(under_attack, hostile, files, neighbours, claims, waits, models)
         return Attacked(lasted, tally.rows(), {what: len(lines) for what, lines in found.items()}, _lines(found))
 
 
@@ -112,6 +115,7 @@ def _examine(
     files: Files,
     neighbours: Neighbours,
     claims: StaleClaims,
+    waits: Waits,
     models: Models,
 ) -> dict[str, list[str]]:
     """Return what went wrong, by what must not happen."""
@@ -141,6 +145,7 @@ def _examine(
         "views and queries that fail": _failing_queries(under_attack),
         "commands that fail": run_commands(under_attack),
         "calls with a stale or foreign claim that the ledger accepted": claims.recorded(),
+        "wrong answers to a worker at a rung, and verdicts that changed": waits.wrong,
         "changed models that were loaded": models.loaded,
         "models that ran code when they were read": ["a model"] * models.executed,
         "secrets that an objective read": ["a secret"] * hostile.stolen(),

@@ -13,6 +13,8 @@ The manager and the workers are real processes. The test runs these attacks one 
   releases.
 - A worker reports, prunes a trial, and saves results, artifacts and checkpoints under a claim that it has lost, or
   under its claim of another trial.
+- The study compares trials in groups (docs/stopping.md#groups). A worker reports any values in any order, repeats its
+  question at a rung, and answers a verdict or a wait with any call.
 - Hostile objectives return wrong values, raise unusual exceptions, end the trainer's process, or block the trainer's
   process. Other hostile objectives write to the trainer's pipes, look for passwords, or start processes that outlive
   the trial. Other hostile objectives save artifacts with hostile names, and checkpoints that are no archives.

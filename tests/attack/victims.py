@@ -17,7 +17,7 @@ from tests.system.accounts import USER, is_root, without_rights
 from tests.system.programs import Program, wait_until
 from tests.system.servers import Server
 
-PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator="ET")
+PLAN = Plan("rugged", iterations=100_000, batch_size=4, seed=11, base_estimator="ET", rule="groups", has_two_rungs=True)
 TRIAL_SECONDS = 0.2
 # Seconds that the manager and the workers have to stop.
 LEAVE = 60.0
