@@ -20,8 +20,16 @@ EVALUATIONS = 60
 BATCH = 4
 # Seeds of each function, and of each model on each dataset.
 FUNCTION_SEEDS, MODEL_SEEDS = 20, 5
-# More seeds of ours and skopt for functions whose results vary much; fewer would not decide the test.
-MORE_SEEDS = {(name, method): 60 for name in ("rastrigin", "ridge", "ackley") for method in ("ours", "skopt")}
+# More seeds of ours and skopt for functions and models whose results vary much; fewer would not decide the test.
+MORE_SEEDS = {
+    (name, method): seeds
+    for names, seeds in (
+        (("rastrigin", "ridge", "ackley"), 60),
+        (("svm/digits", "svm/synthetic", "xgb/digits", "xgb/synthetic", "lgbm/breast_cancer", "lgbm/synthetic"), 20),
+    )
+    for name in names
+    for method in ("ours", "skopt")
+}
 
 
 @dataclass(frozen=True)
