@@ -72,8 +72,8 @@ begin
       into arrived
       from ledger.undecided(parent.id, promote.iteration, rung) as undecided
       where not undecided.audited;
-      -- If no paused trial waits at this rung, no paused trial waits at a higher rung.
-      exit when not arrived.is_waiting;
+      -- The paused trials can wait at a higher rung, because a trial without a report at or below a rung skips the rung.
+      continue when not arrived.is_waiting;
       select array_agg(latest.loss) as losses, array_agg(latest.trial) as trials
       into earlier
       from (

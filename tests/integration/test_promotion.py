@@ -408,6 +408,21 @@ def test_a_trial_that_has_reached_several_rungs_waits_at_each(db, connection):
     assert verified(db) == 4
 
 
+def test_trials_that_skip_the_first_rungs_are_compared_at_a_later_rung(db, connection):
+    row = start(db)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        held = take(connection)
+        assert protocol.report(connection, held, [3], [loss]) == "continue"
+        assert protocol.report(connection, held, [6], [loss]) == "stop"
+        assert protocol.prune(connection, held, 1.0) == "paused"
+    assert promote(db, row) == [DecidedRung(4, 4, 2)]
+    assert states(db, row) == ["pruned", "pruned", "pending", "pending"]
+    for _ in range(2):
+        assert protocol.complete(connection, take(connection), 0.1, {}, 1.0) == "recorded"
+    assert tell(db, row, 0, 0.1, 0.1) == "told"
+    assert verified(db) == 4
+
+
 def test_rungs_are_decided_together_if_no_trial_could_still_reach_them(db, connection):
     row = start(db, trials=1)
     pause(connection, [0.9] * 5)

@@ -806,7 +806,7 @@ class Histories(RuleBasedStateMachine):
             arrivals = {each: found for each in trials if (found := self.arrival(each, rung)) is not None}
             if (number, rung) not in self.cutoffs:
                 if not any(each in arrivals for each in waiting):
-                    break
+                    continue
                 losses = [(each, loss) for each, (_, loss) in arrivals.items()]
                 earlier = [
                     (each, trial.verdicts[rung][2])
