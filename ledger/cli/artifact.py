@@ -196,7 +196,10 @@ def sweep(forget: str | None, settings: Settings) -> None:
     can reach the store, run `sweep` on that machine.
     """
     from ledger import artifacts
+    from ledger.store import chosen, opened
 
+    if (url := chosen(settings)) is not None:
+        opened(url)
     with connected(settings) as connection:
         if forget is not None:
             number = artifacts.forget_store(connection, forget)

@@ -71,6 +71,12 @@ def stopping() -> None:
     type=click.IntRange(1, LARGEST_BATCH),
     help="Value of the key group_size of the rule halving in batch mode. Default: the study's own value, or no groups.",
 )
+@click.option(
+    "--brackets",
+    type=click.IntRange(1),
+    help="Value of the key brackets of the rule promotion. Default: the study's own value, or 1, but at most the number"
+    " of rungs.",
+)
 @document.json_option
 @settings_options
 def replay(
@@ -80,6 +86,7 @@ def replay(
     min_resource: int | None,
     max_resource: int | None,
     group_size: int | None,
+    brackets: int | None,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -98,7 +105,7 @@ def replay(
     with connected(settings) as connection:
         study = studies.get(connection, name)
         chosen = {"min_resource": min_resource, "max_resource": max_resource, "group_size": group_size}
-        asked = list(_rules(study, rules, etas, chosen))
+        asked = list(_rules(study, rules, etas, chosen, brackets))
         trials, values = _trials(connection, study.id)
         curves = _curves(connection, study.id, {rung for rule in asked for rung in rule.rungs}, trials)
         audited, against = verdicts.audited_and_stopped(connection, study.id)
@@ -124,7 +131,11 @@ def replay(
 
 
 def _rules(
-    study: StudyRow, rules: Sequence[str], etas: Sequence[int], chosen: Mapping[str, int | None]
+    study: StudyRow,
+    rules: Sequence[str],
+    etas: Sequence[int],
+    chosen: Mapping[str, int | None],
+    brackets: int | None,
 ) -> Iterator[EarlyStopping]:
     """Yield each combination of the chosen rules and etas once. If the user does not choose a setting, the setting has
     the same value as in the study's own rule.
@@ -136,7 +147,16 @@ def _rules(
         )
     given = {**own, **{name: value for name, value in chosen.items() if value is not None}}
     default = "halving" if study.is_steady and own["rule"] == "promotion" else own["rule"]
-    for rule, eta in product(dict.fromkeys(rules or [default]), dict.fromkeys(etas or [own.get("eta", 3)])):
+    names = dict.fromkeys(rules or [default])
+    for option, value, needed in (
+        ("--group-size", chosen["group_size"], "halving"),
+        ("--brackets", brackets, "promotion"),
+    ):
+        if value is not None and needed not in names:
+            raise UsageError(
+                f"{option}: only the rule {needed} has this setting: add --rule {needed}, or leave {option} out"
+            )
+    for rule, eta in product(names, dict.fromkeys(etas or [own.get("eta", 3)])):
         if rule == "promotion" and study.is_steady:
             raise UsageError(
                 f"--rule: the command replays the rule promotion only for batch mode, but study {study.name} is in"
@@ -144,9 +164,13 @@ def _rules(
             )
         try:
             # Only the rule "promotion" has brackets, and only the rule "halving" has groups.
-            brackets = given.get("brackets", 1) if rule == "promotion" else 1
             size = given.get("group_size") if rule == "halving" else None
-            yield EarlyStopping(**{**given, "rule": rule, "eta": eta, "brackets": brackets, "group_size": size})
+            one = EarlyStopping(**{**given, "rule": rule, "eta": eta, "brackets": 1, "group_size": size})
+            if rule == "promotion":
+                # Another eta or another first rung can leave fewer rungs than the study's own brackets.
+                number = min(given.get("brackets", 1), len(one.rungs)) if brackets is None else brackets
+                one = EarlyStopping(**{**one.model_dump(), "brackets": number})
+            yield one
         except ValidationError as error:
             raise UsageError(
                 first_fault(error, lambda field: f"--{field.replace('_', '-')}" if field else "")

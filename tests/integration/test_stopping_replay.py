@@ -10,6 +10,7 @@ import pytest
 from ledger.database import protocol, reports, studies, trials
 from ledger.database.rows import StudyRow
 from ledger.database.trials import ExternalTrial
+from ledger.study.early_stopping import EarlyStopping
 from tests.integration.ledgers import add_iteration, make_study, spec, take, tell
 from tests.integration.test_commands import Run
 from tests.integration.test_commands import run as run
@@ -78,6 +79,20 @@ def test_a_replay_in_steady_mode_refuses_the_rule_promotion(db, url, run: Run, m
     assert "replays the rule promotion only for batch mode, but study s is in steady mode: choose halving" in error
 
 
+def test_a_replay_with_fewer_rungs_has_fewer_brackets(db, connection, url, run: Run, monkeypatch):
+    rule = EarlyStopping(rule="promotion", eta=2, max_resource=8, brackets=3, audit=1.0)
+    settings = {**spec(1), "stopping": rule.model_dump(exclude_none=True)}
+    row = studies.create(db, "s", settings, "0" * 64, 6, {})
+    assert row is not None
+    add_iteration(db, row, 0, 1)
+    train(connection, [0.5, 0.25])
+    monkeypatch.setenv("DATABASE_URL", url)
+    for arguments, brackets in (((), 3), (("--max-resource", "4"), 2), (("--brackets", "1"), 1)):
+        code, out, error = run("stopping", "replay", "s", "--json", *arguments)
+        assert (code, error) == (0, "")
+        assert [each["brackets"] for each in json.loads(out)["replays"]] == [brackets]
+
+
 def test_several_rules_are_compared_in_one_document(curves, run: Run):
     code, out, error = run(*ARGUMENTS, "--eta", "3", "--rule", "median", "--eta", "2", "--json")
     assert (code, error) == (0, "")
@@ -124,6 +139,9 @@ def test_a_study_without_reports_is_refused_in_one_line(db, url, run: Run, monke
         (("--rule", "median", "--max-resource", "1000"), "min_resource 1 gives 999 rungs"),
         (("--eta", "17", "--max-resource", "9"), "'--eta'"),
         (("--rule", "none", "--max-resource", "9"), "'--rule'"),
+        (("--rule", "median", "--max-resource", "9", "--group-size", "2"), "--group-size: only the rule halving has"),
+        (("--max-resource", "9", "--brackets", "2"), "--brackets: only the rule promotion has this setting"),
+        (("--rule", "promotion", "--max-resource", "9", "--brackets", "3"), "brackets 3 is larger than the number of"),
     ],
 )
 def test_a_wrong_rule_is_refused_in_one_line(curves, run: Run, arguments, said):
