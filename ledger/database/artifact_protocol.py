@@ -18,7 +18,18 @@ from ledger.errors import LedgerError
 
 @dataclass(frozen=True)
 class LastCheckpoint:
-    """A checkpoint for the next attempt of a trial. `store` is None if the content is in the ledger's database."""
+    """A checkpoint for the next attempt of a trial.
+
+    Attributes
+    ----------
+    store : str or None
+        URL of the store. None if the content is in the ledger's database.
+    reported_step : int or None
+        The highest step, at or below the step of the checkpoint, that the attempt of the checkpoint has reported. None
+        if the attempt has reported no such step.
+    reported_loss : float or None
+        The loss at `reported_step`. None stands for NaN.
+    """
 
     attempt: int
     step: int
@@ -26,6 +37,8 @@ class LastCheckpoint:
     sha256: str
     size: int
     store: str | None
+    reported_step: int | None
+    reported_loss: float | None
 
 
 class DatabaseFullError(LedgerError):
@@ -93,8 +106,7 @@ def last_checkpoints(connection: Connection[Any], held: ClaimedTrial) -> list[La
     not valid.
     """
     with connection.cursor(row_factory=class_row(LastCheckpoint)) as cursor:
-        statement = "select attempt, step, content, sha256, size, store from ledger.last_checkpoints(%s, %s, %s)"
-        return cursor.execute(statement, _claim(held)).fetchall()
+        return cursor.execute("select * from ledger.last_checkpoints(%s, %s, %s)", _claim(held)).fetchall()
 
 
 def checkpoint_piece(connection: Connection[Any], held: ClaimedTrial, content: UUID, number: int) -> bytes | None:

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
 
 # Number of bytes in one piece of an artifact. This process sends an artifact to the worker in pieces.
 PIECE = 1 << 19
+
+
+@dataclass(frozen=True)
+class RestoredCheckpoint:
+    """The step of a checkpoint, and the last report before the checkpoint.
+
+    Attributes
+    ----------
+    step : int
+    reported : (int, float or None) or None
+        The step and the loss of the report. The loss is None if the reported value was not finite. `reported` is None
+        if the study has no rule of early stopping, or if the attempt had reported nothing before the checkpoint.
+    """
+
+    step: int
+    reported: tuple[int, float | None] | None
 
 
 class Saver(Protocol):
@@ -43,8 +60,8 @@ class Saver(Protocol):
     def keep(self, context: "Context", step: int, size: int, pieces: Iterator[bytes]) -> None:
         """Save the archive of a checkpoint in the same way as `save` saves an artifact."""
 
-    def restore(self, context: "Context", archive: IO[bytes], unusable: str | None) -> int | None:
-        """Write the archive of the last checkpoint into an empty file, and return the step of the checkpoint.
+    def restore(self, context: "Context", archive: IO[bytes], unusable: str | None) -> RestoredCheckpoint | None:
+        """Write the archive of the last checkpoint into an empty file, and return the facts about the checkpoint.
 
         Return None if the trial has no readable checkpoint.
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 from ledger.errors import LedgerError
 from ledger.objectives import checkpoint_archive
 from ledger.objectives.artifact_saving import pieces_of, saver_of
-from ledger.objectives.reporting import checked_step
+from ledger.objectives.reporting import checked_step, report_again
 
 if TYPE_CHECKING:
     from ledger.objectives.context import Context
@@ -82,15 +82,18 @@ def restore(context: "Context") -> Checkpoint | None:
     while True:
         try:
             with tempfile.TemporaryFile() as archive:
-                if (step := saver.restore(context, archive, fault)) is None:
+                if (found := saver.restore(context, archive, fault)) is None:
                     return None
                 folder = Path(saver.until_end.enter_context(saver.trial_folder()))
-                if (fault := _unpack(archive, folder)) is None:
-                    return Checkpoint(step, folder)
+                fault = _unpack(archive, folder)
         except OSError as error:
             if error.errno is None:
                 raise
             raise LedgerError(f"restore: the checkpoint cannot be written: {error}") from error
+        if fault is None:
+            if found.reported is not None:
+                report_again(context, *found.reported)
+            return Checkpoint(found.step, folder)
 
 
 def _unpack(archive: IO[bytes], folder: Path) -> str | None:

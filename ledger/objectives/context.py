@@ -230,6 +230,9 @@ class Context:
         ------
         LedgerError
             The disk of the worker is full, or the trial has ended.
+        TrialPruned
+            The rule of early stopping stops the trial at the step of the checkpoint. The earlier attempt ended before
+            the objective could end the training. The checkpoint stays.
 
         Examples
         --------

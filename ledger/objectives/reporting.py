@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledger.database.bounds import LARGEST_STEP, MOST_REPORTS
+from ledger.errors import TrialPruned
 from ledger.objectives.result import checked_metrics
 from ledger.objectives.value_scale import ValueScale
 from ledger.text import show
@@ -120,6 +121,24 @@ def report(context: "Context", value: Any, step: Any, metrics: Any = None) -> No
     if excess is not None:
         raise ValueError(f"the objective reports {excess}: report fewer steps, such as every tenth step")
     receiver.send(at, finite_loss(receiver.scale, number), known or None)
+
+
+def report_again(context: "Context", step: int, loss: float | None) -> None:
+    """Report the last step before the restored checkpoint for the present attempt.
+
+    The earlier attempt may have ended between this report and its verdict. If this report was the last one of the
+    training, the objective would not ask for the verdict again.
+
+    Raises
+    ------
+    TrialPruned
+        The rule of early stopping has stopped the trial.
+    """
+    receiver = _receiver
+    if receiver is not None and receiver.process_id == os.getpid() and receiver.context == context:
+        receiver.send(step, loss, None)
+        if receiver.is_stopped():
+            raise TrialPruned
 
 
 def should_prune(context: "Context") -> bool:

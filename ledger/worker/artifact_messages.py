@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from ledger.database.bounds import LARGEST_ARTIFACT, LARGEST_STEP, LONGEST_NAME, artifact_name_fault
 from ledger.errors import LedgerError
-from ledger.objectives.artifact_saving import PIECE
+from ledger.objectives.artifact_saving import PIECE, RestoredCheckpoint
 from ledger.objectives.context import Context
 
 # `KEY` is the key of a message about an artifact or a checkpoint, and `REPLY` is the key of a reply.
@@ -206,15 +206,14 @@ class ArtifactSender:
         with self._request("checkpoint", context) as request:
             self._pass(request, {"step": step, "size": size}, pieces)
 
-    def restore(self, context: Context, archive: IO[bytes], unusable: str | None) -> int | None:
+    def restore(self, context: Context, archive: IO[bytes], unusable: str | None) -> RestoredCheckpoint | None:
         with self._request("restore", context) as request:
             self._send(request, {"unusable": unusable})
             found = self._wait(request)
             while archive.tell() < found["size"]:
                 self._send(request, {})
                 archive.write(base64.b64decode(self._wait(request)["piece"]))
-        step: int | None = found["step"]
-        return step
+        return None if found["step"] is None else RestoredCheckpoint(found["step"], found["reported"])
 
     @contextmanager
     def _request(self, title: str, context: Context) -> "Iterator[_Request]":

@@ -336,12 +336,12 @@ class ArtifactSaver:
                 self._restored = checkpoint
                 text = f"the training continues after step {checkpoint.step} of attempt {checkpoint.attempt}"
                 _log_checkpoint("restored", held, text, step=checkpoint.step)
-                return {"step": checkpoint.step, "size": checkpoint.size}
+                return {"step": checkpoint.step, "size": checkpoint.size, "reported": _reported(held, checkpoint)}
             _log_unusable(held, checkpoint, fault)
         if found:
             text = "no checkpoint can be used, so the training starts from its beginning"
             _log_checkpoint("not restored", held, text, level=logging.WARNING)
-        return {"step": None, "size": 0}
+        return {"step": None, "size": 0, "reported": None}
 
     def _read(
         self, held: ClaimedTrial, checkpoint: LastCheckpoint, file: IO[bytes]
@@ -427,6 +427,13 @@ def _check(word: str) -> None:
         raise _RequestFailedError("the trial was claimed again, has ended or was deleted")
     if word == "unbegun":
         raise _RequestFailedError("the ledger has discarded the unfinished artifact: save the artifact again")
+
+
+def _reported(held: ClaimedTrial, checkpoint: LastCheckpoint) -> tuple[int, float | None] | None:
+    """Return the report that the present attempt repeats. None if the study has no rule of early stopping."""
+    if held.stopping is None or checkpoint.reported_step is None:
+        return None
+    return checkpoint.reported_step, checkpoint.reported_loss
 
 
 def _log_unusable(held: ClaimedTrial, checkpoint: LastCheckpoint, reason: str) -> None:

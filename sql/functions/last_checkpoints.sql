@@ -1,13 +1,25 @@
 -- Return the last checkpoints of the trial that a claim holds. The last checkpoint comes first. The worker restores the
 -- first checkpoint whose content is not damaged. The checkpoints of the last attempt come first, because an attempt may
 -- have started the training again. If the claim is not valid, or the trial has no checkpoint, the answer has no rows.
+--   reported_step, reported_loss: the report of the checkpoint's attempt with the highest step at or below the step of
+--     the checkpoint, or null. In a study with early stopping, the worker reports this step again for the present
+--     attempt. Otherwise, a trial that reached a rung with its last report would never meet the verdict at the rung.
 create or replace function ledger.last_checkpoints(study_id int, trial int, claim uuid)
-returns table (attempt int, step bigint, content uuid, sha256 text, size bigint, store text)
+returns table (
+  attempt int, step bigint, content uuid, sha256 text, size bigint, store text, reported_step bigint,
+  reported_loss float8)
 language sql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off
 as $$
-  select kept.attempt, kept.step, kept.content, kept.sha256, kept.size, kept.store
+  select kept.attempt, kept.step, kept.content, kept.sha256, kept.size, kept.store, last.step, last.loss
   from ledger.trial as held
   join ledger.artifact as kept on kept.study_id = held.study_id and kept.trial = held.number
+  left join lateral (
+    select report.step, report.loss
+    from ledger.report
+    where report.study_id = kept.study_id and report.trial = kept.trial and report.attempt = kept.attempt
+      and report.step <= kept.step
+    order by report.step desc
+    limit 1) as last on true
   where held.study_id = last_checkpoints.study_id and held.number = last_checkpoints.trial
     and held.claim = last_checkpoints.claim and held.finished_at is null
     and kept.step is not null and kept.content is not null

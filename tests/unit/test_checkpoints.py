@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from ledger.database.session import DatabaseUnavailable, ValuesRefused
 from ledger.errors import LedgerError
 from ledger.objectives import artifact_saving, checkpoint_archive
 from ledger.objectives.artifact_saving import PIECE
-from ledger.objectives.reporting import INSIDE
+from ledger.objectives.reporting import INSIDE, receive_reports
+from ledger.objectives.value_scale import ValueScale
 from ledger.store import Content, StoreError, opened
 from ledger.store.folder import FolderStore
 from ledger.worker import artifact_messages, artifact_saver
@@ -57,7 +59,7 @@ class Database:
         self.calls.append(statement.__name__)
         if statement is artifact_protocol.last_checkpoints:
             return [
-                LastCheckpoint(1, step, content, hashlib.sha256(data).hexdigest(), len(data), store)
+                LastCheckpoint(1, step, content, hashlib.sha256(data).hexdigest(), len(data), store, 5, 0.5)
                 for content, (step, data, store) in self.contents.items()
             ]
         if statement is artifact_protocol.checkpoint_piece:
@@ -105,6 +107,16 @@ def test_the_trainer_receives_the_last_checkpoint_of_a_store(replies, tmp_path):
     (content,) = database.contents
     store.put(Content(hashlib.sha256(DATA).hexdigest(), len(DATA), content), io.BytesIO(DATA))
     assert restore(ArtifactSaver(store.url, replies.append), database, replies) == (7, DATA)
+
+
+def test_with_a_rule_the_trainer_receives_the_report_of_the_checkpoint(replies):
+    database = Database((7, b"x", None))
+    stopped = replace(HELD, stopping={"rule": "halving"})
+    for held, reported in ((HELD, None), (stopped, (5, 0.5))):
+        saver = ArtifactSaver(None, replies.append)
+        saver.accept(held, RestoreRequest(1, None))
+        finish(saver, database)  # type: ignore[arg-type]
+        assert replies[-1]["reported"] == reported
 
 
 def test_a_trial_without_checkpoints_starts_from_its_beginning(replies, caplog):
@@ -176,7 +188,7 @@ def test_an_outage_delays_a_restore(replies):
         saver.due_at = 0.0
         saver.advance(database.call)
     finish(saver, database)  # type: ignore[arg-type]
-    assert replies == [{"request": 0, "error": None, "step": 7, "size": len(DATA)}]
+    assert replies == [{"request": 0, "error": None, "step": 7, "size": len(DATA), "reported": None}]
     saver.abandon()
 
 
@@ -278,6 +290,7 @@ class Supervisor:
         self.unusable: list[str] = []
         self.error: str | None = None
         self.is_leaving = False
+        self.reported: tuple[int, float | None] | None = None
         self._step, self._missing, self._data = 0, 0, b""
         self.sender = ArtifactSender(self.receive, self.replies, self.trial_folder, lambda: self.is_leaving)
         self.sender.begin(3, CONTEXT)
@@ -302,7 +315,7 @@ class Supervisor:
                 self.unusable.append(content.unusable)
                 self.kept.pop()
             step, self._data = self.kept[-1] if self.kept else (None, b"")
-            self.reply(content.request, step=step, size=len(self._data))
+            self.reply(content.request, step=step, size=len(self._data), reported=self.reported)
         elif isinstance(content, PieceRequest):
             piece, self._data = self._data[:PIECE], self._data[PIECE:]
             self.reply(content.request, piece=base64.b64encode(piece).decode())
@@ -335,6 +348,23 @@ def test_an_objective_restores_the_last_checkpoint(supervisor):
     assert list(supervisor.folder.iterdir()) == [last.folder]
     supervisor.sender.end()
     assert list(supervisor.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_restored_objective_reports_its_last_step_again(supervisor, is_stopped):
+    supervisor.reported = (3, 0.25)
+    with CONTEXT.checkpoint(4):
+        pass
+    sent: list[Any] = []
+    with receive_reports(CONTEXT, ValueScale(), lambda *report: sent.append(report), lambda: is_stopped):
+        if is_stopped:
+            with pytest.raises(ledger.TrialPruned):
+                CONTEXT.restore()
+        else:
+            last = CONTEXT.restore()
+            assert last is not None
+            assert last.step == 4
+    assert sent == [(3, 0.25, None)]
 
 
 def test_an_exception_in_the_block_keeps_nothing(supervisor):

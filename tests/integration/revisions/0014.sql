@@ -1,0 +1,1 @@
+-- Revision 0014 changes no table.
