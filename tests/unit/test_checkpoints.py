@@ -117,6 +117,7 @@ def test_with_a_rule_the_trainer_receives_the_report_of_the_checkpoint(replies):
         saver.accept(held, RestoreRequest(1, None))
         finish(saver, database)  # type: ignore[arg-type]
         assert replies[-1]["reported"] == reported
+        saver.accept(held, PieceRequest(1))
 
 
 def test_a_trial_without_checkpoints_starts_from_its_beginning(replies, caplog):
