@@ -30,7 +30,7 @@ class RestoredCheckpoint:
     step : int
     reported : (int, float or None) or None
         The step and the loss of the report. The loss is None if the reported value was not finite. `reported` is None
-        if the study has no rule of early stopping, or if the attempt had reported nothing before the checkpoint.
+        if the trial has no rung behind it, or if the verdict at the last rung lets the trial go on.
     """
 
     step: int

@@ -430,10 +430,14 @@ def _check(word: str) -> None:
 
 
 def _reported(held: ClaimedTrial, checkpoint: LastCheckpoint) -> tuple[int, float | None] | None:
-    """Return the report that the present attempt repeats. None if the study has no rule of early stopping."""
-    if held.stopping is None or checkpoint.reported_step is None:
+    """Return the report that the present attempt repeats, so that the trial meets the verdict at the last rung that the
+    trial has reached. None if there is no such rung, or if the verdict lets the trial go on.
+    """
+    step = checkpoint.reported_step
+    if held.stopping is None or step is None:
         return None
-    return checkpoint.reported_step, checkpoint.reported_loss
+    reached = [rung["stops"] for rung in held.stopping["rungs"] or () if rung["step"] <= step]
+    return (step, checkpoint.reported_loss) if reached and reached[-1] is not False else None
 
 
 def _log_unusable(held: ClaimedTrial, checkpoint: LastCheckpoint, reason: str) -> None:

@@ -111,8 +111,11 @@ def test_the_trainer_receives_the_last_checkpoint_of_a_store(replies, tmp_path):
 
 def test_with_a_rule_the_trainer_receives_the_report_of_the_checkpoint(replies):
     database = Database((7, b"x", None))
-    stopped = replace(HELD, stopping={"rule": "halving"})
-    for held, reported in ((HELD, None), (stopped, (5, 0.5))):
+    verdicts = {2: False, 5: None}, {2: False, 5: True}, {2: None, 5: False}, {2: False, 6: None}, {6: None}
+    rungs = [[{"step": step, "stops": stops} for step, stops in each.items()] for each in verdicts]
+    with_rule = [replace(HELD, stopping={"rule": "halving", "rungs": each}) for each in rungs]
+    expected = [None, (5, 0.5), (5, 0.5), None, None, None]
+    for held, reported in zip([HELD, *with_rule], expected, strict=True):
         saver = ArtifactSaver(None, replies.append)
         saver.accept(held, RestoreRequest(1, None))
         finish(saver, database)  # type: ignore[arg-type]
