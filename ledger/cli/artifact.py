@@ -198,7 +198,8 @@ def sweep(forget: str | None, settings: Settings) -> None:
     from ledger import artifacts
     from ledger.store import chosen, opened
 
-    if (url := chosen(settings)) is not None:
+    # `--forget` needs no store, because its store no longer exists.
+    if forget is None and (url := chosen(settings)) is not None:
         opened(url)
     with connected(settings) as connection:
         if forget is not None:

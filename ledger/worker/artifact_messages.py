@@ -213,7 +213,10 @@ class ArtifactSender:
             while archive.tell() < found["size"]:
                 self._send(request, {})
                 archive.write(base64.b64decode(self._wait(request)["piece"]))
-        return None if found["step"] is None else RestoredCheckpoint(found["step"], found["reported"])
+        if found["step"] is None:
+            return None
+        # JSON has no tuples.
+        return RestoredCheckpoint(found["step"], None if found["reported"] is None else tuple(found["reported"]))
 
     @contextmanager
     def _request(self, title: str, context: Context) -> "Iterator[_Request]":

@@ -249,6 +249,7 @@ def test_a_manager_without_the_store_leaves_the_contents_to_a_sweep(tmp_path):
     assert len({row["trial"] for row in listed(program)}) == 1
     said = program.run("artifact", "sweep", "--store", "nothing://far", code=2)
     assert said.startswith("ledger: the store nothing://far cannot be opened")
+    program.run("artifact", "sweep", "--store", "nothing://far", "--forget", "nothing://far")
     program.run("artifact", "sweep", "--store", "far")
     assert len([path for path in (tmp_path / "far").rglob("*") if path.is_file()]) == 1
 

@@ -120,6 +120,7 @@ def test_with_a_rule_the_trainer_receives_the_report_of_the_checkpoint(replies):
         saver.accept(held, RestoreRequest(1, None))
         finish(saver, database)  # type: ignore[arg-type]
         assert replies[-1]["reported"] == reported
+        # The saver closes its file after the last piece.
         saver.accept(held, PieceRequest(1))
 
 
