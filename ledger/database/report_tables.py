@@ -36,7 +36,14 @@ report = Table(
         comment="Metrics at the step, as an object of at most 10,000 bytes; null without metrics.",
     ),
     moment("reported_at", nullable=False, comment="Time when the report was recorded, by the database's clock."),
+    Column(
+        "after_step",
+        BigInteger,
+        comment="Highest step that the attempt had reported before this lower step; null if the attempt had reported no"
+        " higher step.",
+    ),
     CheckConstraint("step >= 0", name="step_is_not_negative"),
+    CheckConstraint("after_step > step", name="after_step_is_higher"),
     comment="One row for each report of an intermediate value. A report never changes. Read the table through the "
     "view ledger.reports.",
 )

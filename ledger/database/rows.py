@@ -249,7 +249,8 @@ class ReportRow:
     """One row of the view `ledger.reports`: an intermediate value that an objective reported during an attempt.
 
     `value` and `loss` are None if the reported value was NaN or an infinity. `seconds` is the time from the claim of
-    the attempt to the report.
+    the attempt to the report. `after_step` is None, or the highest step that the attempt had reported before this lower
+    step.
     """
 
     trial: int
@@ -260,6 +261,7 @@ class ReportRow:
     metrics: dict[str, Any] | None
     seconds: float | None = field(metadata=_COMPUTED)
     reported_at: datetime
+    after_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,12 @@ _REPORTED = text(
     "select verdict.trial, verdict.rung, last.step, last.loss, last.reported_at from ledger.verdicts as verdict"
     " cross join lateral (select report.step, report.loss, report.reported_at from ledger.reports as report"
     " where report.study_id = verdict.study_id and report.trial = verdict.trial and report.attempt = verdict.attempt"
-    " and report.step <= verdict.rung order by report.step desc limit 1) as last where verdict.study_id = :study"
+    " and report.step <= verdict.rung and (report.after_step is null or report.after_step < verdict.rung)"
+    " order by report.step desc limit 1) as last where verdict.study_id = :study"
 )
 _REACHED = text(
-    "select trial, min(step), max(step) from ledger.reports where study_id = :study group by trial, attempt"
-    " order by trial, attempt"
+    "select trial, coalesce(min(step) filter (where after_step is null), max(step)), max(step) from ledger.reports"
+    " where study_id = :study group by trial, attempt order by trial, attempt"
 )
 _DECIDED = text(
     "select trial, bool_or(stops and promoted_at is null) as stops, bool_or(audited) as audited from ledger.verdicts"
@@ -56,7 +57,9 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class RungReport:
-    """The last report at or below the step of a rung. The report belongs to the attempt that has reached the rung."""
+    """The last report at or below the step of a rung, without the reports that came after a report above the rung. The
+    report belongs to the attempt that has reached the rung.
+    """
 
     step: int
     loss: float | None
@@ -69,8 +72,8 @@ class RecordedStopping:
 
     `cutoffs` is ordered by iteration and rung. `verdicts` and `promotions` are ordered by trial and rung. Each key of
     `reports` is a pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at
-    or below the rung. `reached` maps a trial to the lowest and the highest step of each attempt with reports, in the
-    order of the attempts.
+    or below the rung. `reached` maps a trial to the first reported step and the highest step of each attempt with
+    reports, in the order of the attempts.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
@@ -116,8 +119,8 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
     """
     # In a running study, a verdict can be newer than the reported steps, but each reported rung has its verdict.
     reached: dict[int, list[tuple[int, int]]] = {}
-    for trial, lowest, highest in connection.execute(_REACHED, {"study": study_id}):
-        reached.setdefault(trial, []).append((lowest, highest))
+    for trial, first, highest in connection.execute(_REACHED, {"study": study_id}):
+        reached.setdefault(trial, []).append((first, highest))
     return RecordedStopping(
         _read_cutoffs(connection, study_id),
         _read_verdicts(connection, study_id),

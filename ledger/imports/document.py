@@ -190,8 +190,9 @@ class StudyDocument(_ExportModel):
         found = {}
         for verdict in self.verdicts:
             reports = of_attempt.get((verdict.trial, verdict.attempt), [])
-            if place := bisect_right(reports, verdict.rung, key=lambda report: report.step):
-                last = reports[place - 1]
+            place = bisect_right(reports, verdict.rung, key=lambda report: report.step)
+            in_time = (each for each in reversed(reports[:place]) if (each.after_step or 0) < verdict.rung)
+            if last := next(in_time, None):
                 found[verdict.trial, verdict.rung] = RungReport(last.step, last.loss, last.reported_at)
         return found
 

@@ -70,7 +70,9 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
     if report is None:
         yield f"attempt {verdict.attempt} has no report at or below the rung"
     elif report.step > verdict.step and report.reported_at > verdict.decided_at:
-        return  # The objective has reported a lower step after a higher step, and after the verdict.
+        # The objective has reported a lower step after a higher step, and after the verdict. A ledger before revision
+        # 0015 did not record this order.
+        return
     elif (report.step, report.loss) != (verdict.step, verdict.loss):
         yield (
             f"the verdict has step {verdict.step} and loss {verdict.loss}, but the reports of attempt {verdict.attempt}"

@@ -19,10 +19,10 @@ from ledger.database.protocol import ClaimedTrial, CompletedTrial
 from ledger.database.session import ValuesRefused
 from ledger.logs import log_event
 from ledger.objectives import value_scale
-from ledger.study.verdicts import TrialStopping, reports_of_call
 from ledger.text import last_line, one_line
 from ledger.worker.best_losses import BestLosses
 from ledger.worker.outcome import AttemptOutcome, Report
+from ledger.worker.trial_stopping import TrialStopping, reports_of_call
 
 _log = logging.getLogger("ledger.worker")
 

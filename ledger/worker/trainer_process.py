@@ -39,13 +39,13 @@ from ledger.objectives.reporting import receive_reports
 from ledger.objectives.training_resource import resource_of_trial
 from ledger.study.python_values import python_params
 from ledger.study.space import Space
-from ledger.study.verdicts import TrialStopping
 from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.artifact_messages import ArtifactSender
 from ledger.worker.channel import TrainerChannel
 from ledger.worker.outcome import AttemptOutcome, LoadedCode, to_answer
 from ledger.worker.output import OutputMarker
+from ledger.worker.trial_stopping import TrialStopping
 
 _PR_SET_PDEATHSIG = 1
 # Folder of the package `ledger`.

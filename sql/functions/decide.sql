@@ -1,10 +1,11 @@
 -- Record the verdict of a study's rule at each rung that an attempt has reached, and return what the attempt must do:
 -- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report
--- with the highest step at or below the rung. An attempt that continues after a checkpoint reports again at most the
--- last step before the checkpoint (ledger.last_checkpoints). If the attempt has no report at or below the rung, the
--- rule uses a report of an earlier attempt (ledger.last_report). If no attempt has a report at or below the rung, the
--- function records no verdict at this rung. A verdict is final, so a later attempt of the trial gets the recorded
--- verdicts. When a rung has stopped a trial, the function records no verdicts at higher rungs.
+-- with the highest step at or below the rung. The rule ignores a lower step that the attempt reports after it has reached
+-- the rung. An attempt that continues after a checkpoint reports again at most the last step before the checkpoint
+-- (ledger.last_checkpoints). If the attempt has no report at or below the rung, the rule uses a report of an earlier
+-- attempt (ledger.last_report). If no attempt has a report at or below the rung, the function records no verdict at this
+-- rung. A verdict is final, so a later attempt of the trial gets the recorded verdicts. When a rung has stopped a trial,
+-- the function records no verdicts at higher rungs.
 -- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. In batch mode, if a
 -- rung has no verdict yet, the attempt must stop at this rung, so that the trial can pause (ledger.prune). In steady
 -- mode, a promoted trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both

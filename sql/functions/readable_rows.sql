@@ -349,6 +349,7 @@ declare
   fault text := coalesce(
     ledger.count_fault('its numbers', greatest(new.trial, new.attempt)),
     ledger.step_fault('the step', new.step),
+    ledger.step_fault('after_step', new.after_step),
     ledger.loss_fault('the loss', new.loss),
     case when jsonb_typeof(new.metrics) <> 'object' then 'the metrics: they are not an object' end,
     ledger.json_fault('the metrics', new.metrics, ledger.largest_report()),

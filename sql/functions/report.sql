@@ -1,6 +1,7 @@
 -- Record intermediate values of a running trial. The function records each step of an attempt at most once. If the
 -- ledger already has a report of a step, the ledger keeps the first report. Therefore a worker can repeat the call if
--- the worker has received no answer. The function does not renew the lease, because ledger.heartbeat renews the lease.
+-- the worker has received no answer. The function treats the steps of one call as if they had arrived in increasing
+-- order. The function does not renew the lease, because ledger.heartbeat renews the lease.
 --   steps: the numbers of the training's steps, such as epochs. The first step is 0. One call has at most
 --     ledger.most_reports_of_call() steps, and one attempt has at most ledger.most_reports() steps.
 --   losses: the loss at each step. The function records null instead of a loss that is NaN or infinite.
@@ -23,6 +24,7 @@ as $$
 declare
   moment timestamptz := ledger.clock();
   held int := ledger.held_attempt(report.study_id, report.trial, report.claim);
+  highest bigint;
   recorded bigint;
 begin
   if greatest(array_ndims(report.steps), array_ndims(report.losses), array_ndims(report.metrics)) > 1
@@ -37,9 +39,13 @@ begin
       ledger.most_reports_of_call() using errcode = 'invalid_parameter_value';
   end if;
   if held is not null then
-    insert into ledger.report as kept (study_id, trial, attempt, step, loss, metrics, reported_at)
+    highest := (
+      select max(kept.step) from ledger.report as kept
+      where kept.study_id = report.study_id and kept.trial = report.trial and kept.attempt = held);
+    insert into ledger.report as kept (study_id, trial, attempt, step, loss, metrics, reported_at, after_step)
     select report.study_id, report.trial, held, given.step,
-           case when given.loss > '-infinity' and given.loss < 'infinity' then given.loss end, given.metrics, moment
+           case when given.loss > '-infinity' and given.loss < 'infinity' then given.loss end, given.metrics, moment,
+           case when highest > given.step then highest end
     from unnest(report.steps, report.losses, report.metrics) with ordinality as given (step, loss, metrics, place)
     order by given.place
     on conflict do nothing;

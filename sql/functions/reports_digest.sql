@@ -1,7 +1,7 @@
--- Return the SHA-256 of a trial's reports: the attempt, the step, the loss and the metrics of each report. In steady
--- mode, the hash also covers the rung and the number of each arrival, because the last arrival at a rung follows from no
--- other row. An arrival has the attempt 0, which no report has. The hash does not cover the times. The answer is null if
--- the trial has no reports.
+-- Return the SHA-256 of a trial's reports: the attempt, the step, the loss and the metrics of each report, and the
+-- column after_step if it is not null. In steady mode, the hash also covers the rung and the number of each arrival,
+-- because the last arrival at a rung follows from no other row. An arrival has the attempt 0, which no report has. The
+-- hash does not cover the times. The answer is null if the trial has no reports.
 -- Two equal values of type jsonb can have different texts, such as 1.0 and 1.00. A dump keeps the text. An export does
 -- not keep the text, but `ledger import` computes the hash again.
 create or replace function ledger.reports_digest(study_id int, trial int) returns bytea
@@ -9,14 +9,14 @@ language sql stable set search_path = pg_catalog, pg_temp set enable_seqscan = o
 as $$
   select sha256(string_agg(
     int4send(known.attempt) || int8send(known.step) || float8send(coalesce(known.loss, 'NaN'))
-      || convert_to(coalesce(known.metrics::text, ''), 'UTF8'), ''
+      || convert_to(coalesce(known.metrics::text, ''), 'UTF8') || coalesce(int8send(known.after_step), ''), ''
     order by known.attempt, known.step))
   from (
-    select report.attempt, report.step, report.loss, report.metrics
+    select report.attempt, report.step, report.loss, report.metrics, report.after_step
     from ledger.report
     where report.study_id = reports_digest.study_id and report.trial = reports_digest.trial
     union all
-    select 0, verdict.rung, verdict.arrival, null
+    select 0, verdict.rung, verdict.arrival, null, null
     from ledger.verdict
     where verdict.study_id = reports_digest.study_id and verdict.trial = reports_digest.trial
       and verdict.arrival is not null) as known

@@ -21,7 +21,8 @@ select
       and exists (
         select from ledger.report as again
         where again.study_id = report.study_id and again.trial = report.trial and again.attempt = later.number
-          and again.step <= report.step)) as is_replaced
+          and again.step <= report.step)) as is_replaced,
+  report.after_step
 from ledger.report
 join ledger.study on study.id = report.study_id
 left join ledger.attempt

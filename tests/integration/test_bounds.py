@@ -668,6 +668,7 @@ def test_no_view_fails_for_any_row_that_the_tables_accept(url):
                             "loss": draw(floats),
                             "metrics": draw(st.none() | metrics),
                             "reported_at": draw(moments),
+                            "after_step": draw(st.none() | steps),
                         }
                         add("report", {**of_study, **report})
                     step, compared = draw(steps), draw(naturals)

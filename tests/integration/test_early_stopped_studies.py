@@ -22,8 +22,8 @@ from ledger.errors import LedgerError, UsageError
 from ledger.imports.document import read
 from ledger.manager.registration import register
 from ledger.study.file import assemble
-from ledger.study.verdicts import TrialStopping
 from ledger.verification import verify
+from ledger.worker.trial_stopping import TrialStopping
 from tests.databases import new_database
 from tests.integration.ledgers import managed
 from tests.integration.moving import exported, moved

@@ -14,7 +14,8 @@ from ledger.database import protocol, studies
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import TrialStopping, cutoff, is_audited, stops
+from ledger.study.verdicts import cutoff, is_audited, stops
+from ledger.worker.trial_stopping import TrialStopping
 from tests.integration.ledgers import add_iteration, spec, states, take, tell, trial, verified
 from tests.integration.moving import exported, moved
 from tests.integration.test_early_stopped_studies import corrupt
@@ -376,6 +377,55 @@ def test_a_late_report_of_a_lower_step_does_not_change_a_cutoff(db, connection, 
     assert report(connection, third, 1, loss=0.35) == "continue"
     assert verdicts(connection, 0) == [(2, 2, 0.3, None, 0, False)]
     assert cutoffs(connection, 1)[-1] == (0, 1, None, 1)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_lower_step_does_not_change_the_verdict_on_a_waiting_trial(db, connection, is_known):
+    row = start(db, trials=4)
+    held = [take(connection) for _ in range(4)]
+
+    def report_earlier_group() -> None:
+        for each, loss in zip(held, (0.3, 0.4), strict=False):
+            assert report(connection, each, 1, 2, 4, loss=loss) == "continue"
+
+    if is_known:
+        report_earlier_group()
+    assert report(connection, held[2], 0, loss=0.1) == "continue"
+    assert report(connection, held[2], 3, loss=0.9) == ("continue" if is_known else "wait")
+    assert report(connection, held[2], 2, loss=0.9) == ("continue" if is_known else "wait")
+    assert report(connection, held[2], 1, loss=0.9) == ("continue" if is_known else "wait")
+    if not is_known:
+        report_earlier_group()
+    assert report(connection, held[2]) == "continue"
+    assert verdicts(connection, 2) == [(1, 0, 0.1, 0.3, 2, False), (2, 0, 0.1, 0.3, 2, False)]
+    for each in held:
+        complete(connection, each)
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
+    assert verified(db) == 4
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_skipped_rung_has_no_verdict_after_a_lower_step(db, connection, is_known):
+    row = start(db, trials=4)
+    held = [take(connection) for _ in range(4)]
+
+    def report_earlier_group() -> None:
+        for each in held[:2]:
+            assert report(connection, each, 1, 2, 4, loss=0.3) == "continue"
+
+    if is_known:
+        report_earlier_group()
+    assert report(connection, held[2], 3, loss=0.1) == "continue"
+    assert report(connection, held[2], 1, loss=0.9) == "continue"
+    assert report(connection, held[2], 5, loss=0.1) == ("continue" if is_known else "wait")
+    if not is_known:
+        report_earlier_group()
+    assert report(connection, held[2], 0, loss=0.9) == "continue"
+    assert verdicts(connection, 2) == [(4, 3, 0.1, 0.3, 2, False)]
+    for each in held:
+        complete(connection, each)
+    assert tell(db, row, 0, 0.5, 0.5) == "told"
+    assert verified(db) == 4
 
 
 def test_an_attempt_that_did_not_reach_the_rung_again_has_no_verdict(db, connection):

@@ -14,7 +14,8 @@ from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
 from ledger.errors import LedgerError
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import TrialStopping, is_audited
+from ledger.study.verdicts import is_audited
+from ledger.worker.trial_stopping import TrialStopping
 from tests.integration.ledgers import (
     add_iteration,
     attempt,

@@ -139,6 +139,8 @@ class Attempt:
     outcome: str | None = None
     loss: float | None = None
     reports: dict[int, float | None] = field(default_factory=dict)
+    # for each reported step, the highest step that the attempt had reported before
+    after: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -333,7 +335,10 @@ class Histories(RuleBasedStateMachine):
         if not mine:
             assert answer == "stale"
             return
-        attempt.reports = {**reports, **attempt.reports}
+        highest = max(attempt.reports, default=-1)
+        for step, loss in reports.items():
+            if step not in attempt.reports:
+                attempt.reports[step], attempt.after[step] = loss, highest
         assert answer == self.decide(attempt)
 
     def decide(self, attempt: Attempt) -> str:
@@ -446,13 +451,16 @@ class Histories(RuleBasedStateMachine):
 
     def reports_of(self, number: int) -> list[dict[int, float | None]]:
         """Return the reports of each attempt of a trial that has reports, the last attempt first."""
+        return [attempt.reports for attempt in self.reporting_attempts(number)]
+
+    def reporting_attempts(self, number: int) -> list[Attempt]:
         own = [attempt for attempt in self.attempts.values() if attempt.held.trial == number and attempt.reports]
-        return [attempt.reports for attempt in sorted(own, key=lambda attempt: -attempt.held.attempt)]
+        return sorted(own, key=lambda attempt: -attempt.held.attempt)
 
     def last_report(self, number: int, rung: int) -> tuple[int, float | None] | None:
-        for reports in self.reports_of(number):
-            if known := [step for step in reports if step <= rung]:
-                return max(known), reports[max(known)]
+        for attempt in self.reporting_attempts(number):
+            if known := [step for step in attempt.reports if step <= rung and attempt.after[step] < rung]:
+                return max(known), attempt.reports[max(known)]
         return None
 
     def arrival(self, number: int, rung: int) -> tuple[int, float | None] | None:

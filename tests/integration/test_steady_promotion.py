@@ -19,9 +19,10 @@ from ledger.imports.document import read
 from ledger.manager.history import StudyHistory
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.spec import StudySpec
-from ledger.study.verdicts import TrialStopping, is_audited
+from ledger.study.verdicts import is_audited
 from ledger.verification import verify
 from ledger.verification.verdicts import disagreements
+from ledger.worker.trial_stopping import TrialStopping
 from tests.integration.ledgers import expire, finish, hold, propose, spec, states, take, tell, trial, verified
 from tests.integration.moving import exported, moved
 from tests.integration.recounting import check_totals

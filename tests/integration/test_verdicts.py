@@ -12,7 +12,8 @@ from psycopg.types.json import Jsonb
 from ledger.database import protocol, studies, trials
 from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.verdicts import TrialStopping, cutoff, goes_on, is_audited, promotion_cutoff, reports_of_call, stops
+from ledger.study.verdicts import cutoff, goes_on, is_audited, promotion_cutoff, stops
+from ledger.worker.trial_stopping import TrialStopping, reports_of_call
 from tests.integration.ledgers import add_iteration, spec, take, tell
 from tests.system.programs import wait_until
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.study.verdicts import TrialStopping, reports_of_call
+from ledger.worker.trial_stopping import TrialStopping, reports_of_call
 
 
 def stopping(*rungs: dict[str, Any], **facts: Any) -> TrialStopping:
@@ -92,6 +92,15 @@ def test_a_trial_does_not_pause_at_a_rung_without_a_report():
     assert not trial.is_stopped
     assert trial.observe(4, 0.5)
     assert trial.is_stopped
+
+
+@pytest.mark.parametrize("first", [4, 5])
+def test_a_skipped_rung_has_no_verdict_after_a_lower_step(first):
+    trial = stopping({"step": 3}, {"step": 6})
+    assert not trial.observe(first, 0.1)
+    assert not trial.observe(2, 0.9)
+    assert trial.observe(6, 0.1)
+    assert not trial.is_stopped
 
 
 def test_an_enforced_rule_ends_a_training_that_goes_on_to_report():

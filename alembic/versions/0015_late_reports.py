@@ -1,0 +1,32 @@
+"""Record whether a report came after a report of a higher step, so that no verdict depends on the time of the report."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0015"
+down_revision: str | Sequence[str] | None = "0014"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "report",
+        sa.Column(
+            "after_step",
+            sa.BigInteger(),
+            nullable=True,
+            comment="Highest step that the attempt had reported before this lower step; null if the attempt had "
+            "reported no higher step.",
+        ),
+        schema="ledger",
+    )
+    op.create_check_constraint(op.f("report_after_step_is_higher"), "report", "after_step > step", schema="ledger")
+
+
+def downgrade() -> None:
+    # The view and the trigger that read the column are dropped too. The next upgrade creates them again.
+    op.execute("drop function if exists ledger.refuse_unreadable_report() cascade")
+    op.execute("alter table ledger.report drop column after_step cascade")
