@@ -1,7 +1,8 @@
 """The commands `run`, `manager` and `resume`, which run a study."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ledger.cli.options import (
 from ledger.cli.sections import SectionedCommand
 from ledger.cli.study_options import StudyCommand, study_option, study_options
 from ledger.errors import LedgerError, UsageError
+from ledger.large_arrays import return_large_arrays
 from ledger.objectives.command_template import pattern_of
 from ledger.settings import Settings
 from ledger.study.file import assemble
@@ -94,7 +96,7 @@ def run(
         allow_command = [*allow_command, pattern_of(options[COMMAND])]
     code = search.check_objective(study, allow, allow_command, account=account)
     log_environment(settings)
-    with without_pandas(), database(settings, create=True) as url:
+    with _manager_process(), database(settings, create=True) as url:
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
         if_changed: IfChanged = "accept" if accept_change else "refuse"
@@ -137,7 +139,7 @@ def manager(file: Path | None, options: dict[str, Any], wait: bool, settings: Se
     study = assemble(options, file)
     search.check_known_objective(study)
     log_environment(settings)
-    with without_pandas(), database(settings, create=True) as url:
+    with _manager_process(), database(settings, create=True) as url:
         with best_so_far(url, settings, study.name):
             row = search.run(
                 url, settings, study, search.LocalWorkerSettings(), wait=wait, listener=ProgressDisplay(settings)
@@ -216,7 +218,7 @@ def resume(
     account = None if trainer_user is None else find_system_user(trainer_user)
     if workers is None:
         workers = 0 if settings.database_url else os.cpu_count() or 1
-    with without_pandas(), database(settings) as url:
+    with _manager_process(), database(settings) as url:
         shown = ProgressDisplay(settings)
         started = local(workers, allow, allow_command, shown, trainer_user)
         with best_so_far(url, settings, name):
@@ -238,6 +240,14 @@ def resume(
         end(url, settings, row)
         if not shown.has_started:
             click.echo(f"ledger: study {row.name} is already complete: {_way_to_extend(row)}", err=True)
+
+
+@contextmanager
+def _manager_process() -> Iterator[None]:
+    """Save memory in a process that runs a manager."""
+    return_large_arrays()
+    with without_pandas():
+        yield
 
 
 def _way_to_extend(row: "StudyRow") -> str:
