@@ -156,7 +156,11 @@ class StudyDocument(_ExportModel):
     attempts: list[Annotated[AttemptRow, _RowSchema()]]
     workers: list[Annotated[WorkerRow, _RowSchema({"alive": False, "study": None, "trial": None})]]
     code_versions: list[Annotated[CodeVersionRow, _RowSchema()]]
-    reports: list[Annotated[ReportRow, _RowSchema({"seconds": None}, step=Step, metrics=ReportMetrics | None)]] = []
+    reports: list[
+        Annotated[
+            ReportRow, _RowSchema({"seconds": None}, step=Step, after_step=Step | None, metrics=ReportMetrics | None)
+        ]
+    ] = []
     cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step)]] = []
     verdicts: list[Annotated[VerdictRow, _RowSchema({"promoted_at": None}, rung=Step, step=Step)]] = []
     promotions: list[Annotated[PromotionRow, _RowSchema(rung=Step)]] = []

@@ -184,17 +184,10 @@ def _judged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[int]:
 def _missing(ledger: StudySnapshot, rule: EarlyStopping, trials: Collection[int]) -> Iterator[str]:
     """Find each rung that one of the given trials has reached without a verdict."""
     decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
-    # The verdicts are ordered by trial and rung.
-    highest = {verdict.trial: verdict.rung for verdict in ledger.stopping.verdicts}
     for trial in trials:
         for rung in rule.rungs:
             stops = decided.get((trial, rung))
-            attempts = ledger.stopping.reached.get(trial, ())
-            if rule.group_size is not None and (attempts[-1][1] < rung or highest.get(trial, 0) > rung):
-                # An attempt can have reached the rung before the verdict was known. If a later attempt does not reach
-                # the rung, or if the trial has a verdict at a higher rung, the trial gets no verdict at the rung.
-                continue
-            if stops is None and _has_reached(attempts, rung):
+            if stops is None and _has_reached(ledger.stopping.reached.get(trial, ()), rung):
                 yield f"trial {trial}: the trial has reached rung {rung}, but the verdict is missing"
             # A trial gets no verdicts above the rung that has stopped the trial.
             if stops:
@@ -202,14 +195,16 @@ def _missing(ledger: StudySnapshot, rule: EarlyStopping, trials: Collection[int]
 
 
 def _has_reached(attempts: Sequence[tuple[int, int]], rung: int) -> bool:
-    """Return whether an attempt has reached the rung, and this attempt or an earlier one has reported a step at or
-    below the rung.
+    """Return whether a trial has reached the rung, and has not skipped it.
+
+    A trial skips the rung if neither the first attempt that reaches the rung nor an earlier attempt has reported a step
+    at or below the rung before.
     """
     lowest = rung + 1
     for first, last in attempts:
         lowest = min(lowest, first)
-        if lowest <= rung <= last:
-            return True
+        if last >= rung:
+            return lowest <= rung
     return False
 
 
@@ -232,9 +227,9 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         place = f"iteration {iteration}: the cutoff at rung {rung}"
         given = cutoffs.pop((iteration, rung), None)
         judged = [verdict for verdict in found if not is_audited(study.seed, verdict.trial, study.stopping.audit)]
-        # If a trial joins the iteration after the comparison, the verdict on the new trial is later, and the number of
-        # the new trial is higher.
-        own = [(verdict.trial, verdict.loss) for verdict in judged if verdict.decided_at == judged[0].decided_at]
+        # If a trial joins the iteration after the comparison, the verdict on the new trial is later.
+        first = min((verdict.decided_at for verdict in judged), default=None)
+        own = [(verdict.trial, verdict.loss) for verdict in judged if verdict.decided_at == first]
         compared = compared_trials(study.batch_size, own, earlier[rung])
         earlier[rung] += [(verdict.trial, verdict.loss) for verdict in judged]
         if rung not in study.stopping.rungs_of(iteration):
@@ -275,10 +270,9 @@ def _unjudged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
         attempts = ledger.stopping.reached.get(trial.number)
         if attempts is None or ledger.iterations[trial.iteration].told is None:
             continue
-        lowest, highest = min(first for first, _ in attempts), attempts[-1][1]
         for rung in rule.rungs_of(trial.iteration):
             stops = decided.get((trial.number, rung))
-            if stops is None and (trial.iteration, rung) in cutoffs and lowest <= rung <= highest:
+            if stops is None and (trial.iteration, rung) in cutoffs and _has_reached(attempts, rung):
                 yield f"trial {trial.number}: the trial has reached rung {rung}, but the verdict is missing"
             # A trial gets no verdicts above the rung that has stopped the trial.
             if stops:

@@ -1,11 +1,11 @@
 -- Record the verdict of a study's rule at each rung that an attempt has reached, and return what the attempt must do:
 -- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report
--- with the highest step at or below the rung. The rule ignores a lower step that the attempt reports after it has reached
--- the rung. An attempt that continues after a checkpoint reports again at most the last step before the checkpoint
--- (ledger.last_checkpoints). If the attempt has no report at or below the rung, the rule uses a report of an earlier
--- attempt (ledger.last_report). If no attempt has a report at or below the rung, the function records no verdict at this
--- rung. A verdict is final, so a later attempt of the trial gets the recorded verdicts. When a rung has stopped a trial,
--- the function records no verdicts at higher rungs.
+-- with the highest step at or below the rung. The rule ignores all reports that came after the trial had reached the
+-- rung (ledger.last_report). An attempt that continues after a checkpoint reports again at most the last step before the
+-- checkpoint (ledger.last_checkpoints). If the attempt has no report at or below the rung, the rule uses a report of an
+-- earlier attempt. If the trial had reported no step at or below the rung before, the function records no verdict at
+-- this rung. A verdict is final, so a later attempt of the trial gets the recorded verdicts. When a rung has stopped a
+-- trial, the function records no verdicts at higher rungs.
 -- With the rule `promotion` in batch mode, only ledger.promote and ledger.tell record verdicts. In batch mode, if a
 -- rung has no verdict yet, the attempt must stop at this rung, so that the trial can pause (ledger.prune). In steady
 -- mode, a promoted trial goes on in spite of its verdict. The table ledger.promotion records each promotion. In both
@@ -51,10 +51,7 @@ begin
       own.decided_at := moment;
       select last.attempt, last.step, last.loss into own.attempt, own.step, own.loss
       from ledger.last_report(parent.id, decide.trial, each) as last;
-      -- With groups, no trial gets a verdict below a rung with a verdict, because the cutoffs of later groups are fixed.
-      continue when own.step is null or own_group is not null and exists (
-        select from ledger.verdict
-        where verdict.study_id = parent.id and verdict.trial = decide.trial and verdict.rung > each);
+      continue when own.step is null;
       own.audited := ledger.is_audited(
         parent.seed, decide.trial, (parent.spec -> 'stopping' ->> 'audit')::float8);
       if parent.spec ->> 'mode' = 'steady' then

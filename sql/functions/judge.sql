@@ -1,7 +1,7 @@
 -- For one iteration, return the trials that have reached a rung but have no verdict at this rung. The rule is
--- `promotion`, or `halving` with groups. A trial has reached the rung if the last attempt with reports has reported the
--- rung's step or a later step. The loss of a trial at the rung is the loss that ledger.last_report returns. A trial
--- without a report at or below the rung gets no verdict. When a rung has stopped a trial, the trial gets no verdicts at
+-- `promotion`, or `halving` with groups. A trial has reached the rung if an attempt has reported the rung's step or a
+-- later step. The loss of a trial at the rung is the loss that ledger.last_report returns. If the function returns no
+-- loss, the trial has skipped the rung, and gets no verdict. When a rung has stopped a trial, the trial gets no verdicts at
 -- higher rungs. An audited trial is an exception, because it gets the verdicts at all rungs.
 create or replace function ledger.undecided(study_id int, iteration int, rung bigint)
 returns table (trial int, state text, attempt int, step bigint, loss float8, audited boolean)
@@ -19,9 +19,11 @@ begin
   cross join lateral (
     select ledger.is_audited(parent.seed, arrived.number, (parent.spec -> 'stopping' ->> 'audit')::float8) as audited)
     as known
-  cross join lateral ledger.last_report(parent.id, arrived.number, 9223372036854775807) as newest
   cross join lateral ledger.last_report(parent.id, arrived.number, undecided.rung) as last
-  where parent.id = undecided.study_id and newest.step >= undecided.rung
+  where parent.id = undecided.study_id
+    and exists (
+      select from ledger.report
+      where report.study_id = parent.id and report.trial = arrived.number and report.step >= undecided.rung)
     and not exists (
       select from ledger.verdict
       where verdict.study_id = parent.id and verdict.trial = arrived.number

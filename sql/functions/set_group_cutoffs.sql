@@ -65,12 +65,6 @@ begin
           on limiting.study_id = parent.id and limiting.iteration = place.number and limiting.rung = at_rung
           and limiting.group_number = known
         where ended.trial >= first - size and ended.trial < first and ended.state not in ('pending', 'running')
-          -- A later attempt of a trial with a verdict at a higher rung may have reported a step at or below this rung.
-          -- The trial gets no verdict at this rung, as in ledger.decide, so that the cutoff does not depend on the time
-          -- of the report.
-          and not exists (
-            select from ledger.verdict
-            where verdict.study_id = parent.id and verdict.trial = ended.trial and verdict.rung > at_rung)
         order by ended.trial
         on conflict do nothing;
       end if;

@@ -7,10 +7,11 @@
 --     objective reports its own steps.
 --   audited: whether the trial belongs to the share of trials that are never stopped.
 --   waits: whether the trial waits at a rung until its verdict is known (ledger.decide).
---   rungs: an array with an object for each rung. The key `step` contains the step of the rung. The keys `cutoff` and
---     `compared` contain arguments of ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of
---     the trial has reached the rung. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion`
---     has two exceptions. In batch mode, if the trial is not audited, `stops` is true at each rung without a verdict,
+--   rungs: an array with an object for each rung, without the rungs that an earlier attempt of the trial has skipped.
+--     The key `step` contains the step of the rung. The keys `cutoff` and `compared` contain arguments of
+--     ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of the trial has reached the rung,
+--     and the cutoff is known. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion` has two
+--     exceptions. In batch mode, if the trial is not audited, `stops` is true at each rung without a verdict,
 --     so that the trial pauses at the rung. In steady mode, `stops` is false at a rung at which the trial was promoted.
 --     The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
@@ -27,6 +28,9 @@ declare
   audited boolean;
   pauses boolean;
   own_group int := 0;
+  highest bigint := (
+    select max(step) from ledger.report
+    where report.study_id = trial_stopping.study_id and report.trial = trial_stopping.trial);
 begin
   if stopping ? 'group_size' then
     own_group := (
@@ -46,6 +50,8 @@ begin
           'step', at.step, 'cutoff', cutoff.loss,
           'compared', case when pauses then coalesce(cutoff.compared, 0) else cutoff.compared end,
           'stops', case when verdict.stops is null and pauses and not audited then true
+                        when verdict.stops is null and highest >= at.step and cutoff.compared is not null then
+                          ledger.is_stopped((stopping ->> 'eta')::int, cutoff.compared, last.loss, cutoff.loss)
                         else verdict.stops and promotion.trial is null end,
           'last_step', last.step, 'last_loss', last.loss)
         order by at.step)
@@ -59,7 +65,8 @@ begin
       left join ledger.promotion
         on promotion.study_id = trial_stopping.study_id and promotion.trial = trial_stopping.trial
         and promotion.rung = at.step
-      left join lateral ledger.last_report(trial_stopping.study_id, trial_stopping.trial, at.step) as last on true));
+      left join lateral ledger.last_report(trial_stopping.study_id, trial_stopping.trial, at.step) as last on true
+      where verdict.stops is not null or last.step is not null or highest is null or highest < at.step));
 end
 $$;
 

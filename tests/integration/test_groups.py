@@ -146,8 +146,8 @@ def test_a_worker_gives_a_trial_back_if_an_earlier_group_is_pending(db, connecti
     # the next attempt gets the verdict on the report of the first attempt
     third = take(connection)
     assert third.trial == 2
-    assert report(connection, third, 1, loss=0.1) == "continue"
-    assert verdicts(connection, 2) == [(1, 1, 0.1, 0.3, 2, False)]
+    assert report(connection, third, 1, loss=0.1) == "stop"
+    assert verdicts(connection, 2) == [(1, 1, 0.5, 0.3, 2, True)]
 
 
 @pytest.mark.parametrize("end", ["failed", "complete"])
@@ -428,7 +428,7 @@ def test_a_skipped_rung_has_no_verdict_after_a_lower_step(db, connection, is_kno
     assert verified(db) == 4
 
 
-def test_an_attempt_that_did_not_reach_the_rung_again_has_no_verdict(db, connection):
+def test_a_trial_that_did_not_reach_the_rung_again_has_a_verdict(db, connection):
     row = start(db, trials=4)
     held = [take(connection) for _ in range(4)]
     assert report(connection, held[2], 0, 1) == "wait"
@@ -440,7 +440,7 @@ def test_an_attempt_that_did_not_reach_the_rung_again_has_no_verdict(db, connect
         assert report(connection, held[number], 1, loss=0.3) in ("continue", "stop")
         complete(connection, held[number])
     assert tell(db, row, 0, 0.5, 0.5) == "told"
-    assert verdicts(connection, 2) == []
+    assert verdicts(connection, 2) == [(1, 1, 0.5, 0.3, 2, True)]
     assert verified(db) == 4
 
 

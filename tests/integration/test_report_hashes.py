@@ -83,3 +83,15 @@ def test_an_upgrade_fills_the_hashes_of_trials_that_have_reports(server, install
             for trial in (0, 1, 2):
                 add_report(connection, trial)
         assert changed(db, "under-way") == {0, 1}
+
+
+def test_a_downgrade_forgets_that_a_step_came_after_a_higher_step(db, connection):
+    make_study(db)
+    held = take(connection)
+    for step in (3, 1):
+        assert protocol.report(connection, held, [step], [0.5]) == "continue"
+    assert protocol.complete(connection, held, 0.5, {}, 1.0) == "recorded"
+    assert connection.execute("select after_step from ledger.report order by step").fetchall() == [(3,), (None,)]
+    migration.downgrade(db, "0014")
+    migration.upgrade(db)
+    assert changed(db) == set()

@@ -315,8 +315,9 @@ class Histories(RuleBasedStateMachine):
         again = self.any_worker(data).claim(self.study.name, asked, "a")
         mine = [self.attempts[claim] for claim in asked if claim in self.attempts]
         held = [one.held for one in mine if self.of(one)[1] and self.of(one)[0].state == "running"]
-        # there may be new verdicts
-        assert [replace(one, stopping=None) for one in again] == [replace(one, stopping=None) for one in held]
+        # there may be new verdicts, and a new name of the study
+        new: dict[str, Any] = {"stopping": None, "study_name": self.study.name}
+        assert [replace(one, stopping=None) for one in again] == [replace(one, **new) for one in held]
 
     def heartbeat(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
@@ -349,7 +350,7 @@ class Histories(RuleBasedStateMachine):
                 break
             if rung not in trial.verdicts:
                 found = self.last_report(attempt.held.trial, rung)
-                if found is None or (self.has_groups and max(trial.verdicts, default=0) > rung):
+                if found is None:
                     continue
                 if self.is_promotion:
                     return "stop"
@@ -400,7 +401,7 @@ class Histories(RuleBasedStateMachine):
                     trial = self.trials[number]
                     has_ended = trial.state not in ("pending", "running") and self.group_of(number) == known
                     found = self.arrival(number, rung)
-                    if has_ended and found is not None and max(trial.verdicts, default=0) < rung:
+                    if has_ended and found is not None:
                         self.give_verdict(number, rung, *found)
                 known += 1
                 if len(own) == size:
@@ -449,26 +450,28 @@ class Histories(RuleBasedStateMachine):
     def rungs_of(self, iteration: int) -> tuple[int, ...]:
         return self.stopping().rungs_of(iteration)
 
-    def reports_of(self, number: int) -> list[dict[int, float | None]]:
-        """Return the reports of each attempt of a trial that has reports, the last attempt first."""
-        return [attempt.reports for attempt in self.reporting_attempts(number)]
-
     def reporting_attempts(self, number: int) -> list[Attempt]:
+        """Return the attempts of a trial that have reports, in the order of their numbers."""
         own = [attempt for attempt in self.attempts.values() if attempt.held.trial == number and attempt.reports]
-        return sorted(own, key=lambda attempt: -attempt.held.attempt)
+        return sorted(own, key=lambda attempt: attempt.held.attempt)
 
     def last_report(self, number: int, rung: int) -> tuple[int, float | None] | None:
+        """Return the last step at or below a rung, and its loss, from the reports until the trial reached the rung."""
+        found = None
         for attempt in self.reporting_attempts(number):
             if known := [step for step in attempt.reports if step <= rung and attempt.after[step] < rung]:
-                return max(known), attempt.reports[max(known)]
-        return None
+                found = max(known), attempt.reports[max(known)]
+            if max(attempt.reports) >= rung:
+                break
+        return found
 
     def arrival(self, number: int, rung: int) -> tuple[int, float | None] | None:
         """Return the step and the loss of a trial that has reached a rung of the rule promotion without a verdict."""
-        verdicts, reports = self.trials[number].verdicts, self.reports_of(number)
+        verdicts = self.trials[number].verdicts
         if rung in verdicts or any(stopped for stopped, *_ in verdicts.values()):
             return None
-        return self.last_report(number, rung) if reports and max(reports[0]) >= rung else None
+        has_reached = any(max(attempt.reports) >= rung for attempt in self.reporting_attempts(number))
+        return self.last_report(number, rung) if has_reached else None
 
     def prune(self, attempt: Attempt, data: st.DataObject) -> None:
         trial, mine = self.of(attempt)
