@@ -1,8 +1,8 @@
 -- For one iteration, return the trials that have reached a rung but have no verdict at this rung. The rule is
 -- `promotion`, or `halving` with groups. A trial has reached the rung if an attempt has reported the rung's step or a
--- later step. The loss of a trial at the rung is the loss that ledger.last_report returns. If the function returns no
--- loss, the trial has skipped the rung, and gets no verdict. When a rung has stopped a trial, the trial gets no verdicts at
--- higher rungs. An audited trial is an exception, because it gets the verdicts at all rungs.
+-- later step. The loss of a trial at the rung is the loss that ledger.last_report returns. If ledger.last_report
+-- returns no row, the trial has skipped the rung, and gets no verdict. When a rung has stopped a trial, the trial gets
+-- no verdicts at higher rungs. An audited trial is an exception, because it gets the verdicts at all rungs.
 create or replace function ledger.undecided(study_id int, iteration int, rung bigint)
 returns table (trial int, state text, attempt int, step bigint, loss float8, audited boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp

@@ -347,6 +347,7 @@ UNUSED = "study_id = 1 and trial = (select min(trial) from ledger.report where s
         f"update ledger.report set loss = loss + 1 where {UNUSED}",
         f"update ledger.report set loss = null where {UNUSED}",
         f"update ledger.report set step = 9 where {UNUSED}",
+        f"update ledger.report set after_step = 9 where {UNUSED}",
         f"delete from ledger.report where {UNUSED}",
         "insert into ledger.report select study_id, trial, attempt, 9, loss, null, now() from ledger.report"
         f" where {UNUSED}",

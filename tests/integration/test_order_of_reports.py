@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from ledger.database import managing, protocol, studies
+from ledger.database import protocol, studies
 from ledger.database.protocol import ClaimedTrial
-from ledger.database.rows import StudyRow
 from ledger.study.early_stopping import EarlyStopping
 from ledger.worker.trial_stopping import TrialStopping
-from tests.integration.ledgers import add_iteration, hold, spec, states, tell, verified
+from tests.integration.ledgers import add_iteration, spec, states, tell, verified
+from tests.integration.test_promotion import promote
 
 TRIALS = 6
 RULES: dict[str, dict[str, Any]] = {
@@ -110,12 +110,6 @@ class Workers:
             assert protocol.complete(self.connection, attempt.held, 0.5, {}, 1.0) == "recorded"
 
 
-def promote(db: Connection, connection: psycopg.Connection[Any], row: StudyRow, iteration: int) -> None:
-    held = hold(db, row)
-    connection.execute("select * from ledger.promote(%s, %s, %s)", (row.id, held.claim, iteration)).fetchall()
-    managing.leave_study(db, held)
-
-
 def searched(
     db: Connection, connection: psycopg.Connection[Any], trainings: list[Training], rule: str, chance: random.Random
 ) -> dict[str, Any]:
@@ -133,7 +127,7 @@ def searched(
             if workers.running:
                 workers.work()
             else:
-                promote(db, connection, row, iteration)
+                promote(db, row, iteration)
         is_complete = "complete" in states(db, row)[-TRIALS:]
         loss = 0.5 if is_complete else None
         assert tell(db, row, iteration, loss, loss) == "told"
@@ -157,19 +151,21 @@ def test_no_verdict_depends_on_the_order_of_the_calls_of_different_trials(db, co
     assert others == [first, first]
 
 
-class LastFirst(random.Random):
-    """Chooses the last trial of the running ones, so that each trial reports before the earlier trials."""
+class HighestFirst(random.Random):
+    """Chooses the highest number, so that each trial reports before the trials with lower numbers."""
 
     def choice(self, given: Any) -> Any:
         return max(given)
 
 
-class FirstFirst(random.Random):
+class LowestFirst(random.Random):
+    """Chooses the lowest number, so that one worker trains the trials in the order of their numbers."""
+
     def choice(self, given: Any) -> Any:
         return min(given)
 
 
-@pytest.mark.parametrize("order", [FirstFirst(), LastFirst()], ids=["first trial first", "last trial first"])
+@pytest.mark.parametrize("order", [LowestFirst(), HighestFirst()], ids=["lowest trial first", "highest trial first"])
 def test_the_verdict_belongs_to_the_first_attempt_that_reached_the_rung(db, connection, order):
     """The later attempts end before they reach the rung, or report another loss, or a rung that was skipped."""
     trainings = [
