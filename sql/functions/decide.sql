@@ -1,7 +1,7 @@
 -- Record the verdict of a study's rule at each rung that an attempt has reached, and return what the attempt must do:
--- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report
--- with the highest step at or below the rung. The rule ignores all reports that came after the trial had reached the
--- rung (ledger.last_report). An attempt that continues after a checkpoint reports again at most the last step before the
+-- `continue`, `stop`, `wait` or `release`. The caller has locked the trial. At each rung, the rule uses the report with
+-- the highest step at or below the rung. The rule ignores all reports that came after the trial had reached the rung
+-- (ledger.last_report). An attempt that continues after a checkpoint reports again at most the last step before the
 -- checkpoint (ledger.last_checkpoints). If the attempt has no report at or below the rung, the rule uses a report of an
 -- earlier attempt. If the trial had reported no step at or below the rung before, the function records no verdict at
 -- this rung. A verdict is final, so a later attempt of the trial gets the recorded verdicts. When a rung has stopped a

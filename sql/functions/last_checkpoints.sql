@@ -2,9 +2,10 @@
 -- first checkpoint whose content is not damaged. The checkpoints of the last attempt come first, because an attempt may
 -- have started the training again. If the claim is not valid, or the trial has no checkpoint, the answer has no rows.
 --   reported_step, reported_loss: the report of the checkpoint's attempt with the highest step at or below the step of
---     the checkpoint, without the steps that the attempt reported after a higher step, or null. If the trial has reached a rung with this report, and the verdict at the rung is unknown
---     or stops the trial, the worker reports this step again for the present attempt. Otherwise, a trial that reached a
---     rung with its last report would never meet the verdict.
+--     the checkpoint, without the steps that the attempt reported after a higher step, or null. If the trial has
+--     reached a rung with this report, and the verdict at the rung is unknown or stops the trial, the worker reports
+--     this step again for the present attempt. Otherwise, a trial that reached a rung with its last report would never
+--     meet the verdict.
 create or replace function ledger.last_checkpoints(study_id int, trial int, claim uuid)
 returns table (
   attempt int, step bigint, content uuid, sha256 text, size bigint, store text, reported_step bigint,

@@ -1,8 +1,8 @@
--- Return the report that contains the loss of a trial at a rung. A trial reaches a rung with the first report at or above
--- the rung, in any attempt. The function ignores all reports that came after this report. Otherwise, the loss could
--- depend on the time of the verdict. The function chooses the last attempt that has a report at or below the rung. From
--- the reports of this attempt, the function returns the report with the highest step at or below the rung. If no report
--- is left, the answer has no rows.
+-- Return the report that contains the loss of a trial at a rung. A trial reaches a rung with the first report at or
+-- above the rung, in any attempt. The function ignores all reports that came after this report. Otherwise, the loss
+-- could depend on the time of the verdict. The function chooses the last attempt that has a report at or below the
+-- rung. From the reports of this attempt, the function returns the report with the highest step at or below the rung.
+-- If no report is left, the answer has no rows.
 create or replace function ledger.last_report(study_id int, trial int, rung bigint)
 returns table (attempt int, step bigint, loss float8)
 language sql stable set search_path = pg_catalog, pg_temp

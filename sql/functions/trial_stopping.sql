@@ -10,9 +10,9 @@
 --   rungs: an array with an object for each rung, without the rungs that an earlier attempt of the trial has skipped.
 --     The key `step` contains the step of the rung. The keys `cutoff` and `compared` contain arguments of
 --     ledger.is_stopped. The key `stops` contains the verdict if an earlier attempt of the trial has reached the rung,
---     and the cutoff is known. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion` has two
---     exceptions. In batch mode, if the trial is not audited, `stops` is true at each rung without a verdict,
---     so that the trial pauses at the rung. In steady mode, `stops` is false at a rung at which the trial was promoted.
+--     and the cutoff is known. If no earlier attempt has reached the rung, `stops` is null. The rule `promotion` has
+--     two exceptions. In batch mode, if the trial is not audited, `stops` is true at each rung without a verdict, so
+--     that the trial pauses at the rung. In steady mode, `stops` is false at a rung at which the trial was promoted.
 --     The keys `last_step` and `last_loss` contain the step and the loss that ledger.last_report returns for the rung.
 -- In steady mode, the cutoffs are unknown before the trial reaches a rung, so `cutoff` and `compared` are null.
 -- Therefore, in steady mode, only the answer to ledger.report stops a trial. `cutoff` and `compared` are also null if the
