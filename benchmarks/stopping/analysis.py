@@ -17,7 +17,7 @@ from benchmarks.stopping import runs
 from benchmarks.stopping.contestants import AUDIT, CONTESTANTS, ETA, LESSON, MEASURED, MIN_RESOURCE, VARIANTS
 
 Record = Mapping[str, Any]
-# (task, seed) -> the mean regret of both draws at each mark
+# (task, seed) -> the mean regret of the draws at each mark
 SearchRegrets = dict[tuple[str, int], list[float]]
 # (workers, contestant) -> the regrets of its searches
 Regrets = dict[tuple[int, str], SearchRegrets]
@@ -51,8 +51,15 @@ def _by_version(records: Iterable[Record]) -> dict[tuple[str, int, int], dict[tu
 
 
 def repeated(earlier: Lines, later: Lines) -> int:
-    """Return how many searches have run with both versions, or 0 if a search had different results."""
-    common = earlier.keys() & later.keys()
+    """Return how many searches have run with both versions, or 0 if a search had different results.
+
+    A search counts only if it has run as often with both versions.
+    """
+    common = {
+        search
+        for search in earlier.keys() & later.keys()
+        if len(earlier[search]["losses"]) == len(later[search]["losses"])
+    }
     same = all(earlier[search][name] == later[search][name] for search in common for name in RESULTS)
     return len(common) if same else 0
 
@@ -118,9 +125,10 @@ def markdown(records: Sequence[Record]) -> str:
         f"## Early stopping in {trainings} trainings\n\n"
         f"Each search trains as many epochs as {trainings} whole trainings have, on {len(tasks)} tasks of learning"
         f" curves with up to {len(seeds)} seeds. The time is simulated. The workers have different speeds, and each"
-        " search runs twice, with two draws of these speeds. The first columns contain the mean regret after a number"
-        " of epochs, in whole trainings. A random point has the median regret 1, and the file"
-        " benchmarks/stopping/analysis.py defines the regret. A false stop is a stop of a trial that would have been"
+        " search runs twice, with two draws of these speeds. Most searches of the slowest contestants run only once."
+        " The first columns contain the mean regret after a number of epochs, in whole trainings. A random point has"
+        " the median regret 1, and the file benchmarks/stopping/analysis.py defines the regret. A false stop is a stop"
+        " of a trial that would have been"
         ' among the best tenth. If stops were random, 10% would be false. The column "best lost" counts the searches'
         " that stopped the trial with the lowest final loss. A verdict has changed if the trial with the same number"
         " was stopped in only one of both runs, or after another epoch. Rows with different numbers of searches have"
@@ -201,7 +209,7 @@ def _table(records: Sequence[Record], found: Regrets, trainings: int) -> str:
     for one in records:
         by_name[one["contestant"]].append(one)
     steady = {
-        (one["task"], one["seed"]): statistics.fmean(one["seconds"][draw][-1] for draw in (0, 1))
+        (one["task"], one["seed"]): statistics.fmean(seconds[-1] for seconds in one["seconds"])
         for one in by_name.get("ours-steady", ())
     }
     rows = []
@@ -210,7 +218,7 @@ def _table(records: Sequence[Record], found: Regrets, trainings: int) -> str:
         at_marks = zip(*found[lines[0]["workers"], name].values(), strict=True)
         stopped = sum(sum(one["stopped"]) for one in lines)
         times = [
-            statistics.fmean(one["seconds"][draw][-1] for draw in (0, 1)) / steady[one["task"], one["seed"]]
+            statistics.fmean(seconds[-1] for seconds in one["seconds"]) / steady[one["task"], one["seed"]]
             for one in lines
             if (one["task"], one["seed"]) in steady
         ]
@@ -222,11 +230,11 @@ def _table(records: Sequence[Record], found: Regrets, trainings: int) -> str:
                 f"{statistics.fmean(count for one in lines for count in one['trials']):.0f}",
                 _share(stopped, sum(sum(one["trials"]) for one in lines)),
                 _share(sum(sum(one["false_stops"]) for one in lines), stopped),
-                _share(sum(sum(one["best_is_stopped"]) for one in lines), 2 * len(lines)),
+                _share(sum(sum(one["best_is_stopped"]) for one in lines), sum(len(one["losses"]) for one in lines)),
                 f"{sum(one['changed_verdicts'] for one in lines):,} of {compared:,}",
                 _share(sum(one["changed_points"] for one in lines), compared),
                 f"{statistics.fmean(times):.2f}" if times else "–",
-                report.number(statistics.median(one["computing"] / 2 for one in lines)),
+                report.number(statistics.median(one["computing"] / len(one["losses"]) for one in lines)),
             ]
         )
     header = [

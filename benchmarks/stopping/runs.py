@@ -1,4 +1,4 @@
-"""Runs of the contestants: each simulates a search twice, with two draws of the workers' speeds."""
+"""Runs of the contestants: each simulates a search with one or two draws of the workers' speeds."""
 
 import statistics
 import time
@@ -15,6 +15,7 @@ from benchmarks.stopping.contestants import CONTESTANTS
 from benchmarks.stopping.curves import curves
 from benchmarks.stopping.ours import BatchSearch, PromotionSearch
 from benchmarks.stopping.simulator import (
+    Changes,
     Simulation,
     Trial,
     best_is_stopped,
@@ -31,6 +32,15 @@ WORKERS = (8, 32)
 TRAININGS = 64
 # The search is measured after these shares of its epochs.
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+# The searches of these contestants take long. With the first seed, each search runs twice, like the searches of the
+# other contestants. With the other seeds, it runs once.
+SLOW = (
+    *("ours-steady-halving", "ours-steady-promotion"),
+    *("ours-batch-8-promotion-oracle", "ours-batch-8-promotion-brackets-oracle"),
+    *("optuna-tpe-halving", "optuna-tpe-hyperband", "optuna-tpe-median"),
+    *("optuna-gp", "optuna-gp-halving", "optuna-gp-hyperband", "optuna-gp-median"),
+    *("synetune-kde-halving", "synetune-mobster", "smac-hyperband"),
+)
 # The number of random points that estimate the lowest and the median loss of a task.
 REFERENCE = 2000
 
@@ -47,6 +57,11 @@ class Run:
     folder: Path | None = None
 
     @property
+    def draws(self) -> int:
+        """The number of draws of the workers' speeds. The search runs once with each draw."""
+        return 1 if self.contestant in SLOW and self.seed > 0 else 2
+
+    @property
     def key(self) -> tuple[object, ...]:
         """The values that identify a line of this search by this version of the contestant."""
         found = CONTESTANTS[self.contestant]
@@ -59,16 +74,16 @@ class Run:
         return f"loss {record['losses'][0][-1]} in {record['computing']:.1f} s"
 
     def run(self) -> Record:
-        """Simulate the search twice, and return the line.
+        """Simulate the search with each draw of the speeds, and return the line.
 
         The lists `losses` and `seconds` have an element for each draw of the speeds, with a value for each mark.
         """
         task = curves(self.task, self.folder)
         marks = [round(self.trainings * share * task.epochs) for share in SHARES]
         started = time.process_time()
-        both, reused = zip(*(self._simulate(draw, marks) for draw in (0, 1)), strict=True)
+        found, reused = zip(*(self._simulate(draw, marks) for draw in range(self.draws)), strict=True)
         computing = time.process_time() - started + sum(reused)
-        changed = changes(both[0].trials, both[1].trials)
+        changed = changes(found[0].trials, found[1].trials) if len(found) > 1 else Changes(0, 0, 0)
         lowest, median = reference(self.task, self.folder)
         return {
             "task": self.task,
@@ -78,16 +93,16 @@ class Run:
             "version": CONTESTANTS[self.contestant].version,
             "workers": self.workers,
             "trainings": self.trainings,
-            "losses": [[mark.loss for mark in one.marks] for one in both],
-            "seconds": [[round(mark.seconds, 3) for mark in one.marks] for one in both],
-            "trials": [len(one.trials) for one in both],
-            "stopped": [sum(trial.is_stopped for trial in one.trials) for one in both],
-            "false_stops": [false_stops(one.trials) for one in both],
-            "best_is_stopped": [best_is_stopped(one.trials) for one in both],
+            "losses": [[mark.loss for mark in one.marks] for one in found],
+            "seconds": [[round(mark.seconds, 3) for mark in one.marks] for one in found],
+            "trials": [len(one.trials) for one in found],
+            "stopped": [sum(trial.is_stopped for trial in one.trials) for one in found],
+            "false_stops": [false_stops(one.trials) for one in found],
+            "best_is_stopped": [best_is_stopped(one.trials) for one in found],
             "compared": changed.compared,
             "changed_points": changed.points,
             "changed_verdicts": changed.verdicts,
-            "lowest": min(lowest, *(trial.final for one in both for trial in one.trials)),
+            "lowest": min(lowest, *(trial.final for one in found for trial in one.trials)),
             "median": median,
             "computing": round(computing, 3),
             "date": f"{datetime.now(UTC):%Y-%m-%d}",

@@ -464,6 +464,25 @@ def test_a_line_describes_both_draws_of_the_speeds():
     assert json.loads(json.dumps(line)) == line
 
 
+def test_a_slow_contestant_runs_twice_only_with_the_first_seed():
+    searches = runs.runs(["synthetic/1"], ["ours-steady-halving", "ours-steady"], seeds=2, workers=(2,), trainings=2)
+    assert [(one.contestant, one.seed, one.draws) for one in searches] == [
+        ("ours-steady-halving", 0, 2),
+        ("ours-steady", 0, 2),
+        ("ours-steady-halving", 1, 1),
+        ("ours-steady", 1, 2),
+    ]
+    once = searches[2].run()
+    assert [len(once[name]) for name in ("losses", "seconds", "trials", "stopped", "false_stops")] == [1] * 5
+    assert (once["compared"], once["changed_points"], once["changed_verdicts"]) == (0, 0, 0)
+
+
+def once(two):
+    """Return the line of a search that has run only once."""
+    lists = {name: value[:1] for name, value in two.items() if isinstance(value, list)}
+    return {**two, **lists, "compared": 0, "changed_points": 0, "changed_verdicts": 0, "computing": 1.0}
+
+
 def line(name, seed=0, task="a", losses=(None, 0.5, 0.4, 0.3, 0.2), **facts):
     return {
         "task": task,
@@ -514,6 +533,15 @@ def test_the_report_has_a_row_for_each_contestant():
     assert cells[7:] == ["10", "50.0%", "10.0%", "50.0%", "12 of 32", "25.0%", "1.00", "1"]
     assert "| optuna-tpe-halving | +0.0000 ± 0.0000 |" in text
     assert "Not measured yet" in analysis.markdown([])
+
+
+def test_the_report_counts_searches_that_ran_once():
+    both = [line("ours-steady", task=task) for task in ("a", "b")]
+    text = analysis.markdown([*both, *(once(line("ours-steady", 1, task)) for task in ("a", "b"))])
+    (row,) = [each for each in text.splitlines() if each.startswith("| ours-steady |")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:3] == ["4", "1.0000"]
+    assert cells[7:] == ["10", "50.0%", "13.3%", "66.7%", "6 of 16", "25.0%", "1.00", "1"]
 
 
 def test_shorter_searches_are_compared_after_as_many_epochs():
