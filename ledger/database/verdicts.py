@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text
 
 from ledger.database import views
 from ledger.database.rows import CutoffRow, PromotionRow, StudyRow, VerdictRow
-from ledger.database.selecting import fetch, rows_of
+from ledger.database.selecting import fetch, query, rows_of
 
 # The finite losses of trials at rungs. The first key is the number of a trial, and the second key is a rung that the
 # trial has reached.
@@ -18,13 +18,6 @@ RungLosses = dict[int, dict[int, float]]
 _cutoffs, _verdicts, _promotions = views.cutoffs, views.verdicts, views.promotions
 # Maximum number of trials in one statement.
 _PAGE = 1_000
-_REPORTED = text(
-    "select verdict.trial, verdict.rung, last.step, last.loss, last.reported_at from ledger.verdicts as verdict"
-    " cross join lateral (select report.step, report.loss, report.reported_at from ledger.reports as report"
-    " where report.study_id = verdict.study_id and report.trial = verdict.trial and report.attempt = verdict.attempt"
-    " and report.step <= verdict.rung and (report.after_step is null or report.after_step < verdict.rung)"
-    " order by report.step desc limit 1) as last where verdict.study_id = :study"
-)
 _REACHED = text(
     "select trial, coalesce(min(step) filter (where after_step is null), max(step)), max(step) from ledger.reports"
     " where study_id = :study group by trial, attempt order by trial, attempt"
@@ -57,10 +50,11 @@ class RungCount:
 
 @dataclass(frozen=True, slots=True)
 class RungReport:
-    """The last report at or below the step of a rung, without the reports that came after a report above the rung. The
-    report belongs to the attempt that has reached the rung.
+    """The report from which a rung takes the loss of a trial. It is the last report at or below the rung, without the
+    reports that came after the trial had first reached the rung, in any attempt.
     """
 
+    attempt: int
     step: int
     loss: float | None
     reported_at: datetime
@@ -71,9 +65,9 @@ class RecordedStopping:
     """Everything that the ledger has recorded about the early stopping of a study.
 
     `cutoffs` is ordered by iteration and rung. `verdicts` and `promotions` are ordered by trial and rung. Each key of
-    `reports` is a pair that contains the trial and the rung of a verdict. Each value of `reports` is the last report at
-    or below the rung. `reached` maps a trial to the first reported step and the highest step of each attempt with
-    reports, in the order of the attempts.
+    `reports` is a pair that contains the trial and the rung of a verdict. Each value of `reports` is the report from
+    which the rung takes the loss. `reached` maps a trial to the first reported step and the highest step of each
+    attempt with reports, in the order of the attempts.
     """
 
     cutoffs: Sequence[CutoffRow] = ()
@@ -127,7 +121,7 @@ def read(connection: Connection, study_id: int) -> RecordedStopping:
         _read_promotions(connection, study_id),
         {
             (trial, rung): RungReport(*report)
-            for trial, rung, *report in connection.execute(_REPORTED, {"study": study_id})
+            for trial, rung, *report in connection.execute(query("rung_reports"), {"study": study_id})
         },
         reached,
     )

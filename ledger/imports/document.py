@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64decode
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING
 from dataclasses import fields as dataclass_fields
@@ -59,6 +58,7 @@ from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
 from ledger.study.names import check_name
 from ledger.study.objective import FileDataset, HoldoutFile
+from ledger.study.reached_rungs import last_before, reaching
 from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
@@ -188,16 +188,23 @@ class StudyDocument(_ExportModel):
         )
 
     def _rung_reports(self) -> dict[tuple[int, int], RungReport]:
-        of_attempt: dict[tuple[int, int], list[ReportRow]] = {}
-        for report in sorted(self.reports, key=lambda report: report.step):
-            of_attempt.setdefault((report.trial, report.attempt), []).append(report)
+        of_trials: dict[int, dict[int, list[ReportRow]]] = {}
+        for report in sorted(self.reports, key=lambda report: (report.attempt, report.step)):
+            of_trials.setdefault(report.trial, {}).setdefault(report.attempt, []).append(report)
+        curves = {
+            trial: [([row.step for row in rows], [row.after_step for row in rows], rows) for rows in attempts.values()]
+            for trial, attempts in of_trials.items()
+        }
         found = {}
         for verdict in self.verdicts:
-            reports = of_attempt.get((verdict.trial, verdict.attempt), [])
-            place = bisect_right(reports, verdict.rung, key=lambda report: report.step)
-            in_time = (each for each in reversed(reports[:place]) if (each.after_step or 0) < verdict.rung)
-            if last := next(in_time, None):
-                found[verdict.trial, verdict.rung] = RungReport(last.step, last.loss, last.reported_at)
+            for steps, after_steps, rows in curves.get(verdict.trial, ()):
+                place = last_before(steps, after_steps, verdict.rung)
+                if place is not None:
+                    last = rows[place]
+                    chosen = RungReport(last.attempt, last.step, last.loss, last.reported_at)
+                    found[verdict.trial, verdict.rung] = chosen
+                if reaching(steps, after_steps, verdict.rung) is not None:
+                    break
         return found
 
     def kept(self) -> list[StoredDataset]:

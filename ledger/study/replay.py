@@ -7,12 +7,13 @@ The module computes with plain numbers, and reads nothing from the database.
 import math
 import statistics
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import insort
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from ledger.study.early_stopping import EarlyStopping
+from ledger.study.reached_rungs import last_before, reaching
 from ledger.study.verdicts import compared_trials, cutoff_of_ordered, goes_on, promotion_cutoff, stops
 
 # A stopped trial is a false stop if its final loss is among the best `BEST_SHARE` of the final losses.
@@ -40,12 +41,15 @@ class AttemptCurve:
     """The reports of one attempt, ordered by step.
 
     `losses` contains infinity for each reported value that was NaN or infinite. `times` contains the time of each
-    report, in seconds after a fixed moment.
+    report, in seconds after a fixed moment. `after_steps` contains, for each report, the highest step that the attempt
+    had reported before this lower step. `after_steps` contains None for each report that was higher than all reports
+    before.
     """
 
     steps: Sequence[int]
     losses: Sequence[float]
     times: Sequence[float]
+    after_steps: Sequence[int | None]
 
 
 class _Arrivals:
@@ -84,7 +88,8 @@ class LearningCurves:
     Examples
     --------
     >>> curves = LearningCurves([1, 3])
-    >>> curves.add(0, [AttemptCurve(steps=[1, 2, 4], losses=[0.5, 0.4, 0.3], times=[10.0, 20.0, 40.0])])
+    >>> after_steps = [None, None, None]
+    >>> curves.add(0, [AttemptCurve([1, 2, 4], [0.5, 0.4, 0.3], [10.0, 20.0, 40.0], after_steps)])
     >>> curves.last_steps
     {0: 4}
     """
@@ -96,26 +101,26 @@ class LearningCurves:
     def add(self, trial: int, attempts: Iterable[AttemptCurve]) -> None:
         """Add the learning curve of a trial. Each attempt has reports. The attempts are in the order of their numbers.
 
-        An attempt reaches a rung when the attempt reports a step at or above the rung. The function uses the first
-        attempt that reaches the rung. The function reads the loss at the highest reported step at or below the rung. If
-        the attempt has no report at or below the rung, the function looks for earlier attempts with a report at or
-        below the rung, and uses the last of these attempts. The function treats the reports of an attempt as if they
-        had arrived in the order of their steps.
+        A trial reaches a rung with its first report at or above the rung, in any attempt. The function ignores all
+        reports that came after this report. From the other reports, the function chooses the last attempt with a report
+        at or below the rung, and reads the loss at the highest step of this attempt at or below the rung. If no report
+        is left, the trial has skipped the rung, and the rung does not contain the trial.
         """
         left = list(self._arrivals)
         known: dict[int, float] = {}
         for attempt in attempts:
-            steps = attempt.steps
+            steps, after_steps = attempt.steps, attempt.after_steps
             self.last_steps[trial] = max(self.last_steps.get(trial, 0), steps[-1])
             open_rungs = []
             for rung in left:
-                first, last = bisect_left(steps, rung), bisect_right(steps, rung) - 1
-                if last >= 0:
+                last = last_before(steps, after_steps, rung)
+                if last is not None:
                     known[rung] = attempt.losses[last]
-                if first < len(steps) and rung in known:
-                    self._arrivals[rung].add(trial, known[rung], steps[first], attempt.times[first])
-                else:
+                first = reaching(steps, after_steps, rung)
+                if first is None:
                     open_rungs.append(rung)
+                elif rung in known:
+                    self._arrivals[rung].add(trial, known[rung], steps[first], attempt.times[first])
             left = open_rungs
 
     def at(self, rung: int) -> Iterable[tuple[int, float, int, float]]:
@@ -218,7 +223,7 @@ def replay(
     --------
     >>> curves = LearningCurves([1])
     >>> for number, loss in enumerate([0.2, 0.3, 0.9]):
-    ...     curves.add(number, [AttemptCurve([1, 2], [loss, loss], [float(number), number + 0.5])])
+    ...     curves.add(number, [AttemptCurve([1, 2], [loss, loss], [float(number), number + 0.5], [None, None])])
     >>> ended = {number: ReplayedTrial(number, number, 0.1, is_pruned=False) for number in range(3)}
     >>> rule = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=2)
     >>> found = replay(rule, curves, ended, by_arrival=False, batch_size=1)

@@ -59,7 +59,7 @@ def _promotion_place(promotion: PromotionRow) -> str:
 
 
 def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
-    """Compare the step and the loss of a verdict with the reports."""
+    """Compare the attempt, the step and the loss of a verdict with the reports."""
     # In a snapshot of a running study, a verdict can be newer than the verdict's trial, or the verdict's trial can be
     # missing.
     trial = ledger.trials[verdict.trial] if verdict.trial < len(ledger.trials) else None
@@ -68,15 +68,15 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
         return
     report = ledger.stopping.reports.get((verdict.trial, verdict.rung))
     if report is None:
-        yield f"attempt {verdict.attempt} has no report at or below the rung"
+        yield "the trial has no report at or below the rung"
     elif report.step > verdict.step and report.reported_at > verdict.decided_at:
         # The objective has reported a lower step after a higher step, and after the verdict. A ledger before revision
         # 0015 did not record this order.
         return
-    elif (report.step, report.loss) != (verdict.step, verdict.loss):
+    elif (report.attempt, report.step, report.loss) != (verdict.attempt, verdict.step, verdict.loss):
         yield (
-            f"the verdict has step {verdict.step} and loss {verdict.loss}, but the reports of attempt {verdict.attempt}"
-            f" result in step {report.step} and loss {report.loss}"
+            f"the verdict has step {verdict.step} and loss {verdict.loss} of attempt {verdict.attempt}, but the reports"
+            f" result in step {report.step} and loss {report.loss} of attempt {report.attempt}"
         )
 
 

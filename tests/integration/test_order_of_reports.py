@@ -1,19 +1,28 @@
 """In batch mode, no verdict depends on the order in which the trials report, for any reports of several attempts."""
 
+import json
 import random
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import Connection
 
-from ledger.database import protocol, studies
+from ledger.database import protocol, studies, verdicts
 from ledger.database.protocol import ClaimedTrial
+from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError, UsageError
+from ledger.imports.document import read
 from ledger.study.early_stopping import EarlyStopping
 from ledger.worker.trial_stopping import TrialStopping
 from tests.integration.ledgers import add_iteration, spec, states, tell, verified
+from tests.integration.moving import exported
+from tests.integration.test_commands import Run
+from tests.integration.test_commands import run as run
+from tests.integration.test_early_stopped_studies import corrupt
 from tests.integration.test_promotion import promote
 
 TRIALS = 6
@@ -110,11 +119,15 @@ class Workers:
             assert protocol.complete(self.connection, attempt.held, 0.5, {}, 1.0) == "recorded"
 
 
-def searched(
-    db: Connection, connection: psycopg.Connection[Any], trainings: list[Training], rule: str, chance: random.Random
-) -> dict[str, Any]:
-    """Run two iterations in any order, verify the study, and return its verdicts, cutoffs and trials."""
-    settings = {"eta": 2, "min_resource": 1, "max_resource": 8, "audit": 0.0, **RULES[rule]}
+def search(
+    db: Connection,
+    connection: psycopg.Connection[Any],
+    trainings: list[Training],
+    rule: Mapping[str, Any],
+    chance: random.Random,
+) -> StudyRow:
+    """Run two iterations in any order, and verify the study."""
+    settings = {"eta": 2, "min_resource": 1, "max_resource": 8, "audit": 0.0, **rule}
     stopping = EarlyStopping(**settings).model_dump(exclude_none=True)
     of_study = {**spec(TRIALS, max_failures=3), "stopping": stopping, "resolved": {"initial_points": 2}}
     row = studies.create(db, "s", of_study, "0" * 64, 100, {})
@@ -133,6 +146,14 @@ def searched(
         assert tell(db, row, iteration, loss, loss) == "told"
     assert verified(db) == 2 * TRIALS
     db.rollback()
+    return row
+
+
+def searched(
+    db: Connection, connection: psycopg.Connection[Any], trainings: list[Training], rule: str, chance: random.Random
+) -> dict[str, Any]:
+    """Run two iterations in any order, and return the verdicts, the cutoffs and the trials of the study."""
+    row = search(db, connection, trainings, RULES[rule], chance)
     found = {
         table: connection.execute(f"select {columns} from ledger.{table} order by 1, 2, 3").fetchall()
         for table, columns in FACTS.items()
@@ -149,6 +170,22 @@ def test_no_verdict_depends_on_the_order_of_the_calls_of_different_trials(db, co
     first, *others = [searched(db, connection, trainings, rule, random.Random(10 * seed + place)) for place in range(3)]
     assert first["verdict"]
     assert others == [first, first]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_replay_of_the_own_rule_repeats_the_verdicts(db, connection, url, run: Run, monkeypatch, rule, seed):
+    chance = random.Random(seed)
+    trainings = [any_training(chance) for _ in range(2 * TRIALS)]
+    if rule == "promotion":  # a rung at which no trial has paused has no verdicts
+        trainings = [replace(training, asks=True) for training in trainings]
+    row = search(db, connection, trainings, {**RULES[rule], "audit": 0.0}, chance)
+    monkeypatch.setenv("DATABASE_URL", url)
+    code, out, error = run("stopping", "replay", "s", "--json")
+    assert (code, error) == (0, "")
+    replayed = [tuple(rung.values()) for rung in json.loads(out)["replays"][0]["rungs"] if rung["trials"]]
+    recorded = [(each.rung, each.trials, each.stopped) for each in verdicts.rung_counts(db, row)]
+    assert replayed == recorded
 
 
 class HighestFirst(random.Random):
@@ -179,3 +216,22 @@ def test_the_verdict_belongs_to_the_first_attempt_that_reached_the_rung(db, conn
     of_trials = [(trial, rung, attempt, loss) for trial, rung, attempt, _, loss, *_ in found["verdict"] if trial < 6]
     assert of_trials[6:] == [(2, 1, 1, 0.1), (3, 1, 1, 0.1), (4, 4, 1, 0.1), (5, 1, 1, 0.25)]
     assert [stops for *_, stops, _ in found["verdict"]][6:10] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        # the second attempt came after the trial had reached the rung
+        ("attempt = 2", r"loss 0\.1 of attempt 2, but the reports result in step 1 and loss 0\.1 of attempt 1"),
+        ("attempt = 2, loss = 0.9", r"loss 0\.9 of attempt 2, but the reports result in step 1 and loss 0\.1 of"),
+    ],
+)
+def test_a_verdict_on_the_reports_of_another_attempt_is_named(db, connection, url, change, said):
+    trainings = [Training([[(1, 0.1), (2, 0.1)], [(1, 0.9), (2, 0.9)]], asks=False) for _ in range(2 * TRIALS)]
+    search(db, connection, trainings, RULES["halving"], LowestFirst())
+    corrupt(url, f"update ledger.verdict set {change} where trial = 0 and rung = 1")
+    with pytest.raises(LedgerError, match=f"trial 0: the verdict at rung 1: .* {said}"):
+        verified(db)
+    db.rollback()
+    with pytest.raises(UsageError, match=f"trial 0: the verdict at rung 1: .* {said}"):
+        read("export.json", json.dumps(exported(db)).encode())

@@ -3,6 +3,8 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,14 +20,23 @@ from ledger.study.replay import (
 )
 from ledger.study.verdicts import cutoff, stops
 
-Point = tuple[int, float, float]
+
+class Point(NamedTuple):
+    """A report of a trial. The first two fields order the reports that a rung can use."""
+
+    attempt: int
+    step: int
+    loss: float
+    time: float
+
+
 HALVING = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=4)
 
 
 def curve(losses: Sequence[float], began: float = 0.0) -> AttemptCurve:
     """One report for each step from 1."""
     steps = range(1, len(losses) + 1)
-    return AttemptCurve(list(steps), losses, [began + step for step in steps])
+    return AttemptCurve(list(steps), losses, [began + step for step in steps], [None] * len(losses))
 
 
 def complete(number: int, iteration: int, loss: float | None) -> ReplayedTrial:
@@ -78,11 +89,22 @@ def test_a_study_without_a_complete_trial_has_no_best_value():
 def test_a_later_attempt_continues_the_curve_of_an_earlier_one():
     curves = LearningCurves([1, 3, 9])
     # attempt 2 continues after a checkpoint, and reports no step at or below 3
-    curves.add(0, [curve([0.5, 0.4]), AttemptCurve([4, 9], [0.2, 0.1], [10.0, 11.0])])
+    curves.add(0, [curve([0.5, 0.4]), AttemptCurve([4, 9], [0.2, 0.1], [10.0, 11.0], [None, None])])
     assert [list(curves.at(rung)) for rung in (1, 3, 9)] == [
         *([(0, 0.5, 1, 1.0)], [(0, 0.4, 4, 10.0)], [(0, 0.1, 9, 11.0)]),
     ]
     assert curves.last_steps == {0: 9}
+
+
+def test_a_rung_ignores_the_reports_after_the_one_that_reached_it():
+    curves = LearningCurves([1, 4])
+    # the steps 6, 5, 3 and 1, in this order
+    curves.add(0, [AttemptCurve([1, 3, 5, 6], [0.1, 0.3, 0.5, 0.6], [13.0, 12.0, 11.0, 10.0], [6, 6, 6, None])])
+    # the steps 2, 9 and 3, and a second attempt
+    curves.add(1, [AttemptCurve([2, 3, 9], [0.2, 0.3, 0.9], [20.0, 22.0, 21.0], [None, 9, None]), curve([0.8] * 4)])
+    assert list(curves.at(1)) == []
+    assert list(curves.at(4)) == [(1, 0.2, 9, 21.0)]
+    assert curves.last_steps == {0: 6, 1: 9}
 
 
 def test_the_audit_counts_what_the_rule_would_have_lost():
@@ -103,15 +125,40 @@ rules = st.builds(
     st.integers(1, 3),
     st.integers(1, 9),
 )
-# each trial has reported a loss at some steps, from a time of its own
+# each trial has reported losses in one or two attempts, in any order of the steps, from a time of its own
+attempts = st.lists(st.tuples(st.integers(0, 12), losses), max_size=8, unique_by=lambda report: report[0])
 studies = st.lists(
-    st.tuples(
-        st.dictionaries(st.integers(0, 12), losses, max_size=8),
-        st.integers(0, 20),
-        st.booleans(),
-    ),
+    st.tuples(st.lists(attempts, max_size=2), st.integers(0, 20), st.booleans()),
     max_size=12,
 )
+
+
+def reported_by(number: int, reported: Sequence[Sequence[tuple[int, float]]], began: int) -> list[Point]:
+    """Return the reports of a trial in their order. No report of another trial has the same time."""
+    place = count()
+    return [
+        Point(attempt, step, loss, began + next(place) / 100 + number / 10_000)
+        for attempt, reports in enumerate(reported)
+        for step, loss in reports
+    ]
+
+
+def curves_of(points: Sequence[Point]) -> list[AttemptCurve]:
+    found = []
+    for attempt in sorted({point.attempt for point in points}):
+        rows, highest = [], -1
+        for point in points:
+            if point.attempt == attempt:
+                rows.append((point.step, point.loss, point.time, highest if highest > point.step else None))
+                highest = max(highest, point.step)
+        found.append(AttemptCurve(*zip(*sorted(rows), strict=True)))
+    return found
+
+
+def loss_at(rung: int, points: Sequence[Point]) -> float | None:
+    """Return the loss of a trial at a rung, from the reports until the trial reached the rung."""
+    below = [point for point in points if point.step <= rung]
+    return max(below).loss if below else None
 
 
 def group(rule: EarlyStopping, trial: ReplayedTrial) -> tuple[int, int]:
@@ -126,7 +173,7 @@ def simulated(
     at_rung: dict[int, list[tuple[int, float]]] = defaultdict(list)
     stopped: dict[int, int] = {}
     decided: set[tuple[int, int]] = set()
-    reports = sorted((time, number, step) for number, reported in points.items() for step, _, time in reported)
+    reports = sorted((point.time, number, point.step) for number, reported in points.items() for point in reported)
     if not by_arrival:
         # one group after another
         reports.sort(key=lambda report: (group(rule, trials[report[1]]), *report))
@@ -134,18 +181,18 @@ def simulated(
         for rung in rule.rungs:
             if number in stopped or rung > step or (number, rung) in decided:
                 continue
-            known = [loss for at, loss, when in points[number] if at <= rung and when <= time]
-            if not known:
-                continue
             decided.add((number, rung))
+            own = loss_at(rung, [point for point in points[number] if point.time <= time])
+            if own is None:
+                continue
             compared = [
                 loss
                 for other, loss in at_rung[rung]
                 if by_arrival or group(rule, trials[other]) < group(rule, trials[number])
             ]
-            if stops(known[-1], cutoff(rule.rule, rule.eta, compared)):
+            if stops(own, cutoff(rule.rule, rule.eta, compared)):
                 stopped[number] = step
-            at_rung[rung].append((number, known[-1]))
+            at_rung[rung].append((number, own))
     return stopped
 
 
@@ -160,10 +207,11 @@ def not_promoted(
         for rung in rule.rungs_of(iteration):
             waiting = []
             for number in left:
-                below = [loss for step, loss, _ in points[number] if step <= rung]
-                above = [step for step, _, _ in points[number] if step >= rung]
-                if below and above:
-                    waiting.append((below[-1], number, above[0]))
+                first = next((place for place, point in enumerate(points[number]) if point.step >= rung), None)
+                if first is not None:
+                    own = loss_at(rung, points[number][: first + 1])
+                    if own is not None:
+                        waiting.append((own, number, points[number][first].step))
             latest = sorted(judged[rung], reverse=True)[: max(0, batch_size - len(waiting))]
             ranked = sorted(
                 [(loss, number) for loss, number, _ in waiting] + [(loss, number) for number, loss in latest]
@@ -183,9 +231,9 @@ def test_a_replay_of_promotion_compares_as_many_trials_as_a_batch_has(study, eta
     curves, trials, points = LearningCurves(rule.rungs), {}, {}
     for number, (reported, began, ended) in enumerate(study):
         trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, not ended, number % 3)
-        points[number] = [(step, loss, float(began + step)) for step, loss in sorted(reported.items())]
+        points[number] = reported_by(number, reported, began)
         if points[number]:
-            curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
+            curves.add(number, curves_of(points[number]))
     stopped = not_promoted(rule, trials, points, batch_size)
     found = replay(rule, curves, trials, by_arrival=False, batch_size=batch_size)
     assert found.stopped == len(stopped) == sum(rung.stopped for rung in found.rungs)
@@ -197,12 +245,9 @@ def test_a_replay_stops_what_the_rule_stops_in_a_new_training(rule, study, by_ar
     curves, trials, points = LearningCurves(rule.rungs), {}, {}
     for number, (reported, began, ended) in enumerate(study):
         trials[number] = ReplayedTrial(number, number // 3, 0.5 * number if ended else None, not ended, number % 3)
-        points[number] = [
-            (step, loss, began + place / 100 + number / 10_000)
-            for place, (step, loss) in enumerate(sorted(reported.items()))
-        ]
+        points[number] = reported_by(number, reported, began)
         if points[number]:
-            curves.add(number, [AttemptCurve(*zip(*points[number], strict=True))])
+            curves.add(number, curves_of(points[number]))
     stopped = simulated(rule, trials, points, by_arrival=by_arrival)
     found = replay(rule, curves, trials, by_arrival=by_arrival, batch_size=3)
     assert found.stopped == len(stopped) == sum(rung.stopped for rung in found.rungs)
