@@ -7,7 +7,7 @@ from dataclasses import MISSING
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -145,6 +145,20 @@ class DatasetRecord(_ExportModel):
     content: str
 
 
+class _Curve(NamedTuple):
+    """The reports of an attempt, in ascending order of the steps."""
+
+    steps: list[int]
+    after_steps: list[int | None]
+    reports: list[ReportRow]
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """The step that the attempt reported first, and its highest step."""
+        in_order = (step for step, after_step in zip(self.steps, self.after_steps, strict=True) if after_step is None)
+        return next(in_order, self.steps[-1]), self.steps[-1]
+
+
 class StudyDocument(_ExportModel):
     """The JSON document that `ledger export` writes for a study."""
 
@@ -171,6 +185,7 @@ class StudyDocument(_ExportModel):
 
     def snapshot(self) -> StudySnapshot:
         """Return a snapshot of the exported study."""
+        curves = self._curves()
         return StudySnapshot(
             at=datetime.now(UTC),
             study=self.study,
@@ -183,27 +198,33 @@ class StudyDocument(_ExportModel):
                 sorted(self.cutoffs, key=lambda row: (row.iteration, row.rung, row.group_number)),
                 sorted(self.verdicts, key=lambda row: (row.trial, row.rung)),
                 sorted(self.promotions, key=lambda row: (row.trial, row.rung)),
-                self._rung_reports(),
+                self._rung_reports(curves),
+                {trial: [curve.reached for curve in attempts] for trial, attempts in curves.items()},
             ),
         )
 
-    def _rung_reports(self) -> dict[tuple[int, int], RungReport]:
+    def _curves(self) -> dict[int, list[_Curve]]:
+        """Return the reports of each attempt of each trial, in the order of the attempts."""
         of_trials: dict[int, dict[int, list[ReportRow]]] = {}
-        for report in sorted(self.reports, key=lambda report: (report.attempt, report.step)):
+        for report in sorted(self.reports, key=lambda report: (report.trial, report.attempt, report.step)):
             of_trials.setdefault(report.trial, {}).setdefault(report.attempt, []).append(report)
-        curves = {
-            trial: [([row.step for row in rows], [row.after_step for row in rows], rows) for rows in attempts.values()]
+        return {
+            trial: [
+                _Curve([row.step for row in rows], [row.after_step for row in rows], rows) for rows in attempts.values()
+            ]
             for trial, attempts in of_trials.items()
         }
+
+    def _rung_reports(self, curves: Mapping[int, Sequence[_Curve]]) -> dict[tuple[int, int], RungReport]:
         found = {}
         for verdict in self.verdicts:
-            for steps, after_steps, rows in curves.get(verdict.trial, ()):
-                place = last_before(steps, after_steps, verdict.rung)
+            for curve in curves.get(verdict.trial, ()):
+                place = last_before(curve.steps, curve.after_steps, verdict.rung)
                 if place is not None:
-                    last = rows[place]
+                    last = curve.reports[place]
                     chosen = RungReport(last.attempt, last.step, last.loss, last.reported_at)
                     found[verdict.trial, verdict.rung] = chosen
-                if reaching(steps, after_steps, verdict.rung) is not None:
+                if reaching(curve.steps, curve.after_steps, verdict.rung) is not None:
                     break
         return found
 

@@ -457,3 +457,15 @@ def test_a_damaged_verdict_of_an_export_is_refused(ledger):
         damaged = {**document, "verdicts": verdicts}
         with pytest.raises(UsageError, match=said):
             read("export.json", json.dumps(damaged).encode())
+
+
+def test_an_export_without_a_verdict_is_refused(ledger):
+    with engine(ledger).connect() as db:
+        document = exported(db)
+    goes_on = [verdict for verdict in document["verdicts"] if not verdict["stops"]]
+    of_last_trial = max(goes_on, key=lambda verdict: (verdict["trial"], verdict["rung"]))
+    first_arrival = next((verdict for verdict in document["verdicts"] if verdict["arrival"] == 1), None)
+    missing = first_arrival or of_last_trial
+    damaged = {**document, "verdicts": [verdict for verdict in document["verdicts"] if verdict is not missing]}
+    with pytest.raises(UsageError, match=r"the verdict is missing|`arrival` is|the cutoff at rung"):
+        read("export.json", json.dumps(damaged).encode())
