@@ -11,10 +11,15 @@ as $$
   from ledger.report
   where report.study_id = last_report.study_id and report.trial = last_report.trial and report.step <= last_report.rung
     and (report.after_step is null or report.after_step < last_report.rung)
-    and not exists (
-      select from ledger.report as reaching
-      where reaching.study_id = report.study_id and reaching.trial = report.trial
-        and reaching.attempt < report.attempt and reaching.step >= last_report.rung)
+    and report.attempt <= coalesce(
+      (select reaching.number
+       from ledger.attempt as reaching
+       where reaching.study_id = last_report.study_id and reaching.trial = last_report.trial and exists (
+         select from ledger.report as above
+         where above.study_id = last_report.study_id and above.trial = last_report.trial
+           and above.attempt = reaching.number and above.step >= last_report.rung)
+       order by reaching.number
+       limit 1), 2147483647)
   order by report.attempt desc, report.step desc
   limit 1
 $$;

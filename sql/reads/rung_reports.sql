@@ -7,10 +7,15 @@ cross join lateral (
   from ledger.reports as report
   where report.study_id = :study and report.trial = verdict.trial and report.step <= verdict.rung
     and (report.after_step is null or report.after_step < verdict.rung)
-    and not exists (
-      select from ledger.reports as reaching
-      where reaching.study_id = :study and reaching.trial = verdict.trial
-        and reaching.attempt < report.attempt and reaching.step >= verdict.rung)
+    and report.attempt <= coalesce(
+      (select reaching.attempt
+       from ledger.attempts as reaching
+       where reaching.study_id = :study and reaching.trial = verdict.trial and exists (
+         select from ledger.reports as above
+         where above.study_id = :study and above.trial = verdict.trial
+           and above.attempt = reaching.attempt and above.step >= verdict.rung)
+       order by reaching.attempt
+       limit 1), 2147483647)
   order by report.attempt desc, report.step desc
   limit 1) as last
 where verdict.study_id = :study

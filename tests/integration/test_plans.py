@@ -15,11 +15,12 @@ import pytest
 from psycopg.types.json import Jsonb
 from sqlalchemy import event, text
 
-from ledger.database import managing, protocol, reads, savings, status, studies, trials
+from ledger.database import managing, protocol, reads, savings, selecting, status, studies, trials
 from ledger.database.connection import engine
 from ledger.resources import folder
+from ledger.study.early_stopping import EarlyStopping
 from tests.databases import new_database
-from tests.integration.ledgers import make_study
+from tests.integration.ledgers import add_iteration, make_study, spec, take
 
 TRIALS = 100_000
 MOST_BUFFERS = 60
@@ -362,6 +363,34 @@ def test_the_saved_steps_are_read_by_an_index(big, explained):
     assert rows
     assert max(map(int, rows)) == 1
     assert "Seq Scan on report" not in found
+
+
+def test_the_report_of_a_rung_is_found_without_reading_the_curves(db, connection):
+    steps = 5_000
+    rule = EarlyStopping(rule="median", min_resource=steps // 2, max_resource=steps, audit=0.0)
+    of_study = {**spec(1, max_failures=3), "stopping": rule.model_dump(exclude_none=True)}
+    row = studies.create(db, "s", of_study, "0" * 64, 1, {})
+    assert row is not None
+    add_iteration(db, row, 0, 1)
+    for _ in range(2):  # both attempts report the whole curve
+        held = take(connection)
+        for first in range(1, steps + 1, 500):
+            assert protocol.report(connection, held, range(first, first + 500), [0.5] * 500) == "continue"
+        assert protocol.fail(connection, held, "the loss is missing", 1.0) == "retry"
+        connection.execute("update ledger.trial set available_at = claimed_at")
+    connection.execute("analyze")
+    whole = connection.execute("select pg_relation_size('ledger.report') / 8192").fetchone()
+    assert whole is not None
+    for statement in (
+        f"select * from ledger.last_report({row.id}, 0, {steps // 2})",
+        selecting.query("rung_reports").text.replace(":study", str(row.id)),
+    ):
+        connection.execute(statement)  # reads the catalogs
+        explained = connection.execute(f"explain (analyze, buffers, format json) {statement}").fetchone()
+        assert explained is not None
+        plan = explained[0][0]["Plan"]
+        assert plan["Actual Rows"] == 1
+        assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < whole[0]
 
 
 def _blocks(own: Any, observer: psycopg.Connection[Any]) -> int:
