@@ -128,8 +128,8 @@ def markdown(records: Sequence[Record]) -> str:
         " search runs twice, with two draws of these speeds. Most searches of the slowest contestants run only once."
         " The first columns contain the mean regret after a number of epochs, in whole trainings. A random point has"
         " the median regret 1, and the file benchmarks/stopping/analysis.py defines the regret. A false stop is a stop"
-        " of a trial that would have been"
-        ' among the best tenth. If stops were random, 10% would be false. The column "best lost" counts the searches'
+        " of a trial that would have been among the best tenth. If stops were random, 10% would be false."
+        ' The column "best lost" counts the searches'
         " that stopped the trial with the lowest final loss. A verdict has changed if the trial with the same number"
         " was stopped in only one of both runs, or after another epoch. Rows with different numbers of searches have"
         " means over different tasks or seeds. The second table uses only the searches that both contestants have. The"

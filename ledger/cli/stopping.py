@@ -207,7 +207,7 @@ def _curves(
         # The replay leaves out each trial that has not ended, because the trial can report further values.
         if trial in trials:
             attempts = groupby(of_trial, key=itemgetter(1))
-            curves.add(trial, (AttemptCurve(*list(zip(*rows, strict=True))[2:]) for _, rows in attempts))
+            curves.add(trial, [AttemptCurve(*list(zip(*rows, strict=True))[2:]) for _, rows in attempts])
     return curves
 
 

@@ -19,8 +19,8 @@ _OF_ATTEMPTS = text(
     " where study_id = :study and trial = :trial group by attempt"
 )
 _POINTS = text(
-    "select trial, attempt, step, coalesce(loss, 'infinity'), extract(epoch from reported_at)::float8,"
-    " after_step from ledger.reports where study_id = :study and (trial, attempt, step) > (:trial, :attempt, :step)"
+    "select trial, attempt, step, after_step, coalesce(loss, 'infinity'), extract(epoch from reported_at)::float8"
+    " from ledger.reports where study_id = :study and (trial, attempt, step) > (:trial, :attempt, :step)"
     " order by trial, attempt, step limit :size"
 )
 _ORDER = (_reports.c.trial, _reports.c.attempt, _reports.c.step)
@@ -64,8 +64,8 @@ def point_pages(connection: Connection, study_id: int) -> Iterator[Sequence[Any]
     """Yield the points of the learning curves of a study in pages, in the order of the trials, the attempts and the
     steps.
 
-    A point contains the numbers of the trial and of the attempt, the step, the loss, the Unix time of the report in
-    seconds, and `after_step` (`ReportRow`). The loss is infinity if the reported value was NaN or an infinity. The
+    A point contains the numbers of the trial and of the attempt, the step, `after_step` (`ReportRow`), the loss, and
+    the Unix time of the report in seconds. The loss is infinity if the reported value was NaN or an infinity. The
     function reads each page in a separate transaction. The function is faster than `pages`, which yields whole rows.
     """
     last = (-1, -1, -1)

@@ -3,11 +3,11 @@
 import json
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, dataclass
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -58,7 +58,7 @@ from ledger.export.documents import FORMAT, VERSION
 from ledger.objectives import tabular
 from ledger.study.names import check_name
 from ledger.study.objective import FileDataset, HoldoutFile
-from ledger.study.reached_rungs import last_before, reaching
+from ledger.study.reached_rungs import ReportedSteps, rung_places
 from ledger.study.spec import StudySpec
 from ledger.text import one_line, show
 from ledger.verification import disagreements
@@ -145,18 +145,11 @@ class DatasetRecord(_ExportModel):
     content: str
 
 
-class _Curve(NamedTuple):
+@dataclass(frozen=True)
+class _AttemptReports(ReportedSteps):
     """The reports of an attempt, in ascending order of the steps."""
 
-    steps: list[int]
-    after_steps: list[int | None]
-    reports: list[ReportRow]
-
-    @property
-    def reached(self) -> tuple[int, int]:
-        """The step that the attempt reported first, and its highest step."""
-        in_order = (step for step, after_step in zip(self.steps, self.after_steps, strict=True) if after_step is None)
-        return next(in_order, self.steps[-1]), self.steps[-1]
+    rows: Sequence[ReportRow]
 
 
 class StudyDocument(_ExportModel):
@@ -185,7 +178,7 @@ class StudyDocument(_ExportModel):
 
     def snapshot(self) -> StudySnapshot:
         """Return a snapshot of the exported study."""
-        curves = self._curves()
+        reported = self._reported()
         return StudySnapshot(
             at=datetime.now(UTC),
             study=self.study,
@@ -198,34 +191,33 @@ class StudyDocument(_ExportModel):
                 sorted(self.cutoffs, key=lambda row: (row.iteration, row.rung, row.group_number)),
                 sorted(self.verdicts, key=lambda row: (row.trial, row.rung)),
                 sorted(self.promotions, key=lambda row: (row.trial, row.rung)),
-                self._rung_reports(curves),
-                {trial: [curve.reached for curve in attempts] for trial, attempts in curves.items()},
+                self._rung_reports(reported),
+                {trial: [(each.first, each.steps[-1]) for each in attempts] for trial, attempts in reported.items()},
             ),
         )
 
-    def _curves(self) -> dict[int, list[_Curve]]:
-        """Return the reports of each attempt of each trial, in the order of the attempts."""
+    def _reported(self) -> dict[int, list[_AttemptReports]]:
+        """Return the attempts with reports of each trial, in the order of the attempts."""
         of_trials: dict[int, dict[int, list[ReportRow]]] = {}
         for report in sorted(self.reports, key=lambda report: (report.trial, report.attempt, report.step)):
             of_trials.setdefault(report.trial, {}).setdefault(report.attempt, []).append(report)
         return {
             trial: [
-                _Curve([row.step for row in rows], [row.after_step for row in rows], rows) for rows in attempts.values()
+                _AttemptReports([row.step for row in rows], [row.after_step for row in rows], rows)
+                for rows in attempts.values()
             ]
             for trial, attempts in of_trials.items()
         }
 
-    def _rung_reports(self, curves: Mapping[int, Sequence[_Curve]]) -> dict[tuple[int, int], RungReport]:
+    def _rung_reports(self, reported: Mapping[int, Sequence[_AttemptReports]]) -> dict[tuple[int, int], RungReport]:
         found = {}
         for verdict in self.verdicts:
-            for curve in curves.get(verdict.trial, ()):
-                place = last_before(curve.steps, curve.after_steps, verdict.rung)
-                if place is not None:
-                    last = curve.reports[place]
-                    chosen = RungReport(last.attempt, last.step, last.loss, last.reported_at)
-                    found[verdict.trial, verdict.rung] = chosen
-                if reaching(curve.steps, curve.after_steps, verdict.rung) is not None:
-                    break
+            attempts = reported.get(verdict.trial, ())
+            places = rung_places(attempts, verdict.rung)
+            if places is not None:
+                attempt, place = places.loss
+                last = attempts[attempt].rows[place]
+                found[verdict.trial, verdict.rung] = RungReport(last.attempt, last.step, last.loss, last.reported_at)
         return found
 
     def kept(self) -> list[StoredDataset]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ledger.study.early_stopping import EarlyStopping
-from ledger.study.reached_rungs import last_before, reaching
+from ledger.study.reached_rungs import ReportedSteps, rung_places
 from ledger.study.verdicts import compared_trials, cutoff_of_ordered, goes_on, promotion_cutoff, stops
 
 # A stopped trial is a false stop if its final loss is among the best `BEST_SHARE` of the final losses.
@@ -37,19 +37,15 @@ class ReplayedTrial:
 
 
 @dataclass(frozen=True)
-class AttemptCurve:
+class AttemptCurve(ReportedSteps):
     """The reports of one attempt, ordered by step.
 
     `losses` contains infinity for each reported value that was NaN or infinite. `times` contains the time of each
-    report, in seconds after a fixed moment. `after_steps` contains, for each report, the highest step that the attempt
-    had reported before this lower step. `after_steps` contains None for each report that was higher than all reports
-    before.
+    report, in seconds after a fixed moment.
     """
 
-    steps: Sequence[int]
     losses: Sequence[float]
     times: Sequence[float]
-    after_steps: Sequence[int | None]
 
 
 class _Arrivals:
@@ -88,8 +84,8 @@ class LearningCurves:
     Examples
     --------
     >>> curves = LearningCurves([1, 3])
-    >>> after_steps = [None, None, None]
-    >>> curves.add(0, [AttemptCurve([1, 2, 4], [0.5, 0.4, 0.3], [10.0, 20.0, 40.0], after_steps)])
+    >>> steps, after_steps, losses, times = [1, 2, 4], [None, None, None], [0.5, 0.4, 0.3], [10.0, 20.0, 40.0]
+    >>> curves.add(0, [AttemptCurve(steps, after_steps, losses, times)])
     >>> curves.last_steps
     {0: 4}
     """
@@ -98,30 +94,15 @@ class LearningCurves:
         self._arrivals = {rung: _Arrivals() for rung in sorted(rungs)}
         self.last_steps: dict[int, int] = {}
 
-    def add(self, trial: int, attempts: Iterable[AttemptCurve]) -> None:
-        """Add the learning curve of a trial. Each attempt has reports. The attempts are in the order of their numbers.
-
-        A trial reaches a rung with its first report at or above the rung, in any attempt. The function ignores all
-        reports that came after this report. From the other reports, the function chooses the last attempt with a report
-        at or below the rung, and reads the loss at the highest step of this attempt at or below the rung. If no report
-        is left, the trial has skipped the rung, and the rung does not contain the trial.
-        """
-        left = list(self._arrivals)
-        known: dict[int, float] = {}
-        for attempt in attempts:
-            steps, after_steps = attempt.steps, attempt.after_steps
-            self.last_steps[trial] = max(self.last_steps.get(trial, 0), steps[-1])
-            open_rungs = []
-            for rung in left:
-                last = last_before(steps, after_steps, rung)
-                if last is not None:
-                    known[rung] = attempt.losses[last]
-                first = reaching(steps, after_steps, rung)
-                if first is None:
-                    open_rungs.append(rung)
-                elif rung in known:
-                    self._arrivals[rung].add(trial, known[rung], steps[first], attempt.times[first])
-            left = open_rungs
+    def add(self, trial: int, attempts: Sequence[AttemptCurve]) -> None:
+        """Add the learning curve of a trial. The attempts are in the order of their numbers."""
+        self.last_steps[trial] = max(attempt.steps[-1] for attempt in attempts)
+        for rung, arrivals in self._arrivals.items():
+            places = rung_places(attempts, rung)
+            if places is not None:
+                (attempt, place), (first, reaching) = places.loss, places.reaching
+                loss, reached = attempts[attempt].losses[place], attempts[first]
+                arrivals.add(trial, loss, reached.steps[reaching], reached.times[reaching])
 
     def at(self, rung: int) -> Iterable[tuple[int, float, int, float]]:
         """Return the number, the loss, the step and the time of each trial that has reached a rung."""
@@ -223,7 +204,7 @@ def replay(
     --------
     >>> curves = LearningCurves([1])
     >>> for number, loss in enumerate([0.2, 0.3, 0.9]):
-    ...     curves.add(number, [AttemptCurve([1, 2], [loss, loss], [float(number), number + 0.5], [None, None])])
+    ...     curves.add(number, [AttemptCurve([1, 2], [None, None], [loss, loss], [float(number), number + 0.5])])
     >>> ended = {number: ReplayedTrial(number, number, 0.1, is_pruned=False) for number in range(3)}
     >>> rule = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=2)
     >>> found = replay(rule, curves, ended, by_arrival=False, batch_size=1)

@@ -36,7 +36,7 @@ HALVING = EarlyStopping(rule="halving", eta=2, min_resource=1, max_resource=4)
 def curve(losses: Sequence[float], began: float = 0.0) -> AttemptCurve:
     """One report for each step from 1."""
     steps = range(1, len(losses) + 1)
-    return AttemptCurve(list(steps), losses, [began + step for step in steps], [None] * len(losses))
+    return AttemptCurve(list(steps), [None] * len(losses), losses, [began + step for step in steps])
 
 
 def complete(number: int, iteration: int, loss: float | None) -> ReplayedTrial:
@@ -89,7 +89,7 @@ def test_a_study_without_a_complete_trial_has_no_best_value():
 def test_a_later_attempt_continues_the_curve_of_an_earlier_one():
     curves = LearningCurves([1, 3, 9])
     # attempt 2 continues after a checkpoint, and reports no step at or below 3
-    curves.add(0, [curve([0.5, 0.4]), AttemptCurve([4, 9], [0.2, 0.1], [10.0, 11.0], [None, None])])
+    curves.add(0, [curve([0.5, 0.4]), AttemptCurve([4, 9], [None, None], [0.2, 0.1], [10.0, 11.0])])
     assert [list(curves.at(rung)) for rung in (1, 3, 9)] == [
         *([(0, 0.5, 1, 1.0)], [(0, 0.4, 4, 10.0)], [(0, 0.1, 9, 11.0)]),
     ]
@@ -99,9 +99,9 @@ def test_a_later_attempt_continues_the_curve_of_an_earlier_one():
 def test_a_rung_ignores_the_reports_after_the_one_that_reached_it():
     curves = LearningCurves([1, 4])
     # the steps 6, 5, 3 and 1, in this order
-    curves.add(0, [AttemptCurve([1, 3, 5, 6], [0.1, 0.3, 0.5, 0.6], [13.0, 12.0, 11.0, 10.0], [6, 6, 6, None])])
+    curves.add(0, [AttemptCurve([1, 3, 5, 6], [6, 6, 6, None], [0.1, 0.3, 0.5, 0.6], [13.0, 12.0, 11.0, 10.0])])
     # the steps 2, 9 and 3, and a second attempt
-    curves.add(1, [AttemptCurve([2, 3, 9], [0.2, 0.3, 0.9], [20.0, 22.0, 21.0], [None, 9, None]), curve([0.8] * 4)])
+    curves.add(1, [AttemptCurve([2, 3, 9], [None, 9, None], [0.2, 0.3, 0.9], [20.0, 22.0, 21.0]), curve([0.8] * 4)])
     assert list(curves.at(1)) == []
     assert list(curves.at(4)) == [(1, 0.2, 9, 21.0)]
     assert curves.last_steps == {0: 6, 1: 9}
@@ -149,9 +149,9 @@ def curves_of(points: Sequence[Point]) -> list[AttemptCurve]:
         rows, highest = [], -1
         for point in points:
             if point.attempt == attempt:
-                rows.append((point.step, point.loss, point.time, highest if highest > point.step else None))
+                rows.append((point.step, highest if highest > point.step else None, point.loss, point.time))
                 highest = max(highest, point.step)
-        found.append(AttemptCurve(*zip(*sorted(rows), strict=True)))
+        found.append(AttemptCurve(*zip(*sorted(rows, key=lambda row: row[0]), strict=True)))
     return found
 
 
