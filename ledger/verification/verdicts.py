@@ -68,7 +68,7 @@ def _reported(verdict: VerdictRow, ledger: StudySnapshot) -> Iterator[str]:
         return
     report = ledger.stopping.reports.get((verdict.trial, verdict.rung))
     if report is None:
-        yield "the trial has no report at or below the rung"
+        yield "no report belongs to the rung, because the trial has not reached the rung or has skipped it"
     elif report.step > verdict.step and report.reported_at > verdict.decided_at:
         # The objective has reported a lower step after a higher step, and after the verdict. A ledger before revision
         # 0015 did not record this order.

@@ -235,3 +235,20 @@ def test_a_verdict_on_the_reports_of_another_attempt_is_named(db, connection, ur
     db.rollback()
     with pytest.raises(UsageError, match=f"trial 0: the verdict at rung 1: .* {said}"):
         read("export.json", json.dumps(exported(db)).encode())
+
+
+def test_a_verdict_at_a_rung_that_the_trial_has_not_reached_is_named(db, connection, url):
+    trainings = [Training([[(1, 0.5), (2, 0.5), (3, 0.5)]], asks=False) for _ in range(2 * TRIALS)]
+    search(db, connection, trainings, RULES["halving"], LowestFirst())
+    corrupt(
+        url,
+        "insert into ledger.verdict (study_id, trial, rung, attempt, step, loss, cutoff, compared, stops, audited,"
+        " decided_at) select study_id, trial, 4, attempt, 3, loss, null, 0, false, audited, decided_at"
+        f" from ledger.verdict where trial = {2 * TRIALS - 1} and rung = 1",
+    )
+    said = f"trial {2 * TRIALS - 1}: the verdict at rung 4: .* the trial has not reached the rung"
+    with pytest.raises(LedgerError, match=said):
+        verified(db)
+    db.rollback()
+    with pytest.raises(UsageError, match=said):
+        read("export.json", json.dumps(exported(db)).encode())
