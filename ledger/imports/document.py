@@ -282,6 +282,7 @@ def read(place: str, content: bytes) -> StudyDocument:
                     f"{place} is damaged at {name}[{index}]: trial {row.trial} has no attempt {row.attempt}; export"
                     " the study again"
                 )
+    _check_steps(place, document.reports)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
             f"{place} contains contradictory records, {difference}: the file is damaged, or was written while the study"
@@ -351,6 +352,27 @@ def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDat
             f"{place} is damaged at {key}: the SHA-256 of the content differs from the SHA-256 of the study's {key},"
             f" {data.sha256}; export the study again"
         )
+
+
+def _check_steps(place: str, reports: Sequence[ReportRow]) -> None:
+    """Raise UsageError if an attempt has two reports of a step, or if no report has the step of an `after_step`."""
+    steps: dict[tuple[int, int], set[int]] = {}
+    for index, row in enumerate(reports):
+        known = steps.setdefault((row.trial, row.attempt), set())
+        if row.step in known:
+            raise UsageError(
+                f"{place} is damaged at reports[{index}].step: attempt {row.attempt} of trial {row.trial} has another"
+                f" report of step {row.step}; export the study again"
+            )
+        known.add(row.step)
+    for index, row in enumerate(reports):
+        if row.after_step is None:
+            continue
+        if row.after_step <= row.step or row.after_step not in steps[row.trial, row.attempt]:
+            raise UsageError(
+                f"{place} is damaged at reports[{index}].after_step: {row.after_step}: must be a step above {row.step}"
+                f" that attempt {row.attempt} of trial {row.trial} reported; export the study again"
+            )
 
 
 def _check_version(place: str, value: Any) -> None:
