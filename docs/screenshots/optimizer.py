@@ -40,10 +40,9 @@ def predicted(optimizer: Optimizer) -> tuple[Array, Array]:
     return mean, deviation
 
 
-def improvement(optimizer: Optimizer) -> Array:
-    """Return the expected improvement at the points of the grid."""
-    standardised, centre, scale = standardise(np.array(optimizer.yi))
-    mean, deviation = predicted(optimizer)
+def improvement(mean: Array, deviation: Array, losses: Array) -> Array:
+    """Return the expected improvement on the lowest loss at the points of the grid."""
+    standardised, centre, scale = standardise(losses)
     best = float(standardised.min())
     found = utility("EI", (mean - centre) / scale, deviation / scale, best, xi=0.0, kappa=0.0)
     return np.asarray(scale * np.exp(found.value))
@@ -75,7 +74,7 @@ def surrogate() -> None:
     x = np.array([0.05, 0.2, 0.42, 0.58, 0.72, 0.95])
     optimizer = told(x, bumpy(x))
     mean, deviation = predicted(optimizer)
-    value = improvement(optimizer)
+    value = improvement(mean, deviation, bumpy(x))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.68, 0.32], vertical_spacing=0.08)
     band(figure, mean - 2 * deviation, mean + 2 * deviation, 1, 1)
     curve(figure, bumpy(GRID), 1, 1, GREY, "dot")
@@ -121,14 +120,17 @@ def transform() -> None:
 def batch() -> None:
     x = np.array([0.05, 0.2, 0.42, 0.58, 0.72, 0.95])
     losses = bumpy(x)
+    posterior = told(x, losses).models[-1].posterior_
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05)
     for row in (1, 2, 3):
-        value = improvement(told(x, losses))
+        mean, deviation = posterior.predict(GRID[:, None])
+        value = improvement(mean, deviation, losses)
         curve(figure, value, row, 1, ORANGE)
         best = int(value.argmax())
         dots(figure, GRID[[best]], value[[best]], row, 1, ORANGE, "diamond")
         figure.update_yaxes(title_text=f"point {row}", row=row)
-        x, losses = np.append(x, GRID[best]), np.append(losses, losses.min())
+        posterior = posterior.extended(GRID[[best]], mean[best])
+        losses = np.append(losses, mean[best])
     figure.update_xaxes(title_text="parameter", row=3)
     write(figure, "batch", 420)
 

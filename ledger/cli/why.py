@@ -100,8 +100,8 @@ def _point_lines(row: TrialRow, found: "PointOrigin | None") -> Iterator[str]:
         yield f"point: the defaults of the parameters {names}, because no earlier trial had these values"
     if found.expected is None or found.nearest is None:
         reason = "no trial had a value"
-        if found.known < found.initial_points:
-            reason = f"{found.known} trials had ended, and the surrogate needs {found.initial_points}"
+        if found.known < found.needed:
+            reason = f"{found.known} trials had ended, and the surrogate needs {found.needed}"
         if len(found.defaults) < len(row.params):
             yield f"{'other parameters' if found.defaults else 'point'}: random, because {reason}"
         return

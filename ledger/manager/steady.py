@@ -14,7 +14,7 @@ class SteadyPolicy:
     The ledger records each proposal as an iteration. The first proposal has at most `batch_size` trials. Each later
     proposal has one new trial for each trial that has ended after the previous proposal. The proposed points depend on
     the order in which the trials ended. Therefore each recorded iteration contains the numbers of the newly ended
-    trials, in the order in which the trials ended. During a proposal, each trial in flight has the constant liar's
+    trials, in the order in which the trials ended. During a proposal, each trial in flight has an assumed
     value as its loss.
 
     With the rule "promotion", a paused trial is not in flight. Before a proposal, the policy requests that the manager

@@ -23,7 +23,7 @@ STEPS, PASSES = 20, 3
 # points, because the surrogate's error is far larger than `TOLERANCE`.
 TOLERANCE = 1e-6
 # If the surrogate is a Gaussian process, any two points of a batch differ by more than `APART` in at least one column.
-# If the Gaussian process has noise, the constant liar alone does not prevent almost equal points in a batch.
+# If the Gaussian process has noise, the assumed values alone do not prevent almost equal points in a batch.
 APART = 1e-3
 
 
@@ -70,9 +70,7 @@ def predictions_of(model: Any, candidates: Array, rows: Array, values: Array) ->
 class BatchSelector:
     """An object that selects the points of a batch from candidate points.
 
-    The class adds each chosen point to the model, as an observation with an assumed value.
-
-    The constant liar determines the assumed value of a chosen point.
+    The method `add` adds a chosen point to the model, as an observation with an assumed value.
 
     Parameters
     ----------
@@ -149,10 +147,16 @@ class BatchSelector:
         again = self._refined(name, exchanged[None, :])
         return np.asarray(max((again[0], exchanged), key=lambda each: float(self._at(name, each[None, :])[0])))
 
-    def add(self, row: Array, lie: Array) -> None:
-        """Add a point to the model. The array `lie`, of shape (outputs,), contains the constant liar's value for each
-        output of the model.
+    def add(self, row: Array, lie: Array | None) -> None:
+        """Add a point to the model.
+
+        The array `lie`, of shape (outputs,), contains the assumed value for each output of the model. If `lie` is None,
+        the assumed value is the value that the model predicts. A predicted loss can be lower than all observed losses,
+        so it can be the loss to improve on.
         """
+        if lie is None:
+            lie = np.array([predictions.mean_at(row[None, :])[0] for predictions in self._predictions])
+            self._best = min(self._best, float(lie[0] - self._mean) / self._scale)
         self._added = np.vstack([self._added, row])
         if self._avoids:
             self._excluded |= np.abs(self._candidates - row).max(axis=1) <= (APART if self._gradients else SAME)

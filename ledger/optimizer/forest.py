@@ -122,7 +122,7 @@ class ExtraTreesPredictions(ForestPredictions):
     """The predictions of an extra-trees regressor at m candidate points. After an added observation, the next
     prediction fits the trees again.
 
-    Without a new fit, the constant liar's values would change only the leaves, and not the structure of the trees.
+    Without a new fit, the assumed values would change only the leaves, and not the structure of the trees.
     Without a new fit, the optimizer would propose worse batches.
 
     Parameters

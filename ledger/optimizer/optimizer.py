@@ -29,7 +29,8 @@ ALWAYS_RESTARTED = 32
 # The number of BLAS threads changes how sums are rounded, and therefore also changes the proposed points.
 _BLAS = ThreadpoolController().select(user_api="blas")
 # `STRATEGIES` maps each strategy of the constant liar to the function that computes the constant liar's value.
-STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max}
+# "believer" uses this value only while no model exists.
+STRATEGIES: dict[str, Any] = {"cl_min": np.min, "cl_mean": np.mean, "cl_max": np.max, "believer": np.mean}
 
 
 class Optimizer(skopt.Optimizer):  # type: ignore[misc]
@@ -123,7 +124,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
       points, the GP uses a subset of 1,500 points. A quarter of the subset consists of the best points, and another
       quarter consists of the latest points. The rest of the subset is random. `tell` warns if the GP uses a subset. The
       model's attribute `subset_` contains the indices of the subset.
-    - A GP or a random forest is fitted only once for each batch. For each point of the batch, the constant liar [1]_
+    - A GP or a random forest is fitted only once for each batch. For each point of the batch, the assumed value [1]_
       adds one row to the GP's Cholesky factor, or one observation to the forest's leaves. Like skopt, the optimizer
       fits an extra-trees model again for each point of a batch. Searches on the 6-dimensional Hartmann function used
       batches of 4 points. In these searches, only one fit for each batch doubled the final distance to the optimum.
@@ -347,12 +348,12 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         n_points : int, optional
             The number of points of a batch. If `n_points` is None, `ask` returns one point instead of a list of points.
         strategy : str
-            The rule for the constant liar's value. "cl_min" is the lowest observed value, "cl_mean" is the mean of the
-            observed values, and "cl_max" is the highest observed value. If `n_points` is None, `ask` uses no strategy.
+            The assumed value of each point in flight and of each chosen point. "cl_min", "cl_mean" and "cl_max" are the
+            lowest, mean and highest observed value (constant liar [1]_). "believer" is the value that the model
+            predicts, and EI and PI then count only improvements on all observed and assumed values (kriging believer).
         in_flight : sequence of points
-            A point is in flight if `ask` has returned the point and the point has no value yet. `ask` assumes the
-            constant liar's value for each point in flight, and does not return a point in flight again. If `in_flight`
-            is not empty, the caller must pass `n_points`, and a model must already be fitted.
+            Points that `ask` has returned and that have no value yet. `ask` does not return these points again. If
+            `in_flight` is not empty, the caller must pass `n_points`, and a model must already be fitted.
 
         Returns
         -------
@@ -362,7 +363,7 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            `n_points` is not a positive integer, or the strategy is unknown.
+            `n_points` is not a positive integer, or the strategy is unknown. skopt's own code does not know "believer".
         RuntimeError
             The initial points have values, but no model was fitted.
 
@@ -521,11 +522,11 @@ class Optimizer(skopt.Optimizer):  # type: ignore[misc]
     def _select(
         self, n_points: int, strategy: str, random: np.random.RandomState, in_flight: Sequence[Any] = ()
     ) -> list[Any]:
-        """Choose points one by one. Update the latest model with the constant liar's value for each chosen point."""
+        """Choose points one by one. Update the latest model with the assumed value of each chosen point."""
         if not self.models:
             raise RuntimeError("No random points remain, and no model has been fitted.")
         batch = self._batch(self.rows(), random)
-        lie = np.atleast_1d(self._lie(strategy))
+        lie = None if strategy == "believer" else np.atleast_1d(self._lie(strategy))
         if in_flight:
             for row in self._columns.transform(list(in_flight)):
                 batch.add(row, lie)

@@ -6,7 +6,7 @@ from ledger.proposals.environment import environment
 from ledger.proposals.expectation import Expectation, expectation
 from ledger.proposals.losses import mean_loss
 from ledger.proposals.observations import Observation, ProposalInput, observed_trials, proposal_input, whole_training
-from ledger.proposals.propose import Proposal, load_optimizer, propose
+from ledger.proposals.propose import Proposal, load_optimizer, needed_trials, propose
 
 __all__ = [
     "EncodedInput",
@@ -19,6 +19,7 @@ __all__ = [
     "expectation",
     "load_optimizer",
     "mean_loss",
+    "needed_trials",
     "observed_trials",
     "proposal_input",
     "propose",

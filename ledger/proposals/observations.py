@@ -57,7 +57,7 @@ class ProposalInput:
         The optimizer does not propose excluded parameters again.
     in_flight : sequence of mapping
         In steady mode, the parameters of the trials that are not in `observations` and not in `excluded`. The trials
-        are ordered by number. The optimizer uses the value of the constant liar as the loss of each trial in flight.
+        are ordered by number. The optimizer assumes a loss for each trial in flight.
     trials : int or None
         The number of trials in `observations`. None if each trial has one observation.
     surrogate : mapping or None

@@ -107,15 +107,15 @@ def load_optimizer() -> "type[Optimizer]":
 def propose(study: StudySpec, iteration: int, round: int, size: int, given: ProposalInput | EncodedInput) -> Proposal:
     """Propose the points of one round of an iteration.
 
-    The points are random while fewer trials than `initial_points` have ended or paused. If no observation has a loss,
-    all points are random. If the points are not random, a new `ledger.optimizer.Optimizer` proposes the points. The
-    optimizer's seed is derived from the study's seed, the iteration and the round. The optimizer receives all
-    observations at once. The optimizer proposes a batch by the constant-liar strategy ``cl_min`` (Ginsbourger, Le Riche
-    and Carraro 2010). If no trial in `given` has the defaults of the space, the first point takes the defaults. The
-    other parameters of the first point keep their values. If the surrogate is a GP, the fit of the kernel starts from
-    the kernel that the ledger recorded last. The computation runs on one thread. The computation does not use numpy's
-    global random generator, and does not seed the generator. Therefore, two equal studies with equal observations get
-    equal points.
+    The function `is_random` says when the points are random. If the points are not random, a new
+    `ledger.optimizer.Optimizer` proposes the points. The optimizer's seed is derived from the study's seed, the
+    iteration and the round. The optimizer receives all observations at once. For each trial in flight and for each
+    chosen point of a batch, a GP assumes the loss that it predicts, and a forest assumes the lowest known loss
+    (Ginsbourger, Le Riche and Carraro 2010). If no trial in `given` has the defaults of the space, the first point
+    takes the defaults. The other parameters of the first point keep their values. If the surrogate is a GP, the fit of
+    the kernel starts from the kernel that the ledger recorded last. The computation runs on one thread. The computation
+    does not use numpy's global random generator, and does not seed the generator. Therefore, two equal studies with
+    equal observations get equal points.
 
     Parameters
     ----------
@@ -170,7 +170,10 @@ def propose(study: StudySpec, iteration: int, round: int, size: int, given: Prop
             told = time.perf_counter()
             surrogate = _surrogate(study, fitted, len(known.observed))
             in_flight = [fitted.whole(point) for point in encoder.skopt_points(known.table[known.in_flight])]
-            asked = fitted.optimizer.ask(size, "cl_min", in_flight)
+            # A forest predicts almost the same after an observation of the predicted loss, so its next point would be
+            # close to the last point.
+            strategy = "believer" if study.optimizer.base_estimator == "GP" else "cl_min"
+            asked = fitted.optimizer.ask(size, strategy, in_flight)
             candidates = [searched.params(point[: len(searched.varying)]) for point in asked]
     candidates[0] = {**candidates[0], **untried_defaults(space, known)}
     points = list(_unused(space, searched, candidates, used, seeds.derive(seed, "unused")))
@@ -181,7 +184,24 @@ def is_random(study: StudySpec, known: EncodedInput) -> bool:
     """Return whether `propose` proposes random points. The points are random if the study has too few observed trials
     or no loss.
     """
-    return known.trials < study.resolved.initial_points or bool(np.isnan(known.losses).all())
+    return known.trials < needed_trials(study, len(known.in_flight)) or bool(np.isnan(known.losses).all())
+
+
+def needed_trials(study: StudySpec, in_flight: int) -> int:
+    """Return how many trials must have ended or paused before the optimizer fits the first surrogate.
+
+    In batch mode, the number is `initial_points`. In steady mode, trials in flight also count, but half of the initial
+    points must have ended or paused.
+
+    Examples
+    --------
+    >>> from ledger.study.file import assemble
+    >>> steady = assemble({"model": "svm", "trials": 40, "batch_size": 8, "mode": "steady"})
+    >>> [needed_trials(steady, in_flight) for in_flight in (0, 3, 7)]
+    [10, 7, 5]
+    """
+    initial = study.resolved.initial_points
+    return max(initial - in_flight, -(-initial // 2))
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _facts(content: ReportContent) -> list[tuple[str, str]]:
         *_saved(content.ledger.saved),
         ("Surrogate", study.optimizer.base_estimator),
         ("Acquisition function", study.optimizer.acq_func),
-        ("Random points first", str(study.resolved.initial_points)),
+        ("Random points first", f"{'at least ' if study.mode == 'steady' else ''}{study.resolved.initial_points}"),
         ("Begun", moment(content.ledger.study.created_at)),
         ("Ended", moment(content.ledger.study.finished_at) if content.ledger.study.finished_at else "not yet"),
         *_annotation(content.ledger.annotation),

@@ -139,8 +139,8 @@ def why_no_surrogate(content: ReportContent) -> str:
             " losses of this size could exceed the largest float."
         )
     return (
-        f"There is no surrogate yet: the first {content.study.resolved.initial_points} points are random, and the"
-        " optimizer has not proposed a later point."
+        f"There is no surrogate yet: at least the first {content.study.resolved.initial_points} points are random, and"
+        " the optimizer has not proposed a later point."
     )
 
 

@@ -90,7 +90,9 @@ def assemble(
         optimizer=settings.read(OptimizerSettings, "optimizer"),
         stopping=settings.stopping(objective, table.mode),
         limits=settings.limits(objective),
-        resolved=DerivedSettings(initial_points=initial_points(table.budget, table.batch_size)),
+        resolved=DerivedSettings(
+            initial_points=initial_points(table.budget, 1 if table.mode == "steady" else table.batch_size)
+        ),
         criteria=table.criteria,
     )
     if study.name:

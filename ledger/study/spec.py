@@ -166,7 +166,7 @@ class DerivedSettings(SettingsModel):
 
     initial_points: Count
     threads: Annotated[int, Field(ge=1)] = 1
-    proposer_version: Literal[2] = 2
+    proposer_version: Literal[3] = 3
 
 
 class StudySpec(SettingsModel):
@@ -328,8 +328,9 @@ def initial_points(budget: int, batch_size: int) -> int:
     """Return the number of random points that the ledger proposes before the optimizer fits the first surrogate.
 
     The number of random points is a quarter of the budget, but at least 2 and at most 10. The function rounds the
-    number up to a multiple of the batch size. If the rounded number exceeds the budget, the function returns the
-    budget. skopt's default is 10 random points. With the default of skopt, all points of a small study would be random.
+    number up to a multiple of the batch size. A study in steady mode has batches of one trial. If the rounded number
+    exceeds the budget, the function returns the budget. skopt's default is 10 random points. With the default of skopt,
+    all points of a small study would be random.
 
     Examples
     --------

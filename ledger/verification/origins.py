@@ -9,7 +9,15 @@ from sqlalchemy import Connection
 from ledger.database import studies, trials, verdicts
 from ledger.database.rows import StudyRow, TrialRow
 from ledger.errors import LedgerError
-from ledger.proposals import Expectation, expectation, observed_trials, proposal_input, untried_defaults, whole_training
+from ledger.proposals import (
+    Expectation,
+    expectation,
+    needed_trials,
+    observed_trials,
+    proposal_input,
+    untried_defaults,
+    whole_training,
+)
 from ledger.study.spec import StudySpec
 from ledger.verification import proposals
 
@@ -24,8 +32,8 @@ class PointOrigin:
         The number of ended and paused trials that the optimizer knew when it proposed the point.
     has_loss : bool
         Whether at least one of the known trials had a loss.
-    initial_points : int
-        The number of trials that a study needs before the surrogate proposes points.
+    needed : int
+        The number of ended and paused trials that the surrogate needed.
     defaults : sequence of str
         The parameters that took their defaults, because no known trial had the defaults.
     estimator, acq_func : str
@@ -45,7 +53,7 @@ class PointOrigin:
 
     known: int
     has_loss: bool
-    initial_points: int
+    needed: int
     defaults: Sequence[str]
     estimator: str
     acq_func: str
@@ -99,7 +107,7 @@ def origin(connection: Connection, study: StudyRow, trial: TrialRow) -> PointOri
     return PointOrigin(
         known=len({each.number for each, _ in observed}),
         has_loss=any(each.loss is not None for each in given.observations),
-        initial_points=spec.resolved.initial_points,
+        needed=needed_trials(spec, len(given.in_flight)),
         defaults=tuple(defaults),
         estimator=spec.optimizer.base_estimator,
         acq_func=spec.optimizer.acq_func,

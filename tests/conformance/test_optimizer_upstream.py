@@ -51,7 +51,7 @@ UPSTREAM = {
 
 estimators = pytest.mark.parametrize("estimator", ["GP", "RF", "ET"])
 forests = pytest.mark.parametrize("estimator", ["RF", "ET"])
-strategies = pytest.mark.parametrize("strategy", ["cl_min", "cl_mean", "cl_max"])
+strategies = pytest.mark.parametrize("strategy", ["cl_min", "cl_mean", "cl_max", "believer"])
 
 
 # Candidates enough for what is tested, at a twentieth of the time.

@@ -152,7 +152,7 @@ def test_a_study_without_a_surrogate_gives_the_reason():
     for plot in (dependence, importance):
         section = plot(ReportContent(studied(modelled=False)))
         assert not section.plots
-        assert "There is no surrogate yet: the first 4 points are random" in section.caption
+        assert "There is no surrogate yet: at least the first 4 points are random" in section.caption
 
 
 def test_the_learning_curves_mark_the_best_trial_and_open_trials():

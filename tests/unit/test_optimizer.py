@@ -193,6 +193,33 @@ def test_points_of_a_batch_keep_their_distance():
         assert np.abs(rows[:index] - rows[index]).max(axis=1).min() >= 1e-3 - 1e-9
 
 
+def test_a_believer_assumes_the_predicted_loss_of_a_chosen_point():
+    optimizer = told(dimensions=lambda: [Real(0.0, 1.0)] * 2, objective=lambda p: (p[0] - 0.3) ** 2, batches=2)
+    batch = optimizer._batch(optimizer.rows(), np.random.RandomState(0))
+    (row,) = optimizer._columns.transform(optimizer.ask(1))
+    others = optimizer._columns.draw(50, np.random.RandomState(1))
+    before, expected = batch.means(others), batch.means(row[None, :])[0]
+    batch.add(row, None)
+    np.testing.assert_allclose(batch.means(others), before, atol=1e-6)
+    predicted = optimizer.models[-1].posterior_.extended(row, expected)
+    (posterior,) = batch._posteriors
+    np.testing.assert_allclose(posterior.predict(others), predicted.predict(others))
+
+
+def test_a_believer_improves_on_the_losses_that_it_assumes():
+    line = Optimizer([(0.0, 1.0)], "GP", n_initial_points=1, acq_func="EI", random_state=1)
+    line.tell([[x] for x in (0.0, 0.1, 0.2, 0.3, 0.4, 0.9, 1.0)], [1.0, 0.8, 0.6, 0.4, 0.2, 0.3, 0.5])
+    rows, random = line.rows(), np.random.RandomState(0)
+    lied, believed = line._batch(rows, random), line._batch(rows, np.random.RandomState(0))
+    best = line._columns.transform(line.ask(1, "believer"))
+    assert believed.means(best)[0] < 0.2
+    near = best + 0.01
+    before = believed._at("EI", near)
+    believed.add(best[0], None)
+    lied.add(best[0], believed.means(best))
+    assert believed._at("EI", near) < lied._at("EI", near) < before
+
+
 @estimators
 @pytest.mark.parametrize(
     "scale",

@@ -133,6 +133,19 @@ def test_points_are_random_until_the_history_has_the_initial_points() -> None:
     assert propose(study, 1, 0, 2, ProposalInput(history)).surrogate is not None
 
 
+def test_trials_in_flight_replace_up_to_half_of_the_initial_points() -> None:
+    study = make(MIXED, initial=6)
+    history = observed(study, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    in_flight = [each.params for each in observed(make(MIXED, seed=5), [0.1] * 6)]
+
+    def is_random(ended: int, flight: int) -> bool:
+        return propose(study, 1, 0, 1, ProposalInput(history[:ended], (), in_flight[:flight])).surrogate is None
+
+    assert [is_random(5, 0), is_random(6, 0)] == [True, False]
+    assert [is_random(4, 1), is_random(4, 2)] == [True, False]
+    assert [is_random(2, 6), is_random(3, 3)] == [True, False]
+
+
 def test_points_are_random_while_every_trial_failed() -> None:
     study = make(MIXED)
     proposal = propose(study, 1, 0, 2, ProposalInput(observed(study, [None] * 5)))
@@ -390,7 +403,7 @@ def test_a_fit_begins_from_the_kernel_recorded_before(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("estimator", BASE_ESTIMATORS)
-def test_a_trial_in_flight_gets_the_constant_liars_value(estimator: str) -> None:
+def test_a_trial_in_flight_gets_an_assumed_loss(estimator: str) -> None:
     study = make(MIXED, estimator)
     history = observed(study, [math.sin(index) / 3 for index in range(20)])
     (first,) = propose(study, 1, 0, 1, ProposalInput(history)).points

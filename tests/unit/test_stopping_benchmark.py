@@ -267,7 +267,8 @@ def test_promotion_lets_the_best_third_of_the_latest_trials_go_on(stopping):
             left = [trial for trial in left if trial in best]
             promoted[rung].append(len(left))
         assert all(trial.state == "complete" for trial in left)
-    assert {0, 1} <= set(promoted[stopping.rungs[-1]]), "the last rung lets some trials go on, and stops others"
+    at_last = promoted[stopping.rungs[-1]]
+    assert min(at_last) == 0 < max(at_last), "the last rung lets some trials go on, and stops others"
 
 
 def test_a_trial_that_waits_for_earlier_groups_keeps_its_worker():
@@ -393,7 +394,7 @@ def test_what_the_surrogate_learns_of_a_pruned_trial(lesson, loss, alone):
 
 @pytest.mark.parametrize("lesson", ours.LESSONS)
 def test_each_lesson_proposes_only_new_points(lesson):
-    trials = searched(BatchSearch, (1.0,) * 4, epochs=300, lesson=lesson)
+    trials = searched(BatchSearch, (1.0,) * 4, epochs=400, lesson=lesson)
     points = [json.dumps(dict(trial.params)) for trial in trials]
     assert len(set(points)) == len(points) > 20
 

@@ -280,7 +280,10 @@ def test_a_study_of_a_function_is_named_after_it(write: Any, function: str, labe
 )
 def test_the_initial_points_follow_from_the_budget(iterations: int, batch_size: int, expected: int) -> None:
     assert initial_points(iterations * batch_size, batch_size) == expected
-    assert assemble({"iterations": iterations, "batch_size": batch_size}).resolved.initial_points == expected
+    settings = {"iterations": iterations, "batch_size": batch_size}
+    assert assemble(settings).resolved.initial_points == expected
+    steady = assemble({**settings, "mode": "steady"}).resolved
+    assert steady.initial_points == initial_points(iterations * batch_size, 1)
 
 
 @given(st.integers(1, 5_000), st.integers(1, 500))
@@ -356,7 +359,7 @@ def test_an_integer_and_an_equal_float_in_a_file_are_one_study(write: Any) -> No
     "spec",
     [
         *({}, {"objective": 3}, {"extra": 1}),
-        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 1}}),
+        *({"resolved": {"proposer": "other"}}, {"resolved": {"proposer_version": 2}}),
     ],
 )
 def test_a_spec_of_another_version_is_refused_in_one_line(spec: dict[str, Any]) -> None:
