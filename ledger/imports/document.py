@@ -88,6 +88,7 @@ Json = Annotated[dict[str, Any], _checked(json_fault)]
 Note = Annotated[str, _checked(partial(text_fault, longest=LONGEST_NOTE))]
 ReportMetrics = Annotated[dict[str, Any], _checked(partial(json_fault, largest=LARGEST_REPORT))]
 Step = Annotated[int, Field(ge=0, le=LARGEST_STEP)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Line = Annotated[str, _checked(partial(text_fault, longest=LONGEST_ERROR))]
 
 
@@ -168,7 +169,7 @@ class StudyDocument(_ExportModel):
             ReportRow, _RowSchema({"seconds": None}, step=Step, after_step=Step | None, metrics=ReportMetrics | None)
         ]
     ] = []
-    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step)]] = []
+    cutoffs: list[Annotated[CutoffRow, _RowSchema(rung=Step, iteration=Count, group_number=Count)]] = []
     verdicts: list[Annotated[VerdictRow, _RowSchema({"promoted_at": None}, rung=Step, step=Step)]] = []
     promotions: list[Annotated[PromotionRow, _RowSchema(rung=Step)]] = []
     annotations: list[Annotated[AnnotationRow, _RowSchema(note=Note | None)]] = []
@@ -282,7 +283,7 @@ def read(place: str, content: bytes) -> StudyDocument:
                     f"{place} is damaged at {name}[{index}]: trial {row.trial} has no attempt {row.attempt}; export"
                     " the study again"
                 )
-    _check_steps(place, document.reports)
+    _check_reports(place, document.reports, study)
     for difference in disagreements(document.snapshot(), study):
         raise UsageError(
             f"{place} contains contradictory records, {difference}: the file is damaged, or was written while the study"
@@ -354,8 +355,12 @@ def _check_file(place: str, key: str, there: DatasetRecord | None, data: FileDat
         )
 
 
-def _check_steps(place: str, reports: Sequence[ReportRow]) -> None:
-    """Raise UsageError if an attempt has two reports of a step, or if no report has the step of an `after_step`."""
+def _check_reports(place: str, reports: Sequence[ReportRow], study: StudySpec) -> None:
+    """Raise UsageError if a report contradicts itself or another report.
+
+    The value of a report must follow from its loss. An attempt reports a step once. The attempt must have reported the
+    step of an `after_step`.
+    """
     steps: dict[tuple[int, int], set[int]] = {}
     for index, row in enumerate(reports):
         known = steps.setdefault((row.trial, row.attempt), set())
@@ -365,6 +370,12 @@ def _check_steps(place: str, reports: Sequence[ReportRow]) -> None:
                 f" report of step {row.step}; export the study again"
             )
         known.add(row.step)
+        follows = None if row.loss is None else study.objective.value(row.loss, None)
+        if row.value != follows:
+            raise UsageError(
+                f"{place} is damaged at reports[{index}].value: {row.value}: the loss {row.loss} results in the value"
+                f" {follows}; export the study again"
+            )
     for index, row in enumerate(reports):
         if row.after_step is None:
             continue

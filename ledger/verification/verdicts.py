@@ -45,6 +45,7 @@ def disagreements(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         yield from _unjudged(ledger, rule)
         yield from _promotions(ledger, study)
     else:
+        yield from _never_paused(ledger, rule)
         yield from _cutoffs(ledger, rule)
         yield from _verdicts(ledger, study)
         yield from _missing(ledger, rule, list(_judged(ledger, rule)))
@@ -130,6 +131,9 @@ def _cutoffs(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
                         f" {'groups and ' if group else ''}iterations result in {expected[1]} (from {expected[0]}"
                         " trials)"
                     )
+    for row in ledger.stopping.cutoffs:
+        if row.trial is not None:
+            yield f"iteration {row.iteration}: the cutoff at rung {row.rung} names a trial, which only promotion does"
     for number, group, rung in recorded:
         # In a snapshot of a running study, a cutoff can belong to an iteration or a group that the snapshot does not
         # contain.
@@ -211,6 +215,12 @@ def _has_reached(attempts: Sequence[tuple[int, int]], rung: int) -> bool:
 def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     """Compute the cutoffs and the verdicts of the rule "promotion" from the losses of the compared trials."""
     cutoffs = {(row.iteration, row.rung): row for row in ledger.stopping.cutoffs}
+    for row in ledger.stopping.cutoffs:
+        if row.group_number != 0:
+            yield (
+                f"iteration {row.iteration}: the cutoff at rung {row.rung} belongs to group {row.group_number}, but the"
+                " rule promotion has no groups"
+            )
     at_rung: dict[tuple[int, int], list[VerdictRow]] = defaultdict(list)
     stopped: set[int] = set()
     earlier: dict[int, list[tuple[int, float | None]]] = defaultdict(list)
@@ -227,10 +237,7 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
         place = f"iteration {iteration}: the cutoff at rung {rung}"
         given = cutoffs.pop((iteration, rung), None)
         judged = [verdict for verdict in found if not is_audited(study.seed, verdict.trial, study.stopping.audit)]
-        # If a trial joins the iteration after the comparison, the verdict on the new trial is later.
-        first = min((verdict.decided_at for verdict in judged), default=None)
-        own = [(verdict.trial, verdict.loss) for verdict in judged if verdict.decided_at == first]
-        compared = compared_trials(study.batch_size, own, earlier[rung])
+        known = list(earlier[rung])
         earlier[rung] += [(verdict.trial, verdict.loss) for verdict in judged]
         if rung not in study.stopping.rungs_of(iteration):
             yield f"{_place(found[0])}: the trials of iteration {iteration} do not stop at this rung"
@@ -238,7 +245,11 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
             yield f"{place} is missing"
             continue
         limit = None if given.loss is None else (given.loss, -1 if given.trial is None else given.trial)
-        expected = promotion_cutoff(study.stopping.eta, compared)
+        comparisons = [compared_trials(study.batch_size, own, known) for own in _compared_at_once(judged)]
+        results = [(compared, promotion_cutoff(study.stopping.eta, compared)) for compared in comparisons]
+        compared, expected = next(
+            (each for each in results if (len(each[0]), each[1]) == (given.compared, limit)), results[0]
+        )
         if rung in newer and iteration == len(ledger.iterations) - 1:
             pass  # The snapshot may lack some trials of the iteration.
         elif len(compared) != given.compared:
@@ -262,21 +273,52 @@ def _promotions(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
 def _unjudged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
     """Find each rung of the rule "promotion" that a trial of a told iteration has reached without a verdict.
 
-    A rung without a cutoff has no verdicts.
+    A rung without a cutoff has no verdicts. Each pause of a trial led to a verdict, unless the trial was cancelled.
     """
     decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
     cutoffs = {(row.iteration, row.rung) for row in ledger.stopping.cutoffs}
+    pauses = Counter(attempt.trial for attempt in ledger.attempts if attempt.outcome == "paused")
+    verdicts = Counter(verdict.trial for verdict in ledger.stopping.verdicts)
     for trial in ledger.trials:
-        attempts = ledger.stopping.reached.get(trial.number)
-        if attempts is None or ledger.iterations[trial.iteration].told is None:
-            continue
-        for rung in rule.rungs_of(trial.iteration):
-            stops = decided.get((trial.number, rung))
-            if stops is None and (trial.iteration, rung) in cutoffs and _has_reached(attempts, rung):
-                yield f"trial {trial.number}: the trial has reached rung {rung}, but the verdict is missing"
-            # A trial gets no verdicts above the rung that has stopped the trial.
-            if stops:
-                break
+        missing = list(_unjudged_rungs(ledger, rule, trial, decided, cutoffs))
+        yield from missing
+        unjudged = pauses[trial.number] - verdicts[trial.number]
+        if not missing and unjudged > (trial.is_open or trial.state == "cancelled"):
+            yield (
+                f"trial {trial.number}: the number of paused attempts is {pauses[trial.number]}, but the number of"
+                f" verdicts is {verdicts[trial.number]}"
+            )
+
+
+def _unjudged_rungs(
+    ledger: StudySnapshot,
+    rule: EarlyStopping,
+    trial: TrialRow,
+    decided: Mapping[tuple[int, int], bool],
+    cutoffs: Collection[tuple[int, int]],
+) -> Iterator[str]:
+    attempts = ledger.stopping.reached.get(trial.number)
+    if attempts is None or ledger.iterations[trial.iteration].told is None:
+        return
+    for rung in rule.rungs_of(trial.iteration):
+        stops = decided.get((trial.number, rung))
+        if stops is None and (trial.iteration, rung) in cutoffs and _has_reached(attempts, rung):
+            yield f"trial {trial.number}: the trial has reached rung {rung}, but the verdict is missing"
+        # A trial gets no verdicts above the rung that has stopped the trial.
+        if stops:
+            return
+
+
+def _compared_at_once(judged: Sequence[VerdictRow]) -> Iterator[list[tuple[int, float | None]]]:
+    """Yield the trials and losses of the verdicts that were recorded at the same moment, for each moment.
+
+    The first comparison determined the cutoff. If a trial joins the iteration after this comparison, the verdict on the
+    new trial is usually later, and earlier only if the clock of the database was set back.
+    """
+    if not judged:
+        yield []
+    for moment in sorted({verdict.decided_at for verdict in judged}):
+        yield [(verdict.trial, verdict.loss) for verdict in judged if verdict.decided_at == moment]
 
 
 def _limit(limit: tuple[float, int] | None) -> str:
@@ -310,6 +352,7 @@ def _steady(ledger: StudySnapshot, study: StudySpec) -> Iterator[str]:
     else:
         if recorded.promotions:
             yield f"{_promotion_place(recorded.promotions[0])}: the rule {study.stopping.rule} promotes no trials"
+        yield from _never_paused(ledger, study.stopping)
         for rung in sorted(at_rung):
             yield from _arrivals(at_rung[rung], study)
     # If another transaction is recording an arrival at the rung, `ledger.arrive` can leave a rung without a verdict.
@@ -386,6 +429,14 @@ def _promoted(
         )
     elif not goes_on(verdict.loss, verdict.trial, limits[promotion.arrivals - 1]):
         yield f"the trial was not among the best 1/{eta} of the first {promotion.arrivals} arrivals"
+
+
+def _never_paused(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
+    for attempt in ledger.attempts:
+        if attempt.outcome == "paused":
+            yield (
+                f"trial {attempt.trial}: attempt {attempt.number} is paused, but the rule {rule.rule} pauses no trials"
+            )
 
 
 def _pauses(ledger: StudySnapshot) -> Iterator[str]:

@@ -12,8 +12,8 @@
 -- modes, an audited trial goes on in spite of its verdicts.
 -- With the rule `halving` and groups, the answer is `wait` if the cutoff of the trial's group is not known yet
 -- (ledger.set_group_cutoffs). All workers could be waiting for a pending trial of an earlier group. Therefore the
--- answer is `release` if a worker can claim such a trial, if this trial has no verdict at the rung, and if no later
--- trial of the iteration is running.
+-- answer is `release` if a worker can claim such a trial, and if no later trial of the iteration is running. The pending
+-- trial may have a verdict at the rung: another trial may be waiting for this trial at a higher rung.
 create or replace function ledger.decide(study_id int, trial int, attempt int, moment timestamptz) returns text
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -76,10 +76,7 @@ begin
             return case when exists (
               select from ledger.trial
               where trial.study_id = parent.id and trial.iteration = place and trial.state = 'pending'
-                and trial.number < first_of_group and ledger.is_claimable(trial, moment)
-                and not exists (
-                  select from ledger.verdict
-                  where verdict.study_id = parent.id and verdict.trial = trial.number and verdict.rung >= each))
+                and trial.number < first_of_group and ledger.is_claimable(trial, moment))
               and not exists (
                 select from ledger.trial
                 where trial.study_id = parent.id and trial.iteration = place and trial.state in ('pending', 'running')

@@ -1,5 +1,6 @@
 """Groups of the rule halving in the database: a rung also compares a trial with the earlier groups of its iteration."""
 
+import json
 import random
 import uuid
 from typing import Any
@@ -13,6 +14,8 @@ from sqlalchemy import Connection
 from ledger.database import protocol, studies
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
+from ledger.errors import LedgerError, UsageError
+from ledger.imports.document import read
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.verdicts import cutoff, is_audited, stops
 from ledger.worker.trial_stopping import TrialStopping
@@ -148,6 +151,56 @@ def test_a_worker_gives_a_trial_back_if_an_earlier_group_is_pending(db, connecti
     assert third.trial == 2
     assert report(connection, third, 1, loss=0.1) == "stop"
     assert verdicts(connection, 2) == [(1, 1, 0.5, 0.3, 2, True)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("update ledger.cutoff set trial = 1 where group_number = 1", "the cutoff at rung 1 names a trial"),
+        (
+            "update ledger.attempt set outcome = 'paused' where outcome = 'released'",
+            "the rule halving pauses no trials",
+        ),
+    ],
+)
+def test_rows_that_only_promotion_has_are_named(url, db, connection, change, said):
+    start(db, trials=4)
+    assert protocol.release(connection, take(connection))
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        train(connection, [loss] * 8)
+    assert verified(db) == 4
+    corrupt(url, change)
+    with pytest.raises(LedgerError, match=said):
+        verified(db)
+
+
+@pytest.mark.parametrize("changes", [{"iteration": -5}, {"iteration": 2**40}, {"group_number": -1}])
+def test_a_cutoff_of_an_impossible_iteration_or_group_is_named(db, connection, changes):
+    start(db, trials=4)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        train(connection, [loss] * 8)
+    document = exported(db)
+    document["cutoffs"][-1] |= changes
+    (name,) = changes
+    with pytest.raises(UsageError, match=rf"is damaged at cutoffs\[\d+\]\.{name}"):
+        read("export.json", json.dumps(document).encode())
+
+
+def test_a_pending_trial_with_a_verdict_at_the_rung_sends_the_last_worker_away(db, connection):
+    """The second trial has skipped rung 1, so it waits at rung 2. The third trial waits for the second trial."""
+    start(db, trials=3, group_size=1)
+    first, second, third = take(connection), take(connection), take(connection)
+    assert report(connection, first, 1) == "continue"
+    assert report(connection, second, 2) == "wait"
+    assert report(connection, third, 1) == "wait"
+    assert protocol.release(connection, first)
+    assert report(connection, second) == "wait"
+    assert report(connection, third) == "release"
+    assert protocol.release(connection, third)
+    again = take(connection)
+    assert again.trial == 0
+    assert report(connection, again, 1, 2) == "continue"
+    assert report(connection, second) == "continue"
 
 
 @pytest.mark.parametrize("end", ["failed", "complete"])

@@ -1,5 +1,6 @@
 """The rule promotion in the database: trials pause at a rung, and the manager lets the best of them go on."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from ledger.database import managing, protocol, studies, trials
 from ledger.database.managing import ClaimedStudy, DecidedRung
 from ledger.database.protocol import ClaimedTrial
 from ledger.database.rows import StudyRow
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
+from ledger.imports.document import read
 from ledger.study.early_stopping import EarlyStopping
 from ledger.study.verdicts import is_audited
 from ledger.worker.trial_stopping import TrialStopping
@@ -24,6 +26,7 @@ from tests.integration.ledgers import (
     hold,
     spec,
     states,
+    stop_clock,
     take,
     tell,
     trial,
@@ -63,6 +66,56 @@ def promote(db: Connection, row: StudyRow, iteration: int = 0) -> list[DecidedRu
     found = managing.promote(db, held, iteration)
     managing.leave_study(db, held)
     return found
+
+
+@pytest.mark.parametrize("seconds", [60.0, -3600.0])
+def test_a_clock_that_is_set_back_contradicts_no_comparison(db, connection, seconds):
+    stop_clock(connection, 0.0)
+    row = start(db)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        pause(connection, [0.9, loss])
+    promote(db, row)
+    trials.enqueue(db, row.id, [{"C": 7.0}])
+    stop_clock(connection, seconds)
+    late = take(connection)
+    assert late.trial == 4
+    assert protocol.report(connection, late, [0, 1], [0.9, 0.05]) == "stop"
+    assert protocol.prune(connection, late, 1.0) == "paused"
+    for _ in range(2):
+        assert protocol.complete(connection, take(connection), 0.1, {}, 1.0) == "recorded"
+    promote(db, row)
+    assert verified(db) == 5
+
+
+def test_the_missing_verdicts_of_a_rung_without_a_stop_are_named(url, db, connection):
+    """With fewer trials than eta, both trials go on, so no later row depends on the verdicts."""
+    row = start(db, 2, eta=3)
+    for loss in (0.4, 0.3):
+        pause(connection, [0.9, loss])
+    promote(db, row)
+    for _ in range(2):
+        held = take(connection)
+        assert protocol.complete(connection, held, 0.2 + held.trial / 10, {}, 1.0) == "recorded"
+    assert tell(db, row, 0, 0.25, 0.2) == "told"
+    assert verified(db) == 2
+    document = exported(db)
+    corrupt(url, "delete from ledger.verdict")
+    corrupt(url, "delete from ledger.cutoff")
+    said = "trial 0: the number of paused attempts is 1, but the number of verdicts is 0"
+    with pytest.raises(LedgerError, match=said):
+        verified(db)
+    with pytest.raises(UsageError, match=said):
+        read("export.json", json.dumps(document | {"verdicts": [], "cutoffs": []}).encode())
+
+
+def test_a_cutoff_of_a_group_is_named(url, db, connection):
+    row = start(db)
+    for loss in (0.4, 0.3, 0.2, 0.1):
+        pause(connection, [0.9, loss])
+    promote(db, row)
+    corrupt(url, "update ledger.cutoff set group_number = 1")
+    with pytest.raises(LedgerError, match="iteration 0: the cutoff at rung 1 belongs to group 1"):
+        verified(db)
 
 
 def test_the_pause_of_the_last_open_trial_is_told(url, db, connection):

@@ -154,6 +154,8 @@ def test_an_export_without_reports_is_read(document, there):
         (4, {"attempt": 9}, "has no attempt 9; export the study again"),
         (2, {"after_step": 2}, "reports[2].after_step"),
         (2, {"after_step": 99}, "reports[2].after_step"),
+        (0, {"value": 0.5}, "reports[0].value: 0.5: the loss 0.0 results in the value 0.0"),
+        (2, {"loss": 0.5}, "reports[2].value: 2.0: the loss 0.5 results in the value 0.5"),
         (2, {"step": 1}, "reports[2].step: attempt 1 of trial 0 has another report of step 1"),
         (4, {"trial": 77}, "is damaged at reports[4]: trial 77 has no attempt 1"),
         (0, {"claim": "x"}, "reports[0].claim"),
