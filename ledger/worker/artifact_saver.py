@@ -431,13 +431,19 @@ def _check(word: str) -> None:
 
 def _reported(held: ClaimedTrial, checkpoint: LastCheckpoint) -> tuple[int, float | None] | None:
     """Return the report that the present attempt repeats, so that the trial meets the verdict at the last rung that the
-    trial has reached. None if there is no such rung, or if the verdict lets the trial go on.
+    trial has reached.
+
+    None if there is no such rung, or if the verdict lets the trial go on. None also if the training has gone on after a
+    rung that stops the trial. Such an objective does not ask for verdicts, so the new attempt must not end it.
     """
     step = checkpoint.reported_step
     if held.stopping is None or step is None:
         return None
-    reached = [rung["stops"] for rung in held.stopping["rungs"] or () if rung["step"] <= step]
-    return (step, checkpoint.reported_loss) if reached and reached[-1] is not False else None
+    reached = [rung for rung in held.stopping["rungs"] or () if rung["step"] <= step]
+    goes_on = any(rung["stops"] and rung["last_step"] == rung["step"] < step for rung in reached)
+    if not reached or reached[-1]["stops"] is False or goes_on:
+        return None
+    return step, checkpoint.reported_loss
 
 
 def _log_unusable(held: ClaimedTrial, checkpoint: LastCheckpoint, reason: str) -> None:

@@ -50,10 +50,10 @@ _READS = 16
 REPORT_SECONDS = 0.2
 # Key of the message which says that the worker has received a request to stop.
 _LEAVE = "leave"
-# Key of the message about the verdict of the database on a job. The value is an object with three keys. The key "job"
+# Key of the message about the verdict of the database on a job. The value is an object with four keys. The key "job"
 # contains the number of the job. The key "step" contains null, or the step of a report at a rung. The trainer must stop
-# waiting for the database's verdict on this report. The key "is_stopped" contains true if the rule of early stopping
-# has stopped the trial.
+# waiting for the database's verdict on this report. The key "is_stopped" contains true if the objective must end. The
+# key "leaves" contains true if the objective must end although the trial has no verdict yet.
 VERDICT = "verdict"
 # If more than `_MOST_UNSENT` bytes are unsent, the supervisor refuses to send another message.
 _MOST_UNSENT = 1 << 20
@@ -260,6 +260,8 @@ class TrainerChannel:
         Function that a thread calls after the end of the supervisor and before the end of the trainer process.
     stopped_job : int or None
         The last job that the supervisor has stopped by a message.
+    leaving_job : int or None
+        The last job that the supervisor has stopped without a verdict. None if a verdict has stopped the job later.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
@@ -272,6 +274,7 @@ class TrainerChannel:
         self.replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.should_leave = threading.Event()
         self.stopped_job: int | None = None
+        self.leaving_job: int | None = None
         # `_expected` contains the job and the step of the expected verdict, and an event. When the event is set, the
         # trainer stops waiting for the verdict.
         self._expected = (-1, -1), threading.Event()
@@ -353,6 +356,7 @@ class TrainerChannel:
 
     def _take_verdict(self, verdict: Mapping[str, Any]) -> None:
         if verdict["is_stopped"]:
+            self.leaving_job = verdict["job"] if verdict["leaves"] else None
             self.stopped_job = verdict["job"]
         (job, step), event = self._expected
         # The supervisor sends no verdicts after a verdict that stops the trial.

@@ -151,25 +151,26 @@ class ClaimedTrials:
         """The time in seconds for which the running trial has waited for its verdicts."""
         return self._waited + (0.0 if self._waiting_since is None else time.monotonic() - self._waiting_since)
 
-    def take_verdict(self) -> tuple[int | None, bool] | None:
+    def take_verdict(self) -> tuple[int | None, bool, bool] | None:
         """Return the next message to the trainer about the verdict on the running trial, or None if no message is
         necessary.
 
         Returns
         -------
-        (int or None, bool)
+        (int or None, bool, bool)
             The first item is None, or the step of a report. The trainer must stop waiting for the database's verdict on
-            this report. The second item is True if the ledger has stopped the trial. The trainer must stop waiting in
-            three cases: the ledger has answered, the database is unavailable, or the worker writes the report later,
-            together with the outcomes of several short trials. In a study with groups, the trainer must stop waiting
-            only if the ledger has answered.
+            this report. The second item is True if the objective must end. The third item is True if the objective
+            must end without a verdict (`leave`). The trainer must stop waiting in three cases: the ledger has answered,
+            the database is unavailable, or the worker writes the report later, together with the outcomes of several
+            short trials. In a study with groups, the trainer must stop waiting only if the ledger has answered.
         """
         is_open = self.is_waiting or (
             self._reports and len(self._unfinished) == 1 and time.monotonic() >= self._postponed_until
         )
         if not self._has_news and (self._awaited is None or is_open):
             return None
-        verdict = self._awaited, self._has_news
+        stopping = self._stopping[self.first.claim]
+        verdict = self._awaited, self._has_news, self._has_news and not stopping.is_stopped
         self._awaited, self._has_news = None, False
         return verdict
 
@@ -284,6 +285,7 @@ class ClaimedTrials:
         the refusal.
         """
         self.write_reports(call)
+        self._settle_left(call)
         try:
             self._complete([(trial, outcome) for trial, outcome in self._undelivered if outcome.loss is not None], call)
         except ValuesRefused:
@@ -320,8 +322,7 @@ class ClaimedTrials:
             return
         if answer == "continue" and trial.claim in self._leaving:
             del self._undelivered[0]
-            released = call(protocol.release, trial)
-            self._log("released", [trial] if released else [], " released, not counted: it waited for other trials")
+            self._release_left(trial, call)
             return
         if answer == "continue":
             error = (
@@ -338,6 +339,23 @@ class ClaimedTrials:
             event, end = "paused", f"paused at step {self._highest_step(trial)}"
         message = f" {end} after {outcome.seconds:.2f} s{late if answer in ('stale', 'unknown') else ''}"
         self._log(event, [trial], message, seconds=outcome.seconds, answer=answer)
+
+    def _settle_left(self, call: Call) -> None:
+        """Release each trial whose objective has returned a result because the trial had to leave without a verdict.
+
+        Without the request to leave, the objective might have trained on, so the result must not count. If a verdict
+        has stopped the trial since the request, the objective would have returned the same result, so it counts.
+        """
+        for place, (trial, outcome) in reversed([*enumerate(self._undelivered)]):
+            if outcome.kind == "left" and call(protocol.report, trial, [], []) == "stop":
+                self._undelivered[place] = trial, replace(outcome, kind="result")
+            elif outcome.kind == "left":
+                del self._undelivered[place]
+                self._release_left(trial, call)
+
+    def _release_left(self, trial: ClaimedTrial, call: Call) -> None:
+        released = call(protocol.release, trial)
+        self._log("released", [trial] if released else [], " released, not counted: it waited for other trials")
 
     def _add_reports(self, reports: Sequence[Report]) -> bool:
         """Keep reports of the first unfinished trial in memory. Return whether a report has reached a rung."""

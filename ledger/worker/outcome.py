@@ -45,25 +45,27 @@ class Report:
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """The outcome of an attempt: a result, an early stop, a failure, a crash, a timeout or a refusal.
+    """The outcome of an attempt: a result, an early stop, an early end without a verdict, a failure, a crash, a timeout
+    or a refusal.
 
     Attributes
     ----------
     kind : str
-        "result", "pruned", "failed", "crashed", "timeout" or "refused". The kind "pruned" means that the rule of early
-        stopping has stopped the trial, and that the training has ended early. The kind "failed" means that the
-        objective raised an exception or returned no finite loss. The kind "crashed" means that the trainer process
-        ended or ran out of memory. The kind "timeout" means that the supervisor ended the attempt at the time limit.
-        The kind "refused" means that this machine cannot load the objective.
+        "result", "pruned", "left", "failed", "crashed", "timeout" or "refused". The kind "pruned" means that the rule
+        of early stopping has stopped the trial, and that the training has ended early. The kind "left" means that the
+        objective has returned a result after the worker had asked it to end without a verdict. The kind "failed" means
+        that the objective raised an exception or returned no finite loss. The kind "crashed" means that the trainer
+        process ended or ran out of memory. The kind "timeout" means that the supervisor ended the attempt at the time
+        limit. The kind "refused" means that this machine cannot load the objective.
     seconds : float
         Duration of the attempt in the trainer, in wall-clock seconds.
     loss : float or None
-        The finite loss if `kind` is "result", or None if `kind` has another value.
+        The finite loss if `kind` is "result" or "left", or None if `kind` has another value.
     metrics : dict or None
-        The metrics if `kind` is "result", or None if `kind` has another value.
+        The metrics if `kind` is "result" or "left", or None if `kind` has another value.
     error : str or None
-        The error text, or None if `kind` is "result" or "pruned". In lists of trials and in log lines, only the last
-        line of the error text appears.
+        The error text, or None if `kind` is "result", "left" or "pruned". In lists of trials and in log lines, only the
+        last line of the error text appears.
     output : str
         The last part of the attempt's output. The output is the text that the attempt wrote to standard output and
         standard error. The supervisor sets the attribute `output`, because an answer does not contain the output.
@@ -213,7 +215,7 @@ def _report(step: object, loss: object, metrics: object) -> Report:
 def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     kind, loss, metrics, error = content["kind"], content["loss"], content["metrics"], content["error"]
     seconds = _finite("seconds", content["seconds"])
-    if kind == "result" and trains:
+    if kind in ("result", "left") and trains:
         loss = _finite("loss", loss)
         if error is not None or not isinstance(metrics, dict) or not metrics.keys().isdisjoint(("loss", "value")):
             raise MalformedAnswerError("the answer reports a result, but contains an error or invalid metrics")
@@ -221,7 +223,7 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
             metrics = to_result({**metrics, "loss": loss}).metrics
         except InvalidResultError as refusal:
             raise MalformedAnswerError(str(refusal)) from None
-        return AttemptOutcome("result", seconds, loss, metrics)
+        return AttemptOutcome(kind, seconds, loss, metrics)
     if loss is not None or metrics is not None:
         raise MalformedAnswerError("the answer has a loss or metrics, but does not report the result of a trial")
     if error is None and (kind == "result" or (kind == "pruned" and trains)):

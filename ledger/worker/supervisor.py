@@ -385,8 +385,8 @@ class Supervisor:
                 self._trainer.kill()
                 return
             if (verdict := trials.take_verdict()) is not None:
-                step, is_stopped = verdict
-                self._trainer.tell_verdict(step, is_stopped=is_stopped)
+                step, is_stopped, leaves = verdict
+                self._trainer.tell_verdict(step, is_stopped=is_stopped, leaves=leaves)
 
     def _warn_of_values(self, first: ClaimedTrial, differing: str) -> None:
         way_out = (

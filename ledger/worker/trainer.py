@@ -317,9 +317,9 @@ class TrainerHandle:
         """Send a reply to a message of the running job."""
         self._tell(REPLY, content)
 
-    def tell_verdict(self, step: int | None, *, is_stopped: bool) -> None:
+    def tell_verdict(self, step: int | None, *, is_stopped: bool, leaves: bool) -> None:
         """Send the verdict of the database to the running job. `channel.VERDICT` describes the parameters."""
-        self._tell(VERDICT, {"job": self._first, "step": step, "is_stopped": is_stopped})
+        self._tell(VERDICT, {"job": self._first, "step": step, "is_stopped": is_stopped, "leaves": leaves})
 
     def _tell(self, key: str, content: object) -> None:
         if self._channel is not None:

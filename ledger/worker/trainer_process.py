@@ -254,6 +254,8 @@ def _train(
     context, stopping = Context(**job["context"]), TrialStopping(job.get("stopping"))
     awaited: threading.Event | None = None
     waited = 0.0
+    # Whether the objective has learned that it must end, and the trial has no verdict yet.
+    leaves = False
 
     def send(step: int, loss: float | None, metrics: Mapping[str, Any] | None) -> None:
         nonlocal awaited
@@ -268,11 +270,12 @@ def _train(
         channel.report({"job": job["job"], "step": step, "loss": loss, **with_metrics}, urgent=has_reached_rung)
 
     def is_stopped() -> bool:
-        nonlocal awaited, waited
+        nonlocal awaited, waited, leaves
         if awaited is not None:
             began = perf_counter()
             awaited.wait(None if stopping.waits else _VERDICT_SECONDS)
             awaited, waited = None, waited + (perf_counter() - began if stopping.waits else 0.0)
+        leaves = leaves or channel.leaving_job == job["job"]
         return stopping.is_stopped or channel.stopped_job == job["job"]
 
     # The code does not call `time.perf_counter`, because a library for tests may replace the attribute
@@ -301,7 +304,8 @@ def _train(
             error.add_note(f"MemoryError: a trial may use at most {memory_limit} bytes (--memory-limit)")
         text = str(error) if isinstance(error, LedgerError) else _traceback(error)
         return AttemptOutcome(kind, perf_counter() - started - waited, error=_sendable(text))
-    return AttemptOutcome("result", perf_counter() - started - waited, loss=result.loss, metrics=result.metrics)
+    kind = "left" if leaves else "result"
+    return AttemptOutcome(kind, perf_counter() - started - waited, loss=result.loss, metrics=result.metrics)
 
 
 def _keep_model(

@@ -126,10 +126,23 @@ def test_in_steady_mode_an_objective_waits_for_the_verdict_at_a_rung(trainer, st
         for report in trainer.take_reports():
             if report.step > 0:
                 told.append(report.step)
-                trainer.tell_verdict(report.step, is_stopped=report.step == stopped_at)
+                trainer.tell_verdict(report.step, is_stopped=report.step == stopped_at, leaves=False)
     # After a verdict that stops the trial, the objective does not wait, so that its report can arrive with the outcome.
     assert told in ([[1], [1, 2]] if stopped_at == 1 else [[1, 2]])
     assert ended[0].metrics["answers"] == [False, stopped_at == 1, stopped_at in (1, 2)]
+
+
+@pytest.mark.parametrize(("verdict_comes", "kind"), [(False, "left"), (True, "result")])
+def test_a_result_without_a_verdict_says_that_the_objective_left(trainer, verdict_comes, kind):
+    stopping = {"eta": 2, "enforce": False, "audited": False, "waits": True, "rungs": RUNGS}
+    trainer.start({"function": "mine:asks"}, [({}, Context("s", 0, 1, 0, 0))], stopping=[stopping])
+    ended = []
+    while trainer.jobs:
+        ended += trainer.wait(None)
+        if any(report.step == 1 for report in trainer.take_reports()):
+            trainer.tell_verdict(1, is_stopped=True, leaves=not verdict_comes)
+    assert [outcome.kind for outcome in ended] == [kind]
+    assert ended[0].metrics["answers"] == [False, True, True]
 
 
 def test_an_objective_goes_on_if_no_verdict_comes(trainer):

@@ -112,7 +112,7 @@ def test_the_trainer_receives_the_last_checkpoint_of_a_store(replies, tmp_path):
 def test_with_a_rule_the_trainer_receives_the_report_of_the_checkpoint(replies):
     database = Database((7, b"x", None))
     verdicts = {2: False, 5: None}, {2: False, 5: True}, {2: None, 5: False}, {2: False, 6: None}, {6: None}
-    rungs = [[{"step": step, "stops": stops} for step, stops in each.items()] for each in verdicts]
+    rungs = [[{"step": step, "stops": stops, "last_step": step} for step, stops in each.items()] for each in verdicts]
     with_rule = [replace(HELD, stopping={"rule": "halving", "rungs": each}) for each in rungs]
     expected = [None, (5, 0.5), (5, 0.5), None, None, None]
     for held, reported in zip([HELD, *with_rule], expected, strict=True):
@@ -122,6 +122,18 @@ def test_with_a_rule_the_trainer_receives_the_report_of_the_checkpoint(replies):
         assert replies[-1]["reported"] == reported
         # The saver closes its file after the last piece.
         saver.accept(held, PieceRequest(1))
+
+
+@pytest.mark.parametrize(("last_step", "reported"), [(2, None), (1, (5, 0.5))])
+def test_an_objective_that_trained_on_after_a_stop_does_not_report_again(replies, last_step, reported):
+    """With the last step 1 below the rung 2, the report of step 5 can have been the first one at or above the rung."""
+    rungs = [{"step": 2, "stops": True, "last_step": last_step}, {"step": 5, "stops": True, "last_step": 5}]
+    saver = ArtifactSaver(None, replies.append)
+    saver.accept(replace(HELD, stopping={"rule": "halving", "rungs": rungs}), RestoreRequest(1, None))
+    finish(saver, Database((7, b"x", None)))  # type: ignore[arg-type]
+    assert replies[-1]["reported"] == reported
+    # The saver closes its file after the last piece.
+    saver.accept(HELD, PieceRequest(1))
 
 
 def test_a_trial_without_checkpoints_starts_from_its_beginning(replies, caplog):

@@ -112,7 +112,12 @@ def test_a_stopped_trial_keeps_its_claim_and_may_complete(ledger):
 @pytest.mark.parametrize(
     ("knows", "answer", "learned"),
     # in batch mode, the trainer computes the same verdict
-    [(True, "stop", None), (True, "continue", None), (False, "stop", (1, True)), (False, "continue", (1, False))],
+    [
+        (True, "stop", None),
+        (True, "continue", None),
+        (False, "stop", (1, True, False)),
+        (False, "continue", (1, False, False)),
+    ],
 )
 def test_the_trainer_learns_only_what_it_cannot_know(ledger, knows, answer, learned):
     ledger.reported = answer
@@ -130,16 +135,16 @@ def test_the_trainer_does_not_wait_for_a_database_that_is_away(ledger):
     trials = claimed(knows=False)
     trials.keep_reports([Report(1, 0.9)])
     trials.postpone(60.0)
-    assert trials.take_verdict() == (1, False)
+    assert trials.take_verdict() == (1, False, False)
     ledger.reported = "stop"
     assert trials.maintain(ledger.call)
-    assert trials.take_verdict() == (None, True), "the verdict comes when the database is available again"
+    assert trials.take_verdict() == (None, True, False), "the verdict comes when the database is available again"
 
 
 def test_the_trainer_does_not_wait_beside_trials_that_wait_for_it():
     trials = claimed(2, knows=False)
     trials.keep_reports([Report(1, 0.9)])
-    assert trials.take_verdict() == (1, False)
+    assert trials.take_verdict() == (1, False, False)
 
 
 def test_the_end_of_a_trial_ends_the_wait_for_its_verdict(ledger):
@@ -181,7 +186,7 @@ def test_a_step_that_falls_is_written_in_a_call_of_its_own(ledger):
     assert [steps for _, _, steps, *_ in ledger.calls] == [[0, 2], [1], [3, 4]]
 
 
-@pytest.mark.parametrize(("answer", "verdict"), [("continue", (1, False)), ("stop", (1, True))])
+@pytest.mark.parametrize(("answer", "verdict"), [("continue", (1, False, False)), ("stop", (1, True, False))])
 def test_a_worker_asks_again_while_a_trial_waits_for_earlier_groups(ledger, answer, verdict):
     trials = claimed(knows=False, waits=True)
     ledger.reported = "wait"
@@ -222,13 +227,28 @@ def test_a_trial_that_waits_leaves_without_a_verdict(ledger, asked):
     trials.keep_reports([Report(1, 0.9)])
     assert trials.maintain(ledger.call)
     trials.leave()
-    assert trials.take_verdict() == (1, True)
+    assert trials.take_verdict() == (1, True, True)
     assert trials.take_verdict() is None
     ledger.pruned = "continue"
     trials.finish(PRUNED)
     trials.deliver(ledger.call)
     assert [call[:2] for call in ledger.calls][-2:] == [("prune", 0), ("release", 0)]
     assert trials.start() == []
+
+
+@pytest.mark.parametrize(("answer", "last"), [("wait", "release"), ("continue", "release"), ("stop", "complete")])
+def test_a_result_of_a_trial_that_left_counts_only_after_a_verdict(ledger, answer, last):
+    """The objective ended its loop because `context.should_prune()` returned True, and returned the last loss."""
+    trials = claimed(knows=False, waits=True)
+    ledger.reported = "release"
+    trials.keep_reports([Report(1, 0.9)])
+    assert trials.maintain(ledger.call)
+    ledger.reported = answer
+    trials.finish(AttemptOutcome("left", 1.0, 0.9, {}))
+    trials.deliver(ledger.call)
+    assert [name for name, *_ in ledger.calls] == ["report", "report", last]
+    trials.deliver(ledger.call)
+    assert len(ledger.calls) == 3
 
 
 def test_a_trial_that_leaves_can_still_be_pruned(ledger, caplog):
@@ -250,7 +270,7 @@ def test_a_trial_that_does_not_wait_does_not_leave(ledger):
     trials.keep_reports([Report(1, 0.9)])
     assert trials.maintain(ledger.call)
     trials.leave()
-    assert trials.take_verdict() == (1, False)
+    assert trials.take_verdict() == (1, False, False)
 
 
 def test_an_enforced_rule_ends_a_training_that_leaves(ledger):
