@@ -186,7 +186,7 @@ def test_a_cutoff_of_an_impossible_iteration_or_group_is_named(db, connection, c
         read("export.json", json.dumps(document).encode())
 
 
-def test_a_pending_trial_with_a_verdict_at_the_rung_sends_the_last_worker_away(db, connection):
+def test_a_pending_trial_with_a_verdict_sends_the_last_worker_away(db, connection):
     """The second trial has skipped rung 1, so it waits at rung 2. The third trial waits for the second trial."""
     start(db, trials=3, group_size=1)
     first, second, third = take(connection), take(connection), take(connection)
