@@ -3,7 +3,7 @@
 import math
 from bisect import insort
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from ledger.database.rows import PromotionRow, TrialRow, VerdictRow
@@ -187,15 +187,31 @@ def _judged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[int]:
 
 def _missing(ledger: StudySnapshot, rule: EarlyStopping, trials: Collection[int]) -> Iterator[str]:
     """Find each rung that one of the given trials has reached without a verdict."""
-    decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
+    decided = _decided(ledger)
     for trial in trials:
-        for rung in rule.rungs:
-            stops = decided.get((trial, rung))
-            if stops is None and _has_reached(ledger.stopping.reached.get(trial, ()), rung):
-                yield f"trial {trial}: the trial has reached rung {rung}, but the verdict is missing"
-            # A trial gets no verdicts above the rung that has stopped the trial.
-            if stops:
-                break
+        for rung in _rungs_without_verdict(ledger, rule.rungs, trial, decided):
+            yield _missing_verdict(trial, rung)
+
+
+def _missing_verdict(trial: int, rung: int) -> str:
+    return f"trial {trial}: the trial has reached rung {rung}, but the verdict is missing"
+
+
+def _decided(ledger: StudySnapshot) -> Mapping[tuple[int, int], bool]:
+    """Return whether the verdict at a rung has ended the trial, for each trial and rung with a verdict."""
+    return {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
+
+
+def _rungs_without_verdict(
+    ledger: StudySnapshot, rungs: Iterable[int], trial: int, decided: Mapping[tuple[int, int], bool]
+) -> Iterator[int]:
+    for rung in rungs:
+        ends = decided.get((trial, rung))
+        if ends is None and _has_reached(ledger.stopping.reached.get(trial, ()), rung):
+            yield rung
+        # A trial gets no verdicts above the rung that has stopped the trial.
+        if ends:
+            return
 
 
 def _has_reached(attempts: Sequence[tuple[int, int]], rung: int) -> bool:
@@ -275,38 +291,23 @@ def _unjudged(ledger: StudySnapshot, rule: EarlyStopping) -> Iterator[str]:
 
     A rung without a cutoff has no verdicts. Each pause of a trial led to a verdict, unless the trial was cancelled.
     """
-    decided = {(verdict.trial, verdict.rung): verdict.ends for verdict in ledger.stopping.verdicts}
+    decided = _decided(ledger)
     cutoffs = {(row.iteration, row.rung) for row in ledger.stopping.cutoffs}
     pauses = Counter(attempt.trial for attempt in ledger.attempts if attempt.outcome == "paused")
     verdicts = Counter(verdict.trial for verdict in ledger.stopping.verdicts)
     for trial in ledger.trials:
-        missing = list(_unjudged_rungs(ledger, rule, trial, decided, cutoffs))
-        yield from missing
+        missing = []
+        if ledger.iterations[trial.iteration].told is not None:
+            rungs = _rungs_without_verdict(ledger, rule.rungs_of(trial.iteration), trial.number, decided)
+            missing = [rung for rung in rungs if (trial.iteration, rung) in cutoffs]
+        for rung in missing:
+            yield _missing_verdict(trial.number, rung)
         unjudged = pauses[trial.number] - verdicts[trial.number]
         if not missing and unjudged > (trial.is_open or trial.state == "cancelled"):
             yield (
                 f"trial {trial.number}: the number of paused attempts is {pauses[trial.number]}, but the number of"
                 f" verdicts is {verdicts[trial.number]}"
             )
-
-
-def _unjudged_rungs(
-    ledger: StudySnapshot,
-    rule: EarlyStopping,
-    trial: TrialRow,
-    decided: Mapping[tuple[int, int], bool],
-    cutoffs: Collection[tuple[int, int]],
-) -> Iterator[str]:
-    attempts = ledger.stopping.reached.get(trial.number)
-    if attempts is None or ledger.iterations[trial.iteration].told is None:
-        return
-    for rung in rule.rungs_of(trial.iteration):
-        stops = decided.get((trial.number, rung))
-        if stops is None and (trial.iteration, rung) in cutoffs and _has_reached(attempts, rung):
-            yield f"trial {trial.number}: the trial has reached rung {rung}, but the verdict is missing"
-        # A trial gets no verdicts above the rung that has stopped the trial.
-        if stops:
-            return
 
 
 def _compared_at_once(judged: Sequence[VerdictRow]) -> Iterator[list[tuple[int, float | None]]]:
