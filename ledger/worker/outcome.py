@@ -86,6 +86,7 @@ class AttemptOutcome:
 # The trainer sends each report in a separate answer.
 _FIELDS = {field.name for field in fields(AttemptOutcome)} - {"output", "reports"}
 _LOADED_FIELDS = {"loaded", "code", "differing"}
+_TRAINED = "trained"
 _REPORT_FIELDS = {"step", "loss"}
 
 
@@ -118,6 +119,20 @@ class LoadedCode:
         return {"job": job, "loaded": True, "code": code, "differing": self.differing}
 
 
+@dataclass(frozen=True)
+class TrainedModel:
+    """A message from the trainer process to the supervisor. The training has ended, and the trainer saves the model.
+
+    If the trainer process ends before the model is saved, the result of the training is the outcome of the attempt.
+    """
+
+    outcome: AttemptOutcome
+
+    def to_answer(self, job: int) -> dict[str, Any]:
+        """Return the answer that contains this message. `parse_answer` parses the returned answer."""
+        return {**to_answer(job, self.outcome), _TRAINED: True}
+
+
 class MalformedAnswerError(Exception):
     """An exception that reports an invalid answer of the trainer process.
 
@@ -133,13 +148,14 @@ class TrainerAnswer:
     ----------
     job : int
         Number of the job.
-    content : AttemptOutcome, LoadedCode, Report or ArtifactMessage
-        The content is the outcome of the job, the code of the loaded objective, a report of the objective, or a message
-        about an artifact or a checkpoint. The job has ended only if the content is an outcome.
+    content : AttemptOutcome, LoadedCode, TrainedModel, Report or ArtifactMessage
+        The content is the outcome of the job, the code of the loaded objective, the result of a training whose model is
+        being saved, a report of the objective, or a message about an artifact or a checkpoint. The job has ended only
+        if the content is an outcome.
     """
 
     job: int
-    content: AttemptOutcome | LoadedCode | Report | ArtifactMessage
+    content: AttemptOutcome | LoadedCode | TrainedModel | Report | ArtifactMessage
 
 
 def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
@@ -186,6 +202,8 @@ def parse_answer(line: bytes, *, trains: bool) -> TrainerAnswer:
             return TrainerAnswer(job, artifact_messages.parse(content[artifact_messages.KEY]))
         except ValueError as error:
             raise MalformedAnswerError(str(error)) from None
+    if trains and content.get(_TRAINED) is True and set(content) == _FIELDS | {_TRAINED}:
+        return TrainerAnswer(job, TrainedModel(_result(content)))
     if set(content) != _FIELDS:
         raise MalformedAnswerError(f"the answer has a wrong set of fields: {one_line(', '.join(content))}")
     return TrainerAnswer(job, _outcome(content, trains=trains))
@@ -216,14 +234,7 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     kind, loss, metrics, error = content["kind"], content["loss"], content["metrics"], content["error"]
     seconds = _finite("seconds", content["seconds"])
     if kind in ("result", "left") and trains:
-        loss = _finite("loss", loss)
-        if error is not None or not isinstance(metrics, dict) or not metrics.keys().isdisjoint(("loss", "value")):
-            raise MalformedAnswerError("the answer reports a result, but contains an error or invalid metrics")
-        try:
-            metrics = to_result({**metrics, "loss": loss}).metrics
-        except InvalidResultError as refusal:
-            raise MalformedAnswerError(str(refusal)) from None
-        return AttemptOutcome(kind, seconds, loss, metrics)
+        return _result(content)
     if loss is not None or metrics is not None:
         raise MalformedAnswerError("the answer has a loss or metrics, but does not report the result of a trial")
     if error is None and (kind == "result" or (kind == "pruned" and trains)):
@@ -233,6 +244,23 @@ def _outcome(content: Mapping[str, Any], *, trains: bool) -> AttemptOutcome:
     if not isinstance(error, str) or len(error) > LONGEST_ERROR:
         raise MalformedAnswerError(f"the error in the answer is not a text of at most {LONGEST_ERROR:,} characters")
     return AttemptOutcome(kind, seconds, error=error)
+
+
+def _result(content: Mapping[str, Any]) -> AttemptOutcome:
+    """Return the result of a trial, of the kind "result" or "left"."""
+    loss, metrics = _finite("loss", content["loss"]), content["metrics"]
+    if (
+        content["kind"] not in ("result", "left")
+        or content["error"] is not None
+        or not isinstance(metrics, dict)
+        or not metrics.keys().isdisjoint(("loss", "value"))
+    ):
+        raise MalformedAnswerError("the answer reports a result, but contains an error or invalid metrics")
+    try:
+        metrics = to_result({**metrics, "loss": loss}).metrics
+    except InvalidResultError as refusal:
+        raise MalformedAnswerError(str(refusal)) from None
+    return AttemptOutcome(content["kind"], _finite("seconds", content["seconds"]), loss, metrics)
 
 
 def _finite(name: str, value: Any) -> float:

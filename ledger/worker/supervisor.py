@@ -364,16 +364,12 @@ class Supervisor:
             now = time.monotonic()
             seconds = now - (started if since is None else since) - trials.waited
             if trials.must_end:
-                self._trainer.kill()
-                outcome = AttemptOutcome("pruned", seconds, output=self._trainer.take_output())
+                outcome = self._trainer.end(AttemptOutcome("pruned", seconds))
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
                 return
             if not outcomes and now >= began + limit + trials.waited:
-                self._trainer.kill()
-                outcome = AttemptOutcome(
-                    "timeout", seconds, error=f"not done within {limit:g} s", output=self._trainer.take_output()
-                )
+                outcome = self._trainer.end(AttemptOutcome("timeout", seconds, error=f"not done within {limit:g} s"))
                 self._claim_size.observe(first.study_id, outcome)
                 trials.finish(outcome)
                 return

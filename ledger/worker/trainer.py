@@ -25,9 +25,9 @@ from ledger.objectives import Context
 from ledger.objectives.command import remove_folder
 from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.orphans import LONGEST_WAIT, OrphanReaper
-from ledger.objectives.reporting import INSIDE, ReportTotals
+from ledger.objectives.reporting import ReportTotals
 from ledger.text import last_line, signal_name
-from ledger.worker import credentials, interpreter
+from ledger.worker import interpreter
 from ledger.worker.artifact_messages import REPLY, ArtifactMessage
 from ledger.worker.cgroup import TrainerCgroup
 from ledger.worker.channel import VERDICT, SupervisorChannel
@@ -36,16 +36,14 @@ from ledger.worker.outcome import (
     LoadedCode,
     MalformedAnswerError,
     Report,
+    TrainedModel,
     TrainerAnswer,
     parse_answer,
 )
 from ledger.worker.output import ByteRateLimiter, TrainerOutputReader, draw_token
 from ledger.worker.system_user import SystemUser
+from ledger.worker.trainer_environment import trainer_environment
 
-# Environment variables that set the number of threads of a library. Some libraries read the environment variable only
-# once, when a process imports the library. Therefore the parent process sets the variables before the start of the
-# child process.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _POLL_SECONDS = 0.002
 
 
@@ -53,10 +51,8 @@ class TrainerHandle:
     """An object through which the supervisor starts the trainer process, sends jobs to the trainer, and reads the
     outcomes.
 
-    The first job of an objective starts the trainer process.
-
-    Each objective gets its own trainer process. If the trainer process has died, the next job starts a new trainer
-    process.
+    Each objective gets its own trainer process. The first job of an objective and the first job after the death of the
+    trainer process start a new one.
 
     Parameters
     ----------
@@ -111,7 +107,7 @@ class TrainerHandle:
             "memory_limit": memory_limit,
             "folder": self._folder,
         }
-        self._environment, self._account = environment or {}, account
+        self._threads, self._environment, self._account = threads, environment or {}, account
         self._orphans = OrphanReaper() if adopts else None
         self._cgroup = TrainerCgroup() if adopts else None
         # Functions that open data files. The data files belong to the last objective that the supervisor has sent.
@@ -129,16 +125,14 @@ class TrainerHandle:
         # first unfinished job.
         self._reports: list[Report] = []
         self._report_totals = ReportTotals()
+        # Result of the running job, if the training has ended and the child saves the model.
+        self._trained: AttemptOutcome | None = None
         # The unfinished jobs have numbers from `_first` to `_end` - 1, and the next new job gets the number `_next`.
         self._first = self._end = self._next = 0
-        # Time at which the supervisor began to wait for the first unfinished job. The time is a value of
-        # `time.monotonic`.
-        self._since = 0.0
-        # `_sent_at` is the value of `time.monotonic` when the supervisor sent the jobs. `_seconds` is the total
-        # duration of the ended jobs, in seconds.
-        self._sent_at = self._seconds = 0.0
-        # True if the jobs train trials. False if the jobs only load or check the objective.
-        self._trains = True
+        # Values of `time.monotonic` when the supervisor began to wait for the first unfinished job, and when it sent
+        # the jobs. `_seconds` is the total duration of the ended jobs, in seconds.
+        self._since = self._sent_at = self._seconds = 0.0
+        self._trains = True  # False if the jobs only load or check the objective
         # Reason why the supervisor no longer trusts the answers of this trainer, or None.
         self._fault: str | None = None
         # `_loaded` is the objective that the child has loaded. `_sent` is the last objective that the supervisor has
@@ -286,7 +280,7 @@ class TrainerHandle:
         if self._fault is not None:
             outcomes += self._end_first("failed", self._describe_fault)
         elif has_ended and self.jobs:
-            outcomes += self._end_first("crashed", self._describe_death)
+            outcomes += map(self._result_or, self._end_first("crashed", self._describe_death))
         elif self._orphans is not None and self._process is not None:
             if self.jobs:
                 self._orphans.collect([self._process.pid])
@@ -298,10 +292,14 @@ class TrainerHandle:
                 self._kill()
         return self._with_outputs(outcomes)
 
-    def take_output(self) -> str:
-        """Return the last part of the output of the job that `kill` has ended. Call this method after `kill`."""
-        (outcome,) = self._with_outputs([AttemptOutcome("timeout", 0.0)])
-        return outcome.output
+    def end(self, outcome: AttemptOutcome) -> AttemptOutcome:
+        """End the child, and return the outcome of the running job with the job's output.
+
+        If the training had ended before, return the result of the training instead of `outcome`.
+        """
+        outcome = self._result_or(outcome)
+        self.kill()
+        return self._with_outputs([outcome])[0]
 
     def take_reports(self) -> list[Report]:
         """Return the reports of the running job that have arrived since the last call of `take_reports`."""
@@ -375,7 +373,7 @@ class TrainerHandle:
         first, self._untaken = self._untaken, self._untaken + len(outcomes)
         outputs = self._output.take(range(first, self._untaken), rest=not self.jobs)
         return [
-            replace(outcome, output=output) if output else outcome
+            replace(outcome, output=output + outcome.output) if output else outcome
             for outcome, output in zip(outcomes, outputs, strict=True)
         ]
 
@@ -409,7 +407,7 @@ class TrainerHandle:
         self._end = self._next
         assert self._output is not None
         self._output.expect(range(self._first, self._end))
-        self._trains = trains
+        self._trains, self._trained = trains, None
         self._since = self._sent_at = time.monotonic()
         self._seconds = 0.0
         self.training_since = self._since if self._sent == self._loaded else None
@@ -447,6 +445,9 @@ class TrainerHandle:
                 raise MalformedAnswerError(f"the attempt has reported {excess}")
             self._reports.append(outcome)
             return []
+        if isinstance(outcome, TrainedModel):
+            self._trained = outcome.outcome
+            return []
         if isinstance(outcome, ArtifactMessage):
             if self.training_since is None:
                 raise MalformedAnswerError("the message about an artifact came before the objective was loaded")
@@ -465,12 +466,20 @@ class TrainerHandle:
             return []
         self._first += 1
         self._messages = []
+        self._trained = None
         # Jobs run one after the other, so the total duration of the ended jobs is at most the time since the supervisor
         # sent the jobs. An objective can replace the clock of the trainer process, so `outcome.seconds` can be wrong.
         longest = max(0.0, time.monotonic() - self._sent_at - self._seconds)
         seconds = min(max(0.0, outcome.seconds), longest)
         self._seconds += seconds
         return [replace(outcome, seconds=seconds, reports=self._end_reports())]
+
+    def _result_or(self, outcome: AttemptOutcome) -> AttemptOutcome:
+        """Return `outcome`, or the result of the training if an error has ended the saving of the model."""
+        if self._trained is None or outcome.error is None:
+            return outcome
+        line = f"the model is not kept: {last_line(outcome.error)}\n"
+        return replace(self._trained, seconds=outcome.seconds, output=line, reports=outcome.reports)
 
     def _end_reports(self) -> tuple[Report, ...]:
         """Return the unread reports of the first unfinished job. Call this method when the job has ended."""
@@ -500,14 +509,7 @@ class TrainerHandle:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={
-                    # The child gets no password of the database, because an objective must not change the ledger.
-                    **credentials.without(os.environ),
-                    **dict.fromkeys(_THREAD_VARIABLES, str(self._options["threads"])),
-                    **self._environment,
-                    **({} if self._account is None else self._account.variables),
-                    INSIDE: "1",
-                },
+                env=trainer_environment(self._threads, self._environment, self._account),
                 **({} if self._account is None else self._account.process_options),
                 # The child gets its own process group. The method `_kill` ends the whole process group. By default, the
                 # processes that an objective starts belong to the same process group.

@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from time import perf_counter
@@ -43,7 +44,7 @@ from ledger.text import one_line
 from ledger.without_pandas import without_pandas
 from ledger.worker.artifact_messages import ArtifactSender
 from ledger.worker.channel import TrainerChannel
-from ledger.worker.outcome import AttemptOutcome, LoadedCode, to_answer
+from ledger.worker.outcome import AttemptOutcome, LoadedCode, TrainedModel, to_answer
 from ledger.worker.output import OutputMarker
 from ledger.worker.trial_stopping import TrialStopping
 
@@ -285,8 +286,6 @@ def _train(
         params = python_params(job["params"], job.get("tuples", ()))
         with receive_reports(context, scale, send, is_stopped, resource_of_trial(job.get("stopping"))):
             result = evaluate(params, context)
-        if evaluate.keeps_models and (result.loss, context.trial) <= tuple(job.get("best", (inf, 0))):
-            _keep_model(evaluate, params, context, result)
     except TrialPruned:
         return AttemptOutcome("pruned", perf_counter() - started - waited)
     except RemainingProcessesError as error:
@@ -305,7 +304,12 @@ def _train(
         text = str(error) if isinstance(error, LedgerError) else _traceback(error)
         return AttemptOutcome(kind, perf_counter() - started - waited, error=_sendable(text))
     kind = "left" if leaves else "result"
-    return AttemptOutcome(kind, perf_counter() - started - waited, loss=result.loss, metrics=result.metrics)
+    outcome = AttemptOutcome(kind, perf_counter() - started - waited, loss=result.loss, metrics=result.metrics)
+    if evaluate.keeps_models and (result.loss, context.trial) <= tuple(job.get("best", (inf, 0))):
+        channel.answer(TrainedModel(outcome).to_answer(job["job"]), urgent=True)
+        _keep_model(evaluate, params, context, result)
+        outcome = replace(outcome, seconds=perf_counter() - started - waited)
+    return outcome
 
 
 def _keep_model(

@@ -24,6 +24,18 @@ class Odd(Ridge):
         return super().fit(X, y, sample_weight)
 """
 
+# The training on all 442 rows never ends, but those for the value end.
+SLOW = """
+import os, signal, time
+from sklearn.linear_model import Ridge
+
+class Slow(Ridge):
+    def fit(self, X, y, sample_weight=None):
+        if len(X) == 442:
+            ENDING
+        return super().fit(X, y, sample_weight)
+"""
+
 
 def python_of(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `ledger` of this process read the ledger of the program."""
@@ -144,3 +156,23 @@ def test_python_keeps_the_model_of_a_pipeline_on_a_file(tmp_path, monkeypatch):
 
 def _features(table: pd.DataFrame) -> Any:
     return np.column_stack([table["area"], table["town"] == "Bern", table["town"] == "Chur"])
+
+
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "os.kill(os.getpid(), signal.SIGKILL)"], ids=["time", "death"])
+def test_a_trainer_that_ends_while_it_saves_a_model_fails_no_trial(tmp_path, ending):
+    (tmp_path / "own_slow.py").write_text(SLOW.replace("ENDING", ending))
+    for name, setting in (("kept", "keep_models = 'best'\n"), ("plain", "")):
+        (tmp_path / f"{name}.toml").write_text(
+            f"[study]\nname = '{name}'\ntrials = 2\n[objective]\nestimator = 'own_slow:Slow'\ndataset = 'diabetes'\n"
+            f"{setting}[space]\nalpha = {{ type = 'real', low = 0.1, high = 1.0 }}\n"
+            "[limits]\ntrial_timeout = 5.0\nmax_failures = 1\n"
+        )
+    program = Program(tmp_path)
+    for name in ("kept", "plain"):
+        program.run("run", f"{name}.toml", "--allow", "own_slow", "--workers", "1")
+    assert [trial["state"] for trial in program.document("kept")["trials"]] == ["complete", "complete"]
+    assert losses(program, "kept") == losses(program, "plain")
+    reason = (
+        "not done within 5 s" if "sleep" in ending else "the trainer process died during the training: signal SIGKILL"
+    )
+    assert f"the model is not kept: {reason}" in program.run("trial", "show", "kept", "0")
