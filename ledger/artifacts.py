@@ -181,7 +181,7 @@ def find(
         return kept[-1]
     if named:
         raise LedgerError(f"artifact {name} of trial {trial} was removed at {named[-1].removed_at:%Y-%m-%d %H:%M} UTC")
-    names = sorted({row.name for row in rows if row.removed_at is None})
+    names = sorted({row.name for row in rows if row.removed_at is None and attempt in (None, row.attempt)})
     way_out = f"its artifacts are {', '.join(names)}" if names else "`ledger artifact list` shows the artifacts"
     of = "" if attempt is None else f"attempt {attempt} of "
     raise LedgerError(f"{of}trial {trial} of study {study} has no artifact {one_line(name)!r}: {way_out}")
@@ -257,11 +257,14 @@ def download(
     # triggers.
     if fault := artifact_name_fault(row.name):
         raise LedgerError(f"trial {row.trial}: {fault}: the database is damaged, so no file is written")
-    target = path / row.name if path.is_dir() else path
+    # `Path.is_dir` would raise an OSError if the path is too long or cannot be examined.
+    target = path / row.name if os.path.isdir(path) else path  # noqa: PTH112
     shown = one_line(str(target))
     refusal = LedgerError(f"{shown} exists: choose another path, or overwrite the file with --force (overwrite=True)")
-    if target.is_dir():
+    if os.path.isdir(target):  # noqa: PTH112
         raise LedgerError(f"{shown} is a folder: choose another path")
+    if os.path.lexists(target) and not target.is_symlink() and not target.is_file():
+        raise LedgerError(f"{shown} is not a regular file: choose another path")
     if os.path.lexists(target) and not overwrite:
         raise refusal
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")

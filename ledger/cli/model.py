@@ -62,7 +62,8 @@ def model(name: str, trial: int | None, output: Path | None, force: bool, as_jso
     with connected(settings) as connection:
         found = find(connection, settings, name, trial)
         if output is not None:
-            target = output / MODEL if output.is_dir() else output
+            # `Path.is_dir` would raise an OSError if the path is too long or cannot be examined.
+            target = output / MODEL if os.path.isdir(output) else output  # noqa: PTH112
             beside = target.with_suffix(".json")
             _check_paths(target, beside, force=force)
             for row, path in ((found.model, target), (found.description, beside)):

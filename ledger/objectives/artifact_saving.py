@@ -168,6 +168,9 @@ def _save_file(context: "Context", name: str, path: Path) -> None:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise no_file
+        # The kernel gives some files, such as those in /proc, the size 0.
+        if found.st_size == 0 and file.read(1):
+            raise LedgerError(f"save_artifact: {shown} has an unknown size: read the file, and give its bytes")
         _send(context, name, found.st_size, _pieces(file, found.st_size, shown))
 
 

@@ -76,6 +76,15 @@ def test_commands_list_download_and_remove_artifacts(program):
     assert said == "ledger: got exists: choose another path, or overwrite the file with --force (overwrite=True)\n"
     said = program.run("artifact", "get", "own", "0", "modl.bin", code=1)
     assert said.startswith("ledger: trial 0 of study own has no artifact 'modl.bin': its artifacts are model.bin")
+    said = program.run("artifact", "get", "own", "0", "model.bin", "--attempt", "2", code=1)
+    assert said.startswith(
+        "ledger: attempt 2 of trial 0 of study own has no artifact 'model.bin': `ledger artifact list`"
+    )
+    said = program.run("artifact", "get", "own", "0", "model.bin", "--output", "a" * 300, code=1)
+    assert said.endswith("aaa cannot be written (File name too long): choose another path\n")
+    os.mkfifo(program.folder / "pipe")
+    said = program.run("artifact", "get", "own", "0", "model.bin", "--output", "pipe", "--force", code=1)
+    assert said == "ledger: pipe is not a regular file: choose another path\n"
     assert program.run("artifact", "rm", "own", code=2).startswith("ledger: the command would remove 4 artifacts")
 
     assert program.run("artifact", "rm", "own", "0") == "2 artifacts removed\n"

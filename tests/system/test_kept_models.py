@@ -86,6 +86,8 @@ def test_two_workers_keep_the_model_of_the_best_trial_only(tmp_path, monkeypatch
     said = program.run("model", "kept", "--output", "m.skops", code=1)
     assert said == "ledger: m.skops exists: choose another path, or overwrite the file with --force\n"
     program.run("model", "kept", "--output", "m.skops", "--force", "--trial", str(best))
+    said = program.run("model", "kept", "--output", "a" * 300, code=1)
+    assert said.endswith("aaa cannot be written (File name too long): choose another path\n")
     assert "choose another ending" in program.run("model", "kept", "--output", "m.json", code=2)
 
 

@@ -462,6 +462,7 @@ def test_an_objective_cannot_save_what_is_no_file(tmp_path):
         ("a\0b", LedgerError, "cannot be read"),
         (tmp_path, UsageError, "is not a file: write an archive"),
         (tmp_path / "pipe", UsageError, "is not a file"),
+        ("/proc/self/status", LedgerError, "has an unknown size: read the file, and give its bytes"),
     ):
         with pytest.raises(kind, match=said):
             CONTEXT.save_artifact("a", content)  # type: ignore[arg-type]
