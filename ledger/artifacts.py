@@ -16,7 +16,7 @@ from ledger.database.bounds import artifact_name_fault
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
-from ledger.store import Content, ContentMissingError, Store, StoreError, checked, chosen, opened
+from ledger.store import Content, ContentDamagedError, ContentMissingError, Store, StoreError, checked, chosen, opened
 from ledger.text import one_line
 
 if TYPE_CHECKING:
@@ -402,32 +402,42 @@ def forget_store(connection: "Connection", url: str) -> int:
     return forgotten
 
 
+def stores_with_discarded(connection: "Connection") -> set[str]:
+    """Return the URL of each store with discarded contents."""
+    return {content.store for content in artifacts.discarded(connection)}
+
+
 def waiting(left: Sequence[RemainingContent]) -> str:
     """Return a message about contents that this machine could not delete."""
-    stores = ", ".join(sorted({one_line(each.content.store) for each in left}))
+    stores = sorted({one_line(each.content.store) for each in left})
+    sweeps = " and ".join(f"`ledger artifact sweep --store {store}`" for store in stores)
+    forgets = " or ".join(f"`ledger artifact sweep --forget {store}`" for store in stores)
     reason = next((each.reason for each in left if each.reason is not None), None)
     what = "1 content of a removed artifact is" if len(left) == 1 else f"{len(left)} contents of removed artifacts are"
     return (
-        f"{what} still in {stores}{f' ({reason})' if reason else ''}: run `ledger artifact sweep --store {stores}` on a"
-        " machine that can write to the store; if the store no longer exists, run `ledger artifact sweep --forget"
-        f" {stores}`"
+        f"{what} still in {', '.join(stores)}{f' ({reason})' if reason else ''}: run {sweeps} on a machine that can"
+        f" write to the store; if the store no longer exists, run {forgets}"
     )
 
 
 def _opened(settings: Settings, recorded: str) -> Store:
     url = chosen(settings)
     if url is None:
-        raise LedgerError(f"the artifact is in the store {one_line(recorded)}: name this store by --store")
+        raise LedgerError(
+            f"the artifact is in the store {one_line(recorded)}: name this store by --store or LEDGER_STORE"
+        )
     return opened(url)
 
 
 def _of_store(store: Store, content: Content, recorded: str) -> Iterator[bytes]:
     try:
         yield from store.pieces(content)
-    except ContentMissingError as error:
-        if store.url == recorded:
+    except StoreError as error:
+        if store.url == recorded or isinstance(error, ContentDamagedError):
             raise
-        raise ContentMissingError(f"{error}; the artifact is in {one_line(recorded)}: name it by --store") from None
+        raise ContentMissingError(
+            f"{error}; the artifact is in {one_line(recorded)}: name it by --store or LEDGER_STORE"
+        ) from None
 
 
 def _rename(temporary: Path, target: Path) -> None:

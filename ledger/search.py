@@ -23,6 +23,7 @@ from ledger.objectives.fingerprint import ObjectiveCode
 from ledger.objectives.form import FileReference
 from ledger.settings import STORE_VARIABLE, Settings
 from ledger.store import LEDGER, chosen
+from ledger.store import opened as opened_store
 from ledger.worker.dataset_file import DatasetFile
 from ledger.worker.processes import WorkerProcesses
 from ledger.worker.system_user import SystemUser
@@ -137,6 +138,7 @@ def run(
         Another manager runs the study, or a recorded study with the same name has different settings or different code.
         A LedgerError also occurs if the database is unavailable for longer than `settings.give_up_after`.
     """
+    _check_store(settings, workers)
     with opened(url, settings, writes=True) as connection:
         row = register(connection, study, code, if_changed)
         another_round = again and row.state == "failed"
@@ -202,6 +204,7 @@ def resume(
     """
     if iterations is not None and trials is not None:
         raise UsageError("iterations and trials exclude each other; remove one of them")
+    _check_store(settings, workers)
     with opened(url, settings, writes=True) as connection:
         row = studies.get(connection, name)
         if row.state == "cancelled":
@@ -320,6 +323,12 @@ def _with_contents(connection: "Connection", row: StudyRow) -> "StudySpec":
     filled = data.model_copy(update={"content": contents[0], "holdout": holdout})
     objective = study.objective.model_copy(update={"data": filled})
     return study.model_copy(update={"objective": objective})
+
+
+def _check_store(settings: Settings, workers: LocalWorkerSettings) -> None:
+    """Raise UsageError if the local workers cannot open the store that the user has named."""
+    if workers.count and settings.store is not None and (store := chosen(settings)) is not None:
+        opened_store(store)
 
 
 def _carry_on(

@@ -196,15 +196,21 @@ def sweep(forget: str | None, settings: Settings) -> None:
     can reach the store, run `sweep` on that machine.
     """
     from ledger import artifacts
-    from ledger.store import chosen, opened
+    from ledger.store import chosen, normalized, opened
 
     # `--forget` needs no store, because its store no longer exists.
     if forget is None and (url := chosen(settings)) is not None:
         opened(url)
+    forgotten = None if forget is None else normalized(forget)
+    if forget is not None and forgotten is None:
+        raise UsageError("--forget ledger: the database keeps its contents itself: give the URL of a lost store")
     with connected(settings) as connection:
-        if forget is not None:
-            number = artifacts.forget_store(connection, forget)
-            click.echo(f"{number} {'content' if number == 1 else 'contents'} of {one_line(forget)} forgotten")
+        if forgotten is not None:
+            if not (number := artifacts.forget_store(connection, forgotten)):
+                stores = sorted({one_line(url) for url in artifacts.stores_with_discarded(connection)})
+                way_out = f"give one of {', '.join(stores)}" if stores else "no store has such contents"
+                raise LedgerError(f"no contents without an artifact are in {one_line(forgotten)}: {way_out}")
+            click.echo(f"{number} {'content' if number == 1 else 'contents'} of {one_line(forgotten)} forgotten")
             return
         if left := artifacts.sweep(connection, settings):
             raise LedgerError(artifacts.waiting(left))

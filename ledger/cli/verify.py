@@ -76,7 +76,7 @@ def verify(name: str, skip_contents: bool, as_json: bool, settings: Settings) ->
     if verified.checked:
         click.echo(f"the contents of artifacts and checkpoints have their recorded SHA-256: {verified.checked}")
     for url, count in verified.elsewhere.items():
-        click.echo(f"not read: {count} contents in {one_line(url)}; name this store by --store")
+        click.echo(f"not read: {count} contents in {one_line(url)}; name this store by --store or LEDGER_STORE")
 
 
 @contextmanager

@@ -49,11 +49,14 @@ class FolderStore:
         self.url = folder.as_uri()
         self._folder = folder
         try:
-            is_usable = folder.is_dir() if os.path.lexists(folder) else folder.parent.is_dir()
+            is_other = os.path.lexists(folder) and not folder.is_dir()
+            has_parent = folder.parent.is_dir()
         except OSError as error:
             raise UsageError(f"the store {self.url} cannot be opened: {error.strerror or error}") from None
-        if not is_usable:
-            raise UsageError(f"the store {self.url} is not a folder, or has no parent folder: create the folder")
+        if is_other:
+            raise UsageError(f"the store {self.url} is not a folder: choose a folder")
+        if not has_parent:
+            raise UsageError(f"the parent folder of the store {self.url} does not exist: create the folder")
 
     def put(self, content: Content, file: IO[bytes]) -> None:
         target = self._folder / content.path
@@ -87,24 +90,42 @@ class FolderStore:
                 while piece := file.read(PIECE):
                     yield piece
         except FileNotFoundError:
+            self._check_mounted(content)
             raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
         except OSError as error:
-            raise self._failed("return the content", error) from error
+            raise self._failed(f"return the content {content.path}", error) from error
 
     def remove(self, content: Content) -> bool:
         target = self._folder / content.path
         is_found = False
         try:
-            # If the file system of the store is not mounted, `stat` raises an error. Without the call of `stat`, a
-            # missing folder would look like a folder without the content.
-            self._folder.stat()
             for path in (target, _temporary(target)):
                 with suppress(FileNotFoundError):
                     path.unlink()
                     is_found = True
         except OSError as error:
-            raise self._failed("remove the content", error) from error
+            raise self._failed(f"remove the content {content.path}", error) from error
+        if not is_found:
+            self._check_mounted(content)
         return is_found
+
+    def _check_mounted(self, content: Content) -> None:
+        """Raise StoreError if the folder is missing or empty, because its file system may not be mounted.
+
+        A folder that has ever kept a content is not empty, because `remove` leaves the subfolders.
+        """
+        try:
+            with os.scandir(self._folder) as entries:
+                is_empty = next(entries, None) is None
+        except FileNotFoundError:
+            is_empty = True
+        except OSError as error:
+            raise self._failed(f"find the content {content.path}", error) from error
+        if is_empty:
+            raise StoreError(
+                f"the folder of the store {self.url} is missing or empty: mount the folder, or name the store by"
+                " --store or LEDGER_STORE"
+            )
 
     def _failed(self, what: str, error: OSError) -> StoreError:
         return StoreError(f"the store {self.url} cannot {what}: {error.strerror or error}")

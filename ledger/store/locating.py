@@ -15,6 +15,8 @@ from ledger.text import show
 
 # With this value of the option --store, workers write the contents of artifacts into the database.
 LEDGER = "ledger"
+# Protocols of fsspec that cannot keep a content: they are read-only, or belong to one process.
+_NO_STORES = ("data", "github", "http", "https", "memory", "reference", "zip")
 # Name of the folder for the contents of artifacts. This folder is inside the folder of an embedded server.
 _FOLDER = "artifacts"
 
@@ -76,7 +78,7 @@ ledger sees the URL: put the credentials into the environment
         )
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", store)
     if scheme is None:
-        url = Path(store).absolute().as_uri()
+        url = _folder_url(store)
     else:
         try:
             parts = urlsplit(store)
@@ -91,12 +93,22 @@ ledger sees the URL: put the credentials into the environment
             raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
         if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
             raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
-        # The code converts different URLs of a folder into one URL. The resulting URL has no `localhost` and no empty
-        # parts, and quotes special characters.
-        url = Path(unquote(parts.path)).as_uri() if parts.scheme == "file" else store.rstrip("/")
+        if parts.scheme in _NO_STORES:
+            raise UsageError(
+                f"--store {show(store)}: {parts.scheme}:// cannot keep files for other processes: give a folder, or a"
+                " URL such as s3://bucket/folder"
+            )
+        # The code converts different URLs of a place into one URL. The resulting URL has no `localhost` and no empty
+        # parts, and quotes special characters in the path of a folder.
+        rest = re.sub("/+", "/", store[scheme.end() :]).rstrip("/")
+        url = _folder_url(unquote(parts.path)) if parts.scheme == "file" else f"{parts.scheme}://{rest}"
     if fault := text_fault(url, LONGEST_NAME):
         raise UsageError(f"--store: {fault}")
     return url
+
+
+def _folder_url(path: str) -> str:
+    return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100 (Path.absolute leaves "..")
 
 
 def opened(url: str) -> Store:

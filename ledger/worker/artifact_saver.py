@@ -351,7 +351,8 @@ class ArtifactSaver:
         # Another worker can write the URL of any store into the database. Therefore the supervisor opens only the store
         # of this worker's option --store.
         if checkpoint.store is not None and self._store is None:
-            return f"the checkpoint is in the store {one_line(checkpoint.store)}: name this store by --store"
+            place = one_line(checkpoint.store)
+            return f"the checkpoint is in the store {place}: name this store by --store or LEDGER_STORE"
         if checkpoint.store is not None:
             assert self._store is not None
             return (yield from self._download(held, self._store, content, file))

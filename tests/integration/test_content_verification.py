@@ -12,7 +12,7 @@ from ledger.database import artifacts as recorded
 from ledger.database.protocol import ClaimedTrial
 from ledger.errors import LedgerError
 from ledger.settings import Settings
-from ledger.store import Content, opened
+from ledger.store import Content, ContentMissingError, StoreError, opened
 from ledger.worker.artifact_messages import CheckpointAnnouncement
 from tests.integration.ledgers import make_study, take
 from tests.integration.test_artifacts import DATA, begin, save, saved, sha256
@@ -72,6 +72,35 @@ def test_the_contents_of_another_store_are_counted(db, connection, verify, tmp_p
     keep_in(tmp_path, connection, held, "model.bin", b"data").unlink()
     save(connection, held, "log.txt", b"log")
     assert verify() == VerifiedContents(1, {tmp_path.as_uri(): 1})
+
+
+def test_the_contents_of_a_moved_store_are_read(db, connection, verify, tmp_path):
+    make_study(db)
+    (tmp_path / "old").mkdir()
+    file = keep_in(tmp_path / "old", connection, take(connection), "model.bin", b"data")
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.rename(new)
+    assert verify(new.as_uri()) == VerifiedContents(1, {})
+    # a machine that does not have the store at all
+    assert verify((tmp_path / "none").as_uri()) == VerifiedContents(0, {old.as_uri(): 1})
+    (new / file.relative_to(old)).write_bytes(b"evil")
+    with pytest.raises(LedgerError, match="^study s, trial 0: artifact model.bin of attempt 1: the content is damaged"):
+        verify(new.as_uri())
+
+
+def test_a_store_that_cannot_be_read_is_no_difference(db, connection, verify, tmp_path):
+    make_study(db)
+    folder = tmp_path / "store"
+    folder.mkdir()
+    file = keep_in(folder, connection, take(connection), "model.bin", b"data")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(StoreError, match=f"^study s, trial 0: artifact model.bin of .*: .*{file.name}"):
+        verify(folder.as_uri())
+    folder.rename(tmp_path / "away")
+    with pytest.raises(StoreError, match="is missing or empty: mount the folder") as failed:
+        verify(folder.as_uri())
+    assert not isinstance(failed.value, ContentMissingError)
 
 
 def test_an_artifact_that_is_removed_meanwhile_is_no_difference(db, connection, verify, monkeypatch):

@@ -258,9 +258,22 @@ def test_a_manager_without_the_store_leaves_the_contents_to_a_sweep(tmp_path):
     assert len({row["trial"] for row in listed(program)}) == 1
     said = program.run("artifact", "sweep", "--store", "nothing://far", code=2)
     assert said.startswith("ledger: the store nothing://far cannot be opened")
-    program.run("artifact", "sweep", "--store", "nothing://far", "--forget", "nothing://far")
+    said = program.run("artifact", "sweep", "--store", "nothing://far", "--forget", "nothing://far", code=1)
+    way_out = f"give one of {(tmp_path / 'far').as_uri()}"
+    assert said == f"ledger: no contents without an artifact are in nothing://far: {way_out}\n"
+    assert "--forget ledger" in program.run("artifact", "sweep", "--forget", "ledger", code=2)
     program.run("artifact", "sweep", "--store", "far")
     assert len([path for path in (tmp_path / "far").rglob("*") if path.is_file()]) == 1
+
+
+@pytest.mark.parametrize("store", ["own.toml", "nothing://far", "none/far", "memory://far"])
+def test_a_search_with_an_unusable_store_records_nothing(tmp_path, store):
+    own_study(tmp_path, OBJECTIVE, "saves")
+    program = Program(tmp_path)
+    said = program.run("run", "own.toml", "--allow", "mine", "--workers", "1", "--store", store, code=2)
+    assert said.splitlines()[-1].startswith("ledger: ")
+    assert "store" in said
+    assert program.run("study", "list", "--json").strip() == "[]"
 
 
 FAILS = """

@@ -151,6 +151,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before(replies, caplog):
 
 def test_a_missing_checkpoint_is_replaced_by_the_one_before(replies, tmp_path, caplog):
     store = opened((tmp_path / "artifacts").as_uri())
+    store.put(Content(hashlib.sha256(b"x").hexdigest(), 1, uuid.uuid4()), io.BytesIO(b"x"))
     database = Database((7, b"last", store.url), (6, b"before", None))
     assert restore(ArtifactSaver(store.url, replies.append), database, replies) == (6, b"before")
     assert "has no file" in caplog.text

@@ -162,14 +162,22 @@ def test_what_a_killed_writer_left_goes_with_the_content(tmp_path):
     assert not half.exists()
 
 
-def test_a_folder_that_is_not_there_does_not_count_as_cleaned(tmp_path):
+@pytest.mark.parametrize("is_empty", [False, True], ids=["absent", "empty"])
+def test_a_folder_that_is_not_mounted_is_not_without_the_content(tmp_path, is_empty):
     folder = tmp_path / "artifacts"
     store, content = opened(folder.as_uri()), content_of(DATA)
     store.put(content, io.BytesIO(DATA))
     folder.rename(tmp_path / "moved")
-    with pytest.raises(StoreError, match="cannot remove the content: No such file or directory"):
-        store.remove(content)
+    if is_empty:
+        folder.mkdir()
+    for use in (store.remove, lambda content: read(store, content)):
+        with pytest.raises(StoreError, match="is missing or empty: mount the folder") as failed:
+            use(content)
+        assert not isinstance(failed.value, ContentMissingError)
+    if is_empty:
+        folder.rmdir()
     (tmp_path / "moved").rename(folder)
+    assert read(store, content) == DATA
     assert store.remove(content)
 
 
@@ -233,7 +241,8 @@ def test_a_named_pipe_in_a_folder_stops_no_reader(tmp_path):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("file:///nowhere/at/all", "is not a folder, or has no parent folder"),
+        ("file:///nowhere/at/all", "^the parent folder of the store file:///nowhere/at/all does not exist: create"),
+        (Path(__file__).as_uri(), "is not a folder: choose a folder"),
         ("nothing://bucket", "cannot be opened: Protocol not known: nothing"),
     ],
 )
@@ -247,6 +256,7 @@ def test_a_store_that_cannot_be_opened_is_wrong_usage(url, said):
     [
         *("", "two\nlines", "simplecache::s3://bucket", "s3://key:secret@bucket", "s3://key@bucket", "s3://b?x=1"),
         *("s3://b#x", "file://host/a", "file://a", "http://[", "s3://" + "b" * 300),
+        *("memory://a", "MEMORY://a", "https://host/a", "data://a"),
     ],
 )
 def test_a_malformed_store_is_wrong_usage(store):
@@ -258,6 +268,8 @@ def test_a_malformed_store_is_wrong_usage(store):
 def test_a_path_is_the_url_of_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert normalized("a b") == (tmp_path / "a b").as_uri()
+    assert normalized("other/../a b/") == normalized(f"FILE://{tmp_path}/./a b") == normalized("a b")
+    assert normalized("S3://bucket//a/") == normalized("s3://bucket/a") == "s3://bucket/a"
     store: Any = opened(normalized("a b") or "")
     store.put(content_of(b"x"), io.BytesIO(b"x"))
     assert (tmp_path / "a b").is_dir()
