@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ledger import artifacts as use_cases
@@ -10,7 +11,7 @@ from ledger.access import connected
 from ledger.database import artifacts, studies, trials
 from ledger.database.rows import ArtifactRow, StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
-from ledger.keywords import known_keywords
+from ledger.keywords import check_trial, known_keywords
 from ledger.objectives import model_file, model_table
 from ledger.objectives.estimators import PACKAGES
 from ledger.objectives.fitting import whole_estimator
@@ -238,8 +239,9 @@ def _without_model(connection: "Connection", study: StudyRow, row: TrialRow) -> 
     again = f"`ledger.load_study({name!r}).refit()` trains the model of the best trial"
     if "keep_models" not in study.spec["objective"]:
         return f"study {name} keeps no models: {again}; a study with `--keep-models best` keeps its best model"
-    numbers = {each.trial for each in artifacts.of_study(connection, study.id) if each.removed_at is None}
-    others = f"; trials with a model: {', '.join(map(str, sorted(numbers)[:_MOST_TRIALS]))}" if numbers else ""
+    by_trial = groupby(artifacts.of_study(connection, study.id), key=lambda each: each.trial)
+    numbers = [number for number, rows in by_trial if _parts(rows) is not None]
+    others = f"; trials with a model: {', '.join(map(str, numbers[:_MOST_TRIALS]))}" if numbers else ""
     return (
         f"trial {row.number} of study {name} has no kept model, because a better trial was known, the model could not"
         " be saved, the model was removed, or no worker trained the trial"
@@ -290,6 +292,7 @@ def load_model(
     Traceback (most recent call last):
     ledger.errors.UsageError: load_model: the ledger does not know the model of study parabola, because ...
     """
+    check_trial("load_model", trial)
     settings = settings_of(database)
     settings = replace(settings, home=settings.home.absolute())
     with connected(settings) as connection:

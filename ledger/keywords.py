@@ -1,4 +1,4 @@
-"""A decorator that refuses unknown keyword arguments and suggests the nearest known name."""
+"""Checks of the arguments that a user's program passes: the names of keyword arguments, and numbers of trials."""
 
 import inspect
 from collections.abc import Callable
@@ -6,10 +6,30 @@ from functools import wraps
 from typing import ParamSpec, TypeVar, get_args
 
 from ledger.errors import UsageError
-from ledger.text import nearest
+from ledger.text import nearest, one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+# Largest number of a trial that PostgreSQL can store.
+_LARGEST_TRIAL = 2**31 - 1
+
+
+def check_trial(function: str, trial: object) -> None:
+    """Raise a UsageError if `trial` is neither None nor the number of a trial. `function` is the name of the caller.
+
+    Examples
+    --------
+    >>> check_trial("reports", "7")
+    Traceback (most recent call last):
+    ledger.errors.UsageError: reports: `trial` must be the number of a trial, such as 0, but it is '7'
+    """
+    is_number = isinstance(trial, int) and not isinstance(trial, bool) and 0 <= trial <= _LARGEST_TRIAL
+    if trial is not None and not is_number:
+        raise UsageError(
+            f"{function}: `trial` must be the number of a trial, such as 0, but it is {one_line(repr(trial), 80)}"
+        )
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:

@@ -63,6 +63,8 @@ def check_permission(request: str, study: str, form: TrainingSettings, allowed: 
     """
     if isinstance(allowed, str):
         raise UsageError(f"{request}: `allow` must be a list of packages, such as [{allowed!r}]")
+    if not isinstance(allowed, Collection) or not all(isinstance(package, str) for package in allowed):
+        raise UsageError(f"{request}: `allow` must be a list of packages, such as ['mypackage']")
     for reference in own_references(form.steps):
         module = reference.partition(":")[0]
         if not references.is_in(module, allowed):

@@ -15,7 +15,8 @@ from ledger.database.connection import cursor, refused_if_locked, to_json
 from ledger.database.datasets import StoredDataset
 from ledger.database.rows import IterationRow, StudyRow
 from ledger.database.selecting import answer, fetch, fetch_one, rows_of
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
+from ledger.text import one_line
 
 # Maximum number of iterations that `iteration_pages` reads in one transaction.
 PAGE = 1000
@@ -79,9 +80,13 @@ def get(connection: Connection, name: str) -> StudyRow:
 
     Raises
     ------
+    UsageError
+        The name is not a text.
     LedgerError
         The ledger has no study with the given name. The error message suggests studies with similar names.
     """
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a study must be a text, but it is {one_line(repr(name), 80)}")
     row = find(connection, name)
     if row is None:
         with connection.begin():

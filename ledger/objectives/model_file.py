@@ -30,6 +30,22 @@ _BOOSTER = "Booster"
 _OF_MODELS = {"xgb": "xgboost", "lgbm": "lightgbm"}
 
 
+class ForeignTypeError(LedgerError):
+    """An exception that reports a type in the file of a model which the study's estimator does not need.
+
+    Attributes
+    ----------
+    name : str
+        The name of the type or of the function.
+    """
+
+    def __init__(self, name: str, way_out: str) -> None:
+        super().__init__(
+            f"the file of the model contains {show(name)}, which the estimator of the study does not need; {way_out}"
+        )
+        self.name = name
+
+
 def import_skops() -> Any:
     """Import `skops.io`. The import takes some seconds, because `skops.io` imports all of scikit-learn.
 
@@ -109,15 +125,16 @@ def load(content: bytes, plain: Any, packages: Collection[str]) -> Any:
         needed = {*_CONTAINERS, *skops.get_untrusted_types(data=skops.dumps(plain))}
         trusted = [name for name in found if name in needed or _is_type_of(name, packages)]
         if foreign := sorted(set(found) - set(trusted)):
-            raise LedgerError(
-                f"the file of the model contains {show(foreign[0])}, which the estimator of the study does not need;"
-                " if you trust this type, permit its package by allow=[...]"
-            )
+            raise ForeignTypeError(foreign[0], _way_out(foreign[0], packages))
         with warnings.catch_warnings():
             # If the file was written with another version of scikit-learn, scikit-learn would warn once for each part
             # of the estimator.
             warnings.simplefilter("ignore")
-            return skops.loads(content, trusted=trusted)
+            loaded = skops.loads(content, trusted=trusted)
+        if type(loaded) is not type(plain):
+            expected, given = type(plain).__name__, one_line(type(loaded).__name__)
+            raise LedgerError(f"the file of the model contains a {given}, but the study trains a {expected}")
+        return loaded
     except LedgerError:
         raise
     except Exception as error:  # A foreign file can cause any exception in skops and in the estimator.
@@ -136,10 +153,27 @@ def _check_archive(content: bytes) -> None:
             raise LedgerError("the file of the model is compressed, so the ledger has not written it")
 
 
+def _is_unloaded(module: str) -> bool:
+    """Return whether a module of a user is not imported yet.
+
+    The name of the module comes from the file. The import of a module can run code, such as the code of a script.
+    """
+    return module not in sys.modules and not references.is_in(module, PACKAGES)
+
+
+def _way_out(name: str, packages: Collection[str]) -> str:
+    module = name.rpartition(".")[0]
+    if not references.is_in(module, packages):
+        return "if you trust this type, permit its package by allow=[...]"
+    if _is_unloaded(module):
+        return f"if you trust this type, import the module {one_line(module)} first"
+    return "train the model again by `StudyResult.refit`"
+
+
 def _is_type_of(name: str, packages: Collection[str]) -> bool:
     """Return whether `name`, such as "sklearn.tree._tree.Tree", is the name of a class in one of the packages."""
     module, _, attribute = name.rpartition(".")
-    if not references.is_in(module, packages):
+    if not references.is_in(module, packages) or _is_unloaded(module):
         return False
     try:
         found = getattr(importlib.import_module(module), attribute)

@@ -10,6 +10,7 @@ from ledger.objectives.form import TrainingSettings
 from ledger.objectives.model_document import DOCUMENT, MODEL, MissingNumbers, ModelDocument, input_columns
 from ledger.objectives.result import ObjectiveResult
 from ledger.objectives.tabular import DatasetArrays, digest
+from ledger.text import show
 
 # Number of rows on which the trainer compares the kept model with the trained model.
 _COMPARED_ROWS = 100
@@ -48,7 +49,14 @@ def keep(
     """
     packages = model_file.packages_of(form)
     content = model_file.dump(estimator)
-    _check_predictions(estimator, model_file.load(content, plain, packages), dataset)
+    try:
+        kept = model_file.load(content, plain, packages)
+    except model_file.ForeignTypeError as error:
+        raise LedgerError(
+            f"the fitted estimator contains {show(error.name)}, which the format of skops cannot load safely; train the"
+            " best model by `StudyResult.refit`"
+        ) from error
+    _check_predictions(estimator, kept, dataset)
     data = form.data
     document = ModelDocument(
         format=1,

@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+# By default, `pandas.read_csv` reads these texts as missing cells, but a study reads them as texts.
+_MISSING_IN_PANDAS = frozenset(
+    (
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "None",
+        "n/a",
+    )
+)
+_BOOLEANS = ("True", "False")
 # Largest number of names in a message.
 _MOST_NAMES = 5
 
@@ -31,7 +50,7 @@ def features(table: Any, columns: Sequence[InputColumn], missing_numbers: Missin
     ----------
     table : pandas.DataFrame or array of shape (rows, columns)
         A data frame must have exactly the columns in `columns`, in the same order. An array must have one column for
-        each element of `columns`.
+        each element of `columns`. The function converts a table of another library by its method `to_pandas`.
     columns : sequence of InputColumn
     missing_numbers : str
         The value of the attribute `ModelDocument.missing_numbers`.
@@ -82,6 +101,11 @@ def _cells(table: Any, columns: Sequence[InputColumn]) -> Iterator[Any]:
             else:
                 yield cells.astype(object).where(cells.notna().to_numpy(), None).to_numpy(dtype=object)
         return
+    if isinstance(table, np.ma.MaskedArray):
+        raise UsageError("the array has a mask; pass an array in which each missing number is NaN")
+    if not isinstance(table, np.ndarray) and (hasattr(table, "columns") or hasattr(table, "column_names")):
+        yield from _cells(_data_frame(table), columns)
+        return
     if not isinstance(table, np.ndarray):
         # With `dtype=object`, NumPy does not change the cells. Without `dtype=object`, a single text in the list would
         # make NumPy convert all cells to texts.
@@ -94,6 +118,21 @@ def _cells(table: Any, columns: Sequence[InputColumn]) -> Iterator[Any]:
         )
     _check_rows(len(table))
     yield from table.T
+
+
+def _data_frame(table: Any) -> Any:
+    """Convert a table of another library, such as a table of PyArrow or Polars, to a pandas data frame."""
+    kind = f"{type(table).__module__}.{type(table).__name__}"
+    try:
+        frame = table.to_pandas()
+    except Exception as error:  # The method belongs to another library.
+        raise UsageError(
+            f"the table is of the type {kind}, which cannot be converted to a pandas data frame"
+            f" ({type(error).__name__}: {one_line(str(error))}); pass a pandas data frame"
+        ) from error
+    if not (hasattr(frame, "columns") and hasattr(frame, "iloc")):
+        raise UsageError(f"the table is of the type {kind}; pass a pandas data frame")
+    return frame
 
 
 def _check_rows(rows: int) -> None:
@@ -181,10 +220,20 @@ def _indicators(name: str, texts: Sequence[str], cells: Iterable[Any]) -> "Array
 def _code(name: str, row: int, cell: Any, code_of: dict[str, int]) -> int:
     """Return the code of the text in a cell. For a missing cell, return -1."""
     if _is_missing(cell):
+        if not isinstance(cell, str) and (lost := sorted(_MISSING_IN_PANDAS & code_of.keys())):
+            raise UsageError(
+                f"row {row}, column {show(name)}: the text is missing, but pandas also reads the known text"
+                f" {show(lost[0])} as missing; read the table with keep_default_na=False, or pass an empty text"
+            )
         return -1
-    for text in _texts_of(cell):
-        if text in code_of:
-            return code_of[text]
+    found = [text for text in _texts_of(cell) if text in code_of]
+    if len(found) > 1 and str(cell) in _BOOLEANS:
+        raise UsageError(
+            f"row {row}, column {show(name)}: the training rows have the texts {_listed(found)}, and each can stand for"
+            f" {show(str(cell))}; read the column as text, with dtype=str"
+        )
+    if found:
+        return code_of[found[0]]
     shown = cell if isinstance(cell, str) else str(cell)
     raise UsageError(
         f"row {row}, column {show(name)}: no training row has the text {show(shown)}{nearest(shown, code_of)}"
@@ -196,7 +245,7 @@ def _texts_of(cell: Any) -> tuple[str, ...]:
     if isinstance(cell, str):
         return (cell.strip(),)
     text = str(cell)
-    if text in ("True", "False"):
+    if text in _BOOLEANS:
         # pandas reads three spellings of each boolean: "True", "true" and "TRUE", and the same spellings of "False".
         return text, text.lower(), text.upper()
     try:

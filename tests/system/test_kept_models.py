@@ -74,6 +74,17 @@ def test_two_workers_keep_the_model_of_the_best_trial_only(tmp_path, monkeypatch
         ledger.load_model("kept", beaten)
     with pytest.raises(ledger.LedgerError, match="^study plain keeps no models: .*refit"):
         ledger.load_model("plain")
+    for trial in ("0", True, 10**30, -1):
+        with pytest.raises(ledger.UsageError, match="^load_model: `trial` must be the number of a trial"):
+            ledger.load_model("kept", trial)  # type: ignore[arg-type]
+    for allow in (None, ["svm", 5], 5):
+        with pytest.raises(ledger.UsageError, match="^load_model: `allow` must be a list of packages"):
+            ledger.load_model("kept", allow=allow)  # type: ignore[arg-type]
+    with pytest.raises(ledger.UsageError, match="^the name of a study must be a text, but it is 5$"):
+        ledger.load_model(5)  # type: ignore[arg-type]
+    for read in (ledger.load_study("kept").artifacts, ledger.load_study("kept").reports):
+        with pytest.raises(ledger.UsageError, match="`trial` must be the number of a trial"):
+            read(trial="0")  # type: ignore[arg-type]
 
     said = program.run("model", "kept")
     assert "estimator        svm\n" in said
@@ -89,6 +100,10 @@ def test_two_workers_keep_the_model_of_the_best_trial_only(tmp_path, monkeypatch
     said = program.run("model", "kept", "--output", "a" * 300, code=1)
     assert said.endswith("aaa cannot be written (File name too long): choose another path\n")
     assert "choose another ending" in program.run("model", "kept", "--output", "m.json", code=2)
+    program.run("artifact", "rm", "kept", str(best), "model.json")
+    said = program.run("model", "kept", code=1)
+    assert f"trial {best} of study kept has no kept model" in said
+    assert "trials with a model" not in said
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import skops.io
 from numpy.testing import assert_array_equal
@@ -171,6 +172,7 @@ def test_a_frame_is_converted_as_the_data_file(leavers):
     assert_array_equal(model.predict(frame.astype({"plan": "category"})), expected)
     assert_array_equal(model.predict(frame.astype(object).where(frame.notna(), None).values.tolist()), expected)
     assert_array_equal(model.predict(frame.iloc[5:6]), expected[5:6])
+    assert_array_equal(model.predict(pa.Table.from_pandas(frame)), expected)
     with pytest.raises(UsageError, match="^predict_proba: study s trains an estimator without predict_proba"):
         model.predict_proba(frame)
 
@@ -197,6 +199,12 @@ def test_a_frame_is_converted_as_the_data_file(leavers):
         (lambda frame: [[1.0, "pro"]], "the model predicts from a table with 3 columns"),
         (lambda frame: [[1.0, "pro", [2.0]]], 'row 0, column "income": [2.0] is not a number'),
         (lambda frame: 5, "the model predicts from a table with 3 columns"),
+        (lambda frame: np.ma.masked_invalid([[1.0, 2.0, np.nan]]), "the array has a mask; pass an array"),
+        (lambda frame: pa.Table.from_pandas(frame[["plan", "age", "income"]]), "the columns of the table are in the "),
+        (
+            lambda frame: OtherTable(),
+            "the table is of the type tests.unit.test_kept_models.OtherTable, which cannot be",
+        ),
     ],
 )
 def test_a_wrong_table_is_refused_in_one_line(leavers, change, message):
@@ -205,6 +213,29 @@ def test_a_wrong_table_is_refused_in_one_line(leavers, change, message):
         model.predict(change(frame))
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def test_a_text_that_pandas_reads_as_missing_is_never_unknown(tmp_path):
+    lines = [f"{['None', 'Good', ''][row % 3]},{row % 3 == 0}\n" for row in range(60)]
+    (tmp_path / "data.csv").write_text("pool,y\n" + "".join(lines))
+    objective, contents = with_contents({"model": "svm", "data": str(tmp_path / "data.csv"), "target_column": "y"})
+    model = opened(objective, {"C": 9.0}, contents)
+    with pytest.raises(UsageError, match='^row 0, column "pool": the text is missing, but pandas also reads .* "None"'):
+        model.predict(pd.read_csv(tmp_path / "data.csv")[["pool"]])
+    predicted = model.predict(pd.read_csv(tmp_path / "data.csv", keep_default_na=False)[["pool"]])
+    assert predicted[:3].tolist() == ["True", "False", "False"]
+    assert_array_equal(model.predict([["None"], ["Good"], [""]]), predicted[:3])
+
+
+def test_a_boolean_with_two_known_spellings_is_refused(tmp_path):
+    lines = [f"{['TRUE', 'true', 'false'][row % 3]},{row % 3 == 0}\n" for row in range(60)]
+    (tmp_path / "data.csv").write_text("flag,y\n" + "".join(lines))
+    objective, contents = with_contents({"model": "svm", "data": str(tmp_path / "data.csv"), "target_column": "y"})
+    model = opened(objective, {"C": 9.0}, contents)
+    with pytest.raises(UsageError, match='^row 0, column "flag": the training rows have the texts "true", "TRUE", and'):
+        model.predict(pd.read_csv(tmp_path / "data.csv")[["flag"]])
+    text = pd.read_csv(tmp_path / "data.csv", dtype=str)[["flag"]]
+    assert model.predict(text)[:3].tolist() == ["True", "False", "False"]
 
 
 def test_a_missing_number_needs_a_model_that_replaces_it(iris):
@@ -252,6 +283,24 @@ class Foreign(SVC):  # type: ignore[misc]
     """A class that no study needs."""
 
 
+class OtherTable:
+    """A table of a library that cannot convert it."""
+
+    columns = ("age", "plan", "income")
+
+
+def with_root(content: bytes, module: str, class_name: str) -> bytes:
+    """Return the file of a model in which the estimator itself has another type."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "schema.json":
+                data = json.dumps({**json.loads(data), "__module__": module, "__class__": class_name}).encode()
+            new.writestr(name, data)
+    return buffer.getvalue()
+
+
 def compressed(content: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as new:
@@ -281,6 +330,42 @@ def test_a_damaged_or_foreign_file_is_refused(damage, message):
         open_model("s", spec_of(objective), {"C": 2.5}, document, damage(content))
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def test_a_file_imports_no_module_of_a_user(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "own_whole"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from sklearn.linear_model import Ridge\nclass Own(Ridge):\n    pass\n")
+    for name in ("__main__", "script"):
+        (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own:\n    pass\n")
+    objective = {"estimator": "own_whole:Own", "dataset": "diabetes", "task": "regression", "metric": "r2"}
+    document, content = keep(objective, {"alpha": 0.5}, allowed=["own_whole"])
+    for module, said in (
+        ("own_whole.__main__", "import the module own_whole.__main__ first"),
+        ("own_whole.script", "import the module own_whole.script first"),
+        ("sklearn.linear_model._ridge", "contains a Ridge, but the study trains a Own"),
+    ):
+        class_name = "Ridge" if "sklearn" in module else "Own"
+        hostile = with_root(content, module, class_name)
+        with pytest.raises(LedgerError, match=said):
+            open_model("s", spec_of(objective), {"alpha": 0.5}, document, hostile, ["own_whole"])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_worker_says_which_part_cannot_be_kept(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    Path(tmp_path, "own_part.py").write_text(
+        "from sklearn.linear_model import Ridge\n"
+        "def helper(x):\n    return x\n"
+        "class Own(Ridge):\n"
+        "    def fit(self, X, y, sample_weight=None):\n"
+        "        self.helper_ = helper\n"
+        "        return super().fit(X, y, sample_weight)\n"
+    )
+    objective = {"estimator": "own_part:Own", "dataset": "diabetes", "task": "regression", "metric": "r2"}
+    with pytest.raises(LedgerError, match=r'^the fitted estimator contains "own_part.helper", which .*refit`$'):
+        keep(objective, {"alpha": 0.5}, allowed=["own_part"])
 
 
 def test_a_file_of_another_library_than_the_study_is_refused():
