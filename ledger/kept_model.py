@@ -93,7 +93,8 @@ class KeptModel:
         table : pandas.DataFrame or array of shape (rows, columns)
             The rows. A data frame must have exactly the columns that `KeptModel.columns` names, in the same order. An
             array must have one column for each name in `KeptModel.columns`, in the same order. Each text in a column of
-            texts must occur in the data file. A missing text is allowed.
+            texts must occur in the data file. A missing text is allowed. If the data file has a text that pandas reads
+            as missing, such as "None", a missing text must be the empty text.
 
         Returns
         -------
