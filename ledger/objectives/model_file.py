@@ -176,7 +176,8 @@ def _is_type_of(name: str, packages: Collection[str]) -> bool:
     if not references.is_in(module, packages) or _is_unloaded(module):
         return False
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        # A call of `getattr` could run the function `__getattr__` of a user's module, which can import other modules.
+        found = vars(importlib.import_module(module)).get(attribute)
     except Exception:  # The name comes from the file.
         return False
     if not (isinstance(found, type) and references.is_in(found.__module__, packages)):

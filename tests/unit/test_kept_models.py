@@ -336,7 +336,12 @@ def test_a_file_imports_no_module_of_a_user(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     folder = tmp_path / "own_whole"
     folder.mkdir()
-    (folder / "__init__.py").write_text("from sklearn.linear_model import Ridge\nclass Own(Ridge):\n    pass\n")
+    (folder / "__init__.py").write_text(
+        "import importlib\nfrom sklearn.linear_model import Ridge\nclass Own(Ridge):\n    pass\n"
+        "def __getattr__(name):\n"
+        "    if name != 'script':\n        raise AttributeError(name)\n"
+        "    return importlib.import_module('own_whole.script')\n"
+    )
     for name in ("__main__", "script"):
         (folder / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own:\n    pass\n")
     objective = {"estimator": "own_whole:Own", "dataset": "diabetes", "task": "regression", "metric": "r2"}
@@ -344,9 +349,10 @@ def test_a_file_imports_no_module_of_a_user(tmp_path, monkeypatch):
     for module, said in (
         ("own_whole.__main__", "import the module own_whole.__main__ first"),
         ("own_whole.script", "import the module own_whole.script first"),
+        ("own_whole", 'contains "own_whole.script", which'),
         ("sklearn.linear_model._ridge", "contains a Ridge, but the study trains a Own"),
     ):
-        class_name = "Ridge" if "sklearn" in module else "Own"
+        class_name = {"own_whole": "script", "sklearn.linear_model._ridge": "Ridge"}.get(module, "Own")
         hostile = with_root(content, module, class_name)
         with pytest.raises(LedgerError, match=said):
             open_model("s", spec_of(objective), {"alpha": 0.5}, document, hostile, ["own_whole"])
