@@ -91,7 +91,7 @@ def _cells(table: Any, columns: Sequence[InputColumn]) -> Iterator[Any]:
     import numpy as np
 
     names = [column.name for column in columns]
-    if hasattr(table, "columns") and hasattr(table, "iloc"):
+    if _is_data_frame(table):
         _check_names([str(name) for name in table.columns], names)
         _check_rows(len(table))
         for place in range(len(names)):
@@ -107,6 +107,7 @@ def _cells(table: Any, columns: Sequence[InputColumn]) -> Iterator[Any]:
         yield from _cells(_data_frame(table), columns)
         return
     if not isinstance(table, np.ndarray):
+        _check_kinds(table)
         # With `dtype=object`, NumPy does not change the cells. Without `dtype=object`, a single text in the list would
         # make NumPy convert all cells to texts.
         table = np.array(table, dtype=object) if isinstance(table, list | tuple) else np.asarray(table)
@@ -130,9 +131,27 @@ def _data_frame(table: Any) -> Any:
             f"the table is of the type {kind}, which cannot be converted to a pandas data frame"
             f" ({type(error).__name__}: {one_line(str(error))}); pass a pandas data frame"
         ) from error
-    if not (hasattr(frame, "columns") and hasattr(frame, "iloc")):
+    if not _is_data_frame(frame):
         raise UsageError(f"the table is of the type {kind}; pass a pandas data frame")
     return frame
+
+
+def _is_data_frame(table: Any) -> bool:
+    # A data frame of Dask has no method `to_numpy`, because Dask has not computed the cells.
+    return all(hasattr(table, name) for name in ("columns", "iloc", "to_numpy"))
+
+
+def _check_kinds(rows: Any) -> None:
+    """Raise a UsageError if a row of a list has names or a mask, which NumPy would not keep."""
+    import numpy as np
+
+    for place, row in enumerate(rows if isinstance(rows, list | tuple) else ()):
+        if hasattr(row, "iloc") or isinstance(row, np.ma.MaskedArray):
+            lost = "a mask" if isinstance(row, np.ma.MaskedArray) else "names"
+            raise UsageError(
+                f"row {place} of the list has {lost}, which the model cannot use; pass a pandas data frame, or rows"
+                " that are lists"
+            )
 
 
 def _check_rows(rows: int) -> None:

@@ -199,6 +199,9 @@ def test_a_frame_is_converted_as_the_data_file(leavers):
         (lambda frame: [[1.0, "pro"]], "the model predicts from a table with 3 columns"),
         (lambda frame: [[1.0, "pro", [2.0]]], 'row 0, column "income": [2.0] is not a number'),
         (lambda frame: 5, "the model predicts from a table with 3 columns"),
+        (lambda frame: list(np.ma.masked_invalid([[1.0, 2.0, np.nan]])), "row 0 of the list has a mask, which the"),
+        (lambda frame: [frame.iloc[0, ::-1], frame.iloc[1, ::-1]], "row 0 of the list has names, which the model"),
+        (lambda frame: NotComputed(), "the table is of the type tests.unit.test_kept_models.NotComputed, which cannot"),
         (lambda frame: np.ma.masked_invalid([[1.0, 2.0, np.nan]]), "the array has a mask; pass an array"),
         (lambda frame: pa.Table.from_pandas(frame[["plan", "age", "income"]]), "the columns of the table are in the "),
         (
@@ -287,6 +290,12 @@ class OtherTable:
     """A table of a library that cannot convert it."""
 
     columns = ("age", "plan", "income")
+
+
+class NotComputed(OtherTable):
+    """A table that is like a data frame, but whose cells are not computed."""
+
+    iloc = None
 
 
 def with_root(content: bytes, module: str, class_name: str) -> bytes:
