@@ -4,6 +4,7 @@ from ledger.access import connected
 from ledger.database import annotations, studies
 from ledger.database.annotations import AnnotationChange
 from ledger.errors import UsageError
+from ledger.keywords import check_trial
 from ledger.settings import Settings
 
 
@@ -13,10 +14,11 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
     Raises
     ------
     UsageError
-        The change is empty, or a value exceeds its bound.
+        The change is empty, a value exceeds its bound, or `trial` is not the number of a trial.
     LedgerError
         The study or the trial does not exist, or the database is unavailable.
     """
+    check_trial("annotate", trial)
     if change.is_empty:
         raise UsageError("annotate: say what to change: pass tags, untag, note, attributes or remove")
     with connected(settings) as connection:

@@ -469,7 +469,7 @@ class Study:
         Raises
         ------
         UsageError
-            A value exceeds its bound.
+            A value exceeds its bound, or `trial` is not the number of a trial.
         LedgerError
             The study or the trial does not exist, or the database is unavailable.
 

@@ -87,13 +87,14 @@ def get(connection: Connection, name: str) -> StudyRow:
     """
     if not isinstance(name, str):
         raise UsageError(f"the name of a study must be a text, but it is {one_line(repr(name), 80)}")
-    row = find(connection, name)
+    # PostgreSQL cannot receive some unprintable characters, and no name of a study contains one.
+    row = find(connection, name) if name.isprintable() else None
     if row is None:
         with connection.begin():
             names = connection.scalars(select(_studies.c.name)).all()
         near = difflib.get_close_matches(name, names, n=3)
         way_out = f"did you mean {' or '.join(near)}?" if near else "`ledger study list` shows the studies"
-        raise LedgerError(f"there is no study {name!r}: {way_out}")
+        raise LedgerError(f"there is no study {one_line(repr(name))}: {way_out}")
     return row
 
 

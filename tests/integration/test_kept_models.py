@@ -59,6 +59,18 @@ def test_only_a_complete_trial_has_a_model(db, connection, url):
         ledger.load_model("s", 9, database=url)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a\0", r"'a\\x00'"), ("\ud800", r"'\\ud800'"), ("x" * 10**6, r"'x+\.\.\.x+'")],
+    ids=["zero", "surrogate", "long"],
+)
+def test_a_name_that_no_study_can_have_is_unknown(db, url, name, shown):
+    for read in (ledger.load_model, ledger.load_study):
+        with pytest.raises(ledger.LedgerError, match=f"^there is no study {shown}: ") as refused:
+            read(name, database=url)
+        assert "\n" not in str(refused.value)
+
+
 def test_the_model_of_a_function_is_unknown(db, url):
     studies.create(db, "own", {**spec(), "objective": {"function": "a:b"}}, "0" * 64, 1, {})
     with pytest.raises(ledger.UsageError, match="^load_model: the ledger does not know the model of study own"):

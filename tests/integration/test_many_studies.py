@@ -314,6 +314,9 @@ def test_python_lists_and_annotates(db, url, connection, monkeypatch):
             package.list_studies(**wrong)
     with pytest.raises(LedgerError, match="there is no trial 9"):
         result.annotate(trial=9, tags=["odd"])
+    for trial in ("0", True, 0.0, 2**31):
+        with pytest.raises(UsageError, match="^annotate: `trial` must be the number of a trial"):
+            result.annotate(trial=trial, tags=["odd"])  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="say what to change"):
         result.annotate()
 
