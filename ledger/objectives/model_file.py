@@ -94,7 +94,8 @@ def dump(estimator: Any) -> bytes:
         content: bytes = skops.dumps(estimator)
     except Exception as error:  # The estimator of a user may contain any object.
         raise LedgerError(
-            f"the format of skops cannot represent the estimator ({type(error).__name__}: {one_line(str(error))})"
+            f"the format of skops cannot represent the estimator ({type(error).__name__}: {one_line(str(error))});"
+            " train the best model by `StudyResult.refit`"
         ) from error
     return content
 

@@ -383,6 +383,17 @@ def test_the_worker_says_which_part_cannot_be_kept(tmp_path, monkeypatch):
         keep(objective, {"alpha": 0.5}, allowed=["own_part"])
 
 
+@pytest.mark.filterwarnings("ignore:Number of subclusters found")
+@pytest.mark.parametrize("name", ["preprocessing:SplineTransformer", "cluster:BisectingKMeans", "cluster:Birch"])
+def test_the_documented_parts_of_scikit_learn_cannot_be_kept(name):
+    steps = [["part", f"sklearn.{name}"], ["model", "sklearn.linear_model:LinearRegression"]]
+    objective = of_task({"steps": steps, "dataset": "diabetes"})
+    with pytest.raises(LedgerError, match=r"^the .*; train the best model by `StudyResult\.refit`$") as refused:
+        keep(objective, {})
+    assert "allow=" not in str(refused.value)
+    assert f"`{name.partition(':')[2]}`" in (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+
+
 def test_a_file_of_another_library_than_the_study_is_refused():
     document, content = keep({"model": "xgb", "dataset": "iris"}, {"n_estimators": 2})
     with pytest.raises(LedgerError, match="contains .*xgboost.*, which the estimator of the study does not need"):
