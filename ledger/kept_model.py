@@ -241,7 +241,9 @@ def _without_model(connection: "Connection", study: StudyRow, row: TrialRow) -> 
     if "keep_models" not in study.spec["objective"]:
         return f"study {name} keeps no models: {again}; a study with `--keep-models best` keeps its best model"
     by_trial = groupby(artifacts.of_study(connection, study.id), key=lambda each: each.trial)
-    numbers = [number for number, rows in by_trial if _parts(rows) is not None]
+    with_files = [number for number, rows in by_trial if _parts(rows) is not None]
+    # A worker saves a model before the ledger records the trial. Until then, `load_model` refuses the trial.
+    numbers = [number for number in with_files if trials.get(connection, study, number).loss is not None]
     others = f"; trials with a model: {', '.join(map(str, numbers[:_MOST_TRIALS]))}" if numbers else ""
     return (
         f"trial {row.number} of study {name} has no kept model, because a better trial was known, the model could not"

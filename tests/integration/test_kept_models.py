@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 import ledger
 from ledger.database import protocol, studies
 from ledger.objectives.model_document import DOCUMENT, MODEL
-from tests.integration.ledgers import make_study, spec, take
+from tests.integration.ledgers import add_iteration, make_study, spec, take
 from tests.integration.test_artifacts import save
 from tests.integration.test_json import DESCRIPTION
 
@@ -69,6 +69,22 @@ def test_a_name_that_no_study_can_have_is_unknown(db, url, name, shown):
         with pytest.raises(ledger.LedgerError, match=f"^there is no study {shown}: ") as refused:
             read(name, database=url)
         assert "\n" not in str(refused.value)
+
+
+def test_a_message_names_only_trials_whose_model_can_be_loaded(db, connection, url):
+    row = studies.create(
+        db, "s", {**spec(), "objective": {**spec()["objective"], "keep_models": "best"}}, "0" * 64, 4, {}
+    )
+    assert row is not None
+    add_iteration(db, row, 0, 4)
+    best, beaten, running, halved = [take(connection) for _ in range(4)]
+    for held, names in ((beaten, (MODEL, DOCUMENT)), (running, (MODEL, DOCUMENT)), (halved, (MODEL,))):
+        for name in names:
+            save(connection, held, name, b"x")
+    for held, loss in ((best, 0.1), (beaten, 0.2), (halved, 0.3)):
+        protocol.complete(connection, held, loss, {"accuracy": 1 - loss}, 1.5)
+    with pytest.raises(ledger.LedgerError, match=f"^trial {best.trial} .* trials with a model: {beaten.trial}; "):
+        ledger.load_model("s", database=url)
 
 
 def test_the_model_of_a_function_is_unknown(db, url):
