@@ -4,7 +4,7 @@ from ledger.access import connected
 from ledger.database import annotations, studies
 from ledger.database.annotations import AnnotationChange
 from ledger.errors import UsageError
-from ledger.keywords import check_trial
+from ledger.keywords import trial_number
 from ledger.settings import Settings
 
 
@@ -18,7 +18,7 @@ def annotate(name: str, settings: Settings, trial: int | None, change: Annotatio
     LedgerError
         The study or the trial does not exist, or the database is unavailable.
     """
-    check_trial("annotate", trial)
+    trial = trial_number("annotate", trial)
     if change.is_empty:
         raise UsageError("annotate: say what to change: pass tags, untag, note, attributes or remove")
     with connected(settings) as connection:

@@ -15,7 +15,7 @@ from ledger.database.artifacts import DiscardedContent, StoredContent
 from ledger.database.bounds import artifact_name_fault
 from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError, UsageError
-from ledger.keywords import check_trial
+from ledger.keywords import trial_number
 from ledger.settings import Settings
 from ledger.store import Content, ContentDamagedError, ContentMissingError, Store, StoreError, checked, chosen, opened
 from ledger.text import one_line
@@ -157,7 +157,7 @@ def of_study(settings: Settings, name: str, trial: int | None = None) -> list[Ar
     LedgerError
         The study does not exist, or the database is unavailable.
     """
-    check_trial("artifacts", trial)
+    trial = trial_number("artifacts", trial)
     listed = []
     with connected(settings) as connection:
         for row in artifacts.of_study(connection, studies.get(connection, name).id, trial):

@@ -11,7 +11,7 @@ from ledger.access import connected
 from ledger.database import artifacts, studies, trials
 from ledger.database.rows import ArtifactRow, StudyRow, TrialRow
 from ledger.errors import LedgerError, UsageError
-from ledger.keywords import check_trial, known_keywords
+from ledger.keywords import known_keywords, trial_number
 from ledger.objectives import model_file, model_table
 from ledger.objectives.estimators import PACKAGES
 from ledger.objectives.fitting import whole_estimator
@@ -295,7 +295,7 @@ def load_model(
     Traceback (most recent call last):
     ledger.errors.UsageError: load_model: the ledger does not know the model of study parabola, because ...
     """
-    check_trial("load_model", trial)
+    trial = trial_number("load_model", trial)
     settings = settings_of(database)
     settings = replace(settings, home=settings.home.absolute())
     with connected(settings) as connection:

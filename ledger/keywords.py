@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
+from operator import index
 from typing import ParamSpec, TypeVar, get_args
 
 from ledger.errors import UsageError
@@ -16,20 +18,28 @@ R = TypeVar("R")
 _LARGEST_TRIAL = 2**31 - 1
 
 
-def check_trial(function: str, trial: object) -> None:
-    """Raise a UsageError if `trial` is neither None nor the number of a trial. `function` is the name of the caller.
+def trial_number(function: str, trial: object) -> int | None:
+    """Return the number of a trial, which may be an integer of NumPy, or None. `function` is the name of the caller.
+
+    Raises
+    ------
+    UsageError
+        `trial` is neither None nor the number of a trial.
 
     Examples
     --------
-    >>> check_trial("reports", "7")
+    >>> trial_number("reports", "7")
     Traceback (most recent call last):
     ledger.errors.UsageError: reports: `trial` must be the number of a trial, such as 0, but it is '7'
     """
-    is_number = isinstance(trial, int) and not isinstance(trial, bool) and 0 <= trial <= _LARGEST_TRIAL
-    if trial is not None and not is_number:
-        raise UsageError(
-            f"{function}: `trial` must be the number of a trial, such as 0, but it is {one_line(repr(trial), 80)}"
-        )
+    if trial is None:
+        return None
+    with suppress(TypeError):
+        if not isinstance(trial, bool) and 0 <= (number := index(trial)) <= _LARGEST_TRIAL:  # type: ignore[arg-type]
+            return number
+    raise UsageError(
+        f"{function}: `trial` must be the number of a trial, such as 0, but it is {one_line(repr(trial), 80)}"
+    )
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.access import connected
 from ledger.database import reports, studies
 from ledger.errors import LedgerError
-from ledger.keywords import check_trial
+from ledger.keywords import trial_number
 from ledger.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def reports_frame(name: str, settings: Settings, trial: int | None) -> "pd.DataF
     """Read the reports of a study or of one trial into a data frame. The docstring of `StudyResult.reports` describes
     the data frame.
     """
-    check_trial("reports", trial)
+    trial = trial_number("reports", trial)
     pd = pandas_for("reports()")
     with connected(settings) as connection:
         study = studies.get(connection, name)

@@ -5,6 +5,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import Connection, event
@@ -314,6 +315,7 @@ def test_python_lists_and_annotates(db, url, connection, monkeypatch):
             package.list_studies(**wrong)
     with pytest.raises(LedgerError, match="there is no trial 9"):
         result.annotate(trial=9, tags=["odd"])
+    result.annotate(trial=np.int64(0), tags=["counted"])  # type: ignore[arg-type]
     for trial in ("0", True, 0.0, 2**31):
         with pytest.raises(UsageError, match="^annotate: `trial` must be the number of a trial"):
             result.annotate(trial=trial, tags=["odd"])  # type: ignore[arg-type]
