@@ -17,7 +17,7 @@ from ledger.database.rows import ArtifactRow
 from ledger.errors import LedgerError, UsageError
 from ledger.keywords import trial_number
 from ledger.settings import Settings
-from ledger.store import Content, ContentDamagedError, ContentMissingError, Store, StoreError, checked, chosen, opened
+from ledger.store import Content, ContentMissingError, Store, StoreAbsentError, StoreError, checked, chosen, opened
 from ledger.text import one_line
 
 if TYPE_CHECKING:
@@ -436,8 +436,8 @@ def _opened(settings: Settings, recorded: str) -> Store:
 def _of_store(store: Store, content: Content, recorded: str) -> Iterator[bytes]:
     try:
         yield from store.pieces(content)
-    except StoreError as error:
-        if store.url == recorded or isinstance(error, ContentDamagedError):
+    except (ContentMissingError, StoreAbsentError) as error:
+        if store.url == recorded:
             raise
         raise ContentMissingError(
             f"{error}; the artifact is in {one_line(recorded)}: name it by --store or LEDGER_STORE"

@@ -10,10 +10,12 @@ from ledger.database import artifacts as recorded
 from ledger.database.artifacts import StoredContent
 from ledger.errors import LedgerError
 from ledger.settings import Settings
-from ledger.store import ContentDamagedError, ContentMissingError, StoreError, chosen
+from ledger.store import ContentDamagedError, ContentMissingError, ContentUnreadableError, StoreError, chosen
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+_DIFFERENCES = (ContentMissingError, ContentDamagedError, ContentUnreadableError)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def verify(connection: "Connection", settings: Settings, study_id: int, study: s
     Raises
     ------
     LedgerError
-        A content is damaged or missing. The message names the trial, the attempt, and the artifact or the checkpoint.
+        A content is damaged or missing, or cannot be read. The message names the trial, the attempt, and the artifact
+        or the checkpoint.
     StoreError
         The store cannot be read. The message names the same.
     """
@@ -53,12 +56,11 @@ def verify(connection: "Connection", settings: Settings, study_id: int, study: s
         error = _fault(connection, settings, content)
         if error is None:
             number += 1
-        elif content.store not in (None, store) and not isinstance(error, ContentDamagedError):
+        elif content.store not in (None, store) and isinstance(error, ContentMissingError):
             elsewhere[content.store] += 1
         # If the content was removed or replaced while the function read the content, the error is no difference.
         elif content in recorded.contents(connection, study_id, content.trial):
-            is_difference = isinstance(error, ContentMissingError | ContentDamagedError)
-            kind = LedgerError if is_difference else StoreError
+            kind = LedgerError if isinstance(error, _DIFFERENCES) else StoreError
             raise kind(f"study {study}, trial {content.trial}: {content.title}: {error}") from error
     return VerifiedContents(number, dict(elsewhere))
 

@@ -11,7 +11,7 @@ from ledger.cli import document
 from ledger.cli.names import STUDY
 from ledger.cli.options import examples, settings_options, store_option
 from ledger.cli.sections import SectionedCommand
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, UsageError
 from ledger.settings import Settings
 from ledger.store import StoreError
 from ledger.text import one_line
@@ -84,7 +84,7 @@ def _differences_shown(name: str, as_json: bool) -> Iterator[None]:
     """If a difference ends the command, print the JSON document that describes the difference."""
     try:
         yield
-    except StoreError:  # A store that cannot be read is no difference.
+    except (StoreError, UsageError):  # A store that cannot be read or opened is no difference.
         raise
     except LedgerError as error:
         if as_json:

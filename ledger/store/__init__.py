@@ -17,7 +17,16 @@ of the SHA-256 and the id.
   attempt whose claim is no longer valid can never save the content.
 """
 
-from ledger.store.content import Content, ContentDamagedError, ContentMissingError, Store, StoreError, checked
+from ledger.store.content import (
+    Content,
+    ContentDamagedError,
+    ContentMissingError,
+    ContentUnreadableError,
+    Store,
+    StoreAbsentError,
+    StoreError,
+    checked,
+)
 from ledger.store.locating import LEDGER, chosen, normalized, opened
 
 __all__ = [
@@ -25,7 +34,9 @@ __all__ = [
     "Content",
     "ContentDamagedError",
     "ContentMissingError",
+    "ContentUnreadableError",
     "Store",
+    "StoreAbsentError",
     "StoreError",
     "checked",
     "chosen",

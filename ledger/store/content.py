@@ -22,6 +22,14 @@ class ContentMissingError(StoreError):
     """An exception that reports a missing content."""
 
 
+class ContentUnreadableError(StoreError):
+    """An exception that reports a content that cannot be read, although its store can be read."""
+
+
+class StoreAbsentError(StoreError):
+    """An exception that reports a store whose folder is missing or has no contents."""
+
+
 class ContentDamagedError(StoreError):
     """An exception that reports a content whose size or SHA-256 differs from the recorded value."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +10,14 @@ from pathlib import Path
 from typing import IO
 
 from ledger.errors import UsageError
-from ledger.store.content import PIECE, Content, ContentMissingError, StoreError
+from ledger.store.content import (
+    PIECE,
+    Content,
+    ContentMissingError,
+    ContentUnreadableError,
+    StoreAbsentError,
+    StoreError,
+)
 
 
 class FolderStore:
@@ -93,7 +101,8 @@ class FolderStore:
             self._check_mounted(content)
             raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
         except OSError as error:
-            raise self._failed(f"return the content {content.path}", error) from error
+            self._check_mounted(content)
+            raise ContentUnreadableError(str(self._failed(f"return the content {content.path}", error))) from error
 
     def remove(self, content: Content) -> bool:
         target = self._folder / content.path
@@ -110,21 +119,23 @@ class FolderStore:
         return is_found
 
     def _check_mounted(self, content: Content) -> None:
-        """Raise StoreError if the folder is missing or empty, because its file system may not be mounted.
+        """Raise StoreAbsentError if the folder is missing or has no subfolder of a content, because its file system may
+        not be mounted.
 
-        A folder that has ever kept a content is not empty, because `remove` leaves the subfolders.
+        A folder that has ever kept a content has such a subfolder, because `remove` leaves the subfolders. Below the
+        point of a mount, an administrator may keep other files.
         """
         try:
             with os.scandir(self._folder) as entries:
-                is_empty = next(entries, None) is None
+                is_empty = not any(re.fullmatch("[0-9a-f]{2}", entry.name) for entry in entries)
         except FileNotFoundError:
             is_empty = True
         except OSError as error:
             raise self._failed(f"find the content {content.path}", error) from error
         if is_empty:
-            raise StoreError(
-                f"the folder of the store {self.url} is missing or empty: mount the folder, or name the store by"
-                " --store or LEDGER_STORE"
+            raise StoreAbsentError(
+                f"the folder of the store {self.url} is missing or has no contents: mount the folder, or name the store"
+                " by --store or LEDGER_STORE"
             )
 
     def _failed(self, what: str, error: OSError) -> StoreError:

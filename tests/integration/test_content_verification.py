@@ -1,6 +1,7 @@
 """Verification of the contents of artifacts and checkpoints."""
 
 import io
+import os
 from typing import Any
 
 import pytest
@@ -88,19 +89,39 @@ def test_the_contents_of_a_moved_store_are_read(db, connection, verify, tmp_path
         verify(new.as_uri())
 
 
-def test_a_store_that_cannot_be_read_is_no_difference(db, connection, verify, tmp_path):
+@pytest.mark.parametrize("is_moved", [False, True], ids=["here", "moved"])
+@pytest.mark.parametrize("damage", [lambda file: file.mkdir(), lambda file: file.symlink_to("/etc/hosts")])
+def test_a_content_that_cannot_be_read_is_a_difference(db, connection, verify, tmp_path, damage, is_moved):
     make_study(db)
     folder = tmp_path / "store"
     folder.mkdir()
     file = keep_in(folder, connection, take(connection), "model.bin", b"data")
     file.unlink()
-    file.mkdir()
-    with pytest.raises(StoreError, match=f"^study s, trial 0: artifact model.bin of .*: .*{file.name}"):
+    damage(file)
+    if is_moved:
+        folder = folder.rename(tmp_path / "new")
+    with pytest.raises(LedgerError, match=f"^study s, trial 0: artifact model.bin of .*: .*{file.name}") as failed:
         verify(folder.as_uri())
-    folder.rename(tmp_path / "away")
-    with pytest.raises(StoreError, match="is missing or empty: mount the folder") as failed:
+    assert not isinstance(failed.value, StoreError)
+
+
+def test_a_store_that_cannot_be_read_is_no_difference(db, connection, verify, tmp_path, monkeypatch):
+    make_study(db)
+    folder, away = tmp_path / "store", tmp_path / "away"
+    folder.mkdir()
+    keep_in(folder, connection, take(connection), "model.bin", b"data")
+    folder.rename(away)
+    with pytest.raises(StoreError, match="is missing or has no contents: mount the folder") as failed:
         verify(folder.as_uri())
     assert not isinstance(failed.value, ContentMissingError)
+    folder.mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(StoreError, match=r"^study s, trial 0: .* cannot find the content .*: Permission denied"):
+        verify(folder.as_uri())
+
+
+def refuse(*_: Any) -> Any:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_an_artifact_that_is_removed_meanwhile_is_no_difference(db, connection, verify, monkeypatch):

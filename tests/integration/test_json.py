@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from ledger import content_verification
 from ledger.database import codes, logins, protocol, studies
+from ledger.errors import UsageError
 from ledger.objectives.fingerprint import CodePart, ObjectiveCode
 from ledger.objectives.model_document import DOCUMENT, MODEL, InputColumn, ModelDocument
+from ledger.store import StoreError
 from tests.integration.ledgers import take
 from tests.integration.test_artifacts import save, sha256
 from tests.integration.test_commands import Run, propose, run  # noqa: F401 (a fixture)
@@ -174,6 +177,15 @@ def test_what_is_documented_of_a_difference_and_of_nothing_is_so(ledger, connect
     assert document["agrees"] is False
     assert document["difference"] in error
     assert json.loads(ledger("trial", "list", "s", "--state", "cancelled", "--json")[1]) == []
+
+
+@pytest.mark.parametrize(("error", "code"), [(UsageError, 2), (StoreError, 1)])
+def test_a_store_that_is_not_there_is_no_difference(ledger, monkeypatch, error, code):
+    def fail(*_: Any) -> None:
+        raise error("the store is away")
+
+    monkeypatch.setattr(content_verification, "verify", fail)
+    assert ledger("verify", "s", "--json") == (code, "", "ledger: the store is away\n")
 
 
 def test_json_of_one_study_is_exact(ledger):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -162,20 +163,22 @@ def test_what_a_killed_writer_left_goes_with_the_content(tmp_path):
     assert not half.exists()
 
 
-@pytest.mark.parametrize("is_empty", [False, True], ids=["absent", "empty"])
-def test_a_folder_that_is_not_mounted_is_not_without_the_content(tmp_path, is_empty):
+@pytest.mark.parametrize("other", [None, (), ("NOT_MOUNTED",)], ids=["absent", "empty", "note"])
+def test_a_folder_that_is_not_mounted_is_not_without_the_content(tmp_path, other):
     folder = tmp_path / "artifacts"
     store, content = opened(folder.as_uri()), content_of(DATA)
     store.put(content, io.BytesIO(DATA))
     folder.rename(tmp_path / "moved")
-    if is_empty:
+    if other is not None:
         folder.mkdir()
+        for name in other:
+            (folder / name).touch()
     for use in (store.remove, lambda content: read(store, content)):
-        with pytest.raises(StoreError, match="is missing or empty: mount the folder") as failed:
+        with pytest.raises(StoreError, match="is missing or has no contents: mount the folder") as failed:
             use(content)
         assert not isinstance(failed.value, ContentMissingError)
-    if is_empty:
-        folder.rmdir()
+    if other is not None:
+        shutil.rmtree(folder)
     (tmp_path / "moved").rename(folder)
     assert read(store, content) == DATA
     assert store.remove(content)
