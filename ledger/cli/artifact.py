@@ -201,14 +201,16 @@ def sweep(forget: str | None, settings: Settings) -> None:
     # `--forget` needs no store, because its store no longer exists.
     if forget is None and (url := chosen(settings)) is not None:
         opened(url)
-    forgotten = None if forget is None else normalized(forget)
-    if forget is not None and forgotten is None:
-        raise UsageError("--forget ledger: the database keeps its contents itself: give the URL of a lost store")
     with connected(settings) as connection:
-        if forgotten is not None:
+        if forget is not None:
+            stores = artifacts.stores_with_discarded(connection)
+            # Earlier versions of the ledger recorded some URLs in another form.
+            forgotten = forget if forget in stores else normalized(forget, "--forget")
+            if forgotten is None:
+                raise UsageError("--forget ledger: the database itself has the contents: give the URL of a lost store")
             if not (number := artifacts.forget_store(connection, forgotten)):
-                stores = sorted({one_line(url) for url in artifacts.stores_with_discarded(connection)})
-                way_out = f"give one of {', '.join(stores)}" if stores else "no store has such contents"
+                known = ", ".join(sorted(one_line(url) for url in stores))
+                way_out = f"give one of {known}" if known else "no store has such contents"
                 raise LedgerError(f"no contents without an artifact are in {one_line(forgotten)}: {way_out}")
             click.echo(f"{number} {'content' if number == 1 else 'contents'} of {one_line(forgotten)} forgotten")
             return

@@ -64,7 +64,7 @@ class FolderStore:
         if is_other:
             raise UsageError(f"the store {self.url} is not a folder: choose a folder")
         if not has_parent:
-            raise UsageError(f"the parent folder of the store {self.url} does not exist: create the folder")
+            raise UsageError(f"the parent folder of the store {self.url} does not exist: create or mount it")
 
     def put(self, content: Content, file: IO[bytes]) -> None:
         target = self._folder / content.path

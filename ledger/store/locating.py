@@ -47,13 +47,15 @@ def chosen(settings: Settings) -> str | None:
     return None
 
 
-def normalized(store: str) -> str | None:
+def normalized(store: str, option: str = "--store") -> str | None:
     """Return the URL of a store, in the form in which the ledger records the URL. None stands for the database itself.
 
     Parameters
     ----------
     store : str
         A URL, the path of a folder, or the word ``ledger``.
+    option : str
+        The option that an error message names.
 
     Raises
     ------
@@ -73,8 +75,8 @@ ledger sees the URL: put the credentials into the environment
         return None
     if not store or "::" in store or not store.isprintable():
         raise UsageError(
-            f"--store {show(store)} is neither a folder nor a URL: give a folder such as /data/artifacts, a URL such as"
-            " s3://bucket/folder, or the word ledger"
+            f"{option} {show(store)} is neither a folder nor a URL: give a folder such as /data/artifacts, a URL such"
+            " as s3://bucket/folder, or the word ledger"
         )
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", store)
     if scheme is None:
@@ -83,27 +85,28 @@ ledger sees the URL: put the credentials into the environment
         try:
             parts = urlsplit(store)
         except ValueError:
-            raise UsageError(f"--store {show(store)} is no URL: write s3://bucket/folder") from None
+            raise UsageError(f"{option} {show(store)} is no URL: write s3://bucket/folder") from None
+        is_folder = parts.scheme in ("file", "local")  # In fsspec, both are the file system of the machine.
         if "@" in parts.netloc:
             raise UsageError(
-                "--store: a URL with a user or a password is not allowed, because every reader of the ledger sees the"
+                f"{option}: a URL with a user or a password is not allowed, because every reader of the ledger sees the"
                 " URL: put the credentials into the environment"
             )
         if parts.query or parts.fragment:
-            raise UsageError(f"--store {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
-        if parts.scheme == "file" and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
-            raise UsageError(f"--store {show(store)} names no absolute path: write file:///data/artifacts")
+            raise UsageError(f"{option} {show(store)}: a URL with ? or # is not allowed: write s3://bucket/folder")
+        if is_folder and (parts.netloc not in ("", "localhost") or not parts.path.startswith("/")):
+            raise UsageError(f"{option} {show(store)} names no absolute path: write file:///data/artifacts")
         if parts.scheme in _NO_STORES:
             raise UsageError(
-                f"--store {show(store)}: {parts.scheme}:// cannot keep files for other processes: give a folder, or a"
+                f"{option} {show(store)}: {parts.scheme}:// cannot keep files for other processes: give a folder, or a"
                 " URL such as s3://bucket/folder"
             )
         # The code converts different URLs of a place into one URL. The resulting URL has no `localhost` and no empty
         # parts, and quotes special characters in the path of a folder.
         rest = re.sub("/+", "/", store[scheme.end() :]).rstrip("/")
-        url = _folder_url(unquote(parts.path)) if parts.scheme == "file" else f"{parts.scheme}://{rest}"
+        url = _folder_url(unquote(parts.path)) if is_folder else f"{parts.scheme}://{rest}"
     if fault := text_fault(url, LONGEST_NAME):
-        raise UsageError(f"--store: {fault}")
+        raise UsageError(f"{option}: {fault}")
     return url
 
 

@@ -38,7 +38,11 @@ class RemoteStore:
             self._files, self._folder = fsspec.core.url_to_fs(url)
         # fsspec calls another package, such as s3fs, and does not catch the exceptions of this package.
         except Exception as error:
-            raise UsageError(f"the store {url} cannot be opened: {one_line(str(error))}") from None
+            reason = one_line(str(error))
+            raise UsageError(
+                f"the store {url} cannot be opened: {reason}: give a folder, or a URL that fsspec can open, such as"
+                " s3://bucket/folder"
+            ) from None
 
     def put(self, content: Content, file: IO[bytes]) -> None:
         path = self._path(content)
@@ -64,7 +68,7 @@ class RemoteStore:
         except FileNotFoundError:
             raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
         except Exception as error:
-            raise self._failed("return the content", error) from error
+            raise self._failed(f"return the content {content.path}", error) from error
 
     def remove(self, content: Content) -> bool:
         path = self._path(content)
@@ -75,7 +79,7 @@ class RemoteStore:
         except FileNotFoundError:
             return False
         except Exception as error:
-            raise self._failed("remove the content", error) from error
+            raise self._failed(f"remove the content {content.path}", error) from error
         return is_found
 
     def _path(self, content: Content) -> str:

@@ -22,6 +22,7 @@ from ledger.manager.artifact_cleaner import ArtifactCleaner
 from ledger.settings import Settings
 from ledger.store import Content, opened
 from tests.integration.ledgers import make_study, take
+from tests.integration.test_commands import run as run
 
 DATA = b"weights" * 400_000
 STORE = "s3://bucket/artifacts"
@@ -595,6 +596,22 @@ def test_a_sweep_finds_contents_in_a_moved_folder(db, connection, tmp_path):
     )
     assert use_cases.forget_store(db, STORE) == 1
     assert use_cases.sweep(db, Settings(store=new)) == []
+
+
+@pytest.mark.parametrize(
+    ("recorded", "given"),
+    [("memory://a", "memory://a"), ("s3://b//a", "s3://b//a"), ("s3://b/a", "S3://b//a/"), ("file:///a", "/x/../a")],
+)
+def test_a_lost_store_is_forgotten_by_each_of_its_urls(url, db, connection, run, monkeypatch, recorded, given):
+    monkeypatch.setenv("DATABASE_URL", url)
+    row = make_study(db)
+    save(connection, take(connection), "a", b"x", recorded)
+    artifacts.remove(db, row.id, saved(db)[0])
+    assert run("artifact", "sweep", "--forget", "s3://b?x")[::2] == (
+        2,
+        'ledger: --forget "s3://b?x": a URL with ? or # is not allowed: write s3://bucket/folder\n',
+    )
+    assert run("artifact", "sweep", "--forget", given) == (0, f"1 content of {recorded} forgotten\n", "")
 
 
 @pytest.mark.parametrize("of", ["rows", "beaten trials"])

@@ -244,9 +244,15 @@ def test_a_named_pipe_in_a_folder_stops_no_reader(tmp_path):
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("file:///nowhere/at/all", "^the parent folder of the store file:///nowhere/at/all does not exist: create"),
+        (
+            "file:///nowhere/at/all",
+            "^the parent folder of the store file:///nowhere/at/all does not exist: create or mount",
+        ),
         (Path(__file__).as_uri(), "is not a folder: choose a folder"),
-        ("nothing://bucket", "cannot be opened: Protocol not known: nothing"),
+        (
+            "nothing://bucket",
+            "cannot be opened: Protocol not known: nothing: give a folder, or a URL that fsspec",
+        ),
     ],
 )
 def test_a_store_that_cannot_be_opened_is_wrong_usage(url, said):
@@ -271,6 +277,7 @@ def test_a_malformed_store_is_wrong_usage(store):
 def test_a_path_is_the_url_of_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert normalized("a b") == (tmp_path / "a b").as_uri()
+    assert normalized(f"local://{tmp_path}/a b") == normalized("a b")
     assert normalized("other/../a b/") == normalized(f"FILE://{tmp_path}/./a b") == normalized("a b")
     assert normalized("S3://bucket//a/") == normalized("s3://bucket/a") == "s3://bucket/a"
     store: Any = opened(normalized("a b") or "")
