@@ -439,9 +439,7 @@ def _of_store(store: Store, content: Content, recorded: str) -> Iterator[bytes]:
     except (ContentMissingError, StoreAbsentError) as error:
         if store.url == recorded:
             raise
-        raise ContentMissingError(
-            f"{error}; the artifact is in {one_line(recorded)}: name it by --store or LEDGER_STORE"
-        ) from None
+        raise ContentMissingError(f"{error}; the artifact was saved in {one_line(recorded)}") from None
 
 
 def _rename(temporary: Path, target: Path) -> None:

@@ -109,6 +109,14 @@ class Store(Protocol):
         """
 
 
+def missing(url: str, content: Content) -> ContentMissingError:
+    """Return the exception for a store that does not have a content."""
+    return ContentMissingError(
+        f"the store {url} has no file {content.path}: restore the file from a backup, or name another store by --store"
+        " or LEDGER_STORE"
+    )
+
+
 def checked(content: Content, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the pieces of a content. After the last piece, compare the size and the SHA-256.
 
@@ -126,7 +134,8 @@ def checked(content: Content, pieces: Iterable[bytes]) -> Iterator[bytes]:
     b'model'
     >>> list(checked(content, [b"medal"]))
     Traceback (most recent call last):
-    ledger.store.content.ContentDamagedError: the content is damaged: its SHA-256 differs from the recorded SHA-256
+    ledger.store.content.ContentDamagedError: the content is damaged, its SHA-256 differs from the recorded SHA-256: \
+restore the content from a backup
     """
     digest, size = hashlib.sha256(), 0
     for piece in pieces:
@@ -136,6 +145,9 @@ def checked(content: Content, pieces: Iterable[bytes]) -> Iterator[bytes]:
             break
         yield piece
     if size != content.size:
-        raise ContentDamagedError(f"the content is damaged: it does not have the recorded size of {content.size} bytes")
-    if digest.hexdigest() != content.sha256:
-        raise ContentDamagedError("the content is damaged: its SHA-256 differs from the recorded SHA-256")
+        fault = f"it does not have the recorded size of {content.size} bytes"
+    elif digest.hexdigest() != content.sha256:
+        fault = "its SHA-256 differs from the recorded SHA-256"
+    else:
+        return
+    raise ContentDamagedError(f"the content is damaged, {fault}: restore the content from a backup")

@@ -13,10 +13,10 @@ from ledger.errors import UsageError
 from ledger.store.content import (
     PIECE,
     Content,
-    ContentMissingError,
     ContentUnreadableError,
     StoreAbsentError,
     StoreError,
+    missing,
 )
 
 
@@ -94,15 +94,16 @@ class FolderStore:
         try:
             with open(self._folder / content.path, "rb", buffering=0, opener=_open_without_waiting) as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    raise ContentMissingError(f"the store {self.url} has no file {content.path}")
+                    raise missing(self.url, content)
                 while piece := file.read(PIECE):
                     yield piece
         except FileNotFoundError:
             self._check_mounted(content)
-            raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
+            raise missing(self.url, content) from None
         except OSError as error:
             self._check_mounted(content)
-            raise ContentUnreadableError(str(self._failed(f"return the content {content.path}", error))) from error
+            failed = self._failed(f"return the content {content.path}", error)
+            raise ContentUnreadableError(f"{failed}: make the file readable, or restore it from a backup") from error
 
     def remove(self, content: Content) -> bool:
         target = self._folder / content.path

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from ledger.errors import UsageError
-from ledger.store.content import PIECE, Content, ContentMissingError, StoreError
+from ledger.store.content import PIECE, Content, StoreError, missing
 from ledger.text import one_line
 
 
@@ -66,7 +66,7 @@ class RemoteStore:
                 while piece := file.read(PIECE):
                     yield piece
         except FileNotFoundError:
-            raise ContentMissingError(f"the store {self.url} has no file {content.path}") from None
+            raise missing(self.url, content) from None
         except Exception as error:
             raise self._failed(f"return the content {content.path}", error) from error
 

@@ -138,8 +138,8 @@ def test_a_damaged_content_is_never_written(tmp_path):
     for target, options in (("kept", ["--force"]), ("new", [])):
         said = program.run(*command, target, *options, code=1)
         assert said == (
-            f"ledger: artifact model.bin of trial {row['trial']}: the content is damaged: its SHA-256 differs from the"
-            " recorded SHA-256\n"
+            f"ledger: artifact model.bin of trial {row['trial']}: the content is damaged, its SHA-256 differs from the"
+            " recorded SHA-256: restore the content from a backup\n"
         )
     damaged.unlink()
     assert "has no file" in program.run(*command, "new", code=1)
@@ -158,7 +158,7 @@ def test_an_artifact_is_read_only_from_the_store_that_the_user_names(tmp_path):
     url = (tmp_path / "elsewhere").as_uri()
     command = ("artifact", "get", "own", "0", "model.bin")
     said = program.run(*command, code=1)
-    assert f"the artifact is in {url}: name it by --store" in said
+    assert said.endswith(f", or name the store by --store or LEDGER_STORE; the artifact was saved in {url}\n")
     assert f"the artifact is in the store {url}: name this store by --store" in program.run(
         *command, "--store", "ledger", code=1
     )
